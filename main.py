@@ -1,0 +1,252 @@
+"""MNIST Lab: the menu, and the same actions as commands for scripts.
+
+python main.py            the menu
+python main.py --help     the commands
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from mnist_lab import actions
+from mnist_lab.actions import OK, Lab
+from mnist_lab.config import (
+    ARCHITECTURES,
+    AUGMENTATIONS,
+    OPTION_FIELDS,
+    RECIPES,
+    AugmentConfig,
+    TrainConfig,
+    default_config,
+)
+from mnist_lab.console import BackToMenu, Terminal, make_console, pick
+from mnist_lab.errors import LabError, RequestError
+
+REFUSED, INTERRUPTED = 1, 130
+OUTPUTS = Path("outputs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the menu, which is also a command.
+
+    Attributes:
+        group: the menu's heading that it stands under.
+        word: what the user types, in the menu and as the command.
+        meaning: what it does.
+        from_menu: asks what it needs to know, then acts; returns an exit status.
+        from_command: acts on parsed options; returns an exit status.
+        add_options: gives the command its options.
+    """
+
+    group: str
+    word: str
+    meaning: str
+    from_menu: Callable[[Lab], int]
+    from_command: Callable[[Lab, argparse.Namespace], int]
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``train``; what is not given comes from the network's default recipe."""
+    parser.add_argument("--model", default="3-layer", help=f"{', '.join(ARCHITECTURES)} (default: 3-layer)")
+    parser.add_argument("--augment", action="store_true", help="augment the training digits")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=AUGMENTATIONS, help="switch one augmentation off"
+    )
+    parser.add_argument("--recipe", default="one-cycle", choices=RECIPES, help="default: one-cycle")
+    parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
+    parser.add_argument("--workers", type=int, help="loader processes (default: 2 on more than two cores, else 0)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
+    usual = TrainConfig()
+    for name in OPTION_FIELDS:
+        kind = type(getattr(usual, name))
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=OPTION_HELP[name])
+
+
+OPTION_HELP = {
+    "epochs": "passes over the training digits, at most",
+    "batch_size": "digits per step",
+    "patience": "epochs without a better validation loss before training stops",
+    "train_size": "train on so many digits only",
+    "learning_rate": "peak (one-cycle) or constant (plain) learning rate",
+    "weight_decay": "of AdamW",
+    "label_smoothing": "share of the target spread over all digits",
+    "average_decay": "memory of the weight average per step; 0: off",
+    "plain_epochs": "last epochs without augmentation",
+}
+
+
+def train_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Train or resume as the options say."""
+    if options.workers is not None and not 0 <= options.workers <= 64:
+        raise RequestError(f"--workers is {options.workers}", "give a whole number from 0 to 64")
+    if options.resume is not None:
+        return actions.resume(lab, options.resume, options.workers)
+    return actions.train(lab, config_from_options(options), options.workers)
+
+
+def config_from_options(options: argparse.Namespace) -> TrainConfig:
+    """The default recipe, with what was asked for put in."""
+    config = default_config(options.model, augmented=options.augment, recipe=options.recipe)
+    if options.without:
+        if not options.augment:
+            raise RequestError("--without needs --augment", "add --augment, or leave --without away")
+        config = replace(config, augment=AugmentConfig().without(*options.without))
+    given = {name: getattr(options, name) for name in OPTION_FIELDS if getattr(options, name) is not None}
+    return replace(config, seed=options.seed, **given)
+
+
+def add_run_option(parser: argparse.ArgumentParser) -> None:
+    """The option that names a run."""
+    parser.add_argument(
+        "--run",
+        default="latest",
+        help="a run's folder, latest, or best (validation accuracy); default: latest",
+    )
+
+
+def add_runs_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``runs``."""
+    parser.add_argument("--sort", default="val", help=f"{', '.join(actions.SORT_KEYS)} (default: val)")
+    parser.add_argument("--limit", type=int, default=20, help="rows to show (default: 20)")
+
+
+def add_show_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``show``."""
+    add_run_option(parser)
+    parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
+
+
+def add_models_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``models``."""
+    parser.add_argument("--model", help="show this one only")
+
+
+ROWS = (
+    Row(
+        "Train", "train", "train a network; leaves model, numbers and pictures in a folder",
+        actions.ask_training, train_from_command, add_train_options,
+    ),
+    Row(
+        "Train", "resume", "go on with a run that was killed",
+        actions.ask_resume, lambda lab, options: actions.resume(lab, options.run), add_run_option,
+    ),
+    Row(
+        "Explore", "data", "the digits, the split, and what augmentation does to them",
+        actions.data, lambda lab, options: actions.data(lab),
+    ),
+    Row(
+        "Explore", "models", "the three networks layer by layer: shapes, weights, cost",
+        actions.models, lambda lab, options: actions.models(lab, options.model), add_models_options,
+    ),
+    Row(
+        "Explore", "evaluate", "judge a saved run again, digit by digit",
+        actions.ask_evaluate, lambda lab, options: actions.evaluate(lab, options.run), add_run_option,
+    ),
+    Row(
+        "Runs", "runs", "leaderboard of all saved runs",
+        actions.ask_runs, lambda lab, options: actions.runs(lab, options.sort, options.limit), add_runs_options,
+    ),
+    Row(
+        "Runs", "show", "one run: numbers, how to repeat it, pictures",
+        actions.ask_show, lambda lab, options: actions.show(lab, options.run, open_pictures=options.open),
+        add_show_options,
+    ),
+)  # fmt: skip
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser that refuses in one line, like everything else here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(message, f"see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: one command per row of the menu."""
+    parser = OneLineParser(prog="python main.py", description="A laboratory for handwritten digits.")
+    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="where runs are kept (default: outputs)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: the menu)")
+    for row in ROWS:
+        command = commands.add_parser(row.word, help=row.meaning, description=row.meaning)
+        command.add_argument(
+            "--outputs", type=Path, default=argparse.SUPPRESS, help="where runs are kept (default: outputs)"
+        )
+        row.add_options(command)
+        command.set_defaults(act=row.from_command)
+    return parser
+
+
+def show_menu(lab: Lab) -> None:
+    """The menu, with what is there to work with at its head."""
+    lab.terminal.show("", actions.head_line(lab))
+    group = None
+    for number, row in enumerate(ROWS, start=1):
+        if row.group != group:
+            group = row.group
+            lab.terminal.show(f"[group]{group}[/group]")
+        lab.terminal.show(f"  [key]{number}[/key]  {row.word:<9} [hint]{row.meaning}[/hint]")
+    lab.terminal.show("[group]Leave[/group]\n  [key]q[/key]")
+
+
+def run_menu(lab: Lab) -> int:
+    """Show the menu and act, until the user leaves; every refusal ends here, in one line and the menu again."""
+    show_menu(lab)
+    while True:
+        try:
+            answer = lab.terminal.ask_line("\n[title]Choose[/title] (number or word):")
+        except (EOFError, KeyboardInterrupt):
+            return OK
+        if answer.lower() in ("q", "quit", "exit"):
+            return OK
+        if not answer:
+            show_menu(lab)
+            continue
+        try:
+            row = ROWS[[row.word for row in ROWS].index(pick(answer, [row.word for row in ROWS]))]
+        except ValueError as error:
+            lab.terminal.warn(f"{error}; q leaves")
+            continue
+        try:
+            row.from_menu(lab)
+        except EOFError:
+            return OK
+        except BackToMenu:
+            lab.terminal.hint("back to the menu")
+        except KeyboardInterrupt:
+            lab.terminal.warn("Interrupted: back to the menu.")
+        except LabError as error:
+            lab.terminal.error(str(error))
+        show_menu(lab)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the menu or one command.
+
+    Returns:
+        The exit status: 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C.
+    """
+    console = make_console()
+    try:
+        options = build_parser().parse_args(arguments)
+        lab = Lab(Terminal(console), options.outputs)
+        if options.command is None:
+            return run_menu(lab)
+        status: int = options.act(lab, options)
+        return status
+    except LabError as error:
+        Terminal(make_console(stderr=True)).error(str(error))
+        return REFUSED
+    except KeyboardInterrupt:
+        Terminal(make_console(stderr=True)).error("interrupted")
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

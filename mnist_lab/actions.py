@@ -1,0 +1,555 @@
+"""One function per row of the menu: it calls the rooms of the lab in order, and shows what they found.
+
+Everything that takes long to load (torch, the plots) is imported inside the action that needs it, so that the menu
+stands on the screen at once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.console import (
+    Choice,
+    Terminal,
+    TrainingDisplay,
+    format_about,
+    format_duration,
+    format_interval,
+    format_percent,
+)
+from mnist_lab.errors import RequestError
+from mnist_lab.files import mnist_is_there
+from mnist_lab.interrupts import graceful_interrupts
+from mnist_lab.runs import (
+    UNFINISHED,
+    DamagedRun,
+    Run,
+    find_run,
+    is_being_trained,
+    list_runs,
+    read_run,
+    run_folders,
+)
+from mnist_lab.storage import create_folder, write_atomically
+
+if TYPE_CHECKING:
+    from mnist_lab.device import Compute
+    from mnist_lab.evaluation import Evaluation
+    from mnist_lab.trainer import EpochRecord, Progress
+    from mnist_lab.workflow import Results
+
+OK, INTERRUPTED = 0, 130
+"""Exit statuses of an action; refusals are raised."""
+
+PRESETS = (("quick", 1), ("standard", 4))
+"""Trainings shorter than the default one, by the number of epochs."""
+
+SORT_KEYS: dict[str, Callable[[Run], float]] = {
+    "date": lambda run: run.created.timestamp(),
+    "val": lambda run: run.val_accuracy or 0.0,
+    "test": lambda run: run.test_accuracy or 0.0,
+    "parameters": lambda run: run.parameters,
+    "time": lambda run: run.train_seconds or 0.0,
+    "epochs": lambda run: run.epochs_run,
+}
+"""What the leaderboard can be sorted by; the largest comes first."""
+
+
+@dataclass
+class Lab:
+    """What every action works with."""
+
+    terminal: Terminal
+    outputs: Path
+    now: Callable[[], datetime] = datetime.now
+
+
+def head_line(lab: Lab) -> str:
+    """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
+    saved = len(run_folders(lab.outputs))
+    parts = [
+        "MNIST, 60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
+        f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
+    ]
+    if "torch" in sys.modules:
+        from mnist_lab.device import choose_compute
+
+        parts.append(choose_compute().name)
+    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
+
+
+# ---------------------------------------------------------------------------------------------------- train
+
+
+def ask_training(lab: Lab) -> int:
+    """The menu's way to train: ask, offering lengths by the time they take on this machine."""
+    terminal = lab.terminal
+    choices = [Choice(name, describe_architecture(name)) for name in ARCHITECTURES]
+    model = terminal.choose("Which network", choices, default="3-layer")
+    augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, slanted)", default=True)
+    config = default_config(model, augmented=augmented)
+    epochs = ask_length(lab, config)
+    config = replace(config, epochs=epochs)
+    workers: int | None = None
+    outputs = lab.outputs
+    if terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
+        recipe = terminal.choose(
+            "Which recipe",
+            [
+                Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, weight average"),
+                Choice("plain", "Adam at a constant rate, nothing added"),
+            ],
+            default="one-cycle",
+        )
+        base = default_config(model, augmented=augmented, recipe="plain" if recipe == "plain" else "one-cycle")
+        config = replace(
+            base,
+            epochs=epochs,
+            seed=terminal.ask_whole("Seed", config.seed, 0, 2**31 - 1),
+            batch_size=terminal.ask_whole("Batch size", config.batch_size, 1, 54_000),
+            patience=terminal.ask_whole("Patience (epochs)", config.patience, 1, 10_000),
+        )
+        workers = terminal.ask_whole("Loader processes", default_workers(), 0, 64)
+        outputs = Path(terminal.ask("Output folder", str(lab.outputs), str))
+    return train(replace(lab, outputs=outputs), config, workers)
+
+
+def describe_architecture(name: str) -> str:
+    """A network in a few words."""
+    filters = ARCHITECTURES[name].filters
+    layers = "convolution layer" if len(filters) == 1 else "convolution layers"
+    return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
+
+
+def ask_length(lab: Lab, config: TrainConfig) -> int:
+    """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
+    with lab.terminal.busy("loading torch and timing a few batches"):
+        from mnist_lab.data import load_mnist
+        from mnist_lab.device import choose_compute
+        from mnist_lab.workflow import measure_pace
+
+        compute = choose_compute()
+        pace = measure_pace(config, load_mnist(), compute)
+    lab.terminal.hint(f"measured on this machine ({compute.name}):")
+    presets = dict(PRESETS) | {"thorough": config.epochs}
+    choices = [
+        Choice(name, f"{format_about(epochs * pace)}, {epochs} {'epoch' if epochs == 1 else 'epochs'}")
+        for name, epochs in presets.items()
+    ]
+    choices.append(Choice("own", f"choose the number of epochs ({format_about(pace)} each)"))
+    word = lab.terminal.choose("How long", choices, default="standard")
+    return presets[word] if word in presets else lab.terminal.ask_whole("Epochs", config.epochs, 1, 10_000)
+
+
+def default_workers() -> int:
+    """Two loader processes where there are cores to spare; on small machines they would compete with training."""
+    return 2 if (os.cpu_count() or 1) > 2 else 0
+
+
+def train(lab: Lab, config: TrainConfig, workers: int | None = None) -> int:
+    """Train a network, judge it, and leave its folder; the folder is the last line."""
+    check_config(config)
+    workers = default_workers() if workers is None else workers
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab.workflow import train_new
+
+    with training_observer(lab) as (observer, stop_requested):
+        folder = train_new(config, lab.outputs, lab.now(), observer, workers=workers, stop_requested=stop_requested)
+    return show_finished(lab, folder)
+
+
+def ask_resume(lab: Lab) -> int:
+    """The menu's way to resume: offer the runs that were killed."""
+    killed = [run for run in list_runs(lab.outputs)[0] if run.status == UNFINISHED and not is_being_trained(run)]
+    if not killed:
+        lab.terminal.hint(f"There is no unfinished run in {lab.outputs}: nothing to resume.")
+        return OK
+    name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
+    return resume(lab, name)
+
+
+def resume(lab: Lab, name: str, workers: int | None = None) -> int:
+    """Go on with a run that was killed, from its last finished epoch, in its own folder."""
+    run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab import workflow
+
+    with training_observer(lab) as (observer, stop_requested):
+        folder = workflow.resume(run, observer, workers=workers, stop_requested=stop_requested)
+    return show_finished(lab, folder)
+
+
+def show_finished(lab: Lab, folder: Path) -> int:
+    """Name the folder that a training left."""
+    lab.terminal.show(escape(str(folder)))
+    return INTERRUPTED if read_run(folder).status == "interrupted" else OK
+
+
+class ScreenObserver:
+    """Shows a training on the terminal as it goes."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self.display: TrainingDisplay | None = None
+
+    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
+        verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
+        augmentation = describe_augmentation(config.augment)
+        show = self.terminal.show
+        show(f"\n[title]{verb} {escape(config.model)}[/title], {augmentation}")
+        self.terminal.hint(
+            f"{config.train_size:,} digits, at most {config.epochs} epochs, batch size {config.batch_size}, "
+            f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
+        )
+        self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.\n")
+        self.display = TrainingDisplay(self.terminal.console, config.epochs)
+        self.display.start()
+
+    def on_progress(self, progress: Progress) -> None:
+        if self.display is not None:
+            self.display.on_progress(progress)
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        if self.display is not None:
+            self.display.on_epoch(record, is_best)
+
+    def on_warning(self, message: str) -> None:
+        self.terminal.warn(message)
+
+    def on_results(self, results: Results) -> None:
+        self.stop()
+        show_results(self.terminal, results)
+        self.terminal.hint("drawing the pictures")
+
+    def stop(self) -> None:
+        """Take the live bar away."""
+        if self.display is not None:
+            self.display.stop()
+
+
+@contextmanager
+def training_observer(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
+    """An observer on the screen, and the question whether Ctrl-C was pressed; the screen is tidied in the end."""
+    observer = ScreenObserver(lab.terminal)
+
+    def acknowledge() -> None:
+        lab.terminal.warn("Ctrl-C: ending after this batch ...")
+
+    with graceful_interrupts(acknowledge) as stop_requested:
+        try:
+            yield observer, stop_requested
+        finally:
+            observer.stop()
+
+
+def describe_augmentation(augment: AugmentConfig | None) -> str:
+    """The augmentation in a few words."""
+    if augment is None:
+        return "no augmentation"
+    parts = []
+    if augment.rotation:
+        parts.append(f"rotation ±{augment.rotation:g}°")
+    if augment.shift or augment.scale or augment.shear:
+        parts.append(f"shift ±{augment.shift:.0%}, scale ±{augment.scale:.0%}, shear ±{augment.shear:g}°")
+    if augment.erasing:
+        parts.append(f"erasing {augment.erasing:.0%}")
+    return "augmented: " + ", ".join(parts) if parts else "no augmentation"
+
+
+def show_results(terminal: Terminal, results: Results) -> None:
+    """Why the training ended and how good the kept weights are."""
+    outcome = results.outcome
+    ended = {
+        "last epoch": "The last epoch is done",
+        "patience": "Stopped early: the validation loss had not improved for the epochs that patience allows",
+        "interrupted": "Interrupted by Ctrl-C",
+    }[outcome.stop_reason]
+    terminal.show(f"\n{ended}; the weights of epoch {outcome.best_epoch} are kept (lowest validation loss).")
+    table = Table(box=None, padding=(0, 2))
+    for column in ("", "accuracy", "95 % interval", "right"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, evaluation in (("validation", results.validation), ("test", results.test)):
+        table.add_row(name, *accuracy_cells(evaluation))
+    terminal.show(table)
+    terminal.hint(
+        f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
+        f"calibration error {100 * results.test.calibration_error:.2f} points; "
+        f"most confused: {describe_confused(results.test)}"
+    )
+
+
+def accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
+    """Accuracy, its interval, and the counts behind them."""
+    return (
+        format_percent(evaluation.accuracy),
+        format_interval(evaluation.interval),
+        f"{evaluation.correct:,} of {evaluation.total:,}",
+    )
+
+
+def describe_confused(evaluation: Evaluation) -> str:
+    """The most frequent mistakes in one line."""
+    pairs = evaluation.most_confused(3)
+    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"
+
+
+# ------------------------------------------------------------------------------------------------- explore
+
+
+def data(lab: Lab) -> int:
+    """Show the split, and leave pictures of the digits and of each augmentation in a folder."""
+    with lab.terminal.busy("reading and checking MNIST"):
+        from mnist_lab.data import load_mnist
+        from mnist_lab.views import data_pictures
+
+        mnist = load_mnist()
+    table = Table(title="Digits in each split", box=None, padding=(0, 1))
+    table.add_column("split")
+    for heading in (*"0123456789", "all"):
+        table.add_column(heading, justify="right")
+    for name, digits in (("train", mnist.train), ("validation", mnist.validation), ("test", mnist.test)):
+        table.add_row(name, *(f"{count:,}" for count in digits.class_counts()), f"{len(digits):,}")
+    lab.terminal.show(table)
+    with lab.terminal.busy("drawing the pictures"):
+        folder = create_folder(lab.outputs, "data", lab.now())
+        for name, figure in data_pictures(mnist):
+            write_atomically(folder / name, figure.savefig)
+    lab.terminal.hint("sample grid, class counts, mean digits, and the same digits before and after each augmentation:")
+    lab.terminal.line(str(folder))
+    return OK
+
+
+def models(lab: Lab, name: str | None = None) -> int:
+    """Show each network as a diagram with its capacity ledger."""
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab.models import build_model, capacity_ledger
+
+    for model in [name] if name else ARCHITECTURES:
+        default_config(model, augmented=False)  # refuses a name that is none
+        rows = capacity_ledger(build_model(model))
+        table = Table(title=f"{model}: {describe_architecture(model)}", title_justify="left", box=None, padding=(0, 1))
+        table.add_column("layer")
+        for heading in ("output", "parameters", "multiply-adds", "sees"):
+            table.add_column(heading, justify="right")
+        table.add_row("[hint]input[/hint]", "1 x 28 x 28", "", "", "1 x 1")
+        for row in rows:
+            shape = " x ".join(str(size) for size in row.output_shape)
+            sees = f"{row.receptive_field} x {row.receptive_field}"
+            table.add_row(row.layer, shape, blank_zero(row.parameters), blank_zero(row.multiply_adds), sees)
+        total_parameters = sum(row.parameters for row in rows)
+        total_multiply_adds = sum(row.multiply_adds for row in rows)
+        table.add_section()
+        table.add_row("[title]in all[/title]", "", f"{total_parameters:,}", f"{total_multiply_adds:,}", "")
+        lab.terminal.show(table, "")
+    lab.terminal.hint(
+        "output: channels x height x width. sees: the square of input pixels that one output depends on. "
+        "Most weights sit between the feature maps and the hidden layer: fewer poolings leave larger maps, so the "
+        "shallow network holds the most."
+    )
+    return OK
+
+
+def blank_zero(count: int) -> str:
+    """A count, or nothing where there is none."""
+    return f"{count:,}" if count else ""
+
+
+def ask_evaluate(lab: Lab) -> int:
+    """The menu's way to evaluate."""
+    return evaluate(lab, ask_run(lab, "Evaluate which run"))
+
+
+def ask_run(lab: Lab, question: str) -> str:
+    """Ask for a run by name; says first what can be answered."""
+    find_run(lab.outputs, "latest")  # refuses at once where there is none
+    lab.terminal.hint("a run's folder name, latest, or best (highest validation accuracy)")
+    return lab.terminal.ask(question, "latest", str)
+
+
+def evaluate(lab: Lab, name: str) -> int:
+    """Judge a saved run again, from its model file, and restore pictures that are missing from its folder."""
+    run = find_run(lab.outputs, name)
+    with lab.terminal.busy("loading torch and the model"):
+        from mnist_lab.data import load_mnist
+        from mnist_lab.device import choose_compute
+        from mnist_lab.workflow import evaluate_on, load_trained, restore_pictures
+
+        compute = choose_compute()
+        model = load_trained(run, compute)
+        mnist = load_mnist()
+    with lab.terminal.busy("evaluating"):
+        validation = evaluate_on(model, mnist.validation, compute)
+        test = evaluate_on(model, mnist.test, compute)
+    show_evaluation(lab.terminal, run, validation, test)
+    with lab.terminal.busy("looking for missing pictures"):
+        restored = restore_pictures(run, test, mnist.test)
+    if restored:
+        lab.terminal.hint(f"restored: {', '.join(restored)}")
+    lab.terminal.line(str(run.folder))
+    return OK
+
+
+def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
+    """All numbers of an evaluation."""
+    table = Table(title=escape(run.name), title_justify="left", box=None, padding=(0, 2))
+    for column in ("", "accuracy", "95 % interval", "right", "when saved"):
+        table.add_column(column, justify="left" if not column else "right")
+    table.add_row("validation", *accuracy_cells(validation), format_percent(run.val_accuracy))
+    table.add_row("test", *accuracy_cells(test), format_percent(run.test_accuracy))
+    terminal.show(table, "")
+    terminal.show(per_digit_table(test), "")
+    terminal.show(f"most confused: {describe_confused(test)}")
+    terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
+
+
+def per_digit_table(evaluation: Evaluation) -> Table:
+    """Precision, recall and F1 of every digit."""
+    table = Table(title="Test digits", title_justify="left", box=None, padding=(0, 2))
+    for column in ("digit", "precision", "recall", "F1", "digits", "missed"):
+        table.add_column(column, justify="right")
+    for scores in evaluation.classes:
+        missed = scores.support - int(evaluation.confusion[scores.digit, scores.digit])
+        cells = (format_percent(value) for value in (scores.precision, scores.recall, scores.f1))
+        table.add_row(str(scores.digit), *cells, f"{scores.support:,}", str(missed))
+    return table
+
+
+# ---------------------------------------------------------------------------------------------------- runs
+
+
+def ask_runs(lab: Lab) -> int:
+    """The menu's way to the leaderboard."""
+    if not list_runs(lab.outputs)[0]:
+        return runs(lab)
+    sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
+    return runs(lab, sort)
+
+
+def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
+    """The leaderboard of all saved runs, and the folders that are damaged."""
+    if sort not in SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
+    found, damaged = list_runs(lab.outputs)
+    if not found and not damaged:
+        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: python main.py train --epochs 1")
+        return OK
+    ranked = sorted(found, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+    shown = ranked[:limit]
+    if shown:
+        lab.terminal.show(leaderboard(shown, sort, wide=lab.terminal.console.width >= 112))
+    if len(ranked) > len(shown):
+        lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
+    show_damaged(lab.terminal, damaged)
+    return OK
+
+
+def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
+    """The table of runs; a narrow terminal shows when a run began, a wide one its whole folder name."""
+    table = Table(title=f"Runs, by {sort}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("run" if wide else "date", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    table.add_column("aug", no_wrap=True)
+    for heading in ("ep", "val %", "test %", "95 % interval", "params", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in shown:
+        table.add_row(
+            escape(run.name) if wide else f"{run.created:%m-%d %H:%M:%S}",
+            escape(run.model),
+            "yes" if run.augmented else "no",
+            str(run.epochs_run),
+            percent_number(run.val_accuracy),
+            percent_number(run.test_accuracy) if run.test_accuracy is not None else status_of(run),
+            "–".join(percent_number(end) for end in run.test_interval or (None, None)),
+            f"{run.parameters / 1000:,.0f} k",
+            format_duration(run.train_seconds),
+        )
+    return table
+
+
+def percent_number(fraction: float | None) -> str:
+    """A fraction in percent, for a column whose heading says so."""
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def status_of(run: Run) -> str:
+    """A run's status; an unfinished run that nobody trains was killed."""
+    if run.status == UNFINISHED and not is_being_trained(run):
+        return "killed"
+    return run.status
+
+
+def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
+    """The folders that can't be read, each in a line."""
+    for entry in damaged[:limit]:
+        terminal.warn(entry.reason)
+    if len(damaged) > limit:
+        terminal.warn(f"... and {len(damaged) - limit:,} more damaged folders")
+
+
+def ask_show(lab: Lab) -> int:
+    """The menu's way to one run."""
+    return show(lab, ask_run(lab, "Show which run"), offer_pictures=True)
+
+
+def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
+    """One run: its numbers, how to repeat it, and where its pictures are."""
+    run = find_run(lab.outputs, name)
+    table = Table.grid(padding=(0, 2))
+    for label, value in run_facts(run):
+        table.add_row(f"[hint]{label}[/hint]", escape(value))
+    lab.terminal.show(f"[title]{escape(run.name)}[/title]", table)
+    pictures = sorted(run.folder.glob("*.png"))
+    for picture in pictures:
+        lab.terminal.line(str(picture))
+    viewer = picture_viewer()
+    if viewer and pictures and offer_pictures:
+        open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
+    if open_pictures:
+        if viewer is None:
+            raise RequestError("this system has no picture viewer to open them with", "open the files named above")
+        for picture in pictures:
+            viewer(picture)
+    return OK
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """What is worth knowing of a run, as label and value."""
+    content = run.content
+    return [
+        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({content.get('stop_reason', '–')})"),
+        ("network", f"{run.model}, {run.parameters:,} parameters"),
+        ("augmentation", "yes" if run.augmented else "no"),
+        ("epochs", f"{run.epochs_run}, best {content.get('best_epoch', '–')}"),
+        ("validation", format_percent(run.val_accuracy)),
+        ("test", f"{format_percent(run.test_accuracy)}, 95 % interval {format_interval(run.test_interval)}"),
+        ("time", format_duration(run.train_seconds)),
+        ("device", str(content.get("device", "–"))),
+        ("repeat with", str(content.get("command", "–"))),
+        ("folder", str(run.folder)),
+    ]
+
+
+def picture_viewer() -> Callable[[Path], object] | None:
+    """How this system opens a picture, or None where it can't (no desktop, say)."""
+    if platform.system() == "Windows":
+        return lambda path: os.startfile(path)  # type: ignore[attr-defined]
+    command = "open" if platform.system() == "Darwin" else "xdg-open"
+    has_screen = platform.system() == "Darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen or shutil.which(command) is None:
+        return None
+    quiet = subprocess.DEVNULL
+    return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)

@@ -1,0 +1,198 @@
+"""What a run is made with: frozen dataclasses, saved with the result, and enough to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from mnist_lab.errors import RequestError
+
+Recipe = Literal["one-cycle", "plain"]
+RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
+
+CLASSES = 10
+"""The digits 0 to 9."""
+
+TRAIN_DIGITS = 54_000
+"""Digits to train on, once a tenth of MNIST's 60,000 is set apart for validation."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One of the three networks: a 3x3 convolution per entry of ``filters``, then a classifier with a hidden layer."""
+
+    filters: tuple[int, ...]  # output channels of each convolution
+    dropout: float  # share of the hidden activations dropped in training
+    batch_norm: bool = True
+    hidden: int = 128  # units between the feature maps and the ten logits
+
+
+ARCHITECTURES = {
+    "1-layer": Architecture(filters=(32,), dropout=0.0),
+    "2-layer": Architecture(filters=(32, 64), dropout=0.2),
+    "3-layer": Architecture(filters=(32, 64, 128), dropout=0.3),
+}
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strengths of the random transformations. Zero switches that one off.
+
+    The defaults were chosen on the validation split (README, "How the recipes were chosen").
+    """
+
+    rotation: float = 10.0  # degrees, drawn from -rotation..+rotation; far beyond that, a 6 turns into a 9
+    shift: float = 0.07  # fraction of the side, each axis; MNIST is centred by mass, so a little is plenty
+    scale: float = 0.10  # fraction: sizes from 1 - scale to 1 + scale
+    shear: float = 8.0  # degrees; people's handwriting differs in its slant more than in anything else
+    erasing: float = 0.0  # chance that an image loses one rectangle
+    erase_area: tuple[float, float] = (
+        0.02,
+        0.10,
+    )  # fraction of the image that the rectangle covers, from..to
+
+    @property
+    def moves(self) -> bool:
+        """Whether rotation or any affine part is on."""
+        return any((self.rotation, self.shift, self.scale, self.shear))
+
+    @property
+    def erases(self) -> bool:
+        """Whether erasing is on."""
+        return self.erasing > 0
+
+    def without(self, *names: str) -> AugmentConfig:
+        """The same with some of ``rotation``, ``affine`` (shift, scale and shear) and ``erasing`` switched off."""
+        off: dict[str, float] = {}
+        for name in names:
+            off |= dict.fromkeys(AUGMENTATIONS[name], 0.0)
+        return replace(self, **off)  # type: ignore[arg-type]
+
+    def only(self, name: str) -> AugmentConfig:
+        """The same with all but one of the three switched off."""
+        return self.without(*(other for other in AUGMENTATIONS if other != name))
+
+
+AUGMENTATIONS: dict[str, tuple[str, ...]] = {
+    "rotation": ("rotation",),
+    "affine": ("shift", "scale", "shear"),
+    "erasing": ("erasing",),
+}
+"""The three augmentations that can be switched off, and the strengths that each consists of."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
+
+    model: str = "3-layer"
+    augment: AugmentConfig | None = None  # None: the training digits as they are
+    seed: int = 0  # initial weights, order of the digits, augmentation, dropout
+    recipe: Recipe = "one-cycle"
+    epochs: int = 16  # passes over the training digits, at most
+    batch_size: int = 128  # digits per step
+    learning_rate: float = 3e-3  # peak of the one-cycle schedule, or the constant rate of the plain recipe
+    weight_decay: float = 0.05  # AdamW's decoupled decay; the plain recipe has none
+    label_smoothing: float = 0.05  # share of the target spread evenly over all ten digits
+    average_decay: float = 0.995  # memory of the weight average, per step; 0 turns averaging off
+    plain_epochs: int = 0  # last epochs without augmentation, to end on real digits
+    patience: int = 5  # epochs without a better validation loss before the run stops
+    train_size: int = TRAIN_DIGITS  # use only so many training digits, stratified
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """The inverse of :meth:`to_dict`, for a file that is not trusted.
+
+        Raises:
+            RequestError: a value is missing, unknown, of the wrong kind or out of its range.
+        """
+        try:
+            values = dict(values)
+            augment = values.pop("augment")
+            if augment is not None:
+                augment = AugmentConfig(**(augment | {"erase_area": tuple(augment["erase_area"])}))
+            config = cls(augment=augment, **values)
+            missing = {field.name for field in fields(cls)} - values.keys() - {"augment"}
+            if missing:
+                raise ValueError(f"no {', '.join(sorted(missing))}")
+            check_config(config)
+        except (TypeError, ValueError, KeyError) as error:
+            raise RequestError(f"the saved configuration can't be used ({error})", "train a new run") from None
+        return config
+
+
+OPTION_FIELDS = (
+    "epochs",
+    "batch_size",
+    "patience",
+    "train_size",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "average_decay",
+    "plain_epochs",
+)
+"""The numbers of a recipe that have an option of their own on the command line."""
+
+
+def default_config(model: str, *, augmented: bool, recipe: Recipe = "one-cycle") -> TrainConfig:
+    """The recipe that a run gets where nothing else is asked for.
+
+    The one-cycle values were tuned per network on the validation split; the plain recipe is the textbook's Adam at
+    its usual rate, with nothing added, to compare with.
+
+    Raises:
+        RequestError: there is no such model.
+    """
+    if model not in ARCHITECTURES:
+        raise RequestError(f"there is no model {model!r}", f"choose one of {', '.join(ARCHITECTURES)}")
+    augment = AugmentConfig() if augmented else None
+    if recipe == "plain":
+        return TrainConfig(
+            model=model,
+            augment=augment,
+            recipe=recipe,
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            label_smoothing=0.0,
+            average_decay=0.0,
+        )
+    return TrainConfig(model=model, augment=augment)
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse values that no training can be made with.
+
+    Raises:
+        RequestError: naming the value, its range, and the option that sets it.
+    """
+    if config.model not in ARCHITECTURES:
+        raise RequestError(f"there is no model {config.model!r}", f"choose one of {', '.join(ARCHITECTURES)}")
+    if config.recipe not in RECIPES:
+        raise RequestError(f"there is no recipe {config.recipe!r}", f"choose one of {', '.join(RECIPES)}")
+    check_whole("epochs", config.epochs, 1, 10_000)
+    check_whole("seed", config.seed, 0, 2**31 - 1)
+    check_whole("batch-size", config.batch_size, 1, TRAIN_DIGITS)
+    check_whole("patience", config.patience, 1, 10_000)
+    check_whole("train-size", config.train_size, 100, TRAIN_DIGITS)
+    check_whole("plain-epochs", config.plain_epochs, 0, 10_000)
+    check_number("learning-rate", config.learning_rate, 0, 1e6)
+    check_number("weight-decay", config.weight_decay, 0, 1e3)
+    check_number("label-smoothing", config.label_smoothing, 0, 1)
+    check_number("average-decay", config.average_decay, 0, 1)
+
+
+def check_whole(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a value that is no whole number from ``low`` to ``high``."""
+    if type(value) is not int or not low <= value <= high:
+        raise RequestError(f"--{name} is {value}", f"give a whole number from {low:,} to {high:,}")
+
+
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value that is no number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise RequestError(f"--{name} is {value}", f"give a number from {low:g} to {high:g}")

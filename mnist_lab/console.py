@@ -1,0 +1,283 @@
+"""What the user sees and answers: theme, prompts, tables and progress, over a console and an input handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.theme import Theme
+
+if TYPE_CHECKING:
+    from mnist_lab import trainer
+
+T = TypeVar("T")
+
+THEME = Theme(
+    {
+        "title": "bold cyan",
+        "group": "bold",
+        "key": "bold cyan",
+        "hint": "dim",
+        "good": "green",
+        "best": "bold green",
+        "warning": "yellow",
+        "error": "bold red",
+        "number": "none",
+        "bar.complete": "cyan",
+        "bar.finished": "green",
+    }
+)
+
+
+class BackToMenu(Exception):  # noqa: N818 - a way out, not an error
+    """The user left a question with q or Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question: the word that names it, and what it means."""
+
+    word: str
+    meaning: str = ""
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """The lab's console. Numbers are not recoloured: colour means something here."""
+    return Console(theme=THEME, highlight=False, stderr=stderr)
+
+
+class Terminal:
+    """A console to show things on and a source of answers.
+
+    Args:
+        console: where everything is shown.
+        read_line: gives the next line of input; raises ``EOFError`` at its end. Tests hand in a list's ``pop``.
+    """
+
+    def __init__(self, console: Console, read_line: Callable[[], str] = input) -> None:
+        self.console = console
+        self.read_line = read_line
+
+    def show(self, *renderables: object) -> None:
+        """Print markup or rich renderables."""
+        self.console.print(*renderables)
+
+    def hint(self, text: str) -> None:
+        """A quiet remark."""
+        self.console.print(f"[hint]{escape(text)}[/hint]")
+
+    def line(self, text: str) -> None:
+        """One plain line, never wrapped: a path to copy, or a result for a script."""
+        self.console.print(escape(text), soft_wrap=True)
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""
+        if self.console.is_terminal:
+            with self.console.status(f"[hint]{escape(what)} ...[/hint]"):
+                yield
+        else:
+            yield
+
+    def warn(self, text: str) -> None:
+        """One line about something that went wrong without stopping the work."""
+        self.console.print(f"[warning]{escape(text)}[/warning]", soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """One line about a refused request."""
+        self.console.print(f"[error]{escape(text)}[/error]", soft_wrap=True)
+
+    def ask_line(self, question: str) -> str:
+        """Show a question (markup) and read one line, without surrounding blanks.
+
+        Raises:
+            EOFError: the input has ended.
+        """
+        self.console.print(question, end=" ")
+        try:
+            answer = self.read_line()
+        except (EOFError, KeyboardInterrupt):
+            self.console.print()
+            raise
+        if not self.console.is_terminal:
+            self.console.print()  # a pipe does not echo the line end that the user would have typed
+        return answer.strip()
+
+    def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
+        """Ask until the answer can be understood; Enter takes the default.
+
+        Args:
+            question: plain text.
+            default: shown in brackets, and parsed when the user just presses Enter.
+            parse: turns the answer into a value; a ``ValueError`` explains what is wrong with it.
+
+        Raises:
+            BackToMenu: the user answered q, or pressed Ctrl-C.
+            EOFError: the input has ended.
+        """
+        shown = rf" [hint]\[{escape(default)}][/hint]" if default else ""
+        while True:
+            try:
+                answer = self.ask_line(f"{escape(question)}{shown}:")
+            except KeyboardInterrupt:
+                raise BackToMenu from None
+            if answer.lower() == "q":
+                raise BackToMenu
+            try:
+                return parse(answer or default)
+            except ValueError as error:
+                self.warn(str(error))
+
+    def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:
+        """Show a short list and ask for one of its rows, by number or by word."""
+        table = Table.grid(padding=(0, 2))
+        for number, choice in enumerate(choices, start=1):
+            table.add_row(f"  [key]{number}[/key]", choice.word, f"[hint]{escape(choice.meaning)}[/hint]")
+        self.show(table)
+        words = [choice.word for choice in choices]
+        return self.ask(question, default, lambda answer: pick(answer, words))
+
+    def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
+        """Ask for a whole number in a range."""
+        return self.ask(question, str(default), lambda answer: parse_whole(answer, low, high))
+
+    def ask_yes_no(self, question: str, *, default: bool) -> bool:
+        """Ask for yes or no."""
+        return self.ask(f"{question} (y/n)", "y" if default else "n", parse_yes_no)
+
+
+def pick(answer: str, words: Sequence[str]) -> str:
+    """The word that an answer means: its number in the list, the word itself, or a beginning that fits one alone.
+
+    Raises:
+        ValueError: none or several fit; the message says what can be answered.
+    """
+    if answer.isdecimal() and 1 <= int(answer) <= len(words):
+        return words[int(answer) - 1]
+    if answer.lower() in words:
+        return answer.lower()
+    fitting = [word for word in words if answer and word.startswith(answer.lower())]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise ValueError(
+        f"{answer!r} is no choice here; answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    )
+
+
+def parse_whole(answer: str, low: int, high: int) -> int:
+    """A whole number in a range.
+
+    Raises:
+        ValueError: it is none; the message names the range.
+    """
+    try:
+        value = int(answer)
+    except ValueError:
+        raise ValueError(f"{answer!r} is no whole number; give one from {low:,} to {high:,}") from None
+    if not low <= value <= high:
+        raise ValueError(f"{value} is out of range; give a whole number from {low:,} to {high:,}")
+    return value
+
+
+def parse_yes_no(answer: str) -> bool:
+    """True for y or yes, False for n or no.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if answer.lower() in ("y", "yes"):
+        return True
+    if answer.lower() in ("n", "no"):
+        return False
+    raise ValueError(f"{answer!r} is neither y nor n")
+
+
+def format_percent(fraction: float | None) -> str:
+    """A fraction as a percentage with two decimals; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """A 95 % interval of fractions as percentages."""
+    return "–" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
+
+
+def format_duration(seconds: float | None) -> str:
+    """A duration as people say it: ``7.1 s``, ``1 min 52 s``, ``2 h 05 min``."""
+    if seconds is None:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_about(seconds: float) -> str:
+    """A rough duration: ``about 8 s``, ``about 2 min``."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"
+
+
+class TrainingDisplay:
+    """A line per finished epoch, and on a terminal a live bar for the one under way."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.epochs = epochs
+        self.progress = Progress(
+            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[pace]:>7} images/s"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.console = console
+        self.task: TaskID | None = None
+
+    def start(self) -> None:
+        """Show the column titles, and the bar where there is a terminal."""
+        self.console.print(
+            "[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]",
+            soft_wrap=True,
+        )
+        self.progress.start()
+
+    def stop(self) -> None:
+        """Take the bar away; the lines stay."""
+        self.progress.stop()
+
+    def on_progress(self, report: trainer.Progress) -> None:
+        """Move the bar."""
+        if self.task is None:
+            self.task = self.progress.add_task("", epoch=0, epochs=self.epochs, pace="", left="")
+        self.progress.update(
+            self.task,
+            total=report.images_per_epoch,
+            completed=report.images_done,
+            epoch=report.epoch,
+            epochs=report.epochs,
+            pace=f"{report.images_per_second:,.0f}",
+            left=f"{format_duration(report.seconds_left)} left",
+        )
+
+    def on_epoch(self, record: trainer.EpochRecord, is_best: bool) -> None:
+        """Print the epoch's line."""
+        mark = "[best]best[/best]" if is_best else ""
+        self.console.print(
+            f"{record.epoch:>4}/{self.epochs:<4}"
+            f"{record.train_loss:>9.4f} {100 * record.train_accuracy:>8.2f} %"
+            f"{record.val_loss:>10.4f} {100 * record.val_accuracy:>7.2f} %"
+            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
+            soft_wrap=True,
+        )

@@ -1,0 +1,44 @@
+"""The errors a user can cause. Each says what was found and what to do next, in one line."""
+
+
+class LabError(Exception):
+    """A refused request.
+
+    Args:
+        found: what is wrong, naming the file or value ("no run named 'foo'").
+        next_step: what the user can do about it ("list the runs with: python main.py runs").
+    """
+
+    def __init__(self, found: str, next_step: str) -> None:
+        self.found = one_line(found)
+        self.next_step = one_line(next_step)
+        super().__init__(f"{self.found}; {self.next_step}")
+
+
+class DataError(LabError):
+    """A file of the embedded data set is missing, truncated or altered."""
+
+
+class RequestError(LabError):
+    """An option, name or value that the lab does not take."""
+
+
+class RunError(LabError):
+    """A run that does not exist, is damaged, or can't be used for what was asked."""
+
+
+class CheckpointError(LabError):
+    """A model file that can't be loaded safely, or belongs to another network."""
+
+
+class StorageError(LabError):
+    """The disk refused: full, read-only, or a file where a folder should be."""
+
+
+class TrainingError(LabError):
+    """The training can't go on: its loss is no longer a finite number."""
+
+
+def one_line(text: str) -> str:
+    """Fold any line breaks (operating system messages may hold some) into single spaces."""
+    return " ".join(text.split())

@@ -1,0 +1,42 @@
+"""Logits from images: the one place through which validation, testing, drawing and saliency ask a network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mnist_lab.device import Compute
+from mnist_lab.pixels import normalise, to_unit
+
+BATCH_SIZE = 256
+"""Images per step: small enough that the activations stay in the processor's cache."""
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
+    """Ask a network about many images, in evaluation mode; its mode is put back afterwards.
+
+    Args:
+        model: takes normalised (B, 1, 28, 28), gives (B, 10).
+        images: (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
+        compute: where the model lives.
+        batch_size: images per step.
+
+    Returns:
+        (N, 10) float32 logits on the CPU.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        outputs = [model_step(model, batch, compute) for batch in torch.split(images, batch_size)]
+    finally:
+        model.train(was_training)
+    return torch.cat(outputs) if outputs else torch.empty(0, 10)
+
+
+def model_step(model: nn.Module, images: Tensor, compute: Compute) -> Tensor:
+    """One batch of raw images (B, 1, 28, 28) to float32 logits (B, 10) on the CPU."""
+    unit = to_unit(images) if images.dtype == torch.uint8 else images
+    with compute.autocast():
+        logits: Tensor = model(normalise(unit).to(compute.device))
+    return logits.float().cpu()

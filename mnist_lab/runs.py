@@ -1,0 +1,281 @@
+"""Saved runs: one timestamped folder each, listed, found by name, and loaded without trusting what is in them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mnist_lab.errors import CheckpointError, RunError
+from mnist_lab.storage import STAMP_FORMAT, create_folder, storage_errors, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RUN_FILE = "run.json"
+HISTORY_FILE = "history.csv"
+STATE_FILE = "training_state.pt"
+LOCK_FILE = "training.lock"
+UNFINISHED = "running"
+JUDGED = ("finished", "interrupted")
+STATUSES = (UNFINISHED, *JUDGED, "failed")
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the list of runs shows of one folder; accuracies are fractions."""
+
+    folder: Path
+    model: str
+    augmented: bool
+    status: str
+    created: datetime
+    seed: int
+    epochs_run: int
+    parameters: int
+    val_accuracy: float | None  # None until the run is judged
+    test_accuracy: float | None
+    test_interval: tuple[float, float] | None
+    train_seconds: float | None
+    content: dict[str, Any]  # all of run.json
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class DamagedRun:
+    """A folder that holds a run.json which can't be understood, and why."""
+
+    folder: Path
+    reason: str
+
+
+def list_runs(outputs: Path) -> tuple[list[Run], list[DamagedRun]]:
+    """All runs below ``outputs``, oldest first, and the damaged ones; a missing folder holds none."""
+    runs: list[Run] = []
+    damaged: list[DamagedRun] = []
+    for folder in run_folders(outputs):
+        try:
+            runs.append(read_run(folder))
+        except RunError as error:
+            damaged.append(DamagedRun(folder, error.found))
+    return sorted(runs, key=lambda run: (run.created, run.name)), damaged
+
+
+def run_folders(outputs: Path) -> list[Path]:
+    """The folders that hold a run.json, sorted by name."""
+    try:
+        return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
+    except OSError:
+        return []
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's run.json and check every value that the lab relies on.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    path = folder / RUN_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged_run(folder, f"{RUN_FILE} can't be read ({error})") from None
+    try:
+        return parse_run(folder, content)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        detail = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise damaged_run(folder, f"{RUN_FILE} is not a run's ({detail})") from None
+
+
+def damaged_run(folder: Path, what: str) -> RunError:
+    """The refusal of a run whose folder is not as the lab left it."""
+    return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
+
+
+def parse_run(folder: Path, content: Any) -> Run:
+    """Check run.json's content, value by value.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing, of the wrong kind, or out of its range.
+    """
+    if not isinstance(content, dict):
+        raise TypeError("not a JSON object")
+    status = typed(content, "status", str)
+    if status not in STATUSES:
+        raise ValueError(f"unknown status {status!r}")
+    judged = status in JUDGED
+    return Run(
+        folder=folder,
+        model=typed(content, "model", str),
+        augmented=typed(content, "augment", bool),
+        status=status,
+        created=datetime.fromisoformat(typed(content, "created", str)).astimezone(),
+        seed=typed(content, "seed", int),
+        epochs_run=typed(content, "epochs_run", int),
+        parameters=typed(content, "parameters", int),
+        val_accuracy=fraction(content["val_accuracy"]) if judged else None,
+        test_accuracy=fraction(content["test_accuracy"]) if judged else None,
+        test_interval=interval(content["test_interval"]) if judged else None,
+        train_seconds=positive(content["train_seconds"]) if judged else None,
+        content=content,
+    )
+
+
+def typed(content: dict[str, Any], key: str, kind: type[T]) -> T:
+    """A value of exactly this kind."""
+    value = content[key]
+    if type(value) is not kind:  # bool is a subclass of int: a seed of true is no seed
+        raise TypeError(f"{key} is {value!r}")
+    return value
+
+
+def fraction(value: Any) -> float:
+    """A number from 0 to 1."""
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{value!r} is not a fraction")
+    return float(value)
+
+
+def positive(value: Any) -> float:
+    """A finite number from 0 on."""
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} is not a duration")
+    return float(value)
+
+
+def interval(value: Any) -> tuple[float, float]:
+    """Two fractions."""
+    low, high = value
+    return fraction(low), fraction(high)
+
+
+def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Run:
+    """The run that a user means.
+
+    Args:
+        outputs: where runs are kept.
+        name: a folder (any path), a folder's name below ``outputs``, ``latest`` (the newest), or ``best`` (the
+            highest validation accuracy; the test accuracy is never chosen by).
+        statuses: which runs ``latest`` and ``best`` choose from.
+
+    Raises:
+        RunError: there is no such run, or it is damaged.
+    """
+    if name in ("latest", "best"):
+        candidates = [run for run in list_runs(outputs)[0] if run.status in statuses]
+        if not candidates:
+            kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
+            raise RunError(f"there is no {kind} run in {outputs}", "train one with: python main.py train")
+        return candidates[-1] if name == "latest" else max(candidates, key=lambda run: run.val_accuracy or 0.0)
+    for folder in (outputs / name, Path(name)):
+        if name and folder.is_dir():
+            return read_run(folder)
+    raise RunError(f"there is no run {name!r} in {outputs}", "list the runs with: python main.py runs")
+
+
+def create_run(outputs: Path, label: str, now: datetime) -> Path:
+    """Make the folder of a new run."""
+    return create_folder(outputs, label, now)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run for this process alone while it trains.
+
+    The operating system lets go of the lock when the process ends, however it ends.
+
+    Raises:
+        RunError: another program is training this run.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        with storage_errors(folder):
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"the run {folder.name} is being trained by another program",
+            "wait for it to end, or train a new run",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+
+
+def is_being_trained(run: Run) -> bool:
+    """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
+    if run.status != UNFINISHED or not (run.folder / LOCK_FILE).exists():
+        return False
+    try:
+        with locked(run.folder):
+            return False
+    except RunError:
+        return True
+
+
+def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float) -> str:
+    """For example ``model_2026-11-22_14-30-05_val99.52_test99.41.pt``; accuracies in percent, as in the tables."""
+    stamp = created.strftime(STAMP_FORMAT)
+    return f"model_{stamp}_val{100 * val_accuracy:.2f}_test{100 * test_accuracy:.2f}.pt"
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values (never code or objects), atomically."""
+    import torch
+
+    write_atomically(path, lambda temporary: torch.save(content, temporary))
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_tensors` wrote. The file is not trusted: nothing in it is ever executed.
+
+    Raises:
+        CheckpointError: the file is missing, foreign, truncated, or holds anything but tensors and plain values.
+    """
+    import torch
+
+    remedy = "choose another run, or train a new one"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"the model file {path} is missing", remedy) from None
+    except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
+        kind = type(error).__name__
+        raise CheckpointError(f"the model file {path} is refused: it is no safe checkpoint ({kind})", remedy) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"the model file {path} is refused: it holds no state dict", remedy)
+    return content
+
+
+def load_weights(run: Run) -> dict[str, Tensor]:
+    """The trained weights of a judged run.
+
+    Raises:
+        RunError: the run is not finished, or names no model file.
+        CheckpointError: the model file is missing or refused.
+    """
+    if run.status not in JUDGED:
+        raise RunError(
+            f"the run {run.name} is not finished (status {run.status})",
+            f"finish it with: python main.py train --resume {run.name}",
+        )
+    name = run.content.get("model_file")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
+    return load_tensors(run.folder / name)

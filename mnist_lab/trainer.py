@@ -1,0 +1,336 @@
+"""The one training loop: every network, recipe and experiment of the lab goes through it.
+
+It reports through callbacks and knows neither the console nor the disk. Its whole state can be taken out after any
+epoch and put back later, in another process, without changing the outcome by a bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+
+from mnist_lab.config import TrainConfig
+from mnist_lab.data import Digits, TrainLoader
+from mnist_lab.device import Compute
+from mnist_lab.errors import TrainingError
+from mnist_lab.inference import predict_logits
+from mnist_lab.randomness import derive_seed
+
+StopReason = Literal["last epoch", "patience", "interrupted"]
+
+REPORT_EVERY = 16
+"""Batches between two progress reports; each report waits for the device once, to read the loss."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the history.
+
+    Losses are mean cross-entropies in nats per digit, without label smoothing, so that training and validation are
+    on one scale; accuracies are fractions. The training values are taken in passing, while the weights still move
+    and with dropout and augmentation on: they may well be worse than the validation values.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training stands, for a progress display."""
+
+    epoch: int
+    epochs: int
+    images_done: int  # in this epoch
+    images_per_epoch: int
+    images_per_second: float  # in this epoch
+    seconds_left: float  # for the whole training, should the pace stay and nothing stop it early
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with. ``best_weights`` are copies on the CPU, in evaluation-ready form."""
+
+    history: list[EpochRecord]
+    stop_reason: StopReason
+    best_epoch: int
+    best_weights: dict[str, Tensor]
+
+
+class EarlyStopping:
+    """Remembers the best validation loss and tells when to stop: pure state, no side effects."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self.epochs_since_best = 0
+
+    def update(self, epoch: int, loss: float) -> bool:
+        """Take an epoch's validation loss; True if it is the best so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch, self.epochs_since_best = loss, epoch, 0
+            return True
+        self.epochs_since_best += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last ``patience`` epochs all failed to improve the loss."""
+        return self.epochs_since_best >= self.patience
+
+
+class WeightAverage:
+    """A second network that follows the trained one as an exponential moving average of its weights.
+
+    Averaging smooths out the last steps' noise (Polyak & Juditsky 1992). The memory starts short and grows to
+    ``decay``, so that the random initial weights are forgotten even within one epoch.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.model = copy.deepcopy(model)
+        self.pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move every averaged weight, and every batch norm statistic, a little towards the trained one's."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for average, current in self.pairs:
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:  # batch norm's counter of batches
+                average.copy_(current)
+
+
+def build_optimizer(
+    model: nn.Module, config: TrainConfig, steps: int, compute: Compute
+) -> tuple[Optimizer, LRScheduler]:
+    """The optimiser and its learning rate schedule, over ``steps`` steps.
+
+    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), its rate rising to the peak over the first 30 %
+    of the steps and falling to almost zero along a cosine (Smith & Topin 2018, arXiv:1708.07120).
+    plain: Adam (Kingma & Ba 2015, arXiv:1412.6980) at a constant rate.
+    """
+    fused = compute.device.type != "mps"  # one kernel for all weights; not every MPS release has it
+    if config.recipe == "plain":
+        adam = Adam(model.parameters(), lr=config.learning_rate, fused=fused)
+        return adam, ConstantLR(adam, factor=1.0, total_iters=0)
+    # Decay pulls weights towards zero; on biases and batch norm it would only distort the scale of the activations.
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    spared = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    adamw = AdamW(groups, lr=config.learning_rate, fused=fused)
+    schedule = OneCycleLR(adamw, config.learning_rate, total_steps=steps, pct_start=0.3, cycle_momentum=False)
+    return adamw, schedule
+
+
+class Trainer:
+    """One training, from its first batch to its best weights.
+
+    Args:
+        model: already placed on ``compute``'s device; trained in place.
+        train_digits: what to learn from.
+        validation: what to choose the best epoch on; never augmented.
+        config: the recipe.
+        compute: device and precision.
+        workers: loader processes (0: none).
+        start_method: how loader processes start; None is the platform's own way.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_digits: Digits,
+        validation: Digits,
+        config: TrainConfig,
+        compute: Compute,
+        *,
+        workers: int = 0,
+        start_method: str | None = None,
+    ) -> None:
+        self.model = model
+        self.validation = validation
+        self.config = config
+        self.compute = compute
+        self.images_per_epoch = len(train_digits)
+        self.loader = TrainLoader(
+            train_digits,
+            config.augment,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=workers,
+            start_method=start_method,
+            pin_memory=compute.device.type == "cuda",
+        )
+        steps = len(self.loader) * config.epochs
+        self.optimizer, self.schedule = build_optimizer(model, config, steps, compute)
+        self.average = WeightAverage(model, config.average_decay)
+        self.stopping = EarlyStopping(config.patience)
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+
+    def fit(
+        self,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_epoch: Callable[[EpochRecord, bool], None] = lambda record, is_best: None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train until the last epoch, until patience runs out, or until asked to stop.
+
+        Args:
+            on_progress: called every few batches.
+            on_epoch: called after every epoch with its record and whether it is the best so far; the trainer's
+                state may be taken out then.
+            stop_requested: asked after every batch. The epoch under way is then dropped, unless it is the first:
+                that one is judged as far as it came.
+
+        Raises:
+            TrainingError: the loss became infinite or not a number.
+        """
+        while len(self.history) < self.config.epochs and not self.stopping.exhausted:
+            epoch = len(self.history) + 1
+            start = time.perf_counter()
+            train_loss, train_accuracy, completed = self.train_epoch(epoch, on_progress, stop_requested)
+            if not completed and self.history:
+                return self.outcome("interrupted")
+            val_loss, val_accuracy = self.validate()
+            seconds = time.perf_counter() - start
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
+            self.history.append(record)
+            is_best = self.stopping.update(epoch, val_loss)
+            if is_best:
+                self.best_weights = copy_to_cpu(self.judged_model)
+            on_epoch(record, is_best)
+            if not completed:
+                return self.outcome("interrupted")
+        return self.outcome("patience" if len(self.history) < self.config.epochs else "last epoch")
+
+    def train_epoch(
+        self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
+    ) -> tuple[float, float, bool]:
+        """Train on every digit once: mean loss, accuracy, and whether the epoch was completed."""
+        torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
+        augmented = epoch <= self.config.epochs - self.config.plain_epochs
+        self.model.train()
+        loss_sum = torch.zeros((), device=self.compute.device)
+        correct = torch.zeros((), device=self.compute.device)
+        seen, start = 0, time.perf_counter()
+        for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
+            images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
+            labels = batch.labels.to(self.compute.device, non_blocking=True)  # (B,)
+            logits = self.step(images, labels)  # (B, 10)
+            loss_sum += F.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.argmax(dim=1) == labels).sum()
+            seen += len(labels)
+            stop = stop_requested()
+            if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
+                ensure_finite(float(loss_sum), epoch, self.config)
+                on_progress(self.progress(epoch, seen, time.perf_counter() - start))
+            if stop:
+                break
+        return float(loss_sum) / seen, float(correct) / seen, seen == self.images_per_epoch
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """One step of gradient descent; returns the batch's logits (B, 10), detached."""
+        with self.compute.autocast():
+            logits: Tensor = self.model(images)
+        logits = logits.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        if self.config.average_decay > 0:
+            self.average.update()
+        return logits.detach()
+
+    @property
+    def judged_model(self) -> nn.Module:
+        """The network that is validated and kept: the weight average, or without averaging the trained one."""
+        return self.average.model if self.config.average_decay > 0 else self.model
+
+    def validate(self) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy on the validation digits."""
+        logits = predict_logits(self.judged_model, self.validation.images, self.compute)  # (N, 10)
+        loss = F.cross_entropy(logits, self.validation.labels)
+        accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
+        return float(loss), float(accuracy)
+
+    def progress(self, epoch: int, images_done: int, seconds: float) -> Progress:
+        """A progress report, with the pace of this epoch carried on to the end."""
+        pace = images_done / max(seconds, 1e-9)
+        epochs_after = self.config.epochs - epoch
+        images_left = self.images_per_epoch * (epochs_after + 1) - images_done
+        return Progress(
+            epoch,
+            self.config.epochs,
+            images_done,
+            self.images_per_epoch,
+            pace,
+            seconds_left=images_left / pace,
+        )
+
+    def outcome(self, reason: StopReason) -> Outcome:
+        """The result, once the loop has ended."""
+        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors and plain values only."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.model.state_dict(),
+            "average_steps": self.average.steps,
+            "history": [asdict(record) for record in self.history],
+            "best_weights": self.best_weights,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state taken by :meth:`state` from a training with the same configuration."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.steps = state["average_steps"]
+        self.best_weights = state["best_weights"]
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        for record in self.history:
+            self.stopping.update(record.epoch, record.val_loss)
+
+
+def copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A real copy of a network's weights: a plain ``state_dict()`` would silently follow the later steps."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def ensure_finite(loss: float, epoch: int, config: TrainConfig) -> None:
+    """Refuse to go on with a loss that is infinite or not a number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the training loss became {loss} in epoch {epoch} at a learning rate of {config.learning_rate:g}",
+            "train again with a smaller --learning-rate",
+        )

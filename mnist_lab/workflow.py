@@ -1,0 +1,475 @@
+"""One training from its configuration to its finished folder: the rooms of the lab, called in order.
+
+The menu, the command line and the experiments all train through here; nobody else writes run folders.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import platform
+import shlex
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from mnist_lab import __version__
+from mnist_lab.config import (
+    AUGMENTATIONS,
+    OPTION_FIELDS,
+    AugmentConfig,
+    TrainConfig,
+    default_config,
+)
+from mnist_lab.data import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
+from mnist_lab.device import Compute, choose_compute
+from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
+from mnist_lab.evaluation import Evaluation, evaluate
+from mnist_lab.inference import predict_logits
+from mnist_lab.models import DigitNet, build_model, count_parameters
+from mnist_lab.runs import (
+    HISTORY_FILE,
+    RUN_FILE,
+    STATE_FILE,
+    UNFINISHED,
+    Run,
+    create_run,
+    load_tensors,
+    load_weights,
+    locked,
+    model_file_name,
+    save_tensors,
+)
+from mnist_lab.storage import write_atomically, write_json, write_text
+from mnist_lab.trainer import EpochRecord, Outcome, Progress, Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png")
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished training, judged on the validation digits it was chosen by, and once on the test digits."""
+
+    outcome: Outcome
+    validation: Evaluation
+    test: Evaluation
+    train_seconds: float
+    images_per_second: float
+
+
+class Observer(Protocol):
+    """Whoever wants to follow a training; every method may do nothing."""
+
+    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
+        """The training begins, or goes on after ``epochs_done`` epochs."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """A few more batches are done."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """An epoch is done."""
+
+    def on_warning(self, message: str) -> None:
+        """Something went wrong that the training can do without."""
+
+    def on_results(self, results: Results) -> None:
+        """The training is over and judged; the folder is being completed."""
+
+
+def train_new(
+    config: TrainConfig,
+    outputs: Path,
+    now: datetime,
+    observer: Observer,
+    *,
+    workers: int,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train a network and leave its folder.
+
+    Args:
+        config: checked already.
+        outputs: where the folder is made.
+        now: the folder's time stamp.
+        observer: is told how it goes.
+        workers: loader processes.
+        stop_requested: asked after every batch whether to end early.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        DataError, TrainingError, StorageError: see there. Results are shown before a failed write is raised.
+    """
+    mnist = load_mnist()
+    folder = create_run(outputs, run_label(config), now)
+    with locked(folder):
+        content = initial_content(config, mnist, workers, now)
+        write_json(folder / RUN_FILE, content)
+        return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
+
+
+def resume(
+    run: Run,
+    observer: Observer,
+    *,
+    workers: int | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Go on with a run that was killed, from its last finished epoch, in its own folder.
+
+    Args:
+        run: an unfinished one.
+        observer: is told how it goes.
+        workers: loader processes; None for as many as the run began with. Their number never changes the outcome.
+        stop_requested: asked after every batch whether to end early.
+
+    Raises:
+        RunError: the run is finished, in use, or was made on another split.
+    """
+    if run.status != UNFINISHED:
+        raise RunError(
+            f"the run {run.name} is {run.status} and has been judged on the test digits; it can't go on",
+            "train a new run",
+        )
+    config = TrainConfig.from_dict(run.content.get("config") or {})
+    mnist = load_mnist()
+    if run.content.get("split") != split_content(mnist):
+        raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
+    if workers is None:
+        workers = int(run.content.get("workers") or 0)
+    with locked(run.folder):
+        state_file = run.folder / STATE_FILE
+        state = load_tensors(state_file) if state_file.exists() else None
+        return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+
+
+def complete(
+    folder: Path,
+    content: dict[str, Any],
+    config: TrainConfig,
+    mnist: Mnist,
+    observer: Observer,
+    workers: int,
+    stop_requested: Callable[[], bool],
+    state: dict[str, Any] | None,
+) -> Path:
+    """Train from the beginning or from a saved state, judge, and fill the folder."""
+    compute = choose_compute()
+    model = compute.place(build_model(config.model, config.seed))
+    digits = stratified_subset(mnist.train, config.train_size)
+    trainer = Trainer(model, digits, mnist.validation, config, compute, workers=workers)
+    if state is not None:
+        restore(trainer, state, folder)
+    observer.on_start(folder, config, compute, count_parameters(model), len(trainer.history))
+    saver = StateSaver(folder / STATE_FILE, trainer, observer)
+
+    def on_epoch(record: EpochRecord, is_best: bool) -> None:
+        observer.on_epoch(record, is_best)
+        saver.save()
+
+    try:
+        outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
+    except TrainingError as error:
+        write_json(folder / RUN_FILE, content | {"status": "failed", "failure": error.found})
+        (folder / STATE_FILE).unlink(missing_ok=True)
+        raise
+    results = judge(model, outcome, mnist, compute, len(digits))
+    observer.on_results(results)
+    save_results(folder, content, results, mnist)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    return folder
+
+
+class StateSaver:
+    """Keeps the state after every epoch on disk; a disk that refuses costs the resuming, not the training."""
+
+    def __init__(self, path: Path, trainer: Trainer, observer: Observer) -> None:
+        self.path = path
+        self.trainer = trainer
+        self.observer = observer
+        self.refused = False
+
+    def save(self) -> None:
+        """Write the trainer's state, or say once that it can't be written."""
+        if self.refused:
+            return
+        try:
+            save_tensors(self.path, self.trainer.state())
+        except StorageError as error:
+            self.refused = True
+            self.observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
+
+
+def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
+    """Put a saved state back.
+
+    Raises:
+        CheckpointError: it belongs to another network, or lacks a part.
+    """
+    try:
+        trainer.restore(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"the saved state in {folder.name} does not fit its configuration ({type(error).__name__})",
+            "train a new run",
+        ) from None
+
+
+def judge(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, images_per_epoch: int) -> Results:
+    """Evaluate the best weights on the validation digits, and, for the only time, on the test digits."""
+    model.load_state_dict(outcome.best_weights)
+    seconds = sum(record.seconds for record in outcome.history)
+    return Results(
+        outcome=outcome,
+        validation=evaluate_on(model, mnist.validation, compute),
+        test=evaluate_on(model, mnist.test, compute),
+        train_seconds=seconds,
+        images_per_second=images_per_epoch * len(outcome.history) / seconds,
+    )
+
+
+def evaluate_on(model: DigitNet, digits: Digits, compute: Compute) -> Evaluation:
+    """Judge a network on some digits."""
+    logits = predict_logits(model, digits.images, compute)  # (N, 10)
+    return evaluate(logits.numpy(), digits.labels.numpy())
+
+
+def load_trained(run: Run, compute: Compute) -> DigitNet:
+    """The trained network of a judged run, ready to be asked.
+
+    Raises:
+        RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
+    """
+    config = TrainConfig.from_dict(run.content.get("config") or {})
+    model = build_model(config.model)
+    weights = load_weights(run)
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError):
+        raise CheckpointError(
+            f"the model file of {run.name} does not hold the weights of a {config.model} network",
+            "choose another run, or train a new one",
+        ) from None
+    placed = compute.place(model)
+    placed.eval()
+    return placed
+
+
+def save_results(folder: Path, content: dict[str, Any], results: Results, mnist: Mnist) -> None:
+    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
+    created = datetime.fromisoformat(content["created"])
+    model_file = model_file_name(created, results.validation.accuracy, results.test.accuracy)
+    save_tensors(folder / model_file, results.outcome.best_weights)
+    write_text(folder / HISTORY_FILE, history_csv(results.outcome.history))
+    content = content | final_content(results, model_file)
+    save_pictures(folder, content, results.outcome.history, results.test, mnist.test, PICTURES)
+    write_json(folder / RUN_FILE, content)
+
+
+def save_pictures(
+    folder: Path,
+    content: dict[str, Any],
+    history: list[EpochRecord],
+    test: Evaluation,
+    digits: Digits,
+    names: Collection[str],
+) -> None:
+    """Draw and save some of a run's pictures.
+
+    Args:
+        folder: the run's.
+        content: of its run.json.
+        history: of its training.
+        test: its evaluation on ``digits``.
+        digits: the test digits.
+        names: which pictures, of :data:`PICTURES`.
+    """
+    from mnist_lab import plots  # matplotlib and seaborn take a second to load: not before they are needed
+
+    title = folder.name
+    mistakes = test.mistakes
+    draw: dict[str, Callable[[], Figure]] = {
+        "history.png": lambda: plots.training_history(
+            history, best_epoch=content["best_epoch"], stop_reason=content["stop_reason"], title=title
+        ),
+        "confusion_counts.png": lambda: plots.confusion_counts(test.confusion, title=title),
+        "confusion_percent.png": lambda: plots.confusion_percent(test.confusion, title=title),
+        "mistakes.png": lambda: plots.mistakes(
+            digits.images[mistakes.positions].squeeze(1).numpy(),
+            mistakes.labels,
+            mistakes.predictions,
+            mistakes.probabilities,
+            mistakes.true_probabilities,
+            digits.indices[mistakes.positions].numpy(),
+            total=len(mistakes),
+            judged=len(digits),
+            title=title,
+        ),
+    }
+    for name in names:
+        figure = draw[name]()
+        write_atomically(folder / name, figure.savefig)
+
+
+def restore_pictures(run: Run, test: Evaluation, digits: Digits) -> list[str]:
+    """Draw those pictures of a run that are missing from its folder; returns their names."""
+    missing = [name for name in PICTURES if not (run.folder / name).exists()]
+    history: list[EpochRecord] = []
+    if "history.png" in missing:
+        try:
+            history = read_history(run.folder)
+        except RunError:
+            missing.remove("history.png")  # its numbers are gone too: nothing to draw it from
+    save_pictures(run.folder, run.content, history, test, digits, missing)
+    return missing
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """The history that a run left.
+
+    Raises:
+        RunError: there is none, or it is damaged.
+    """
+    try:
+        with (folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
+            return [
+                EpochRecord(epoch=int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"the history of {folder.name} can't be read ({error})", "restore it from a copy") from None
+
+
+def history_csv(history: list[EpochRecord]) -> str:
+    """The history as CSV; losses in nats per digit, accuracies as fractions."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in history)
+    return text.getvalue()
+
+
+def run_label(config: TrainConfig) -> str:
+    """What a run's folder is called, after its time stamp."""
+    return f"{config.model}-aug" if config.augment is not None else config.model
+
+
+def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> dict[str, Any]:
+    """run.json as it is while the run is under way: everything needed to repeat it."""
+    return {
+        "model": config.model,
+        "augment": config.augment is not None,
+        "seed": config.seed,
+        "status": UNFINISHED,
+        "created": now.astimezone().isoformat(timespec="seconds"),
+        "command": repeat_command(config),
+        "config": config.to_dict(),
+        "workers": workers,
+        "split": split_content(mnist),
+        "parameters": count_parameters(build_model(config.model)),
+        "epochs_run": 0,
+        "device": choose_compute().name,
+        "machine": machine_content(),
+        "versions": versions_content(),
+    }
+
+
+def final_content(results: Results, model_file: str) -> dict[str, Any]:
+    """What a finished run adds to its run.json; accuracies are fractions."""
+    outcome = results.outcome
+    return {
+        "status": "interrupted" if outcome.stop_reason == "interrupted" else "finished",
+        "stop_reason": outcome.stop_reason,
+        "epochs_run": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+        "stopped_early": outcome.stop_reason != "last epoch",
+        "val_accuracy": results.validation.accuracy,
+        "val_loss": outcome.history[outcome.best_epoch - 1].val_loss,
+        "test_accuracy": results.test.accuracy,
+        "test_interval": list(results.test.interval),
+        "train_seconds": results.train_seconds,
+        "images_per_second": results.images_per_second,
+        "model_file": model_file,
+        "results": {"validation": results.validation.to_dict(), "test": results.test.to_dict()},
+    }
+
+
+def split_content(mnist: Mnist) -> dict[str, Any]:
+    """How the data were split, with a fingerprint of the validation digits."""
+    return {
+        "seed": SPLIT_SEED,
+        "train": len(mnist.train),
+        "validation": len(mnist.validation),
+        "test": len(mnist.test),
+        "fingerprint": split_fingerprint(mnist.validation),
+    }
+
+
+def machine_content() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions_content() -> dict[str, str]:
+    """The versions that the outcome depends on."""
+    names = ("torch", "numpy", "scipy", "matplotlib", "seaborn")
+    return {"mnist_lab": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def repeat_command(config: TrainConfig) -> str:
+    """The command that trains the same again: every option that differs from its default."""
+    words = ["python", "main.py", "train", "--model", config.model]
+    if config.augment is not None:
+        words.append("--augment")
+        words += [f"--without={name}" for name in switched_off(config.augment)]
+    words += ["--recipe", config.recipe, "--seed", str(config.seed)]
+    usual = default_config(config.model, augmented=config.augment is not None, recipe=config.recipe)
+    for name in OPTION_FIELDS:
+        if name == "epochs" or getattr(config, name) != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+    return shlex.join(words)
+
+
+def switched_off(augment: AugmentConfig) -> list[str]:
+    """Which of the augmentations that are on by default are off here."""
+    usual = AugmentConfig()
+    return [name for name in AUGMENTATIONS if augment == augment.without(name) and usual != usual.without(name)]
+
+
+def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:
+    """Seconds that an epoch of this configuration takes on this machine, found by training a few batches.
+
+    The network trained for it is thrown away.
+    """
+    warm_up = 4
+    size = min(len(mnist.train), config.batch_size * (batches + warm_up))
+    some = mnist.train.subset(torch.arange(size))
+    trainer = Trainer(compute.place(build_model(config.model)), some, mnist.validation, config, compute)
+    steps = enumerate(trainer.loader.epoch(1))
+    start, done = 0.0, 0
+    trainer.model.train()
+    for number, batch in steps:
+        if number == warm_up:
+            start = time.perf_counter()
+        trainer.step(batch.images.to(compute.device), batch.labels.to(compute.device))
+        done += len(batch.labels) if number >= warm_up else 0
+    training = (time.perf_counter() - start) * config.train_size / max(done, 1)
+    start = time.perf_counter()
+    predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
+    return training + (time.perf_counter() - start) * len(mnist.validation) / 1000
