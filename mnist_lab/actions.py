@@ -82,7 +82,7 @@ def head_line(lab: Lab) -> str:
     """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
     saved = len(run_folders(lab.outputs))
     parts = [
-        "MNIST, 60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
+        "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
         f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
     ]
     if "torch" in sys.modules:
@@ -317,12 +317,13 @@ def data(lab: Lab) -> int:
         from mnist_lab.views import data_pictures
 
         mnist = load_mnist()
-    table = Table(title="Digits in each split", box=None, padding=(0, 1))
-    table.add_column("split")
-    for heading in (*"0123456789", "all"):
+    splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
+    table = Table(title="How many of each digit", title_justify="left", box=None, padding=(0, 2))
+    for heading in ("digit", *splits):
         table.add_column(heading, justify="right")
-    for name, digits in (("train", mnist.train), ("validation", mnist.validation), ("test", mnist.test)):
-        table.add_row(name, *(f"{count:,}" for count in digits.class_counts()), f"{len(digits):,}")
+    for digit, counts in enumerate(zip(*(digits.class_counts() for digits in splits.values()), strict=True)):
+        table.add_row(str(digit), *(f"{count:,}" for count in counts))
+    table.add_row("all", *(f"{len(digits):,}" for digits in splits.values()))
     lab.terminal.show(table)
     with lab.terminal.busy("drawing the pictures"):
         folder = create_folder(lab.outputs, "data", lab.now())

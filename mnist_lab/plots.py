@@ -1,8 +1,8 @@
 """Figures: plain data in, ``matplotlib.figure.Figure`` out.
 
-Nothing here touches pyplot's state, a file or the console: the caller saves with ``figure.savefig(path)``, and the
-figure knows its own size and resolution. Digits are drawn as dark ink on white paper, the way they were written and
-the way a page prints best, although MNIST stores them white on black.
+Nothing here touches pyplot's state, a file or the console: the caller saves with ``figure.savefig(path)``,
+and the figure knows its own size and resolution. Digits are drawn as dark ink on white paper, the way they were
+written and the way a page prints best, although MNIST stores them white on black.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
 DIAGONAL = "#E4EAF0"  # what is right stays in the background, so that the rare mistakes stand out
-# From a single mistake, which has to differ from paper at a glance, to the darkest ground that ink is legible on.
+# From a single mistake, unlike paper at a glance, to the darkest ground that ink is legible on.
 MISTAKE_COLOURS = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
 
 DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
@@ -43,6 +43,7 @@ MISTAKE_COLUMNS = 5
 
 MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
+LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside one
 MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
 
 # Losses and error rates 1, 2, 5, 10, ...: evenly spaced to the eye on a logarithmic axis.
@@ -51,9 +52,7 @@ ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 100
 ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
 
 
-def training_history(
-    history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str
-) -> Figure:
+def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
     """Loss and accuracy over the epochs, in training and in validation.
 
     Args:
@@ -63,13 +62,12 @@ def training_history(
         title: of the whole figure.
     """
     note = (
-        "Training values are taken in passing, while the weights still move and with dropout and augmentation on: "
-        "they may well be worse than validation."
+        "Training values are taken in passing, while the weights still move and with dropout and "
+        "augmentation on: they may well be worse than validation."
     )
     figure = new_figure(10, 4.7, title, note)
-    panels = figure.add_subfigure(
-        figure.add_gridspec()[0]
-    )  # a page of its own: the legend would otherwise lie on the note
+    # A part of its own for the panels and their legend, which would otherwise lie on the note.
+    panels = figure.add_subfigure(figure.add_gridspec()[0])
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
     kept = epochs.index(best_epoch)
@@ -117,7 +115,7 @@ def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
 
 
 def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
-    """What share of each class was taken for which; a class without digits has a dash.
+    """What share of each class was taken for which; a class without digits has none (n/a).
 
     Args:
         matrix: (10, 10) counts; rows are true digits, columns predicted ones. Every row is brought to 100 %.
@@ -125,7 +123,7 @@ def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
     """
     figure = new_figure(7.4, 6.6, title, "Each row adds up to 100 % of a true digit. Dots: never happened.")
     percent = row_percent(matrix)
-    texts = [["–" if math.isnan(share) else percent_text(share) for share in row] for row in percent]
+    texts = [["n/a" if math.isnan(share) else percent_text(share) for share in row] for row in percent]
     scale = LogNorm(0.05, max(5, highest_mistake(percent)), clip=True)
     draw_confusion(figure, percent, texts, scale, "mistakes (% of the true digit, logarithmic)")
     return figure
@@ -184,7 +182,7 @@ def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
         labels: (10 * K,) 0..9, ascending.
     """
     columns = len(images) // len(DIGITS)
-    figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {columns} samples of each digit")
+    figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
     axes = figure.subplots()
     cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
     draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
@@ -244,7 +242,7 @@ def augmentation_gallery(
     """
     cells = np.stack([original, *variants.values()])  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
-    figure = new_figure(0.75 * columns + 1.8, 0.75 * rows + 1.1, "What augmentation does to a digit")
+    figure = new_figure(max(0.75 * columns + 1.8, 4.2), 0.75 * rows + 1.1, "What augmentation does to a digit")
     axes = figure.subplots()
     draw_mosaic(axes, cells, ["original", *variants])
     axes.axhline(SIDE, color=INK, linewidth=1.2)
@@ -334,8 +332,11 @@ def epoch_ticks(last: int) -> list[int]:
 
 
 def scale_loss(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic loss axis whose ticks enclose these values; a loss of exactly zero falls off its lower end."""
-    ticks = enclosing_ticks([value for value in values if value > 0], LOSS_TICKS)
+    """A logarithmic loss axis whose ticks enclose these values; a loss of exactly zero falls off it."""
+    positive = [value for value in values if value > 0]
+    ticks = enclosing_ticks(positive, LOSS_TICKS)
+    if len(ticks) > LOSS_TICKS_UP_TO:
+        ticks = enclosing_ticks(positive, LOSS_TICKS[::3])  # powers of ten
     margin = (ticks[-1] / ticks[0]) ** MARGIN
     axes.set_ylim(ticks[0] / margin, ticks[-1] * margin)
     axes.set_yscale("log")
@@ -362,14 +363,12 @@ def accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of :func:`accuracy_to_axis`."""
-    error: NDArray[np.float64] = np.power(10.0, -height) - ACCURACY_RESOLUTION
-    return 100 - error
+    percent: NDArray[np.float64] = 100 + ACCURACY_RESOLUTION - np.power(10.0, -height)
+    return percent
 
 
-def enclosing_ticks(
-    values: Sequence[float], candidates: Sequence[float], at_least: int = 4
-) -> Sequence[float]:
-    """The run of candidates (ascending) from just below to just above the values, widened if it is too short."""
+def enclosing_ticks(values: Sequence[float], candidates: Sequence[float], at_least: int = 4) -> Sequence[float]:
+    """The run of candidates (ascending) from just below to just above the values, widened if too short."""
     first = max(bisect_right(candidates, min(values)) - 1, 0)
     last = min(bisect_left(candidates, max(values)), len(candidates) - 1)
     while last - first + 1 < at_least:
@@ -386,7 +385,9 @@ def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Counts (R, C) to percent of their row; NaN all along a row without any."""
     totals = matrix.sum(axis=1, keepdims=True)
-    return np.divide(100.0 * matrix, totals, where=totals > 0, out=np.full(matrix.shape, np.nan))
+    percent = np.full(matrix.shape, np.nan)
+    np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
+    return percent
 
 
 def highest_mistake(values: NDArray[Any]) -> float:
@@ -399,7 +400,7 @@ def draw_confusion(
 ) -> None:
     """A confusion matrix (10, 10) in three layers: what was right, what never happened, and the mistakes.
 
-    Each layer has its own colours: on one common scale, 0.2 % of mistakes beside 99 % would be as white as none.
+    Each layer has its own colours: on one common scale, 0.2 % of mistakes beside 99 % would look like none.
     """
     axes = figure.subplots()
     diagonal = np.eye(len(values), dtype=bool)
@@ -435,7 +436,7 @@ def draw_cells(
         annot_kws={"fontsize": TEXT, "color": INK},
         cmap=colours,
         norm=scale,
-        vmin=scale.vmin,  # said twice: seaborn would look for limits among the chosen cells, and there may be none
+        vmin=scale.vmin,  # said twice: seaborn would look for limits in the chosen cells, and there may be none
         vmax=scale.vmax,
         cbar=False,
         square=True,
@@ -472,10 +473,8 @@ def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequenc
         spine.set_visible(False)
 
 
-def draw_class_bars(
-    axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float
-) -> None:
-    """Ten bars as long as the shares in percent, the counts written on them, the shares in a column beside."""
+def draw_class_bars(axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float) -> None:
+    """Ten bars as long as the shares in percent, with the counts written on them."""
     axes.barh(DIGITS, shares, color=colour, height=0.78)
     axes.axvline(100 / len(DIGITS), color=INK, linewidth=0.9, linestyle=":")
     for digit, count, share in zip(DIGITS, counts, shares, strict=True):
@@ -504,9 +503,7 @@ def mistakes_note(shown: int, total: int, judged: int) -> str:
     among = f"in {counted(judged, 'digit')}"
     if shown < total:
         return f"{shown} worst of {counted(total, 'mistake')} {among}"
-    return (
-        f"the only mistake {among}" if total == 1 else f"all {counted(total, 'mistake')} {among}, worst first"
-    )
+    return f"the only mistake {among}" if total == 1 else f"all {counted(total, 'mistake')} {among}, worst first"
 
 
 def counted(number: int, noun: str) -> str:

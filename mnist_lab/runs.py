@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -203,14 +204,13 @@ def locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK_FILE)
-    try:
-        with storage_errors(folder):
+    with storage_errors(folder):
+        try:
             lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"the run {folder.name} is being trained by another program",
-            "wait for it to end, or train a new run",
-        ) from None
+        except Timeout:
+            raise RunError(
+                f"the run {folder.name} is being trained by another program", "wait for it to end, or train a new run"
+            ) from None
     try:
         yield
     finally:
@@ -222,11 +222,17 @@ def is_being_trained(run: Run) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
     if run.status != UNFINISHED or not (run.folder / LOCK_FILE).exists():
         return False
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run.folder / LOCK_FILE)
     try:
-        with locked(run.folder):
-            return False
-    except RunError:
+        lock.acquire(timeout=0)
+    except Timeout:
         return True
+    except OSError:
+        return False
+    lock.release()
+    return False
 
 
 def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float) -> str:
@@ -239,7 +245,9 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values (never code or objects), atomically."""
     import torch
 
-    write_atomically(path, lambda temporary: torch.save(content, temporary))
+    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise an honest OSError
+    torch.save(content, buffer)
+    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""Whole menu sessions, played through injected input, with real trainings on the real data."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import main
+from mnist_lab.actions import Lab
+from mnist_lab.console import THEME, Choice, Terminal, format_about, format_duration, pick
+from tests.test_runs import make_run
+
+NOW = datetime(2026, 11, 22, 14, 30, 5)
+
+
+@dataclass
+class Session:
+    """What a played session showed, and its exit status."""
+
+    text: str
+    status: int
+
+
+Play = Callable[[Sequence[str | type[BaseException]]], Session]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Plays answers to the menu, 80 columns wide; an exception class stands for Ctrl-C or the end of input."""
+
+    def run(answers: Sequence[str | type[BaseException]]) -> Session:
+        left = list(answers)
+        shown = io.StringIO()
+
+        def read_line() -> str:
+            answer = left.pop(0) if left else EOFError
+            if isinstance(answer, str):
+                return answer
+            raise answer
+
+        terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), read_line)
+        status = main.run_menu(Lab(terminal, tmp_path / "outputs", now=lambda: NOW))
+        assert not left
+        return Session(shown.getvalue(), status)
+
+    return run
+
+
+@pytest.mark.parametrize("leave", ["q", "Q", "quit", KeyboardInterrupt, EOFError])
+def test_leaving_is_always_clean(play: Play, leave: str | type[BaseException]) -> None:
+    session = play([leave])
+    assert session.status == 0
+    for word in (
+        "Train",
+        "Explore",
+        "Runs",
+        "train",
+        "data",
+        "models",
+        "evaluate",
+        "runs",
+        "60,000 + 10,000",
+        "0 saved",
+    ):
+        assert word in session.text
+
+
+def test_the_menu_fits_a_small_terminal(play: Play) -> None:
+    lines = play(["q"]).text.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_wrong_answer_is_explained(play: Play) -> None:
+    session = play(["99", "dance", "0", "q"])
+    assert "'99' is no choice here; answer with a number from 1 to" in session.text.replace("\n", " ")
+    assert "'dance' is no choice here" in session.text
+    assert "q leaves" in session.text
+
+
+def test_leaving_a_question_leads_back_to_the_menu(play: Play) -> None:
+    session = play(["train", "q", "train", KeyboardInterrupt, "train", "1-layer", "n", EOFError])
+    assert session.status == 0
+    assert session.text.count("back to the menu") == 2
+
+
+def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path: Path) -> None:
+    answers = [
+        *("train", "1", "n", "own", "0", "three", "1"),
+        *("y", "plain", "seven", "7", "512", "2", "0", str(tmp_path / "elsewhere")),
+        "runs", "val", "q",
+    ]  # fmt: skip
+    session = play(answers)
+    assert "'three' is no whole number" in session.text
+    assert "0 is out of range" in session.text
+    assert "about" in session.text
+    folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert (content["model"], content["augment"], content["seed"], content["status"]) == (
+        "1-layer",
+        False,
+        7,
+        "finished",
+    )
+    assert (content["config"]["recipe"], content["config"]["batch_size"], content["config"]["patience"]) == (
+        "plain",
+        512,
+        2,
+    )
+    assert content["epochs_run"] == 1
+    assert content["test_accuracy"] > 0.95
+    assert f"{100 * content['test_accuracy']:.2f} %" in session.text
+    assert str(folder) in session.text.replace("\n", "")
+    assert "There are no runs in" in session.text  # the menu goes on with its own output folder
+
+
+def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    make_run(outputs, "a", val_accuracy=0.981, test_accuracy=0.9911)
+    make_run(outputs, "b", val_accuracy=0.995, test_accuracy=0.9922, model="[red]3-layer[/red]")
+    make_run(outputs, "killed", status="running")
+    (make_run(outputs, "broken") / "run.json").write_text("{", encoding="utf-8")
+    session = play(["runs", "", "show", "a", "show", "nothing", "q"])
+    text = session.text
+    assert text.index("99.50") < text.index("98.10")
+    assert "98.70–99.20" in text
+    assert "killed" in text
+    assert "the run broken is damaged" in text
+    assert "[red]3-lay" in text  # shown as it is, never taken for markup
+    assert "there is no run 'nothing'" in text
+    assert max(map(len, text.splitlines())) <= 80 + len(str(outputs)) + 80  # only paths and refusals run over
+    assert session.status == 0
+
+
+def test_nothing_to_resume_or_evaluate_is_said(play: Play) -> None:
+    session = play(["resume", "evaluate", "show", "runs", "q"])
+    assert "nothing to resume" in session.text.replace("\n", " ")
+    assert session.text.count("there is no finished run") == 2
+    assert "There are no runs in" in session.text
+
+
+def test_the_data_view_leaves_four_pictures(play: Play, tmp_path: Path) -> None:
+    session = play(["data", "q"])
+    folder = tmp_path / "outputs" / "2026-11-22_14-30-05_data"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"samples.png", "class_counts.png", "mean_digits.png", "augmentation.png"}
+    for count in ("5,331", "674", "1,135", "54,000", "6,000", "10,000"):
+        assert count in session.text
+
+
+def test_the_models_are_shown_with_their_ledger(play: Play) -> None:
+    session = play(["models", "q"])
+    for shown in ("1-layer", "2-layer", "3-layer", "convolution 3x3, 128 filters", "22 x 22", "multiply-adds"):
+        assert shown in session.text
+
+
+def test_an_output_folder_that_is_a_file_is_refused_and_the_menu_goes_on(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("mine", encoding="utf-8")
+    session = play(["data", "q"])
+    assert "a file stands where a folder should be" in session.text.replace("\n", " ")
+    assert session.status == 0
+    assert (tmp_path / "outputs").read_text(encoding="utf-8") == "mine"
+
+
+def test_answers_by_number_word_or_beginning() -> None:
+    words = ["train", "resume", "runs"]
+    assert [pick(answer, words) for answer in ("1", "runs", "TRAIN", "t", "re")] == [
+        "train",
+        "runs",
+        "train",
+        "train",
+        "resume",
+    ]
+    for answer in ("r", "", "0", "4", "²"):
+        with pytest.raises(ValueError, match="is no choice here"):
+            pick(answer, words)
+
+
+def test_enter_takes_the_default_and_questions_repeat() -> None:
+    lines = iter(["", "maybe", "n", "x", "2"])
+    shown = io.StringIO()
+    terminal = Terminal(Console(file=shown, theme=THEME), lambda: next(lines))
+    assert terminal.ask_yes_no("Sure", default=True) is True
+    assert terminal.ask_yes_no("Sure", default=True) is False
+    assert terminal.choose("Which", [Choice("alpha"), Choice("beta")], default="alpha") == "beta"
+    assert "'maybe' is neither y nor n" in shown.getvalue()
+
+
+def test_durations_read_well() -> None:
+    assert [format_duration(s) for s in (7.123, 59.96, 112, 7500, None)] == [
+        "7.1 s",
+        "1 min 00 s",
+        "1 min 52 s",
+        "2 h 05 min",
+        "–",
+    ]
+    assert [format_about(s) for s in (0.2, 8.4, 100, 600)] == ["about 1 s", "about 8 s", "about 2 min", "about 10 min"]
