@@ -195,7 +195,7 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
 
 def show_finished(lab: Lab, folder: Path) -> int:
     """Name the folder that a training left."""
-    lab.terminal.show(escape(str(folder)))
+    lab.terminal.line(str(folder))
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
 
 

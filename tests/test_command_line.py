@@ -1,0 +1,304 @@
+"""The commands, as real processes: exit statuses, one-line refusals, killed and interrupted trainings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mnist_lab.runs import load_tensors
+from tests.test_runs import make_run
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "main.py"]
+TINY = ["--model", "1-layer", "--train-size", "4000", "--batch-size", "100", "--workers", "0"]
+
+
+def run(*arguments: str | Path, input_text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        input=input_text,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    """Wait until something is seen on disk; a process that ended before is a failure."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def only_folder(outputs: Path) -> Path:
+    (folder,) = outputs.iterdir()
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return content
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(folder / content_of(folder)["model_file"])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A finished run of three epochs, augmented, and what its command printed."""
+    outputs = tmp_path_factory.mktemp("trained")
+    return outputs, run("train", *TINY, "--augment", "--epochs", "3", "--seed", "5", "--outputs", outputs)
+
+
+def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    outputs, done = trained
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    folder = only_folder(outputs)
+    assert done.stdout.splitlines()[-1] == str(folder)
+    content = content_of(folder)
+    stamp, val, test = folder.name[:19], content["val_accuracy"], content["test_accuracy"]
+    model_file = f"model_{stamp}_val{100 * val:.2f}_test{100 * test:.2f}.pt"
+    pictures = {"history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png"}
+    assert {path.name for path in folder.iterdir()} == {model_file, "run.json", "history.csv", *pictures}
+    assert folder.name == f"{stamp}_1-layer-aug"
+    promised = (
+        "model augment seed config epochs_run best_epoch stopped_early val_accuracy test_accuracy train_seconds "
+        "images_per_second parameters device status versions machine split command"
+    )
+    assert set(promised.split()) <= content.keys()
+    assert (content["status"], content["epochs_run"], content["augment"], content["seed"]) == ("finished", 3, True, 5)
+    rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    assert len(rows) == 4
+    results = content["results"]["test"]
+    assert sum(map(sum, results["confusion"])) == 10_000
+    assert results["interval_95"][0] < results["accuracy"] < results["interval_95"][1]
+
+
+def test_the_saved_command_repeats_the_run_to_the_bit(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder = only_folder(trained[0])
+    words = content_of(folder)["command"].split()
+    assert words[:3] == ["python", "main.py", "train"]
+    done = run(*words[2:], "--outputs", tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = weights_of(folder), weights_of(only_folder(tmp_path))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_run_resumes_to_the_same_bits(
+    trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    arguments = ["train", *TINY, "--augment", "--epochs", "3", "--seed", "5", "--outputs", tmp_path]
+    process = start(*arguments)
+    wait_for(lambda: list(tmp_path.glob("*/training_state.pt")), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    folder = only_folder(tmp_path)
+    assert content_of(folder)["status"] == "running"
+    assert "killed" in run("runs", "--outputs", tmp_path).stdout
+
+    done = run("train", "--resume", "latest", "--outputs", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Resuming after epoch" in done.stdout
+    assert done.stdout.splitlines()[-1] == str(folder)
+    assert only_folder(tmp_path) == folder
+    assert {path.name for path in folder.iterdir()} == {
+        path.name if path.suffix != ".pt" else content_of(folder)["model_file"]
+        for path in only_folder(trained[0]).iterdir()
+    }
+    expected, found = weights_of(only_folder(trained[0])), weights_of(folder)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+    again = run("train", "--resume", folder.name, "--outputs", tmp_path)
+    assert again.returncode == 1
+    assert "is finished and has been judged on the test digits" in again.stderr
+
+
+def test_a_run_killed_in_its_first_epoch_starts_over_in_place(tmp_path: Path) -> None:
+    process = start("train", "--model", "3-layer", "--epochs", "1", "--outputs", tmp_path)
+    wait_for(lambda: list(tmp_path.glob("*/training.lock")), process)
+    wait_for(lambda: list(tmp_path.glob("*/run.json")), process)
+
+    second = run("train", "--resume", "latest", "--outputs", tmp_path)
+    assert second.returncode == 1
+    assert "is being trained by another program" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    folder = only_folder(tmp_path)
+    content = content_of(folder)
+    content["config"] |= {"train_size": 2000, "model": "1-layer"}  # so that the test is short
+    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    done = run("train", "--resume", folder, "--outputs", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert content_of(folder)["status"] == "finished"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows can't send Ctrl-C to one process")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, workers: str) -> None:
+    process = start("train", *TINY[:-1], workers, "--epochs", "500", "--patience", "500", "--outputs", tmp_path)
+    wait_for(lambda: list(tmp_path.glob("*/training_state.pt")), process)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process of the group
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    folder = only_folder(tmp_path)
+    assert stdout.splitlines()[-1] == str(folder)
+    content = content_of(folder)
+    assert content["status"] == content["stop_reason"] == "interrupted"
+    assert content["stopped_early"] is True
+    assert content["best_epoch"] <= content["epochs_run"] < 500
+    assert weights_of(folder)
+    assert (folder / "history.png").exists()
+    assert not (folder / "training_state.pt").exists()
+
+
+def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, main;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"  # no file may grow beyond 100 kB
+        f"sys.exit(main.main({['train', *TINY, '--epochs', '2', '--outputs', str(tmp_path)]!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "file too large; free some space" in done.stderr
+    assert done.stdout.count("the training goes on, but could not be resumed") == 1
+    assert "test" in done.stdout
+    assert "of 10,000" in done.stdout
+    assert {path.name for path in only_folder(tmp_path).iterdir()} == {"run.json"}  # no half-written file
+
+
+REFUSALS = [
+    (["train", "--model", "9-layer"], "there is no model '9-layer'; choose one of 1-layer, 2-layer, 3-layer"),
+    (["train", "--epochs", "0"], "--epochs is 0; give a whole number from 1"),
+    (["train", "--epochs", "-4"], "--epochs is -4"),
+    (["train", "--epochs", "many"], "invalid int value: 'many'"),
+    (["train", "--seed", "lucky"], "invalid int value: 'lucky'"),
+    (["train", "--seed", "-1"], "--seed is -1"),
+    (["train", "--batch-size", "0"], "--batch-size is 0"),
+    (["train", "--workers", "-1"], "--workers is -1"),
+    (["train", "--recipe", "secret"], "invalid choice: 'secret'"),
+    (["train", "--without", "rotation"], "--without needs --augment"),
+    (["train", "--resume", "nowhere"], "there is no run 'nowhere'"),
+    (["train", "--resume", "latest"], "there is no unfinished run"),
+    (["evaluate", "--run", "nowhere"], "there is no run 'nowhere'"),
+    (["evaluate"], "there is no finished run"),
+    (["show", "--run", "best"], "there is no finished run"),
+    (["models", "--model", "9-layer"], "there is no model '9-layer'"),
+    (["runs", "--sort", "beauty"], "runs can't be sorted by 'beauty'"),
+    (["dance"], "invalid choice: 'dance'"),
+    (["--dance"], "unrecognized arguments: --dance"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), REFUSALS, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else ""
+)
+def test_refusals_take_one_line_and_status_1(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import main
+
+    where = ["--outputs", str(tmp_path)] if arguments[0] != "--dance" else []
+    assert main.main([*arguments, *where]) == 1
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert len(captured.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_as_a_process(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    done = run("train", *TINY, "--outputs", file)
+    assert done.returncode == 1
+    assert "a file stands where a folder should be" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_session_over_a_pipe() -> None:
+    done = run(input_text="models\nnonsense\n")
+    assert done.returncode == 0
+    assert "3-layer: 3 convolution layers" in done.stdout
+    assert "'nonsense' is no choice here" in done.stdout
+    assert done.stderr == ""
+
+
+def test_evaluate_restores_missing_pictures_and_agrees(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    outputs, _ = trained
+    folder = only_folder(outputs)
+    before = (folder / "history.png").read_bytes()
+    for name in ("history.png", "mistakes.png"):
+        (folder / name).unlink()
+    done = run("evaluate", "--run", "best", "--outputs", outputs)
+    assert done.returncode == 0, done.stderr
+    assert "restored: history.png, mistakes.png" in done.stdout
+    assert (folder / "history.png").read_bytes() == before
+    accuracy = f"{100 * content_of(folder)['test_accuracy']:.2f} %"
+    (test_row,) = [line for line in done.stdout.splitlines() if line.strip().startswith("test ")]
+    assert test_row.count(accuracy) == 2  # judged again, and as saved
+    assert "precision" in done.stdout
+
+
+def test_a_damaged_model_is_refused(trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    make_run(tmp_path, "gone")
+    folder = make_run(tmp_path, "foreign")
+    (folder / "model.pt").write_bytes(b"not a model")
+    for name, expected in (("gone", "is missing"), ("foreign", "is refused")):
+        done = run("evaluate", "--run", name, "--outputs", tmp_path)
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_show_names_pictures_and_the_command(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    outputs, _ = trained
+    done = run("show", "--run", "latest", "--outputs", outputs)
+    assert done.returncode == 0
+    for shown in ("confusion_counts.png", "--train-size 4000", "693,994 parameters", "95 % interval"):
+        assert shown in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["data"], ["models"], ["evaluate"], ["runs"], ["show"]])
+def test_help_for_all(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    import main
+
+    with pytest.raises(SystemExit) as left:
+        main.main([*command, "--help"])
+    assert left.value.code == 0
+    assert "usage: python main.py" in capsys.readouterr().out
