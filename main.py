@@ -7,6 +7,8 @@ python main.py --help     the commands
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +20,18 @@ from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
     AUGMENTATIONS,
+    MOST_WORKERS,
     OPTION_FIELDS,
     RECIPES,
-    AugmentConfig,
+    STRENGTH_FIELDS,
     TrainConfig,
+    as_recipe,
+    check_whole,
     default_config,
 )
 from mnist_lab.console import BackToMenu, Terminal, make_console, pick
 from mnist_lab.errors import LabError, RequestError
+from mnist_lab.threads import wait_politely
 
 REFUSED, INTERRUPTED = 1, 130
 OUTPUTS = Path("outputs")
@@ -59,10 +65,12 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without", action="append", default=[], choices=AUGMENTATIONS, help="switch one augmentation off"
     )
-    parser.add_argument("--recipe", default="one-cycle", choices=RECIPES, help="default: one-cycle")
+    parser.add_argument("--recipe", default="one-cycle", help=f"{' or '.join(RECIPES)} (default: one-cycle)")
     parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
-    parser.add_argument("--workers", type=int, help="loader processes (default: 2 on more than two cores, else 0)")
+    add_workers_option(parser)
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
+    for name in STRENGTH_FIELDS:
+        parser.add_argument(f"--{name}", type=float, help=OPTION_HELP[name])
     usual = TrainConfig()
     for name in OPTION_FIELDS:
         kind = type(getattr(usual, name))
@@ -70,6 +78,11 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
 
 
 OPTION_HELP = {
+    "rotation": "augmentation: degrees, to either side",
+    "shift": "augmentation: fraction of the side, in every direction",
+    "scale": "augmentation: fraction, larger and smaller",
+    "shear": "augmentation: degrees, to either side",
+    "erasing": "augmentation: chance that a digit loses a rectangle (off by default: it did not help)",
     "epochs": "passes over the training digits, at most",
     "batch_size": "digits per step",
     "patience": "epochs without a better validation loss before training stops",
@@ -84,20 +97,35 @@ OPTION_HELP = {
 
 def train_from_command(lab: Lab, options: argparse.Namespace) -> int:
     """Train or resume as the options say."""
-    if options.workers is not None and not 0 <= options.workers <= 64:
-        raise RequestError(f"--workers is {options.workers}", "give a whole number from 0 to 64")
+    check_workers(options.workers)
     if options.resume is not None:
         return actions.resume(lab, options.resume, options.workers)
     return actions.train(lab, config_from_options(options), options.workers)
 
 
+def resume_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Resume as the options say."""
+    check_workers(options.workers)
+    return actions.resume(lab, options.run, options.workers)
+
+
+def check_workers(count: int | None) -> None:
+    """Refuse a number of loader processes that makes no sense."""
+    if count is not None:
+        check_whole("workers", count, 0, MOST_WORKERS)
+
+
 def config_from_options(options: argparse.Namespace) -> TrainConfig:
     """The default recipe, with what was asked for put in."""
-    config = default_config(options.model, augmented=options.augment, recipe=options.recipe)
-    if options.without:
-        if not options.augment:
-            raise RequestError("--without needs --augment", "add --augment, or leave --without away")
-        config = replace(config, augment=AugmentConfig().without(*options.without))
+    config = default_config(
+        options.model, augmented=options.augment, recipe=as_recipe(options.recipe), epochs=options.epochs
+    )
+    strengths = {name: getattr(options, name) for name in STRENGTH_FIELDS if getattr(options, name) is not None}
+    if config.augment is not None:
+        config = replace(config, augment=replace(config.augment.without(*options.without), **strengths))
+    elif options.without or strengths:
+        name = "without" if options.without else next(iter(strengths))
+        raise RequestError(f"--{name} needs --augment", f"add --augment, or leave --{name} away")
     given = {name: getattr(options, name) for name in OPTION_FIELDS if getattr(options, name) is not None}
     return replace(config, seed=options.seed, **given)
 
@@ -111,10 +139,32 @@ def add_run_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_resume_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``resume``."""
+    parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
+    add_workers_option(parser)
+
+
+def add_workers_option(parser: argparse.ArgumentParser) -> None:
+    """The option for loader processes."""
+    parser.add_argument("--workers", type=int, help="loader processes (default: 2 on more than two cores, else 0)")
+
+
 def add_runs_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``runs``."""
     parser.add_argument("--sort", default="val", help=f"{', '.join(actions.SORT_KEYS)} (default: val)")
     parser.add_argument("--limit", type=int, default=20, help="rows to show (default: 20)")
+    parser.add_argument(
+        "--by-recipe", action="store_true", help="mean and spread over runs that differ in their seed only"
+    )
+
+
+def runs_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """List runs as the options say."""
+    if options.by_recipe:
+        return actions.runs_by_recipe(lab)
+    check_whole("limit", options.limit, 1, 1_000_000)
+    return actions.runs(lab, options.sort, options.limit)
 
 
 def add_show_options(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +185,7 @@ ROWS = (
     ),
     Row(
         "Train", "resume", "go on with a run that was killed",
-        actions.ask_resume, lambda lab, options: actions.resume(lab, options.run), add_run_option,
+        actions.ask_resume, resume_from_command, add_resume_options,
     ),
     Row(
         "Explore", "data", "the digits, the split, and what augmentation does to them",
@@ -150,8 +200,12 @@ ROWS = (
         actions.ask_evaluate, lambda lab, options: actions.evaluate(lab, options.run), add_run_option,
     ),
     Row(
+        "Explore", "speed", "what makes training fast: the common recipe against the lab's",
+        actions.speed, lambda lab, options: actions.speed(lab),
+    ),
+    Row(
         "Runs", "runs", "leaderboard of all saved runs",
-        actions.ask_runs, lambda lab, options: actions.runs(lab, options.sort, options.limit), add_runs_options,
+        actions.ask_runs, runs_from_command, add_runs_options,
     ),
     Row(
         "Runs", "show", "one run: numbers, how to repeat it, pictures",
@@ -192,7 +246,7 @@ def show_menu(lab: Lab) -> None:
             group = row.group
             lab.terminal.show(f"[group]{group}[/group]")
         lab.terminal.show(f"  [key]{number}[/key]  {row.word:<9} [hint]{row.meaning}[/hint]")
-    lab.terminal.show("[group]Leave[/group]\n  [key]q[/key]")
+    lab.terminal.show("[group]Leave[/group]\n  [key]q[/key]  quit")
 
 
 def run_menu(lab: Lab) -> int:
@@ -232,6 +286,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C.
     """
+    wait_politely()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
     console = make_console()
     try:
         options = build_parser().parse_args(arguments)
@@ -246,6 +304,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         Terminal(make_console(stderr=True)).error("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, "head" say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
 
 
 if __name__ == "__main__":

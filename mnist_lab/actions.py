@@ -6,9 +6,11 @@ stands on the screen at once.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +20,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
-from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.config import (
+    ARCHITECTURES,
+    MOST_EPOCHS,
+    MOST_SEED,
+    MOST_WORKERS,
+    TRAIN_DIGITS,
+    AugmentConfig,
+    TrainConfig,
+    as_recipe,
+    check_config,
+    check_model,
+    default_config,
+)
 from mnist_lab.console import (
     Choice,
     Terminal,
@@ -30,6 +43,7 @@ from mnist_lab.console import (
     format_duration,
     format_interval,
     format_percent,
+    plain,
 )
 from mnist_lab.errors import RequestError
 from mnist_lab.files import mnist_is_there
@@ -101,31 +115,39 @@ def ask_training(lab: Lab) -> int:
     choices = [Choice(name, describe_architecture(name)) for name in ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, slanted)", default=True)
-    config = default_config(model, augmented=augmented)
-    epochs = ask_length(lab, config)
-    config = replace(config, epochs=epochs)
-    workers: int | None = None
-    outputs = lab.outputs
-    if terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
-        recipe = terminal.choose(
-            "Which recipe",
-            [
-                Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, weight average"),
-                Choice("plain", "Adam at a constant rate, nothing added"),
-            ],
-            default="one-cycle",
-        )
-        base = default_config(model, augmented=augmented, recipe="plain" if recipe == "plain" else "one-cycle")
-        config = replace(
-            base,
-            epochs=epochs,
-            seed=terminal.ask_whole("Seed", config.seed, 0, 2**31 - 1),
-            batch_size=terminal.ask_whole("Batch size", config.batch_size, 1, 54_000),
-            patience=terminal.ask_whole("Patience (epochs)", config.patience, 1, 10_000),
-        )
-        workers = terminal.ask_whole("Loader processes", default_workers(), 0, 64)
-        outputs = Path(terminal.ask("Output folder", str(lab.outputs), str))
+    epochs = ask_length(lab, default_config(model, augmented=augmented))
+    config = default_config(model, augmented=augmented, epochs=epochs)
+    if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
+        return train(lab, config)
+    config = ask_details(terminal, config)
+    workers = terminal.ask_whole("Loader processes", default_workers(), 0, MOST_WORKERS)
+    outputs = Path(terminal.ask("Output folder", str(lab.outputs), str))
     return train(replace(lab, outputs=outputs), config, workers)
+
+
+def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
+    """Ask for everything that a training can be given besides its network and length; Enter leaves it as it is."""
+    recipes = [
+        Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, weight average"),
+        Choice("plain", "Adam at a constant rate, nothing added"),
+    ]
+    word = terminal.choose("Which recipe", recipes, default=config.recipe)
+    if word != config.recipe:
+        config = default_config(
+            config.model, augmented=config.augment is not None, recipe=as_recipe(word), epochs=config.epochs
+        )
+    if config.augment is not None:
+        choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
+        off = terminal.choose("Switch off which augmentation", choices, default="none")
+        augment = config.augment.without(off) if off != "none" else config.augment
+        erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
+        config = replace(config, augment=replace(augment, erasing=erasing / 100))
+    return replace(
+        config,
+        seed=terminal.ask_whole("Seed", config.seed, 0, MOST_SEED),
+        batch_size=terminal.ask_whole("Batch size", config.batch_size, 1, TRAIN_DIGITS),
+        patience=terminal.ask_whole("Patience (epochs)", config.patience, 1, MOST_EPOCHS),
+    )
 
 
 def describe_architecture(name: str) -> str:
@@ -147,12 +169,16 @@ def ask_length(lab: Lab, config: TrainConfig) -> int:
     lab.terminal.hint(f"measured on this machine ({compute.name}):")
     presets = dict(PRESETS) | {"thorough": config.epochs}
     choices = [
-        Choice(name, f"{format_about(epochs * pace)}, {epochs} {'epoch' if epochs == 1 else 'epochs'}")
-        for name, epochs in presets.items()
+        Choice(name, f"{format_about(epochs * pace)}, {count_epochs(epochs)}") for name, epochs in presets.items()
     ]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(pace)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
-    return presets[word] if word in presets else lab.terminal.ask_whole("Epochs", config.epochs, 1, 10_000)
+    return presets[word] if word in presets else lab.terminal.ask_whole("Epochs", config.epochs, 1, MOST_EPOCHS)
+
+
+def count_epochs(epochs: int) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def default_workers() -> int:
@@ -210,9 +236,9 @@ class ScreenObserver:
         verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
         augmentation = describe_augmentation(config.augment)
         show = self.terminal.show
-        show(f"\n[title]{verb} {escape(config.model)}[/title], {augmentation}")
+        show(f"\n[title]{verb} {plain(config.model)}[/title], {augmentation}")
         self.terminal.hint(
-            f"{config.train_size:,} digits, at most {config.epochs} epochs, batch size {config.batch_size}, "
+            f"{config.train_size:,} digits, at most {count_epochs(config.epochs)}, batch size {config.batch_size}, "
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.\n")
@@ -264,9 +290,9 @@ def describe_augmentation(augment: AugmentConfig | None) -> str:
     if augment.rotation:
         parts.append(f"rotation ±{augment.rotation:g}°")
     if augment.shift or augment.scale or augment.shear:
-        parts.append(f"shift ±{augment.shift:.0%}, scale ±{augment.scale:.0%}, shear ±{augment.shear:g}°")
+        parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
     if augment.erasing:
-        parts.append(f"erasing {augment.erasing:.0%}")
+        parts.append(f"erasing in {100 * augment.erasing:g} %")
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"
 
 
@@ -340,7 +366,7 @@ def models(lab: Lab, name: str | None = None) -> int:
         from mnist_lab.models import build_model, capacity_ledger
 
     for model in [name] if name else ARCHITECTURES:
-        default_config(model, augmented=False)  # refuses a name that is none
+        check_model(model)
         rows = capacity_ledger(build_model(model))
         table = Table(title=f"{model}: {describe_architecture(model)}", title_justify="left", box=None, padding=(0, 1))
         table.add_column("layer")
@@ -367,6 +393,34 @@ def models(lab: Lab, name: str | None = None) -> int:
 def blank_zero(count: int) -> str:
     """A count, or nothing where there is none."""
     return f"{count:,}" if count else ""
+
+
+def speed(lab: Lab) -> int:
+    """Time one epoch of the common recipe and one of the lab's."""
+    lab.terminal.hint("one augmented epoch of 3-layer in each recipe; about a minute and a half on two cores")
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab.data import load_mnist
+        from mnist_lab.device import choose_compute
+        from mnist_lab.speed import time_common_epoch, time_lab_epoch
+
+        mnist, compute = load_mnist(), choose_compute()
+    rows = []
+    for name, measure in (("common recipe", time_common_epoch), ("the lab's recipe", time_lab_epoch)):
+        with lab.terminal.busy(f"{name}: one epoch"):
+            rows.append((name, measure(mnist, compute)))
+    table = Table(title=f"One epoch on {compute.name}", title_justify="left", box=None, padding=(0, 2))
+    for column in ("", "training", "judging", "in all", "images/s"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, taken in rows:
+        durations = (format_duration(seconds) for seconds in (taken.training, taken.judging, taken.total))
+        table.add_row(name, *durations, f"{taken.images_per_second:,.0f}")
+    lab.terminal.show(table)
+    lab.terminal.hint(
+        "common recipe: per-image PIL transforms, 2 loader processes, batch 64, Adam, float32, judged on validation "
+        "and test digits; the lab's: batched augmentation, channels-last, 16 bits where native, judged on validation"
+    )
+    lab.terminal.line(f"{rows[0][1].total / rows[1][1].total:.1f} times as fast")
+    return OK
 
 
 def ask_evaluate(lab: Lab) -> int:
@@ -406,7 +460,7 @@ def evaluate(lab: Lab, name: str) -> int:
 
 def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
     """All numbers of an evaluation."""
-    table = Table(title=escape(run.name), title_justify="left", box=None, padding=(0, 2))
+    table = Table(title=plain(run.name), title_justify="left", box=None, padding=(0, 2))
     for column in ("", "accuracy", "95 % interval", "right", "when saved"):
         table.add_column(column, justify="left" if not column else "right")
     table.add_row("validation", *accuracy_cells(validation), format_percent(run.val_accuracy))
@@ -468,8 +522,8 @@ def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for run in shown:
         table.add_row(
-            escape(run.name) if wide else f"{run.created:%m-%d %H:%M:%S}",
-            escape(run.model),
+            plain(run.name) if wide else f"{run.created:%m-%d %H:%M:%S}",
+            plain(run.model),
             "yes" if run.augmented else "no",
             str(run.epochs_run),
             percent_number(run.val_accuracy),
@@ -479,6 +533,61 @@ def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
             format_duration(run.train_seconds),
         )
     return table
+
+
+def runs_by_recipe(lab: Lab) -> int:
+    """The saved runs with equal configurations taken together, whatever their seeds: mean, spread and number."""
+    groups: dict[str, list[Run]] = {}
+    for run in list_runs(lab.outputs)[0]:
+        if run.status == "finished":
+            same = {name: value for name, value in saved_config(run).items() if name != "seed"}
+            groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+    if not groups:
+        lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
+        return OK
+    table = Table(title="Runs that differ in their seed only", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in ("model", "aug", "recipe"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("epochs", "n", "validation %", "test %", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    alike = sorted(
+        groups.values(), key=lambda members: (members[0].model, members[0].augmented, epochs_asked(members[0]))
+    )
+    for members in alike:
+        first = members[0]
+        table.add_row(
+            plain(first.model),
+            "yes" if first.augmented else "no",
+            plain(str(saved_config(first).get("recipe", "–"))),
+            str(epochs_asked(first)),
+            str(len(members)),
+            mean_and_spread([run.val_accuracy or 0.0 for run in members]),
+            mean_and_spread([run.test_accuracy or 0.0 for run in members]),
+            format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
+        )
+    lab.terminal.show(table)
+    lab.terminal.hint(
+        "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
+    )
+    return OK
+
+
+def epochs_asked(run: Run) -> int:
+    """How many epochs a run was to have at most; it may have stopped earlier."""
+    asked = saved_config(run).get("epochs")
+    return asked if isinstance(asked, int) else run.epochs_run
+
+
+def saved_config(run: Run) -> dict[str, object]:
+    """The configuration in a run's run.json; nothing in it is relied upon."""
+    config = run.content.get("config")
+    return config if isinstance(config, dict) else {}
+
+
+def mean_and_spread(fractions: Sequence[float]) -> str:
+    """Mean and standard deviation of some accuracies, in percent; a single one has no spread."""
+    mean = f"{100 * statistics.mean(fractions):.3f}"
+    return f"{mean} ± {100 * statistics.stdev(fractions):.3f}" if len(fractions) > 1 else mean
 
 
 def percent_number(fraction: float | None) -> str:
@@ -511,8 +620,8 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
     run = find_run(lab.outputs, name)
     table = Table.grid(padding=(0, 2))
     for label, value in run_facts(run):
-        table.add_row(f"[hint]{label}[/hint]", escape(value))
-    lab.terminal.show(f"[title]{escape(run.name)}[/title]", table)
+        table.add_row(f"[hint]{label}[/hint]", plain(value))
+    lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
     pictures = sorted(run.folder.glob("*.png"))
     for picture in pictures:
         lab.terminal.line(str(picture))

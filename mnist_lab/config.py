@@ -13,6 +13,9 @@ RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
 CLASSES = 10
 """The digits 0 to 9."""
 
+MOST_WORKERS, MOST_EPOCHS, MOST_SEED = 64, 10_000, 2**31 - 1
+"""The largest values that may be asked for."""
+
 TRAIN_DIGITS = 54_000
 """Digits to train on, once a tenth of MNIST's 60,000 is set apart for validation."""
 
@@ -81,6 +84,19 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 """The three augmentations that can be switched off, and the strengths that each consists of."""
 
 
+MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0)
+"""For short trainings, which have no time to profit from more variety."""
+
+SHORT_TRAINING = 4
+"""Epochs up to which a training counts as short."""
+
+SHORT_LEARNING_RATE = 6e-3
+"""Peak learning rate of a short training: with few steps, each has to go further."""
+
+DEFAULT_EPOCHS = {"1-layer": 12, "2-layer": 16, "3-layer": 16}
+"""The usual number of passes over the training digits."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
@@ -104,7 +120,7 @@ class TrainConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+    def from_dict(cls, values: Any) -> TrainConfig:
         """The inverse of :meth:`to_dict`, for a file that is not trusted.
 
         Raises:
@@ -125,6 +141,9 @@ class TrainConfig:
         return config
 
 
+STRENGTH_FIELDS = ("rotation", "shift", "scale", "shear", "erasing")
+"""The strengths of the augmentation that have an option of their own on the command line."""
+
 OPTION_FIELDS = (
     "epochs",
     "batch_size",
@@ -139,29 +158,59 @@ OPTION_FIELDS = (
 """The numbers of a recipe that have an option of their own on the command line."""
 
 
-def default_config(model: str, *, augmented: bool, recipe: Recipe = "one-cycle") -> TrainConfig:
+def default_config(
+    model: str, *, augmented: bool, recipe: Recipe = "one-cycle", epochs: int | None = None
+) -> TrainConfig:
     """The recipe that a run gets where nothing else is asked for.
 
-    The one-cycle values were tuned per network on the validation split; the plain recipe is the textbook's Adam at
-    its usual rate, with nothing added, to compare with.
+    The one-cycle values were tuned on the validation split; the plain recipe is the textbook's Adam at its usual rate,
+    with nothing added, to compare with.
+
+    Args:
+        model: one of :data:`ARCHITECTURES`.
+        augmented: whether to augment the training digits.
+        recipe: which of the two.
+        epochs: None for the network's usual number.
 
     Raises:
         RequestError: there is no such model.
     """
-    if model not in ARCHITECTURES:
-        raise RequestError(f"there is no model {model!r}", f"choose one of {', '.join(ARCHITECTURES)}")
-    augment = AugmentConfig() if augmented else None
-    if recipe == "plain":
-        return TrainConfig(
-            model=model,
-            augment=augment,
-            recipe=recipe,
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            label_smoothing=0.0,
-            average_decay=0.0,
-        )
-    return TrainConfig(model=model, augment=augment)
+    check_model(model)
+    epochs = DEFAULT_EPOCHS[model] if epochs is None else epochs
+    is_short = epochs <= SHORT_TRAINING
+    augment = (MILD_AUGMENTATION if is_short else AugmentConfig()) if augmented else None
+    if recipe == "one-cycle":
+        rate = SHORT_LEARNING_RATE if is_short else TrainConfig.learning_rate
+        return TrainConfig(model=model, augment=augment, epochs=epochs, learning_rate=rate)
+    return TrainConfig(
+        model=model,
+        augment=augment,
+        recipe="plain",
+        epochs=epochs,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        average_decay=0.0,
+        plain_epochs=0,
+    )
+
+
+def as_recipe(word: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    for recipe in RECIPES:
+        if word == recipe:
+            return recipe
+    raise RequestError(f"there is no recipe {word!r}", f"choose one of {', '.join(RECIPES)}")
+
+
+def check_model(name: str) -> None:
+    """Refuse a name that is none of the three networks'."""
+    if name not in ARCHITECTURES:
+        raise RequestError(f"there is no model {name!r}", f"choose one of {', '.join(ARCHITECTURES)}")
 
 
 def check_config(config: TrainConfig) -> None:
@@ -170,20 +219,31 @@ def check_config(config: TrainConfig) -> None:
     Raises:
         RequestError: naming the value, its range, and the option that sets it.
     """
-    if config.model not in ARCHITECTURES:
-        raise RequestError(f"there is no model {config.model!r}", f"choose one of {', '.join(ARCHITECTURES)}")
-    if config.recipe not in RECIPES:
-        raise RequestError(f"there is no recipe {config.recipe!r}", f"choose one of {', '.join(RECIPES)}")
-    check_whole("epochs", config.epochs, 1, 10_000)
-    check_whole("seed", config.seed, 0, 2**31 - 1)
+    check_model(config.model)
+    as_recipe(config.recipe)
+    check_whole("epochs", config.epochs, 1, MOST_EPOCHS)
+    check_whole("seed", config.seed, 0, MOST_SEED)
     check_whole("batch-size", config.batch_size, 1, TRAIN_DIGITS)
-    check_whole("patience", config.patience, 1, 10_000)
+    check_whole("patience", config.patience, 1, MOST_EPOCHS)
     check_whole("train-size", config.train_size, 100, TRAIN_DIGITS)
-    check_whole("plain-epochs", config.plain_epochs, 0, 10_000)
+    check_whole("plain-epochs", config.plain_epochs, 0, MOST_EPOCHS)
     check_number("learning-rate", config.learning_rate, 0, 1e6)
     check_number("weight-decay", config.weight_decay, 0, 1e3)
     check_number("label-smoothing", config.label_smoothing, 0, 1)
     check_number("average-decay", config.average_decay, 0, 1)
+    if config.augment is not None:
+        check_augmentation(config.augment)
+
+
+def check_augmentation(augment: AugmentConfig) -> None:
+    """Refuse strengths that make no sense."""
+    check_number("rotation", augment.rotation, 0, 180)
+    check_number("shift", augment.shift, 0, 1)
+    check_number("scale", augment.scale, 0, 0.9)
+    check_number("shear", augment.shear, 0, 80)
+    check_number("erasing", augment.erasing, 0, 1)
+    for share in augment.erase_area:
+        check_number("erase-area", share, 0, 1)
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:

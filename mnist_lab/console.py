@@ -65,16 +65,17 @@ class Terminal:
         self.read_line = read_line
 
     def show(self, *renderables: object) -> None:
-        """Print markup or rich renderables."""
-        self.console.print(*renderables)
+        """Print markup or rich renderables, each below the last."""
+        for renderable in renderables:
+            self.console.print(renderable)
 
     def hint(self, text: str) -> None:
         """A quiet remark."""
-        self.console.print(f"[hint]{escape(text)}[/hint]")
+        self.console.print(f"[hint]{plain(text)}[/hint]")
 
     def line(self, text: str) -> None:
         """One plain line, never wrapped: a path to copy, or a result for a script."""
-        self.console.print(escape(text), soft_wrap=True)
+        self.console.print(plain(text), soft_wrap=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -87,11 +88,11 @@ class Terminal:
 
     def warn(self, text: str) -> None:
         """One line about something that went wrong without stopping the work."""
-        self.console.print(f"[warning]{escape(text)}[/warning]", soft_wrap=True)
+        self.console.print(f"[warning]{plain(text)}[/warning]", soft_wrap=True)
 
     def error(self, text: str) -> None:
         """One line about a refused request."""
-        self.console.print(f"[error]{escape(text)}[/error]", soft_wrap=True)
+        self.console.print(f"[error]{plain(text)}[/error]", soft_wrap=True)
 
     def ask_line(self, question: str) -> str:
         """Show a question (markup) and read one line, without surrounding blanks.
@@ -150,6 +151,11 @@ class Terminal:
     def ask_yes_no(self, question: str, *, default: bool) -> bool:
         """Ask for yes or no."""
         return self.ask(f"{question} (y/n)", "y" if default else "n", parse_yes_no)
+
+
+def plain(text: str) -> str:
+    """Text from files and users, so that it is shown as it is: no markup, no control characters."""
+    return escape("".join(character if character.isprintable() else "?" for character in text))
 
 
 def pick(answer: str, words: Sequence[str]) -> str:

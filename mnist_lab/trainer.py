@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
-from mnist_lab.config import TrainConfig
+from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data import Digits, TrainLoader
 from mnist_lab.device import Compute
 from mnist_lab.errors import TrainingError
@@ -36,9 +36,9 @@ REPORT_EVERY = 16
 class EpochRecord:
     """One line of the history.
 
-    Losses are mean cross-entropies in nats per digit, without label smoothing, so that training and validation are
-    on one scale; accuracies are fractions. The training values are taken in passing, while the weights still move
-    and with dropout and augmentation on: they may well be worse than the validation values.
+    Losses are :class:`Criterion` values in nats per digit, accuracies are fractions. The training values are taken in
+    passing, while the weights still move and with dropout and augmentation on: they may well be worse than the
+    validation values.
     """
 
     epoch: int
@@ -70,6 +70,28 @@ class Outcome:
     stop_reason: StopReason
     best_epoch: int
     best_weights: dict[str, Tensor]
+
+
+class Criterion:
+    """The loss that training minimises, and by which the best epoch is chosen.
+
+    It is the cross-entropy with smoothed labels (Szegedy et al. 2016, arXiv:1512.00567), less the smallest value that
+    it can take, so that a perfect network scores 0 with and without smoothing. Subtracting a constant changes neither
+    the gradient nor which epoch is best.
+
+    Args:
+        smoothing: share of the target that is spread evenly over all ten digits; 0 is the plain cross-entropy.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing = smoothing
+        spread = smoothing / CLASSES
+        targets = [1 - smoothing + spread] + [spread] * (CLASSES - 1)
+        self.floor = -sum(share * math.log(share) for share in targets if share > 0)
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of logits (B, 10) for labels (B,), in nats per digit."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing) - self.floor
 
 
 class EarlyStopping:
@@ -186,6 +208,7 @@ class Trainer:
         steps = len(self.loader) * config.epochs
         self.optimizer, self.schedule = build_optimizer(model, config, steps, compute)
         self.average = WeightAverage(model, config.average_decay)
+        self.criterion = Criterion(config.label_smoothing)
         self.stopping = EarlyStopping(config.patience)
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
@@ -241,8 +264,8 @@ class Trainer:
         for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
             images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
             labels = batch.labels.to(self.compute.device, non_blocking=True)  # (B,)
-            logits = self.step(images, labels)  # (B, 10)
-            loss_sum += F.cross_entropy(logits, labels, reduction="sum")
+            logits, loss = self.step(images, labels)  # (B, 10), ()
+            loss_sum += loss * len(labels)
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
             stop = stop_requested()
@@ -253,19 +276,19 @@ class Trainer:
                 break
         return float(loss_sum) / seen, float(correct) / seen, seen == self.images_per_epoch
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One step of gradient descent; returns the batch's logits (B, 10), detached."""
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of gradient descent; returns the batch's logits (B, 10) and mean loss, detached."""
         with self.compute.autocast():
             logits: Tensor = self.model(images)
         logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        loss = self.criterion(logits, labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
         if self.config.average_decay > 0:
             self.average.update()
-        return logits.detach()
+        return logits.detach(), loss.detach()
 
     @property
     def judged_model(self) -> nn.Module:
@@ -273,9 +296,9 @@ class Trainer:
         return self.average.model if self.config.average_decay > 0 else self.model
 
     def validate(self) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy on the validation digits."""
+        """Mean loss and accuracy on the validation digits."""
         logits = predict_logits(self.judged_model, self.validation.images, self.compute)  # (N, 10)
-        loss = F.cross_entropy(logits, self.validation.labels)
+        loss = self.criterion(logits, self.validation.labels)
         accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
         return float(loss), float(accuracy)
 
@@ -316,6 +339,7 @@ class Trainer:
         self.schedule.load_state_dict(state["schedule"])
         self.average.model.load_state_dict(state["average"])
         self.average.steps = state["average_steps"]
+        copy.deepcopy(self.model).load_state_dict(state["best_weights"])  # raises now, not after the training
         self.best_weights = state["best_weights"]
         self.history = [EpochRecord(**record) for record in state["history"]]
         for record in self.history:

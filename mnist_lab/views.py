@@ -60,8 +60,8 @@ def augmentation_examples(digits: Digits) -> tuple[Tensor, dict[str, Tensor]]:
     none = usual.without("rotation", "affine", "erasing")
     steps = {
         f"rotation\n±{usual.rotation:g}°": replace(none, rotation=usual.rotation),
-        f"shift\n±{usual.shift:.0%}": replace(none, shift=usual.shift),
-        f"scale\n±{usual.scale:.0%}": replace(none, scale=usual.scale),
+        f"shift\n±{100 * usual.shift:g} %": replace(none, shift=usual.shift),
+        f"scale\n±{100 * usual.scale:g} %": replace(none, scale=usual.scale),
         f"shear\n±{usual.shear:g}°": replace(none, shear=usual.shear),
         "erasing\n(every digit here)": replace(none, erasing=1.0),
         "all together": usual,

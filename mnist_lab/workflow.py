@@ -22,9 +22,9 @@ import torch
 
 from mnist_lab import __version__
 from mnist_lab.config import (
-    AUGMENTATIONS,
+    MOST_WORKERS,
     OPTION_FIELDS,
-    AugmentConfig,
+    STRENGTH_FIELDS,
     TrainConfig,
     default_config,
 )
@@ -142,12 +142,13 @@ def resume(
             f"the run {run.name} is {run.status} and has been judged on the test digits; it can't go on",
             "train a new run",
         )
-    config = TrainConfig.from_dict(run.content.get("config") or {})
+    config = TrainConfig.from_dict(run.content.get("config"))
     mnist = load_mnist()
     if run.content.get("split") != split_content(mnist):
         raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
     if workers is None:
-        workers = int(run.content.get("workers") or 0)
+        saved = run.content.get("workers")
+        workers = saved if isinstance(saved, int) and 0 <= saved <= MOST_WORKERS else 0
     with locked(run.folder):
         state_file = run.folder / STATE_FILE
         state = load_tensors(state_file) if state_file.exists() else None
@@ -184,6 +185,13 @@ def complete(
         write_json(folder / RUN_FILE, content | {"status": "failed", "failure": error.found})
         (folder / STATE_FILE).unlink(missing_ok=True)
         raise
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a loader process died ({error})",
+            f"go on without them: python main.py resume --run {folder.name} --workers 0",
+        ) from None
     results = judge(model, outcome, mnist, compute, len(digits))
     observer.on_results(results)
     save_results(folder, content, results, mnist)
@@ -219,7 +227,7 @@ def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
     """
     try:
         trainer.restore(state)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except Exception as error:  # the file is not trusted: whatever does not fit, however it fails, is refused
         raise CheckpointError(
             f"the saved state in {folder.name} does not fit its configuration ({type(error).__name__})",
             "train a new run",
@@ -251,7 +259,7 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     Raises:
         RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
     """
-    config = TrainConfig.from_dict(run.content.get("config") or {})
+    config = TrainConfig.from_dict(run.content.get("config"))
     model = build_model(config.model)
     weights = load_weights(run)
     try:
@@ -297,14 +305,15 @@ def save_pictures(
     """
     from mnist_lab import plots  # matplotlib and seaborn take a second to load: not before they are needed
 
-    title = folder.name
+    title = f"{content['model']}, {'augmented' if content['augment'] else 'not augmented'}, seed {content['seed']}"
+    judged = f"{title}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
     mistakes = test.mistakes
     draw: dict[str, Callable[[], Figure]] = {
         "history.png": lambda: plots.training_history(
             history, best_epoch=content["best_epoch"], stop_reason=content["stop_reason"], title=title
         ),
-        "confusion_counts.png": lambda: plots.confusion_counts(test.confusion, title=title),
-        "confusion_percent.png": lambda: plots.confusion_percent(test.confusion, title=title),
+        "confusion_counts.png": lambda: plots.confusion_counts(test.confusion, title=judged),
+        "confusion_percent.png": lambda: plots.confusion_percent(test.confusion, title=judged),
         "mistakes.png": lambda: plots.mistakes(
             digits.images[mistakes.positions].squeeze(1).numpy(),
             mistakes.labels,
@@ -435,21 +444,24 @@ def versions_content() -> dict[str, str]:
 def repeat_command(config: TrainConfig) -> str:
     """The command that trains the same again: every option that differs from its default."""
     words = ["python", "main.py", "train", "--model", config.model]
-    if config.augment is not None:
-        words.append("--augment")
-        words += [f"--without={name}" for name in switched_off(config.augment)]
     words += ["--recipe", config.recipe, "--seed", str(config.seed)]
-    usual = default_config(config.model, augmented=config.augment is not None, recipe=config.recipe)
+    usual = default_config(
+        config.model, augmented=config.augment is not None, recipe=config.recipe, epochs=config.epochs
+    )
     for name in OPTION_FIELDS:
         if name == "epochs" or getattr(config, name) != getattr(usual, name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+            words += [option(name), str(getattr(config, name))]
+    if config.augment is not None:
+        words.append("--augment")
+        for name in STRENGTH_FIELDS:
+            if getattr(config.augment, name) != getattr(usual.augment, name):
+                words += [option(name), str(getattr(config.augment, name))]
     return shlex.join(words)
 
 
-def switched_off(augment: AugmentConfig) -> list[str]:
-    """Which of the augmentations that are on by default are off here."""
-    usual = AugmentConfig()
-    return [name for name in AUGMENTATIONS if augment == augment.without(name) and usual != usual.without(name)]
+def option(field: str) -> str:
+    """The command line's option for a field of the configuration."""
+    return f"--{field.replace('_', '-')}"
 
 
 def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset
-from mnist_lab.device import Compute, choose_compute
+from mnist_lab.threads import wait_politely
+
+wait_politely()  # before torch is loaded, as main.py does
+
+from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
+from mnist_lab.device import Compute, choose_compute  # noqa: E402
 
 
 @pytest.fixture(scope="session")

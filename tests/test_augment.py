@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,9 +62,14 @@ def test_a_batch_is_warped_as_torchvision_warps_each_image(images: Tensor, confi
 
 
 def test_rotation_and_affine_cost_one_resampling(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[Any] = []
     real = torch.nn.functional.grid_sample
-    monkeypatch.setattr(torch.nn.functional, "grid_sample", lambda *a, **k: calls.append(1) or real(*a, **k))
+
+    def count(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "grid_sample", count)
     augment(images, STRONG, seeded_generator(1))
     assert len(calls) == 1
 

@@ -20,6 +20,7 @@ from tests.test_runs import make_run
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "main.py"]
 TINY = ["--model", "1-layer", "--train-size", "4000", "--batch-size", "100", "--workers", "0"]
+THREE_EPOCHS = [*TINY, "--augment", "--erasing", "0.2", "--epochs", "3", "--seed", "5"]
 
 
 def run(*arguments: str | Path, input_text: str = "") -> subprocess.CompletedProcess[str]:
@@ -72,7 +73,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A finished run of three epochs, augmented, and what its command printed."""
     outputs = tmp_path_factory.mktemp("trained")
-    return outputs, run("train", *TINY, "--augment", "--epochs", "3", "--seed", "5", "--outputs", outputs)
+    return outputs, run("train", *THREE_EPOCHS, "--outputs", outputs)
 
 
 def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -117,8 +118,7 @@ def test_the_saved_command_repeats_the_run_to_the_bit(
 def test_a_killed_run_resumes_to_the_same_bits(
     trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    arguments = ["train", *TINY, "--augment", "--epochs", "3", "--seed", "5", "--outputs", tmp_path]
-    process = start(*arguments)
+    process = start("train", *THREE_EPOCHS, "--outputs", tmp_path)
     wait_for(lambda: list(tmp_path.glob("*/training_state.pt")), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -211,8 +211,10 @@ REFUSALS = [
     (["train", "--seed", "-1"], "--seed is -1"),
     (["train", "--batch-size", "0"], "--batch-size is 0"),
     (["train", "--workers", "-1"], "--workers is -1"),
-    (["train", "--recipe", "secret"], "invalid choice: 'secret'"),
+    (["train", "--recipe", "secret"], "there is no recipe 'secret'"),
     (["train", "--without", "rotation"], "--without needs --augment"),
+    (["train", "--erasing", "0.5"], "--erasing needs --augment"),
+    (["train", "--augment", "--erasing", "2"], "--erasing is 2.0; give a number from 0 to 1"),
     (["train", "--resume", "nowhere"], "there is no run 'nowhere'"),
     (["train", "--resume", "latest"], "there is no unfinished run"),
     (["evaluate", "--run", "nowhere"], "there is no run 'nowhere'"),

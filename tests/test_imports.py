@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[1]
 
 FLOW = [
     {"errors"},
-    {"config", "randomness", "pixels", "interrupts"},
+    {"config", "randomness", "pixels", "interrupts", "threads"},
     {"files", "storage", "augment"},
     {"data", "models", "device", "runs"},
     {"inference", "evaluation"},
     {"trainer"},
     {"plots", "console"},
-    {"views", "workflow"},
+    {"views", "workflow", "speed"},
     {"actions"},
 ]
 """Each module imports only from the levels above its own line."""

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 import main
-from mnist_lab.actions import Lab
+from mnist_lab.actions import Lab, runs_by_recipe
+from mnist_lab.config import TrainConfig
 from mnist_lab.console import THEME, Choice, Terminal, format_about, format_duration, pick
 from tests.test_runs import make_run
 
@@ -137,6 +138,21 @@ def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
     assert "there is no run 'nothing'" in text
     assert max(map(len, text.splitlines())) <= 80 + len(str(outputs)) + 80  # only paths and refusals run over
     assert session.status == 0
+
+
+def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) -> None:
+    for seed, accuracy in enumerate([0.990, 0.992, 0.994]):
+        config = TrainConfig(model="1-layer", seed=seed).to_dict()
+        make_run(tmp_path, f"run-{seed}", seed=seed, config=config, test_accuracy=accuracy)
+    make_run(tmp_path, "other", config=TrainConfig(model="1-layer", epochs=2).to_dict(), test_accuracy=0.95)
+    make_run(tmp_path, "foreign", config="none")
+    shown = io.StringIO()
+    runs_by_recipe(Lab(Terminal(Console(file=shown, theme=THEME, width=80, highlight=False)), tmp_path))
+    (together,) = [line.split() for line in shown.getvalue().splitlines() if "0.200" in line]
+    assert together[8:11] == ["99.200", "±", "0.200"]
+    assert together[4] == "3"
+    (alone,) = [line for line in shown.getvalue().splitlines() if "95.000" in line]
+    assert "±" not in alone.split("98.500")[1]
 
 
 def test_nothing_to_resume_or_evaluate_is_said(play: Play) -> None:

@@ -18,7 +18,16 @@ from mnist_lab.device import Compute
 from mnist_lab.errors import TrainingError
 from mnist_lab.inference import predict_logits
 from mnist_lab.models import build_model
-from mnist_lab.trainer import EarlyStopping, EpochRecord, Outcome, Progress, Trainer, WeightAverage, build_optimizer
+from mnist_lab.trainer import (
+    Criterion,
+    EarlyStopping,
+    EpochRecord,
+    Outcome,
+    Progress,
+    Trainer,
+    WeightAverage,
+    build_optimizer,
+)
 
 SHORT = TrainConfig(model="2-layer", augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=64, seed=3)
 FROZEN = TrainConfig(recipe="plain", learning_rate=0.0, label_smoothing=0.0, average_decay=0.0, epochs=10, patience=3)
@@ -131,7 +140,8 @@ def test_the_best_weights_are_those_of_the_lowest_validation_loss(
     assert outcome.best_epoch == best.epoch
     trainer.model.load_state_dict(outcome.best_weights)
     logits = predict_logits(trainer.model, small_validation.images, compute)
-    assert float(F.cross_entropy(logits, small_validation.labels)) == pytest.approx(best.val_loss, rel=1e-6)
+    smoothed = F.cross_entropy(logits, small_validation.labels, label_smoothing=trainer.config.label_smoothing)
+    assert float(smoothed) - trainer.criterion.floor == pytest.approx(best.val_loss, rel=1e-5)
 
 
 def fit_until(batches: int, trainer: Trainer) -> Outcome:
@@ -189,6 +199,18 @@ def test_the_last_epochs_can_be_left_unaugmented(small: Digits, small_validation
     assert not augmented & originals
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.3])
+def test_the_criterion_is_zero_for_a_perfect_answer_and_has_the_gradient_of_cross_entropy(smoothing: float) -> None:
+    criterion, labels = Criterion(smoothing), torch.arange(10)
+    perfect = torch.full((10, 10), smoothing / 10 or 1e-30).fill_diagonal_(1 - 0.9 * smoothing).log()
+    assert float(criterion(perfect, labels)) == pytest.approx(0.0, abs=1e-6)
+    logits = torch.randn(10, 10, requires_grad=True)
+    assert float(criterion(logits, labels)) > 0
+    (found,) = torch.autograd.grad(criterion(logits, labels), logits)
+    (expected,) = torch.autograd.grad(F.cross_entropy(logits, labels, label_smoothing=smoothing), logits)
+    assert torch.equal(found, expected)
+
+
 def test_early_stopping_is_pure_state() -> None:
     stopping = EarlyStopping(patience=2)
     answers = [stopping.update(epoch, loss) for epoch, loss in enumerate([1.0, 0.5, 0.5, 0.4, 0.6], start=1)]
@@ -211,7 +233,7 @@ def test_the_weight_average_by_hand() -> None:
         average.update()
         decay = min(0.25, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * weight
-    assert average.model.weight.item() == pytest.approx(expected)
+    assert average.model.state_dict()["weight"].item() == pytest.approx(expected)
     assert model.weight.item() == 5.0
 
 

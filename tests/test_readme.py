@@ -1,0 +1,58 @@
+"""The README keeps its word: its commands are those that are checked, and its pictures exist."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def shell_lines() -> list[str]:
+    """All lines of the README's shell blocks, without comments."""
+    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.DOTALL)
+    lines = (line.split("  #")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_ci_runs_the_very_test_command() -> None:
+    (command,) = [line for line in shell_lines() if line.endswith("-m pytest")]
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_command_named_is_understood() -> None:
+    parser = main.build_parser()
+    commands = [line for line in shell_lines() if line.startswith("python main.py ")]
+    assert len(commands) >= 8
+    for line in commands:
+        words = line.replace("RUN", "latest").replace("DIR", "outputs").split()[2:]
+        assert isinstance(parser.parse_args(words), argparse.Namespace), line
+
+
+def test_every_menu_row_is_described() -> None:
+    for row in main.ROWS:
+        assert f"`{row.word}`" in README, row.word
+
+
+def test_pictures_and_files_exist() -> None:
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert targets
+    for target in targets:
+        assert (ROOT / target).exists(), target
+
+
+def test_the_project_speaks_of_no_machine_and_no_host() -> None:
+    """No absolute path of a developer's machine, and no address of a package host, in any text file."""
+    forbidden = re.compile(r"/work/|/root/|/home/\w|pypi\.org|pythonhosted|files\.pythonhosted|download\.pytorch")
+    for path in [
+        *ROOT.glob("*.*"),
+        *ROOT.glob("mnist_lab/**/*.py"),
+        *ROOT.glob("mnist_lab/**/*.md"),
+        ROOT / ".ci" / "run",
+    ]:
+        if path.is_file() and path.suffix not in (".gz", ".png"):
+            assert not forbidden.search(path.read_text(encoding="utf-8")), path
