@@ -6,11 +6,9 @@ stands on the screen at once.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -28,23 +26,13 @@ from mnist_lab.config import (
     MOST_SEED,
     MOST_WORKERS,
     TRAIN_DIGITS,
-    AugmentConfig,
     TrainConfig,
     as_recipe,
     check_config,
     check_model,
     default_config,
 )
-from mnist_lab.console import (
-    Choice,
-    Terminal,
-    TrainingDisplay,
-    format_about,
-    format_duration,
-    format_interval,
-    format_percent,
-    plain,
-)
+from mnist_lab.console import Choice, Terminal, TrainingDisplay
 from mnist_lab.errors import RequestError
 from mnist_lab.files import mnist_is_there
 from mnist_lab.interrupts import graceful_interrupts
@@ -59,6 +47,26 @@ from mnist_lab.runs import (
     run_folders,
 )
 from mnist_lab.storage import create_folder, write_atomically
+from mnist_lab.tables import (
+    evaluation_table,
+    leaderboard,
+    ledger_table,
+    per_digit_table,
+    recipe_table,
+    results_table,
+    run_facts,
+    speed_table,
+    split_table,
+)
+from mnist_lab.wording import (
+    count_epochs,
+    describe_architecture,
+    describe_augmentation,
+    describe_confused,
+    format_about,
+    format_duration,
+    plain,
+)
 
 if TYPE_CHECKING:
     from mnist_lab.device import Compute
@@ -150,13 +158,6 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
     )
 
 
-def describe_architecture(name: str) -> str:
-    """A network in a few words."""
-    filters = ARCHITECTURES[name].filters
-    layers = "convolution layer" if len(filters) == 1 else "convolution layers"
-    return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
-
-
 def ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
     with lab.terminal.busy("loading torch and timing a few batches"):
@@ -174,11 +175,6 @@ def ask_length(lab: Lab, config: TrainConfig) -> int:
     choices.append(Choice("own", f"choose the number of epochs ({format_about(pace)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
     return presets[word] if word in presets else lab.terminal.ask_whole("Epochs", config.epochs, 1, MOST_EPOCHS)
-
-
-def count_epochs(epochs: int) -> str:
-    """``1 epoch``, ``2 epochs``."""
-    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def default_workers() -> int:
@@ -241,7 +237,8 @@ class ScreenObserver:
             f"{config.train_size:,} digits, at most {count_epochs(config.epochs)}, batch size {config.batch_size}, "
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
-        self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.\n")
+        self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
+        self.terminal.show("")
         self.display = TrainingDisplay(self.terminal.console, config.epochs)
         self.display.start()
 
@@ -278,22 +275,11 @@ def training_observer(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], b
     with graceful_interrupts(acknowledge) as stop_requested:
         try:
             yield observer, stop_requested
+        except KeyboardInterrupt:
+            lab.terminal.warn("stopped at once; the run can go on with: python main.py resume")
+            raise
         finally:
             observer.stop()
-
-
-def describe_augmentation(augment: AugmentConfig | None) -> str:
-    """The augmentation in a few words."""
-    if augment is None:
-        return "no augmentation"
-    parts = []
-    if augment.rotation:
-        parts.append(f"rotation ±{augment.rotation:g}°")
-    if augment.shift or augment.scale or augment.shear:
-        parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
-    if augment.erasing:
-        parts.append(f"erasing in {100 * augment.erasing:g} %")
-    return "augmented: " + ", ".join(parts) if parts else "no augmentation"
 
 
 def show_results(terminal: Terminal, results: Results) -> None:
@@ -305,32 +291,12 @@ def show_results(terminal: Terminal, results: Results) -> None:
         "interrupted": "Interrupted by Ctrl-C",
     }[outcome.stop_reason]
     terminal.show(f"\n{ended}; the weights of epoch {outcome.best_epoch} are kept (lowest validation loss).")
-    table = Table(box=None, padding=(0, 2))
-    for column in ("", "accuracy", "95 % interval", "right"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, evaluation in (("validation", results.validation), ("test", results.test)):
-        table.add_row(name, *accuracy_cells(evaluation))
-    terminal.show(table)
+    terminal.show(results_table(results.validation, results.test))
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
         f"calibration error {100 * results.test.calibration_error:.2f} points; "
         f"most confused: {describe_confused(results.test)}"
     )
-
-
-def accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
-    """Accuracy, its interval, and the counts behind them."""
-    return (
-        format_percent(evaluation.accuracy),
-        format_interval(evaluation.interval),
-        f"{evaluation.correct:,} of {evaluation.total:,}",
-    )
-
-
-def describe_confused(evaluation: Evaluation) -> str:
-    """The most frequent mistakes in one line."""
-    pairs = evaluation.most_confused(3)
-    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"
 
 
 # ------------------------------------------------------------------------------------------------- explore
@@ -343,14 +309,7 @@ def data(lab: Lab) -> int:
         from mnist_lab.views import data_pictures
 
         mnist = load_mnist()
-    splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
-    table = Table(title="How many of each digit", title_justify="left", box=None, padding=(0, 2))
-    for heading in ("digit", *splits):
-        table.add_column(heading, justify="right")
-    for digit, counts in enumerate(zip(*(digits.class_counts() for digits in splits.values()), strict=True)):
-        table.add_row(str(digit), *(f"{count:,}" for count in counts))
-    table.add_row("all", *(f"{len(digits):,}" for digits in splits.values()))
-    lab.terminal.show(table)
+    lab.terminal.show(split_table({"train": mnist.train, "validation": mnist.validation, "test": mnist.test}))
     with lab.terminal.busy("drawing the pictures"):
         folder = create_folder(lab.outputs, "data", lab.now())
         for name, figure in data_pictures(mnist):
@@ -367,32 +326,13 @@ def models(lab: Lab, name: str | None = None) -> int:
 
     for model in [name] if name else ARCHITECTURES:
         check_model(model)
-        rows = capacity_ledger(build_model(model))
-        table = Table(title=f"{model}: {describe_architecture(model)}", title_justify="left", box=None, padding=(0, 1))
-        table.add_column("layer")
-        for heading in ("output", "parameters", "multiply-adds", "sees"):
-            table.add_column(heading, justify="right")
-        table.add_row("[hint]input[/hint]", "1 x 28 x 28", "", "", "1 x 1")
-        for row in rows:
-            shape = " x ".join(str(size) for size in row.output_shape)
-            sees = f"{row.receptive_field} x {row.receptive_field}"
-            table.add_row(row.layer, shape, blank_zero(row.parameters), blank_zero(row.multiply_adds), sees)
-        total_parameters = sum(row.parameters for row in rows)
-        total_multiply_adds = sum(row.multiply_adds for row in rows)
-        table.add_section()
-        table.add_row("[title]in all[/title]", "", f"{total_parameters:,}", f"{total_multiply_adds:,}", "")
-        lab.terminal.show(table, "")
+        lab.terminal.show(ledger_table(model, capacity_ledger(build_model(model))), "")
     lab.terminal.hint(
         "output: channels x height x width. sees: the square of input pixels that one output depends on. "
         "Most weights sit between the feature maps and the hidden layer: fewer poolings leave larger maps, so the "
         "shallow network holds the most."
     )
     return OK
-
-
-def blank_zero(count: int) -> str:
-    """A count, or nothing where there is none."""
-    return f"{count:,}" if count else ""
 
 
 def speed(lab: Lab) -> int:
@@ -404,22 +344,17 @@ def speed(lab: Lab) -> int:
         from mnist_lab.speed import time_common_epoch, time_lab_epoch
 
         mnist, compute = load_mnist(), choose_compute()
-    rows = []
+    times = {}
     for name, measure in (("common recipe", time_common_epoch), ("the lab's recipe", time_lab_epoch)):
         with lab.terminal.busy(f"{name}: one epoch"):
-            rows.append((name, measure(mnist, compute)))
-    table = Table(title=f"One epoch on {compute.name}", title_justify="left", box=None, padding=(0, 2))
-    for column in ("", "training", "judging", "in all", "images/s"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, taken in rows:
-        durations = (format_duration(seconds) for seconds in (taken.training, taken.judging, taken.total))
-        table.add_row(name, *durations, f"{taken.images_per_second:,.0f}")
-    lab.terminal.show(table)
+            times[name] = measure(mnist, compute)
+    lab.terminal.show(speed_table(f"One epoch on {compute.name}", times))
     lab.terminal.hint(
         "common recipe: per-image PIL transforms, 2 loader processes, batch 64, Adam, float32, judged on validation "
         "and test digits; the lab's: batched augmentation, channels-last, 16 bits where native, judged on validation"
     )
-    lab.terminal.line(f"{rows[0][1].total / rows[1][1].total:.1f} times as fast")
+    common, ours = (taken.total for taken in times.values())
+    lab.terminal.line(f"{common / ours:.1f} times as fast")
     return OK
 
 
@@ -460,27 +395,10 @@ def evaluate(lab: Lab, name: str) -> int:
 
 def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
     """All numbers of an evaluation."""
-    table = Table(title=plain(run.name), title_justify="left", box=None, padding=(0, 2))
-    for column in ("", "accuracy", "95 % interval", "right", "when saved"):
-        table.add_column(column, justify="left" if not column else "right")
-    table.add_row("validation", *accuracy_cells(validation), format_percent(run.val_accuracy))
-    table.add_row("test", *accuracy_cells(test), format_percent(run.test_accuracy))
-    terminal.show(table, "")
+    terminal.show(evaluation_table(run, validation, test), "")
     terminal.show(per_digit_table(test), "")
     terminal.show(f"most confused: {describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
-
-
-def per_digit_table(evaluation: Evaluation) -> Table:
-    """Precision, recall and F1 of every digit."""
-    table = Table(title="Test digits", title_justify="left", box=None, padding=(0, 2))
-    for column in ("digit", "precision", "recall", "F1", "digits", "missed"):
-        table.add_column(column, justify="right")
-    for scores in evaluation.classes:
-        missed = scores.support - int(evaluation.confusion[scores.digit, scores.digit])
-        cells = (format_percent(value) for value in (scores.precision, scores.recall, scores.f1))
-        table.add_row(str(scores.digit), *cells, f"{scores.support:,}", str(missed))
-    return table
 
 
 # ---------------------------------------------------------------------------------------------------- runs
@@ -512,94 +430,17 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     return OK
 
 
-def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
-    """The table of runs; a narrow terminal shows when a run began, a wide one its whole folder name."""
-    table = Table(title=f"Runs, by {sort}", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    table.add_column("run" if wide else "date", no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    table.add_column("aug", no_wrap=True)
-    for heading in ("ep", "val %", "test %", "95 % interval", "params", "time"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for run in shown:
-        table.add_row(
-            plain(run.name) if wide else f"{run.created:%m-%d %H:%M:%S}",
-            plain(run.model),
-            "yes" if run.augmented else "no",
-            str(run.epochs_run),
-            percent_number(run.val_accuracy),
-            percent_number(run.test_accuracy) if run.test_accuracy is not None else status_of(run),
-            "–".join(percent_number(end) for end in run.test_interval or (None, None)),
-            f"{run.parameters / 1000:,.0f} k",
-            format_duration(run.train_seconds),
-        )
-    return table
-
-
 def runs_by_recipe(lab: Lab) -> int:
     """The saved runs with equal configurations taken together, whatever their seeds: mean, spread and number."""
-    groups: dict[str, list[Run]] = {}
-    for run in list_runs(lab.outputs)[0]:
-        if run.status == "finished":
-            same = {name: value for name, value in saved_config(run).items() if name != "seed"}
-            groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
-    if not groups:
+    finished = [run for run in list_runs(lab.outputs)[0] if run.status == "finished"]
+    if not finished:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
-    table = Table(title="Runs that differ in their seed only", title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in ("model", "aug", "recipe"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("epochs", "n", "validation %", "test %", "time"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    alike = sorted(
-        groups.values(), key=lambda members: (members[0].model, members[0].augmented, epochs_asked(members[0]))
-    )
-    for members in alike:
-        first = members[0]
-        table.add_row(
-            plain(first.model),
-            "yes" if first.augmented else "no",
-            plain(str(saved_config(first).get("recipe", "–"))),
-            str(epochs_asked(first)),
-            str(len(members)),
-            mean_and_spread([run.val_accuracy or 0.0 for run in members]),
-            mean_and_spread([run.test_accuracy or 0.0 for run in members]),
-            format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
-        )
-    lab.terminal.show(table)
+    lab.terminal.show(recipe_table(finished))
     lab.terminal.hint(
         "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
     )
     return OK
-
-
-def epochs_asked(run: Run) -> int:
-    """How many epochs a run was to have at most; it may have stopped earlier."""
-    asked = saved_config(run).get("epochs")
-    return asked if isinstance(asked, int) else run.epochs_run
-
-
-def saved_config(run: Run) -> dict[str, object]:
-    """The configuration in a run's run.json; nothing in it is relied upon."""
-    config = run.content.get("config")
-    return config if isinstance(config, dict) else {}
-
-
-def mean_and_spread(fractions: Sequence[float]) -> str:
-    """Mean and standard deviation of some accuracies, in percent; a single one has no spread."""
-    mean = f"{100 * statistics.mean(fractions):.3f}"
-    return f"{mean} ± {100 * statistics.stdev(fractions):.3f}" if len(fractions) > 1 else mean
-
-
-def percent_number(fraction: float | None) -> str:
-    """A fraction in percent, for a column whose heading says so."""
-    return "" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def status_of(run: Run) -> str:
-    """A run's status; an unfinished run that nobody trains was killed."""
-    if run.status == UNFINISHED and not is_being_trained(run):
-        return "killed"
-    return run.status
 
 
 def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
@@ -634,23 +475,6 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
         for picture in pictures:
             viewer(picture)
     return OK
-
-
-def run_facts(run: Run) -> list[tuple[str, str]]:
-    """What is worth knowing of a run, as label and value."""
-    content = run.content
-    return [
-        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({content.get('stop_reason', '–')})"),
-        ("network", f"{run.model}, {run.parameters:,} parameters"),
-        ("augmentation", "yes" if run.augmented else "no"),
-        ("epochs", f"{run.epochs_run}, best {content.get('best_epoch', '–')}"),
-        ("validation", format_percent(run.val_accuracy)),
-        ("test", f"{format_percent(run.test_accuracy)}, 95 % interval {format_interval(run.test_interval)}"),
-        ("time", format_duration(run.train_seconds)),
-        ("device", str(content.get("device", "–"))),
-        ("repeat with", str(content.get("command", "–"))),
-        ("folder", str(run.folder)),
-    ]
 
 
 def picture_viewer() -> Callable[[Path], object] | None:

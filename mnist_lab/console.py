@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.theme import Theme
 
+from mnist_lab.wording import format_duration, plain
+
 if TYPE_CHECKING:
     from mnist_lab import trainer
 
@@ -153,11 +155,6 @@ class Terminal:
         return self.ask(f"{question} (y/n)", "y" if default else "n", parse_yes_no)
 
 
-def plain(text: str) -> str:
-    """Text from files and users, so that it is shown as it is: no markup, no control characters."""
-    return escape("".join(character if character.isprintable() else "?" for character in text))
-
-
 def pick(answer: str, words: Sequence[str]) -> str:
     """The word that an answer means: its number in the list, the word itself, or a beginning that fits one alone.
 
@@ -202,35 +199,6 @@ def parse_yes_no(answer: str) -> bool:
     if answer.lower() in ("n", "no"):
         return False
     raise ValueError(f"{answer!r} is neither y nor n")
-
-
-def format_percent(fraction: float | None) -> str:
-    """A fraction as a percentage with two decimals; a dash where there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.2f} %"
-
-
-def format_interval(interval: tuple[float, float] | None) -> str:
-    """A 95 % interval of fractions as percentages."""
-    return "–" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
-
-
-def format_duration(seconds: float | None) -> str:
-    """A duration as people say it: ``7.1 s``, ``1 min 52 s``, ``2 h 05 min``."""
-    if seconds is None:
-        return "–"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def format_about(seconds: float) -> str:
-    """A rough duration: ``about 8 s``, ``about 2 min``."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min"
 
 
 class TrainingDisplay:

@@ -14,18 +14,31 @@ ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors"},
     {"config", "randomness", "pixels", "interrupts", "threads"},
-    {"files", "storage", "augment"},
+    {"files", "storage", "augment", "drawing", "saliency_methods"},
     {"data", "models", "device", "runs"},
     {"inference", "evaluation"},
     {"trainer"},
-    {"plots", "console"},
+    {"plots", "wording", "saliency"},
+    {"saliency_plots"},
+    {"console", "tables"},
     {"views", "workflow", "speed"},
     {"actions"},
 ]
 """Each module imports only from the levels above its own line."""
 
 HEAVY = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"}
-LIGHT_MODULES = {"errors", "config", "interrupts", "files", "storage", "runs", "console", "actions"}
+LIGHT_MODULES = {
+    "errors",
+    "config",
+    "interrupts",
+    "files",
+    "storage",
+    "runs",
+    "wording",
+    "console",
+    "tables",
+    "actions",
+}
 
 
 def imports_of(path: Path, *, nested: bool) -> set[str]:

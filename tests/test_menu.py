@@ -15,7 +15,8 @@ from rich.console import Console
 import main
 from mnist_lab.actions import Lab, runs_by_recipe
 from mnist_lab.config import TrainConfig
-from mnist_lab.console import THEME, Choice, Terminal, format_about, format_duration, pick
+from mnist_lab.console import THEME, Choice, Terminal, pick
+from mnist_lab.wording import format_about, format_duration
 from tests.test_runs import make_run
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
@@ -157,7 +158,7 @@ def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) 
 
 def test_nothing_to_resume_or_evaluate_is_said(play: Play) -> None:
     session = play(["resume", "evaluate", "show", "runs", "q"])
-    assert "nothing to resume" in session.text.replace("\n", " ")
+    assert "nothing to resume" in " ".join(session.text.split())
     assert session.text.count("there is no finished run") == 2
     assert "There are no runs in" in session.text
 
