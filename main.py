@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from mnist_lab import actions
+from mnist_lab import actions, draw_actions
 from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
@@ -31,6 +31,7 @@ from mnist_lab.config import (
 )
 from mnist_lab.console import BackToMenu, Terminal, make_console, pick
 from mnist_lab.errors import LabError, RequestError
+from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS
 from mnist_lab.threads import wait_politely
 
 REFUSED, INTERRUPTED = 1, 130
@@ -178,6 +179,68 @@ def add_models_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="show this one only")
 
 
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``predict``."""
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
+    add_reader_option(parser)
+
+
+def add_reader_option(parser: argparse.ArgumentParser) -> None:
+    """The option for the run whose network reads."""
+    parser.add_argument("--run", default=draw_actions.BEST, help="a run's folder, latest, or best (the default)")
+
+
+def add_xray_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``xray``."""
+    add_source_options(parser)
+    add_reader_option(parser)
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name a picture or a drawing."""
+    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture of one digit")
+    parser.add_argument("--drawing", type=Path, metavar="FILE", help="a drawing (JSON); of several, the first")
+
+
+def xray_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Take a digit apart as the options say."""
+    return draw_actions.xray(lab, image=options.image, drawing=options.drawing, run=options.run)
+
+
+def add_saliency_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``saliency``."""
+    parser.add_argument("--index", type=int, metavar="N", help="a test digit, 0 to 9,999")
+    add_source_options(parser)
+    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"{', '.join(METHODS)} (default: {DEFAULT_METHOD})")
+    parser.add_argument("--target", type=int, metavar="D", help="the digit to explain (default: the predicted one)")
+
+
+def saliency_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Draw saliency maps as the options say."""
+    return draw_actions.saliency(
+        lab,
+        index=options.index,
+        image=options.image,
+        drawing=options.drawing,
+        runs=options.run or (draw_actions.BEST,),
+        method=options.method,
+        target=options.target,
+    )
+
+
+def add_score_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``score``."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="labelled drawings, one JSON object a line")
+    add_reader_option(parser)
+    parser.add_argument("--preprocess", default="mnist", help="raw, inverted or mnist (the default)")
+
+
+def score_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Score drawings as the options say."""
+    return draw_actions.score(lab, options.file, options.run, options.preprocess)
+
+
 ROWS = (
     Row(
         "Train", "train", "train a network; leaves model, numbers and pictures in a folder",
@@ -202,6 +265,23 @@ ROWS = (
     Row(
         "Explore", "speed", "what makes training fast: the common recipe against the lab's",
         actions.speed, lambda lab, options: actions.speed(lab),
+    ),
+    Row(
+        "Draw", "predict", "recognise a digit in a picture from a file",
+        draw_actions.ask_predict, lambda lab, options: draw_actions.predict(lab, options.images, options.run),
+        add_predict_options,
+    ),
+    Row(
+        "Draw", "xray", "from ink to 28x28, step by step, and what each step is for",
+        draw_actions.ask_xray, xray_from_command, add_xray_options,
+    ),
+    Row(
+        "Draw", "saliency", "which pixels mattered, and whether the map may be believed",
+        draw_actions.ask_saliency, saliency_from_command, add_saliency_options,
+    ),
+    Row(
+        "Draw", "score", "score a file of labelled drawings",
+        draw_actions.ask_score, score_from_command, add_score_options,
     ),
     Row(
         "Runs", "runs", "leaderboard of all saved runs",
@@ -245,8 +325,8 @@ def show_menu(lab: Lab) -> None:
         if row.group != group:
             group = row.group
             lab.terminal.show(f"[group]{group}[/group]")
-        lab.terminal.show(f"  [key]{number}[/key]  {row.word:<9} [hint]{row.meaning}[/hint]")
-    lab.terminal.show("[group]Leave[/group]\n  [key]q[/key]  quit")
+        lab.terminal.show(f"  [key]{number:>2}[/key]  {row.word:<9} [hint]{row.meaning}[/hint]")
+    lab.terminal.show("[group]Leave[/group]\n  [key] q[/key]  quit")
 
 
 def run_menu(lab: Lab) -> int:

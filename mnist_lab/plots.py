@@ -140,6 +140,7 @@ def mistakes(
     total: int,
     judged: int,
     title: str,
+    noun: str = "test digit",
 ) -> Figure:
     """The worst mistakes, as they come, 25 at most.
 
@@ -153,6 +154,7 @@ def mistakes(
         total: how many mistakes there were.
         judged: how many digits were judged.
         title: of the figure.
+        noun: what the indices count.
     """
     shown = min(len(images), MISTAKES_SHOWN)
     if shown == 0:
@@ -167,7 +169,7 @@ def mistakes(
         axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT, color=INK)
         certainty = certainty_text(probabilities[place])
         doubt = certainty_text(true_probabilities[place])
-        caption = f"p({predicted}) {certainty}, p({true}) {doubt}\ntest digit {indices[place]}"
+        caption = f"p({predicted}) {certainty}, p({true}) {doubt}\n{noun} {indices[place]}"
         axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
     for place in range(shown, rows * columns):
         tiles[place].set_axis_off()

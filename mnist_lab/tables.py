@@ -111,9 +111,9 @@ def recipe_table(runs: Sequence[Run]) -> Table:
     return table
 
 
-def per_digit_table(evaluation: Evaluation) -> Table:
+def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table:
     """Precision, recall and F1 of every digit."""
-    table = borderless("Test digits", right=("digit", "precision", "recall", "F1", "digits", "missed"))
+    table = borderless(title, right=("digit", "precision", "recall", "F1", "digits", "missed"))
     for scores in evaluation.classes:
         missed = scores.support - int(evaluation.confusion[scores.digit, scores.digit])
         cells = (format_percent(value) for value in (scores.precision, scores.recall, scores.f1))

@@ -15,18 +15,18 @@ FLOW = [
     {"errors"},
     {"config", "randomness", "pixels", "interrupts", "threads"},
     {"files", "storage", "augment", "drawing", "saliency_methods"},
-    {"data", "models", "device", "runs"},
-    {"inference", "evaluation"},
-    {"trainer"},
-    {"plots", "wording", "saliency"},
-    {"saliency_plots"},
-    {"console", "tables"},
+    {"data", "models", "device", "runs", "pictures"},
+    {"inference", "evaluation", "canvas"},
+    {"trainer", "recognition"},
+    {"plots", "wording", "saliency", "scoring"},
+    {"console", "tables", "saliency_plots", "drawing_plots"},
     {"views", "workflow", "speed"},
     {"actions"},
+    {"draw_actions"},
 ]
 """Each module imports only from the levels above its own line."""
 
-HEAVY = {"torch", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"}
+HEAVY = {"torch", "captum", "PIL", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"}
 LIGHT_MODULES = {
     "errors",
     "config",

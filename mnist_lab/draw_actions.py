@@ -1,0 +1,361 @@
+"""The rows of the menu about drawings and pictures: recognise, take apart, explain and score them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mnist_lab.actions import OK, Lab
+from mnist_lab.console import Choice
+from mnist_lab.errors import LabError, RequestError
+from mnist_lab.runs import Run, find_run
+from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS, check_method, check_target
+from mnist_lab.storage import create_folder, write_atomically, write_json
+from mnist_lab.tables import borderless, per_digit_table
+from mnist_lab.wording import format_interval, format_percent, plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mnist_lab.device import Compute
+    from mnist_lab.drawing import Drawing, Picture
+    from mnist_lab.models import DigitNet
+    from mnist_lab.scoring import Score
+
+BEST = "best"
+"""The run that drawings are read with unless another is named."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained network, ready to read."""
+
+    run: Run
+    model: DigitNet
+    compute: Compute
+
+    @property
+    def name(self) -> str:
+        """The network and its seed, for titles."""
+        return f"{self.run.model}{', augmented' if self.run.augmented else ''}, seed {self.run.seed}"
+
+
+def load_reader(lab: Lab, name: str) -> Reader:
+    """Load the network of a run, with torch."""
+    run = find_run(lab.outputs, name)
+    with lab.terminal.busy("loading torch and the model"):
+        from mnist_lab.device import choose_compute
+        from mnist_lab.workflow import load_trained
+
+        compute = choose_compute()
+        return Reader(run, load_trained(run, compute), compute)
+
+
+def label_of(text: str) -> str:
+    """A file's name as part of a folder's: letters, digits and hyphens, and not too long."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
+
+
+# -------------------------------------------------------------------------------------------------- predict
+
+
+def ask_predict(lab: Lab) -> int:
+    """The menu's way to recognise a picture."""
+    find_run(lab.outputs, BEST)
+    return predict(lab, [Path(lab.terminal.ask("Which picture (a file's name)", "", existing))])
+
+
+def existing(answer: str) -> str:
+    """The name of a file that is there."""
+    if not answer or not Path(answer).is_file():
+        raise ValueError(f"there is no file {answer!r}; give a picture's name, or q for the menu")
+    return answer
+
+
+def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
+    """Recognise pictures from files; a picture that can't be read is refused, and the others go on."""
+    reader = load_reader(lab, run)
+    from mnist_lab.drawing import to_mnist
+    from mnist_lab.pictures import read_picture
+    from mnist_lab.recognition import recognise
+
+    readable: list[Path] = []
+    seen: list[Picture | None] = []
+    refused: list[LabError] = []
+    for path in paths:
+        try:
+            seen.append(to_mnist(read_picture(path)))
+            readable.append(path)
+        except LabError as error:
+            refused.append(error)
+    table = borderless(f"Read by {reader.name}", left=("picture",), right=("digit", "probability", "or", "probability"))
+    for path, answer in zip(readable, recognise(reader.model, seen, reader.compute), strict=True):
+        if answer is None:
+            table.add_row(plain(path.name), "–", "blank", "", "")
+            continue
+        second = answer.runner_up
+        table.add_row(
+            plain(path.name),
+            f"[best]{answer.digit}[/best]",
+            format_percent(answer.probabilities[answer.digit]),
+            str(second),
+            format_percent(answer.probabilities[second]),
+        )
+    if readable:
+        lab.terminal.show(table)
+    for refusal in refused[:-1]:
+        lab.terminal.error(str(refusal))
+    if refused:
+        raise refused[-1]
+    return OK
+
+
+# ---------------------------------------------------------------------------------------------------- score
+
+
+def ask_score(lab: Lab) -> int:
+    """The menu's way to score drawings."""
+    find_run(lab.outputs, BEST)
+    return score(lab, Path(lab.terminal.ask("Which file of drawings (JSON lines)", "", existing)))
+
+
+def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> int:
+    """Score a file of labelled drawings; leaves numbers and pictures in a folder, the accuracy as the last line."""
+    from mnist_lab.drawing import MODES, read_drawings
+
+    if preprocess not in MODES:
+        raise RequestError(f"there is no preprocessing {preprocess!r}", f"choose one of {', '.join(MODES)}")
+    drawings = read_drawings(path)
+    reader = load_reader(lab, run)
+    with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
+        from mnist_lab.scoring import score_drawings
+
+        result = score_drawings(reader.model, drawings, preprocess, reader.compute)
+    lab.terminal.show(per_digit_table(result.evaluation, "Drawings"), "")
+    if result.blanks:
+        lab.terminal.hint(f"{result.blanks:,} drawings show no ink on the canvas and count as missed")
+    if result.unlabelled:
+        lab.terminal.hint(f"{result.unlabelled:,} drawings have no label and are left out")
+    lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
+    with lab.terminal.busy("drawing the pictures"):
+        folder = create_folder(lab.outputs, f"score-{label_of(path.stem)}", lab.now())
+        save_score(folder, result, reader, path, preprocess)
+    lab.terminal.line(str(folder))
+    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({result.evaluation.correct:,} of {result.total:,})")
+    return OK
+
+
+def save_score(folder: Path, result: Score, reader: Reader, path: Path, preprocess: str) -> None:
+    """Fill the folder of a score."""
+    from mnist_lab import plots
+
+    content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess}
+    write_json(folder / "score.json", content | result.to_dict())
+    title = f"{path.name} read by {reader.name} ({preprocess})"
+    evaluation = result.evaluation
+    mistakes = evaluation.mistakes
+    write_atomically(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title).savefig)
+    worst = plots.mistakes(
+        result.pictures[mistakes.positions],
+        mistakes.labels,
+        mistakes.predictions,
+        mistakes.probabilities,
+        mistakes.true_probabilities,
+        result.positions[mistakes.positions] + 1,
+        total=len(mistakes),
+        judged=evaluation.total,
+        title=title,
+        noun="drawing",
+    )
+    write_atomically(folder / "mistakes.png", worst.savefig)
+
+
+# ----------------------------------------------------------------------------------------- x-ray, saliency
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A digit to look into: where it came from, and what it is."""
+
+    title: str
+    label: str  # for the folder's name
+    true: int | None
+    seen: Picture  # (28, 28) white on black
+    source: Drawing | Picture | None  # what it was made from; None for a test digit
+
+    def tensor(self) -> Tensor:
+        """(1, 28, 28) uint8."""
+        import torch
+
+        return torch.from_numpy(self.seen.copy()).unsqueeze(0)
+
+
+def find_subject(index: int | None, image: Path | None, drawing: Path | None) -> Subject:
+    """The digit that was named in one of three ways.
+
+    Raises:
+        RequestError: none or several ways, or no such test digit, or no ink.
+    """
+    if sum(way is not None for way in (index, image, drawing)) != 1:
+        raise RequestError("one digit must be named", "give one of --index N, --image FILE, --drawing FILE")
+    from mnist_lab.drawing import read_drawings, to_mnist
+    from mnist_lab.pictures import read_picture
+
+    if index is not None:
+        return test_digit(index)
+    source: Drawing | Picture
+    if image is not None:
+        path, source, true = image, read_picture(image), None
+    else:
+        assert drawing is not None
+        path, source = drawing, read_drawings(drawing)[0]
+        true = source.label
+    seen = to_mnist(source)
+    if seen is None:
+        raise RequestError(f"{path} shows no ink", "give a picture or a drawing of a digit")
+    return Subject(path.name, label_of(path.stem), true, seen, source)
+
+
+def test_digit(index: int) -> Subject:
+    """An MNIST test digit by its position in the file."""
+    from mnist_lab.data import load_mnist
+
+    test = load_mnist().test
+    if not 0 <= index < len(test):
+        raise RequestError(f"--index is {index}", f"give a whole number from 0 to {len(test) - 1:,}")
+    return Subject(f"test digit {index}", f"test-{index}", int(test.labels[index]), test.images[index, 0].numpy(), None)
+
+
+def ask_xray(lab: Lab) -> int:
+    """The menu's way to the X-ray."""
+    find_run(lab.outputs, BEST)
+    path = Path(lab.terminal.ask("Which picture or drawing (a file's name)", "", existing))
+    image, drawing = as_image_or_drawing(path)
+    return xray(lab, image=image, drawing=drawing)
+
+
+def as_image_or_drawing(path: Path) -> tuple[Path | None, Path | None]:
+    """The file as a picture or as a drawing, whichever its name says it is."""
+    is_drawing = path.suffix.lower() in (".json", ".jsonl")
+    return (None, path) if is_drawing else (path, None)
+
+
+def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST) -> int:
+    """Show each step from ink to 28x28, and what the network answers without it."""
+    subject = find_subject(None, image, drawing)
+    reader = load_reader(lab, run)
+    from mnist_lab.drawing import STEP_NAMES, Steps, prepare, to_mnist
+    from mnist_lab.drawing import Drawing as Strokes
+    from mnist_lab.drawing_plots import Variant
+    from mnist_lab.drawing_plots import xray as draw_xray
+    from mnist_lab.recognition import recognise
+
+    assert subject.source is not None
+    source = subject.source
+    names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Strokes)]
+    steps = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
+    pictures = [to_mnist(source, chosen) for chosen in steps.values()]
+    variants = []
+    table = borderless(f"{plain(subject.title)} read by {reader.name}", left=("steps",), right=("digit", "probability"))
+    for name, picture, answer in zip(steps, pictures, recognise(reader.model, pictures, reader.compute), strict=True):
+        assert picture is not None
+        assert answer is not None
+        variants.append(Variant(name, picture, answer.probabilities))
+        table.add_row(name, str(answer.digit), format_percent(answer.probabilities[answer.digit]))
+    lab.terminal.show(table)
+    folder = create_folder(lab.outputs, f"xray-{subject.label}", lab.now())
+    figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
+    write_atomically(folder / "xray.png", figure.savefig)
+    lab.terminal.line(str(folder))
+    return OK
+
+
+def ask_saliency(lab: Lab) -> int:
+    """The menu's way to saliency maps."""
+    find_run(lab.outputs, BEST)
+    lab.terminal.hint("a test digit's number from 0 to 9,999, or the name of a picture or a drawing")
+    answer = lab.terminal.ask("Which digit", "0", digit_or_file)
+    method = lab.terminal.choose(
+        "Which method", [Choice(name, method.description) for name, method in METHODS.items()], default=DEFAULT_METHOD
+    )
+    if answer.isdecimal():
+        return saliency(lab, index=int(answer), method=method)
+    image, drawing = as_image_or_drawing(Path(answer))
+    return saliency(lab, image=image, drawing=drawing, method=method)
+
+
+def digit_or_file(answer: str) -> str:
+    """A test digit's number, or a file that is there."""
+    return answer if answer.isdecimal() and int(answer) < 10_000 else existing(answer)
+
+
+def saliency(
+    lab: Lab,
+    *,
+    index: int | None = None,
+    image: Path | None = None,
+    drawing: Path | None = None,
+    runs: Sequence[str] = (BEST,),
+    method: str = DEFAULT_METHOD,
+    target: int | None = None,
+) -> int:
+    """Show which pixels mattered, with the controls that tell whether the map may be believed."""
+    check_method(method)
+    if target is not None:
+        check_target(target)
+    subject = find_subject(index, image, drawing)
+    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)  # each run once
+    readers = [load_reader(lab, name) for name in names]
+    folder = create_folder(lab.outputs, f"saliency-{subject.label}", lab.now())
+    with lab.terminal.busy("asking the network, and its doubles with random weights"):
+        sentences = save_saliency(folder, subject, readers, method, target)
+    for sentence in sentences:
+        lab.terminal.show(plain(sentence))
+    lab.terminal.line(str(folder))
+    return OK
+
+
+def save_saliency(
+    folder: Path, subject: Subject, readers: Sequence[Reader], method: str, target: int | None
+) -> list[str]:
+    """Draw the panel of the first network, all methods side by side, and several networks; returns the verdict."""
+    import torch
+
+    from mnist_lab import saliency_plots
+    from mnist_lab.recognition import answers_to
+    from mnist_lab.saliency import attribute, explain
+
+    first, image = readers[0], subject.tensor()
+    title = f"{subject.title}, read by {first.name}"
+    explanation = explain(first.model, first.run.model, image, method, first.compute, target)
+    panel = saliency_plots.saliency_panel(explanation, title=title, true=subject.true)
+    write_atomically(folder / "saliency.png", panel.savefig)
+    ask, batch = torch.tensor([explanation.target]), image.unsqueeze(0)
+    maps = {name: attribute(first.model, batch, ask, name, first.compute)[0] for name in METHODS}
+    methods = saliency_plots.saliency_methods_figure(
+        explanation.image,
+        maps,
+        target=explanation.target,
+        probabilities=explanation.probabilities,
+        title=title,
+        true=subject.true,
+    )
+    write_atomically(folder / "methods.png", methods.savefig)
+    if len(readers) > 1:
+        across = saliency_plots.saliency_across_runs(
+            explanation.image,
+            {r.run.name: attribute(r.model, batch, ask, method, r.compute)[0] for r in readers},
+            method=method,
+            target=explanation.target,
+            probabilities={
+                r.run.name: answers_to(r.model, [subject.seen], r.compute)[0].probabilities for r in readers
+            },
+            title=subject.title,
+            true=subject.true,
+        )
+        write_atomically(folder / "runs.png", across.savefig)
+    reads = f"{first.name} reads {explanation.prediction} ({format_percent(explanation.probabilities.max())})"
+    return [f"{reads}; the map is for the target {explanation.target}.", *saliency_plots.verdict(explanation)]

@@ -1,0 +1,114 @@
+"""Figures of drawings: the way from ink to 28x28 step by step, and what a network answers on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mnist_lab.plots import BLUE, INK, MUTED, RULE, SMALL, TEXT, certainty_text, new_figure
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of preparing a drawing, and the network's answer to it."""
+
+    name: str
+    picture: Picture  # (28, 28), as the network sees it
+    probabilities: NDArray[np.floating]  # (10,) 0..1
+
+
+def xray(stages: Sequence[tuple[str, Picture]], variants: Sequence[Variant], *, title: str) -> Figure:
+    """How a drawing becomes what the network sees, and what it would answer if a step were left out.
+
+    Pictures are shown as they are: ink black on white until the inversion, white on black from then on.
+
+    Args:
+        stages: name and picture (H, W) of every step, in order.
+        variants: all steps first, then each step left out.
+        title: of the figure: the network and the drawing.
+    """
+    note = (
+        "Above: the steps in order. Below: what the network sees, and answers, with all steps and with each one left "
+        "out. MNIST is white on black, so without the inversion the network meets something that it never saw."
+    )
+    columns = max(len(stages), len(variants))
+    figure = new_figure(1.75 * columns + 0.6, 5.4, title, note)
+    above, below = figure.subplots(2, columns, squeeze=False)
+    for place, axes in enumerate(above):
+        if place < len(stages):
+            name, picture = stages[place]
+            draw_as_it_is(axes, picture, f"{place + 1}. {name}", f"{picture.shape[0]} x {picture.shape[1]} pixels")
+        else:
+            axes.set_axis_off()
+    for place, axes in enumerate(below):
+        if place < len(variants):
+            variant = variants[place]
+            draw_as_it_is(axes, variant.picture, variant.name, answer_text(variant.probabilities))
+            axes.xaxis.label.set(color=INK, fontsize=TEXT, fontweight="bold" if place == 0 else "normal")
+        else:
+            axes.set_axis_off()
+    return figure
+
+
+def draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
+    """A picture with its own blacks and whites, named above and described below."""
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(RULE)
+    axes.set_title(name, fontsize=TEXT, color=INK)
+    axes.set_xlabel(remark, fontsize=SMALL, color=MUTED)
+
+
+def answer_text(probabilities: NDArray[np.floating]) -> str:
+    """The most probable digit and how sure the network is."""
+    digit = int(probabilities.argmax())
+    return f"reads {digit}, {certainty_text(float(probabilities[digit]))}"
+
+
+def recognised(
+    ink: Picture, seen: Picture, probabilities: Sequence[float] | NDArray[np.floating], *, title: str
+) -> Figure:
+    """A drawing, what the network saw of it, and its ten probabilities.
+
+    Args:
+        ink: (H, W) black on white.
+        seen: (28, 28) white on black.
+        probabilities: (10,) 0..1.
+        title: of the figure.
+    """
+    figure = new_figure(9.0, 3.6, title)
+    paper, network, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
+    draw_as_it_is(paper, ink, "Drawn", f"{ink.shape[0]} x {ink.shape[1]} pixels")
+    draw_as_it_is(network, seen, "What the network sees", "28 x 28 pixels")
+    draw_probabilities(bars, np.asarray(probabilities))
+    return figure
+
+
+def draw_probabilities(axes: Axes, probabilities: NDArray[np.floating]) -> None:
+    """Ten bars that carry their numbers."""
+    digits = np.arange(len(probabilities))
+    axes.barh(digits, 100 * probabilities, color=BLUE, height=0.7)
+    for digit, probability in enumerate(probabilities):
+        axes.text(
+            100 * float(probability) + 2,
+            digit,
+            certainty_text(float(probability)),
+            va="center",
+            fontsize=SMALL,
+            color=INK,
+        )
+    axes.set(xlim=(0, 125), xticks=(0, 50, 100), yticks=digits)
+    axes.set_xlabel("probability (%)", fontsize=TEXT, color=INK)
+    axes.set_ylabel("digit", fontsize=TEXT, color=INK)
+    axes.tick_params(labelsize=TEXT, labelcolor=INK, color=RULE)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.invert_yaxis()

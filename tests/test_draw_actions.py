@@ -1,0 +1,230 @@
+"""Drawings and pictures, read by a really trained network, as commands and from the menu."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import main
+from mnist_lab.actions import Lab
+from mnist_lab.console import THEME, Terminal
+from mnist_lab.data import Mnist
+from mnist_lab.device import Compute
+from mnist_lab.drawing import Drawing, to_mnist
+from mnist_lab.models import build_model
+from mnist_lab.recognition import answers_to, recognise
+from mnist_lab.runs import find_run
+from mnist_lab.scoring import score_drawings
+
+ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
+SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
+ZERO = Drawing((tuple((140 + 60 * np.cos(t), 140 + 90 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)),), 0)
+BLANK = Drawing((), 3)
+UNLABELLED = Drawing(ONE.strokes, None)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with one trained network."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = [
+        "--model",
+        "2-layer",
+        "--train-size",
+        "8000",
+        "--epochs",
+        "2",
+        "--workers",
+        "0",
+        "--outputs",
+        str(folder),
+    ]
+    assert main.main(["train", *options]) == 0
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, mnist: Mnist) -> list[Path]:
+    """A seven and a two of the test set, enlarged: white on black, and black on white."""
+    paths = [tmp_path / "seven.png", tmp_path / "two.png"]
+    for path, image in zip(paths, (mnist.test.images[0, 0], 255 - mnist.test.images[1, 0]), strict=True):
+        Image.fromarray(image.numpy()).resize((280, 280), Image.Resampling.BICUBIC).save(path)
+    return paths
+
+
+@pytest.fixture
+def drawings(tmp_path: Path) -> Path:
+    path = tmp_path / "my drawings.jsonl"
+    text = "\n".join(drawing.to_json() for drawing in (ONE, SEVEN, ZERO, BLANK, UNLABELLED))
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def shrunk(drawing: Drawing) -> Drawing:
+    """The same at a quarter of its size, in a corner of the canvas."""
+    return Drawing(
+        tuple(tuple((x / 4 + 5, y / 4 + 200) for x, y in stroke) for stroke in drawing.strokes), drawing.label
+    )
+
+
+def new_folder(outputs: Path, word: str) -> Path:
+    (folder,) = [path for path in outputs.iterdir() if word in path.name]
+    return folder
+
+
+def test_pictures_are_recognised_and_bad_ones_refused(
+    outputs: Path, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.png").write_text("no picture", encoding="utf-8")
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    images = [*pictures, tmp_path / "blank.png", tmp_path / "text.png"]
+    assert main.main(["predict", *map(str, images), "--outputs", str(outputs)]) == 1
+    shown = capsys.readouterr()
+    rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if ".png" in line}
+    assert rows["seven.png"][0] == "7"
+    assert rows["two.png"][0] == "2"
+    assert rows["blank.png"][-1] == "blank"
+    assert "can't be read as a picture" in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_file_of_drawings_is_scored(outputs: Path, drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["score", str(drawings), "--outputs", str(outputs)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "accuracy 75.00 % (3 of 4)"
+    assert "1 drawings have no label" in shown
+    folder = new_folder(outputs, "score-my-drawings")
+    assert {path.name for path in folder.iterdir()} == {"score.json", "confusion_counts.png", "mistakes.png"}
+    content = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    assert (content["correct"], content["total"], content["blanks"], content["unlabelled"]) == (3, 4, 1, 1)
+
+
+def test_preprocessing_decides(outputs: Path, mnist: Mnist, compute: Compute) -> None:
+    from mnist_lab.workflow import load_trained
+
+    model = load_trained(find_run(outputs, "best"), compute)
+    small = [
+        Drawing(tuple(tuple((x / 4 + 5, y / 4 + 200) for x, y in s) for s in d.strokes), d.label)
+        for d in (ONE, SEVEN, ZERO)
+    ]
+    assert score_drawings(model, small, "mnist", compute).accuracy == 1.0
+    assert score_drawings(model, small, "raw", compute).accuracy < 1.0
+
+
+def test_a_batch_answers_as_one_by_one(compute: Compute) -> None:
+    model = compute.place(build_model("1-layer"))
+    seen = [to_mnist(drawing) for drawing in (ONE, BLANK, SEVEN, ZERO)]
+    together = recognise(model, seen, compute)
+    assert together[1] is None
+    for picture, answer in zip(seen, together, strict=True):
+        if picture is not None and answer is not None:
+            alone = answers_to(model, [picture], compute)[0]
+            assert answer.probabilities == pytest.approx(alone.probabilities, abs=2e-3)
+            assert answer.probabilities.sum() == pytest.approx(1.0)
+            assert answer.runner_up != answer.digit
+    assert model.training  # left as it was found
+
+
+def test_the_xray_shows_what_each_step_is_for(
+    outputs: Path, drawings: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["xray", "--drawing", str(drawings), "--outputs", str(outputs)]) == 0
+    shown = capsys.readouterr().out
+    for name in ("all steps", "without pen", "without invert", "without crop", "without box", "without centre"):
+        assert name in shown
+    assert (new_folder(outputs, "xray-my-drawings") / "xray.png").stat().st_size > 10_000
+    assert main.main(["xray", "--image", str(pictures[0]), "--outputs", str(outputs)]) == 0
+    assert "without pen" not in capsys.readouterr().out  # a picture has no strokes to ink again
+
+
+def test_saliency_of_a_test_digit_comes_with_its_controls(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["saliency", "--index", "0", "--method", "gradient", "--target", "9", "--run", "best"]
+    assert main.main([*arguments, "--outputs", str(outputs)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "reads 7" in shown
+    assert "the map is for the target 9" in shown
+    assert "random weights" in shown
+    folder = new_folder(outputs, "saliency-test-0")
+    assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png"}
+    shutil.copytree(find_run(outputs, "best").folder, outputs / "copy")
+    assert main.main([*arguments, "--run", "latest", "--run", "copy", "--outputs", str(outputs)]) == 0
+    shutil.rmtree(outputs / "copy")
+    (second,) = [path for path in outputs.iterdir() if "saliency-test-0" in path.name and path != folder]
+    assert (second / "runs.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["saliency"], "one digit must be named"),
+        (["saliency", "--index", "0", "--image", "x.png"], "one digit must be named"),
+        (["saliency", "--index", "10000"], "--index is 10000; give a whole number from 0 to 9,999"),
+        (["saliency", "--index", "0", "--method", "magic"], "magic"),
+        (["saliency", "--index", "0", "--target", "10"], "10"),
+        (["xray"], "one digit must be named"),
+        (["xray", "--image", "nowhere.png"], "there is no file nowhere.png"),
+        (["score", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
+        (["score", "nowhere.jsonl", "--preprocess", "magic"], "there is no preprocessing 'magic'"),
+        (["predict", "nowhere.png"], "there is no file nowhere.png"),
+        (["predict", "nowhere.png", "--run", "nothing"], "there is no run 'nothing'"),
+    ],
+)
+def test_refusals_take_one_line(
+    outputs: Path, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(outputs.iterdir())
+    assert main.main([*arguments, "--outputs", str(outputs)]) == 1
+    captured = capsys.readouterr().err
+    assert expected in captured
+    assert len(captured.splitlines()) == 1
+    assert set(outputs.iterdir()) == before
+
+
+def test_the_same_from_the_menu(outputs: Path, pictures: list[Path], drawings: Path) -> None:
+    answers = [
+        "predict",
+        "nowhere",
+        str(pictures[0]),
+        "score",
+        str(drawings),
+        "xray",
+        str(drawings),
+        "saliency",
+        "x",
+        "3",
+        "1",
+        "q",
+    ]
+    shown = io.StringIO()
+    terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
+    assert main.run_menu(Lab(terminal, outputs)) == 0
+    text = " ".join(shown.getvalue().split())
+    assert "there is no file 'nowhere'" in text
+    assert "accuracy 75.00 % (3 of 4)" in text
+    assert "without invert" in text
+    assert "Gradient" in text or "gradient" in text
+    assert answers == []
+
+
+def test_a_run_whose_model_is_gone_is_refused(
+    outputs: Path, tmp_path: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = find_run(outputs, "best")
+    copy = tmp_path / "outputs" / "copy"
+    copy.mkdir(parents=True)
+    (copy / "run.json").write_text((run.folder / "run.json").read_text(encoding="utf-8"), encoding="utf-8")
+    assert main.main(["predict", str(pictures[0]), "--run", "copy", "--outputs", str(tmp_path / "outputs")]) == 1
+    assert "is missing" in capsys.readouterr().err
+
+
+def test_torch_is_left_in_its_usual_state(outputs: Path) -> None:
+    assert torch.is_grad_enabled()
+    assert find_run(outputs, "latest").status == "finished"
