@@ -179,6 +179,11 @@ def add_models_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="show this one only")
 
 
+def add_draw_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``draw``."""
+    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several vote")
+
+
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``predict``."""
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
@@ -265,6 +270,11 @@ ROWS = (
     Row(
         "Explore", "speed", "what makes training fast: the common recipe against the lab's",
         actions.speed, lambda lab, options: actions.speed(lab),
+    ),
+    Row(
+        "Draw", "draw", "a window to draw in, recognised while the pen moves",
+        draw_actions.ask_draw, lambda lab, options: draw_actions.draw(lab, options.run or (draw_actions.BEST,)),
+        add_draw_options,
     ),
     Row(
         "Draw", "predict", "recognise a digit in a picture from a file",

@@ -48,6 +48,7 @@ from mnist_lab.runs import (
 )
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.tables import (
+    doubt_table,
     evaluation_table,
     leaderboard,
     ledger_table,
@@ -385,8 +386,13 @@ def evaluate(lab: Lab, name: str) -> int:
         validation = evaluate_on(model, mnist.validation, compute)
         test = evaluate_on(model, mnist.test, compute)
     show_evaluation(lab.terminal, run, validation, test)
+    with lab.terminal.busy("drawing things that are no digits"):
+        from mnist_lab.nondigits import doubted_shares
+
+        lab.terminal.show(doubt_table(doubted_shares(model, mnist.test, validation.doubt_level, compute)))
+    lab.terminal.hint("a picture is doubted if the network is less sure of it than of 98 % of the validation digits")
     with lab.terminal.busy("looking for missing pictures"):
-        restored = restore_pictures(run, test, mnist.test)
+        restored = restore_pictures(run, test, mnist.test, model)
     if restored:
         lab.terminal.hint(f"restored: {', '.join(restored)}")
     lab.terminal.line(str(run.folder))

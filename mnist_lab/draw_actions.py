@@ -5,25 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mnist_lab.actions import OK, Lab
+from mnist_lab.actions import OK, Lab, ask_training
 from mnist_lab.console import Choice
 from mnist_lab.errors import LabError, RequestError
-from mnist_lab.runs import Run, find_run
+from mnist_lab.runs import JUDGED, Run, find_run, list_runs
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS, check_method, check_target
-from mnist_lab.storage import create_folder, write_atomically, write_json
+from mnist_lab.storage import create_folder, storage_errors, write_atomically, write_json, write_text
 from mnist_lab.tables import borderless, per_digit_table
 from mnist_lab.wording import format_interval, format_percent, plain
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from mnist_lab.canvas import Voter
     from mnist_lab.device import Compute
     from mnist_lab.drawing import Drawing, Picture
     from mnist_lab.models import DigitNet
     from mnist_lab.scoring import Score
+
+MY_DIGITS = "my_digits.jsonl"
+"""The user's own labelled drawings, in the output folder: a test set that lasts."""
 
 BEST = "best"
 """The run that drawings are read with unless another is named."""
@@ -36,6 +43,7 @@ class Reader:
     run: Run
     model: DigitNet
     compute: Compute
+    doubt_level: float  # certainty below which a picture is probably no digit
 
     @property
     def name(self) -> str:
@@ -47,11 +55,13 @@ def load_reader(lab: Lab, name: str) -> Reader:
     """Load the network of a run, with torch."""
     run = find_run(lab.outputs, name)
     with lab.terminal.busy("loading torch and the model"):
+        from mnist_lab.data import load_mnist
         from mnist_lab.device import choose_compute
-        from mnist_lab.workflow import load_trained
+        from mnist_lab.workflow import evaluate_on, load_trained
 
         compute = choose_compute()
-        return Reader(run, load_trained(run, compute), compute)
+        model = load_trained(run, compute)
+        return Reader(run, model, compute, evaluate_on(model, load_mnist().validation, compute).doubt_level)
 
 
 def label_of(text: str) -> str:
@@ -91,18 +101,22 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
             readable.append(path)
         except LabError as error:
             refused.append(error)
-    table = borderless(f"Read by {reader.name}", left=("picture",), right=("digit", "probability", "or", "probability"))
+    table = borderless(
+        f"Read by {reader.name}", left=("picture",), right=("digit", "probability", "or", "probability", "")
+    )
     for path, answer in zip(readable, recognise(reader.model, seen, reader.compute), strict=True):
         if answer is None:
-            table.add_row(plain(path.name), "–", "blank", "", "")
+            table.add_row(plain(path.name), "–", "", "", "", "blank")
             continue
         second = answer.runner_up
+        doubt = "[warning]probably no digit[/warning]" if answer.is_doubtful(reader.doubt_level) else ""
         table.add_row(
             plain(path.name),
             f"[best]{answer.digit}[/best]",
             format_percent(answer.probabilities[answer.digit]),
             str(second),
             format_percent(answer.probabilities[second]),
+            doubt,
         )
     if readable:
         lab.terminal.show(table)
@@ -307,8 +321,7 @@ def saliency(
     if target is not None:
         check_target(target)
     subject = find_subject(index, image, drawing)
-    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)  # each run once
-    readers = [load_reader(lab, name) for name in names]
+    readers = load_readers(lab, runs)
     folder = create_folder(lab.outputs, f"saliency-{subject.label}", lab.now())
     with lab.terminal.busy("asking the network, and its doubles with random weights"):
         sentences = save_saliency(folder, subject, readers, method, target)
@@ -359,3 +372,109 @@ def save_saliency(
         write_atomically(folder / "runs.png", across.savefig)
     reads = f"{first.name} reads {explanation.prediction} ({format_percent(explanation.probabilities.max())})"
     return [f"{reads}; the map is for the target {explanation.target}.", *saliency_plots.verdict(explanation)]
+
+
+# ----------------------------------------------------------------------------------------------------- draw
+
+
+def ask_draw(lab: Lab) -> int:
+    """The menu's way to the window; without a trained network it offers to train one."""
+    judged = [run for run in list_runs(lab.outputs)[0] if run.status in JUDGED]
+    if not judged:
+        lab.terminal.hint(f"There is no trained network in {lab.outputs} yet, so nobody could read what you draw.")
+        if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
+            return OK
+        ask_training(lab)
+    return draw(lab)
+
+
+def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
+    """Open the window to draw in; the networks of several runs vote side by side."""
+    readers = load_readers(lab, runs)
+    from mnist_lab.canvas import open_window
+
+    session = DrawingSession(lab, readers)
+    lab.terminal.hint("the window is open; Esc closes it")
+    open_window(session.voters(), save=session.save, keep=session.keep, judge=session.judge)
+    for folder in session.saved:
+        lab.terminal.line(str(folder))
+    return OK
+
+
+def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
+    """The networks of some runs, each run once."""
+    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
+    return [load_reader(lab, name) for name in names]
+
+
+class DrawingSession:
+    """What the window asks for: answers, maps, and places to keep drawings."""
+
+    def __init__(self, lab: Lab, readers: Sequence[Reader]) -> None:
+        self.lab = lab
+        self.readers = readers
+        self.saved: list[Path] = []
+
+    def voters(self) -> list[Voter]:
+        """One voter per network."""
+        from mnist_lab.canvas import Voter
+
+        names = [reader.name for reader in self.readers]
+        if len(set(names)) < len(names):  # networks that differ in their recipe or length only
+            names = [reader.run.name for reader in self.readers]
+        return [
+            Voter(name, partial(probabilities_of, reader), partial(live_map, reader))
+            for name, reader in zip(names, self.readers, strict=True)
+        ]
+
+    def judge(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
+        """A remark if all networks doubt that there is a digit."""
+        doubts = [answer.max() < reader.doubt_level for reader, answer in zip(self.readers, probabilities, strict=True)]
+        return "probably no digit" if all(doubts) else None
+
+    def save(self, drawing: Drawing, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> Path:
+        """Leave a drawing, its strokes and what the first network made of it in a folder of their own."""
+        import torch
+        from PIL import Image
+
+        from mnist_lab import saliency_plots
+        from mnist_lab.drawing import ink
+        from mnist_lab.saliency import explain
+
+        first = self.readers[0]
+        digit = int(probabilities[0].argmax())
+        folder = create_folder(self.lab.outputs, f"drawing-{digit}", self.lab.now())
+        write_text(folder / "drawing.json", drawing.to_json() + "\n")
+        write_atomically(folder / "drawing.png", Image.fromarray(ink(drawing)).save)
+        image = torch.from_numpy(picture.copy()).unsqueeze(0)  # (1, 28, 28)
+        explanation = explain(first.model, first.run.model, image, DEFAULT_METHOD, first.compute)
+        panel = saliency_plots.saliency_panel(explanation, title=f"A drawing, read by {first.name}", true=drawing.label)
+        write_atomically(folder / "prediction.png", panel.savefig)
+        self.saved.append(folder)
+        return folder
+
+    def keep(self, drawing: Drawing) -> str:
+        """Add a labelled drawing to the user's own digits."""
+        path = self.lab.outputs / MY_DIGITS
+        with storage_errors(path):
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+        write_text(path, f"{before}{drawing.to_json()}\n")
+        return f"kept as a {drawing.label}: {before.count(chr(10)) + 1} in {MY_DIGITS}"
+
+
+def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:
+    """One network's ten probabilities for one picture (28, 28)."""
+    from mnist_lab.recognition import answers_to
+
+    return answers_to(reader.model, [picture], reader.compute)[0].probabilities
+
+
+def live_map(reader: Reader, picture: Picture, target: int) -> NDArray[np.float32]:
+    """A map (28, 28) that is quick enough to follow a pen."""
+    import torch
+
+    from mnist_lab.saliency import attribute
+
+    images = torch.from_numpy(picture.copy()).view(1, 1, *picture.shape)
+    map_: NDArray[np.float32] = attribute(reader.model, images, torch.tensor([target]), "gradient", reader.compute)[0]
+    return map_

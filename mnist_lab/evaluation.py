@@ -14,6 +14,9 @@ from mnist_lab.config import CLASSES
 
 CALIBRATION_BINS = 15
 
+DOUBTED_SHARE = 0.02
+"""The share of real digits that the rule for "probably no digit" may doubt."""
+
 
 @dataclass(frozen=True)
 class ClassScores:
@@ -60,6 +63,7 @@ class Evaluation:
     confusion: NDArray[np.int64]  # (10, 10), rows true, columns predicted
     classes: tuple[ClassScores, ...]
     calibration_error: float  # expected calibration error, a fraction
+    doubt_level: float  # the probability that all but DOUBTED_SHARE of the predictions reach
     mistakes: Mistakes
 
     @property
@@ -82,6 +86,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval_95": list(self.interval),
             "expected_calibration_error": self.calibration_error,
+            "doubt_level": self.doubt_level,
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
             "confusion": self.confusion.tolist(),
@@ -106,6 +111,7 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         confusion=confusion,
         classes=per_class_scores(confusion),
         calibration_error=expected_calibration_error(probabilities, labels),
+        doubt_level=float(np.quantile(probabilities.max(axis=1), DOUBTED_SHARE)),
         mistakes=find_mistakes(probabilities, labels),
     )
 

@@ -32,6 +32,23 @@ class Answer:
         return int(self.probabilities.argmax())
 
     @property
+    def certainty(self) -> float:
+        """The probability of the most probable digit."""
+        return float(self.probabilities.max())
+
+    def is_doubtful(self, level: float) -> bool:
+        """Whether the picture is probably no digit: the network is less sure than it is of nearly all real digits.
+
+        The maximum probability is the usual baseline for this (Hendrycks & Gimpel 2017, arXiv:1610.02136). The level
+        is taken from a network's validation digits, so that two in a hundred real digits are doubted; how many
+        lines, scribbles, shapes, letters and shuffled pixels are, ``python main.py evaluate`` tells for each run.
+
+        Args:
+            level: :attr:`mnist_lab.evaluation.Evaluation.doubt_level` of the validation digits.
+        """
+        return self.certainty < level
+
+    @property
     def runner_up(self) -> int:
         """The second most probable digit."""
         return int(np.argsort(self.probabilities)[-2])

@@ -78,6 +78,14 @@ def results_table(validation: Evaluation, test: Evaluation) -> Table:
     return table
 
 
+def doubt_table(shares: Mapping[str, float]) -> Table:
+    """How often pictures of each kind are called "probably no digit"."""
+    table = borderless("Called probably no digit", left=("pictures",), right=("share",))
+    for name, share in shares.items():
+        table.add_row(name, f"{100 * share:.1f} %")
+    return table
+
+
 def evaluation_table(run: Run, validation: Evaluation, test: Evaluation) -> Table:
     """The same beside what was saved with the run."""
     table = borderless(plain(run.name), left=("",), right=("accuracy", "95 % interval", "right", "when saved"))

@@ -47,13 +47,14 @@ from mnist_lab.runs import (
     model_file_name,
     save_tensors,
 )
+from mnist_lab.saliency_methods import DEFAULT_METHOD
 from mnist_lab.storage import write_atomically, write_json, write_text
 from mnist_lab.trainer import EpochRecord, Outcome, Progress, Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png")
+PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def complete(
         ) from None
     results = judge(model, outcome, mnist, compute, len(digits))
     observer.on_results(results)
-    save_results(folder, content, results, mnist)
+    save_results(folder, content, results, mnist, model)
     (folder / STATE_FILE).unlink(missing_ok=True)
     return folder
 
@@ -274,64 +275,115 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     return placed
 
 
-def save_results(folder: Path, content: dict[str, Any], results: Results, mnist: Mnist) -> None:
-    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
+def save_results(folder: Path, content: dict[str, Any], results: Results, mnist: Mnist, model: DigitNet) -> None:
+    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there.
+
+    Args:
+        folder: the run's.
+        content: of its run.json so far.
+        results: of the training.
+        mnist: the data.
+        model: with the best weights.
+    """
     created = datetime.fromisoformat(content["created"])
     model_file = model_file_name(created, results.validation.accuracy, results.test.accuracy)
     save_tensors(folder / model_file, results.outcome.best_weights)
     write_text(folder / HISTORY_FILE, history_csv(results.outcome.history))
     content = content | final_content(results, model_file)
-    save_pictures(folder, content, results.outcome.history, results.test, mnist.test, PICTURES)
+    sitting = Sitting(content, results.outcome.history, results.test, mnist.test, model)
+    save_pictures(folder, sitting, PICTURES)
     write_json(folder / RUN_FILE, content)
 
 
-def save_pictures(
-    folder: Path,
-    content: dict[str, Any],
-    history: list[EpochRecord],
-    test: Evaluation,
-    digits: Digits,
-    names: Collection[str],
-) -> None:
-    """Draw and save some of a run's pictures.
+@dataclass(frozen=True)
+class Sitting:
+    """What a run's pictures are drawn from."""
 
-    Args:
-        folder: the run's.
-        content: of its run.json.
-        history: of its training.
-        test: its evaluation on ``digits``.
-        digits: the test digits.
-        names: which pictures, of :data:`PICTURES`.
-    """
-    from mnist_lab import plots  # matplotlib and seaborn take a second to load: not before they are needed
+    content: dict[str, Any]  # of its run.json
+    history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
+    test: Evaluation  # of its model on the test digits
+    digits: Digits  # the test digits
+    model: DigitNet  # with its weights, on the device
 
-    title = f"{content['model']}, {'augmented' if content['augment'] else 'not augmented'}, seed {content['seed']}"
-    judged = f"{title}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
-    mistakes = test.mistakes
-    draw: dict[str, Callable[[], Figure]] = {
-        "history.png": lambda: plots.training_history(
-            history, best_epoch=content["best_epoch"], stop_reason=content["stop_reason"], title=title
-        ),
-        "confusion_counts.png": lambda: plots.confusion_counts(test.confusion, title=judged),
-        "confusion_percent.png": lambda: plots.confusion_percent(test.confusion, title=judged),
-        "mistakes.png": lambda: plots.mistakes(
-            digits.images[mistakes.positions].squeeze(1).numpy(),
-            mistakes.labels,
-            mistakes.predictions,
-            mistakes.probabilities,
-            mistakes.true_probabilities,
-            digits.indices[mistakes.positions].numpy(),
-            total=len(mistakes),
-            judged=len(digits),
-            title=title,
-        ),
+
+def save_pictures(folder: Path, sitting: Sitting, names: Collection[str]) -> None:
+    """Draw and save some of a run's pictures, of :data:`PICTURES`."""
+    draw: dict[str, Callable[[Sitting], Figure]] = {
+        "history.png": draw_history,
+        "confusion_counts.png": draw_confusion_counts,
+        "confusion_percent.png": draw_confusion_percent,
+        "mistakes.png": draw_mistakes,
+        "saliency.png": draw_saliency,
     }
     for name in names:
-        figure = draw[name]()
-        write_atomically(folder / name, figure.savefig)
+        write_atomically(folder / name, draw[name](sitting).savefig)
 
 
-def restore_pictures(run: Run, test: Evaluation, digits: Digits) -> list[str]:
+# matplotlib, seaborn and captum take seconds to load: each is imported where it is needed.
+
+
+def draw_history(sitting: Sitting) -> Figure:
+    """Loss and accuracy over the epochs."""
+    from mnist_lab.plots import training_history
+
+    best, reason = sitting.content["best_epoch"], sitting.content["stop_reason"]
+    return training_history(sitting.history, best_epoch=best, stop_reason=reason, title=title_of(sitting))
+
+
+def draw_confusion_counts(sitting: Sitting) -> Figure:
+    """Which digit was taken for which."""
+    from mnist_lab.plots import confusion_counts
+
+    return confusion_counts(sitting.test.confusion, title=judged_title_of(sitting))
+
+
+def draw_confusion_percent(sitting: Sitting) -> Figure:
+    """The same in percent of each true digit."""
+    from mnist_lab.plots import confusion_percent
+
+    return confusion_percent(sitting.test.confusion, title=judged_title_of(sitting))
+
+
+def draw_mistakes(sitting: Sitting) -> Figure:
+    """The surest mistakes."""
+    from mnist_lab.plots import mistakes
+
+    missed, digits = sitting.test.mistakes, sitting.digits
+    return mistakes(
+        digits.images[missed.positions].squeeze(1).numpy(),
+        missed.labels,
+        missed.predictions,
+        missed.probabilities,
+        missed.true_probabilities,
+        digits.indices[missed.positions].numpy(),
+        total=len(missed),
+        judged=len(digits),
+        title=title_of(sitting),
+    )
+
+
+def draw_saliency(sitting: Sitting) -> Figure:
+    """What mattered in one test digit of each class."""
+    from mnist_lab.saliency import class_examples
+    from mnist_lab.saliency_plots import saliency_by_class
+
+    examples = class_examples(sitting.model, sitting.digits, choose_compute(), DEFAULT_METHOD)
+    return saliency_by_class(examples, method=DEFAULT_METHOD, title=title_of(sitting))
+
+
+def title_of(sitting: Sitting) -> str:
+    """The network, for a figure's title."""
+    content = sitting.content
+    return f"{content['model']}, {'augmented' if content['augment'] else 'not augmented'}, seed {content['seed']}"
+
+
+def judged_title_of(sitting: Sitting) -> str:
+    """The network and its accuracy, for a figure's title."""
+    test = sitting.test
+    return f"{title_of(sitting)}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
+
+
+def restore_pictures(run: Run, test: Evaluation, digits: Digits, model: DigitNet) -> list[str]:
     """Draw those pictures of a run that are missing from its folder; returns their names."""
     missing = [name for name in PICTURES if not (run.folder / name).exists()]
     history: list[EpochRecord] = []
@@ -340,7 +392,7 @@ def restore_pictures(run: Run, test: Evaluation, digits: Digits) -> list[str]:
             history = read_history(run.folder)
         except RunError:
             missing.remove("history.png")  # its numbers are gone too: nothing to draw it from
-    save_pictures(run.folder, run.content, history, test, digits, missing)
+    save_pictures(run.folder, Sitting(run.content, history, test, digits, model), missing)
     return missing
 
 

@@ -20,7 +20,7 @@ FLOW = [
     {"trainer", "recognition"},
     {"plots", "wording", "saliency", "scoring"},
     {"console", "tables", "saliency_plots", "drawing_plots"},
-    {"views", "workflow", "speed"},
+    {"views", "workflow", "speed", "nondigits"},
     {"actions"},
     {"draw_actions"},
 ]
