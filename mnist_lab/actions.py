@@ -79,7 +79,10 @@ OK, INTERRUPTED = 0, 130
 """Exit statuses of an action; refusals are raised."""
 
 PRESETS = (("quick", 1), ("standard", 4))
-"""Trainings shorter than the default one, by the number of epochs."""
+"""Short trainings, by the number of epochs; the thorough one is the network's default, or longer."""
+
+LEAST_THOROUGH = 8
+"""Epochs that a training has to last to be called thorough."""
 
 SORT_KEYS: dict[str, Callable[[Run], float]] = {
     "date": lambda run: run.created.timestamp(),
@@ -168,8 +171,8 @@ def ask_length(lab: Lab, config: TrainConfig) -> int:
 
         compute = choose_compute()
         pace = measure_pace(config, load_mnist(), compute)
-    lab.terminal.hint(f"measured on this machine ({compute.name}):")
-    presets = dict(PRESETS) | {"thorough": config.epochs}
+    lab.terminal.hint(f"as measured on this machine ({compute.name}); judging and pictures add some seconds:")
+    presets = dict(PRESETS) | {"thorough": max(config.epochs, LEAST_THOROUGH)}
     choices = [
         Choice(name, f"{format_about(epochs * pace)}, {count_epochs(epochs)}") for name, epochs in presets.items()
     ]

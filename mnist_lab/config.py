@@ -93,7 +93,7 @@ SHORT_TRAINING = 4
 SHORT_LEARNING_RATE = 6e-3
 """Peak learning rate of a short training: with few steps, each has to go further."""
 
-DEFAULT_EPOCHS = {"1-layer": 12, "2-layer": 16, "3-layer": 16}
+DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
 """The usual number of passes over the training digits."""
 
 
