@@ -62,8 +62,9 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         title: of the whole figure.
     """
     note = (
-        "Training values are taken in passing, while the weights still move and with dropout and "
-        "augmentation on: they may well be worse than validation."
+        "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
+        "passing, while the weights\nstill move and with dropout and augmentation on: they may well be worse than "
+        "validation."
     )
     figure = new_figure(10, 4.7, title, note)
     # A part of its own for the panels and their legend, which would otherwise lie on the note.
@@ -343,7 +344,7 @@ def scale_loss(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(ticks[0] / margin, ticks[-1] * margin)
     axes.set_yscale("log")
     set_ticks(axes, ticks)
-    style_axes(axes, "epoch", "cross-entropy (nats per digit, logarithmic)")
+    style_axes(axes, "epoch", "loss (nats per digit, logarithmic)")
 
 
 def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:

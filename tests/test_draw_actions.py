@@ -18,6 +18,7 @@ from mnist_lab.actions import Lab
 from mnist_lab.console import THEME, Terminal
 from mnist_lab.data import Mnist
 from mnist_lab.device import Compute
+from mnist_lab.draw_actions import DrawingSession, load_readers
 from mnist_lab.drawing import Drawing, to_mnist
 from mnist_lab.models import build_model
 from mnist_lab.recognition import answers_to, recognise
@@ -223,6 +224,56 @@ def test_a_run_whose_model_is_gone_is_refused(
     (copy / "run.json").write_text((run.folder / "run.json").read_text(encoding="utf-8"), encoding="utf-8")
     assert main.main(["predict", str(pictures[0]), "--run", "copy", "--outputs", str(tmp_path / "outputs")]) == 1
     assert "is missing" in capsys.readouterr().err
+
+
+def session_for(outputs: Path, kept_in: Path) -> DrawingSession:
+    terminal = Terminal(Console(file=io.StringIO(), theme=THEME, width=80), lambda: "q")
+    readers = load_readers(Lab(terminal, outputs), ["best", "latest"])
+    assert len(readers) == 1  # the same run twice is one voter
+    return DrawingSession(Lab(terminal, kept_in), readers)
+
+
+def test_a_drawing_saved_from_the_window_leaves_its_strokes_and_its_reading(outputs: Path, tmp_path: Path) -> None:
+    session = session_for(outputs, tmp_path)
+    (voter,) = session.voters()
+    picture = to_mnist(SEVEN)
+    assert picture is not None
+    probabilities = voter.predict(picture)
+    assert probabilities.argmax() == 7
+    assert voter.explain is not None
+    assert voter.explain(picture, 7).shape == (28, 28)
+    folder = session.save(SEVEN, picture, [probabilities])
+    assert folder.name.endswith("_drawing-7")
+    assert {path.name for path in folder.iterdir()} == {"drawing.json", "drawing.png", "prediction.png"}
+    assert Drawing.from_json((folder / "drawing.json").read_text(encoding="utf-8")) == SEVEN
+    with Image.open(folder / "drawing.png") as image:
+        assert image.size == (280, 280)
+
+
+def test_labelled_drawings_become_a_test_set_of_ones_own(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = session_for(outputs, tmp_path)
+    assert session.keep(SEVEN) == "kept as a 7: 1 in my_digits.jsonl"
+    assert session.keep(ZERO) == "kept as a 0: 2 in my_digits.jsonl"
+    assert main.main(["score", str(tmp_path / "my_digits.jsonl"), "--outputs", str(outputs)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "accuracy 100.00 % (2 of 2)"
+
+
+def test_doubt_takes_all_voters(outputs: Path, tmp_path: Path) -> None:
+    session = session_for(outputs, tmp_path)
+    picture = np.zeros((28, 28), dtype=np.uint8)
+    assert session.judge(picture, [np.full(10, 0.1)]) == "probably no digit"
+    assert session.judge(picture, [np.eye(10)[3]]) is None
+
+
+def test_without_a_network_the_menu_offers_to_train_one(tmp_path: Path) -> None:
+    answers = ["draw", "n", "draw", "q", "q"]
+    shown = io.StringIO()
+    terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
+    assert main.run_menu(Lab(terminal, tmp_path)) == 0
+    assert shown.getvalue().count("Train one now") == 2
+    assert answers == []
 
 
 def test_torch_is_left_in_its_usual_state(outputs: Path) -> None:
