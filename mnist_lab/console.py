@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.theme import Theme
 
-from mnist_lab.wording import format_duration, plain
+from mnist_lab.wording import format_duration, format_loss, plain
 
 if TYPE_CHECKING:
     from mnist_lab import trainer
@@ -250,8 +250,8 @@ class TrainingDisplay:
         mark = "[best]best[/best]" if is_best else ""
         self.console.print(
             f"{record.epoch:>4}/{self.epochs:<4}"
-            f"{record.train_loss:>9.4f} {100 * record.train_accuracy:>8.2f} %"
-            f"{record.val_loss:>10.4f} {100 * record.val_accuracy:>7.2f} %"
+            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
+            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
             f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
             soft_wrap=True,
         )

@@ -153,7 +153,10 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     """What is worth knowing of a run, as label and value."""
     content = run.content
     return [
-        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({content.get('stop_reason', '–')})"),
+        (
+            "trained",
+            f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({content.get('failure') or content.get('stop_reason', '–')})",
+        ),
         ("network", f"{run.model}, {run.parameters:,} parameters"),
         ("augmentation", "yes" if run.augmented else "no"),
         ("epochs", f"{run.epochs_run}, best {content.get('best_epoch', '–')}"),

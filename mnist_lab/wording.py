@@ -41,6 +41,11 @@ def format_duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def format_loss(loss: float) -> str:
+    """A loss in at most nine characters, even when the training has gone astray."""
+    return f"{loss:.4f}" if loss < 1000 else f"{loss:.1e}"
+
+
 def format_about(seconds: float) -> str:
     """A rough duration: ``about 8 s``, ``about 2 min``."""
     if seconds < 90:
