@@ -234,9 +234,17 @@ def saliency_from_command(lab: Lab, options: argparse.Namespace) -> int:
     )
 
 
+DRAWINGS_HELP = 'one drawing a line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
+
+
 def add_score_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``score``."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="labelled drawings, one JSON object a line")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help=DRAWINGS_HELP,
+    )
     add_reader_option(parser)
     parser.add_argument("--preprocess", default="mnist", help="raw, inverted or mnist (the default)")
 
@@ -344,7 +352,7 @@ def run_menu(lab: Lab) -> int:
     show_menu(lab)
     while True:
         try:
-            answer = lab.terminal.ask_line("\n[title]Choose[/title] (number or word):")
+            answer = lab.terminal.ask_line("\n[title]Choose[/title] (number or word; Enter shows the menu):")
         except (EOFError, KeyboardInterrupt):
             return OK
         if answer.lower() in ("q", "quit", "exit"):
@@ -367,7 +375,6 @@ def run_menu(lab: Lab) -> int:
             lab.terminal.warn("Interrupted: back to the menu.")
         except LabError as error:
             lab.terminal.error(str(error))
-        show_menu(lab)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

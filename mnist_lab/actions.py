@@ -231,6 +231,7 @@ class ScreenObserver:
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self.display: TrainingDisplay | None = None
+        self.is_judged = False  # from then on the folder is completed: the test digits are read only once
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
         verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
@@ -258,9 +259,10 @@ class ScreenObserver:
         self.terminal.warn(message)
 
     def on_results(self, results: Results) -> None:
+        self.is_judged = True
         self.stop()
         show_results(self.terminal, results)
-        self.terminal.hint("drawing the pictures")
+        self.terminal.hint("drawing the pictures, some seconds ...")
 
     def stop(self) -> None:
         """Take the live bar away."""
@@ -274,9 +276,10 @@ def training_observer(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], b
     observer = ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
-        lab.terminal.warn("Ctrl-C: ending after this batch ...")
+        judged = "the run is judged; its folder is being completed"
+        lab.terminal.warn(f"Ctrl-C: {judged if observer.is_judged else 'ending after this batch'} ...")
 
-    with graceful_interrupts(acknowledge) as stop_requested:
+    with graceful_interrupts(acknowledge, lambda: observer.is_judged) as stop_requested:
         try:
             yield observer, stop_requested
         except KeyboardInterrupt:
@@ -291,10 +294,12 @@ def show_results(terminal: Terminal, results: Results) -> None:
     outcome = results.outcome
     ended = {
         "last epoch": "The last epoch is done",
-        "patience": "Stopped early: the validation loss had not improved for the epochs that patience allows",
+        "patience": "Stopped early: patience is at its end",
         "interrupted": "Interrupted by Ctrl-C",
     }[outcome.stop_reason]
-    terminal.show(f"\n{ended}; the weights of epoch {outcome.best_epoch} are kept (lowest validation loss).")
+    terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
+    if outcome.images_seen < results.images_per_epoch:
+        terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
     terminal.show(results_table(results.validation, results.test))
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
@@ -318,7 +323,10 @@ def data(lab: Lab) -> int:
         folder = create_folder(lab.outputs, "data", lab.now())
         for name, figure in data_pictures(mnist):
             write_atomically(folder / name, figure.savefig)
-    lab.terminal.hint("sample grid, class counts, mean digits, and the same digits before and after each augmentation:")
+    lab.terminal.hint(
+        "sample grid, class counts, mean digits, and digits before and after each augmentation (at full strength; "
+        "trainings of up to 4 epochs use a milder one):"
+    )
     lab.terminal.line(str(folder))
     return OK
 
@@ -370,7 +378,9 @@ def ask_evaluate(lab: Lab) -> int:
 def ask_run(lab: Lab, question: str) -> str:
     """Ask for a run by name; says first what can be answered."""
     find_run(lab.outputs, "latest")  # refuses at once where there is none
-    lab.terminal.hint("a run's folder name, latest, or best (highest validation accuracy)")
+    for run in list_runs(lab.outputs)[0][-5:]:
+        lab.terminal.hint(f"  {run.name}")
+    lab.terminal.hint("a run's name or a part of it, latest, or best (highest validation accuracy)")
     return lab.terminal.ask(question, "latest", str)
 
 
@@ -425,6 +435,8 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     """The leaderboard of all saved runs, and the folders that are damaged."""
     if sort not in SORT_KEYS:
         raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
+    if lab.outputs.is_file():
+        raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
     found, damaged = list_runs(lab.outputs)
     if not found and not damaged:
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: python main.py train --epochs 1")
@@ -433,6 +445,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     shown = ranked[:limit]
     if shown:
         lab.terminal.show(leaderboard(shown, sort, wide=lab.terminal.console.width >= 112))
+        lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
     show_damaged(lab.terminal, damaged)

@@ -90,11 +90,11 @@ class Terminal:
 
     def warn(self, text: str) -> None:
         """One line about something that went wrong without stopping the work."""
-        self.console.print(f"[warning]{plain(text)}[/warning]", soft_wrap=True)
+        self.console.print(f"[warning]{plain(text)}[/warning]", soft_wrap=not self.console.is_terminal)
 
     def error(self, text: str) -> None:
         """One line about a refused request."""
-        self.console.print(f"[error]{plain(text)}[/error]", soft_wrap=True)
+        self.console.print(f"[error]{plain(text)}[/error]", soft_wrap=not self.console.is_terminal)
 
     def ask_line(self, question: str) -> str:
         """Show a question (markup) and read one line, without surrounding blanks.

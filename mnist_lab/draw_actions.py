@@ -81,7 +81,7 @@ def ask_predict(lab: Lab) -> int:
 def existing(answer: str) -> str:
     """The name of a file that is there."""
     if not answer or not Path(answer).is_file():
-        raise ValueError(f"there is no file {answer!r}; give a picture's name, or q for the menu")
+        raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
     return answer
 
 
@@ -273,7 +273,8 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
     steps = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
     pictures = [to_mnist(source, chosen) for chosen in steps.values()]
     variants = []
-    table = borderless(f"{plain(subject.title)} read by {reader.name}", left=("steps",), right=("digit", "probability"))
+    lab.terminal.line(f"{subject.title}, read by {reader.name}")
+    table = borderless("", left=("steps",), right=("digit", "probability"))
     for name, picture, answer in zip(steps, pictures, recognise(reader.model, pictures, reader.compute), strict=True):
         assert picture is not None
         assert answer is not None
@@ -394,7 +395,7 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     from mnist_lab.canvas import open_window
 
     session = DrawingSession(lab, readers)
-    lab.terminal.hint("the window is open; Esc closes it")
+    lab.terminal.hint("opening the window; Esc closes it")
     open_window(session.voters(), save=session.save, keep=session.keep, judge=session.judge)
     for folder in session.saved:
         lab.terminal.line(str(folder))

@@ -10,11 +10,14 @@ from types import FrameType
 
 
 @contextmanager
-def graceful_interrupts(on_request: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+def graceful_interrupts(
+    on_request: Callable[[], None] = lambda: None, must_finish: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[], bool]]:
     """Within this context the first Ctrl-C only sets a flag; a second one interrupts as usual.
 
     Args:
-        on_request: called once, from the signal handler, at the first Ctrl-C.
+        on_request: called from the signal handler at every Ctrl-C that does not interrupt.
+        must_finish: whether something has begun that is to be finished whatever the user presses.
 
     Yields:
         A function that tells whether Ctrl-C has been pressed.
@@ -25,7 +28,7 @@ def graceful_interrupts(on_request: Callable[[], None] = lambda: None) -> Iterat
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if requested.is_set():
+        if requested.is_set() and not must_finish():
             raise KeyboardInterrupt
         requested.set()
         on_request()

@@ -168,8 +168,8 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
 
     Args:
         outputs: where runs are kept.
-        name: a folder (any path), a folder's name below ``outputs``, ``latest`` (the newest), or ``best`` (the
-            highest validation accuracy; the test accuracy is never chosen by).
+        name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one run alone,
+            ``latest`` (the newest), or ``best`` (the highest validation accuracy; never the test accuracy).
         statuses: which runs ``latest`` and ``best`` choose from.
 
     Raises:
@@ -184,6 +184,11 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
     for folder in (outputs / name, Path(name)):
         if name and folder.is_dir():
             return read_run(folder)
+    fitting = [folder for folder in run_folders(outputs) if name and name in folder.name]
+    if len(fitting) == 1:
+        return read_run(fitting[0])
+    if fitting:
+        raise RunError(f"{len(fitting)} runs in {outputs} have {name!r} in their names", "give more of the name")
     raise RunError(f"there is no run {name!r} in {outputs}", "list the runs with: python main.py runs")
 
 

@@ -96,15 +96,17 @@ def evaluation_table(run: Run, validation: Evaluation, test: Evaluation) -> Tabl
 
 def recipe_table(runs: Sequence[Run]) -> Table:
     """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, dict[int, Run]] = {}
     for run in sorted(runs, key=lambda run: (run.model, run.augmented, epochs_asked(run))):
         same = {name: value for name, value in saved_config(run).items() if name != "seed"}
-        groups.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+        # The same seed again is the same training again, and would make the spread look smaller than it is.
+        groups.setdefault(json.dumps(same, sort_keys=True), {})[run.seed] = run
     title = "Runs that differ in their seed only"
     table = borderless(
         title, left=("model", "aug", "recipe"), right=("epochs", "n", "validation %", "test %", "time"), gap=1
     )
-    for members in groups.values():
+    for by_seed in groups.values():
+        members = list(by_seed.values())
         first = members[0]
         table.add_row(
             plain(first.model),
@@ -123,6 +125,8 @@ def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table
     """Precision, recall and F1 of every digit."""
     table = borderless(title, right=("digit", "precision", "recall", "F1", "digits", "missed"))
     for scores in evaluation.classes:
+        if not scores.support:
+            continue
         missed = scores.support - int(evaluation.confusion[scores.digit, scores.digit])
         cells = (format_percent(value) for value in (scores.precision, scores.recall, scores.f1))
         table.add_row(str(scores.digit), *cells, f"{scores.support:,}", str(missed))
@@ -130,16 +134,19 @@ def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table
 
 
 def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
-    """The table of runs; a narrow terminal shows when a run began, a wide one its whole folder name."""
+    """The table of runs; a narrow terminal shows the part of a run's name that tells when it began.
+
+    An asterisk at the epochs marks an interrupted run.
+    """
     left = ("run" if wide else "date", "model", "aug")
     right = ("ep", "val %", "test %", "95 % interval", "params", "time")
     table = borderless(f"Runs, by {sort}", left=left, right=right, gap=1)
     for run in shown:
         table.add_row(
-            plain(run.name) if wide else f"{run.created:%m-%d %H:%M:%S}",
+            plain(run.name) if wide else run.name[5:19],
             plain(run.model),
             "yes" if run.augmented else "no",
-            str(run.epochs_run),
+            f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
             percent_number(run.val_accuracy),
             percent_number(run.test_accuracy) if run.test_accuracy is not None else status_of(run),
             "–".join(percent_number(end) for end in run.test_interval or (None, None)),
@@ -152,11 +159,9 @@ def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """What is worth knowing of a run, as label and value."""
     content = run.content
+    how = content.get("failure") or content.get("stop_reason", "–")
     return [
-        (
-            "trained",
-            f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({content.get('failure') or content.get('stop_reason', '–')})",
-        ),
+        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({how})"),
         ("network", f"{run.model}, {run.parameters:,} parameters"),
         ("augmentation", "yes" if run.augmented else "no"),
         ("epochs", f"{run.epochs_run}, best {content.get('best_epoch', '–')}"),

@@ -70,6 +70,7 @@ class Outcome:
     stop_reason: StopReason
     best_epoch: int
     best_weights: dict[str, Tensor]
+    images_seen: int  # in training; an interrupted first epoch counts as far as it came
 
 
 class Criterion:
@@ -212,6 +213,8 @@ class Trainer:
         self.stopping = EarlyStopping(config.patience)
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
+        self.images_seen = 0
+        self.is_between_epochs = True  # only then does the state lead to the same end as an uninterrupted training
 
     def fit(
         self,
@@ -235,9 +238,11 @@ class Trainer:
         while len(self.history) < self.config.epochs and not self.stopping.exhausted:
             epoch = len(self.history) + 1
             start = time.perf_counter()
-            train_loss, train_accuracy, completed = self.train_epoch(epoch, on_progress, stop_requested)
-            if not completed and self.history:
+            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested)
+            self.is_between_epochs = seen == self.images_per_epoch
+            if not self.is_between_epochs and self.history:
                 return self.outcome("interrupted")
+            self.images_seen += seen
             val_loss, val_accuracy = self.validate()
             seconds = time.perf_counter() - start
             rate = float(self.optimizer.param_groups[0]["lr"])
@@ -247,14 +252,14 @@ class Trainer:
             if is_best:
                 self.best_weights = copy_to_cpu(self.judged_model)
             on_epoch(record, is_best)
-            if not completed:
+            if not self.is_between_epochs:
                 return self.outcome("interrupted")
         return self.outcome("patience" if len(self.history) < self.config.epochs else "last epoch")
 
     def train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
-    ) -> tuple[float, float, bool]:
-        """Train on every digit once: mean loss, accuracy, and whether the epoch was completed."""
+    ) -> tuple[float, float, int]:
+        """Train on every digit once, or until asked to stop: mean loss, accuracy, and the number of digits seen."""
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
         augmented = epoch <= self.config.epochs - self.config.plain_epochs
         self.model.train()
@@ -274,7 +279,7 @@ class Trainer:
                 on_progress(self.progress(epoch, seen, time.perf_counter() - start))
             if stop:
                 break
-        return float(loss_sum) / seen, float(correct) / seen, seen == self.images_per_epoch
+        return float(loss_sum) / seen, float(correct) / seen, seen
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; returns the batch's logits (B, 10) and mean loss, detached."""
@@ -318,10 +323,14 @@ class Trainer:
 
     def outcome(self, reason: StopReason) -> Outcome:
         """The result, once the loop has ended."""
-        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights)
+        best = self.stopping.best_epoch
+        return Outcome(list(self.history), reason, best, self.best_weights, self.images_seen)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on: tensors and plain values only."""
+        """Everything that the rest of the training depends on: tensors and plain values only.
+
+        To be taken while :attr:`is_between_epochs`.
+        """
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -342,6 +351,7 @@ class Trainer:
         copy.deepcopy(self.model).load_state_dict(state["best_weights"])  # raises now, not after the training
         self.best_weights = state["best_weights"]
         self.history = [EpochRecord(**record) for record in state["history"]]
+        self.images_seen = self.images_per_epoch * len(self.history)
         for record in self.history:
             self.stopping.update(record.epoch, record.val_loss)
 

@@ -66,6 +66,7 @@ class Results:
     test: Evaluation
     train_seconds: float
     images_per_second: float
+    images_per_epoch: int
 
 
 class Observer(Protocol):
@@ -178,7 +179,8 @@ def complete(
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:
         observer.on_epoch(record, is_best)
-        saver.save()
+        if trainer.is_between_epochs:
+            saver.save()
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
@@ -244,7 +246,8 @@ def judge(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, ima
         validation=evaluate_on(model, mnist.validation, compute),
         test=evaluate_on(model, mnist.test, compute),
         train_seconds=seconds,
-        images_per_second=images_per_epoch * len(outcome.history) / seconds,
+        images_per_second=outcome.images_seen / seconds,
+        images_per_epoch=images_per_epoch,
     )
 
 
@@ -293,6 +296,8 @@ def save_results(folder: Path, content: dict[str, Any], results: Results, mnist:
     sitting = Sitting(content, results.outcome.history, results.test, mnist.test, model)
     save_pictures(folder, sitting, PICTURES)
     write_json(folder / RUN_FILE, content)
+    for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
+        stray.unlink()
 
 
 @dataclass(frozen=True)

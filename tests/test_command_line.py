@@ -184,6 +184,26 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, workers: str) -> None:
     assert not (folder / "training_state.pt").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows can't send Ctrl-C to one process")
+def test_impatient_ctrl_c_still_leaves_a_whole_folder(tmp_path: Path) -> None:
+    process = start("train", "--model", "3-layer", "--workers", "0", "--epochs", "9", "--outputs", tmp_path)
+    wait_for(lambda: list(tmp_path.glob("*/training.lock")), process)
+    time.sleep(4)  # into the first epoch
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: list(tmp_path.glob("*/model_*.pt")), process)
+    process.send_signal(signal.SIGINT)  # judged already: the folder is completed all the same
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "its folder is being completed" in stdout
+    assert "its first epoch was cut short after" in stdout
+    content = content_of(only_folder(tmp_path))
+    assert (content["status"], content["epochs_run"]) == ("interrupted", 1)
+    assert content["images_per_second"] < 54_000 / content["train_seconds"]
+    assert (only_folder(tmp_path) / "saliency.png").exists()
+    again = run("resume", "--outputs", tmp_path)
+    assert again.returncode == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes to imitate a full disk with")
 def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> None:
     code = (

@@ -147,6 +147,7 @@ def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) 
         make_run(tmp_path, f"run-{seed}", seed=seed, config=config, test_accuracy=accuracy)
     make_run(tmp_path, "other", config=TrainConfig(model="1-layer", epochs=2).to_dict(), test_accuracy=0.95)
     make_run(tmp_path, "foreign", config="none")
+    make_run(tmp_path, "again", seed=2, config=TrainConfig(model="1-layer", seed=2).to_dict(), test_accuracy=0.994)
     shown = io.StringIO()
     runs_by_recipe(Lab(Terminal(Console(file=shown, theme=THEME, width=80, highlight=False)), tmp_path))
     (together,) = [line.split() for line in shown.getvalue().splitlines() if "0.200" in line]

@@ -162,7 +162,10 @@ def test_an_interruption_drops_the_unfinished_epoch(small: Digits, small_validat
 def test_an_interrupted_first_epoch_is_judged_as_far_as_it_came(
     small: Digits, small_validation: Digits, compute: Compute
 ) -> None:
-    outcome = fit_until(5, trainer_for(SHORT, small, small_validation, compute))
+    trainer = trainer_for(SHORT, small, small_validation, compute)
+    outcome = fit_until(5, trainer)
+    assert not trainer.is_between_epochs  # nobody may resume from here
+    assert outcome.images_seen == 5 * SHORT.batch_size
     assert outcome.stop_reason == "interrupted"
     assert len(outcome.history) == 1
     assert outcome.best_weights
