@@ -26,11 +26,9 @@ THEME = Theme(
         "group": "bold",
         "key": "bold cyan",
         "hint": "dim",
-        "good": "green",
         "best": "bold green",
         "warning": "yellow",
         "error": "bold red",
-        "number": "none",
         "bar.complete": "cyan",
         "bar.finished": "green",
     }

@@ -430,8 +430,10 @@ class DrawingSession:
 
     def judge(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         """A remark if all networks doubt that there is a digit."""
-        doubts = [answer.max() < reader.doubt_level for reader, answer in zip(self.readers, probabilities, strict=True)]
-        return "probably no digit" if all(doubts) else None
+        from mnist_lab.recognition import Answer
+
+        answers = zip(self.readers, map(Answer, probabilities), strict=True)
+        return "probably no digit" if all(answer.is_doubtful(r.doubt_level) for r, answer in answers) else None
 
     def save(self, drawing: Drawing, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> Path:
         """Leave a drawing, its strokes and what the first network made of it in a folder of their own."""
@@ -458,9 +460,10 @@ class DrawingSession:
         """Add a labelled drawing to the user's own digits."""
         path = self.lab.outputs / MY_DIGITS
         with storage_errors(path):
-            before = path.read_text(encoding="utf-8") if path.exists() else ""
-        write_text(path, f"{before}{drawing.to_json()}\n")
-        return f"kept as a {drawing.label}: {before.count(chr(10)) + 1} in {MY_DIGITS}"
+            before = path.read_bytes() if path.exists() else b""
+        after = before + drawing.to_json().encode("utf-8") + b"\n"
+        write_atomically(path, lambda temporary: temporary.write_bytes(after))
+        return f"kept as a {drawing.label}: {len(after.splitlines())} in {MY_DIGITS}"
 
 
 def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:

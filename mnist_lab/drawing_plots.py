@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_lab.plots import BLUE, INK, MUTED, RULE, SMALL, TEXT, certainty_text, new_figure
+from mnist_lab.plots import INK, MUTED, RULE, SMALL, TEXT, certainty_text, new_figure
 
 Picture = NDArray[np.uint8]
 
@@ -72,43 +72,3 @@ def answer_text(probabilities: NDArray[np.floating]) -> str:
     """The most probable digit and how sure the network is."""
     digit = int(probabilities.argmax())
     return f"reads {digit}, {certainty_text(float(probabilities[digit]))}"
-
-
-def recognised(
-    ink: Picture, seen: Picture, probabilities: Sequence[float] | NDArray[np.floating], *, title: str
-) -> Figure:
-    """A drawing, what the network saw of it, and its ten probabilities.
-
-    Args:
-        ink: (H, W) black on white.
-        seen: (28, 28) white on black.
-        probabilities: (10,) 0..1.
-        title: of the figure.
-    """
-    figure = new_figure(9.0, 3.6, title)
-    paper, network, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.2))
-    draw_as_it_is(paper, ink, "Drawn", f"{ink.shape[0]} x {ink.shape[1]} pixels")
-    draw_as_it_is(network, seen, "What the network sees", "28 x 28 pixels")
-    draw_probabilities(bars, np.asarray(probabilities))
-    return figure
-
-
-def draw_probabilities(axes: Axes, probabilities: NDArray[np.floating]) -> None:
-    """Ten bars that carry their numbers."""
-    digits = np.arange(len(probabilities))
-    axes.barh(digits, 100 * probabilities, color=BLUE, height=0.7)
-    for digit, probability in enumerate(probabilities):
-        axes.text(
-            100 * float(probability) + 2,
-            digit,
-            certainty_text(float(probability)),
-            va="center",
-            fontsize=SMALL,
-            color=INK,
-        )
-    axes.set(xlim=(0, 125), xticks=(0, 50, 100), yticks=digits)
-    axes.set_xlabel("probability (%)", fontsize=TEXT, color=INK)
-    axes.set_ylabel("digit", fontsize=TEXT, color=INK)
-    axes.tick_params(labelsize=TEXT, labelcolor=INK, color=RULE)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.invert_yaxis()

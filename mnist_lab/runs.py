@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mnist_lab.errors import CheckpointError, RunError
-from mnist_lab.storage import STAMP_FORMAT, create_folder, storage_errors, write_atomically
+from mnist_lab.storage import STAMP_FORMAT, storage_errors, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,11 +190,6 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
     if fitting:
         raise RunError(f"{len(fitting)} runs in {outputs} have {name!r} in their names", "give more of the name")
     raise RunError(f"there is no run {name!r} in {outputs}", "list the runs with: python main.py runs")
-
-
-def create_run(outputs: Path, label: str, now: datetime) -> Path:
-    """Make the folder of a new run."""
-    return create_folder(outputs, label, now)
 
 
 @contextmanager

@@ -40,7 +40,6 @@ from mnist_lab.runs import (
     STATE_FILE,
     UNFINISHED,
     Run,
-    create_run,
     load_tensors,
     load_weights,
     locked,
@@ -48,13 +47,11 @@ from mnist_lab.runs import (
     save_tensors,
 )
 from mnist_lab.saliency_methods import DEFAULT_METHOD
-from mnist_lab.storage import write_atomically, write_json, write_text
+from mnist_lab.storage import create_folder, write_atomically, write_json, write_text
 from mnist_lab.trainer import EpochRecord, Outcome, Progress, Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def train_new(
         DataError, TrainingError, StorageError: see there. Results are shown before a failed write is raised.
     """
     mnist = load_mnist()
-    folder = create_run(outputs, run_label(config), now)
+    folder = create_folder(outputs, run_label(config), now)
     with locked(folder):
         content = initial_content(config, mnist, workers, now)
         write_json(folder / RUN_FILE, content)
@@ -313,15 +310,8 @@ class Sitting:
 
 def save_pictures(folder: Path, sitting: Sitting, names: Collection[str]) -> None:
     """Draw and save some of a run's pictures, of :data:`PICTURES`."""
-    draw: dict[str, Callable[[Sitting], Figure]] = {
-        "history.png": draw_history,
-        "confusion_counts.png": draw_confusion_counts,
-        "confusion_percent.png": draw_confusion_percent,
-        "mistakes.png": draw_mistakes,
-        "saliency.png": draw_saliency,
-    }
     for name in names:
-        write_atomically(folder / name, draw[name](sitting).savefig)
+        write_atomically(folder / name, PICTURES[name](sitting).savefig)
 
 
 # matplotlib, seaborn and captum take seconds to load: each is imported where it is needed.
@@ -374,6 +364,16 @@ def draw_saliency(sitting: Sitting) -> Figure:
 
     examples = class_examples(sitting.model, sitting.digits, choose_compute(), DEFAULT_METHOD)
     return saliency_by_class(examples, method=DEFAULT_METHOD, title=title_of(sitting))
+
+
+PICTURES: dict[str, Callable[[Sitting], Figure]] = {
+    "history.png": draw_history,
+    "confusion_counts.png": draw_confusion_counts,
+    "confusion_percent.png": draw_confusion_percent,
+    "mistakes.png": draw_mistakes,
+    "saliency.png": draw_saliency,
+}
+"""The pictures that every run leaves, and how each is drawn."""
 
 
 def title_of(sitting: Sitting) -> str:
