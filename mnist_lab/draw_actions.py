@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mnist_lab.actions import OK, Lab, ask_training
+from mnist_lab.config import CLASSES
 from mnist_lab.console import Choice
 from mnist_lab.errors import LabError, RequestError
+from mnist_lab.my_digits import MY_DIGITS
 from mnist_lab.runs import JUDGED, Run, find_run, list_runs
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS, check_method, check_target
 from mnist_lab.storage import create_folder, storage_errors, write_atomically, write_json, write_text
 from mnist_lab.tables import borderless, per_digit_table
-from mnist_lab.wording import format_interval, format_percent, plain
+from mnist_lab.wording import describe_run, format_interval, format_percent, plain
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from mnist_lab.canvas import Voter
+    from mnist_lab.canvas import Snapshot, Voter
     from mnist_lab.device import Compute
     from mnist_lab.drawing import Drawing, Picture
     from mnist_lab.models import DigitNet
     from mnist_lab.scoring import Score
-
-MY_DIGITS = "my_digits.jsonl"
-"""The user's own labelled drawings, in the output folder: a test set that lasts."""
 
 BEST = "best"
 """The run that drawings are read with unless another is named."""
@@ -48,20 +48,38 @@ class Reader:
     @property
     def name(self) -> str:
         """The network and its seed, for titles."""
-        return f"{self.run.model}{', augmented' if self.run.augmented else ''}, seed {self.run.seed}"
+        return describe_run(self.run.model, augmented=self.run.augmented, seed=self.run.seed)
 
 
 def load_reader(lab: Lab, name: str) -> Reader:
     """Load the network of a run, with torch."""
     run = find_run(lab.outputs, name)
     with lab.terminal.busy("loading torch and the model"):
-        from mnist_lab.data import load_mnist
         from mnist_lab.device import choose_compute
-        from mnist_lab.workflow import evaluate_on, load_trained
+        from mnist_lab.workflow import load_trained
 
         compute = choose_compute()
         model = load_trained(run, compute)
-        return Reader(run, model, compute, evaluate_on(model, load_mnist().validation, compute).doubt_level)
+        saved = saved_doubt_level(run)
+        return Reader(run, model, compute, find_doubt_level(model, compute) if saved is None else saved)
+
+
+def saved_doubt_level(run: Run) -> float | None:
+    """The doubt level in a run's run.json, if there is one that a network can have had."""
+    value: object = run.content
+    for key in ("results", "validation", "doubt_level"):
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, float) and 1 / CLASSES <= value <= 1:  # it was the largest of ten probabilities
+        return value
+    return None
+
+
+def find_doubt_level(model: DigitNet, compute: Compute) -> float:
+    """The doubt level of a network, from its answers to the validation digits."""
+    from mnist_lab.data import load_mnist
+    from mnist_lab.workflow import evaluate_on
+
+    return evaluate_on(model, load_mnist().validation, compute).doubt_level
 
 
 def label_of(text: str) -> str:
@@ -131,9 +149,11 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
 
 
 def ask_score(lab: Lab) -> int:
-    """The menu's way to score drawings."""
+    """The menu's way to score drawings; the user's own, where there are some, are offered."""
     find_run(lab.outputs, BEST)
-    return score(lab, Path(lab.terminal.ask("Which file of drawings (JSON lines)", "", existing)))
+    own = lab.outputs / MY_DIGITS
+    offered = str(own) if own.is_file() else ""
+    return score(lab, Path(lab.terminal.ask("Which file of drawings (JSON lines)", offered, existing)))
 
 
 def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> int:
@@ -424,7 +444,12 @@ class DrawingSession:
         if len(set(names)) < len(names):  # networks that differ in their recipe or length only
             names = [reader.run.name for reader in self.readers]
         return [
-            Voter(name, partial(probabilities_of, reader), partial(live_map, reader))
+            Voter(
+                name,
+                partial(probabilities_of, reader),
+                partial(live_map, reader),
+                partial(probabilities_of_many, reader),
+            )
             for name, reader in zip(names, self.readers, strict=True)
         ]
 
@@ -435,26 +460,46 @@ class DrawingSession:
         answers = zip(self.readers, map(Answer, probabilities), strict=True)
         return "probably no digit" if all(answer.is_doubtful(r.doubt_level) for r, answer in answers) else None
 
-    def save(self, drawing: Drawing, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> Path:
-        """Leave a drawing, its strokes and what the first network made of it in a folder of their own."""
-        import torch
+    def save(self, snapshot: Snapshot) -> Path:
+        """Leave a drawing, what the networks saw of it and what they said in a folder of its own.
+
+        The folder holds ``drawing.json`` (the strokes), ``drawing.png`` (280x280, with the brush that was chosen),
+        ``seen.png`` (28x28, as the networks saw it), ``prediction.json`` (every network's answer), and
+        ``prediction.png`` (the drawing and which of its pixels mattered to the first network).
+        """
         from PIL import Image
 
-        from mnist_lab import saliency_plots
         from mnist_lab.drawing import ink
-        from mnist_lab.saliency import explain
 
-        first = self.readers[0]
-        digit = int(probabilities[0].argmax())
+        digit = int(snapshot.probabilities[0].argmax())
         folder = create_folder(self.lab.outputs, f"drawing-{digit}", self.lab.now())
-        write_text(folder / "drawing.json", drawing.to_json() + "\n")
-        write_atomically(folder / "drawing.png", Image.fromarray(ink(drawing)).save)
-        image = torch.from_numpy(picture.copy()).unsqueeze(0)  # (1, 28, 28)
-        explanation = explain(first.model, first.run.model, image, DEFAULT_METHOD, first.compute)
-        panel = saliency_plots.saliency_panel(explanation, title=f"A drawing, read by {first.name}", true=drawing.label)
-        write_atomically(folder / "prediction.png", panel.savefig)
+        drawn = ink(snapshot.drawing, snapshot.brush)
+        write_text(folder / "drawing.json", snapshot.drawing.to_json() + "\n")
+        write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
+        write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
+        write_json(folder / "prediction.json", self.prediction_of(snapshot))
+        write_atomically(folder / "prediction.png", prediction_figure(self.readers[0], snapshot, drawn).savefig)
         self.saved.append(folder)
         return folder
+
+    def prediction_of(self, snapshot: Snapshot) -> dict[str, Any]:
+        """Every network's answer to a drawing, and how it was drawn, as plain values."""
+        answers = [
+            {
+                "run": reader.run.name,
+                "network": reader.name,
+                "digit": int(probabilities.argmax()),
+                "probabilities": [float(probability) for probability in probabilities],
+            }
+            for reader, probabilities in zip(self.readers, snapshot.probabilities, strict=True)
+        ]
+        doubted = self.judge(snapshot.picture, snapshot.probabilities) is not None
+        return {
+            "answers": answers,
+            "probably_no_digit": doubted,
+            "brush": snapshot.brush,
+            "wobble": asdict(snapshot.wobble),
+        }
 
     def keep(self, drawing: Drawing) -> str:
         """Add a labelled drawing to the user's own digits."""
@@ -471,6 +516,28 @@ def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:
     from mnist_lab.recognition import answers_to
 
     return answers_to(reader.model, [picture], reader.compute)[0].probabilities
+
+
+def probabilities_of_many(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
+    """One network's ten probabilities for each of several pictures (28, 28), asked at once."""
+    from mnist_lab.recognition import answers_to
+
+    return [answer.probabilities for answer in answers_to(reader.model, pictures, reader.compute)]
+
+
+def prediction_figure(reader: Reader, snapshot: Snapshot, drawn: Picture) -> Figure:
+    """The drawing (280, 280), what a network saw and read, which pixels mattered, and the map's controls."""
+    import torch
+
+    from mnist_lab.saliency import explain
+    from mnist_lab.saliency_plots import Drawn, saliency_panel
+    from mnist_lab.wobble import Wobble
+
+    image = torch.from_numpy(snapshot.picture.copy()).unsqueeze(0)  # (1, 28, 28)
+    explanation = explain(reader.model, reader.run.model, image, DEFAULT_METHOD, reader.compute)
+    remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
+    title = f"A drawing, read as {explanation.prediction} by {reader.name}"
+    return saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
 
 
 def live_map(reader: Reader, picture: Picture, target: int) -> NDArray[np.float32]:

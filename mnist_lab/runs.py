@@ -26,6 +26,8 @@ UNFINISHED = "running"
 JUDGED = ("finished", "interrupted")
 STATUSES = (UNFINISHED, *JUDGED, "failed")
 
+USUAL_OUTPUTS = Path("outputs")
+"""Where runs are kept unless --outputs says otherwise."""
 
 T = TypeVar("T")
 
@@ -163,13 +165,22 @@ def interval(value: Any) -> tuple[float, float]:
     return fraction(low), fraction(high)
 
 
+def command_line(words: str, outputs: Path) -> str:
+    """A command for a hint to name; it says where the runs are kept unless that is the usual place."""
+    if outputs == USUAL_OUTPUTS:
+        return f"python main.py {words}"
+    folder = f'"{outputs}"' if " " in str(outputs) else str(outputs)
+    return f"python main.py {words} --outputs {folder}"
+
+
 def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Run:
     """The run that a user means.
 
     Args:
         outputs: where runs are kept.
         name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one run alone,
-            ``latest`` (the newest), or ``best`` (the highest validation accuracy; never the test accuracy).
+            ``latest`` (the newest), or ``best`` (the highest validation accuracy, never the test accuracy; of
+            equals the newest).
         statuses: which runs ``latest`` and ``best`` choose from.
 
     Raises:
@@ -179,8 +190,9 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
         candidates = [run for run in list_runs(outputs)[0] if run.status in statuses]
         if not candidates:
             kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
-            raise RunError(f"there is no {kind} run in {outputs}", "train one with: python main.py train")
-        return candidates[-1] if name == "latest" else max(candidates, key=lambda run: run.val_accuracy or 0.0)
+            raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
+        newest_first = candidates[::-1]
+        return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
     for folder in (outputs / name, Path(name)):
         if name and folder.is_dir():
             return read_run(folder)
@@ -189,7 +201,7 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
         return read_run(fitting[0])
     if fitting:
         raise RunError(f"{len(fitting)} runs in {outputs} have {name!r} in their names", "give more of the name")
-    raise RunError(f"there is no run {name!r} in {outputs}", "list the runs with: python main.py runs")
+    raise RunError(f"there is no run {name!r} in {outputs}", f"list the runs with: {command_line('runs', outputs)}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -40,6 +40,8 @@ from mnist_lab.plots import (
 from mnist_lab.saliency_methods import METHODS, SaliencyMethod
 
 if TYPE_CHECKING:
+    from matplotlib.typing import HashableList
+
     from mnist_lab.saliency import Curves, Examples, Explanation
 
 VERMILION = "#D55E00"  # Okabe & Ito's; with blue it is told apart with every common kind of colour vision
@@ -52,46 +54,81 @@ EDGES = "Greys"
 STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
 FAINT_INK = 0.35  # darkness of the digit under an overlay, where the colours should speak
 SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
+PANEL: list[HashableList[str]] = [
+    ["input", "map", "overlay", "deletion"],
+    ["answer", "random", "edges", "insertion"],
+]
+PANEL_OF_A_DRAWING: list[HashableList[str]] = [["drawn", *PANEL[0]], ["answer", *PANEL[1]]]
+WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
 OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
 
 Image = NDArray[np.floating[Any]]
 
 
-def saliency_panel(explanation: Explanation, *, title: str, true: int | None = None) -> Figure:
+class Drawn(NamedTuple):
+    """What a pen left, from which the digit was made.
+
+    Attributes:
+        ink: (280, 280) uint8, black on white.
+        remark: a few words about it: the brush, what was done to it since.
+    """
+
+    ink: NDArray[np.uint8]
+    remark: str
+
+
+def saliency_panel(
+    explanation: Explanation, *, title: str, true: int | None = None, drawn: Drawn | None = None
+) -> Figure:
     """One digit's map with all its controls and, at the foot, what they say about it.
 
     Above: the digit, its map, both together, and the deletion curve. Below: the network's answer, the map of the same
-    network with random weights, the plain edges, and the insertion curve.
+    network with random weights, the plain edges, and the insertion curve. A drawing, if it was one, comes first, and
+    the digit beside it is shown white on black, as the network sees it.
 
     Args:
         explanation: what :func:`mnist_lab.saliency.explain` found.
         title: of the figure: network and digit.
         true: the digit's label; None if nobody knows it.
+        drawn: what the digit was made from, if it was drawn.
     """
     method = METHODS[explanation.method]
     target = explanation.target
-    figure = new_figure(12.2, 7.0, title)
+    figure = new_figure(12.2 if drawn is None else 14.6, 7.0, title)
     question = f"{method.title}: {method.description}. {colour_note(method)}"
     foot = "\n".join((question, *verdict(explanation)))
     figure.supxlabel(foot, fontsize=TEXT, color=INK, linespacing=1.5, wrap=True)
-    (input_, map_, overlay, deletion), (answer, random, edges, insertion) = figure.subplots(
-        2, 4, width_ratios=(1, 1, 1, 1.35)
-    )
-    draw_digit(input_, explanation.image)
-    name_image(input_, "Input", reading(explanation.probabilities, true))
-    draw_map_with_bar(map_, explanation.map, method)
-    name_image(map_, f"{method.title}, target {target}", "this network")
-    draw_overlay(overlay, explanation.image, explanation.map, method)
-    name_image(overlay, "Overlay", "the map's colours over the input")
-    draw_answer(answer, explanation.probabilities, target)
-    draw_map_with_bar(random, explanation.random_map, method)
-    name_image(random, f"{method.title}, target {target}", "same network, random weights")
-    steepest = float(explanation.edges.max()) or 1.0
+    if drawn is None:
+        places = figure.subplot_mosaic(PANEL, width_ratios=(1, 1, 1, 1.35))
+    else:
+        places = figure.subplot_mosaic(PANEL_OF_A_DRAWING, width_ratios=(1, 1, 1, 1, 1.35))
+    draw_input(places, explanation, true, drawn)
+    draw_map_with_bar(places["map"], explanation.map, method)
+    name_image(places["map"], f"{method.title}, target {target}", "this network")
+    draw_overlay(places["overlay"], explanation.image, explanation.map, method)
+    name_image(places["overlay"], "Overlay", "the map's colours over the input")
+    draw_answer(places["answer"], explanation.probabilities, target, aspect=1 if drawn is None else WIDE)
+    draw_map_with_bar(places["random"], explanation.random_map, method)
+    name_image(places["random"], f"{method.title}, target {target}", "same network, random weights")
+    edges, steepest = places["edges"], float(explanation.edges.max()) or 1.0
     add_colour_bar(edges, draw_image(edges, explanation.edges, EDGES, 0.0, steepest), "change of ink per pixel")
     name_image(edges, "Edges, no network", f"rank correlation with the map {number(explanation.sanity.edges)}")
-    draw_curve(deletion, explanation.curves, target, insert=False)
-    draw_curve(insertion, explanation.curves, target, insert=True)
+    draw_curve(places["deletion"], explanation.curves, target, insert=False)
+    draw_curve(places["insertion"], explanation.curves, target, insert=True)
     return figure
+
+
+def draw_input(places: Mapping[str, Axes], explanation: Explanation, true: int | None, drawn: Drawn | None) -> None:
+    """The digit that the map is about, after the drawing that it was made from, if there is one."""
+    read = reading(explanation.probabilities, true)
+    if drawn is None:
+        draw_digit(places["input"], explanation.image)
+        name_image(places["input"], "Input", read)
+        return
+    draw_image(places["drawn"], drawn.ink / 255, "gray", 0, 1)
+    name_image(places["drawn"], "Drawn", drawn.remark)
+    draw_image(places["input"], explanation.image, "gray", 0, 1)
+    name_image(places["input"], "What the network sees", read)
 
 
 def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
@@ -353,8 +390,8 @@ def draw_overlay(axes: Axes, image: Image, map_: Image, method: SaliencyMethod) 
     axes.imshow(hues)
 
 
-def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int) -> None:
-    """The network's ten probabilities as bars with numbers; the target's is dark."""
+def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int, aspect: float = 1) -> None:
+    """The network's ten probabilities as bars with numbers, the target's dark; ``aspect`` is height by width."""
     colours = [BLUE if digit == target else SKY_BLUE for digit in DIGITS]
     axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
     for digit, probability in enumerate(probabilities):
@@ -373,7 +410,7 @@ def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: in
     axes.set_xlim(0, 100)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
-    axes.set_box_aspect(1)
+    axes.set_box_aspect(aspect)
     name_image(axes, "Answer", "of this network")
 
 

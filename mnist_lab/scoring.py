@@ -63,14 +63,36 @@ class Score:
         }
 
 
-def score_drawings(model: nn.Module, drawings: Sequence[Drawing], mode: str, compute: Compute) -> Score:
-    """Read labelled drawings, in batches, and compare.
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled drawings as a network sees them; made once, they can be read by many networks.
+
+    Attributes:
+        pictures: N > 0 of (28, 28) uint8, of those that show ink.
+        labels: (N,) the digits that were meant.
+        positions: (N,) each one's place among the labelled drawings, from 0.
+        blanks: labelled drawings without ink on the canvas.
+        unlabelled: drawings without a label, which are left out.
+    """
+
+    pictures: list[Picture]
+    labels: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    blanks: int
+    unlabelled: int
+
+    @property
+    def total(self) -> int:
+        """All labelled drawings."""
+        return len(self.pictures) + self.blanks
+
+
+def prepare_labelled(drawings: Sequence[Drawing], mode: str = "mnist") -> Labelled:
+    """Make pictures of labelled drawings.
 
     Args:
-        model: a trained network.
         drawings: those without a label are left out.
         mode: one of :data:`mnist_lab.drawing.MODES`.
-        compute: where the model lives.
 
     Raises:
         RequestError: there is no such mode, or nothing to score.
@@ -84,10 +106,37 @@ def score_drawings(model: nn.Module, drawings: Sequence[Drawing], mode: str, com
     if not pictures:
         raise RequestError("there is no labelled drawing with ink to score", "give drawings with labels")
     labels = np.array([labelled[place].label for place in positions], dtype=np.int64)
-    return Score(
-        evaluation=evaluate(logits_of(model, pictures, compute), labels),
-        pictures=np.stack(pictures),
+    return Labelled(
+        pictures=pictures,
+        labels=labels,
         positions=positions,
         blanks=len(labelled) - len(pictures),
         unlabelled=len(drawings) - len(labelled),
     )
+
+
+def score_drawings(model: nn.Module, drawings: Sequence[Drawing], mode: str, compute: Compute) -> Score:
+    """Read labelled drawings, in batches, and compare.
+
+    Args:
+        model: a trained network.
+        drawings: those without a label are left out.
+        mode: one of :data:`mnist_lab.drawing.MODES`.
+        compute: where the model lives.
+
+    Raises:
+        RequestError: there is no such mode, or nothing to score.
+    """
+    prepared = prepare_labelled(drawings, mode)
+    return Score(
+        evaluation=evaluate(logits_of(model, prepared.pictures, compute), prepared.labels),
+        pictures=np.stack(prepared.pictures),
+        positions=prepared.positions,
+        blanks=prepared.blanks,
+        unlabelled=prepared.unlabelled,
+    )
+
+
+def count_correct(model: nn.Module, prepared: Labelled, compute: Compute) -> int:
+    """How many labelled drawings a network reads rightly; those without ink count as missed."""
+    return int((logits_of(model, prepared.pictures, compute).argmax(axis=1) == prepared.labels).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mnist_lab.data import Digits
     from mnist_lab.evaluation import Evaluation
     from mnist_lab.models import LedgerRow
-    from mnist_lab.speed import EpochTime
+    from mnist_lab.my_digits import Mark
+    from mnist_lab.speed import EpochTime, Measured
 
 
 def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
@@ -70,6 +71,31 @@ def speed_table(title: str, times: Mapping[str, EpochTime]) -> Table:
     return table
 
 
+def speed_steps_table(steps: Sequence[Measured]) -> Table:
+    """One row per step from the common recipe to the lab's; the first is what the others are compared with."""
+    target = steps[0].goal.target
+    to_target = () if target is None else (f"to {100 * target:g} %", "epochs")
+    table = borderless(
+        "", left=("step",), right=("an epoch", "images/s", "times as fast", *to_target), gap=1 if to_target else 2
+    )
+    for measured in steps:
+        table.add_row(
+            measured.step.name,
+            f"{measured.seconds_per_epoch:.1f} s",
+            f"{measured.images_per_second:,.0f}",
+            f"{steps[0].seconds_per_epoch / measured.seconds_per_epoch:.1f}",
+            *(target_cells(measured) if to_target else ()),
+        )
+    return table
+
+
+def target_cells(measured: Measured) -> tuple[str, str]:
+    """The time until the target was reached, and in how many epochs."""
+    if measured.seconds_to_target is None:
+        return "not reached", f"> {len(measured.epochs)}"
+    return format_duration(measured.seconds_to_target), str(len(measured.epochs))
+
+
 def results_table(validation: Evaluation, test: Evaluation) -> Table:
     """Both accuracies, their intervals, and the counts behind them."""
     table = borderless("", left=("",), right=("accuracy", "95 % interval", "right"))
@@ -94,17 +120,20 @@ def evaluation_table(run: Run, validation: Evaluation, test: Evaluation) -> Tabl
     return table
 
 
-def recipe_table(runs: Sequence[Run]) -> Table:
-    """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread."""
+def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table:
+    """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread.
+
+    Args:
+        runs: those that are finished.
+        marks: what they made of the user's own digits, by name; a column only if there are any.
+    """
     groups: dict[str, dict[int, Run]] = {}
     for run in sorted(runs, key=lambda run: (run.model, run.augmented, epochs_asked(run))):
         same = {name: value for name, value in saved_config(run).items() if name != "seed"}
         # The same seed again is the same training again, and would make the spread look smaller than it is.
         groups.setdefault(json.dumps(same, sort_keys=True), {})[run.seed] = run
-    title = "Runs that differ in their seed only"
-    table = borderless(
-        title, left=("model", "aug", "recipe"), right=("epochs", "n", "validation %", "test %", "time"), gap=1
-    )
+    right = ("epochs", "n", "validation %", "test %", *(("my %",) if marks else ()), "time")
+    table = borderless("Runs that differ in their seed only", left=("model", "aug", "recipe"), right=right, gap=1)
     for by_seed in groups.values():
         members = list(by_seed.values())
         first = members[0]
@@ -116,6 +145,7 @@ def recipe_table(runs: Sequence[Run]) -> Table:
             str(len(members)),
             mean_and_spread([run.val_accuracy or 0.0 for run in members]),
             mean_and_spread([run.test_accuracy or 0.0 for run in members]),
+            *([mean_mark([marks.get(run.name) for run in members])] if marks else []),
             format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
         )
     return table
@@ -133,27 +163,53 @@ def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table
     return table
 
 
-def leaderboard(shown: Sequence[Run], sort: str, *, wide: bool) -> Table:
+def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
     """The table of runs; a narrow terminal shows the part of a run's name that tells when it began.
 
     An asterisk at the epochs marks an interrupted run.
+
+    Args:
+        shown: a row each.
+        sort: what they are sorted by.
+        marks: what the judged ones made of the user's own digits, by name; a column only if there are any.
+        wide: whether there is more room than 80 columns.
     """
-    left = ("run" if wide else "date", "model", "aug")
-    right = ("ep", "val %", "test %", "95 % interval", "params", "time")
-    table = borderless(f"Runs, by {sort}", left=left, right=right, gap=1)
+    roomy = wide or not marks
+    left: dict[str, Callable[[Run], str]] = {
+        "run" if wide else "date": lambda run: plain(run.name) if wide else run.name[5:19],
+        "model": lambda run: plain(run.model),
+        "aug": lambda run: "yes" if run.augmented else "no",
+    }
+    right: dict[str, Callable[[Run], str]] = {
+        "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
+        "val %": lambda run: percent_number(run.val_accuracy),
+        "test %": lambda run: status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
+    }
+    interval = "95 % interval" if roomy else "95 % range"
+    right[interval] = lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None))
+    if marks:
+        right["my digits"] = lambda run: mark_cell(marks[run.name]) if run.name in marks else ""
+    if roomy:  # the network's name tells its size
+        right["params"] = lambda run: f"{run.parameters / 1000:,.0f} k"
+    right["time"] = lambda run: format_duration(run.train_seconds)
+    title = f"Runs, by {sort}{'; my digits: your own drawings, read rightly' if marks else ''}"
+    table = borderless(title, left=tuple(left), right=tuple(right), gap=1)
     for run in shown:
-        table.add_row(
-            plain(run.name) if wide else run.name[5:19],
-            plain(run.model),
-            "yes" if run.augmented else "no",
-            f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
-            percent_number(run.val_accuracy),
-            percent_number(run.test_accuracy) if run.test_accuracy is not None else status_of(run),
-            "–".join(percent_number(end) for end in run.test_interval or (None, None)),
-            f"{run.parameters / 1000:,.0f} k",
-            format_duration(run.train_seconds),
-        )
+        table.add_row(*(cell(run) for cell in (left | right).values()))
     return table
+
+
+def mark_cell(mark: Mark | None) -> str:
+    """How many were right; of a hundred and more in percent, which is narrower. A dash where nobody could tell."""
+    if mark is None:
+        return "–"
+    return f"{mark.correct} of {mark.total}" if mark.total < 100 else f"{100 * mark.correct / mark.total:.1f} %"
+
+
+def mean_mark(marks: Sequence[Mark | None]) -> str:
+    """The mean share of the user's digits that was right, in percent, over the runs that could be asked."""
+    shares = [mark.correct / mark.total for mark in marks if mark is not None]
+    return f"{100 * statistics.mean(shares):.1f}" if shares else "–"
 
 
 def run_facts(run: Run) -> list[tuple[str, str]]:

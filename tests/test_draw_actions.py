@@ -10,20 +10,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from rich.console import Console
 
 import main
+from mnist_lab import data
 from mnist_lab.actions import Lab
+from mnist_lab.canvas import Snapshot
 from mnist_lab.console import THEME, Terminal
 from mnist_lab.data import Mnist
 from mnist_lab.device import Compute
-from mnist_lab.draw_actions import DrawingSession, load_readers
-from mnist_lab.drawing import Drawing, to_mnist
+from mnist_lab.draw_actions import (
+    DrawingSession,
+    find_doubt_level,
+    load_reader,
+    load_readers,
+    prediction_figure,
+    saved_doubt_level,
+)
+from mnist_lab.drawing import Drawing, ink, to_mnist
 from mnist_lab.models import build_model
 from mnist_lab.recognition import answers_to, recognise
 from mnist_lab.runs import find_run
 from mnist_lab.scoring import score_drawings
+from mnist_lab.wobble import Wobble, see
+from mnist_lab.workflow import load_trained
 
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
@@ -155,8 +167,9 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(outputs: Path, capsys:
     assert "random weights" in shown
     folder = new_folder(outputs, "saliency-test-0")
     assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png"}
-    shutil.copytree(find_run(outputs, "best").folder, outputs / "copy")
-    assert main.main([*arguments, "--run", "latest", "--run", "copy", "--outputs", str(outputs)]) == 0
+    original = find_run(outputs, "best")
+    shutil.copytree(original.folder, outputs / "copy")
+    assert main.main([*arguments, "--run", original.name, "--run", "copy", "--outputs", str(outputs)]) == 0
     shutil.rmtree(outputs / "copy")
     (second,) = [path for path in outputs.iterdir() if "saliency-test-0" in path.name and path != folder]
     assert (second / "runs.png").stat().st_size > 10_000
@@ -233,21 +246,61 @@ def session_for(outputs: Path, kept_in: Path) -> DrawingSession:
     return DrawingSession(Lab(terminal, kept_in), readers)
 
 
-def test_a_drawing_saved_from_the_window_leaves_its_strokes_and_its_reading(outputs: Path, tmp_path: Path) -> None:
+def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path, tmp_path: Path) -> None:
     session = session_for(outputs, tmp_path)
     (voter,) = session.voters()
-    picture = to_mnist(SEVEN)
+    wobble = Wobble(right=1.5, turn=5)
+    picture = see(SEVEN, wobble)
     assert picture is not None
     probabilities = voter.predict(picture)
     assert probabilities.argmax() == 7
     assert voter.explain is not None
     assert voter.explain(picture, 7).shape == (28, 28)
-    folder = session.save(SEVEN, picture, [probabilities])
+    folder = session.save(Snapshot(SEVEN, 31.0, wobble, picture, (probabilities,)))
+    assert session.saved == [folder]
     assert folder.name.endswith("_drawing-7")
-    assert {path.name for path in folder.iterdir()} == {"drawing.json", "drawing.png", "prediction.png"}
+    names = {"drawing.json", "drawing.png", "seen.png", "prediction.json", "prediction.png"}
+    assert {path.name for path in folder.iterdir()} == names
     assert Drawing.from_json((folder / "drawing.json").read_text(encoding="utf-8")) == SEVEN
     with Image.open(folder / "drawing.png") as image:
-        assert image.size == (280, 280)
+        drawn = np.asarray(image)
+    assert drawn.shape == (280, 280)
+    assert (drawn[50, 110:170] == 0).all()  # the bar of the seven, as thick as the brush
+    assert (drawn[[36, 64], 140] == 0).all()
+    assert (drawn[[33, 67], 140] == 255).all()
+    with Image.open(folder / "seen.png") as image:
+        assert np.array_equal(np.asarray(image), picture)
+    content = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))
+    (answer,) = content["answers"]
+    assert (answer["run"], answer["digit"]) == (find_run(outputs, "best").name, 7)
+    assert answer["probabilities"] == pytest.approx(probabilities.tolist())
+    assert content["brush"] == 31
+    assert content["wobble"] == {"right": 1.5, "down": 0, "turn": 5, "size": 100, "stroke": 100}
+    assert content["probably_no_digit"] == (session.judge(picture, [probabilities]) is not None)
+
+
+def test_the_prediction_shows_the_drawing_beside_what_mattered(outputs: Path, tmp_path: Path) -> None:
+    (reader,) = session_for(outputs, tmp_path).readers
+    picture = to_mnist(SEVEN)
+    assert picture is not None
+    drawn = ink(SEVEN, 31.0)
+    figure = prediction_figure(reader, Snapshot(SEVEN, 31.0, Wobble(), picture, ()), drawn)
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    for expected in ("Drawn", "brush 31 px", "What the network sees", "Occlusion, target 7", "Overlay", "logits"):
+        assert expected in texts
+    assert f"A drawing, read as 7 by {reader.name}" in texts
+    assert np.array_equal(np.asarray(figure.axes[0].images[0].get_array()) * 255, drawn)
+    assert np.asarray(figure.axes[1].images[0].get_array()) * 255 == pytest.approx(picture)
+    wobbled = prediction_figure(reader, Snapshot(SEVEN, 31.0, Wobble(turn=5), picture, ()), drawn)
+    assert "brush 31 px, then wobbled" in [text.get_text() for text in wobbled.findobj(Text)]
+
+
+def test_many_pictures_are_read_as_one_by_one(outputs: Path, tmp_path: Path) -> None:
+    (voter,) = session_for(outputs, tmp_path).voters()
+    seen = [picture for picture in map(to_mnist, (ONE, SEVEN, ZERO)) if picture is not None]
+    assert voter.predict_many is not None
+    for together, picture in zip(voter.predict_all(seen), seen, strict=True):
+        assert together == pytest.approx(voter.predict(picture), abs=2e-3)
 
 
 def test_labelled_drawings_become_a_test_set_of_ones_own(
@@ -258,6 +311,34 @@ def test_labelled_drawings_become_a_test_set_of_ones_own(
     assert session.keep(ZERO) == "kept as a 0: 2 in my_digits.jsonl"
     assert main.main(["score", str(tmp_path / "my_digits.jsonl"), "--outputs", str(outputs)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "accuracy 100.00 % (2 of 2)"
+
+
+def test_the_menu_offers_ones_own_digits_to_score(outputs: Path, tmp_path: Path, drawings: Path) -> None:
+    shutil.copytree(find_run(outputs, "best").folder, tmp_path / "copy")
+    shutil.copy(drawings, tmp_path / "my_digits.jsonl")
+    answers = ["score", "", "q"]
+    shown = io.StringIO()
+    terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
+    assert main.run_menu(Lab(terminal, tmp_path)) == 0
+    assert "accuracy 75.00 % (3 of 4)" in shown.getvalue()
+
+
+def test_the_doubt_level_is_the_saved_one_or_judged_again(
+    outputs: Path, tmp_path: Path, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = find_run(outputs, "best")
+    saved = run.content["results"]["validation"].pop("doubt_level")
+    assert 0.1 < saved < 1
+    assert find_doubt_level(load_trained(run, compute), compute) == pytest.approx(saved, abs=1e-6)
+    lab = Lab(Terminal(Console(file=io.StringIO(), theme=THEME, width=80)), tmp_path)
+    for value in (None, True, "0.5", 0.05, 1.5, float("nan"), [0.5]):  # never relied on: judged again
+        shutil.copytree(run.folder, tmp_path / "copy", dirs_exist_ok=True)
+        run.content["results"]["validation"]["doubt_level"] = value
+        (tmp_path / "copy" / "run.json").write_text(json.dumps(run.content), encoding="utf-8")
+        assert saved_doubt_level(find_run(tmp_path, "copy")) is None
+    assert load_reader(lab, "copy").doubt_level == pytest.approx(saved, abs=1e-6)
+    monkeypatch.setattr(data, "load_mnist", None)  # calling it would fail
+    assert load_reader(Lab(lab.terminal, outputs), "best").doubt_level == saved
 
 
 def test_doubt_takes_all_voters(outputs: Path, tmp_path: Path) -> None:

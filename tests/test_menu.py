@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from mnist_lab.actions import Lab, runs_by_recipe
 from mnist_lab.config import TrainConfig
 from mnist_lab.console import THEME, Choice, Terminal, pick
 from mnist_lab.wording import format_about, format_duration
-from tests.test_runs import make_run
+from tests.test_runs import START, make_run
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 
@@ -139,6 +139,17 @@ def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
     assert "there is no run 'nothing'" in text
     assert max(map(len, text.splitlines())) <= 80 + len(str(outputs)) + 80  # only paths and refusals run over
     assert session.status == 0
+
+
+def test_the_leaderboard_stays_on_the_screen_and_shows_the_newest_of_equals_first(play: Play, tmp_path: Path) -> None:
+    for number in range(30):
+        created = (START + timedelta(minutes=number)).isoformat()
+        make_run(tmp_path / "outputs", f"2026-{number:02}", created=created)
+    text = play(["runs", "", "q"]).text
+    table = text[text.index("Runs, by val") :].splitlines()
+    assert len(table) <= 25  # the height of this terminal
+    assert [line.split()[0] for line in table[2:5]] == ["29", "28", "27"]
+    assert "19 of 30 runs" in text
 
 
 def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 
+import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.device import choose_compute
 from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.models import build_model
 from mnist_lab.runs import (
     UNFINISHED,
+    command_line,
     find_run,
     is_being_trained,
     list_runs,
@@ -120,6 +123,23 @@ def test_a_run_can_be_named_in_four_ways(tmp_path: Path) -> None:
         find_run(tmp_path, "n")
     assert find_run(tmp_path, "best").name == "old"  # by validation, not by test
     assert find_run(tmp_path, "latest", statuses=(UNFINISHED,)).name == "unfinished"
+
+
+def test_of_equally_good_runs_the_newest_is_the_best(tmp_path: Path) -> None:
+    for number, accuracy in enumerate([0.99, 0.995, 0.995, 0.98]):
+        created = (START + timedelta(minutes=number)).isoformat()
+        make_run(tmp_path, f"run-{number}", val_accuracy=accuracy, test_accuracy=1 - number / 10, created=created)
+    assert find_run(tmp_path, "best").name == "run-2"
+
+
+def test_hints_name_the_output_folder_unless_it_is_the_usual_one(tmp_path: Path) -> None:
+    assert command_line("runs", main.OUTPUTS) == "python main.py runs"
+    unusual = tmp_path / "my runs"
+    with pytest.raises(RunError) as caught:
+        find_run(unusual, "nothing")
+    command = caught.value.next_step.removeprefix("list the runs with: ")
+    options = main.build_parser().parse_args(shlex.split(command.replace("\\", "\\\\"))[2:])
+    assert (options.command, options.outputs) == ("runs", unusual)
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", "latest", "best", "[red]x[/red]", "../.."])

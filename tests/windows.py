@@ -1,0 +1,280 @@
+"""Real windows for the tests: screens, a visitor inside the process, and a guest from outside."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnist_lab.canvas import TITLE, Snapshot, Window
+from mnist_lab.drawing import CANVAS, Drawing, Picture, Stroke
+from mnist_lab.errors import StorageError
+from mnist_lab.widgets import Probabilities
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 20  # seconds until something that should happen counts as missing
+
+
+OPEN = """
+from pathlib import Path
+import numpy as np
+from mnist_lab.canvas import Voter, open_window
+from mnist_lab.errors import LabError
+voters = [Voter("uniform", lambda picture: np.full(10, 0.1))]
+def attempt():
+    try:
+        open_window(voters, save=lambda snapshot: Path("nowhere"), keep=lambda drawing: "kept")
+        print("closed", flush=True)
+    except LabError as error:
+        print(type(error).__name__, error, sep=": ", flush=True)
+"""
+
+
+def run_python(code: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=changed_environment(**environment),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def changed_environment(**changes: str | None) -> dict[str, str]:
+    """The process's environment with some variables set, or taken out where None."""
+    return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
+
+
+def unavailable(what: str) -> None:
+    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+def start_screen(size: str = "1366x768") -> tuple[subprocess.Popen[bytes], str]:
+    """An X server of our own on a free display, and the display's name."""
+    if shutil.which("Xvfb") is None:
+        unavailable("Xvfb")
+    read, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-noreset", "-screen", "0", f"{size}x24"]
+    server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    assert number, "Xvfb did not start"
+    return server, f":{number}"
+
+
+def width_reader(picture: Picture) -> Probabilities:
+    """A network that calls everything narrow a 1 and everything wide a 7."""
+    narrow = np.ptp(np.argwhere(picture > 60)[:, 1]) < 8
+    probabilities = np.full(10, 0.02)
+    probabilities[1 if narrow else 7] = 0.82
+    return probabilities
+
+
+class Visitor:
+    """A real window, driven by Tk's own events, with everything that it asked for."""
+
+    def __init__(self, window: Window, seen: list[Picture]) -> None:
+        self.window, self.seen = window, seen
+        self.root, self.paper = window.root, window.paper
+        self.saved: list[Snapshot] = []
+        self.kept: list[Drawing] = []
+        self.refusal: StorageError | None = None
+
+    def save(self, snapshot: Snapshot) -> Path:
+        if self.refusal:
+            raise self.refusal
+        self.saved.append(snapshot)
+        return Path("outputs/drawing-7")
+
+    def keep(self, drawing: Drawing) -> str:
+        if self.refusal:
+            raise self.refusal
+        self.kept.append(drawing)
+        return f"kept as a {drawing.label}"
+
+    def pen(self, event: str, x: float, y: float) -> None:
+        """Down, moved or up at a place of the 280x280 canvas."""
+        scale = self.paper.canvas.winfo_width() / CANVAS
+        state = 0 if event == "<Button-1>" else 0x100
+        self.paper.canvas.event_generate(event, x=round(x * scale), y=round(y * scale), state=state)
+
+    def draw(self, *points: tuple[float, float], lift: bool = True) -> None:
+        self.pen("<Button-1>", *points[0])
+        for point in points[1:]:
+            self.pen("<Motion>", *point)
+        if lift:
+            self.pen("<ButtonRelease-1>", *points[-1])
+
+    def key(self, *keys: str, state: int = 0) -> None:
+        for key in keys:
+            self.root.event_generate("<Key>", keysym=key, state=state)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            self.root.update()
+            time.sleep(0.002)
+
+    def settle(self) -> None:
+        """Until no prediction and no map is to come: only the heartbeat is left."""
+        self.wait(lambda: len(self.root.tk.splitlist(self.root.tk.call("after", "info"))) <= 1)
+
+    @property
+    def sketched(self) -> tuple[Stroke, ...]:
+        return self.paper.sketch.strokes
+
+    @property
+    def status(self) -> str:
+        return str(self.window._status.cget("text"))
+
+    @property
+    def sentence(self) -> str:
+        return str(self.window._verdict.cget("text"))
+
+
+def option(surface: Any, item: int, name: str) -> str:
+    """How something on a Tk canvas is configured."""
+    return str(surface.itemcget(item, name))
+
+
+Opener = Callable[..., Visitor]
+
+
+LINE = ((140.0, 60.0), (140.0, 130.0), (140.0, 220.0))
+CORNER = ((140.0, 60.0), (140.0, 220.0), (260.0, 220.0))
+
+
+def uniform_map(picture: Picture, digit: int) -> Any:
+    return np.ones((28, 28), dtype=np.float32)
+
+
+def cut_off(window: Window) -> list[str]:
+    """The widgets that have less room than they need or lie beyond the window's edge, and canvases too small."""
+    root = window.root
+    assert (root.winfo_width(), root.winfo_height()) == window.layout.window[2:]
+    assert root.winfo_width() <= root.winfo_screenwidth()
+    found = []
+    todo: list[Any] = [root]
+    while todo:
+        widget = todo.pop()
+        todo += widget.winfo_children()
+        if widget.winfo_viewable() and widget.winfo_class() in ("TLabel", "TButton", "Label", "TScale"):
+            # A slider asks for more than it needs.
+            narrow = widget.winfo_reqwidth() > widget.winfo_width() and widget.winfo_class() != "TScale"
+            low = widget.winfo_reqheight() > widget.winfo_height()
+            right = widget.winfo_rootx() + widget.winfo_width() - root.winfo_rootx()
+            bottom = widget.winfo_rooty() + widget.winfo_height() - root.winfo_rooty()
+            if narrow or low or right > root.winfo_width() or bottom > root.winfo_height():
+                found.append(f"{widget} {widget.winfo_class()}")
+    canvases = [ballot.canvas for ballot in window.ballots]
+    for surface in [*canvases, window.xray.canvas] if window.xray.is_open else canvases:
+        left, top, right, bottom = surface.bbox("all")
+        if left < 0 or top < 0 or right > surface.winfo_width() or bottom > surface.winfo_height():
+            found.append(str(surface))
+    return found
+
+
+HOST = """
+from __future__ import annotations
+import gc, json, sys, threading, tkinter
+from pathlib import Path
+import numpy as np
+from mnist_lab.canvas import Voter, open_window
+from mnist_lab.errors import LabError
+
+def note(**what):
+    print(json.dumps(what), flush=True)
+
+def widgets_left():
+    return sum(issubclass(type(thing), tkinter.Misc) for thing in gc.get_objects())
+
+def predict(picture):
+    probabilities = width_reader(picture)
+    note(reads=int(probabilities.argmax()))
+    return probabilities
+
+def save(snapshot):
+    note(saved=len(snapshot.drawing.strokes))
+    return Path("somewhere")
+
+def keep(drawing):
+    note(kept=drawing.label)
+    return "kept"
+
+for round in range(int(sys.argv[1])):
+    note(opening=round)
+    try:
+        open_window([Voter("width", predict)], save=save, keep=keep)
+        note(closed=round, threads=threading.active_count(), widgets=widgets_left())
+    except LabError as error:
+        note(error=type(error).__name__, message=str(error), widgets=widgets_left())
+"""
+
+
+class Guest:
+    """A window in a process of its own, driven through the X server like a person would."""
+
+    def __init__(self, display: str, folder: Path, rounds: int = 1) -> None:
+        if shutil.which("xdotool") is None:
+            unavailable("xdotool")
+        self.environment = changed_environment(DISPLAY=display)
+        code = HOST.replace("def predict", f"{inspect.getsource(width_reader)}\n\ndef predict")
+        self.out, self.err = folder / "out.txt", folder / "err.txt"
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, str(rounds)], cwd=ROOT, env=self.environment, stdout=out, stderr=err
+            )
+
+    def xdotool(self, *words: str) -> str:
+        done = subprocess.run(
+            ["xdotool", *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+        return done.stdout
+
+    def find(self) -> tuple[int, int]:
+        """Wait for the window; where it is on the screen."""
+        self.wait(lambda: bool(self.visible()))
+        words = self.xdotool("getwindowgeometry", "--shell", self.visible()).split()
+        place = dict(word.split("=") for word in words)
+        return int(place["X"]), int(place["Y"])
+
+    def visible(self) -> str:
+        found = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--name", TITLE],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return found.stdout.strip()
+
+    def notes(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline, self.out.read_text()
+            time.sleep(0.01)
+
+    def wait_for_note(self, **what: Any) -> None:
+        self.wait(lambda: any(what.items() <= note.items() for note in self.notes()))
