@@ -48,6 +48,10 @@ class AugmentConfig:
     shift: float = 0.07  # fraction of the side, each axis; MNIST is centred by mass, so a little is plenty
     scale: float = 0.10  # fraction: sizes from 1 - scale to 1 + scale
     shear: float = 8.0  # degrees; people's handwriting differs in its slant more than in anything else
+    flip: float = 0.0  # chance that a digit is mirrored; no digit but 0, 1 and 8 stays one, so only a bad idea needs it
+    elastic: float = 0.007  # fraction of the side: standard deviation of smooth random bends
+    thickness: float = 0.15  # 0 to 1: how far towards a pixel bolder or finer on each side a pen may be
+    strokes: float = 0.03  # chance that a 0 is slashed, a 1 gets flag or base, a 7 is crossed: MNIST hardly has them
     erasing: float = 0.0  # chance that an image loses one rectangle
     erase_area: tuple[float, float] = (
         0.02,
@@ -56,8 +60,9 @@ class AugmentConfig:
 
     @property
     def moves(self) -> bool:
-        """Whether rotation or any affine part is on."""
-        return any((self.rotation, self.shift, self.scale, self.shear))
+        """Whether anything is on that needs resampling."""
+        moving = (self.rotation, self.shift, self.scale, self.shear, self.flip, self.elastic, self.strokes)
+        return any(strength > 0 for strength in moving)
 
     @property
     def erases(self) -> bool:
@@ -65,26 +70,29 @@ class AugmentConfig:
         return self.erasing > 0
 
     def without(self, *names: str) -> AugmentConfig:
-        """The same with some of ``rotation``, ``affine`` (shift, scale and shear) and ``erasing`` switched off."""
+        """The same with some of :data:`AUGMENTATIONS` switched off."""
         off: dict[str, float] = {}
         for name in names:
             off |= dict.fromkeys(AUGMENTATIONS[name], 0.0)
         return replace(self, **off)  # type: ignore[arg-type]
 
     def only(self, name: str) -> AugmentConfig:
-        """The same with all but one of the three switched off."""
+        """The same with all but one of them switched off."""
         return self.without(*(other for other in AUGMENTATIONS if other != name))
 
 
 AUGMENTATIONS: dict[str, tuple[str, ...]] = {
     "rotation": ("rotation",),
-    "affine": ("shift", "scale", "shear"),
+    "affine": ("shift", "scale", "shear", "flip"),
+    "pen": ("elastic", "thickness", "strokes"),
     "erasing": ("erasing",),
 }
-"""The three augmentations that can be switched off, and the strengths that each consists of."""
+"""The augmentations that can be switched off, and the strengths that each consists of."""
 
 
-MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0)
+MILD_AUGMENTATION = AugmentConfig(
+    rotation=7.0, shift=0.05, scale=0.05, shear=5.0, elastic=0.0, thickness=0.0, strokes=0.0
+)
 """For short trainings, which have no time to profit from more variety."""
 
 SHORT_TRAINING = 4
@@ -114,6 +122,9 @@ class TrainConfig:
     plain_epochs: int = 0  # last epochs without augmentation, to end on real digits
     patience: int = 5  # epochs without a better validation loss before the run stops
     train_size: int = TRAIN_DIGITS  # use only so many training digits, stratified
+    epoch_size: int = 0  # digits dealt in an epoch, from as many shuffled passes as it takes; 0: every digit once
+    batch_norm: bool = True  # batch normalisation in every block
+    dropout: float | None = None  # share of the hidden activations dropped in training; None: the network's usual one
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -127,9 +138,10 @@ class TrainConfig:
             RequestError: a value is missing, unknown, of the wrong kind or out of its range.
         """
         try:
-            values = dict(values)
+            values = EARLIER_VALUES | dict(values)
             augment = values.pop("augment")
             if augment is not None:
+                augment = EARLIER_STRENGTHS | augment
                 augment = AugmentConfig(**(augment | {"erase_area": tuple(augment["erase_area"])}))
             config = cls(augment=augment, **values)
             missing = {field.name for field in fields(cls)} - values.keys() - {"augment"}
@@ -140,8 +152,26 @@ class TrainConfig:
             raise RequestError(f"the saved configuration can't be used ({error})", "train a new run") from None
         return config
 
+    @property
+    def images_per_epoch(self) -> int:
+        """Digits that one epoch trains on."""
+        return self.epoch_size or self.train_size
 
-STRENGTH_FIELDS = ("rotation", "shift", "scale", "shear", "erasing")
+    @property
+    def architecture(self) -> Architecture:
+        """The network, with what this configuration changes about it."""
+        usual = ARCHITECTURES[self.model]
+        dropout = usual.dropout if self.dropout is None else self.dropout
+        return replace(usual, batch_norm=self.batch_norm, dropout=dropout)
+
+
+EARLIER_VALUES: dict[str, Any] = {"epoch_size": 0, "batch_norm": True, "dropout": None}
+"""What runs saved before these fields existed were made with."""
+
+EARLIER_STRENGTHS = {"flip": 0.0, "elastic": 0.0, "thickness": 0.0, "strokes": 0.0}
+"""The same for the augmentation."""
+
+STRENGTH_FIELDS = ("rotation", "shift", "scale", "shear", "flip", "elastic", "thickness", "strokes", "erasing")
 """The strengths of the augmentation that have an option of their own on the command line."""
 
 OPTION_FIELDS = (
@@ -149,6 +179,8 @@ OPTION_FIELDS = (
     "batch_size",
     "patience",
     "train_size",
+    "epoch_size",
+    "dropout",
     "learning_rate",
     "weight_decay",
     "label_smoothing",
@@ -226,7 +258,12 @@ def check_config(config: TrainConfig) -> None:
     check_whole("batch-size", config.batch_size, 1, TRAIN_DIGITS)
     check_whole("patience", config.patience, 1, MOST_EPOCHS)
     check_whole("train-size", config.train_size, 100, TRAIN_DIGITS)
+    check_whole("epoch-size", config.epoch_size, 0, 1_000_000)
     check_whole("plain-epochs", config.plain_epochs, 0, MOST_EPOCHS)
+    if type(config.batch_norm) is not bool:
+        raise RequestError(f"batch_norm is {config.batch_norm!r}", "it is true or false")
+    if config.dropout is not None:
+        check_number("dropout", config.dropout, 0, 0.95)
     check_number("learning-rate", config.learning_rate, 0, 1e6)
     check_number("weight-decay", config.weight_decay, 0, 1e3)
     check_number("label-smoothing", config.label_smoothing, 0, 1)
@@ -241,6 +278,10 @@ def check_augmentation(augment: AugmentConfig) -> None:
     check_number("shift", augment.shift, 0, 1)
     check_number("scale", augment.scale, 0, 0.9)
     check_number("shear", augment.shear, 0, 80)
+    check_number("flip", augment.flip, 0, 1)
+    check_number("elastic", augment.elastic, 0, 0.2)
+    check_number("thickness", augment.thickness, 0, 1)
+    check_number("strokes", augment.strokes, 0, 1)
     check_number("erasing", augment.erasing, 0, 1)
     for share in augment.erase_area:
         check_number("erase-area", share, 0, 1)

@@ -181,17 +181,19 @@ class BatchDataset(Dataset[Batch]):
 
     def __getitem__(self, key: BatchKey) -> Batch:
         images = to_unit(self.digits.images[key.positions])  # (B, 1, 28, 28)
+        labels = self.digits.labels[key.positions]
         if self.augmentation is not None and key.augment_seed is not None:
             generator = torch.Generator().manual_seed(key.augment_seed)
-            images = augment(images, self.augmentation, generator)
-        return Batch(normalise(images), self.digits.labels[key.positions])
+            images = augment(images, labels, self.augmentation, generator)
+        return Batch(normalise(images), labels)
 
 
 class EpochSampler(Sampler[BatchKey]):
     """Deals one epoch's digits into batches, in an order that depends on (seed, epoch) alone."""
 
-    def __init__(self, size: int, batch_size: int, seed: int) -> None:
+    def __init__(self, size: int, batch_size: int, seed: int, epoch_size: int = 0) -> None:
         self.size = size
+        self.epoch_size = epoch_size or size
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 1
@@ -203,13 +205,19 @@ class EpochSampler(Sampler[BatchKey]):
         self.augmented = augmented
 
     def __len__(self) -> int:
-        return -(-self.size // self.batch_size)
+        return -(-self.epoch_size // self.batch_size)
 
     def __iter__(self) -> Iterator[BatchKey]:
-        order = torch.randperm(self.size, generator=seeded_generator(self.seed, self.epoch, "order"))
+        order = self.order()
         for number, positions in enumerate(torch.split(order, self.batch_size)):
             seed = derive_seed(self.seed, self.epoch, number, "augment") if self.augmented else None
             yield BatchKey(positions, seed)
+
+    def order(self) -> Tensor:
+        """The positions that this epoch deals, (epoch_size,): whole shuffled passes, the last one cut off."""
+        generator = seeded_generator(self.seed, self.epoch, "order")
+        passes = -(-self.epoch_size // self.size)
+        return torch.cat([torch.randperm(self.size, generator=generator) for _ in range(passes)])[: self.epoch_size]
 
 
 class TrainLoader:
@@ -222,6 +230,7 @@ class TrainLoader:
         *,
         batch_size: int,
         seed: int,
+        epoch_size: int = 0,
         workers: int = 0,
         start_method: str | None = None,
         pin_memory: bool = False,
@@ -233,11 +242,12 @@ class TrainLoader:
             augmentation: None for the digits as they are.
             batch_size: digits per batch; the last batch of an epoch holds the rest.
             seed: the run's seed.
+            epoch_size: digits dealt in an epoch; 0 for every digit once.
             workers: loader processes; 0 fetches in this process.
             start_method: how workers start ("spawn", "fork", "forkserver"); None is the platform's own way.
             pin_memory: page-locked batches, which travel faster to a CUDA device.
         """
-        self.sampler = EpochSampler(len(digits), batch_size, seed)
+        self.sampler = EpochSampler(len(digits), batch_size, seed, epoch_size)
         self.loader = DataLoader(
             BatchDataset(digits, augmentation),
             batch_size=None,  # the sampler deals whole batches already

@@ -196,12 +196,13 @@ class Trainer:
         self.validation = validation
         self.config = config
         self.compute = compute
-        self.images_per_epoch = len(train_digits)
+        self.images_per_epoch = config.epoch_size or len(train_digits)
         self.loader = TrainLoader(
             train_digits,
             config.augment,
             batch_size=config.batch_size,
             seed=config.seed,
+            epoch_size=config.epoch_size,
             workers=workers,
             start_method=start_method,
             pin_memory=compute.device.type == "cuda",
@@ -259,7 +260,7 @@ class Trainer:
     def train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
     ) -> tuple[float, float, int]:
-        """Train on every digit once, or until asked to stop: mean loss, accuracy, and the number of digits seen."""
+        """Train on one epoch's digits, or until asked to stop: mean loss, accuracy, and the number of digits seen."""
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
         augmented = epoch <= self.config.epochs - self.config.plain_epochs
         self.model.train()

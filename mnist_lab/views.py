@@ -10,7 +10,7 @@ import torch
 
 from mnist_lab import plots
 from mnist_lab.augment import augment
-from mnist_lab.config import AugmentConfig
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig
 from mnist_lab.data import Digits, Mnist
 from mnist_lab.pixels import to_unit
 from mnist_lab.randomness import seeded_generator
@@ -55,18 +55,22 @@ def augmentation_examples(digits: Digits) -> tuple[Tensor, dict[str, Tensor]]:
     Returns:
         Images (10, 1, 28, 28) from 0 to 1, and the same per augmentation, named with its strength.
     """
-    original = to_unit(sample_by_class(digits, 1).images)
+    sample = sample_by_class(digits, 1)
+    original = to_unit(sample.images)
     usual = AugmentConfig()
-    none = usual.without("rotation", "affine", "erasing")
+    none = usual.without(*AUGMENTATIONS)
     steps = {
         f"rotation\n±{usual.rotation:g}°": replace(none, rotation=usual.rotation),
         f"shift\n±{100 * usual.shift:g} %": replace(none, shift=usual.shift),
         f"scale\n±{100 * usual.scale:g} %": replace(none, scale=usual.scale),
         f"shear\n±{usual.shear:g}°": replace(none, shear=usual.shear),
-        "erasing\n(every digit here)": replace(none, erasing=1.0),
+        f"elastic\n{100 * usual.elastic:g} %": replace(none, elastic=usual.elastic),
+        f"thickness\n±{usual.thickness:g} pixels": replace(none, thickness=usual.thickness),
+        "strokes\n(every 0, 1, 7)": replace(none, strokes=1.0),
+        "erasing\n(every digit)": replace(none, erasing=1.0),
         "all together": usual,
     }
     return original, {
-        name: augment(original, config, seeded_generator(SEED, "augmentation", number))
+        name: augment(original, sample.labels, config, seeded_generator(SEED, "augmentation", number))
         for number, (name, config) in enumerate(steps.items())
     }

@@ -76,6 +76,11 @@ def describe_architecture(name: str) -> str:
     return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
 
 
+def describe_run(model: str, *, augmented: bool, seed: int) -> str:
+    """A trained network as titles name it: ``3-layer, augmented, seed 0``."""
+    return f"{model}{', augmented' if augmented else ''}, seed {seed}"
+
+
 def describe_augmentation(augment: AugmentConfig | None) -> str:
     """The augmentation in a few words."""
     if augment is None:
@@ -85,6 +90,13 @@ def describe_augmentation(augment: AugmentConfig | None) -> str:
         parts.append(f"rotation ±{augment.rotation:g}°")
     if augment.shift or augment.scale or augment.shear:
         parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
+    if augment.flip:
+        parts.append(f"{100 * augment.flip:g} % mirrored")
+    if augment.elastic or augment.thickness or augment.strokes:
+        parts.append(
+            f"pens: bends {100 * augment.elastic:g} %, thickness ±{augment.thickness:g} pixels, "
+            f"strokes added to {100 * augment.strokes:g} % of 0, 1, 7"
+        )
     if augment.erasing:
         parts.append(f"erasing in {100 * augment.erasing:g} %")
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"

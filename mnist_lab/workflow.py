@@ -12,7 +12,7 @@ import platform
 import shlex
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,7 @@ from mnist_lab.runs import (
 from mnist_lab.saliency_methods import DEFAULT_METHOD
 from mnist_lab.storage import create_folder, write_atomically, write_json, write_text
 from mnist_lab.trainer import EpochRecord, Outcome, Progress, Trainer
+from mnist_lab.wording import describe_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -166,7 +167,7 @@ def complete(
 ) -> Path:
     """Train from the beginning or from a saved state, judge, and fill the folder."""
     compute = choose_compute()
-    model = compute.place(build_model(config.model, config.seed))
+    model = compute.place(build_model(config.architecture, config.seed))
     digits = stratified_subset(mnist.train, config.train_size)
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers=workers)
     if state is not None:
@@ -192,7 +193,7 @@ def complete(
             f"a loader process died ({error})",
             f"go on without them: python main.py resume --run {folder.name} --workers 0",
         ) from None
-    results = judge(model, outcome, mnist, compute, len(digits))
+    results = judge(model, outcome, mnist, compute, trainer.images_per_epoch)
     observer.on_results(results)
     save_results(folder, content, results, mnist, model)
     (folder / STATE_FILE).unlink(missing_ok=True)
@@ -261,7 +262,7 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
         RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
     """
     config = TrainConfig.from_dict(run.content.get("config"))
-    model = build_model(config.model)
+    model = build_model(config.architecture)
     weights = load_weights(run)
     try:
         model.load_state_dict(weights)
@@ -379,7 +380,7 @@ PICTURES: dict[str, Callable[[Sitting], Figure]] = {
 def title_of(sitting: Sitting) -> str:
     """The network, for a figure's title."""
     content = sitting.content
-    return f"{content['model']}, {'augmented' if content['augment'] else 'not augmented'}, seed {content['seed']}"
+    return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
 
 
 def judged_title_of(sitting: Sitting) -> str:
@@ -443,7 +444,7 @@ def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: dateti
         "config": config.to_dict(),
         "workers": workers,
         "split": split_content(mnist),
-        "parameters": count_parameters(build_model(config.model)),
+        "parameters": count_parameters(build_model(config.architecture)),
         "epochs_run": 0,
         "device": choose_compute().name,
         "machine": machine_content(),
@@ -508,6 +509,8 @@ def repeat_command(config: TrainConfig) -> str:
     for name in OPTION_FIELDS:
         if name == "epochs" or getattr(config, name) != getattr(usual, name):
             words += [option(name), str(getattr(config, name))]
+    if not config.batch_norm:
+        words.append("--no-batch-norm")
     if config.augment is not None:
         words.append("--augment")
         for name in STRENGTH_FIELDS:
@@ -529,7 +532,8 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: i
     warm_up = 4
     size = min(len(mnist.train), config.batch_size * (batches + warm_up))
     some = mnist.train.subset(torch.arange(size))
-    trainer = Trainer(compute.place(build_model(config.model)), some, mnist.validation, config, compute)
+    network = compute.place(build_model(config.architecture))
+    trainer = Trainer(network, some, mnist.validation, replace(config, epoch_size=size), compute)
     steps = enumerate(trainer.loader.epoch(1))
     start, done = 0.0, 0
     trainer.model.train()
@@ -538,7 +542,7 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: i
             start = time.perf_counter()
         trainer.step(batch.images.to(compute.device), batch.labels.to(compute.device))
         done += len(batch.labels) if number >= warm_up else 0
-    training = (time.perf_counter() - start) * config.train_size / max(done, 1)
+    training = (time.perf_counter() - start) * config.images_per_epoch / max(done, 1)
     start = time.perf_counter()
     predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
     return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

@@ -43,6 +43,13 @@ def test_the_plain_recipe_is_plain() -> None:
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"label_smoothing": 1.5}, "--label-smoothing is 1.5"),
         ({"average_decay": True}, "--average-decay is True"),
+        ({"epoch_size": -1}, "--epoch-size is -1"),
+        ({"dropout": 1.0}, "--dropout is 1.0; give a number from 0 to 0.95"),
+        ({"batch_norm": "no"}, "batch_norm is 'no'"),
+        ({"augment": AugmentConfig(elastic=0.5)}, "--elastic is 0.5; give a number from 0 to 0.2"),
+        ({"augment": AugmentConfig(thickness=2)}, "--thickness is 2"),
+        ({"augment": AugmentConfig(strokes=-0.1)}, "--strokes is -0.1"),
+        ({"augment": AugmentConfig(flip=1.1)}, "--flip is 1.1"),
     ],
 )
 def test_values_out_of_range_are_named(changes: dict[str, Any], expected: str) -> None:
@@ -70,3 +77,23 @@ def test_an_augmentation_knows_what_it_does() -> None:
     assert AugmentConfig(erasing=0.5).erases
     assert not AugmentConfig(erasing=0.5).only("erasing").moves
     assert AugmentConfig().only("affine").moves
+    assert AugmentConfig().only("pen").moves
+    assert not replace(AugmentConfig().only("pen"), elastic=0, strokes=0).moves  # another thickness moves nothing
+
+
+def test_a_run_from_before_the_pens_is_read_as_it_was_made() -> None:
+    values = json.loads(json.dumps(TrainConfig(augment=AugmentConfig(rotation=3)).to_dict()))
+    for name in ("epoch_size", "batch_norm", "dropout"):
+        del values[name]
+    for name in ("flip", "elastic", "thickness", "strokes"):
+        del values["augment"][name]
+    expected = AugmentConfig(rotation=3, elastic=0, thickness=0, strokes=0)
+    assert TrainConfig.from_dict(values) == TrainConfig(augment=expected)
+
+
+def test_a_configuration_decides_the_architecture() -> None:
+    assert TrainConfig().architecture == ARCHITECTURES["3-layer"]
+    changed = TrainConfig(model="2-layer", batch_norm=False, dropout=0.4).architecture
+    assert (changed.filters, changed.batch_norm, changed.dropout) == ((32, 64), False, 0.4)
+    assert TrainConfig(train_size=500).images_per_epoch == 500
+    assert TrainConfig(train_size=500, epoch_size=2000).images_per_epoch == 2000

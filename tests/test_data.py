@@ -151,6 +151,19 @@ def test_an_epoch_holds_every_digit_once_and_batches_are_whole(small: Digits) ->
     assert seen == {tuple(image) for image in small.images.flatten(1).int().tolist()}
 
 
+def test_a_longer_epoch_deals_whole_passes_and_part_of_one(small: Digits) -> None:
+    loader = TrainLoader(small, None, batch_size=128, seed=3, epoch_size=2500)
+    assert len(loader) == 20
+    positions = loader.sampler.order()
+    assert len(positions) == 2500
+    for start in (0, 1000):
+        assert torch.equal(positions[start : start + 1000].sort().values, torch.arange(1000))
+    assert len(set(positions[2000:].tolist())) == 500
+    assert sum(len(batch.labels) for batch in loader.epoch(1)) == 2500
+    once = TrainLoader(small, None, batch_size=128, seed=3)
+    assert torch.equal(once.sampler.order(), positions[:1000])  # the first pass is the usual epoch
+
+
 def test_epochs_differ_and_each_can_be_repeated_alone(small: Digits) -> None:
     first, second = (gather(loader(small).epoch(epoch)) for epoch in (1, 2))
     again = loader(small)

@@ -1,0 +1,215 @@
+"""What people do with pens and MNIST's writers hardly did: strokes added to digits that lack them.
+
+MNIST was written by Americans around 1990. Elsewhere people slash their zeros, give ones a flag and a base, and cross
+their sevens; a network that never saw this reads a slashed zero as an 8. So some digits get such strokes, at places
+found from their own ink, and are then fitted into MNIST's box again, as its makers would have done. (Fours need
+nothing: nine of ten in MNIST are open at the top, as people write them.) All of it is made up: no drawing of anybody's
+is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mnist_lab.config import CLASSES
+
+FAINT = 0.3
+"""Ink from which on a pixel counts as part of the digit; 0 to 1."""
+
+PEN_WIDTHS = (1.4, 2.8)
+"""Widths of the added strokes, pixels; MNIST's own mostly lie between."""
+
+HEAVIEST = 0.16
+"""Mean ink, 0 to 1, up to which a digit is drawn into: in a blob, no added stroke could be told from the rest."""
+
+NARROWEST = 1.5
+"""Reach of a slash on either side of a zero's middle, in widths of the zero: beyond it, all is a line with a knot."""
+
+BOX = 20
+"""Pixels of the box that MNIST's makers fitted their digits into."""
+
+
+class Frame(NamedTuple):
+    """Where the ink of each digit lies; every field has the shape (K,), in pixels from the image's centre."""
+
+    left: Tensor
+    top: Tensor
+    right: Tensor
+    bottom: Tensor
+    top_x: Tensor  # middle of the ink in the uppermost rows
+    middle_x: Tensor  # in the rows half way down
+    bottom_x: Tensor  # in the lowest rows
+
+    @property
+    def width(self) -> Tensor:
+        return self.right - self.left
+
+    @property
+    def height(self) -> Tensor:
+        return self.bottom - self.top
+
+    @property
+    def centre(self) -> tuple[Tensor, Tensor]:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+
+class Strokes(NamedTuple):
+    """Lines to add to some digits of a batch."""
+
+    where: Tensor  # (K,) which digits
+    frame: Frame  # of their own ink
+    lines: Tensor  # (K, S, 2, 2) start and end, x and y, in pixels from the image's centre
+    width: Tensor  # (K,) of the pen, pixels
+
+
+Draw = Callable[[float, float], Tensor]
+"""Random numbers, one for each digit, uniform between two limits."""
+
+
+def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:
+    """Choose some zeros, ones and sevens of a batch, and the lines to add to them.
+
+    Args:
+        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
+        labels: (B,), which digit each image shows.
+        chance: share of those digits that are chosen, 0 to 1; blobs are spared.
+        generator: source of all draws.
+    """
+    chosen = torch.rand(len(images), generator=generator) < chance
+    where = torch.nonzero(chosen & STYLED[labels] & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
+    frame = frame_of(images[where, 0])
+    draw = uniform_draws(len(where), generator)
+    lines = torch.zeros(len(where), 2, 2, 2)
+    for digit, style in STYLES.items():  # each style draws for all: two or three digits more cost nothing
+        lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
+    return Strokes(where, frame, lines, draw(*PEN_WIDTHS))
+
+
+def uniform_draws(count: int, generator: torch.Generator) -> Draw:
+    """A source of (count,) numbers, uniform between two limits."""
+
+    def draw(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=generator)
+
+    return draw
+
+
+def frame_of(ink: Tensor) -> Frame:
+    """Find the ink of digits (K, H, W); one without ink has its frame in the image's centre."""
+    y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
+    inked = ink > FAINT
+    rows, columns = inked.any(dim=2), inked.any(dim=1)  # (K, H), (K, W)
+    far = float(max(ink.shape[1:]))
+    empty = ~rows.any(dim=1)
+    top, left = (torch.where(seen, at, far).amin(dim=1).masked_fill(empty, 0) for seen, at in ((rows, y), (columns, x)))
+    bottom, right = (
+        torch.where(seen, at, -far).amax(dim=1).masked_fill(empty, 0) for seen, at in ((rows, y), (columns, x))
+    )
+
+    def middle_near(row: Tensor) -> Tensor:
+        """Mean x of the ink in about three rows around each digit's own."""
+        near = ((y - row.unsqueeze(1)).abs() <= 1.5).float()  # (K, H)
+        mass = (ink * near.unsqueeze(2)).sum(dim=1)  # (K, W)
+        return (mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6)
+
+    return Frame(
+        left, top, right, bottom, middle_near(top + 1), middle_near((top + bottom) / 2), middle_near(bottom - 1)
+    )
+
+
+def line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Tensor:
+    """(K, 2, 2) from four times (K,)."""
+    return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)
+
+
+def slashed(frame: Frame, draw: Draw) -> Tensor:
+    """A line through a zero and beyond it on both sides, rising to the right; now and then it falls.
+
+    Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
+    """
+    beyond, direction = draw(1.15, 2.0), draw(0.1, 0.9)  # radii from the middle; radians, 0 is upright
+    beyond = beyond.minimum(NARROWEST * frame.width / (frame.height / 2).clamp_min(1))
+    across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
+    across = torch.where(draw(0, 1) < 0.1, -across, across)
+    x, y = frame.centre
+    x, y = x + draw(-0.5, 0.5), y + draw(-0.5, 0.5)
+    slash = line(x - across, y + up, x + across, y - up)
+    return torch.stack([slash, slash], dim=1)
+
+
+def flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
+    """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both."""
+    which = draw(0, 1)
+    angle, length = torch.deg2rad(draw(25, 70)), frame.height * draw(0.12, 0.35)
+    length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
+    flag_x, flag_y = frame.top_x, frame.top + 1
+    flag = line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
+    based = torch.where(which > 0.4, 1.0, 0.0)
+    base_x, base_y, tilt = frame.bottom_x, frame.bottom - 1, based * draw(-1, 1)
+    base = line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
+    return torch.stack([flag, base], dim=1)
+
+
+def crossed(frame: Frame, draw: Draw) -> Tensor:
+    """A short bar through a seven's stem."""
+    reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
+    _, y = frame.centre
+    x, y = frame.middle_x + draw(-1, 1), y + draw(-2, 2)
+    bar = line(x - reach, y - tilt, x + reach, y + tilt)
+    return torch.stack([bar, bar], dim=1)
+
+
+STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: slashed, 1: flagged_or_based, 7: crossed}
+"""For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice."""
+
+STYLED = torch.tensor([digit in STYLES for digit in range(CLASSES)])
+"""(10,) whether a digit has a style."""
+
+
+def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
+    """How every digit of a batch must shrink and move to lie in MNIST's box with its added strokes.
+
+    Args:
+        strokes: from :func:`draw_strokes`.
+        count: digits in the batch, B.
+
+    Returns:
+        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there.
+        Digits without added strokes stay as they are: 1 and (0, 0).
+    """
+    scale, centre = torch.ones(count), torch.zeros(count, 2)
+    frame = strokes.frame
+    ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)
+    low = torch.minimum(torch.stack([frame.left, frame.top], dim=1), ends.amin(dim=1))  # (K, 2)
+    high = torch.maximum(torch.stack([frame.right, frame.bottom], dim=1), ends.amax(dim=1))
+    scale[strokes.where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
+    centre[strokes.where] = (low + high) / 2
+    return scale, centre
+
+
+def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
+    """Draw straight, round-ended lines, anti-aliased: the coverage of a pixel falls from 1 to 0 over its own size.
+
+    Args:
+        lines: (K, S, 2, 2), in pixels from the image's centre.
+        width: (K,) of the pen, pixels.
+        height: of the image, pixels.
+        breadth: of the image, pixels.
+
+    Returns:
+        (K, H, W), 0 to 1.
+    """
+    y, x = torch.meshgrid(
+        torch.arange(height) - (height - 1) / 2, torch.arange(breadth) - (breadth - 1) / 2, indexing="ij"
+    )
+    start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each
+    along_x, along_y = end_x - start_x, end_y - start_y
+    away_x, away_y = x - start_x, y - start_y  # (K, S, H, W)
+    length = (along_x**2 + along_y**2).clamp_min(1e-6)
+    place = ((away_x * along_x + away_y * along_y) / length).clamp(0, 1)  # 0 beside the start, 1 beside the end
+    distance = torch.hypot(away_x - place * along_x, away_y - place * along_y).amin(dim=1)  # (K, H, W)
+    return (width.view(-1, 1, 1) / 2 + 0.5 - distance).clamp(0, 1)
