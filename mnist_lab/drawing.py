@@ -2,7 +2,8 @@
 
 A drawing is kept as the pen's path, not as a screenshot. It is inked, inverted, cropped, fitted into a 20-pixel box
 and moved so that its centre of mass lies in the middle of 28x28 pixels, each step a function of its own over plain
-arrays. The steps after the ink know nothing of strokes, so that pictures from files can take the same way.
+arrays. The steps after the ink know nothing of strokes, so that pictures from files can take the same way. The last
+step, normalising, is the network's own doorstep: it changes the numbers and not the look.
 
 Pictures are uint8. *Ink on paper* is black (0) on white (255), as the window shows it; everything after
 :func:`invert` is *light on black*, as MNIST has it, so that 0 means "no ink" and sums of pixels are masses of ink.
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab.errors import LabError
-from mnist_lab.pixels import SIDE
+from mnist_lab.pixels import SIDE, denormalise
 
 CANVAS = 280
 """Height and width of the canvas, in pixels: ten for each of the final picture."""
@@ -516,6 +517,22 @@ def place(picture: Picture, top: int, left: int) -> Picture:
     return placed
 
 
+def unnormalised(picture: Picture) -> Picture:
+    """The picture to show a network for it to get 0 to 1, as if the normalisation were left out.
+
+    Every network is asked about bytes, and normalises them at its door. So its mean and deviation are put on here, and
+    the door takes them off again: what arrives is the picture's own 0 to 1, but for half a byte (0.0064).
+
+    Args:
+        picture: uint8 0..255, any shape.
+
+    Returns:
+        Greys from 33 to 112, uint8, the same shape: as pale as the picture is to a network that expects contrast.
+    """
+    unit: NDArray[np.float64] = picture / 255
+    return np.rint(255 * denormalise(unit)).astype(np.uint8)
+
+
 # --- all of it ---------------------------------------------------------------------------------------------------
 
 
@@ -528,6 +545,7 @@ class Steps:
     crop: bool = True  # cut away the paper around the ink
     box: bool = True  # longer side to 20 pixels, proportions kept; otherwise squeezed to 28x28
     centre: bool = True  # centre of mass to the middle; otherwise the middle of the box
+    normalise: bool = True  # values of mean 0 and deviation 1 over MNIST; otherwise 0 to 1
 
     def without(self, name: str) -> Steps:
         """The same steps, but for one named by its field."""
@@ -560,7 +578,8 @@ def prepare(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: flo
         brush: the pen that the user drew with, in canvas pixels; without meaning for a picture.
 
     Returns:
-        The raw ink first, then one stage for every step taken, the last being (28, 28) uint8; None if there is no ink.
+        The raw ink first, then one stage for every step taken, the last being (28, 28) uint8 as the network is shown
+        it; None if there is no ink.
     """
     raw = ink(source, brush) if isinstance(source, Drawing) else source
     paper = [Stage("raw", raw)]
@@ -574,7 +593,8 @@ def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: fl
     """What the network sees: the last picture of :func:`prepare`, without the work for the others.
 
     Returns:
-        (28, 28) uint8, white on black (unless ``steps`` leaves the inversion out); None if there is no ink.
+        (28, 28) uint8, white on black (unless ``steps`` leaves the inversion out), to be normalised by whoever asks a
+        network; None if there is no ink.
     """
     if isinstance(source, Drawing):
         source = ink(source, pen_width(source) if steps.pen else brush)
@@ -603,4 +623,8 @@ def from_ink(paper: Picture, steps: Steps) -> list[Stage] | None:
     elif steps.box:
         stages.append(Stage("in the middle", in_the_middle(light)))
     # The steps measure ink, so they work on light ink; who leaves the inversion out sees their negatives.
-    return stages if steps.invert else [Stage(name, invert(picture)) for name, picture in stages]
+    if not steps.invert:
+        stages = [Stage(name, invert(picture)) for name, picture in stages]
+    final = stages[-1].picture
+    # Normalising is what every network does to bytes anyway, so taking the step leaves the picture as it is.
+    return [*stages, Stage("normalised", final) if steps.normalise else Stage("as 0 to 1", unnormalised(final))]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+Values = TypeVar("Values", "Tensor", "NDArray[np.float64]")
+"""Pictures of floats, as either torch or numpy has them."""
 
 SIDE = 28
 """Height and width of a digit, in pixels."""
@@ -22,11 +27,11 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise(images: Values) -> Values:
     """Floats 0..1 to zero mean and unit variance over the training set, any shape."""
     return (images - MEAN) / STD
 
 
-def denormalise(images: Tensor) -> Tensor:
+def denormalise(images: Values) -> Values:
     """The inverse of :func:`normalise`, any shape."""
     return images * STD + MEAN

@@ -20,7 +20,7 @@ class Box(NamedTuple):
 MARGIN, GUTTER = 14, 12  # units, around and between the parts
 SHEET = 364  # units, side of the paper: 1.3 for each canvas pixel
 TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
-VOTER_WIDTHS = {1: 430, 2: 290, 3: 250, 4: 222}  # units for each, by how many there are
+VOTER_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each, by how many there are
 LARGEST = 1.25
 """Screen pixels per unit, on a screen of 96 dots per inch, however large the screen is."""
 TASKBAR = 80
@@ -105,13 +105,13 @@ class Layout:
     def xray(self) -> Box:
         """The X-ray, over the voters and, where they are too narrow for it, over the sliders as well."""
         top = MARGIN + VERDICT_HEIGHT + GUTTER / 2
-        bottom = self.lower_edge - GUTTER if self.xray_columns > 3 else self.lower_edge + LOWER_HEIGHT
+        bottom = self.lower_edge - GUTTER if self.xray_columns > 4 else self.lower_edge + LOWER_HEIGHT
         return self.box(self.right_edge, top, self.right_width, bottom - top)
 
     @property
     def xray_columns(self) -> int:
-        """How many of the X-ray's six pictures lie side by side."""
-        return 3 if self.voters <= 2 else 6
+        """How many of the X-ray's seven pictures lie side by side."""
+        return 4 if self.voters <= 2 else 7
 
     @property
     def foot(self) -> Box:

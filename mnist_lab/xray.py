@@ -27,6 +27,7 @@ WORDS = {
     "crop": Words("Crop", "empty paper is cut away", "off: all the paper stays"),
     "box": Words("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
     "centre": Words("Centre", "centre of mass to the middle", "off: left where it is"),
+    "normalise": Words("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
 }
 """One for each field of :class:`~mnist_lab.drawing.Steps`, in the order in which the steps are taken."""
 
@@ -35,8 +36,9 @@ class Xray(NamedTuple):
     """A drawing taken apart.
 
     Attributes:
-        stages: the ink as it was drawn, then what each of the five steps made of it, (H, W) uint8 each; a step that
-            is switched off passes on what it was given (but the last two give 28x28 in any case).
+        stages: the ink as it was drawn, then what each of the six steps made of it, (H, W) uint8 each; a step that
+            is switched off passes on what it was given (but from the last but one on it is 28x28 in any case, and
+            the last shows what a network is shown that gets 0 to 1).
         chosen: what comes out of the chosen steps, (28, 28) uint8; None if the brush left no ink on the canvas.
         whole: what comes out of all steps, as :func:`~mnist_lab.drawing.to_mnist` has it.
         without: what comes out if one step of all is left out, by the step's name; None as above.
@@ -79,7 +81,7 @@ def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | N
 
 
 def after_each_step(drawn: Picture, inked_again: Picture, steps: Steps) -> tuple[Picture, ...]:
-    """The ink as drawn, and the picture after each of the five steps, whether taken or passed by.
+    """The ink as drawn, and the picture after each of the six steps, whether taken or passed by.
 
     Args:
         drawn: (280, 280) uint8, the user's brush on paper.
@@ -92,7 +94,8 @@ def after_each_step(drawn: Picture, inked_again: Picture, steps: Steps) -> tuple
     cropped = taken.get("cropped", light)
     boxed = taken.get("20-pixel box" if steps.box else "squeezed", cropped)
     centred = taken.get("centred", taken.get("in the middle", boxed))
-    return drawn, paper, light, cropped, boxed, centred
+    final = taken.get("normalised", taken.get("as 0 to 1", centred))
+    return drawn, paper, light, cropped, boxed, centred, final
 
 
 def name_steps(steps: Steps) -> str:

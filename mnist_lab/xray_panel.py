@@ -24,7 +24,7 @@ PredictAll: TypeAlias = Callable[[Sequence[Picture]], Sequence[Probabilities]]
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
 NAME, CAPTION = 22, 34  # units, heights of a step's name and of the words below its picture
-LARGE, SMALL = {3: 88, 6: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
+LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
 HINT = "switch steps off to see what they are for"
 BEFORE_WOBBLE = "the drawing before any wobble"
@@ -106,7 +106,7 @@ class XrayPanel:
         self.canvas.create_window(self._width - px(EDGE - 2), px(19), anchor="e", window=button)
 
     def _build_stage(self, place: int) -> Plate:
-        """The ink as drawn (0) or a step (1 to 5): its name, its picture, what it does, and what is read without."""
+        """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and what is read without."""
         px, columns = self._look.layout.px, self._look.layout.xray_columns
         large, small = self._side(LARGE[columns]), self._side(SMALL)
         pitch = (self._width - 2 * px(EDGE) + px(GAP)) // columns
@@ -156,7 +156,7 @@ class XrayPanel:
         px = self._look.layout.px
         top = self._height - px(RESULT)
         self.canvas.create_line(px(EDGE), top, self._width - px(EDGE), top, fill=RULE)
-        side = self._side(LARGE[3])
+        side = self._side(LARGE[4])
         middle = top + (px(RESULT) - side) // 2
         plate = Plate(self.canvas, px(EDGE), middle, side)
         left = px(EDGE) + side + px(12)

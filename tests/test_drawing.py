@@ -41,7 +41,9 @@ from mnist_lab.drawing import (
     resample,
     squeeze,
     to_mnist,
+    unnormalised,
 )
+from mnist_lab.pixels import normalise
 
 # --- drawings made by hand ---------------------------------------------------------------------------------------
 
@@ -490,8 +492,9 @@ def test_the_pen_is_chosen_by_what_can_be_seen() -> None:
 def test_every_stage_has_its_picture() -> None:
     stages = prepare(by_hand(2), brush=12)
     assert stages is not None
-    assert [stage.name for stage in stages] == ["raw", "pen", "inverted", "cropped", "20-pixel box", "centred"]
-    raw, pen, inverted, cropped, box, centred = (stage.picture for stage in stages)
+    names = ["raw", "pen", "inverted", "cropped", "20-pixel box", "centred", "normalised"]
+    assert [stage.name for stage in stages] == names
+    raw, pen, inverted, cropped, box, centred, normalised = (stage.picture for stage in stages)
     assert np.array_equal(raw, ink(by_hand(2), 12))
     assert np.array_equal(inverted, 255 - pen)
     assert cropped.sum() == pytest.approx(inverted.sum(), rel=0.01)
@@ -499,7 +502,14 @@ def test_every_stage_has_its_picture() -> None:
     assert centred.shape == (28, 28)
     assert centred.sum() == box.sum()
     assert ndimage.center_of_mass(centred) == pytest.approx([14, 14], abs=0.5)
+    assert np.array_equal(normalised, centred)  # every network normalises at its door: the look stays
     assert all(stage.picture.dtype == np.uint8 for stage in stages)
+
+
+def test_without_normalising_a_network_gets_the_picture_as_0_to_1() -> None:
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    arrives = normalise(unnormalised(picture) / 255)  # what the network's door makes of it
+    assert arrives == pytest.approx(picture / 255, abs=0.0064)
 
 
 @pytest.mark.parametrize("name", STEP_NAMES)
@@ -510,8 +520,9 @@ def test_each_step_can_be_switched_off(name: str) -> None:
     assert others is not None
     assert others[-1].picture.shape == (28, 28)
     assert not np.array_equal(others[-1].picture, all_steps[-1].picture)
-    gone = {"pen": "pen", "invert": "inverted", "crop": "cropped", "box": "20-pixel box", "centre": "centred"}[name]
-    assert gone not in [stage.name for stage in others]
+    gone = {"pen": "pen", "invert": "inverted", "crop": "cropped", "box": "20-pixel box", "centre": "centred"}
+    gone |= {"normalise": "normalised"}
+    assert gone[name] not in [stage.name for stage in others]
 
 
 def test_without_inversion_the_steps_do_the_same_in_black() -> None:
@@ -566,7 +577,7 @@ def test_a_picture_of_ink_takes_the_same_steps() -> None:
     assert np.abs(found.astype(int) - expected).max() <= 2
     stages = prepare(larger)
     assert stages is not None
-    assert [stage.name for stage in stages] == ["raw", "inverted", "cropped", "20-pixel box", "centred"]
+    assert [stage.name for stage in stages] == ["raw", "inverted", "cropped", "20-pixel box", "centred", "normalised"]
     assert np.array_equal(invert(stages[0].picture), stages[1].picture)
 
 

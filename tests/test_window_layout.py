@@ -53,6 +53,6 @@ def test_the_xray_lies_over_the_voters_and_nothing_else_but_the_sliders(
     first, last = layout.voter(0), layout.voter(voters - 1)
     assert layout.xray[:2] == first[:2]
     assert layout.xray.width == pytest.approx(last.left + last.width - first.left, abs=1)
-    below = first if layout.xray_columns == 6 else layout.wobble
+    below = first if layout.xray_columns == 7 else layout.wobble
     assert layout.xray.top + layout.xray.height == pytest.approx(below.top + below.height, abs=1)
     assert layout.xray.width >= layout.xray_columns * layout.px(120)

@@ -11,7 +11,7 @@ from mnist_lab.drawing import STEP_NAMES, Drawing, Steps, prepare, to_mnist
 from mnist_lab.xray import WORDS, name_steps, take_apart
 from tests.test_drawing import by_hand
 
-EVERY_CHOICE = [Steps(*choice) for choice in itertools.product([True, False], repeat=5)]
+EVERY_CHOICE = [Steps(*choice) for choice in itertools.product([True, False], repeat=len(STEP_NAMES))]
 
 
 def test_with_all_steps_it_shows_what_preparing_shows() -> None:
@@ -19,7 +19,8 @@ def test_with_all_steps_it_shows_what_preparing_shows() -> None:
     found, expected = take_apart(drawing, Steps(), brush=31.0), prepare(drawing, brush=31.0)
     assert found is not None
     assert expected is not None
-    assert [stage.name for stage in expected] == ["raw", "pen", "inverted", "cropped", "20-pixel box", "centred"]
+    names = ["raw", "pen", "inverted", "cropped", "20-pixel box", "centred", "normalised"]
+    assert [stage.name for stage in expected] == names
     for picture, stage in zip(found.stages, expected, strict=True):
         assert np.array_equal(picture, stage.picture)
 
@@ -48,11 +49,11 @@ def test_every_step_taken_is_shown_in_its_place_and_others_pass_on_what_they_got
     assert expected is not None
     taken = {stage.name: stage.picture for stage in expected}
     places = {"raw": 0, "pen": 1, "inverted": 2, "cropped": 3, "20-pixel box": 4, "squeezed": 4}
-    places |= {"centred": 5, "in the middle": 5}
-    assert len(found.stages) == 6
+    places |= {"centred": 5, "in the middle": 5, "normalised": 6, "as 0 to 1": 6}
+    assert len(found.stages) == 7
     for name, picture in taken.items():
         assert np.array_equal(found.stages[places[name]], picture)
-    for place in set(range(1, 6)) - {places[name] for name in taken}:
+    for place in set(range(1, 7)) - {places[name] for name in taken}:
         assert found.stages[place] is found.stages[place - 1]
     assert found.stages[-1].shape == (28, 28)
 
@@ -77,4 +78,4 @@ def test_steps_are_named_in_few_words() -> None:
     assert name_steps(Steps()) == "All steps"
     assert name_steps(Steps().without("invert")) == "Without invert"
     assert name_steps(Steps().without("pen").without("box")) == "Without MNIST's pen, 20-pixel box"
-    assert name_steps(Steps(*[False] * 5)) == "No step at all"
+    assert name_steps(Steps(*[False] * len(STEP_NAMES))) == "No step at all"

@@ -81,7 +81,7 @@ def start_screen(size: str = "1366x768") -> tuple[subprocess.Popen[bytes], str]:
 
 def width_reader(picture: Picture) -> Probabilities:
     """A network that calls everything narrow a 1 and everything wide a 7."""
-    narrow = np.ptp(np.argwhere(picture > 60)[:, 1]) < 8
+    narrow = np.ptp(np.argwhere(picture > picture.max() / 2)[:, 1]) < 8
     probabilities = np.full(10, 0.02)
     probabilities[1 if narrow else 7] = 0.82
     return probabilities
