@@ -73,8 +73,9 @@ def move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch
     warped = warp(images, inverse, bend)
     size = torch.tensor([width, height]) / 2
     lines = carry(strokes.lines / size, inverse[strokes.where]) * size
-    drawn = ink_of(lines, strokes.width, height, width)  # (K, H, W)
-    warped[strokes.where, 0] = torch.maximum(warped[strokes.where, 0], drawn)
+    drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
+    shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
+    warped[strokes.where] = torch.maximum(change_thickness(warped[strokes.where], shrunk), drawn)
     return warped
 
 

@@ -26,8 +26,8 @@ PEN_WIDTHS = (1.4, 2.8)
 HEAVIEST = 0.16
 """Mean ink, 0 to 1, up to which a digit is drawn into: in a blob, no added stroke could be told from the rest."""
 
-NARROWEST = 1.5
-"""Reach of a slash on either side of a zero's middle, in widths of the zero: beyond it, all is a line with a knot."""
+NARROWEST = 0.55
+"""Width of a zero, in heights, from which on it is slashed: a narrower one would become a line with a knot."""
 
 BOX = 20
 """Pixels of the box that MNIST's makers fitted their digits into."""
@@ -76,12 +76,15 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     Args:
         images: (B, 1, H, W), floats 0 (background) to 1 (ink).
         labels: (B,), which digit each image shows.
-        chance: share of those digits that are chosen, 0 to 1; blobs are spared.
+        chance: share of the zeros that are chosen, 0 to 1, and of the others as ``SHARES`` says; blobs and narrow
+            zeros are spared.
         generator: source of all draws.
     """
-    chosen = torch.rand(len(images), generator=generator) < chance
-    where = torch.nonzero(chosen & STYLED[labels] & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
+    chosen = torch.rand(len(images), generator=generator) < chance * SHARES[labels]
+    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
     frame = frame_of(images[where, 0])
+    suits = (labels[where] != 0) | (frame.width >= NARROWEST * frame.height)
+    where, frame = where[suits], Frame(*(field[suits] for field in frame))
     draw = uniform_draws(len(where), generator)
     lines = torch.zeros(len(where), 2, 2, 2)
     for digit, style in STYLES.items():  # each style draws for all: two or three digits more cost nothing
@@ -131,8 +134,7 @@ def slashed(frame: Frame, draw: Draw) -> Tensor:
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
-    beyond, direction = draw(1.15, 2.0), draw(0.1, 0.9)  # radii from the middle; radians, 0 is upright
-    beyond = beyond.minimum(NARROWEST * frame.width / (frame.height / 2).clamp_min(1))
+    beyond, direction = draw(1.4, 2.2), draw(0.1, 0.8)  # radii from the middle; radians, 0 is upright
     across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
     x, y = frame.centre
@@ -166,8 +168,9 @@ def crossed(frame: Frame, draw: Draw) -> Tensor:
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: slashed, 1: flagged_or_based, 7: crossed}
 """For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice."""
 
-STYLED = torch.tensor([digit in STYLES for digit in range(CLASSES)])
-"""(10,) whether a digit has a style."""
+SHARES = torch.zeros(CLASSES)
+SHARES[[0, 1, 7]] = torch.tensor([1.0, 0.5, 0.2])
+"""(10,) how often each digit is chosen, compared with the zeros. Some of MNIST's ones and sevens have these strokes."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_lab.augment import augment
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig
 from mnist_lab.data import Mnist
-from mnist_lab.penmanship import BOX, STYLES, draw_strokes, fit_into_box, frame_of, ink_of
+from mnist_lab.penmanship import BOX, SHARES, STYLES, draw_strokes, fit_into_box, frame_of, ink_of
 from mnist_lab.pixels import to_unit
 from mnist_lab.randomness import seeded_generator
 
@@ -39,8 +39,10 @@ def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist, digit: int) -> Non
     changed = (out - images).abs().flatten(1).amax(dim=1) > 0.3
     if digit in STYLES:
         light = images.mean(dim=(1, 2, 3)) < 0.16
-        assert changed[light].float().mean() > 0.9
-        assert not changed[~light].any()
+        frame = frame_of(images[:, 0])
+        suits = light & ((labels != 0) | (frame.width >= 0.55 * frame.height))
+        assert float(changed[suits].float().mean()) == pytest.approx(0.97 * float(SHARES[digit]), abs=0.07)
+        assert not changed[~suits].any()
     else:
         assert not changed.any()
 
@@ -48,7 +50,7 @@ def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist, digit: int) -> Non
 def test_a_share_of_them_is_chosen(mnist: Mnist) -> None:
     images, labels = some(mnist, 1, 3000)
     strokes = draw_strokes(images, labels, 0.2, seeded_generator(2))
-    assert abs(len(strokes.where) / 3000 - 0.2) < 0.03
+    assert len(strokes.where) / 3000 == pytest.approx(0.2 * float(SHARES[1]), abs=0.02)
     assert not len(draw_strokes(images, labels, 0.0, seeded_generator(2)).where)
 
 
@@ -76,8 +78,10 @@ def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
         assert torch.equal(scale[untouched], torch.ones(int(untouched.sum())))
         assert not centre[untouched].any()
         out = augment(images, labels, STROKES, seeded_generator(4))
-        assert out[strokes.where][:, :, [0, 1, -2, -1]].max() < 0.5  # nothing is cut off at the border
-        assert out[strokes.where][..., [0, 1, -2, -1]].max() < 0.5
+        changed = out[(out - images).abs().flatten(1).amax(dim=1) > 0.3]
+        assert len(changed) > 40
+        assert changed[:, :, [0, 1, -2, -1]].max() < 0.5  # nothing is cut off at the border
+        assert changed[..., [0, 1, -2, -1]].max() < 0.5
 
 
 def test_a_frame_is_where_the_ink_is() -> None:
