@@ -227,6 +227,27 @@ def default_config(
     )
 
 
+def changed_options(config: TrainConfig) -> list[str]:
+    """The options of the command line, and their values, by which a configuration differs from its usual recipe.
+
+    The recipe itself (network, recipe, length, whether augmented) and the seed are not among them.
+    """
+    usual = default_config(
+        config.model, augmented=config.augment is not None, recipe=config.recipe, epochs=config.epochs
+    )
+    words: list[str] = []
+    for name in OPTION_FIELDS:
+        if getattr(config, name) != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+    if not config.batch_norm:
+        words.append("--no-batch-norm")
+    if config.augment is not None:
+        for name in STRENGTH_FIELDS:
+            if getattr(config.augment, name) != getattr(usual.augment, name):
+                words += [f"--{name}", str(getattr(config.augment, name))]
+    return words
+
+
 def as_recipe(word: str) -> Recipe:
     """A recipe by its name.
 

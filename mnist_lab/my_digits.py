@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mnist_lab import __version__
-from mnist_lab.config import TrainConfig
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.runs import JUDGED, Run
 from mnist_lab.storage import reason, write_json
@@ -82,7 +81,7 @@ def model_key(run: Run) -> str | None:
     if run.status not in JUDGED or not isinstance(name, str) or Path(name).name != name:
         return None
     try:
-        TrainConfig.from_dict(run.content.get("config"))
+        run.config.to_dict()
         found = (run.folder / name).stat()
     except (LabError, OSError, ValueError):  # ValueError: a name with a null character
         return None

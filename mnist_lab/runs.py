@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mnist_lab.config import TrainConfig
 from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.storage import STAMP_FORMAT, storage_errors, write_atomically
 
@@ -53,6 +54,15 @@ class Run:
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration that it was made with.
+
+        Raises:
+            RequestError: it can't be used.
+        """
+        return TrainConfig.from_dict(self.content.get("config"))
 
 
 @dataclass(frozen=True)

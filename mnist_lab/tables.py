@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from mnist_lab.config import changed_options
+from mnist_lab.errors import RequestError
 from mnist_lab.runs import UNFINISHED, Run, is_being_trained
 from mnist_lab.wording import (
     accuracy_cells,
@@ -16,6 +18,7 @@ from mnist_lab.wording import (
     format_duration,
     format_interval,
     format_percent,
+    letters,
     mean_and_spread,
     percent_number,
     plain,
@@ -127,20 +130,18 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
         runs: those that are finished.
         marks: what they made of the user's own digits, by name; a column only if there are any.
     """
-    groups: dict[str, dict[int, Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.model, run.augmented, epochs_asked(run))):
-        same = {name: value for name, value in saved_config(run).items() if name != "seed"}
-        # The same seed again is the same training again, and would make the spread look smaller than it is.
-        groups.setdefault(json.dumps(same, sort_keys=True), {})[run.seed] = run
+    groups = recipe_groups(runs)
+    marked = {changes: letter for letter, changes in recipe_notes(runs).items()}
     right = ("epochs", "n", "validation %", "test %", *(("my %",) if marks else ()), "time")
     table = borderless("Runs that differ in their seed only", left=("model", "aug", "recipe"), right=right, gap=1)
-    for by_seed in groups.values():
-        members = list(by_seed.values())
+    for members in groups:
         first = members[0]
+        recipe = plain(str(saved_config(first).get("recipe", "–")))
+        letter = marked.get(changes_of(first))
         table.add_row(
             plain(first.model),
             "yes" if first.augmented else "no",
-            plain(str(saved_config(first).get("recipe", "–"))),
+            recipe if letter is None else f"{recipe} [hint]{letter}[/hint]",
             str(epochs_asked(first)),
             str(len(members)),
             mean_and_spread([run.val_accuracy or 0.0 for run in members]),
@@ -149,6 +150,31 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
             format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
         )
     return table
+
+
+def recipe_groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs with equal configurations together, one for each seed."""
+    groups: dict[str, dict[int, Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.model, run.augmented, epochs_asked(run))):
+        same = {name: value for name, value in saved_config(run).items() if name != "seed"}
+        # The same seed again is the same training again, and would make the spread look smaller than it is.
+        groups.setdefault(json.dumps(same, sort_keys=True), {})[run.seed] = run
+    return [list(by_seed.values()) for by_seed in groups.values()]
+
+
+def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
+    """For the recipes that differ from the usual ones a letter each, and the options that they differ by."""
+    found = dict.fromkeys(changes_of(members[0]) for members in recipe_groups(runs))
+    changed = [changes for changes in found if changes]
+    return {letters(place): changes for place, changes in enumerate(changed)}
+
+
+def changes_of(run: Run) -> str:
+    """The options by which a run differs from its usual recipe; empty if by none, or if nobody knows."""
+    try:
+        return " ".join(changed_options(run.config))
+    except RequestError:
+        return ""
 
 
 def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table:

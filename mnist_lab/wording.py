@@ -76,9 +76,20 @@ def describe_architecture(name: str) -> str:
     return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
 
 
+def describe_recipe(model: str, *, augmented: bool) -> str:
+    """A recipe as titles name it: ``3-layer, augmented``."""
+    return f"{model}, augmented" if augmented else model
+
+
 def describe_run(model: str, *, augmented: bool, seed: int) -> str:
     """A trained network as titles name it: ``3-layer, augmented, seed 0``."""
-    return f"{model}{', augmented' if augmented else ''}, seed {seed}"
+    return f"{describe_recipe(model, augmented=augmented)}, seed {seed}"
+
+
+def letters(place: int) -> str:
+    """a, b, ... z, aa, ab, ... for 0, 1, ..."""
+    before, last = divmod(place, 26)
+    return (letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
 def describe_augmentation(augment: AugmentConfig | None) -> str:

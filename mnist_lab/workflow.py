@@ -21,13 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from mnist_lab import __version__
-from mnist_lab.config import (
-    MOST_WORKERS,
-    OPTION_FIELDS,
-    STRENGTH_FIELDS,
-    TrainConfig,
-    default_config,
-)
+from mnist_lab.config import MOST_WORKERS, TrainConfig, changed_options
 from mnist_lab.data import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.device import Compute, choose_compute
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
@@ -142,7 +136,7 @@ def resume(
             f"the run {run.name} is {run.status} and has been judged on the test digits; it can't go on",
             "train a new run",
         )
-    config = TrainConfig.from_dict(run.content.get("config"))
+    config = run.config
     mnist = load_mnist()
     if run.content.get("split") != split_content(mnist):
         raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
@@ -261,7 +255,7 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     Raises:
         RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
     """
-    config = TrainConfig.from_dict(run.content.get("config"))
+    config = run.config
     model = build_model(config.architecture)
     weights = load_weights(run)
     try:
@@ -501,27 +495,11 @@ def versions_content() -> dict[str, str]:
 
 def repeat_command(config: TrainConfig) -> str:
     """The command that trains the same again: every option that differs from its default."""
-    words = ["python", "main.py", "train", "--model", config.model]
-    words += ["--recipe", config.recipe, "--seed", str(config.seed)]
-    usual = default_config(
-        config.model, augmented=config.augment is not None, recipe=config.recipe, epochs=config.epochs
-    )
-    for name in OPTION_FIELDS:
-        if name == "epochs" or getattr(config, name) != getattr(usual, name):
-            words += [option(name), str(getattr(config, name))]
-    if not config.batch_norm:
-        words.append("--no-batch-norm")
+    words = ["python", "main.py", "train", "--model", config.model, "--recipe", config.recipe]
+    words += ["--seed", str(config.seed), "--epochs", str(config.epochs)]
     if config.augment is not None:
         words.append("--augment")
-        for name in STRENGTH_FIELDS:
-            if getattr(config.augment, name) != getattr(usual.augment, name):
-                words += [option(name), str(getattr(config.augment, name))]
-    return shlex.join(words)
-
-
-def option(field: str) -> str:
-    """The command line's option for a field of the configuration."""
-    return f"--{field.replace('_', '-')}"
+    return shlex.join([*words, *changed_options(config)])
 
 
 def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:
