@@ -23,11 +23,13 @@ class Compute:
         device: cpu, cuda or mps.
         low_precision: the 16-bit type for convolutions and matrix products, or None for float32 throughout.
         name: for people, e.g. "CPU, 2 threads, bfloat16".
+        channels_last: whether all channels of a pixel lie side by side in memory, which convolutions prefer.
     """
 
     device: torch.device
     low_precision: torch.dtype | None
     name: str
+    channels_last: bool = True
 
     def autocast(self) -> AbstractContextManager[object]:
         """Run the operations that bear it in the lower precision (weights and sums stay float32)."""
@@ -36,8 +38,9 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.low_precision)
 
     def place(self, model: Network) -> Network:
-        """Move a network to the device, in the channels-last layout that its convolutions prefer."""
-        return model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        """Move a network to the device and into its memory layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return model.to(self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 @cache
