@@ -1,0 +1,130 @@
+"""The row of the menu that writes reports: one page per folder, and the index of all of them.
+
+The pages and their templates are imported inside the actions: the menu does not wait for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mnist_lab.actions import OK, Lab, picture_viewer
+from mnist_lab.console import Choice
+from mnist_lab.errors import RequestError, StorageError
+from mnist_lab.runs import RUN_FILE, command_line, find_run, read_run
+from mnist_lab.wording import plain
+
+INDEX = "index"
+"""What the menu calls the page of all folders."""
+
+FOLDERS_OFFERED = 10
+
+
+def ask_report(lab: Lab) -> int:
+    """The menu's way to a report: offers the index and the newest folders."""
+    from mnist_lab.gallery import folders_of
+
+    named = {plain(folder.name): folder.name for folder in folders_of(lab.outputs)[:FOLDERS_OFFERED]}
+    choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, named)]
+    word = lab.terminal.choose("Report on which", choices, default=INDEX)
+    has_screen = picture_viewer() is not None
+    open_it = has_screen and lab.terminal.ask_yes_no("Open it in the browser", default=False)
+    return report(lab, None if word == INDEX else named[word], open_it=open_it)
+
+
+def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
+    """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
+
+    Args:
+        lab: where to look, and where to show.
+        name: a run or any other folder of the outputs, as :func:`find_folder` takes it; None for the index alone.
+        open_it: whether to open the page in the browser.
+
+    Raises:
+        RunError, RequestError: there is no such folder, it is damaged, or holds nothing to report on.
+        StorageError: the disk refuses.
+    """
+    from mnist_lab.gallery import write_index
+
+    with lab.terminal.busy("writing the page"):
+        page = None if name is None else write_page(find_folder(lab.outputs, name))
+        index = write_index(lab.outputs, lab.now())
+    if page is not None:
+        lab.terminal.hint(f"all folders: {index}")
+    asked = page or index
+    lab.terminal.line(str(asked))
+    if open_it:
+        open_page(lab, asked)
+    return OK
+
+
+def refresh_index(lab: Lab) -> None:
+    """Write the page of all folders anew if any of them is newer than it.
+
+    It is a convenience: whatever went before has its folder, so a disk that refuses is not worth a word.
+    """
+    from mnist_lab.gallery import INDEX_FILE, folders_of, write_index
+
+    folders = folders_of(lab.outputs)
+    with suppress(OSError, StorageError):
+        index = lab.outputs / INDEX_FILE
+        if folders and (not index.exists() or newest_change(folders) > index.stat().st_mtime):
+            write_index(lab.outputs, lab.now())
+
+
+def newest_change(folders: Sequence[Path]) -> float:
+    """When something was last made in any of some folders, in seconds since 1970."""
+    return max(folder.stat().st_mtime for folder in folders)
+
+
+def write_page(folder: Path) -> Path:
+    """A folder's report: a run's is written anew, an experiment wrote its own."""
+    from mnist_lab.gallery import folder_report
+    from mnist_lab.report import REPORT_FILE, write_report
+    from mnist_lab.run_report import run_report
+
+    if (folder / RUN_FILE).is_file():
+        return write_report(folder, run_report(read_run(folder)))
+    own = folder / REPORT_FILE
+    return own if own.is_file() else write_report(folder, folder_report(folder))
+
+
+def find_folder(outputs: Path, name: str) -> Path:
+    """The folder that a user means.
+
+    Args:
+        outputs: where runs and all other results are kept.
+        name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one alone, or
+            ``latest`` or ``best``, which mean runs as everywhere else.
+
+    Raises:
+        RunError, RequestError: there is no such folder, or several.
+    """
+    from mnist_lab.gallery import folders_of
+
+    if name in ("latest", "best"):
+        return find_run(outputs, name).folder
+    for folder in (outputs / name, Path(name)):
+        if name and folder.is_dir():
+            return folder
+    fitting = [folder for folder in folders_of(outputs) if name and name in folder.name]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise RequestError(f"{len(fitting)} folders in {outputs} have {name!r} in their names", "give more of the name")
+    raise RequestError(
+        f"there is no folder {name!r} in {outputs}", f"list all folders with: {command_line('report', outputs)}"
+    )
+
+
+def open_page(lab: Lab, page: Path) -> None:
+    """Open a page in the browser; where there is none, the page's name on the screen has to do."""
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        lab.terminal.hint("no browser could be opened here: open the file named above")
