@@ -1,0 +1,53 @@
+"""Saved runs by recipe: configurations that differ in their seed only are one recipe, tried several times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mnist_lab.config import TrainConfig
+from mnist_lab.runs import Run
+from mnist_lab.schedule import key_of
+from mnist_lab.wording import describe_recipe, letters
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, and the runs that were made with it.
+
+    Attributes:
+        name: tells it from the others that it is compared with.
+        config: of its first run.
+        runs: by seed.
+    """
+
+    name: str
+    config: TrainConfig
+    runs: Mapping[int, Run]
+
+
+def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
+    """The recipes of some runs, in the order in which they first appear.
+
+    Of several runs with one recipe and one seed the first counts: they are the same training again, and would make
+    the spread look smaller than it is. Recipes that would be called the same get a letter each.
+
+    Raises:
+        RequestError: a run's configuration can't be used.
+    """
+    grouped: dict[str, dict[int, Run]] = {}
+    for run in runs:
+        grouped.setdefault(key_of(replace(run.config, seed=0)), {}).setdefault(run.seed, run)
+    configs = [next(iter(by_seed.values())).config for by_seed in grouped.values()]
+    names = told_apart([describe_recipe(config.model, augmented=config.augment is not None) for config in configs])
+    return [Recipe(*parts) for parts in zip(names, configs, grouped.values(), strict=True)]
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """The names; those that occur more than once with the letters a, b, c ... after them."""
+    total, seen, found = Counter(names), Counter[str](), []
+    for name in names:
+        found.append(f"{name} {letters(seen[name])}" if total[name] > 1 else name)
+        seen[name] += 1
+    return found
