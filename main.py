@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from mnist_lab import actions, draw_actions
+from rich.table import Table
+
+from mnist_lab import actions, draw_actions, experiment_actions, report_actions, speed_actions
 from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
@@ -24,6 +26,7 @@ from mnist_lab.config import (
     OPTION_FIELDS,
     RECIPES,
     STRENGTH_FIELDS,
+    TRAIN_DIGITS,
     TrainConfig,
     as_recipe,
     check_whole,
@@ -31,6 +34,7 @@ from mnist_lab.config import (
 )
 from mnist_lab.console import BackToMenu, Terminal, make_console, pick
 from mnist_lab.errors import LabError, RequestError
+from mnist_lab.experiments import EXPERIMENTS, SEEDS, find_experiment
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS
 from mnist_lab.threads import wait_politely
 
@@ -70,11 +74,12 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
     add_workers_option(parser)
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
+    parser.add_argument("--no-batch-norm", action="store_true", help="leave batch normalisation out")
     for name in STRENGTH_FIELDS:
         parser.add_argument(f"--{name}", type=float, help=OPTION_HELP[name])
     usual = TrainConfig()
     for name in OPTION_FIELDS:
-        kind = type(getattr(usual, name))
+        kind = float if name == "dropout" else type(getattr(usual, name))
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=OPTION_HELP[name])
 
 
@@ -83,11 +88,17 @@ OPTION_HELP = {
     "shift": "augmentation: fraction of the side, in every direction",
     "scale": "augmentation: fraction, larger and smaller",
     "shear": "augmentation: degrees, to either side",
+    "flip": "augmentation: chance that a digit is mirrored (a bad idea, to see it fail)",
+    "elastic": "augmentation: smooth random bends, standard deviation as a fraction of the side",
+    "thickness": "augmentation: bolder and finer pens, 0 to 1",
+    "strokes": "augmentation: chance that a 0 is slashed, a 1 gets flag or base, a 7 is crossed",
     "erasing": "augmentation: chance that a digit loses a rectangle (off by default: it did not help)",
     "epochs": "passes over the training digits, at most",
     "batch_size": "digits per step",
     "patience": "epochs without a better validation loss before training stops",
     "train_size": "train on so many digits only",
+    "epoch_size": "digits dealt in an epoch, in as many passes as it takes (0: every digit once)",
+    "dropout": "share of the hidden activations dropped in training",
     "learning_rate": "peak (one-cycle) or constant (plain) learning rate",
     "weight_decay": "of AdamW",
     "label_smoothing": "share of the target spread over all digits",
@@ -128,7 +139,7 @@ def config_from_options(options: argparse.Namespace) -> TrainConfig:
         name = "without" if options.without else next(iter(strengths))
         raise RequestError(f"--{name} needs --augment", f"add --augment, or leave --{name} away")
     given = {name: getattr(options, name) for name in OPTION_FIELDS if getattr(options, name) is not None}
-    return replace(config, seed=options.seed, **given)
+    return replace(config, seed=options.seed, batch_norm=not options.no_batch_norm, **given)
 
 
 def add_run_option(parser: argparse.ArgumentParser) -> None:
@@ -254,9 +265,47 @@ def score_from_command(lab: Lab, options: argparse.Namespace) -> int:
     return draw_actions.score(lab, options.file, options.run, options.preprocess)
 
 
+def add_experiment_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``experiment``."""
+    parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"trainings of every variant (default: {SEEDS})")
+    parser.add_argument("--epochs", type=int, help="of every training (default: the experiment's)")
+    parser.add_argument("--jobs", type=int, help="trainings at once (default: as many as are fastest here)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, for example tcp://host:8786")
+    parser.add_argument("--no-target", action="store_true", help="speed: time one epoch only, whatever it reaches")
+    parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
+    parser.add_argument("--predict", default="", metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
+
+
+def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
+    """Conduct an experiment as the options say."""
+    if options.name == "speed":
+        size = TRAIN_DIGITS if options.train_size is None else options.train_size
+        return speed_actions.speed_experiment(
+            lab, epochs=options.epochs, to_target=not options.no_target, train_size=size
+        )
+    if options.no_target or options.train_size is not None:
+        raise RequestError("--no-target and --train-size belong to the experiment speed", "leave them away")
+    chosen = find_experiment(options.name)
+    epochs = chosen.epochs if options.epochs is None else options.epochs
+    request = experiment_actions.Request(chosen, epochs, options.seeds, options.jobs, options.dask, options.predict)
+    return experiment_actions.experiment(lab, request)
+
+
+def add_compare_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``compare``."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders, or parts of their names; latest, best")
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """The options of ``report``."""
+    parser.add_argument("name", nargs="?", metavar="FOLDER", help="a run or another folder (none: the page of all)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
 ROWS = (
     Row(
-        "Train", "train", "train a network; leaves model, numbers and pictures in a folder",
+        "Train", "train", "train a network; all it leaves is in one folder",
         actions.ask_training, train_from_command, add_train_options,
     ),
     Row(
@@ -264,11 +313,11 @@ ROWS = (
         actions.ask_resume, resume_from_command, add_resume_options,
     ),
     Row(
-        "Explore", "data", "the digits, the split, and what augmentation does to them",
+        "Explore", "data", "the digits, the split, and what augmentation does",
         actions.data, lambda lab, options: actions.data(lab),
     ),
     Row(
-        "Explore", "models", "the three networks layer by layer: shapes, weights, cost",
+        "Explore", "models", "the three networks, layer by layer",
         actions.models, lambda lab, options: actions.models(lab, options.model), add_models_options,
     ),
     Row(
@@ -276,11 +325,11 @@ ROWS = (
         actions.ask_evaluate, lambda lab, options: actions.evaluate(lab, options.run), add_run_option,
     ),
     Row(
-        "Explore", "speed", "what makes training fast: the common recipe against the lab's",
+        "Explore", "speed", "one epoch: the common recipe against the lab's",
         actions.speed, lambda lab, options: actions.speed(lab),
     ),
     Row(
-        "Draw", "draw", "a window to draw in, recognised while the pen moves",
+        "Draw", "draw", "a window to draw in, read while the pen moves",
         draw_actions.ask_draw, lambda lab, options: draw_actions.draw(lab, options.run or (draw_actions.BEST,)),
         add_draw_options,
     ),
@@ -290,11 +339,11 @@ ROWS = (
         add_predict_options,
     ),
     Row(
-        "Draw", "xray", "from ink to 28x28, step by step, and what each step is for",
+        "Draw", "xray", "from ink to 28x28, step by step",
         draw_actions.ask_xray, xray_from_command, add_xray_options,
     ),
     Row(
-        "Draw", "saliency", "which pixels mattered, and whether the map may be believed",
+        "Draw", "saliency", "which pixels mattered, and may the map be believed",
         draw_actions.ask_saliency, saliency_from_command, add_saliency_options,
     ),
     Row(
@@ -302,11 +351,26 @@ ROWS = (
         draw_actions.ask_score, score_from_command, add_score_options,
     ),
     Row(
+        "Understand", "experiment", "a question, answered over several seeds",
+        experiment_actions.ask_experiment, experiment_from_command, add_experiment_options,
+    ),
+    Row(
+        "Understand", "compare", "saved runs side by side: what differs, who errs where",
+        experiment_actions.ask_compare, lambda lab, options: experiment_actions.compare(lab, options.runs),
+        add_compare_options,
+    ),
+    Row(
+        "Understand", "report", "a run, experiment or all folders as a page to read",
+        report_actions.ask_report,
+        lambda lab, options: report_actions.report(lab, options.name, open_it=options.open),
+        add_report_options,
+    ),
+    Row(
         "Runs", "runs", "leaderboard of all saved runs",
         actions.ask_runs, runs_from_command, add_runs_options,
     ),
     Row(
-        "Runs", "show", "one run: numbers, how to repeat it, pictures",
+        "Runs", "show", "one run: numbers, pictures, how to repeat it",
         actions.ask_show, lambda lab, options: actions.show(lab, options.run, open_pictures=options.open),
         add_show_options,
     ),
@@ -337,14 +401,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def show_menu(lab: Lab) -> None:
     """The menu, with what is there to work with at its head."""
-    lab.terminal.show("", actions.head_line(lab))
-    group = None
+    table = Table.grid(padding=(0, 1))
     for number, row in enumerate(ROWS, start=1):
-        if row.group != group:
-            group = row.group
-            lab.terminal.show(f"[group]{group}[/group]")
-        lab.terminal.show(f"  [key]{number:>2}[/key]  {row.word:<9} [hint]{row.meaning}[/hint]")
-    lab.terminal.show("[group]Leave[/group]\n  [key] q[/key]  quit")
+        begins = number == 1 or row.group != ROWS[number - 2].group
+        group = f"[group]{row.group}[/group]" if begins else ""
+        table.add_row(group, f"[key]{number:>2}[/key]", f" {row.word}", f"[hint]{row.meaning}[/hint]")
+    table.add_row("[group]Leave[/group]", "[key] q[/key]", " quit", "")
+    lab.terminal.show("", actions.head_line(lab), "", table)
 
 
 def run_menu(lab: Lab) -> int:
@@ -367,6 +430,7 @@ def run_menu(lab: Lab) -> int:
             continue
         try:
             row.from_menu(lab)
+            report_actions.refresh_index(lab)
         except EOFError:
             return OK
         except BackToMenu:
@@ -394,6 +458,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command is None:
             return run_menu(lab)
         status: int = options.act(lab, options)
+        report_actions.refresh_index(lab)
         return status
     except LabError as error:
         Terminal(make_console(stderr=True)).error(str(error))

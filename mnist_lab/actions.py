@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mnist_lab.config import (
@@ -33,13 +35,15 @@ from mnist_lab.config import (
     default_config,
 )
 from mnist_lab.console import Choice, Terminal, TrainingDisplay
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.files import mnist_is_there
 from mnist_lab.interrupts import graceful_interrupts
+from mnist_lab.my_digits import MY_DIGITS, Counts, Mark, count_each, load_counts, save_counts
 from mnist_lab.runs import (
     UNFINISHED,
     DamagedRun,
     Run,
+    command_line,
     find_run,
     is_being_trained,
     list_runs,
@@ -53,6 +57,7 @@ from mnist_lab.tables import (
     leaderboard,
     ledger_table,
     per_digit_table,
+    recipe_notes,
     recipe_table,
     results_table,
     run_facts,
@@ -75,7 +80,7 @@ if TYPE_CHECKING:
     from mnist_lab.trainer import EpochRecord, Progress
     from mnist_lab.workflow import Results
 
-OK, INTERRUPTED = 0, 130
+OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit statuses of an action; refusals are raised."""
 
 PRESETS = (("quick", 1), ("standard", 4))
@@ -149,7 +154,12 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
             config.model, augmented=config.augment is not None, recipe=as_recipe(word), epochs=config.epochs
         )
     if config.augment is not None:
-        choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
+        choices = [
+            Choice("none"),
+            Choice("rotation"),
+            Choice("affine", "shift, scale and shear"),
+            Choice("pen", "bends, thickness, added strokes (trainings of more than 4 epochs)"),
+        ]
         off = terminal.choose("Switch off which augmentation", choices, default="none")
         augment = config.augment.without(off) if off != "none" else config.augment
         erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
@@ -349,24 +359,22 @@ def models(lab: Lab, name: str | None = None) -> int:
 
 def speed(lab: Lab) -> int:
     """Time one epoch of the common recipe and one of the lab's."""
-    lab.terminal.hint("one augmented epoch of 3-layer in each recipe; about a minute and a half on two cores")
-    with lab.terminal.busy("loading torch"):
+    with lab.terminal.busy("loading torch and timing a few batches"):
         from mnist_lab.data import load_mnist
         from mnist_lab.device import choose_compute
-        from mnist_lab.speed import time_common_epoch, time_lab_epoch
+        from mnist_lab.speed import Goal, estimate_pace, measure, steps_on
 
         mnist, compute = load_mnist(), choose_compute()
+        common, *_, ours = steps_on(compute)
+        seconds = {step: estimate_pace(step, mnist, compute).total for step in (common, ours)}
+    lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
     times = {}
-    for name, measure in (("common recipe", time_common_epoch), ("the lab's recipe", time_lab_epoch)):
-        with lab.terminal.busy(f"{name}: one epoch"):
-            times[name] = measure(mnist, compute)
+    for step, about in seconds.items():
+        with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
+            times[step.name] = measure(step, mnist, compute, Goal(epochs=1, target=None)).epochs[0]
     lab.terminal.show(speed_table(f"One epoch on {compute.name}", times))
-    lab.terminal.hint(
-        "common recipe: per-image PIL transforms, 2 loader processes, batch 64, Adam, float32, judged on validation "
-        "and test digits; the lab's: batched augmentation, channels-last, 16 bits where native, judged on validation"
-    )
-    common, ours = (taken.total for taken in times.values())
-    lab.terminal.line(f"{common / ours:.1f} times as fast")
+    lab.terminal.hint(f"common recipe: {common.change}; what each change saves: python main.py experiment speed")
+    lab.terminal.line(f"{times[common.name].total / times[ours.name].total:.1f} times as fast")
     return OK
 
 
@@ -428,7 +436,8 @@ def ask_runs(lab: Lab) -> int:
     if not list_runs(lab.outputs)[0]:
         return runs(lab)
     sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
-    return runs(lab, sort)
+    rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
+    return runs(lab, sort, limit=max(5, min(20, rows)))
 
 
 def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
@@ -439,12 +448,15 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
         raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
     found, damaged = list_runs(lab.outputs)
     if not found and not damaged:
-        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: python main.py train --epochs 1")
+        train_one = command_line("train --epochs 1", lab.outputs)
+        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
         return OK
-    ranked = sorted(found, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+    newest_first = reversed(found)  # among equals
+    ranked = sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
     shown = ranked[:limit]
     if shown:
-        lab.terminal.show(leaderboard(shown, sort, wide=lab.terminal.console.width >= 112))
+        marks = marks_of(lab, shown)
+        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112))
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
@@ -458,11 +470,69 @@ def runs_by_recipe(lab: Lab) -> int:
     if not finished:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
-    lab.terminal.show(recipe_table(finished))
+    marks = marks_of(lab, finished)
+    lab.terminal.show(recipe_table(finished, marks))
+    for letter, changes in recipe_notes(finished).items():
+        lab.terminal.hint(f"{letter}: {changes}")
     lab.terminal.hint(
         "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
     )
+    if marks:
+        lab.terminal.hint(f"my %: mean share of your own drawings ({MY_DIGITS}) read rightly")
     return OK
+
+
+def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+    """How many of the user's own digits each judged run reads, counted now where that was not done before.
+
+    Empty if there are no such digits; drawings that can't be read are said in one line, and left out.
+    """
+    try:
+        counts = load_counts(lab.outputs)
+        if counts is None:
+            return {}
+        missing = counts.missing(listed)
+        if missing:
+            counts = count_missing(lab, counts, missing)
+    except LabError as error:
+        lab.terminal.warn(f"without your own digits: {error}")
+        return {}
+    return counts.marks(listed)
+
+
+def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
+    """Let runs read the user's digits; Ctrl-C ends it, and what was counted is kept."""
+    with lab.terminal.busy("loading torch and your drawings"), graceful_interrupts() as stop_requested:
+        from mnist_lab.drawing import read_drawings
+
+        drawings = read_drawings(lab.outputs / MY_DIGITS)  # refused, if at all, before torch is loaded
+        steps = count_each(counts, drawings, missing)
+        counts = next(steps)
+    if stop_requested():  # only now: torch, once interrupted while it loads, can't be loaded again
+        raise KeyboardInterrupt
+    bar = Bar(
+        TextColumn("runs that have read your digits"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        console=lab.terminal.console,
+        transient=True,
+        disable=not lab.terminal.console.is_terminal,
+    )
+    try:
+        with bar:
+            for so_far in bar.track(steps, total=len(missing)):
+                counts = so_far
+    finally:
+        keep_counts(lab, counts)
+    return counts
+
+
+def keep_counts(lab: Lab, counts: Counts) -> None:
+    """Keep what was counted; a disk that refuses costs the keeping, not the table."""
+    try:
+        save_counts(lab.outputs, counts)
+    except StorageError as error:
+        lab.terminal.warn(str(error))
 
 
 def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.theme import Theme
 
@@ -253,3 +256,77 @@ class TrainingDisplay:
             f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
             soft_wrap=True,
         )
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one of many trainings is: 0 to 1, and a few words."""
+
+    name: str
+    share: float
+    note: str
+
+
+class ManyDisplay:
+    """One live display for many trainings at once; in a pipe, a line for each that ends.
+
+    Args:
+        console: where it is shown.
+        total: trainings in all.
+        standings: asked several times a second how far those under way are.
+        clock: seconds, for the time left.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        standings: Callable[[], Sequence[Standing]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.console = console
+        self.total = total
+        self.standings = standings
+        self.clock = clock
+        self.started = clock()
+        self.ended = 0
+        self.head_start: dict[str, float] = {}  # how far each was when first seen: done before, in no time
+        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> ManyDisplay:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.stop()
+
+    def end(self, line: str) -> None:
+        """One more training has ended; its line (markup) stays."""
+        self.ended += 1
+        self.console.print(f"[hint]{self.ended:>3}/{self.total}[/hint]  {line}", soft_wrap=True)
+
+    def render(self) -> Table:
+        """A bar for all, and one for each training under way, as many as there is room for."""
+        running = self.standings()
+        done = min(self.ended + sum(standing.share for standing in running), self.total)
+        table = Table.grid(padding=(0, 2))
+        ended = f"{self.ended} of {self.total} done"
+        table.add_row(
+            "[title]all[/title]", ProgressBar(self.total, done, width=24), ended, self.time_left(running, done)
+        )
+        room = max(1, self.console.height - 4)
+        for standing in running[:room]:
+            table.add_row(plain(standing.name), ProgressBar(1, standing.share, width=24), plain(standing.note), "")
+        if len(running) > room:
+            table.add_row(f"[hint]and {len(running) - room} more[/hint]", "", "", "")
+        return table
+
+    def time_left(self, running: Sequence[Standing], done: float) -> str:
+        """How long it will take at the pace so far; nothing before there is one."""
+        for standing in running:
+            self.head_start.setdefault(standing.name, standing.share)
+        worked = done - sum(self.head_start.values())
+        if worked <= 0.02:
+            return ""
+        return f"{format_duration((self.clock() - self.started) * (self.total - done) / worked)} left"

@@ -56,7 +56,7 @@ def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
 
 
 def only_folder(outputs: Path) -> Path:
-    (folder,) = outputs.iterdir()
+    (folder,) = (path for path in outputs.iterdir() if path.is_dir())
     return folder
 
 

@@ -13,20 +13,28 @@ ROOT = Path(__file__).parents[1]
 
 FLOW = [
     {"errors"},
-    {"config", "randomness", "pixels", "interrupts", "threads"},
-    {"files", "storage", "augment", "drawing", "saliency_methods"},
-    {"data", "models", "device", "runs", "pictures"},
-    {"inference", "evaluation", "canvas"},
-    {"trainer", "recognition"},
-    {"plots", "wording", "saliency", "scoring"},
-    {"console", "tables", "saliency_plots", "drawing_plots"},
-    {"views", "workflow", "speed", "nondigits"},
+    {"config", "randomness", "pixels", "interrupts", "threads", "statistics"},
+    {"files", "storage", "penmanship", "drawing", "saliency_methods", "experiments", "conclusions"},
+    {"augment", "report", "display", "pacing", "window_layout", "window_pictures", "window_words", "wobble", "xray"},
+    {"data", "models", "device", "runs", "pictures", "disturbances"},
+    {"inference", "evaluation", "widgets", "schedule", "saved"},
+    {"trainer", "recognition", "xray_panel"},
+    {"plots", "wording", "saliency", "scoring", "canvas"},
+    {"console", "tables", "saliency_plots", "drawing_plots", "comparison_plots"},
+    {"recipes", "views", "workflow", "speed", "nondigits", "run_report", "gallery"},
+    {"my_digits", "parallel", "comparison"},
+    {"experiment_report"},
+    {"experiment_results", "comparison_results", "speed_results"},
     {"actions"},
-    {"draw_actions"},
+    {"draw_actions", "report_actions", "speed_actions"},
+    {"experiment_actions"},
 ]
 """Each module imports only from the levels above its own line."""
 
-HEAVY = {"torch", "captum", "PIL", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"}
+HEAVY = {
+    *("torch", "captum", "PIL", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"),
+    *("joblib", "distributed", "jinja2"),
+}
 LIGHT_MODULES = {
     "errors",
     "config",
@@ -37,7 +45,18 @@ LIGHT_MODULES = {
     "wording",
     "console",
     "tables",
+    "my_digits",
+    "experiments",
+    "schedule",
+    "recipes",
+    "parallel",
+    "report",
+    "saved",
+    "run_report",
+    "gallery",
     "actions",
+    "report_actions",
+    "experiment_actions",
 }
 
 

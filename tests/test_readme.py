@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 import main
@@ -29,7 +30,7 @@ def test_every_command_named_is_understood() -> None:
     commands = [line for line in shell_lines() if line.startswith("python main.py ")]
     assert len(commands) >= 8
     for line in commands:
-        words = line.replace("RUN", "latest").replace("DIR", "outputs").split()[2:]
+        words = shlex.split(line.replace("RUN", "latest").replace("DIR", "outputs"), comments=True)[2:]
         assert isinstance(parser.parse_args(words), argparse.Namespace), line
 
 

@@ -1,0 +1,458 @@
+"""The rows of the menu that compare: experiments over seeds, and saved runs side by side."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from mnist_lab.actions import FAILED, INTERRUPTED, OK, Lab
+from mnist_lab.config import MOST_EPOCHS, check_whole
+from mnist_lab.console import BackToMenu, Choice, ManyDisplay, Standing, Terminal
+from mnist_lab.errors import RequestError
+from mnist_lab.experiments import (
+    EXPERIMENTS,
+    MOST_SEEDS,
+    SEEDS,
+    Difference,
+    Experiment,
+    Variant,
+    checked_variants,
+    differences,
+    factors_between,
+    find_experiment,
+)
+from mnist_lab.interrupts import graceful_interrupts
+from mnist_lab.parallel import MOST_JOBS
+from mnist_lab.recipes import Recipe, recipes_of
+from mnist_lab.runs import JUDGED, Run, command_line, find_run, list_runs, read_run
+from mnist_lab.schedule import (
+    Task,
+    distinct_paces,
+    pace_key,
+    plan,
+    seconds_of_all,
+)
+from mnist_lab.storage import storage_errors
+from mnist_lab.tables import borderless
+from mnist_lab.wording import count_epochs, format_about, format_duration, format_percent, plain
+
+if TYPE_CHECKING:
+    from mnist_lab.parallel import Board, Engine
+
+RUNS_OFFERED = 12
+"""The newest runs that the menu offers for comparing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants done.
+
+    Attributes:
+        experiment: which.
+        epochs: of every training.
+        seeds: of every variant.
+        jobs: trainings at once; None for as many as are fastest here.
+        dask: a scheduler's address, to train on its workers; None for this machine.
+        prediction: what the learner expects, in the learner's words; empty for nothing.
+    """
+
+    experiment: Experiment
+    epochs: int
+    seeds: int = SEEDS
+    jobs: int | None = None
+    dask: str | None = None
+    prediction: str = ""
+
+    @property
+    def command(self) -> str:
+        """The words that repeat it."""
+        options = {"jobs": self.jobs, "dask": self.dask, "predict": self.prediction or None}
+        words = ["experiment", self.experiment.name, "--seeds", str(self.seeds), "--epochs", str(self.epochs)]
+        for name, value in options.items():
+            if value is not None:
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)
+
+
+def check_request(request: Request) -> None:
+    """Refuse numbers that make no sense."""
+    check_whole("epochs", request.epochs, 1, MOST_EPOCHS)
+    check_whole("seeds", request.seeds, 1, MOST_SEEDS)
+    if request.jobs is not None:
+        check_whole("jobs", request.jobs, 1, MOST_JOBS)
+        if request.dask is not None:
+            raise RequestError(
+                "--jobs is for this machine; a cluster trains one on each of its workers", "leave --jobs away"
+            )
+
+
+# ----------------------------------------------------------------------------------------------- the menu
+
+
+def ask_experiment(lab: Lab) -> int:
+    """The menu's way to an experiment: which, how thorough, and what the learner expects."""
+    terminal = lab.terminal
+    choices = [Choice(name, experiment.question) for name, experiment in EXPERIMENTS.items()]
+    choices.append(Choice("speed", "What makes training fast?"))
+    word = terminal.choose("Which question", choices, default="depth")
+    if word == "speed":
+        from mnist_lab.speed_actions import ask_speed
+
+        return ask_speed(lab)
+    chosen = find_experiment(word)
+    terminal.hint(f"{chosen.explanation} More seeds and more epochs make it surer, and slower.")
+    seeds = terminal.ask_whole("Seeds (trainings of every variant)", SEEDS, 1, MOST_SEEDS)
+    epochs = terminal.ask_whole("Epochs of every training", chosen.epochs, 1, MOST_EPOCHS)
+    request = Request(chosen, epochs, seeds)
+    with prepared(lab, request) as ready:
+        if not ready.is_controlled and not terminal.ask_yes_no("Go on all the same", default=False):
+            return OK
+        terminal.hint(f"What do you expect? {example_prediction(chosen)}; Enter for none.")
+        prediction = terminal.ask("Prediction", "", str)
+        if not terminal.ask_yes_no("Start", default=True):
+            return OK
+        return conduct(lab, replace(request, prediction=prediction), ready)
+
+
+def example_prediction(experiment: Experiment) -> str:
+    """What a prediction may look like."""
+    if not experiment.pairs:
+        return "In your own words"
+    before, after = experiment.pairs[-1]
+    return f'For example "{after} wins by 0.3" (percentage points), "{before} beats {after}" or "no difference"'
+
+
+def experiment(lab: Lab, request: Request) -> int:
+    """Put a question to the networks: train what is missing, compare, and leave a folder with a report."""
+    with prepared(lab, request) as ready:
+        if not ready.is_controlled and not may_go_on(lab):
+            return OK
+        return conduct(lab, request, ready)
+
+
+def may_go_on(lab: Lab) -> bool:
+    """Ask; where nobody can answer, the answer is no."""
+    try:
+        return lab.terminal.ask_yes_no("Go on all the same", default=False)
+    except (EOFError, BackToMenu):
+        return False
+
+
+# ----------------------------------------------------------------------------------------------- what to do
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment, looked at before it starts."""
+
+    variants: tuple[Variant, ...]
+    tasks: list[Task]
+    engine: Engine
+    is_controlled: bool  # the pairs differ in one factor each
+
+    @property
+    def missing(self) -> list[Task]:
+        """The trainings that no finished run answers yet."""
+        return missing_of(self.tasks)
+
+
+def missing_of(tasks: Sequence[Task]) -> list[Task]:
+    """The trainings that no finished run answers yet."""
+    return [task for task in tasks if task.run is None]
+
+
+@contextmanager
+def prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
+    """See what is there, and say what will be trained and how long that takes; what it needs is gone in the end."""
+    check_request(request)
+    chosen = request.experiment
+    variants = checked_variants(chosen, request.epochs)
+    check_writable(lab.outputs)
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab.data import load_mnist, split_fingerprint
+
+        tasks = plan(variants, request.seeds, lab.outputs, split_fingerprint(load_mnist().validation))
+    factors = factors_between(chosen.pairs, variants)
+    introduce(lab.terminal, request, variants, factors)
+    done = len(tasks) - len(missing_of(tasks))
+    if done:
+        are = "is there already and is" if done == 1 else "are there already and are"
+        lab.terminal.hint(f"{done} of the {len(tasks)} trainings {are} used again")
+    with engine_for(request, tasks) as engine:
+        ready = Prepared(variants, tasks, engine, not factors)
+        if ready.missing:
+            announce(lab.terminal, request, ready)
+        yield ready
+
+
+def check_writable(outputs: Path) -> None:
+    """Refuse, before anything is trained, a folder that nothing can be kept in.
+
+    Raises:
+        StorageError: it can't be made, or not written to.
+    """
+    with storage_errors(outputs):
+        outputs.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=outputs):
+            pass
+
+
+@contextmanager
+def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Engine]:
+    """Where the missing trainings will run."""
+    from mnist_lab.parallel import cluster, default_jobs, this_machine
+
+    if request.dask is not None and missing_of(tasks):
+        with cluster(request.dask) as engine:
+            yield engine
+    else:
+        with this_machine(min(request.jobs or default_jobs(), len(tasks))) as here:
+            yield here
+
+
+def introduce(terminal: Terminal, request: Request, variants: Sequence[Variant], factors: Sequence[str]) -> None:
+    """Show the question, and how it is put."""
+    chosen = request.experiment
+    terminal.show("", f"[title]{plain(chosen.question)}[/title]")
+    names = ", ".join(variant.name for variant in variants)
+    terminal.hint(f"what differs: {chosen.factor}; variants: {names}")
+    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {count_epochs(request.epochs)}")
+    if factors:
+        terminal.warn(f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any")
+    if request.seeds == 1:
+        terminal.warn("with one seed no interval can be given: a difference may be chance")
+
+
+def announce(terminal: Terminal, request: Request, ready: Prepared) -> None:
+    """Say how many trainings there are to do, where, and how long that takes."""
+    engine, count = ready.engine, len(ready.missing)
+    with terminal.busy("timing a few batches, as many trainings at once as there will be"):
+        seconds = estimate(ready)
+    trainings = "1 training" if count == 1 else f"{count} trainings"
+    if request.dask is not None:
+        how = f" on {engine.at_once} Dask {'worker' if engine.at_once == 1 else 'workers'}"
+    else:
+        how = f", {engine.at_once} at a time" if engine.at_once > 1 and count > 1 else ""
+    terminal.line(f"{trainings} to do{how}: {'time unknown' if seconds is None else format_about(seconds)}")
+    if engine.advice:
+        terminal.warn(engine.advice)
+
+
+def estimate(ready: Prepared) -> float | None:
+    """Seconds that the missing trainings will take, measured the way they will run; None if that fails."""
+    configs = distinct_paces(ready.missing)
+    paces = ready.engine.measure_paces(configs)
+    if len(paces) < len(configs):
+        return None
+    by_key = {pace_key(config): pace for config, pace in zip(configs, paces, strict=True)}
+    return seconds_of_all(ready.tasks, by_key, ready.engine.at_once)
+
+
+def count_seeds(seeds: int) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+
+
+# ------------------------------------------------------------------------------------------------- to do it
+
+
+def conduct(lab: Lab, request: Request, ready: Prepared) -> int:
+    """Train what is missing, then compare."""
+    runs, failures = train_missing(lab, ready)
+    for failure in failures:
+        lab.terminal.warn(failure)
+    if len(runs) + len(failures) < len(ready.tasks):
+        lab.terminal.warn(
+            f"stopped; {len(runs)} of {len(ready.tasks)} trainings are finished and kept; "
+            f"go on with: {command_line(request.command, lab.outputs)}"
+        )
+        return INTERRUPTED
+    by_variant = {
+        variant.name: {task.config.seed: runs[task.number] for task in ready.tasks
+                       if task.variant == variant.name and task.number in runs}
+        for variant in ready.variants
+    }  # fmt: skip
+    if not any(by_variant.values()):
+        raise RequestError("no training of the experiment came to its end", "see the lines above")
+    from mnist_lab.experiment_results import Setting, report_experiment
+
+    setting = Setting(request.experiment, request.epochs, request.command, request.prediction, failures)
+    with lab.terminal.busy("comparing, and drawing the figures"):
+        folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
+    lab.terminal.show("", table, "")
+    tell_result(lab, folder, lines)
+    return FAILED if failures else OK
+
+
+def tell_result(lab: Lab, folder: Path, lines: Sequence[str]) -> None:
+    """What was found, and where it is kept."""
+    for line in lines:
+        lab.terminal.show(plain(line))
+    lab.terminal.hint(f"report: {folder / 'report.html'}")
+    lab.terminal.line(str(folder))
+
+
+def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]:
+    """Train what no finished run answers yet, until it is done or the user stops it.
+
+    Returns:
+        The runs by the number of their task, and a sentence for each failure.
+    """
+    from mnist_lab.parallel import Job, new_board
+
+    runs = {task.number: task.run for task in ready.tasks if task.run is not None}
+    jobs = [Job(task.number, task.config, task.unfinished) for task in ready.missing]
+    names = {task.number: f"{task.variant}, seed {task.config.seed}" for task in ready.tasks}
+    failures: list[str] = []
+    if not jobs:
+        return runs, failures
+    with new_board() as board, suppress(KeyboardInterrupt), stoppable(lab, board):
+        waiting = dict.fromkeys(job.number for job in jobs)
+
+        def standings() -> list[Standing]:
+            reports = ((number, board.read(number)) for number in list(waiting))
+            return [Standing(names[number], *report) for number, report in reports if report is not None]
+
+        lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
+        with (
+            ManyDisplay(lab.terminal.console, len(jobs), standings) as display,
+            closing(ready.engine.train(jobs, lab.outputs, board)) as results,
+        ):
+            for finished in results:
+                waiting.pop(finished.number, None)
+                name = plain(names[finished.number])
+                if finished.folder is not None:
+                    runs[finished.number] = run = read_run(finished.folder)
+                    display.end(f"{name}: {describe_result(run)}")
+                elif finished.failure is not None:
+                    failures.append(f"{names[finished.number]} failed: {finished.failure}")
+                    display.end(f"{name}: [error]failed[/error]")
+    return runs, failures
+
+
+@contextmanager
+def stoppable(lab: Lab, board: Board) -> Iterator[None]:
+    """Let the first Ctrl-C stop all trainings after their batches; the second one stops at once."""
+
+    def stop() -> None:
+        board.stop()
+        lab.terminal.warn("Ctrl-C: ending after the current batches ... (a second one ends at once)")
+
+    with graceful_interrupts(stop):
+        yield
+
+
+def describe_result(run: Run) -> str:
+    """A finished training in a few words."""
+    return (
+        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}, "
+        f"{format_duration(run.train_seconds)}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- compare
+
+
+def ask_compare(lab: Lab) -> int:
+    """The menu's way to compare saved runs."""
+    judged = [run for run in list_runs(lab.outputs)[0] if run.status in JUDGED]
+    if len(judged) < 2:
+        lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
+        return OK
+    newest = judged[: -RUNS_OFFERED - 1 : -1]
+    table = borderless("", left=("", "run", "aug"), right=("seed", "test"))
+    for number, run in enumerate(newest, start=1):
+        aug = "yes" if run.augmented else "no"
+        table.add_row(f"[key]{number}[/key]", plain(run.name), aug, str(run.seed), format_percent(run.test_accuracy))
+    lab.terminal.show(table)
+    names = lab.terminal.ask("Which runs (numbers, the first is compared with the others)", "1 2", str)
+    chosen = [newest[int(word) - 1].name if is_number_of(word, newest) else word for word in names.split()]
+    return compare(lab, chosen, ask_first=True)
+
+
+def is_number_of(word: str, listed: Sequence[Run]) -> bool:
+    """Whether a word is the number of a row in a list."""
+    return word.isdecimal() and 1 <= int(word) <= len(listed)
+
+
+def compare(lab: Lab, names: Sequence[str], *, ask_first: bool = False) -> int:
+    """Compare saved runs on the same test digits, and leave a folder with a report.
+
+    Args:
+        lab: where to look, and where to show.
+        names: of two runs or more; the first is compared with each of the others.
+        ask_first: whether to ask before runs are compared that differ in more than one factor.
+
+    Raises:
+        RequestError: there are fewer than two, or they were made on different splits.
+        RunError, CheckpointError: a run is missing, unfinished or damaged.
+    """
+    runs = list({run.folder.resolve(): run for run in (find_run(lab.outputs, name) for name in names)}.values())
+    check_comparable(runs)
+    recipes = recipes_of(runs)
+    check_enough(sum(len(recipe.runs) for recipe in recipes))
+    found = differences([recipe.config for recipe in recipes])
+    lab.terminal.show("", recipes_table(recipes, found))
+    factors = factors_between(
+        [(recipes[0].name, recipe.name) for recipe in recipes[1:]], [Variant(r.name, r.config) for r in recipes]
+    )
+    if factors:
+        lab.terminal.warn(
+            f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
+        )
+        if ask_first and not lab.terminal.ask_yes_no("Compare all the same", default=True):
+            return OK
+    with lab.terminal.busy("asking the networks about the test digits"):
+        from mnist_lab.comparison_results import report_comparison
+
+        folder, lines, results = report_comparison(recipes, found, lab.outputs, lab.now())
+    lab.terminal.show("", results, "")
+    tell_result(lab, folder, lines)
+    return OK
+
+
+def recipes_table(recipes: Sequence[Recipe], found: Sequence[Difference]) -> Table:
+    """What the recipes differ in, a row each, so that many factors and long values find room."""
+    table = borderless("What is compared", left=("recipe",))
+    table.add_column("seeds")
+    for difference in found:
+        table.add_column(difference.factor, overflow="fold")
+    for place, recipe in enumerate(recipes):
+        values = (plain(difference.values[place]) for difference in found)
+        table.add_row(plain(recipe.name), ", ".join(map(str, recipe.runs)), *values)
+    return table
+
+
+def check_enough(runs: int) -> None:
+    """Refuse what is no comparison."""
+    if runs < 2:
+        raise RequestError("fewer than two different trainings are named", "name two or more: compare RUN RUN")
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Refuse what can't be compared."""
+    check_enough(len(runs))
+    for run in runs:
+        if run.status not in JUDGED:
+            raise RequestError(
+                f"the run {run.name} is not finished (status {run.status})", "finish it, or name another"
+            )
+    splits = {str(fingerprint_of(run)) for run in runs}
+    if len(splits) > 1:
+        raise RequestError(
+            f"the runs were made on different splits of the data ({', '.join(sorted(splits))})",
+            "compare runs of the same split: train one of them anew",
+        )
+
+
+def fingerprint_of(run: Run) -> object:
+    """What run.json says about the split."""
+    split = run.content.get("split")
+    return split.get("fingerprint") if isinstance(split, dict) else None

@@ -1,0 +1,277 @@
+"""The lab's experiments: questions, and the variants that answer them.
+
+Each is a controlled comparison. Its variants differ in one factor, train with the same seeds through the one training
+loop, and leave ordinary runs; what is compared is a list of pairs. Pure descriptions: nothing here trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mnist_lab.config import TRAIN_DIGITS, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.errors import RequestError
+
+SEEDS = 5
+"""Trainings of every variant, unless another number is asked for."""
+
+MOST_SEEDS = 100
+
+DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)
+"""Training digits in the experiment about them; each set contains the smaller ones."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the things compared: a name, and a configuration that gets every seed in turn."""
+
+    name: str
+    config: TrainConfig
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and how it is put to the networks.
+
+    Attributes:
+        name: what the user types.
+        question: in plain words.
+        factor: what the variants differ in.
+        epochs: usual length of its trainings.
+        variants: makes them, for a number of epochs.
+        pairs: which are compared: (before, after), by name.
+        explanation: what to look for, a sentence or two.
+    """
+
+    name: str
+    question: str
+    factor: str
+    epochs: int
+    variants: Callable[[int], tuple[Variant, ...]]
+    pairs: tuple[tuple[str, str], ...]
+    explanation: str = ""
+
+
+def three_layers(epochs: int, augment: AugmentConfig | None = None, **changes: Any) -> TrainConfig:
+    """The usual 3-layer recipe of a length, with an augmentation and other changes put in."""
+    usual = default_config("3-layer", augmented=False, epochs=epochs)
+    return replace(usual, augment=augment, **changes)
+
+
+def usual_augmentation(epochs: int) -> AugmentConfig:
+    """The augmentation that a training of this length gets by default."""
+    return default_config("3-layer", augmented=True, epochs=epochs).augment or AugmentConfig()
+
+
+def depth(epochs: int) -> tuple[Variant, ...]:
+    """The three networks, all with the dropout of the deepest: they differ in their layers only."""
+    usual = three_layers(epochs)
+    dropout = usual.architecture.dropout
+    return (
+        Variant("1-layer", replace(usual, model="1-layer", dropout=dropout)),
+        Variant("2-layer", replace(usual, model="2-layer", dropout=dropout)),
+        Variant("3-layer", usual),
+    )
+
+
+def augmentation(epochs: int) -> tuple[Variant, ...]:
+    """None, the usual one, and each kind alone."""
+    usual, full = usual_augmentation(epochs), AugmentConfig()
+    return (
+        Variant("none", three_layers(epochs)),
+        Variant("all", three_layers(epochs, usual)),
+        Variant("rotation", three_layers(epochs, usual.only("rotation"))),
+        Variant("affine", three_layers(epochs, usual.only("affine"))),
+        Variant("pen", three_layers(epochs, full.only("pen"))),
+        Variant("erasing", three_layers(epochs, replace(full.only("erasing"), erasing=0.25))),
+    )
+
+
+def regularisation(epochs: int) -> tuple[Variant, ...]:
+    """Batch normalisation and dropout: neither, each, both."""
+    return (
+        Variant("neither", three_layers(epochs, batch_norm=False, dropout=0.0)),
+        Variant("batch norm", three_layers(epochs, batch_norm=True, dropout=0.0)),
+        Variant("dropout", three_layers(epochs, batch_norm=False)),
+        Variant("both", three_layers(epochs)),
+    )
+
+
+def data_size(epochs: int) -> tuple[Variant, ...]:
+    """Four sizes, each without and with augmentation, all with as many update steps as an epoch of all digits has."""
+    usual = usual_augmentation(epochs)
+    variants = []
+    for size in DATA_SIZES:
+        # Patience would end the small ones sooner, and the number of steps would be a second factor.
+        plain = three_layers(epochs, train_size=size, epoch_size=TRAIN_DIGITS, patience=epochs)
+        variants.append(Variant(f"{size:,} plain", plain))
+        variants.append(Variant(f"{size:,} augmented", replace(plain, augment=usual)))
+    return tuple(variants)
+
+
+def bad_idea(epochs: int) -> tuple[Variant, ...]:
+    """No augmentation, and two that turn digits into what they are not."""
+    none = AugmentConfig(rotation=0, shift=0, scale=0, shear=0, elastic=0, thickness=0, strokes=0)
+    return (
+        Variant("none", three_layers(epochs)),
+        Variant("mirrored", three_layers(epochs, replace(none, flip=0.5))),
+        Variant("upside down", three_layers(epochs, replace(none, rotation=180.0))),
+    )
+
+
+def without_and_with(epochs: int) -> tuple[Variant, ...]:
+    """The usual network without and with augmentation."""
+    return (
+        Variant("plain", three_layers(epochs)),
+        Variant("augmented", three_layers(epochs, usual_augmentation(epochs))),
+    )
+
+
+def augmented_only(epochs: int) -> tuple[Variant, ...]:
+    """The usual augmented network."""
+    return (Variant("augmented", three_layers(epochs, usual_augmentation(epochs))),)
+
+
+def lone_recipe(epochs: int) -> tuple[Variant, ...]:
+    """The smallest network, without augmentation: its seeds are all that differs."""
+    return (Variant("1-layer", default_config("1-layer", augmented=False, epochs=epochs)),)
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            "depth", "Do more layers help?", "the number of convolution layers", 4, depth,
+            (("1-layer", "2-layer"), ("2-layer", "3-layer")),
+            "Each layer sees a larger part of the digit. Watch whether the second step gains as much as the first.",
+        ),
+        Experiment(
+            "augmentation", "Does augmentation help?", "the augmentation", 4, augmentation,
+            tuple(("none", kind) for kind in ("all", "rotation", "affine", "pen", "erasing")),
+            "MNIST's test digits are written like its training digits, so little is left to gain here. "
+            "The experiment robustness shows what augmentation is really for.",
+        ),
+        Experiment(
+            "regularisation", "Do batch norm and dropout help, alone and together?", "batch norm, dropout", 4,
+            regularisation,
+            (("neither", "batch norm"), ("neither", "dropout"), ("batch norm", "both"), ("dropout", "both")),
+            "If both worked independently, dropout would gain the same with and without batch norm.",
+        ),
+        Experiment(
+            "data-size", "When does augmentation matter most?", "the augmentation, at four sizes", 2, data_size,
+            tuple((f"{size:,} plain", f"{size:,} augmented") for size in DATA_SIZES),
+            "Every training takes the same number of update steps, however few digits it sees again and again.",
+        ),
+        Experiment(
+            "inversion", "Why must a drawing be inverted?", "how the digits are shown", 4, augmented_only, (),
+            "A network has learned white ink on black. It has no idea that ink may be dark.",
+        ),
+        Experiment(
+            "robustness", "Where does augmentation really show?", "the augmentation", 4, without_and_with,
+            (("plain", "augmented"),),
+            "Look beyond the shaded range: what was not trained is not learned.",
+        ),
+        Experiment(
+            "validation", "Why a validation set of its own?", "the seed", 1, lone_recipe, (),
+            "The more is chosen by the test digits, the less they tell about digits that nobody has seen.",
+        ),
+        Experiment(
+            "bad-idea", "Which augmentation hurts?", "the augmentation", 4, bad_idea,
+            (("none", "mirrored"), ("none", "upside down")),
+            "A mirrored 2 is no 2, and a 6 upside down is a 9: augmentation must keep what a digit means.",
+        ),
+    )
+}  # fmt: skip
+"""The experiments that train, by name. The one about speed measures time and lives in :mod:`mnist_lab.speed`."""
+
+
+def find_experiment(name: str) -> Experiment:
+    """An experiment by its name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if name not in EXPERIMENTS:
+        raise RequestError(f"there is no experiment {name!r}", f"choose one of {', '.join([*EXPERIMENTS, 'speed'])}")
+    return EXPERIMENTS[name]
+
+
+def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]:
+    """The variants of an experiment for a number of epochs.
+
+    Raises:
+        RequestError: the number makes no sense.
+    """
+    variants = experiment.variants(epochs)
+    for variant in variants:
+        check_config(variant.config)
+    return variants
+
+
+# ------------------------------------------------------------------------------------------ what differs
+
+
+FACTORS = {
+    "model": "architecture",
+    "augment": "augmentation",
+    "batch_norm": "batch normalisation",
+    "dropout": "dropout",
+    "train_size": "training digits",
+    "epoch_size": "length of an epoch",
+    "recipe": "recipe",
+    "epochs": "epochs",
+    "batch_size": "batch size",
+    "learning_rate": "learning rate",
+    "weight_decay": "weight decay",
+    "label_smoothing": "label smoothing",
+    "average_decay": "weight average",
+    "plain_epochs": "last epochs without augmentation",
+    "patience": "patience",
+}
+"""What two configurations can differ in, in words; a field in the configuration each. The seed is no factor."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A factor, and its value in each of the configurations compared, as text."""
+
+    factor: str
+    values: tuple[str, ...]
+
+
+def differences(configs: Sequence[TrainConfig]) -> list[Difference]:
+    """What some configurations differ in, besides their seeds."""
+    effective = [effective_values(config) for config in configs]
+    found = []
+    for name, factor in FACTORS.items():
+        values = [values[name] for values in effective]
+        if any(value != values[0] for value in values):
+            found.append(Difference(factor, tuple(values)))
+    return found
+
+
+def effective_values(config: TrainConfig) -> dict[str, str]:
+    """A configuration as its factors take effect, as text: unstated values are what they stand for."""
+    values = asdict(config) | {
+        "dropout": config.architecture.dropout,
+        "epoch_size": config.images_per_epoch,
+        "augment": "none" if config.augment is None else describe_strengths(config.augment),
+    }
+    return {name: f"{values[name]:g}" if isinstance(values[name], float) else str(values[name]) for name in FACTORS}
+
+
+def describe_strengths(augment: AugmentConfig) -> str:
+    """The strengths that are not zero, by the names of their options."""
+    strengths = {name: value for name, value in asdict(augment).items() if name != "erase_area" and value > 0}
+    return ", ".join(f"{name} {value:g}" for name, value in strengths.items()) or "none"
+
+
+def factors_between(pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> list[str]:
+    """The factors that some pair of variants differs in beyond one: empty for a controlled comparison."""
+    by_name = {variant.name: variant.config for variant in variants}
+    for before, after in pairs:
+        found = [difference.factor for difference in differences([by_name[before], by_name[after]])]
+        if len(found) > 1:
+            return found
+    return []
