@@ -19,6 +19,7 @@ from mnist_lab.errors import RequestError, RunError
 from mnist_lab.report import REPORT_FILE, Report, Section, day_of, environment
 from mnist_lab.runs import JUDGED, RUN_FILE, read_run
 from mnist_lab.saved import (
+    THUMBNAILS,
     checked_interval,
     file_title,
     inside,
@@ -37,9 +38,6 @@ INDEX_FILE = "index.html"
 RESULTS_FILE = "results.json"
 SCORE_FILE = "score.json"
 DATA_FILES = (RUN_FILE, RESULTS_FILE, SCORE_FILE, "drawing.json")
-
-THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
-"""The picture that stands for its folder: the first of these that is there, else the first by name."""
 
 CARD_PICTURES = 8
 """Pictures of one folder that the index links to one by one."""

@@ -297,12 +297,18 @@ class ThisMachine:
         self.has_pool |= processes > 1
         with parallel_config("loky", n_jobs=processes, inner_max_num_threads=self.threads), deaf_to_interrupts():
             results = Parallel(return_as=return_as, batch_size=1, pre_dispatch="all")(todo)
-        try:
-            yield from results
-        finally:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about results that nobody waits for: that is what was asked for
-                results.close()
+        yield from until_left(results)
+
+
+def until_left(results: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """joblib's results one by one; who stops early hears no remarks about those that nobody waits for any more."""
+    try:
+        for result in results:  # noqa: UP028 - "yield from" would close them by itself, remarks and all
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 KILLED = "its process was killed again and again, at last with no other beside it (is the memory too small?)"
@@ -528,12 +534,9 @@ class Cluster:
         watch = threading.Thread(target=self.watch, args=(backend, board, topic, ended), daemon=True)
         watch.start()
         try:
-            yield from results
+            yield from until_left(results)
         finally:
             ended.set()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about results that nobody waits for: that is what was asked for
-                results.close()
             watch.join(PATIENCE)
 
     def watch(self, backend: Any, board: Board, topic: str, ended: threading.Event) -> None:
@@ -571,6 +574,10 @@ def watched_backend(client: Client) -> Any:
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             self.outstanding: dict[int, Callable[[Any], None]] = {}
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            """At least 2: with a single worker, joblib would do all calls in this very process instead."""
+            return max(2, int(super().effective_n_jobs(n_jobs)))
 
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             number = func.items[0][1][0]

@@ -11,7 +11,7 @@ from mnist_lab.config import ARCHITECTURES, TRAIN_DIGITS, TrainConfig
 from mnist_lab.errors import RequestError
 from mnist_lab.report import Picture, Report, Section, Table
 from mnist_lab.runs import HISTORY_FILE, JUDGED, Run, command_line
-from mnist_lab.saved import checked_interval, decimal, inside, number, pairs_of, read_picture, text, whole
+from mnist_lab.saved import RUN_PICTURES, checked_interval, decimal, inside, number, pairs_of, read_picture, text, whole
 from mnist_lab.tables import status_of
 from mnist_lab.wording import (
     count_epochs,
@@ -23,9 +23,6 @@ from mnist_lab.wording import (
     format_loss,
     format_percent,
 )
-
-RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
-"""What every judged run leaves."""
 
 HISTORY_ROWS = 40
 """Epochs that a table shows; of longer histories every second, third ... stands for its neighbours."""

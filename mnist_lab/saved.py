@@ -149,7 +149,10 @@ KNOWN_PICTURES = {
         "Before and after each augmentation", "Digits as they are, and turned, shifted, scaled, slanted or erased."
     ),
 }
+
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
+"""What every judged run leaves."""
+
 THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
 """The picture that stands for its folder: the first of these that is there, else the first by name."""
 

@@ -314,6 +314,19 @@ def test_a_cluster_ends_complete_though_a_worker_is_killed(dask: RealCluster, tm
     assert same_weights(run, repeat(run, tmp_path / "alone", 1))  # the same bits here and there
 
 
+def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(tmp_path: Path, board: Board) -> None:
+    running = RealCluster(tmp_path)
+    running.add_worker(threads=2)
+    try:
+        with cluster(running.address) as engine:
+            (done,) = engine.train([Job(0, SMALL)], tmp_path / "outputs", board)
+            assert engine.at_once == 1
+            assert "--nthreads 1" in engine.advice
+    finally:
+        running.close()
+    assert run_of(done).content["machine"]["threads"] == 1
+
+
 def test_when_all_workers_are_gone_what_is_finished_is_kept(
     dask: RealCluster, tmp_path: Path, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,9 +35,9 @@ from mnist_lab.errors import LabError, RunError, StorageError
 from mnist_lab.gallery import entry_of, write_index
 from mnist_lab.report import Picture, Prediction, Report, Section, Table, render, write_report
 from mnist_lab.report_actions import ask_report, report
-from mnist_lab.run_report import HISTORY_ROWS, RUN_PICTURES, run_report
+from mnist_lab.run_report import HISTORY_ROWS, run_report
 from mnist_lab.runs import read_run
-from mnist_lab.saved import read_picture
+from mnist_lab.saved import RUN_PICTURES, read_picture
 from tests.test_runs import make_run
 
 NOON = datetime(2026, 11, 22, 12, 0)
