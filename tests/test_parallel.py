@@ -19,9 +19,11 @@ import pytest
 import torch
 
 from mnist_lab import parallel
+from mnist_lab.actions import OK
 from mnist_lab.config import TrainConfig
 from mnist_lab.data import Mnist
 from mnist_lab.errors import RequestError
+from mnist_lab.experiment_actions import experiment
 from mnist_lab.parallel import (
     Board,
     Finished,
@@ -33,7 +35,8 @@ from mnist_lab.parallel import (
     new_board,
     this_machine,
 )
-from mnist_lab.runs import Run, load_weights, read_run
+from mnist_lab.runs import Run, list_runs, load_weights, read_run
+from tests.experiment_fixtures import make_lab, small_request
 
 ROOT = Path(__file__).parents[1]
 SMALL = TrainConfig(model="1-layer", train_size=1000, batch_size=100, epochs=1)
@@ -294,24 +297,36 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     running.close()
 
 
-def test_a_cluster_ends_complete_though_a_worker_is_killed(dask: RealCluster, tmp_path: Path, board: Board) -> None:
-    jobs = [Job(number, replace(LONGER, seed=number)) for number in range(3)] + [Job(3, SMALL)]
+def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask: RealCluster, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
 
     def kill_one() -> None:
-        wait_for(lambda: (report := board.read(0)) is not None and report[0] > 0.2)
+        wait_for(lambda: list_runs(outputs)[0])  # the first has come back: each worker has begun with its next
         dask.workers[0].kill()
 
     killer = in_background(kill_one)
+    lab, screen = make_lab(outputs)
     with cluster(dask.address) as engine:
         wait_for(lambda: len(engine.threads()) == 2)
-        done = by_number(list(engine.train(jobs, tmp_path, board)))
+    assert experiment(lab, replace(small_request("robustness", epochs=4), jobs=None, dask=dask.address)) == OK
     killer.join()
     assert dask.workers[0].wait() == -signal.SIGKILL
-    assert [run_of(done[number]).seed for number in range(4)] == [0, 1, 2, 0]
-    run = run_of(done[3])
-    assert {path.name for path in run.folder.iterdir()} >= {run.content["model_file"], "history.csv", "saliency.png"}
-    assert run.folder.name.startswith(run.content["model_file"][6:25])
-    assert same_weights(run, repeat(run, tmp_path / "alone", 1))  # the same bits here and there
+    assert "4 trainings to do on 2 Dask workers" in screen.getvalue()
+    runs = list_runs(outputs)[0]
+    assert sorted((run.augmented, run.seed) for run in runs) == [(False, 0), (False, 1), (True, 0), (True, 1)]
+    for run in runs:
+        assert run_of(Finished(0, run.folder)).content["machine"]["threads"] == 1
+        assert {file.name for file in run.folder.iterdir()} >= {
+            run.content["model_file"],
+            "history.csv",
+            "saliency.png",
+        }
+        assert run.folder.name.startswith(run.content["model_file"][6:25])
+    (folder,) = outputs.glob("*_experiment-robustness")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert {name: len(seeds) for name, seeds in results["runs"].items()} == {"plain": 2, "augmented": 2}
+    assert results["failures"] == []
+    assert same_weights(runs[0], repeat(runs[0], tmp_path / "alone", 1))  # the same bits here and there
 
 
 def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(tmp_path: Path, board: Board) -> None:
