@@ -31,6 +31,7 @@ from mnist_lab.experiments import (
 from mnist_lab.interrupts import graceful_interrupts
 from mnist_lab.parallel import MOST_JOBS
 from mnist_lab.recipes import Recipe, recipes_of
+from mnist_lab.report_actions import tell_result
 from mnist_lab.runs import JUDGED, Run, command_line, find_run, list_runs, read_run
 from mnist_lab.schedule import (
     Task,
@@ -118,7 +119,7 @@ def ask_experiment(lab: Lab) -> int:
         prediction = terminal.ask("Prediction", "", str)
         if not terminal.ask_yes_no("Start", default=True):
             return OK
-        return conduct(lab, replace(request, prediction=prediction), ready)
+        return conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
 
 
 def example_prediction(experiment: Experiment) -> str:
@@ -263,8 +264,8 @@ def count_seeds(seeds: int) -> str:
 # ------------------------------------------------------------------------------------------------- to do it
 
 
-def conduct(lab: Lab, request: Request, ready: Prepared) -> int:
-    """Train what is missing, then compare."""
+def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = False) -> int:
+    """Train what is missing, then compare; ``offer_page`` asks in the end about opening the report."""
     runs, failures = train_missing(lab, ready)
     for failure in failures:
         lab.terminal.warn(failure)
@@ -287,16 +288,8 @@ def conduct(lab: Lab, request: Request, ready: Prepared) -> int:
     with lab.terminal.busy("comparing, and drawing the figures"):
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
-    tell_result(lab, folder, lines)
+    tell_result(lab, folder, lines, offer_page=offer_page)
     return FAILED if failures else OK
-
-
-def tell_result(lab: Lab, folder: Path, lines: Sequence[str]) -> None:
-    """What was found, and where it is kept."""
-    for line in lines:
-        lab.terminal.show(plain(line))
-    lab.terminal.hint(f"report: {folder / 'report.html'}")
-    lab.terminal.line(str(folder))
 
 
 def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]:
@@ -374,7 +367,7 @@ def ask_compare(lab: Lab) -> int:
     lab.terminal.show(table)
     names = lab.terminal.ask("Which runs (numbers, the first is compared with the others)", "1 2", str)
     chosen = [newest[int(word) - 1].name if is_number_of(word, newest) else word for word in names.split()]
-    return compare(lab, chosen, ask_first=True)
+    return compare(lab, chosen, from_menu=True)
 
 
 def is_number_of(word: str, listed: Sequence[Run]) -> bool:
@@ -382,13 +375,13 @@ def is_number_of(word: str, listed: Sequence[Run]) -> bool:
     return word.isdecimal() and 1 <= int(word) <= len(listed)
 
 
-def compare(lab: Lab, names: Sequence[str], *, ask_first: bool = False) -> int:
+def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     """Compare saved runs on the same test digits, and leave a folder with a report.
 
     Args:
         lab: where to look, and where to show.
         names: of two runs or more; the first is compared with each of the others.
-        ask_first: whether to ask before runs are compared that differ in more than one factor.
+        from_menu: whether to ask before runs are compared that differ in more than one factor, and about the report.
 
     Raises:
         RequestError: there are fewer than two, or they were made on different splits.
@@ -407,14 +400,14 @@ def compare(lab: Lab, names: Sequence[str], *, ask_first: bool = False) -> int:
         lab.terminal.warn(
             f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
         )
-        if ask_first and not lab.terminal.ask_yes_no("Compare all the same", default=True):
+        if from_menu and not lab.terminal.ask_yes_no("Compare all the same", default=True):
             return OK
     with lab.terminal.busy("asking the networks about the test digits"):
         from mnist_lab.comparison_results import report_comparison
 
         folder, lines, results = report_comparison(recipes, found, lab.outputs, lab.now())
     lab.terminal.show("", results, "")
-    tell_result(lab, folder, lines)
+    tell_result(lab, folder, lines, offer_page=from_menu)
     return OK
 
 

@@ -7,6 +7,7 @@ stranger's: whatever they hold, they come out as text.
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,6 +150,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["spoken"] = spoken
+    made.filters["prose"] = prose
     return made
 
 
@@ -158,6 +160,11 @@ def legible(text: str) -> str:
     A per cent sign stays on the line of its number.
     """
     return "".join(map(visible, text)).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def prose(text: str) -> str:
+    """Text for reading, not for copying: the names of the networks are not broken at their hyphens."""
+    return re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
 
 
 def visible(character: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mnist_lab.actions import OK, Lab, picture_viewer
 from mnist_lab.console import Choice
 from mnist_lab.errors import RequestError, StorageError
+from mnist_lab.report import REPORT_FILE
 from mnist_lab.runs import RUN_FILE, command_line, find_run, read_run
 from mnist_lab.wording import plain
 
@@ -28,9 +29,30 @@ def ask_report(lab: Lab) -> int:
     named = {plain(folder.name): folder.name for folder in folders_of(lab.outputs)[:FOLDERS_OFFERED]}
     choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, named)]
     word = lab.terminal.choose("Report on which", choices, default=INDEX)
-    has_screen = picture_viewer() is not None
-    open_it = has_screen and lab.terminal.ask_yes_no("Open it in the browser", default=False)
-    return report(lab, None if word == INDEX else named[word], open_it=open_it)
+    return report(lab, None if word == INDEX else named[word], open_it=wants_to_see(lab))
+
+
+def wants_to_see(lab: Lab) -> bool:
+    """Ask whether to open a page in the browser; where there is no screen, there is nothing to ask."""
+    return picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
+
+
+def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
+    """What an experiment or a comparison found, and where it is kept.
+
+    Args:
+        lab: where to show.
+        folder: holds the report; its name is the last line.
+        sentences: what was found.
+        offer_page: whether to ask about opening the report.
+    """
+    for sentence in sentences:
+        lab.terminal.show(plain(sentence))
+    page = folder / REPORT_FILE
+    lab.terminal.hint(f"report: {page}")
+    lab.terminal.line(str(folder))
+    if offer_page and wants_to_see(lab):
+        open_page(lab, page)
 
 
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
@@ -81,7 +103,7 @@ def newest_change(folders: Sequence[Path]) -> float:
 def write_page(folder: Path) -> Path:
     """A folder's report: a run's is written anew, an experiment wrote its own."""
     from mnist_lab.gallery import folder_report
-    from mnist_lab.report import REPORT_FILE, write_report
+    from mnist_lab.report import write_report
     from mnist_lab.run_report import run_report
 
     if (folder / RUN_FILE).is_file():

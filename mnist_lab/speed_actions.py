@@ -14,6 +14,7 @@ from mnist_lab.actions import INTERRUPTED, OK, Lab
 from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
 from mnist_lab.console import Choice, Terminal
 from mnist_lab.interrupts import graceful_interrupts
+from mnist_lab.report_actions import tell_result
 from mnist_lab.tables import speed_steps_table
 from mnist_lab.wording import count_epochs, format_about, format_duration, format_percent, plain
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def ask_speed(lab: Lab) -> int:
     """The menu's way to the experiment."""
     prepared = prepare(lab)
-    return conduct(lab, prepared, ask_goal(lab.terminal, prepared))
+    return conduct(lab, prepared, ask_goal(lab.terminal, prepared), offer_page=True)
 
 
 def ask_goal(terminal: Terminal, prepared: Prepared) -> Goal:
@@ -124,8 +125,8 @@ def describe_goal(prepared: Prepared, goal: Goal) -> str:
     )
 
 
-def conduct(lab: Lab, prepared: Prepared, goal: Goal) -> int:
-    """Say how long it will take, measure step by step, and report."""
+def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = False) -> int:
+    """Say how long it will take, measure step by step, and report; ``offer_page`` asks about opening the report."""
     from mnist_lab.speed import left_out_on
 
     show = lab.terminal.show
@@ -146,10 +147,7 @@ def conduct(lab: Lab, prepared: Prepared, goal: Goal) -> int:
     with lab.terminal.busy("drawing the figure"):
         folder, sentences = report_speed(measured, prepared.mnist, prepared.compute, lab.outputs, lab.now())
     show("", speed_steps_table(measured), "")
-    for sentence in sentences:
-        show(plain(sentence))
-    lab.terminal.hint(f"report: {folder / 'report.html'}")
-    lab.terminal.line(str(folder))
+    tell_result(lab, folder, sentences, offer_page=offer_page)
     return OK
 
 

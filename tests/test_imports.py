@@ -26,7 +26,8 @@ FLOW = [
     {"experiment_report"},
     {"experiment_results", "comparison_results", "speed_results"},
     {"actions"},
-    {"draw_actions", "report_actions", "speed_actions"},
+    {"draw_actions", "report_actions"},
+    {"speed_actions"},
     {"experiment_actions"},
 ]
 """Each module imports only from the levels above its own line."""

@@ -32,8 +32,10 @@ import main
 from mnist_lab.actions import Lab
 from mnist_lab.console import THEME, Terminal
 from mnist_lab.errors import LabError, RunError, StorageError
+from mnist_lab.experiment_results import Setting, report_experiment
+from mnist_lab.experiments import EXPERIMENTS
 from mnist_lab.gallery import entry_of, write_index
-from mnist_lab.report import Picture, Prediction, Report, Section, Table, render, write_report
+from mnist_lab.report import REPORT_FILE, Picture, Prediction, Report, Section, Table, render, write_report
 from mnist_lab.report_actions import ask_report, report
 from mnist_lab.run_report import HISTORY_ROWS, run_report
 from mnist_lab.runs import read_run
@@ -80,7 +82,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         for element in self.open_elements:
-            element.text += data.replace("\N{NO-BREAK SPACE}", " ")
+            element.text += data.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
 
     def all(self, *tags: str) -> list[Element]:
         return [element for element in self.elements if element.tag in tags]
@@ -824,21 +826,25 @@ def test_contrast_is_the_one_of_the_standard() -> None:
 
 @pytest.fixture(scope="module")
 def pages(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run's report, one that uses everything there is, and an index."""
+    """A run's report, an experiment's, one that uses everything there is, and an index."""
     outputs = tmp_path_factory.mktemp("pages") / "out puts #1"
     run = Path(shutil.copytree(trained, outputs / trained.name))
     hostile = fill(outputs, "2026-11-22_11-00-00_experiment-<b>", results={"title": VISIBLE, "verdicts": [VISIBLE]})
     (hostile / "a #%41.png").write_bytes(drawn())
     fill(outputs, "2026-11-22_12-00-00_xray-photo", "xray.png")
     fill(outputs, "2026-11-22_12-00-00_compare")
+    setting = Setting(EXPERIMENTS["depth"], 2, "experiment depth --seeds 1", "2-layer wins by 1", [])
+    twice = {name: {0: read_run(run)} for name in ("1-layer", "2-layer")}
+    experiment, _, _ = report_experiment(setting, twice, outputs, NOON)
     return {
+        "experiment": experiment / REPORT_FILE,
         "run": write_report(run, run_report(read_run(run))),
         "everything": write_report(hostile, rich_report("Words that are " + "long " * 12 + "w" * 80)),
         "index": write_index(outputs, NOON),
     }
 
 
-PAGES = pytest.mark.parametrize("name", ["run", "everything", "index"])
+PAGES = pytest.mark.parametrize("name", ["run", "experiment", "everything", "index"])
 
 
 @PAGES
@@ -866,10 +872,10 @@ def test_a_page_opens_without_a_network_on_every_screen(
 
 
 def settle(browser: Browser) -> None:
-    """Scroll through a page, so that the pictures that wait until they are in sight come."""
-    browser.value("document.querySelectorAll('img').forEach(image => image.scrollIntoView())")
+    """Bring every picture into sight, as those that wait for it are not loaded before."""
+    missing = "[...document.images].find(image => !image.naturalWidth)"
     end = time.monotonic() + PATIENCE
-    while not browser.value("[...document.images].every(image => image.complete)") and time.monotonic() < end:
+    while browser.value(f"{missing}?.scrollIntoView() ?? !!{missing}") and time.monotonic() < end:
         time.sleep(0.05)
 
 
@@ -893,7 +899,7 @@ def test_figures_and_tables_stay_legible_on_a_phone(browser: Browser, pages: dic
     assert whole > seen
 
 
-@pytest.mark.parametrize("name", ["run", "everything"])
+@pytest.mark.parametrize("name", ["run", "experiment", "everything"])
 def test_no_figure_is_cut_by_the_end_of_a_page(browser: Browser, pages: dict[str, Path], name: str) -> None:
     """On A4 within the page's margins, 180 by 265 mm, each figure is to stay whole, and is short enough to."""
     browser.open(pages[name], width=680, height=1001, dark=True, printed=True)
@@ -913,14 +919,14 @@ def test_no_figure_is_cut_by_the_end_of_a_page(browser: Browser, pages: dict[str
 def test_the_index_is_filtered_without_a_script(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["index"], width=1280, height=900)
     shown = "[...document.querySelectorAll('.card')].filter(card => card.offsetParent).map(card => card.className)"
-    assert len(browser.value(shown)) == 4
+    assert len(browser.value(shown)) == 5
     press(browser, "Tab")
     press(browser, "ArrowRight")
     assert browser.value(shown) == ["card run"]
     press(browser, "ArrowRight")
-    assert browser.value(shown) == ["card experiment"]
+    assert browser.value(shown) == ["card experiment"] * 2
     browser.value("document.querySelector('#show-all').parentElement.click()")
-    assert len(browser.value(shown)) == 4
+    assert len(browser.value(shown)) == 5
 
 
 def press(browser: Browser, key: str) -> None:
