@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from rich.table import Table
 
-from mnist_lab import actions, draw_actions, experiment_actions, report_actions, speed_actions
+from mnist_lab import actions, comparison_actions, draw_actions, experiment_actions, report_actions, speed_actions
 from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
@@ -274,6 +274,9 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, for example tcp://host:8786")
     parser.add_argument("--no-target", action="store_true", help="speed: time one epoch only, whatever it reaches")
     parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
+    parser.add_argument(
+        "--run", action="append", default=[], help="robustness, inversion: ask this saved run instead of training"
+    )
     parser.add_argument("--predict", default="", metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
 
 
@@ -287,6 +290,8 @@ def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
     if options.no_target or options.train_size is not None:
         raise RequestError("--no-target and --train-size belong to the experiment speed", "leave them away")
     chosen = find_experiment(options.name)
+    if options.run:
+        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict)
     epochs = chosen.epochs if options.epochs is None else options.epochs
     request = experiment_actions.Request(chosen, epochs, options.seeds, options.jobs, options.dask, options.predict)
     return experiment_actions.experiment(lab, request)
@@ -356,7 +361,7 @@ ROWS = (
     ),
     Row(
         "Understand", "compare", "saved runs side by side: what differs, who errs where",
-        experiment_actions.ask_compare, lambda lab, options: experiment_actions.compare(lab, options.runs),
+        comparison_actions.ask_compare, lambda lab, options: comparison_actions.compare(lab, options.runs),
         add_compare_options,
     ),
     Row(

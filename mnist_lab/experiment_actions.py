@@ -1,18 +1,17 @@
-"""The rows of the menu that compare: experiments over seeds, and saved runs side by side."""
+"""The row of the menu that conducts experiments: variants over seeds, or a question put to saved runs."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
-
-from rich.table import Table
+from typing import TYPE_CHECKING, NamedTuple
 
 from mnist_lab.actions import FAILED, INTERRUPTED, OK, Lab
+from mnist_lab.comparison_actions import ask_runs, comparable_runs, judged_runs, show_recipes
 from mnist_lab.config import MOST_EPOCHS, check_whole
 from mnist_lab.console import BackToMenu, Choice, ManyDisplay, Standing, Terminal
 from mnist_lab.errors import RequestError
@@ -20,19 +19,17 @@ from mnist_lab.experiments import (
     EXPERIMENTS,
     MOST_SEEDS,
     SEEDS,
-    Difference,
     Experiment,
     Variant,
     checked_variants,
-    differences,
     factors_between,
     find_experiment,
 )
 from mnist_lab.interrupts import graceful_interrupts
 from mnist_lab.parallel import MOST_JOBS
-from mnist_lab.recipes import Recipe, recipes_of
+from mnist_lab.recipes import recipes_of
 from mnist_lab.report_actions import tell_result
-from mnist_lab.runs import JUDGED, Run, command_line, find_run, list_runs, read_run
+from mnist_lab.runs import Run, command_line, read_run
 from mnist_lab.schedule import (
     Task,
     distinct_paces,
@@ -41,14 +38,10 @@ from mnist_lab.schedule import (
     seconds_of_all,
 )
 from mnist_lab.storage import storage_errors
-from mnist_lab.tables import borderless
 from mnist_lab.wording import count_epochs, format_about, format_duration, format_percent, plain
 
 if TYPE_CHECKING:
     from mnist_lab.parallel import Board, Engine
-
-RUNS_OFFERED = 12
-"""The newest runs that the menu offers for comparing."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +102,8 @@ def ask_experiment(lab: Lab) -> int:
         return ask_speed(lab)
     chosen = find_experiment(word)
     terminal.hint(f"{chosen.explanation} More seeds and more epochs make it surer, and slower.")
+    if chosen.asks_only and judged_runs(lab) and terminal.choose("With which networks", NETWORKS, "new") == "saved":
+        return ask_saved(lab, chosen)
     seeds = terminal.ask_whole("Seeds (trainings of every variant)", SEEDS, 1, MOST_SEEDS)
     epochs = terminal.ask_whole("Epochs of every training", chosen.epochs, 1, MOST_EPOCHS)
     request = Request(chosen, epochs, seeds)
@@ -120,6 +115,19 @@ def ask_experiment(lab: Lab) -> int:
         if not terminal.ask_yes_no("Start", default=True):
             return OK
         return conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
+
+
+NETWORKS = (
+    Choice("new", "trained for it, several seeds of each: what may be concluded from"),
+    Choice("saved", "runs of yours, at once"),
+)
+"""Which networks an experiment may ask."""
+
+
+def ask_saved(lab: Lab, chosen: Experiment) -> int:
+    """The menu's way to an experiment with saved runs."""
+    names = ask_runs(lab, "Which runs (numbers, the first is compared with the others)", default="1")
+    return experiment_on_saved(lab, chosen, names, from_menu=True)
 
 
 def example_prediction(experiment: Experiment) -> str:
@@ -136,6 +144,35 @@ def experiment(lab: Lab, request: Request) -> int:
         if not ready.is_controlled and not may_go_on(lab):
             return OK
         return conduct(lab, request, ready)
+
+
+def experiment_on_saved(
+    lab: Lab, chosen: Experiment, names: Sequence[str], prediction: str = "", *, from_menu: bool = False
+) -> int:
+    """Put a question to saved runs instead of training for it.
+
+    Args:
+        lab: where to look, and where to show.
+        chosen: an experiment that only asks networks.
+        names: of the runs; those that differ in their seeds only are taken together.
+        prediction: what the learner expects.
+        from_menu: whether to ask about opening the report.
+
+    Raises:
+        RequestError: the experiment compares ways to train, or the runs were made on different splits.
+        RunError, CheckpointError: a run is missing, unfinished or damaged.
+    """
+    if not chosen.asks_only:
+        possible = [name for name, other in EXPERIMENTS.items() if other.asks_only]
+        raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {' and '.join(possible)}")
+    recipes = recipes_of(comparable_runs(lab, names))
+    show_recipes(lab, recipes)
+    pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
+    words = ["experiment", chosen.name, *(word for name in names for word in ("--run", name))]
+    words += ["--predict", prediction] if prediction else []
+    asked = replace(chosen, pairs=pairs, factor="the recipe")
+    by_recipe = {recipe.name: dict(recipe.runs) for recipe in recipes}
+    return tell(lab, Asked(asked, None, shlex.join(words), prediction), by_recipe, [], offer_page=from_menu)
 
 
 def may_go_on(lab: Lab) -> bool:
@@ -282,10 +319,27 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
     }  # fmt: skip
     if not any(by_variant.values()):
         raise RequestError("no training of the experiment came to its end", "see the lines above")
-    from mnist_lab.experiment_results import Setting, report_experiment
+    asked = Asked(request.experiment, request.epochs, request.command, request.prediction)
+    return tell(lab, asked, by_variant, failures, offer_page=offer_page)
 
-    setting = Setting(request.experiment, request.epochs, request.command, request.prediction, failures)
+
+class Asked(NamedTuple):
+    """What was done: the question, the epochs (None for whatever saved runs had), the command, the prediction."""
+
+    experiment: Experiment
+    epochs: int | None
+    command: str
+    prediction: str
+
+
+def tell(
+    lab: Lab, asked: Asked, by_variant: Mapping[str, Mapping[int, Run]], failures: Sequence[str], *, offer_page: bool
+) -> int:
+    """Compare finished runs, show what came out, and leave a folder with a report."""
     with lab.terminal.busy("comparing, and drawing the figures"):
+        from mnist_lab.experiment_results import Setting, report_experiment
+
+        setting = Setting(*asked, failures)
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
     tell_result(lab, folder, lines, offer_page=offer_page)
@@ -348,104 +402,3 @@ def describe_result(run: Run) -> str:
         f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}, "
         f"{format_duration(run.train_seconds)}"
     )
-
-
-# ------------------------------------------------------------------------------------------------- compare
-
-
-def ask_compare(lab: Lab) -> int:
-    """The menu's way to compare saved runs."""
-    judged = [run for run in list_runs(lab.outputs)[0] if run.status in JUDGED]
-    if len(judged) < 2:
-        lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
-        return OK
-    newest = judged[: -RUNS_OFFERED - 1 : -1]
-    table = borderless("", left=("", "run", "aug"), right=("seed", "test"))
-    for number, run in enumerate(newest, start=1):
-        aug = "yes" if run.augmented else "no"
-        table.add_row(f"[key]{number}[/key]", plain(run.name), aug, str(run.seed), format_percent(run.test_accuracy))
-    lab.terminal.show(table)
-    names = lab.terminal.ask("Which runs (numbers, the first is compared with the others)", "1 2", str)
-    chosen = [newest[int(word) - 1].name if is_number_of(word, newest) else word for word in names.split()]
-    return compare(lab, chosen, from_menu=True)
-
-
-def is_number_of(word: str, listed: Sequence[Run]) -> bool:
-    """Whether a word is the number of a row in a list."""
-    return word.isdecimal() and 1 <= int(word) <= len(listed)
-
-
-def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
-    """Compare saved runs on the same test digits, and leave a folder with a report.
-
-    Args:
-        lab: where to look, and where to show.
-        names: of two runs or more; the first is compared with each of the others.
-        from_menu: whether to ask before runs are compared that differ in more than one factor, and about the report.
-
-    Raises:
-        RequestError: there are fewer than two, or they were made on different splits.
-        RunError, CheckpointError: a run is missing, unfinished or damaged.
-    """
-    runs = list({run.folder.resolve(): run for run in (find_run(lab.outputs, name) for name in names)}.values())
-    check_comparable(runs)
-    recipes = recipes_of(runs)
-    check_enough(sum(len(recipe.runs) for recipe in recipes))
-    found = differences([recipe.config for recipe in recipes])
-    lab.terminal.show("", recipes_table(recipes, found))
-    factors = factors_between(
-        [(recipes[0].name, recipe.name) for recipe in recipes[1:]], [Variant(r.name, r.config) for r in recipes]
-    )
-    if factors:
-        lab.terminal.warn(
-            f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
-        )
-        if from_menu and not lab.terminal.ask_yes_no("Compare all the same", default=True):
-            return OK
-    with lab.terminal.busy("asking the networks about the test digits"):
-        from mnist_lab.comparison_results import report_comparison
-
-        folder, lines, results = report_comparison(recipes, found, lab.outputs, lab.now())
-    lab.terminal.show("", results, "")
-    tell_result(lab, folder, lines, offer_page=from_menu)
-    return OK
-
-
-def recipes_table(recipes: Sequence[Recipe], found: Sequence[Difference]) -> Table:
-    """What the recipes differ in, a row each, so that many factors and long values find room."""
-    table = borderless("What is compared", left=("recipe",))
-    table.add_column("seeds")
-    for difference in found:
-        table.add_column(difference.factor, overflow="fold")
-    for place, recipe in enumerate(recipes):
-        values = (plain(difference.values[place]) for difference in found)
-        table.add_row(plain(recipe.name), ", ".join(map(str, recipe.runs)), *values)
-    return table
-
-
-def check_enough(runs: int) -> None:
-    """Refuse what is no comparison."""
-    if runs < 2:
-        raise RequestError("fewer than two different trainings are named", "name two or more: compare RUN RUN")
-
-
-def check_comparable(runs: Sequence[Run]) -> None:
-    """Refuse what can't be compared."""
-    check_enough(len(runs))
-    for run in runs:
-        if run.status not in JUDGED:
-            raise RequestError(
-                f"the run {run.name} is not finished (status {run.status})", "finish it, or name another"
-            )
-    splits = {str(fingerprint_of(run)) for run in runs}
-    if len(splits) > 1:
-        raise RequestError(
-            f"the runs were made on different splits of the data ({', '.join(sorted(splits))})",
-            "compare runs of the same split: train one of them anew",
-        )
-
-
-def fingerprint_of(run: Run) -> object:
-    """What run.json says about the split."""
-    split = run.content.get("split")
-    return split.get("fingerprint") if isinstance(split, dict) else None

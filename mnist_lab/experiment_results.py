@@ -80,7 +80,7 @@ class Setting:
     """What was done, besides what came out."""
 
     experiment: Experiment
-    epochs: int
+    epochs: int | None  # of every training; None for whatever saved runs had
     command: str
     prediction: str
     failures: Sequence[str]
@@ -280,9 +280,10 @@ def reading_section(found: Findings) -> Section:
 def facts_of(found: Findings) -> dict[str, str]:
     """A few numbers worth seeing at once."""
     seeds = sorted({len(by_seed) for by_seed in found.networks.runs.values()})
+    epochs = found.setting.epochs
     return {
         "differs": found.setting.experiment.factor,
-        "epochs": str(found.setting.epochs),
+        **({} if epochs is None else {"epochs": str(epochs)}),
         "seeds": " to ".join(dict.fromkeys((str(seeds[0]), str(seeds[-1])))),
         "device": found.networks.compute.name,
     }

@@ -42,6 +42,7 @@ class Experiment:
         variants: makes them, for a number of epochs.
         pairs: which are compared: (before, after), by name.
         explanation: what to look for, a sentence or two.
+        asks_only: whether it asks networks about digits shown in some way, and so may ask saved runs as well.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Experiment:
     variants: Callable[[int], tuple[Variant, ...]]
     pairs: tuple[tuple[str, str], ...]
     explanation: str = ""
+    asks_only: bool = False
 
 
 def three_layers(epochs: int, augment: AugmentConfig | None = None, **changes: Any) -> TrainConfig:
@@ -166,11 +168,13 @@ EXPERIMENTS = {
         Experiment(
             "inversion", "Why must a drawing be inverted?", "how the digits are shown", 4, augmented_only, (),
             "A network has learned white ink on black. It has no idea that ink may be dark.",
+            asks_only=True,
         ),
         Experiment(
             "robustness", "Where does augmentation really show?", "the augmentation", 4, without_and_with,
             (("plain", "augmented"),),
             "Look beyond the shaded range: what was not trained is not learned.",
+            asks_only=True,
         ),
         Experiment(
             "validation", "Why a validation set of its own?", "the seed", 1, lone_recipe, (),

@@ -20,9 +20,10 @@ from scipy import stats
 import main
 from mnist_lab import parallel
 from mnist_lab.actions import FAILED, INTERRUPTED, OK
+from mnist_lab.comparison_actions import ask_compare, compare
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.experiment_actions import Request, ask_compare, ask_experiment, compare, experiment
+from mnist_lab.experiment_actions import Request, ask_experiment, experiment, experiment_on_saved
 from mnist_lab.experiment_results import Setting, report_experiment
 from mnist_lab.experiments import DATA_SIZES, EXPERIMENTS, Experiment, Variant
 from mnist_lab.runs import Run, list_runs, read_run
@@ -242,6 +243,41 @@ def test_a_model_that_is_gone_leaves_no_half_folder(outputs: Path, tmp_path: Pat
     assert not (tmp_path / "new").exists()
 
 
+# -------------------------------------------------------------------------------------------- on saved runs
+
+
+def test_saved_runs_can_be_asked_without_any_training(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    names = [runs[aug, seed].name for aug in (False, True) for seed in (0, 1)]
+    words = [word for name in names for word in ("--run", name)]
+    assert main.main(["experiment", "robustness", *words, "--outputs", str(outputs)]) == OK
+    folders = sorted(outputs.glob("*_experiment-robustness*"))
+    found, trained = (results_of(folder) for folder in (max(folders, key=lambda f: f.stat().st_mtime), folders[0]))
+    assert set(found["runs"]) == {"1-layer", "1-layer, augmented"}
+    renamed = json.dumps(found["figures"]["robustness"]).replace('"1-layer, augmented"', '"augmented"')
+    assert json.loads(renamed.replace('"1-layer"', '"plain"')) == trained["figures"]["robustness"]
+    assert set(runs_of(outputs)) == set(runs)
+    assert found["epochs"] is None
+    assert f"--run {names[3]}" in found["command"]
+
+
+def test_one_saved_run_is_enough_to_ask(outputs: Path) -> None:
+    lab, screen = make_lab(outputs)
+    assert experiment_on_saved(lab, EXPERIMENTS["inversion"], [runs_of(outputs)[True, 0].name]) == OK
+    assert "black on white" in screen.getvalue()
+
+
+def test_only_questions_to_networks_take_saved_runs(outputs: Path) -> None:
+    with pytest.raises(RequestError, match="--run is not for the experiment depth; it is for inversion and robustness"):
+        experiment_on_saved(make_lab(outputs)[0], EXPERIMENTS["depth"], ["latest"])
+
+
+def test_the_menu_offers_saved_runs(outputs: Path) -> None:
+    lab, screen = make_lab(outputs, ["inversion", "saved", "1"])
+    assert ask_experiment(lab) == OK
+    assert "What is compared" in screen.getvalue()
+
+
 # ------------------------------------------------------------------------------------------------- interrupted
 
 SCRIPT = """
@@ -456,7 +492,7 @@ def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -
 def test_what_is_no_comparison_is_refused(outputs: Path) -> None:
     name = runs_of(outputs)[True, 0].name
     lab, _ = make_lab(outputs)
-    for names in ([name], [name, name], [name, f"{name[:-1]}"]):
+    for names in ([name], [name, name], [name, str(outputs / name)]):
         with pytest.raises(RequestError, match="fewer than two different"):
             compare(lab, names)
     with pytest.raises(RunError, match="there is no run 'nowhere'"):

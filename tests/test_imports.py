@@ -27,7 +27,7 @@ FLOW = [
     {"experiment_results", "comparison_results", "speed_results"},
     {"actions"},
     {"draw_actions", "report_actions"},
-    {"speed_actions"},
+    {"speed_actions", "comparison_actions"},
     {"experiment_actions"},
 ]
 """Each module imports only from the levels above its own line."""
@@ -57,6 +57,7 @@ LIGHT_MODULES = {
     "gallery",
     "actions",
     "report_actions",
+    "comparison_actions",
     "experiment_actions",
 }
 
