@@ -158,7 +158,7 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
             Choice("none"),
             Choice("rotation"),
             Choice("affine", "shift, scale and shear"),
-            Choice("pen", "bends, thickness, added strokes (trainings of more than 4 epochs)"),
+            Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"),
         ]
         off = terminal.choose("Switch off which augmentation", choices, default="none")
         augment = config.augment.without(off) if off != "none" else config.augment

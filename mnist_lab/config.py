@@ -49,8 +49,8 @@ class AugmentConfig:
     scale: float = 0.10  # fraction: sizes from 1 - scale to 1 + scale
     shear: float = 8.0  # degrees; people's handwriting differs in its slant more than in anything else
     flip: float = 0.0  # chance that a digit is mirrored; no digit but 0, 1 and 8 stays one, so only a bad idea needs it
-    elastic: float = 0.007  # fraction of the side: standard deviation of smooth random bends
-    thickness: float = 0.15  # 0 to 1: how far towards a pixel bolder or finer on each side a pen may be
+    elastic: float = 0.0  # fraction of the side: standard deviation of smooth random bends
+    thickness: float = 0.0  # 0 to 1: how far towards a pixel bolder or finer on each side a pen may be
     strokes: float = 0.03  # chance that a 0 is slashed, a 1 gets flag or base, a 7 is crossed: MNIST hardly has them
     erasing: float = 0.0  # chance that an image loses one rectangle
     erase_area: tuple[float, float] = (
@@ -90,9 +90,13 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 """The augmentations that can be switched off, and the strengths that each consists of."""
 
 
-MILD_AUGMENTATION = AugmentConfig(
-    rotation=7.0, shift=0.05, scale=0.05, shear=5.0, elastic=0.0, thickness=0.0, strokes=0.0
-)
+NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
+"""All of it switched off."""
+
+FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
+"""All of it switched on, to be looked at one by one: with what the validation digits had no use for as well."""
+
+MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0, strokes=0.0)
 """For short trainings, which have no time to profit from more variety."""
 
 SHORT_TRAINING = 4

@@ -24,7 +24,7 @@ from mnist_lab.comparison import (
     selection_bias,
     shown_as,
 )
-from mnist_lab.conclusions import Accuracies, Conclusion, conclude, judge_prediction
+from mnist_lab.conclusions import Accuracies, Conclusion, as_sentence, conclude, judge_prediction
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data import Mnist, load_mnist
 from mnist_lab.device import Compute, choose_compute
@@ -60,7 +60,7 @@ from mnist_lab.report import Prediction, Section
 from mnist_lab.report import Table as ReportTable
 from mnist_lab.runs import Run, command_line
 from mnist_lab.scoring import Labelled, count_correct, prepare_labelled
-from mnist_lab.statistics import decimals_needed, format_points
+from mnist_lab.statistics import decimals_needed, format_points, paired_difference, verdict
 from mnist_lab.storage import create_folder
 from mnist_lab.tables import borderless
 from mnist_lab.wording import format_percent, plain
@@ -121,7 +121,8 @@ class Extra:
         digits: what the accuracies are measured on.
         section: makes the section of the report that comes first; None where there is none of its own.
         content: more numbers for results.json.
-        sentences: what was found besides the comparisons.
+        sentences: what was found besides the comparisons, and matters more.
+        remarks: what else there is to say, after the comparisons.
         parts: of the accuracies' names, where these join a variant and some digits.
         by_variant: whether the accuracies are those of the variants on the test digits.
         dots: whether every seed's accuracy is worth a figure besides that of the section.
@@ -134,6 +135,7 @@ class Extra:
     section: Callable[[Pages, Conclusion], Section] | None = None
     content: Mapping[str, Any] = field(default_factory=dict)
     sentences: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     parts: Parts = field(default_factory=dict)
     by_variant: bool = True
     dots: bool = True
@@ -201,7 +203,7 @@ def find_out(setting: Setting, runs: Runs, outputs: Path) -> Findings:
         extra=extra,
         conclusion=conclusion,
         committees=committees_of(answers, mnist.test.labels.numpy()) if extra.by_variant else {},
-        sentences=[*extra.sentences, *in_short(tell(conclusion, extra.parts))],
+        sentences=[*extra.sentences, *in_short(tell(conclusion, extra.parts)), *extra.remarks],
         prediction=judged(setting.prediction, conclusion, extra) if setting.prediction else None,
     )
 
@@ -324,6 +326,26 @@ def screen_table(conclusion: Conclusion, committees: Mapping[str, Evaluation]) -
 def measure_variants(networks: Networks) -> Extra:
     """Accuracy on the test digits; where an experiment has no measure of its own, that is all."""
     return Extra(networks.tested, networks.experiment.pairs)
+
+
+def measure_regularisation(networks: Networks) -> Extra:
+    """Accuracy on the test digits, and whether batch norm and dropout gain together what each gains alone."""
+    tested, names = networks.tested, ("neither", "batch norm", "dropout", "both")
+    if not all(name in tested for name in names):
+        return measure_variants(networks)
+    neither, norm, dropout, both = (tested[name] for name in names)
+    seeds = sorted(neither.keys() & norm.keys() & dropout.keys() & both.keys())
+    if not seeds:
+        return measure_variants(networks)
+    added_up = {seed: norm[seed] + dropout[seed] - neither[seed] for seed in seeds}
+    interaction = paired_difference(added_up, {seed: both[seed] for seed in seeds})
+    words = verdict("what the two single gains add up to", "both together", interaction).sentence
+    return Extra(
+        tested,
+        networks.experiment.pairs,
+        content={"interaction": vars(interaction)},
+        remarks=[as_sentence(f"Do they work together? {words[:1].upper()}{words[1:]}")],
+    )
 
 
 def measure_sizes(networks: Networks) -> Extra:
@@ -598,6 +620,7 @@ def selection_sentence(found: Selection, networks: int) -> str:
 
 
 MEASURES: dict[str, Callable[[Networks], Extra]] = {
+    "regularisation": measure_regularisation,
     "data-size": measure_sizes,
     "robustness": measure_robustness,
     "inversion": measure_inversion,

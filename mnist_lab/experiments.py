@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mnist_lab.config import TRAIN_DIGITS, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.config import (
+    FULL_AUGMENTATION,
+    NO_AUGMENTATION,
+    TRAIN_DIGITS,
+    AugmentConfig,
+    TrainConfig,
+    check_config,
+    default_config,
+)
 from mnist_lab.errors import RequestError
 
 SEEDS = 5
@@ -79,14 +87,14 @@ def depth(epochs: int) -> tuple[Variant, ...]:
 
 def augmentation(epochs: int) -> tuple[Variant, ...]:
     """None, the usual one, and each kind alone."""
-    usual, full = usual_augmentation(epochs), AugmentConfig()
+    usual = usual_augmentation(epochs)
     return (
         Variant("none", three_layers(epochs)),
         Variant("all", three_layers(epochs, usual)),
         Variant("rotation", three_layers(epochs, usual.only("rotation"))),
         Variant("affine", three_layers(epochs, usual.only("affine"))),
-        Variant("pen", three_layers(epochs, full.only("pen"))),
-        Variant("erasing", three_layers(epochs, replace(full.only("erasing"), erasing=0.25))),
+        Variant("pen", three_layers(epochs, FULL_AUGMENTATION.only("pen"))),
+        Variant("erasing", three_layers(epochs, FULL_AUGMENTATION.only("erasing"))),
     )
 
 
@@ -114,11 +122,10 @@ def data_size(epochs: int) -> tuple[Variant, ...]:
 
 def bad_idea(epochs: int) -> tuple[Variant, ...]:
     """No augmentation, and two that turn digits into what they are not."""
-    none = AugmentConfig(rotation=0, shift=0, scale=0, shear=0, elastic=0, thickness=0, strokes=0)
     return (
         Variant("none", three_layers(epochs)),
-        Variant("mirrored", three_layers(epochs, replace(none, flip=0.5))),
-        Variant("upside down", three_layers(epochs, replace(none, rotation=180.0))),
+        Variant("mirrored", three_layers(epochs, replace(NO_AUGMENTATION, flip=0.5))),
+        Variant("upside down", three_layers(epochs, replace(NO_AUGMENTATION, rotation=180.0))),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mnist_lab.config import AugmentConfig, TrainConfig
+from mnist_lab.config import NO_AUGMENTATION, TrainConfig
 from mnist_lab.errors import CheckpointError, RequestError, RunError
 from mnist_lab.experiments import Variant
 from mnist_lab.runs import HISTORY_FILE, UNFINISHED, Run, is_being_trained, list_runs, load_weights
@@ -109,13 +109,9 @@ def key_of(config: TrainConfig) -> str:
 
 def pace_key(config: TrainConfig) -> tuple[object, ...]:
     """What the time of an epoch depends on, more or less: configurations with the same key are timed once."""
-    augment = config.augment or NOTHING
+    augment = config.augment or NO_AUGMENTATION
     work = (augment.moves, augment.elastic > 0, augment.thickness > 0, augment.erases)
     return (config.model, *work, config.batch_norm, config.batch_size, config.images_per_epoch)
-
-
-NOTHING = AugmentConfig(rotation=0, shift=0, scale=0, shear=0, elastic=0, thickness=0, strokes=0)
-"""The augmentation that changes no digit."""
 
 
 def distinct_paces(tasks: Iterable[Task]) -> list[TrainConfig]:

@@ -10,7 +10,7 @@ import torch
 
 from mnist_lab import plots
 from mnist_lab.augment import augment
-from mnist_lab.config import AUGMENTATIONS, AugmentConfig
+from mnist_lab.config import FULL_AUGMENTATION, NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data import Digits, Mnist
 from mnist_lab.pixels import to_unit
 from mnist_lab.randomness import seeded_generator
@@ -57,18 +57,17 @@ def augmentation_examples(digits: Digits) -> tuple[Tensor, dict[str, Tensor]]:
     """
     sample = sample_by_class(digits, 1)
     original = to_unit(sample.images)
-    usual = AugmentConfig()
-    none = usual.without(*AUGMENTATIONS)
+    full, none = FULL_AUGMENTATION, NO_AUGMENTATION
     steps = {
-        f"rotation\n±{usual.rotation:g}°": replace(none, rotation=usual.rotation),
-        f"shift\n±{100 * usual.shift:g} %": replace(none, shift=usual.shift),
-        f"scale\n±{100 * usual.scale:g} %": replace(none, scale=usual.scale),
-        f"shear\n±{usual.shear:g}°": replace(none, shear=usual.shear),
-        f"elastic\n{100 * usual.elastic:g} %": replace(none, elastic=usual.elastic),
-        f"thickness\n±{usual.thickness:g} pixels": replace(none, thickness=usual.thickness),
+        f"rotation\n±{full.rotation:g}°": replace(none, rotation=full.rotation),
+        f"shift\n±{100 * full.shift:g} %": replace(none, shift=full.shift),
+        f"scale\n±{100 * full.scale:g} %": replace(none, scale=full.scale),
+        f"shear\n±{full.shear:g}°": replace(none, shear=full.shear),
+        f"elastic\n{100 * full.elastic:g} %": replace(none, elastic=full.elastic),
+        f"thickness\n±{full.thickness:g} pixels": replace(none, thickness=full.thickness),
         "strokes\n(every 0, 1, 7)": replace(none, strokes=1.0),
         "erasing\n(every digit)": replace(none, erasing=1.0),
-        "all together": usual,
+        "the usual mix": AugmentConfig(),
     }
     return original, {
         name: augment(original, sample.labels, config, seeded_generator(SEED, "augmentation", number))

@@ -103,11 +103,12 @@ def describe_augmentation(augment: AugmentConfig | None) -> str:
         parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
     if augment.flip:
         parts.append(f"{100 * augment.flip:g} % mirrored")
-    if augment.elastic or augment.thickness or augment.strokes:
-        parts.append(
-            f"pens: bends {100 * augment.elastic:g} %, thickness ±{augment.thickness:g} pixels, "
-            f"strokes added to {100 * augment.strokes:g} % of 0, 1, 7"
-        )
+    if augment.elastic:
+        parts.append(f"bends {100 * augment.elastic:g} %")
+    if augment.thickness:
+        parts.append(f"thickness ±{augment.thickness:g} pixels")
+    if augment.strokes:
+        parts.append(f"strokes added to {100 * augment.strokes:g} % of the zeros and fewer 1 and 7")
     if augment.erasing:
         parts.append(f"erasing in {100 * augment.erasing:g} %")
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"

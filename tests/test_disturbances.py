@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from mnist_lab.config import MILD_AUGMENTATION, AugmentConfig
+from mnist_lab.config import FULL_AUGMENTATION, MILD_AUGMENTATION
 from mnist_lab.data import Digits
 from mnist_lab.disturbances import DISTURBANCES, Disturbance, disturb
 from mnist_lab.pixels import to_unit
@@ -117,7 +117,7 @@ def test_a_square_is_hidden_wholly_over_the_digits_box() -> None:
 
 
 def test_the_trained_range_is_that_of_the_augmentation() -> None:
-    full = AugmentConfig(erasing=0.25)
+    full = FULL_AUGMENTATION
     trained = {name: disturbance.trained(full) for name, disturbance in BY_NAME.items()}
     assert trained["shifted"] == pytest.approx((0, 28 * 0.07))
     assert trained["rotated"] == (0, 10)

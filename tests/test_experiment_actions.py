@@ -225,6 +225,17 @@ def test_broken_own_digits_cost_their_part_only(by_variant: dict[str, dict[int, 
     assert "Your own digits are left out: line 1 of" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
+    runs = {name: by_variant[which] for name, which in names.items()}
+    folder, lines, _ = report_experiment(setting("regularisation"), runs, tmp_path, NOW)
+    assert lines[-1] == (  # 0.5 + (1.0 - 0.5) is what there is
+        "Do they work together? Both together and what the two single gains add up to have the same accuracy with each "
+        "of 2 seeds: not distinguishable."
+    )
+    assert results_of(folder)["extra"]["interaction"]["mean"] == 0
+
+
 def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
     folder, lines, _ = report_experiment(setting("validation"), {"1-layer": by_variant["plain"]}, tmp_path, NOW)
     selection = results_of(folder)["extra"]["selection"]
