@@ -68,6 +68,8 @@ def move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch
     if config.strokes == 0:
         return warp(images, inverse, bend)
     strokes = draw_strokes(images, labels, config.strokes, generator)
+    if not len(strokes.where):  # every other batch, at the usual strength
+        return warp(images, inverse, bend)
     scale, centre = fit_into_box(strokes, count)
     inverse = after_fitting(inverse, scale, 2 * centre / torch.tensor([width, height]))
     warped = warp(images, inverse, bend)
