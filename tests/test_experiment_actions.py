@@ -43,6 +43,13 @@ def conducted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return outputs, screen.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked whether to open a report."""
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 @pytest.fixture
 def outputs(conducted: tuple[Path, str], tmp_path: Path) -> Path:
     """A copy to work on."""
@@ -301,7 +308,7 @@ from tests.experiment_fixtures import small_request
 
 if __name__ == "__main__":
     lab = Lab(Terminal(make_console()), Path(sys.argv[1]))
-    sys.exit(experiment(lab, small_request("robustness", epochs=40, seeds=2)))
+    sys.exit(experiment(lab, small_request("robustness", epochs=15, seeds=2)))
 """
 
 
@@ -330,7 +337,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
     assert "finished" in kept.values()
     assert len(kept) < 4 or "running" in kept.values()
     lab, screen = make_lab(outputs)
-    assert experiment(lab, small_request("robustness", epochs=40, seeds=2)) == OK
+    assert experiment(lab, small_request("robustness", epochs=15, seeds=2)) == OK
     assert "already" in screen.getvalue()
     runs = list_runs(outputs)[0]
     assert len(runs) == 4  # whoever was stopped went on in its own folder

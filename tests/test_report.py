@@ -609,6 +609,40 @@ def test_the_browser_is_opened_only_if_asked_for(outputs: Path, tmp_path: Path, 
         assert not (tmp_path / "opened").exists()
 
 
+OFFER_IT = """
+import sys
+from pathlib import Path
+from mnist_lab.actions import Lab
+from mnist_lab.console import Terminal, make_console
+from mnist_lab.report_actions import tell_result
+folder = Path(sys.argv[1])
+lab = Lab(Terminal(make_console(), lambda: sys.argv[2]), folder.parent)
+tell_result(lab, folder, ["This was found."], offer_page=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_after_an_experiment_the_menu_offers_its_page(outputs: Path, tmp_path: Path, answer: str) -> None:
+    """A screen and a viewer are pretended, so that it is the same everywhere; what opens is a real process."""
+    viewer = tmp_path / "xdg-open"
+    viewer.write_text("#!/bin/sh\n", "utf-8")
+    viewer.chmod(0o755)
+    browser = tmp_path / "browser.py"
+    browser.write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", "utf-8")
+    command = f'"{sys.executable}" "{browser}" "{tmp_path / "opened"}" %s'
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    folder = next(folder for folder in outputs.iterdir() if (folder / "report.html").exists())
+    done = run_python(OFFER_IT, str(folder), answer, BROWSER=command, PATH=path, DISPLAY=":99")
+    lines = done.splitlines()
+    assert lines[0] == "This was found."
+    assert str(folder) in lines
+    assert "Open it in the browser (y/n) [n]:" in done
+    assert (tmp_path / "opened").exists() == (answer == "y")
+    if answer == "y":
+        assert (tmp_path / "opened").read_text(encoding="utf-8") == (folder / "report.html").as_uri()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a browser")
 def test_a_machine_without_a_browser_is_no_error(outputs: Path) -> None:
     done = run_python(OPEN_IT, str(outputs), "open", BROWSER="", PATH="/nowhere", DISPLAY="", WAYLAND_DISPLAY="")
