@@ -102,18 +102,7 @@ def report_comparison(
     """
     compared = look_at(recipes)
     pages = Pages(create_folder(outputs, "compare", now))
-    together, committee = together_section(pages, compared.answers, compared.test)
-    pages.sections.append(differences_section(recipes, found))
-    if compared.committees:
-        told = results_section(pages, compared.over_seeds, compared.committees, "test digits")
-        pages.sections.append(told)
-    pages.sections.append(pairs_section(compared.pairs))
-    first = compared.pairs[0]
-    both = (compared.answers[first.before], compared.answers[first.after])
-    pages.sections.append(changes_section(pages, (first.before, first.after), both, compared.test))
-    pages.sections.append(together)
-    pages.sections.append(learning_section(pages, compared))
-    pages.sections.append(runs_section({recipe.name: list(recipe.runs.values()) for recipe in recipes}))
+    committee = add_sections(pages, compared, found)
     names = [shlex.quote(run.name) for _, run in compared.named]
     heading = Heading(
         title=title_of(compared),
@@ -126,6 +115,22 @@ def report_comparison(
     verdicts = verdicts_of(compared)
     finish(pages, heading, verdicts, content_of(compared, found, committee))
     return pages.folder, verdicts, accuracy_table(compared, committee)
+
+
+def add_sections(pages: Pages, compared: Compared, found: Sequence[Difference]) -> Evaluation:
+    """Fill the report, what the recipes are about first; returns what all networks reach together."""
+    pages.sections.append(differences_section(compared.recipes, found))
+    if compared.committees:
+        pages.sections.append(results_section(pages, compared.over_seeds, compared.committees, "test digits"))
+    pages.sections.append(pairs_section(compared.pairs))
+    first = compared.pairs[0]
+    both = (compared.answers[first.before], compared.answers[first.after])
+    pages.sections.append(changes_section(pages, (first.before, first.after), both, compared.test))
+    together, committee = together_section(pages, compared.answers, compared.test)
+    pages.sections.append(together)
+    pages.sections.append(learning_section(pages, compared))
+    pages.sections.append(runs_section({recipe.name: list(recipe.runs.values()) for recipe in compared.recipes}))
+    return committee
 
 
 def look_at(recipes: Sequence[Recipe]) -> Compared:
