@@ -51,7 +51,7 @@ class AugmentConfig:
     flip: float = 0.0  # chance that a digit is mirrored; no digit but 0, 1 and 8 stays one, so only a bad idea needs it
     elastic: float = 0.0  # fraction of the side: standard deviation of smooth random bends
     thickness: float = 0.0  # 0 to 1: how far towards a pixel bolder or finer on each side a pen may be
-    strokes: float = 0.01  # chance that a 0 is slashed; a 1 gets flag or base, a 7 is crossed more rarely
+    strokes: float = 0.02  # chance that a 0 is slashed; a 1 gets flag or base, a 7 is crossed more rarely
     erasing: float = 0.0  # chance that an image loses one rectangle
     erase_area: tuple[float, float] = (
         0.02,

@@ -26,7 +26,7 @@ PEN_WIDTHS = (1.4, 2.8)
 HEAVIEST = 0.16
 """Mean ink, 0 to 1, up to which a digit is drawn into: in a blob, no added stroke could be told from the rest."""
 
-NARROWEST = 0.55
+NARROWEST = 0.6
 """Width of a zero, in heights, from which on it is slashed: a narrower one would become a line with a knot."""
 
 BOX = 20
@@ -134,7 +134,7 @@ def slashed(frame: Frame, draw: Draw) -> Tensor:
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
-    beyond, direction = draw(1.4, 2.2), draw(0.1, 0.8)  # radii from the middle; radians, 0 is upright
+    beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
     across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
     x, y = frame.centre

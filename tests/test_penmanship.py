@@ -13,7 +13,7 @@ from torch import Tensor
 from mnist_lab.augment import augment
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig
 from mnist_lab.data import Mnist
-from mnist_lab.penmanship import BOX, SHARES, STYLES, draw_strokes, fit_into_box, frame_of, ink_of
+from mnist_lab.penmanship import BOX, NARROWEST, SHARES, STYLES, draw_strokes, fit_into_box, frame_of, ink_of
 from mnist_lab.pixels import to_unit
 from mnist_lab.randomness import seeded_generator
 
@@ -40,7 +40,7 @@ def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist, digit: int) -> Non
     if digit in STYLES:
         light = images.mean(dim=(1, 2, 3)) < 0.16
         frame = frame_of(images[:, 0])
-        suits = light & ((labels != 0) | (frame.width >= 0.55 * frame.height))
+        suits = light & ((labels != 0) | (frame.width >= NARROWEST * frame.height))
         assert float(changed[suits].float().mean()) == pytest.approx(0.97 * float(SHARES[digit]), abs=0.07)
         assert not changed[~suits].any()
     else:
