@@ -140,6 +140,7 @@ def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> No
     assert results_of(first)["thumbnail"] == results_of(second)["thumbnail"] == "robustness.png"
 
 
+@pytest.mark.slow
 def test_a_run_folder_half_deleted_is_trained_anew(outputs: Path) -> None:
     run = runs_of(outputs)[True, 1]
     (run.folder / run.content["model_file"]).unlink()

@@ -212,6 +212,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path, board: Board) -> None:
     assert not trainers()
 
 
+@pytest.mark.slow
 def test_the_training_that_kills_its_process_is_blamed_and_the_others_go_on(tmp_path: Path, board: Board) -> None:
     jobs = [Job(0, LONGER), Job(1, replace(SMALL, seed=1)), Job(2, replace(SMALL, seed=2))]
     over = threading.Event()
