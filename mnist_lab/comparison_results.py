@@ -189,8 +189,9 @@ def verdicts_of(compared: Compared) -> list[str]:
     """What may be concluded: about the recipes where there are several seeds, and about the networks themselves."""
     sentences = in_short(tell(compared.over_seeds, {}))
     sentences += [pair_sentence(pair) for pair in compared.pairs[:TOLD_DIGIT_BY_DIGIT]]
-    if more := len(compared.pairs) - TOLD_DIGIT_BY_DIGIT:
-        sentences += [f"{more} more pairs of networks stand in the table."] if more > 0 else []
+    more = len(compared.pairs) - TOLD_DIGIT_BY_DIGIT
+    if more > 0:
+        sentences.append(f"{more} more {'pair' if more == 1 else 'pairs'} of networks: see the report's table.")
     untold = len(compared.recipes) - 1 - len(compared.over_seeds.compared)
     if untold > 0:
         sentences.append(

@@ -93,7 +93,7 @@ def judge_prediction(words: str, conclusion: Conclusion) -> str:
     if not about:
         return "The experiment does not compare these two directly: see the table."
     sentences = (grade_prediction(prediction, pair.before, pair.after, pair.difference) for pair in about)
-    return " ".join(as_sentence(sentence) for sentence in sentences)
+    return " ".join(as_sentence(sentence[:1].upper() + sentence[1:]) for sentence in sentences)
 
 
 def as_sentence(words: str) -> str:
