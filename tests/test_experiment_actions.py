@@ -61,7 +61,7 @@ def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
     return {(run.augmented, run.seed): run for run in list_runs(outputs)[0]}
 
 
-def tested(run: Run) -> float:
+def accuracy_of(run: Run) -> float:
     assert run.test_accuracy is not None
     return run.test_accuracy
 
@@ -106,7 +106,7 @@ def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
     results = results_of(folder_of(outputs, "experiment-robustness"))
     runs = runs_of(outputs)
     conclusion = results["conclusion"]
-    plain, augmented = ([tested(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True))
+    plain, augmented = ([accuracy_of(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True))
     saved = conclusion["variants"]["plain, undisturbed"]
     assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
     assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
@@ -451,7 +451,7 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
     assert [(pair["before"], pair["after"]) for pair in results["over_seeds"]["comparisons"]] == [
         ("1-layer", "1-layer, augmented")
     ]
-    accuracies = [[tested(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
+    accuracies = [[accuracy_of(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
     expected = stats.ttest_rel(accuracies[1], accuracies[0]).pvalue
     assert results["over_seeds"]["comparisons"][0]["p_value"] == pytest.approx(expected)
     assert "committee of all" in shown
