@@ -8,6 +8,7 @@ the picture, and what is erased, is 0, so background stays background.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -158,6 +159,7 @@ def draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) ->
     return 2 * strength * field.permute(0, 2, 3, 1)
 
 
+@cache
 def blur_matrix(side: int) -> Tensor:
     """(side, KNOTS): weights by which every pixel takes from knots around it; squares of a row add up to 1.
 

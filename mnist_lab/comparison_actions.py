@@ -122,16 +122,10 @@ def comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
             raise RequestError(
                 f"the run {run.name} is not finished (status {run.status})", "finish it, or name another"
             )
-    splits = {str(fingerprint_of(run)) for run in runs}
+    splits = {str(run.split_fingerprint) for run in runs}
     if len(splits) > 1:
         raise RequestError(
             f"the runs were made on different splits of the data ({', '.join(sorted(splits))})",
             "compare runs of the same split: train one of them anew",
         )
     return runs
-
-
-def fingerprint_of(run: Run) -> object:
-    """What run.json says about the split."""
-    split = run.content.get("split")
-    return split.get("fingerprint") if isinstance(split, dict) else None

@@ -137,10 +137,10 @@ def look_at(recipes: Sequence[Recipe]) -> Compared:
     """Ask all networks about the test digits, and conclude."""
     mnist, compute = load_mnist(), choose_compute()
     test = PlainDigits(mnist.test.images[:, 0].numpy(), mnist.test.labels.numpy())
-    named = [Named(f"{recipe.name}, seed {seed}", run) for recipe in recipes for seed, run in recipe.runs.items()]
+    named = [Named(recipe.network(seed), run) for recipe in recipes for seed, run in recipe.runs.items()]
     histories = {name: history_of(run) for name, run in named}
     answers = {name: ask_run(run, mnist.test, compute) for name, run in named}
-    by_recipe = {r.name: {seed: answers[f"{r.name}, seed {seed}"] for seed in r.runs} for r in recipes}
+    by_recipe = {r.name: {seed: answers[r.network(seed)] for seed in r.runs} for r in recipes}
     tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}
     first, *others = tested
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
@@ -162,12 +162,11 @@ def pairs_of(recipes: Sequence[Recipe], answers: Mapping[str, Answers], test: Pl
     They have the same seed where that is possible. Of a single recipe, the first network with each of the others.
     """
     first, *others = recipes
-    start = next(iter(first.runs))
     if others:
-        chosen = [(first.name, *seeds_to_compare(first, other), other.name) for other in others]
-        names = [(f"{a}, seed {seed_a}", f"{b}, seed {seed_b}") for a, seed_a, seed_b, b in chosen]
+        names = [networks_to_compare(first, other) for other in others]
     else:
-        names = [(f"{first.name}, seed {start}", f"{first.name}, seed {seed}") for seed in islice(first.runs, 1, None)]
+        start, *rest = first.runs
+        names = [(first.network(start), first.network(seed)) for seed in rest]
     found = [mcnemar(answers[a].right(test.labels), answers[b].right(test.labels)) for a, b in names]
     adjusted = holm([result.p_value for result in found])
     return [
@@ -176,10 +175,11 @@ def pairs_of(recipes: Sequence[Recipe], answers: Mapping[str, Answers], test: Pl
     ]
 
 
-def seeds_to_compare(first: Recipe, other: Recipe) -> tuple[int, int]:
-    """A seed of each recipe: the first that both have, else the first of each."""
+def networks_to_compare(first: Recipe, other: Recipe) -> tuple[str, str]:
+    """A network of each recipe: those of the first seed that both have, else the first of each."""
     common = next((seed for seed in first.runs if seed in other.runs), None)
-    return (common, common) if common is not None else (next(iter(first.runs)), next(iter(other.runs)))
+    seeds = (next(iter(first.runs)), next(iter(other.runs))) if common is None else (common, common)
+    return first.network(seeds[0]), other.network(seeds[1])
 
 
 # -------------------------------------------------------------------------------------------- what came out
@@ -246,7 +246,7 @@ def learning_section(pages: Pages, compared: Compared) -> Section:
     if len(compared.named) > len(compared.recipes):
         runs = {recipe.name: list(recipe.runs.values()) for recipe in compared.recipes}
         histories = {
-            recipe.name: [compared.histories[f"{recipe.name}, seed {seed}"] for seed in recipe.runs]
+            recipe.name: [compared.histories[recipe.network(seed)] for seed in recipe.runs]
             for recipe in compared.recipes
         }
         return curves_section(pages, runs, histories)

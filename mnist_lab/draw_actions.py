@@ -16,6 +16,7 @@ from mnist_lab.errors import LabError, RequestError
 from mnist_lab.my_digits import MY_DIGITS
 from mnist_lab.runs import JUDGED, Run, find_run, list_runs
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS, check_method, check_target
+from mnist_lab.saved import inside
 from mnist_lab.storage import create_folder, storage_errors, write_atomically, write_json, write_text
 from mnist_lab.tables import borderless, per_digit_table
 from mnist_lab.wording import describe_run, format_interval, format_percent, plain
@@ -66,9 +67,7 @@ def load_reader(lab: Lab, name: str) -> Reader:
 
 def saved_doubt_level(run: Run) -> float | None:
     """The doubt level in a run's run.json, if there is one that a network can have had."""
-    value: object = run.content
-    for key in ("results", "validation", "doubt_level"):
-        value = value.get(key) if isinstance(value, dict) else None
+    value = inside(run.content, "results", "validation", "doubt_level")
     if isinstance(value, float) and 1 / CLASSES <= value <= 1:  # it was the largest of ten probabilities
         return value
     return None

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mnist_lab.actions import FAILED, INTERRUPTED, OK, Lab
 from mnist_lab.comparison_actions import ask_runs, comparable_runs, judged_runs, show_recipes
@@ -20,6 +20,7 @@ from mnist_lab.experiments import (
     MOST_SEEDS,
     SEEDS,
     Experiment,
+    Setting,
     Variant,
     checked_variants,
     factors_between,
@@ -172,7 +173,7 @@ def experiment_on_saved(
     words += ["--predict", prediction] if prediction else []
     asked = replace(chosen, pairs=pairs, factor="the recipe")
     by_recipe = {recipe.name: dict(recipe.runs) for recipe in recipes}
-    return tell(lab, Asked(asked, None, shlex.join(words), prediction), by_recipe, [], offer_page=from_menu)
+    return tell(lab, Setting(asked, None, shlex.join(words), prediction), by_recipe, offer_page=from_menu)
 
 
 def may_go_on(lab: Lab) -> bool:
@@ -319,31 +320,19 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
     }  # fmt: skip
     if not any(by_variant.values()):
         raise RequestError("no training of the experiment came to its end", "see the lines above")
-    asked = Asked(request.experiment, request.epochs, request.command, request.prediction)
-    return tell(lab, asked, by_variant, failures, offer_page=offer_page)
+    setting = Setting(request.experiment, request.epochs, request.command, request.prediction, failures)
+    return tell(lab, setting, by_variant, offer_page=offer_page)
 
 
-class Asked(NamedTuple):
-    """What was done: the question, the epochs (None for whatever saved runs had), the command, the prediction."""
-
-    experiment: Experiment
-    epochs: int | None
-    command: str
-    prediction: str
-
-
-def tell(
-    lab: Lab, asked: Asked, by_variant: Mapping[str, Mapping[int, Run]], failures: Sequence[str], *, offer_page: bool
-) -> int:
+def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
     """Compare finished runs, show what came out, and leave a folder with a report."""
     with lab.terminal.busy("comparing, and drawing the figures"):
-        from mnist_lab.experiment_results import Setting, report_experiment
+        from mnist_lab.experiment_results import report_experiment
 
-        setting = Setting(*asked, failures)
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
     tell_result(lab, folder, lines, offer_page=offer_page)
-    return FAILED if failures else OK
+    return FAILED if setting.failures else OK
 
 
 def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]:

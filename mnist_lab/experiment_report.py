@@ -27,7 +27,7 @@ from mnist_lab.comparison import (
 from mnist_lab.conclusions import Compared, Conclusion, as_sentence
 from mnist_lab.errors import RunError
 from mnist_lab.evaluation import Evaluation
-from mnist_lab.report import Picture, Prediction, Report, Section, Table, write_report
+from mnist_lab.report import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.runs import Run, damaged_run
 from mnist_lab.statistics import (
     LEVEL,
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mnist_lab.trainer import EpochRecord
-
-RESULTS_FILE = "results.json"
 
 TOLD_ONE_BY_ONE = 2
 """So many comparisons are told a sentence each; of more, a summary comes first."""

@@ -52,7 +52,7 @@ from mnist_lab.experiment_report import (
     tested_accuracy,
     together_section,
 )
-from mnist_lab.experiments import DATA_SIZES, Experiment
+from mnist_lab.experiments import DATA_SIZES, Experiment, Setting
 from mnist_lab.models import DigitNet
 from mnist_lab.my_digits import MY_DIGITS
 from mnist_lab.pixels import to_unit
@@ -73,17 +73,6 @@ SELECTION_TRIES = 1_000
 
 MISSED_BY_MOST = 8
 """Networks at most whose answers stand in one table; of more, each variant's first seed stands for it."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What was done, besides what came out."""
-
-    experiment: Experiment
-    epochs: int | None  # of every training; None for whatever saved runs had
-    command: str
-    prediction: str
-    failures: Sequence[str]
 
 
 Runs = Mapping[str, Mapping[int, Run]]

@@ -63,6 +63,25 @@ class Experiment:
     asks_only: bool = False
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How an experiment was conducted.
+
+    Attributes:
+        experiment: the question.
+        epochs: of every training; None for whatever saved runs had.
+        command: the words that repeat it.
+        prediction: what the learner expected; empty for nothing.
+        failures: a sentence for each training that failed.
+    """
+
+    experiment: Experiment
+    epochs: int | None
+    command: str
+    prediction: str = ""
+    failures: Sequence[str] = ()
+
+
 def three_layers(epochs: int, augment: AugmentConfig | None = None, **changes: Any) -> TrainConfig:
     """The usual 3-layer recipe of a length, with an augmentation and other changes put in."""
     usual = default_config("3-layer", augmented=False, epochs=epochs)

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.report import REPORT_FILE, Report, Section, day_of, environment
+from mnist_lab.report import REPORT_FILE, RESULTS_FILE, Report, Section, day_of, environment
 from mnist_lab.runs import JUDGED, RUN_FILE, read_run
 from mnist_lab.saved import (
     THUMBNAILS,
@@ -35,7 +35,6 @@ from mnist_lab.tables import status_of
 from mnist_lab.wording import count_epochs, describe_run, format_duration, format_interval, format_percent
 
 INDEX_FILE = "index.html"
-RESULTS_FILE = "results.json"
 SCORE_FILE = "score.json"
 DATA_FILES = (RUN_FILE, RESULTS_FILE, SCORE_FILE, "drawing.json")
 

@@ -26,6 +26,10 @@ class Recipe:
     config: TrainConfig
     runs: Mapping[int, Run]
 
+    def network(self, seed: int) -> str:
+        """What one of its networks is called."""
+        return f"{self.name}, seed {seed}"
+
 
 def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
     """The recipes of some runs, in the order in which they first appear.

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 REPORT_FILE = "report.html"
+RESULTS_FILE = "results.json"
+"""The page, and the numbers beside it."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,12 @@ class Run:
         """
         return TrainConfig.from_dict(self.content.get("config"))
 
+    @property
+    def split_fingerprint(self) -> object:
+        """What run.json says about the validation digits: equal for runs that may be compared."""
+        split = self.content.get("split")
+        return split.get("fingerprint") if isinstance(split, dict) else None
+
 
 @dataclass(frozen=True)
 class DamagedRun:

@@ -75,8 +75,7 @@ def known_runs(outputs: Path, fingerprint: str) -> Known:
     """The runs made on a split, with configurations that the lab understands."""
     by_key: dict[str, list[Run]] = {}
     for run in reversed(list_runs(outputs)[0]):
-        split = run.content.get("split")
-        if isinstance(split, dict) and split.get("fingerprint") == fingerprint:
+        if run.split_fingerprint == fingerprint:
             with suppress(RequestError):
                 by_key.setdefault(key_of(run.config), []).append(run)
     return Known(by_key)

@@ -18,14 +18,14 @@ import pytest
 from scipy import stats
 
 import main
-from mnist_lab import parallel
+from mnist_lab import experiment_report, parallel
 from mnist_lab.actions import FAILED, INTERRUPTED, OK
 from mnist_lab.comparison_actions import ask_compare, compare
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.experiment_actions import Request, ask_experiment, experiment, experiment_on_saved
-from mnist_lab.experiment_results import Setting, report_experiment
-from mnist_lab.experiments import DATA_SIZES, EXPERIMENTS, Experiment, Variant
+from mnist_lab.experiment_results import report_experiment
+from mnist_lab.experiments import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
 from mnist_lab.runs import Run, list_runs, read_run
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.test_runs import make_run
@@ -59,11 +59,6 @@ def outputs(conducted: tuple[Path, str], tmp_path: Path) -> Path:
 def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
     """By whether it was augmented, and seed."""
     return {(run.augmented, run.seed): run for run in list_runs(outputs)[0]}
-
-
-def accuracy_of(run: Run) -> float:
-    assert run.test_accuracy is not None
-    return run.test_accuracy
 
 
 def folder_of(outputs: Path, word: str) -> Path:
@@ -106,7 +101,9 @@ def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
     results = results_of(folder_of(outputs, "experiment-robustness"))
     runs = runs_of(outputs)
     conclusion = results["conclusion"]
-    plain, augmented = ([accuracy_of(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True))
+    plain, augmented = (
+        [experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)
+    )
     saved = conclusion["variants"]["plain, undisturbed"]
     assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
     assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
@@ -451,7 +448,7 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
     assert [(pair["before"], pair["after"]) for pair in results["over_seeds"]["comparisons"]] == [
         ("1-layer", "1-layer, augmented")
     ]
-    accuracies = [[accuracy_of(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
+    accuracies = [[experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
     expected = stats.ttest_rel(accuracies[1], accuracies[0]).pvalue
     assert results["over_seeds"]["comparisons"][0]["p_value"] == pytest.approx(expected)
     assert "committee of all" in shown

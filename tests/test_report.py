@@ -32,8 +32,8 @@ import main
 from mnist_lab.actions import Lab
 from mnist_lab.console import THEME, Terminal
 from mnist_lab.errors import LabError, RunError, StorageError
-from mnist_lab.experiment_results import Setting, report_experiment
-from mnist_lab.experiments import EXPERIMENTS
+from mnist_lab.experiment_results import report_experiment
+from mnist_lab.experiments import EXPERIMENTS, Setting
 from mnist_lab.gallery import entry_of, write_index
 from mnist_lab.report import REPORT_FILE, Picture, Prediction, Report, Section, Table, render, write_report
 from mnist_lab.report_actions import ask_report, report
