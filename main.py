@@ -79,7 +79,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=float, help=OPTION_HELP[name])
     usual = TrainConfig()
     for name in OPTION_FIELDS:
-        kind = float if name == "dropout" else type(getattr(usual, name))
+        kind = {"dropout": float, "hidden": int}.get(name) or type(getattr(usual, name))
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=OPTION_HELP[name])
 
 
@@ -99,6 +99,7 @@ OPTION_HELP = {
     "train_size": "train on so many digits only",
     "epoch_size": "digits dealt in an epoch, in as many passes as it takes (0: every digit once)",
     "dropout": "share of the hidden activations dropped in training",
+    "hidden": "units of the hidden layer, between the feature maps and the ten answers",
     "learning_rate": "peak (one-cycle) or constant (plain) learning rate",
     "weight_decay": "of AdamW",
     "label_smoothing": "share of the target spread over all digits",

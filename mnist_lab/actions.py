@@ -35,7 +35,7 @@ from mnist_lab.config import (
     default_config,
 )
 from mnist_lab.console import Choice, Terminal, TrainingDisplay
-from mnist_lab.errors import LabError, RequestError, StorageError
+from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.files import mnist_is_there
 from mnist_lab.interrupts import graceful_interrupts
 from mnist_lab.my_digits import MY_DIGITS, Counts, Mark, count_each, load_counts, save_counts
@@ -131,7 +131,7 @@ def ask_training(lab: Lab) -> int:
     terminal = lab.terminal
     choices = [Choice(name, describe_architecture(name)) for name in ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
-    augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, slanted)", default=True)
+    augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
     epochs = ask_length(lab, default_config(model, augmented=augmented))
     config = default_config(model, augmented=augmented, epochs=epochs)
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
@@ -212,7 +212,10 @@ def ask_resume(lab: Lab) -> int:
     """The menu's way to resume: offer the runs that were killed."""
     killed = [run for run in list_runs(lab.outputs)[0] if run.status == UNFINISHED and not is_being_trained(run)]
     if not killed:
-        lab.terminal.hint(f"There is no unfinished run in {lab.outputs}: nothing to resume.")
+        lab.terminal.hint(
+            f"There is no unfinished run in {lab.outputs}: nothing to resume. (A training ended with Ctrl-C is "
+            "finished: its best weights so far were kept, and judged.)"
+        )
         return OK
     name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
     return resume(lab, name)
@@ -378,6 +381,10 @@ def speed(lab: Lab) -> int:
     return OK
 
 
+RUNS_NAMED = 5
+"""Runs that a question for one names."""
+
+
 def ask_evaluate(lab: Lab) -> int:
     """The menu's way to evaluate."""
     return evaluate(lab, ask_run(lab, "Evaluate which run"))
@@ -386,10 +393,25 @@ def ask_evaluate(lab: Lab) -> int:
 def ask_run(lab: Lab, question: str) -> str:
     """Ask for a run by name; says first what can be answered."""
     find_run(lab.outputs, "latest")  # refuses at once where there is none
-    for run in list_runs(lab.outputs)[0][-5:]:
+    found = list_runs(lab.outputs)[0]
+    for run in found[-RUNS_NAMED:]:
         lab.terminal.hint(f"  {run.name}")
-    lab.terminal.hint("a run's name or a part of it, latest, or best (highest validation accuracy)")
-    return lab.terminal.ask(question, "latest", str)
+    older = f"{len(found) - RUNS_NAMED} older ones: see runs; " if len(found) > RUNS_NAMED else ""
+    lab.terminal.hint(f"{older}a run's name or a part of it, latest, or best (highest validation accuracy)")
+    return lab.terminal.ask(question, "latest", lambda answer: named_run(lab, answer))
+
+
+def named_run(lab: Lab, answer: str) -> str:
+    """An answer that names a run, as it is.
+
+    Raises:
+        ValueError: it means none, several, or a damaged one; the message says so.
+    """
+    try:
+        find_run(lab.outputs, answer)
+    except RunError as refusal:
+        raise ValueError(str(refusal)) from None
+    return answer
 
 
 def evaluate(lab: Lab, name: str) -> int:

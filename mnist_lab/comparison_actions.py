@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from mnist_lab.actions import OK, Lab
+from mnist_lab.actions import OK, Lab, named_run
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import Difference, Variant, differences, factors_between
 from mnist_lab.recipes import Recipe, recipes_of
@@ -24,7 +24,7 @@ def ask_compare(lab: Lab) -> int:
     if len(judged_runs(lab)) < 2:
         lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
         return OK
-    names = ask_runs(lab, "Which runs (numbers, the first is compared with the others)", default="1 2")
+    names = ask_runs(lab, "Which runs (numbers, the first is compared with the others)", default="1 2", least=2)
     return compare(lab, names, from_menu=True)
 
 
@@ -33,16 +33,32 @@ def judged_runs(lab: Lab) -> list[Run]:
     return [run for run in reversed(list_runs(lab.outputs)[0]) if run.status in JUDGED]
 
 
-def ask_runs(lab: Lab, question: str, default: str) -> list[str]:
-    """Show the newest judged runs with numbers, and ask for some: by number, name, or part of a name."""
+def ask_runs(lab: Lab, question: str, default: str, least: int = 1) -> list[str]:
+    """Show the newest judged runs with numbers, and ask for some: by number, name, or part of a name.
+
+    Args:
+        lab: where to look, and where to ask.
+        question: what for.
+        default: the answer that Enter stands for.
+        least: how many different runs it takes.
+    """
     newest = judged_runs(lab)[:RUNS_OFFERED]
     table = borderless("", left=("", "run", "aug"), right=("seed", "test"))
     for number, run in enumerate(newest, start=1):
         aug = "yes" if run.augmented else "no"
         table.add_row(f"[key]{number}[/key]", plain(run.name), aug, str(run.seed), format_percent(run.test_accuracy))
     lab.terminal.show(table)
-    words = lab.terminal.ask(question, default, str).replace(",", " ").split()
-    return [newest[int(word) - 1].name if is_number_of(word, newest) else word for word in words]
+
+    def named(answer: str) -> list[str]:
+        words = answer.replace(",", " ").split()
+        names = [newest[int(word) - 1].name if is_number_of(word, newest) else named_run(lab, word) for word in words]
+        if len(set(names)) < least:
+            raise ValueError(
+                f"that names {len(set(names))} of at least {least} different runs; give more numbers or names"
+            )
+        return names
+
+    return lab.terminal.ask(question, default, named)
 
 
 def is_number_of(word: str, listed: Sequence[Run]) -> bool:

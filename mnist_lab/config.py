@@ -13,7 +13,7 @@ RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
 CLASSES = 10
 """The digits 0 to 9."""
 
-MOST_WORKERS, MOST_EPOCHS, MOST_SEED = 64, 10_000, 2**31 - 1
+MOST_WORKERS, MOST_EPOCHS, MOST_SEED, MOST_HIDDEN = 64, 10_000, 2**31 - 1, 4096
 """The largest values that may be asked for."""
 
 TRAIN_DIGITS = 54_000
@@ -33,7 +33,7 @@ class Architecture:
 ARCHITECTURES = {
     "1-layer": Architecture(filters=(32,), dropout=0.0),
     "2-layer": Architecture(filters=(32, 64), dropout=0.2),
-    "3-layer": Architecture(filters=(32, 64, 128), dropout=0.3),
+    "3-layer": Architecture(filters=(32, 64, 128), dropout=0.3, hidden=256),
 }
 
 
@@ -129,6 +129,7 @@ class TrainConfig:
     epoch_size: int = 0  # digits dealt in an epoch, from as many shuffled passes as it takes; 0: every digit once
     batch_norm: bool = True  # batch normalisation in every block
     dropout: float | None = None  # share of the hidden activations dropped in training; None: the network's usual one
+    hidden: int | None = None  # units of the hidden layer; None: the network's usual number
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -166,10 +167,11 @@ class TrainConfig:
         """The network, with what this configuration changes about it."""
         usual = ARCHITECTURES[self.model]
         dropout = usual.dropout if self.dropout is None else self.dropout
-        return replace(usual, batch_norm=self.batch_norm, dropout=dropout)
+        hidden = usual.hidden if self.hidden is None else self.hidden
+        return replace(usual, batch_norm=self.batch_norm, dropout=dropout, hidden=hidden)
 
 
-EARLIER_VALUES: dict[str, Any] = {"epoch_size": 0, "batch_norm": True, "dropout": None}
+EARLIER_VALUES: dict[str, Any] = {"epoch_size": 0, "batch_norm": True, "dropout": None, "hidden": 128}
 """What runs saved before these fields existed were made with."""
 
 EARLIER_STRENGTHS = {"flip": 0.0, "elastic": 0.0, "thickness": 0.0, "strokes": 0.0}
@@ -185,6 +187,7 @@ OPTION_FIELDS = (
     "train_size",
     "epoch_size",
     "dropout",
+    "hidden",
     "learning_rate",
     "weight_decay",
     "label_smoothing",
@@ -289,6 +292,8 @@ def check_config(config: TrainConfig) -> None:
         raise RequestError(f"batch_norm is {config.batch_norm!r}", "it is true or false")
     if config.dropout is not None:
         check_number("dropout", config.dropout, 0, 0.95)
+    if config.hidden is not None:
+        check_whole("hidden", config.hidden, 1, MOST_HIDDEN)
     check_number("learning-rate", config.learning_rate, 0, 1e6)
     check_number("weight-decay", config.weight_decay, 0, 1e3)
     check_number("label-smoothing", config.label_smoothing, 0, 1)

@@ -140,12 +140,20 @@ class Terminal:
 
     def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:
         """Show a short list and ask for one of its rows, by number or by word."""
+        words = [choice.word for choice in choices]
+        return self.choose_or(question, choices, default, lambda answer: pick(answer, words))
+
+    def choose_or(
+        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], T], note: str = ""
+    ) -> T:
+        """The same where other answers are possible too, which ``understand`` tells and ``note`` describes."""
         table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
             table.add_row(f"  [key]{number}[/key]", choice.word, f"[hint]{escape(choice.meaning)}[/hint]")
         self.show(table)
-        words = [choice.word for choice in choices]
-        return self.ask(question, default, lambda answer: pick(answer, words))
+        if note:
+            self.hint(note)
+        return self.ask(question, default, understand)
 
     def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
         """Ask for a whole number in a range."""
@@ -329,4 +337,6 @@ class ManyDisplay:
         worked = done - sum(self.head_start.values())
         if worked <= 0.02:
             return ""
+        if all(standing.share == 1 for standing in running) and self.ended + len(running) == self.total:
+            return "a few seconds left"  # only pictures are still drawn
         return f"{format_duration((self.clock() - self.started) * (self.total - done) / worked)} left"

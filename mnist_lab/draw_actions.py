@@ -97,9 +97,17 @@ def ask_predict(lab: Lab) -> int:
 
 def existing(answer: str) -> str:
     """The name of a file that is there."""
-    if not answer or not Path(answer).is_file():
+    name = as_typed(answer)
+    if not name or not Path(name).is_file():
         raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
-    return answer
+    return name
+
+
+def as_typed(answer: str) -> str:
+    """A file's name without the quotes that a terminal adds when a file is dragged into it, and with ~ as the home."""
+    if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"":
+        answer = answer[1:-1]
+    return str(Path(answer).expanduser()) if answer.startswith("~") else answer
 
 
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
@@ -300,6 +308,8 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
         variants.append(Variant(name, picture, answer.probabilities))
         table.add_row(name, str(answer.digit), format_percent(answer.probabilities[answer.digit]))
     lab.terminal.show(table)
+    if not isinstance(source, Strokes):
+        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
     folder = create_folder(lab.outputs, f"xray-{subject.label}", lab.now())
     figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
     write_atomically(folder / "xray.png", figure.savefig)

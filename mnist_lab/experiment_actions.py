@@ -113,6 +113,9 @@ def ask_experiment(lab: Lab) -> int:
             return OK
         terminal.hint(f"What do you expect? {example_prediction(chosen)}; Enter for none.")
         prediction = terminal.ask("Prediction", "", str)
+        if prediction and ready.variants and not can_be_graded(prediction, ready.variants):
+            names = ", ".join(variant.name for variant in ready.variants)
+            terminal.hint(f"it names none of {names}: it will be shown beside the result, for you to judge")
         if not terminal.ask_yes_no("Start", default=True):
             return OK
         return conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
@@ -137,6 +140,13 @@ def example_prediction(experiment: Experiment) -> str:
         return "In your own words"
     before, after = experiment.pairs[-1]
     return f'For example "{after} wins by 0.3" (percentage points), "{before} beats {after}" or "no difference"'
+
+
+def can_be_graded(prediction: str, variants: Sequence[Variant]) -> bool:
+    """Whether a prediction says something of the variants that the result can be held against."""
+    from mnist_lab.statistics import parse_prediction
+
+    return parse_prediction(prediction, [variant.name for variant in variants]) is not None
 
 
 def experiment(lab: Lab, request: Request) -> int:
@@ -324,6 +334,13 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
     return tell(lab, setting, by_variant, offer_page=offer_page)
 
 
+LEGEND = (
+    "over the seeds: mean, sd (standard deviation) and 95 % interval of the mean (t); committee: all seeds' networks "
+    "answer together, with their mean probability"
+)
+"""What the columns of the table on screen mean."""
+
+
 def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
     """Compare finished runs, show what came out, and leave a folder with a report."""
     with lab.terminal.busy("comparing, and drawing the figures"):
@@ -331,6 +348,7 @@ def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]]
 
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
+    lab.terminal.hint(LEGEND)
     tell_result(lab, folder, lines, offer_page=offer_page)
     return FAILED if setting.failures else OK
 

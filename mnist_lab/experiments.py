@@ -94,12 +94,13 @@ def usual_augmentation(epochs: int) -> AugmentConfig:
 
 
 def depth(epochs: int) -> tuple[Variant, ...]:
-    """The three networks, all with the dropout of the deepest: they differ in their layers only."""
+    """The three networks, with the dropout and hidden units of the deepest: they differ in their layers only."""
     usual = three_layers(epochs)
-    dropout = usual.architecture.dropout
+    deepest = usual.architecture
+    stated = replace(usual, dropout=deepest.dropout, hidden=deepest.hidden)
     return (
-        Variant("1-layer", replace(usual, model="1-layer", dropout=dropout)),
-        Variant("2-layer", replace(usual, model="2-layer", dropout=dropout)),
+        Variant("1-layer", replace(stated, model="1-layer")),
+        Variant("2-layer", replace(stated, model="2-layer")),
         Variant("3-layer", usual),
     )
 
@@ -172,7 +173,8 @@ EXPERIMENTS = {
         Experiment(
             "depth", "Do more layers help?", "the number of convolution layers", 4, depth,
             (("1-layer", "2-layer"), ("2-layer", "3-layer")),
-            "Each layer sees a larger part of the digit. Watch whether the second step gains as much as the first.",
+            "Each layer sees a larger part of the digit. Compared is what one more layer brings: watch whether the "
+            "second step gains as much as the first.",
         ),
         Experiment(
             "augmentation", "Does augmentation help?", "the augmentation", 4, augmentation,
@@ -247,6 +249,7 @@ FACTORS = {
     "augment": "augmentation",
     "batch_norm": "batch normalisation",
     "dropout": "dropout",
+    "hidden": "hidden units",
     "train_size": "training digits",
     "epoch_size": "length of an epoch",
     "recipe": "recipe",
@@ -285,6 +288,7 @@ def effective_values(config: TrainConfig) -> dict[str, str]:
     """A configuration as its factors take effect, as text: unstated values are what they stand for."""
     values = asdict(config) | {
         "dropout": config.architecture.dropout,
+        "hidden": config.architecture.hidden,
         "epoch_size": config.images_per_epoch,
         "augment": "none" if config.augment is None else describe_strengths(config.augment),
     }

@@ -48,10 +48,11 @@ class DigitNet(nn.Module):
         (B, 64, 6, 6)
               |           block 3: 128 filters
         (B, 128, 3, 3)
-              |           flatten, 128 hidden units, ReLU, dropout
+              |           flatten, 256 hidden units, ReLU, dropout
         (B, 10)           logits: one score per digit
 
-    2-layer leaves out block 3 and flattens (B, 64, 6, 6); 1-layer flattens (B, 32, 13, 13).
+    2-layer leaves out block 3 and flattens (B, 64, 6, 6); 1-layer flattens (B, 32, 13, 13). They have more to flatten,
+    and 128 hidden units: 64 * 6 * 6 * 128 weights are as many as 128 * 3 * 3 * 256.
     """
 
     def __init__(self, architecture: Architecture) -> None:

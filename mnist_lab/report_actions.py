@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from mnist_lab.actions import OK, Lab, picture_viewer
-from mnist_lab.console import Choice
-from mnist_lab.errors import RequestError, StorageError
+from mnist_lab.console import Choice, pick
+from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.report import REPORT_FILE
-from mnist_lab.runs import RUN_FILE, command_line, find_run, read_run
+from mnist_lab.runs import RUN_FILE, command_line, find_run, name_some, read_run
 from mnist_lab.wording import plain
 
 INDEX = "index"
@@ -26,10 +26,25 @@ def ask_report(lab: Lab) -> int:
     """The menu's way to a report: offers the index and the newest folders."""
     from mnist_lab.gallery import folders_of
 
-    named = {plain(folder.name): folder.name for folder in folders_of(lab.outputs)[:FOLDERS_OFFERED]}
-    choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, named)]
-    word = lab.terminal.choose("Report on which", choices, default=INDEX)
-    return report(lab, None if word == INDEX else named[word], open_it=wants_to_see(lab))
+    folders = folders_of(lab.outputs)
+    offered = {plain(folder.name): folder.name for folder in folders[:FOLDERS_OFFERED]}
+    choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, offered)]
+    hidden = len(folders) - len(offered)
+    rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
+    note = f"{rest}any folder's name or a part of it will do, and latest or best for a run"
+
+    def named(answer: str) -> str | None:
+        try:
+            word = pick(answer, [choice.word for choice in choices])
+            return None if word == INDEX else offered[word]
+        except ValueError as refusal:
+            try:
+                return str(find_folder(lab.outputs, answer))
+            except LabError as unknown:
+                raise (refusal if answer.isdecimal() else ValueError(str(unknown))) from None
+
+    name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
+    return report(lab, name, open_it=wants_to_see(lab))
 
 
 def wants_to_see(lab: Lab) -> bool:
@@ -134,7 +149,10 @@ def find_folder(outputs: Path, name: str) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise RequestError(f"{len(fitting)} folders in {outputs} have {name!r} in their names", "give more of the name")
+        raise RequestError(
+            f"{len(fitting)} folders in {outputs} have {name!r} in their names ({name_some(fitting)})",
+            "give more of the name",
+        )
     raise RequestError(
         f"there is no folder {name!r} in {outputs}", f"list all folders with: {command_line('report', outputs)}"
     )

@@ -42,6 +42,7 @@ MEANINGS = {
     "epoch_size": "digits in an epoch; 0: every training digit once",
     "batch_norm": "batch normalisation in every block",
     "dropout": "share of the hidden activations dropped in training; –: the network's usual one",
+    "hidden": "units between the feature maps and the ten answers; –: the network's usual number",
 }
 """What each value of a configuration means."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -189,6 +189,11 @@ def command_line(words: str, outputs: Path) -> str:
     return f"python main.py {words} --outputs {folder}"
 
 
+def name_some(folders: Sequence[Path], most: int = 3) -> str:
+    """The names of some folders; of many the first few."""
+    return ", ".join([folder.name for folder in folders[:most]] + ["..."] * (len(folders) > most))
+
+
 def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Run:
     """The run that a user means.
 
@@ -216,7 +221,10 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
     if len(fitting) == 1:
         return read_run(fitting[0])
     if fitting:
-        raise RunError(f"{len(fitting)} runs in {outputs} have {name!r} in their names", "give more of the name")
+        raise RunError(
+            f"{len(fitting)} runs in {outputs} have {name!r} in their names ({name_some(fitting)})",
+            "give more of the name",
+        )
     raise RunError(f"there is no run {name!r} in {outputs}", f"list the runs with: {command_line('runs', outputs)}")
 
 

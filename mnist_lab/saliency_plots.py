@@ -242,7 +242,7 @@ def verdict(explanation: Explanation) -> tuple[str, str]:
 def sanity_verdict(explanation: Explanation) -> str:
     """Whether the map would look the same had the network learned nothing."""
     sanity = explanation.sanity
-    correlation = f"(rank correlation {number(sanity.places)})"
+    correlation = f"(rank correlation of strengths {number(sanity.places)}, mean over random networks)"
     within = f"within the strokes ({number(sanity.strokes)})"
     if sanity.survives and sanity.survives_in_strokes:
         return (

@@ -103,14 +103,17 @@ def is_whole(run: Run) -> bool:
 
 def key_of(config: TrainConfig) -> str:
     """A configuration as a key: equal for those that lead to the same network, however they were written down."""
-    return json.dumps(replace(config, dropout=config.architecture.dropout).to_dict(), sort_keys=True)
+    network = config.architecture
+    stated = replace(config, dropout=network.dropout, hidden=network.hidden)
+    return json.dumps(stated.to_dict(), sort_keys=True)
 
 
 def pace_key(config: TrainConfig) -> tuple[object, ...]:
     """What the time of an epoch depends on, more or less: configurations with the same key are timed once."""
     augment = config.augment or NO_AUGMENTATION
     work = (augment.moves, augment.elastic > 0, augment.thickness > 0, augment.erases)
-    return (config.model, *work, config.batch_norm, config.batch_size, config.images_per_epoch)
+    network = config.architecture
+    return (config.model, *work, network.batch_norm, network.hidden, config.batch_size, config.images_per_epoch)
 
 
 def distinct_paces(tasks: Iterable[Task]) -> list[TrainConfig]:

@@ -312,7 +312,7 @@ def describe_needed(difference: PairedDifference, comparisons: int) -> str:
         return ""
     needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
     number = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
-    return f"; {number} would be needed if the difference is what it looks like"
+    return f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
 
 
 def mcnemar_verdict(name_a: str, name_b: str, result: McNemar) -> Verdict:
@@ -326,8 +326,8 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar) -> Verdict:
     counts = f"{winner} reads {more:,} {digits} that {loser} misses, and misses {fewer:,} that {loser} reads"
     different = result.p_value < LEVEL
     found = f"{'distinguishable' if different else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
-    scope = "which says nothing about other seeds of their recipes"
-    return Verdict(f"{counts}: these two networks are {found}, {scope}", different)
+    scope = "whether their recipes are, only several seeds can tell"
+    return Verdict(f"{counts}: these two networks are {found}; {scope}", different)
 
 
 # --- predictions -------------------------------------------------------------------------------------------------

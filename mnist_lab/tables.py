@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from mnist_lab.config import changed_options
+from mnist_lab.config import TrainConfig, changed_options
 from mnist_lab.errors import RequestError
 from mnist_lab.runs import UNFINISHED, Run, is_being_trained
 from mnist_lab.wording import (
     accuracy_cells,
     describe_architecture,
+    describe_augmentation,
     format_duration,
     format_interval,
     format_percent,
@@ -241,25 +242,39 @@ def mean_mark(marks: Sequence[Mark | None]) -> str:
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """What is worth knowing of a run, as label and value."""
     content = run.content
-    how = content.get("failure") or content.get("stop_reason", "–")
+    status, how = status_of(run), content.get("failure") or content.get("stop_reason")
+    ended = f"{status} ({how})" if how and how != status else status
+    judged = run.test_accuracy is not None
+    accuracy = f"{format_percent(run.test_accuracy)}, 95 % interval {format_interval(run.test_interval)}"
     return [
-        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {status_of(run)} ({how})"),
+        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {ended}"),
         ("network", f"{run.model}, {run.parameters:,} parameters"),
-        ("augmentation", "yes" if run.augmented else "no"),
+        ("augmentation", described_strengths(run)),
+        ("seed", str(run.seed)),
         ("epochs", f"{run.epochs_run}, best {content.get('best_epoch', '–')}"),
         ("validation", format_percent(run.val_accuracy)),
-        ("test", f"{format_percent(run.test_accuracy)}, 95 % interval {format_interval(run.test_interval)}"),
+        ("test", accuracy if judged else "–"),
         ("time", format_duration(run.train_seconds)),
         ("device", str(content.get("device", "–"))),
-        ("repeat with", str(content.get("command", "–"))),
+        ("train it whole" if status == "interrupted" else "repeat with", str(content.get("command", "–"))),
         ("folder", str(run.folder)),
     ]
 
 
+def described_strengths(run: Run) -> str:
+    """Which augmentation a run was trained with; a damaged configuration costs the strengths only."""
+    if not run.augmented:
+        return "no"
+    try:
+        return describe_augmentation(TrainConfig.from_dict(saved_config(run)).augment)
+    except RequestError:
+        return "yes"
+
+
 def status_of(run: Run) -> str:
-    """A run's status; an unfinished run that nobody trains was killed."""
+    """A run's status; an unfinished run that nobody trains was stopped or killed, and can go on."""
     if run.status == UNFINISHED and not is_being_trained(run):
-        return "killed"
+        return "stopped"
     return run.status
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from mnist_lab.threads import wait_politely
 
+
+def share_the_cores() -> None:
+    """Compute with this process's share of the cores, where pytest-xdist runs several test files side by side."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+
+
 wait_politely()  # before torch is loaded, as main.py does
+share_the_cores()
 
 from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
 from mnist_lab.device import Compute, choose_compute  # noqa: E402

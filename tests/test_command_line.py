@@ -124,7 +124,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     process.communicate()
     folder = only_folder(tmp_path)
     assert content_of(folder)["status"] == "running"
-    assert "killed" in run("runs", "--outputs", tmp_path).stdout
+    assert "stopped" in run("runs", "--outputs", tmp_path).stdout
 
     done = run("train", "--resume", "latest", "--outputs", tmp_path)
     assert done.returncode == 0, done.stderr

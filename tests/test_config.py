@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.config import ARCHITECTURES, Architecture, AugmentConfig, TrainConfig, check_config, default_config
 from mnist_lab.errors import RequestError
 
 
@@ -45,6 +45,7 @@ def test_the_plain_recipe_is_plain() -> None:
         ({"average_decay": True}, "--average-decay is True"),
         ({"epoch_size": -1}, "--epoch-size is -1"),
         ({"dropout": 1.0}, "--dropout is 1.0; give a number from 0 to 0.95"),
+        ({"hidden": 0}, "--hidden is 0; give a whole number from 1 to 4,096"),
         ({"batch_norm": "no"}, "batch_norm is 'no'"),
         ({"augment": AugmentConfig(elastic=0.5)}, "--elastic is 0.5; give a number from 0 to 0.2"),
         ({"augment": AugmentConfig(thickness=2)}, "--thickness is 2"),
@@ -83,17 +84,17 @@ def test_an_augmentation_knows_what_it_does() -> None:
 
 def test_a_run_from_before_the_pens_is_read_as_it_was_made() -> None:
     values = json.loads(json.dumps(TrainConfig(augment=AugmentConfig(rotation=3)).to_dict()))
-    for name in ("epoch_size", "batch_norm", "dropout"):
+    for name in ("epoch_size", "batch_norm", "dropout", "hidden"):
         del values[name]
     for name in ("flip", "elastic", "thickness", "strokes"):
         del values["augment"][name]
     expected = AugmentConfig(rotation=3, elastic=0, thickness=0, strokes=0)
-    assert TrainConfig.from_dict(values) == TrainConfig(augment=expected)
+    assert TrainConfig.from_dict(values) == TrainConfig(augment=expected, hidden=128)  # as all networks had then
 
 
 def test_a_configuration_decides_the_architecture() -> None:
     assert TrainConfig().architecture == ARCHITECTURES["3-layer"]
-    changed = TrainConfig(model="2-layer", batch_norm=False, dropout=0.4).architecture
-    assert (changed.filters, changed.batch_norm, changed.dropout) == ((32, 64), False, 0.4)
+    changed = TrainConfig(model="2-layer", batch_norm=False, dropout=0.4, hidden=64).architecture
+    assert changed == Architecture(filters=(32, 64), batch_norm=False, dropout=0.4, hidden=64)
     assert TrainConfig(train_size=500).images_per_epoch == 500
     assert TrainConfig(train_size=500, epoch_size=2000).images_per_epoch == 2000

@@ -23,6 +23,7 @@ from mnist_lab.data import Mnist
 from mnist_lab.device import Compute
 from mnist_lab.draw_actions import (
     DrawingSession,
+    existing,
     find_doubt_level,
     load_reader,
     load_readers,
@@ -226,6 +227,16 @@ def test_the_same_from_the_menu(outputs: Path, pictures: list[Path], drawings: P
     assert "without invert" in text
     assert "Gradient" in text or "gradient" in text
     assert answers == []
+
+
+def test_a_files_name_may_come_as_terminals_give_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a b.png").touch()
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    for answer in (str(tmp_path / "a b.png"), f"'{tmp_path / 'a b.png'}'", f'"{tmp_path / "a b.png"}"', "~/a b.png"):
+        assert Path(existing(answer)) == tmp_path / "a b.png"
+    with pytest.raises(ValueError, match="there is no file"):
+        existing("~/nowhere.png")
 
 
 def test_a_run_whose_model_is_gone_is_refused(

@@ -197,6 +197,7 @@ def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, Run]]:
     return {name: {seed: runs[aug, seed] for seed in (0, 1)} for name, aug in (("plain", False), ("augmented", True))}
 
 
+@pytest.mark.slow
 def test_data_size_draws_growth_at_every_size(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
     runs = {f"{size:,} {kind}": by_variant[kind] for size in DATA_SIZES for kind in ("plain", "augmented")}
     folder, lines, _ = report_experiment(setting("data-size"), runs, tmp_path, NOW)
@@ -306,7 +307,7 @@ from tests.experiment_fixtures import small_request
 
 if __name__ == "__main__":
     lab = Lab(Terminal(make_console()), Path(sys.argv[1]))
-    sys.exit(experiment(lab, small_request("robustness", epochs=15, seeds=2)))
+    sys.exit(experiment(lab, small_request("validation", epochs=15, seeds=4)))
 """
 
 
@@ -330,12 +331,12 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
     shown, errors = first.communicate(timeout=60)
     assert first.returncode == INTERRUPTED
     assert errors == ""
-    assert "trainings are finished and kept; go on with: python main.py experiment robustness" in shown
+    assert "trainings are finished and kept; go on with: python main.py experiment validation" in shown
     kept = {run.name: run.status for run in list_runs(outputs)[0]}
     assert "finished" in kept.values()
     assert len(kept) < 4 or "running" in kept.values()
     lab, screen = make_lab(outputs)
-    assert experiment(lab, small_request("robustness", epochs=15, seeds=2)) == OK
+    assert experiment(lab, small_request("validation", epochs=15, seeds=4)) == OK
     assert "already" in screen.getvalue()
     runs = list_runs(outputs)[0]
     assert len(runs) == 4  # whoever was stopped went on in its own folder

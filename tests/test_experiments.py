@@ -125,9 +125,13 @@ def test_an_unstated_dropout_is_the_usual_one() -> None:
 
 def test_a_different_depth_of_the_usual_networks_is_two_factors() -> None:
     one, three = (default_config(model, augmented=False, epochs=4) for model in ("1-layer", "3-layer"))
-    assert [difference.factor for difference in differences([one, three])] == ["architecture", "dropout"]
+    assert [difference.factor for difference in differences([one, three])] == [
+        "architecture",
+        "dropout",
+        "hidden units",
+    ]
     variants = [Variant("one", one), Variant("three", three)]
-    assert factors_between([("one", "three")], variants) == ["architecture", "dropout"]
+    assert factors_between([("one", "three")], variants) == ["architecture", "dropout", "hidden units"]
 
 
 def test_three_variants_that_differ_pairwise_in_one_factor_are_controlled() -> None:

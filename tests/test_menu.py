@@ -47,7 +47,7 @@ def play(tmp_path: Path) -> Play:
                 return answer
             raise answer
 
-        terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), read_line)
+        terminal = Terminal(Console(file=shown, theme=THEME, width=80, height=25, highlight=False), read_line)
         status = main.run_menu(Lab(terminal, tmp_path / "outputs", now=lambda: NOW))
         assert not left
         return Session(shown.getvalue(), status)
@@ -133,7 +133,7 @@ def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
     text = session.text
     assert text.index("99.50") < text.index("98.10")
     assert "98.70–99.20" in text
-    assert "killed" in text
+    assert "stopped" in text
     assert "the run broken is damaged" in text
     assert "[red]3-lay" in text  # shown as it is, never taken for markup
     assert "there is no run 'nothing'" in text

@@ -53,7 +53,12 @@ def test_batch_norm_and_dropout_can_be_left_out() -> None:
 
 def test_the_shallow_network_holds_the_most_weights() -> None:
     counts = {name: count_parameters(build_model(name)) for name in ARCHITECTURES}
-    assert counts["1-layer"] > counts["2-layer"] > counts["3-layer"]
+    assert counts["1-layer"] > counts["3-layer"] > counts["2-layer"]
+
+
+def test_the_two_deeper_networks_flatten_into_as_many_weights() -> None:
+    two, three = (build_model(name).state_dict()["classifier.1.weight"] for name in ("2-layer", "3-layer"))
+    assert two.numel() == three.numel()
 
 
 @pytest.mark.parametrize("name", TABLE)

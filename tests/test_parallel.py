@@ -309,12 +309,12 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
     lab, screen = make_lab(outputs)
     with cluster(dask.address) as engine:
         wait_for(lambda: len(engine.threads()) == 2)
-    assert experiment(lab, replace(small_request("robustness", epochs=4), jobs=None, dask=dask.address)) == OK
+    assert experiment(lab, replace(small_request("validation", epochs=4, seeds=4), jobs=None, dask=dask.address)) == OK
     killer.join()
     assert dask.workers[0].wait() == -signal.SIGKILL
     assert "4 trainings to do on 2 Dask workers" in screen.getvalue()
     runs = list_runs(outputs)[0]
-    assert sorted((run.augmented, run.seed) for run in runs) == [(False, 0), (False, 1), (True, 0), (True, 1)]
+    assert sorted(run.seed for run in runs) == [0, 1, 2, 3]
     for run in runs:
         assert run_of(Finished(0, run.folder)).content["machine"]["threads"] == 1
         assert {file.name for file in run.folder.iterdir()} >= {
@@ -323,9 +323,9 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
             "saliency.png",
         }
         assert run.folder.name.startswith(run.content["model_file"][6:25])
-    (folder,) = outputs.glob("*_experiment-robustness")
+    (folder,) = outputs.glob("*_experiment-validation")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert {name: len(seeds) for name, seeds in results["runs"].items()} == {"plain": 2, "augmented": 2}
+    assert {name: len(seeds) for name, seeds in results["runs"].items()} == {"1-layer": 4}
     assert results["failures"] == []
     assert same_weights(runs[0], repeat(runs[0], tmp_path / "alone", 1))  # the same bits here and there
 

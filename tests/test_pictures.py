@@ -66,6 +66,28 @@ def test_a_photograph_with_shadow_and_grain_keeps_its_ink_only(tmp_path: Path, p
     assert prepared[:2].max() == 0  # nothing of the shadow is left to disturb the box
 
 
+@pytest.mark.parametrize(("right", "down"), [(60, 0), (-90, 30), (40, -80)])
+@pytest.mark.parametrize("ink", [30, 250])
+def test_a_lamp_at_one_side_is_no_ink(tmp_path: Path, plain_share: float, right: int, down: int, ink: int) -> None:
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, 200), np.linspace(-0.5, 0.5, 300))
+    paper = (150 if ink < 128 else 90) + right * x + down * y
+    drawn = np.asarray(seven()) < 128
+    Image.fromarray(np.where(drawn, ink, paper).astype(np.uint8)).save(tmp_path / "x.jpg", quality=90)
+    picture = read_picture(tmp_path / "x.jpg")
+    assert float((picture < 128).mean()) == pytest.approx(plain_share, rel=0.1)
+    assert (picture[~drawn] < 128).mean() < 0.01
+
+
+def test_ink_that_reaches_the_border_does_not_tilt_the_paper(tmp_path: Path) -> None:
+    image = Image.new("L", (100, 100), 230)
+    ImageDraw.Draw(image).rectangle((40, 0, 60, 99), fill=20)
+    image.save(tmp_path / "x.png")
+    picture = read_picture(tmp_path / "x.png")
+    assert (picture[:, 45:55] == 0).all()
+    assert (picture[:, :35] == 255).all()
+    assert (picture[:, 65:] == 255).all()
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "I;16"])
 def test_every_kind_of_pixel_is_understood(tmp_path: Path, plain_share: float, mode: str) -> None:
     name = tmp_path / ("x.tif" if mode in ("CMYK", "I;16") else "x.png")

@@ -303,7 +303,7 @@ def test_a_folder_with_nothing_but_its_run_file_has_a_report(tmp_path: Path) -> 
     assert "It reads 99.00 % of the test digits rightly, with a 95 % interval from 98.70 to 99.20 %." in words
 
 
-@pytest.mark.parametrize(("status", "said"), [("running", "killed"), ("failed", "failed (the loss is infinite)")])
+@pytest.mark.parametrize(("status", "said"), [("running", "stopped"), ("failed", "failed (the loss is infinite)")])
 def test_a_run_that_did_not_end_is_said_to_be_so(tmp_path: Path, status: str, said: str) -> None:
     changes = {"failure": "the loss is infinite"} if status == "failed" else {}
     folder = make_run(tmp_path, "run", status=status, val_accuracy=None, test_accuracy=None, **changes)
@@ -582,6 +582,31 @@ def test_the_menu_offers_the_index_and_the_newest(outputs: Path, monkeypatch: py
     lab, shown = make_lab(outputs, "")
     assert ask_report(lab) == 0
     assert last_line(shown) == str(outputs / "index.html")
+
+
+@pytest.mark.parametrize(
+    ("answers", "folder"),
+    [
+        (["latest"], "2026-11-22_10-00-00_1-layer"),
+        (["nowhere", "2026-11-22", "77", "10-00-00_1-layer"], "2026-11-22_10-00-00_1-layer"),
+    ],
+)
+def test_the_menu_takes_folders_that_are_not_offered(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], folder: str
+) -> None:
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    for minute in range(10):
+        fill(outputs, f"2026-11-24_00-{minute:02}-00_xray-1", "xray.png")
+    lab, shown = make_lab(outputs, *answers)
+    assert ask_report(lab) == 0
+    words = " ".join(shown.getvalue().split())
+    assert "older folders; any folder's name or a part of it will do" in words
+    assert last_line(shown) == str(outputs / folder / "report.html")
+    if len(answers) > 1:
+        assert "there is no folder 'nowhere'" in words
+        assert "have '2026-11-22' in their names (" in words
+        assert "'77' is no choice here" in words
 
 
 OPEN_IT = """

@@ -119,7 +119,7 @@ def test_a_run_can_be_named_in_four_ways(tmp_path: Path) -> None:
     assert find_run(tmp_path / "elsewhere", str(tmp_path / "new")).name == "new"
     assert find_run(tmp_path, "latest").name == "new"
     assert find_run(tmp_path, "ne").name == "new"
-    with pytest.raises(RunError, match=r"2 runs in .* have 'n' in their names; give more"):
+    with pytest.raises(RunError, match=r"2 runs in .* have 'n' in their names \(.*, .*\); give more"):
         find_run(tmp_path, "n")
     assert find_run(tmp_path, "best").name == "old"  # by validation, not by test
     assert find_run(tmp_path, "latest", statuses=(UNFINISHED,)).name == "unfinished"

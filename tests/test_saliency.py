@@ -462,7 +462,8 @@ class TestVerdicts:
         assert found.sanity.places < saliency.SURVIVAL_THRESHOLD
         verdict, _ = saliency_plots.verdict(found)
         assert verdict.startswith(
-            f"The map does not survive random weights (rank correlation {found.sanity.places:.2f})"
+            "The map does not survive random weights "
+            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
         )
 
     def test_a_map_that_follows_the_strokes_survives_in_its_outline(
@@ -470,7 +471,10 @@ class TestVerdicts:
     ) -> None:
         found = explain(method="integrated-gradients")
         verdict, _ = saliency_plots.verdict(found)
-        assert verdict.startswith(f"The map survives random weights (rank correlation {found.sanity.places:.2f})")
+        assert verdict.startswith(
+            "The map survives random weights "
+            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
+        )
         assert "its outline shows the picture" in verdict
         assert "does not survive" in verdict
 
@@ -481,7 +485,10 @@ class TestVerdicts:
         edges = found.edges
         ignorant = replace(found, sanity=saliency.sanity(edges, edges[np.newaxis], found.image))
         verdict, _ = saliency_plots.verdict(ignorant)
-        assert verdict.startswith("The map survives random weights (rank correlation 1.00), even within the strokes")
+        assert verdict.startswith(
+            "The map survives random weights (rank correlation of strengths 1.00, mean over random networks), "
+            "even within the strokes"
+        )
         assert verdict.endswith("it shows the picture more than what was learned.")
 
     def test_tells_deletion_from_insertion(self, explain: Callable[..., saliency.Explanation]) -> None:

@@ -339,7 +339,7 @@ def test_mcnemar_in_words() -> None:
     apart = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)))
     assert apart == Verdict(
         "2-layer reads 30 test digits that 1-layer misses, and misses 11 that 1-layer reads: these two networks are "
-        "distinguishable (exact McNemar p = 0.004), which says nothing about other seeds of their recipes",
+        "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell",
         True,
     )
     near = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 23, 11, 66)))
@@ -367,11 +367,14 @@ def test_verdict_names_the_better_one() -> None:
 def test_verdict_says_how_many_seeds_would_be_needed() -> None:
     assert verdict("2-layer", "3-layer", difference_of(0.08, 0.05, -0.02)) == Verdict(
         "3-layer and 2-layer are not distinguishable with 3 seeds (3-layer minus 2-layer: +0.04 points, "
-        "95 % interval −0.09 to +0.16); about 18 would be needed if the difference is what it looks like",
+        "95 % interval −0.09 to +0.16); about 18 would be needed to find it in 4 of 5 tries, if the difference is "
+        "what it looks like",
         False,
     )
     far = verdict("a", "b", difference_of(0.11, -0.1, 0.01)).sentence
-    assert far.endswith("; more than 1,000 would be needed if the difference is what it looks like")
+    assert far.endswith(
+        "; more than 1,000 would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
+    )
     assert "needed" not in verdict("a", "b", difference_of(0.1, -0.1)).sentence
 
 
