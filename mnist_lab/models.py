@@ -142,18 +142,24 @@ def capacity_ledger(model: DigitNet) -> list[LedgerRow]:
 
 
 def layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
-    """The layers in the order in which an image passes them."""
+    """The layers in the order in which an image passes them, without those that leave everything as it is."""
     for block in model.blocks:
         assert isinstance(block, ConvBlock)
-        yield from (block.conv, block.pool, block.norm, block.relu)
-    yield from model.classifier
+        yield from (layer for layer in (block.conv, block.pool, block.norm, block.relu) if not changes_nothing(layer))
+    yield from (layer for layer in model.classifier if not changes_nothing(layer))
+
+
+def changes_nothing(layer: nn.Module) -> bool:
+    """Whether a layer stands in for one that was left out: batch normalisation, or dropout of nothing."""
+    return isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
 
 
 def describe(layer: nn.Module) -> str:
     """A layer's name for people."""
     match layer:
         case nn.Conv2d():
-            return f"convolution 3x3, {layer.out_channels} filters"
+            unpadded = "" if layer.padding == (1, 1) else ", unpadded"
+            return f"convolution 3x3, {layer.out_channels} filters{unpadded}"
         case nn.MaxPool2d():
             return "max pooling 2x2"
         case nn.BatchNorm2d():
@@ -163,7 +169,7 @@ def describe(layer: nn.Module) -> str:
         case nn.Dropout():
             return f"dropout {layer.p:g}"
         case _:
-            return {nn.ReLU: "ReLU", nn.Flatten: "flatten", nn.Identity: "nothing"}[type(layer)]
+            return {nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
 
 
 def multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:

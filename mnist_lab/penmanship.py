@@ -144,9 +144,13 @@ def slashed(frame: Frame, draw: Draw) -> Tensor:
 
 
 def flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
-    """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both."""
+    """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both.
+
+    No flag is nearly level, and none is long where there is no base: that would be a seven.
+    """
     which = draw(0, 1)
-    angle, length = torch.deg2rad(draw(25, 70)), frame.height * draw(0.12, 0.35)
+    longest = torch.where(which > 0.4, 0.35, 0.2)  # heights
+    angle, length = torch.deg2rad(draw(40, 70)), frame.height * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
     flag_x, flag_y = frame.top_x, frame.top + 1
     flag = line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))

@@ -49,6 +49,8 @@ def test_batch_norm_and_dropout_can_be_left_out() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in bare.modules())
     assert "blocks.0.conv.bias" in bare.state_dict()
     assert bare(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    layers = [row.layer for row in capacity_ledger(bare)]
+    assert not any("dropout" in layer or "normalisation" in layer for layer in layers)
 
 
 def test_the_shallow_network_holds_the_most_weights() -> None:

@@ -65,6 +65,21 @@ def test_a_slash_cuts_the_hole_of_a_zero(mnist: Mnist) -> None:
     assert more > 0.6  # a slash at the very side of a narrow zero leaves one hole
 
 
+def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
+    images, labels = some(mnist, 1, 3000)
+    strokes = draw_strokes(images, labels, 10.0, seeded_generator(5))
+    (flag_x, flag_y), (base_x, _) = (strokes.lines[:, which, 1].T - strokes.lines[:, which, 0].T for which in (0, 1))
+    length = torch.hypot(flag_x, flag_y) / strokes.frame.height
+    is_flagged, is_based = length > 0.01, base_x.abs() > 0.01
+    assert (is_flagged | is_based).all()
+    assert 0.6 < float(is_flagged.float().mean()) < 0.8
+    steepness = torch.rad2deg(torch.atan2(flag_y, -flag_x))[is_flagged]
+    assert 39.9 < float(steepness.min()) < 45
+    assert 65 < float(steepness.max()) < 70.1
+    assert float(length[~is_based].max()) < 0.201
+    assert 0.3 < float(length[is_based].max()) < 0.351
+
+
 def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
     for digit in STYLES:
         images, labels = some(mnist, digit, 1500)
