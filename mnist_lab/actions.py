@@ -354,7 +354,8 @@ def models(lab: Lab, name: str | None = None) -> int:
         lab.terminal.show(ledger_table(model, capacity_ledger(build_model(model))), "")
     lab.terminal.hint(
         "output: channels x height x width. sees: the square of input pixels that one output depends on. "
-        "Convolutions have no bias of their own: batch normalisation would take it away again. "
+        "The first convolution is unpadded (the border of a digit is black), so 28 becomes 26. Convolutions have no "
+        "bias of their own: batch normalisation would take it away again. "
         "Most weights sit between the feature maps and the hidden layer: fewer poolings leave larger maps, so the "
         "shallow network holds the most."
     )

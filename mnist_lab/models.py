@@ -158,8 +158,7 @@ def describe(layer: nn.Module) -> str:
     """A layer's name for people."""
     match layer:
         case nn.Conv2d():
-            unpadded = "" if layer.padding == (1, 1) else ", unpadded"
-            return f"convolution 3x3, {layer.out_channels} filters{unpadded}"
+            return f"convolution 3x3, {layer.out_channels} filters"
         case nn.MaxPool2d():
             return "max pooling 2x2"
         case nn.BatchNorm2d():
