@@ -184,6 +184,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path: Path, workers: str) -> None:
     assert not (folder / "training_state.pt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows can't send Ctrl-C to one process")
 def test_impatient_ctrl_c_still_leaves_a_whole_folder(tmp_path: Path) -> None:
     process = start("train", "--model", "3-layer", "--workers", "0", "--epochs", "9", "--outputs", tmp_path)

@@ -231,6 +231,7 @@ def test_broken_own_digits_cost_their_part_only(by_variant: dict[str, dict[int, 
     assert "Your own digits are left out: line 1 of" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
     names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
     runs = {name: by_variant[which] for name, which in names.items()}
@@ -263,6 +264,7 @@ def test_a_model_that_is_gone_leaves_no_half_folder(outputs: Path, tmp_path: Pat
 # -------------------------------------------------------------------------------------------- on saved runs
 
 
+@pytest.mark.slow
 def test_saved_runs_can_be_asked_without_any_training(outputs: Path) -> None:
     runs = runs_of(outputs)
     names = [runs[aug, seed].name for aug in (False, True) for seed in (0, 1)]

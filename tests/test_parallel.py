@@ -343,6 +343,7 @@ def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(
     assert run_of(done).content["machine"]["threads"] == 1
 
 
+@pytest.mark.slow
 def test_when_all_workers_are_gone_what_is_finished_is_kept(
     dask: RealCluster, tmp_path: Path, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
