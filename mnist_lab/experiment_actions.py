@@ -334,11 +334,9 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
     return tell(lab, setting, by_variant, offer_page=offer_page)
 
 
-LEGEND = (
-    "over the seeds: mean, sd (standard deviation) and 95 % interval of the mean (t); committee: all seeds' networks "
-    "answer together, with their mean probability"
-)
-"""What the columns of the table on screen mean."""
+LEGEND = "over the seeds: mean, sd (standard deviation) and 95 % interval of the mean (t)"
+COMMITTEE_LEGEND = "committee: all seeds' networks answer together, with their mean probability"
+"""What the columns of the table on screen mean; only some experiments have committees."""
 
 
 def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
@@ -348,7 +346,8 @@ def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]]
 
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
-    lab.terminal.hint(LEGEND)
+    has_committees = any(column.header == "committee %" for column in table.columns)
+    lab.terminal.hint(f"{LEGEND}; {COMMITTEE_LEGEND}" if has_committees else LEGEND)
     tell_result(lab, folder, lines, offer_page=offer_page)
     return FAILED if setting.failures else OK
 

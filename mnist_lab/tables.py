@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from mnist_lab.config import TrainConfig, changed_options
+from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
 from mnist_lab.runs import UNFINISHED, Run, is_being_trained
 from mnist_lab.wording import (
@@ -266,7 +266,7 @@ def described_strengths(run: Run) -> str:
     if not run.augmented:
         return "no"
     try:
-        return describe_augmentation(TrainConfig.from_dict(saved_config(run)).augment)
+        return describe_augmentation(run.config.augment)
     except RequestError:
         return "yes"
 
