@@ -25,6 +25,7 @@ from mnist_lab.config import (
     MOST_WORKERS,
     OPTION_FIELDS,
     RECIPES,
+    SHORT_TRAINING,
     STRENGTH_FIELDS,
     TRAIN_DIGITS,
     TrainConfig,
@@ -76,11 +77,33 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.add_argument("--no-batch-norm", action="store_true", help="leave batch normalisation out")
     for name in STRENGTH_FIELDS:
-        parser.add_argument(f"--{name}", type=float, help=OPTION_HELP[name])
+        parser.add_argument(f"--{name}", type=float, help=f"{OPTION_HELP[name]} ({usual_values(name)})")
     usual = TrainConfig()
     for name in OPTION_FIELDS:
         kind = {"dropout": float, "hidden": int}.get(name) or type(getattr(usual, name))
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=OPTION_HELP[name])
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=kind, help=f"{OPTION_HELP[name]} ({usual_values(name)})"
+        )
+    parser.epilog = (
+        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {SHORT_TRAINING} epochs have a "
+        "higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
+    )
+
+
+def usual_values(name: str) -> str:
+    """An option's default in words: ``default: 16; 1-layer 4``."""
+    values = {model: f"{usual_value(model, name):g}" for model in ARCHITECTURES}
+    *_, usual = values.values()
+    differing = [f"{model} {value}" for model, value in values.items() if value != usual]
+    return f"default: {usual}" + (f"; {', '.join(differing)}" if differing else "")
+
+
+def usual_value(model: str, name: str) -> float:
+    """What an option is for a network, if nobody asks for anything else."""
+    config = default_config(model, augmented=True)
+    part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, name))
+    value: float = getattr(part, name)
+    return value
 
 
 OPTION_HELP = {
@@ -88,16 +111,16 @@ OPTION_HELP = {
     "shift": "augmentation: fraction of the side, in every direction",
     "scale": "augmentation: fraction, larger and smaller",
     "shear": "augmentation: degrees, to either side",
-    "flip": "augmentation: chance that a digit is mirrored (a bad idea, to see it fail)",
+    "flip": "augmentation: chance that a digit is mirrored; a bad idea, to see it fail",
     "elastic": "augmentation: smooth random bends, standard deviation as a fraction of the side",
     "thickness": "augmentation: bolder and finer pens, 0 to 1",
     "strokes": "augmentation: chance that a 0 is slashed, a 1 gets flag or base, a 7 is crossed",
-    "erasing": "augmentation: chance that a digit loses a rectangle (off by default: it did not help)",
+    "erasing": "augmentation: chance that a digit loses a rectangle; it did not help",
     "epochs": "passes over the training digits, at most",
     "batch_size": "digits per step",
     "patience": "epochs without a better validation loss before training stops",
     "train_size": "train on so many digits only",
-    "epoch_size": "digits dealt in an epoch, in as many passes as it takes (0: every digit once)",
+    "epoch_size": "digits dealt in an epoch, in as many passes as it takes; 0: every digit once",
     "dropout": "share of the hidden activations dropped in training",
     "hidden": "units of the hidden layer, between the feature maps and the ten answers",
     "learning_rate": "peak (one-cycle) or constant (plain) learning rate",

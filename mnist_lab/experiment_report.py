@@ -33,6 +33,7 @@ from mnist_lab.statistics import (
     LEVEL,
     Summary,
     decimals_needed,
+    excludes_zero,
     format_p,
     format_points,
     holm,
@@ -330,9 +331,20 @@ def p_explained(told: Sequence[Told]) -> str:
     )
     if len(told) > 1:
         text += "Who looks at many differences finds one by luck: p, all counted, makes up for that (Holm's method). "
+    if any(excluded_by_one_alone(one) for one in told):
+        text += (
+            "An interval is that of its comparison alone. So it may leave out 0 although the verdict, for which all "
+            "are counted, is not distinguishable. "
+        )
     return text + (
         "Seeds needed: roughly how many would be enough to find the difference, were it as large as it looks."
     )
+
+
+def excluded_by_one_alone(one: Told) -> bool:
+    """Whether a comparison's interval leaves out 0, but its verdict, which counts all comparisons, finds nothing."""
+    interval = one.pair.difference.interval
+    return one.pair.verdict.is_different is False and interval is not None and excludes_zero(interval)
 
 
 def difference_of(pair: Compared) -> plots.Difference:

@@ -36,15 +36,26 @@ def ask_report(lab: Lab) -> int:
     def named(answer: str) -> str | None:
         try:
             word = pick(answer, [choice.word for choice in choices])
-            return None if word == INDEX else offered[word]
-        except ValueError as refusal:
-            try:
-                return str(find_folder(lab.outputs, answer))
-            except LabError as unknown:
-                raise (refusal if answer.isdecimal() else ValueError(str(unknown))) from None
+        except ValueError:
+            if answer.isdecimal() and not any(answer in folder.name for folder in folders):
+                raise  # a number that is not in the list
+            return named_folder(lab.outputs, answer)
+        return None if word == INDEX else offered[word]
 
     name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
     return report(lab, name, open_it=wants_to_see(lab))
+
+
+def named_folder(outputs: Path, answer: str) -> str:
+    """An answer that names a folder, as its path.
+
+    Raises:
+        ValueError: it means none, or several; the message says so.
+    """
+    try:
+        return str(find_folder(outputs, answer))
+    except LabError as unknown:
+        raise ValueError(str(unknown)) from None
 
 
 def wants_to_see(lab: Lab) -> bool:

@@ -137,9 +137,8 @@ def steps_section(pages: Pages, steps: Sequence[Measured]) -> Section:
         "Each row keeps the changes of all rows above it and adds one; in another order, one and the same change may "
         "save more or less."
     )
-    return Section(
-        "Step by step", [text], [changes_table(steps), times_table(steps)], [pages.picture("speed", figure, alt)]
-    )
+    picture = pages.picture("speed", figure, alt, title="Every step")
+    return Section("Step by step", [text], [changes_table(steps), times_table(steps)], [picture])
 
 
 def changes_table(steps: Sequence[Measured]) -> Table:

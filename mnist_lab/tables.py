@@ -191,7 +191,7 @@ def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table
 
 
 def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
-    """The table of runs; a narrow terminal shows the part of a run's name that tells when it began.
+    """The table of runs; a narrow terminal shows less, of a run's name the part that tells when it began.
 
     An asterisk at the epochs marks an interrupted run.
 
@@ -201,22 +201,24 @@ def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None
         marks: what the judged ones made of the user's own digits, by name; a column only if there are any.
         wide: whether there is more room than 80 columns.
     """
-    roomy = wide or not marks
     left: dict[str, Callable[[Run], str]] = {
         "run" if wide else "date": lambda run: plain(run.name) if wide else run.name[5:19],
         "model": lambda run: plain(run.model),
         "aug": lambda run: "yes" if run.augmented else "no",
     }
-    right: dict[str, Callable[[Run], str]] = {
+    right: dict[str, Callable[[Run], str]] = {"seed": lambda run: str(run.seed)} if wide or not marks else {}
+    right |= {
         "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
         "val %": lambda run: percent_number(run.val_accuracy),
         "test %": lambda run: status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
     }
-    interval = "95 % interval" if roomy else "95 % range"
-    right[interval] = lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None))
+    sizes = sort == "parameters"  # a narrow terminal has room for them or for the intervals
+    if wide or not sizes:
+        interval = "95 % interval" if wide or not marks else "95 % range"
+        right[interval] = lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None))
     if marks:
         right["my digits"] = lambda run: mark_cell(marks[run.name]) if run.name in marks else ""
-    if roomy:  # the network's name tells its size
+    if wide or sizes:
         right["params"] = lambda run: f"{run.parameters / 1000:,.0f} k"
     right["time"] = lambda run: format_duration(run.train_seconds)
     title = f"Runs, by {sort}{'; my digits: your own drawings, read rightly' if marks else ''}"

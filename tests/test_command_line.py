@@ -326,3 +326,15 @@ def test_help_for_all(command: list[str], capsys: pytest.CaptureFixture[str]) ->
         main.main([*command, "--help"])
     assert left.value.code == 0
     assert "usage: python main.py" in capsys.readouterr().out
+
+
+def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str]) -> None:
+    import main
+
+    with pytest.raises(SystemExit):
+        main.main(["train", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "the ten answers (default: 256; 1-layer 128, 2-layer 128)" in words
+    assert "at most (default: 16; 1-layer 4)" in words
+    assert "digits per step (default: 128)" in words
+    assert "fraction of the side, in every direction (default: 0.07; 1-layer 0.05)" in words

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from mnist_lab.conclusions import conclude, judge_prediction
+from mnist_lab.experiment_report import p_explained, tell
 
 FOUND = {
     "plain": {0: 0.990, 1: 0.991, 2: 0.989, 3: 0.990, 4: 0.992},
@@ -36,6 +37,24 @@ def test_sentences_name_the_better_one_and_what_it_would_take_to_know() -> None:
     assert better.endswith("5 seeds).")
     assert "slow and plain are not distinguishable with 5 seeds" in same
     assert "would be needed" in same
+
+
+def test_an_interval_without_zero_beside_nothing_found_is_explained() -> None:
+    """Three comparisons: one that would be found alone, and two of nothing."""
+    by_variant = {
+        "none": [0.980, 0.981, 0.982],
+        "some": [0.990, 0.993, 0.989],
+        "other": [0.981, 0.980, 0.982],
+        "more": [0.979, 0.983, 0.981],
+    }
+    alone = stats.ttest_rel(by_variant["some"], by_variant["none"])
+    assert alone.pvalue < 0.05 < 3 * alone.pvalue
+    found = {name: dict(enumerate(values)) for name, values in by_variant.items()}
+    told = tell(conclude(found, [("none", name) for name in ("some", "other", "more")]), {})
+    assert [one.pair.verdict.is_different for one in told] == [False, False, False]
+    assert "Holm" in told[0].sentence
+    assert "An interval is that of its comparison alone." in p_explained(told)
+    assert "An interval is" not in p_explained(told[1:])
 
 
 def test_what_failed_is_left_out_and_what_shares_no_seed_is_passed_over() -> None:

@@ -129,8 +129,13 @@ def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
     make_run(outputs, "b", val_accuracy=0.995, test_accuracy=0.9922, model="[red]3-layer[/red]")
     make_run(outputs, "killed", status="running")
     (make_run(outputs, "broken") / "run.json").write_text("{", encoding="utf-8")
-    session = play(["runs", "", "show", "a", "show", "nothing", "q"])
+    make_run(outputs, "c", val_accuracy=0.5, seed=71)
+    session = play(["runs", "", "runs", "parameters", "show", "a", "show", "nothing", "q"])
     text = session.text
+    by_accuracy, by_parameters = text[text.index("Runs, by val") :].split("Runs, by parameters")
+    assert " 71 " in by_accuracy
+    assert "params" not in by_accuracy
+    assert "params" in by_parameters
     assert text.index("99.50") < text.index("98.10")
     assert "98.70–99.20" in text
     assert "stopped" in text

@@ -270,7 +270,7 @@ def test_the_tables_fit_80_columns(tmp_path: Path) -> None:
         for seed in range(99)
     ]
     for table in (
-        leaderboard(listed, "parameters", marks, wide=False),
+        *(leaderboard(listed, sort, shown, wide=False) for sort in ("val", "parameters") for shown in (marks, {})),
         recipe_table(members, {run.name: Mark(99, 99) for run in members}),
     ):
         console = Console(file=io.StringIO(), theme=THEME, width=80)
