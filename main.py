@@ -22,6 +22,7 @@ from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
     AUGMENTATIONS,
+    MOST_THREADS,
     MOST_WORKERS,
     OPTION_FIELDS,
     RECIPES,
@@ -74,6 +75,9 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="one-cycle", help=f"{' or '.join(RECIPES)} (default: one-cycle)")
     parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
     add_workers_option(parser)
+    parser.add_argument(
+        "--threads", type=int, help="of the processor; another number, other last bits (default: as torch chooses)"
+    )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.add_argument("--no-batch-norm", action="store_true", help="leave batch normalisation out")
     for name in STRENGTH_FIELDS:
@@ -136,7 +140,9 @@ def train_from_command(lab: Lab, options: argparse.Namespace) -> int:
     check_workers(options.workers)
     if options.resume is not None:
         return actions.resume(lab, options.resume, options.workers)
-    return actions.train(lab, config_from_options(options), options.workers)
+    if options.threads is not None:
+        check_whole("threads", options.threads, 1, MOST_THREADS)
+    return actions.train(lab, config_from_options(options), options.workers, options.threads)
 
 
 def resume_from_command(lab: Lab, options: argparse.Namespace) -> int:
@@ -315,9 +321,11 @@ def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
         raise RequestError("--no-target and --train-size belong to the experiment speed", "leave them away")
     chosen = find_experiment(options.name)
     if options.run:
-        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict)
+        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict.strip())
     epochs = chosen.epochs if options.epochs is None else options.epochs
-    request = experiment_actions.Request(chosen, epochs, options.seeds, options.jobs, options.dask, options.predict)
+    request = experiment_actions.Request(
+        chosen, epochs, options.seeds, options.jobs, options.dask, options.predict.strip()
+    )
     return experiment_actions.experiment(lab, request)
 
 

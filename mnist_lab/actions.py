@@ -196,15 +196,30 @@ def default_workers() -> int:
     return 2 if (os.cpu_count() or 1) > 2 else 0
 
 
-def train(lab: Lab, config: TrainConfig, workers: int | None = None) -> int:
-    """Train a network, judge it, and leave its folder; the folder is the last line."""
+def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
+    """Train a network, judge it, and leave its folder; the folder is the last line.
+
+    Args:
+        lab: where to show, and where the folder is made.
+        config: the recipe.
+        workers: loader processes; None for the usual number.
+        threads: of the processor; None for as many as torch takes by itself.
+    """
     check_config(config)
     workers = default_workers() if workers is None else workers
     with lab.terminal.busy("loading torch"):
         from mnist_lab.workflow import train_new
 
     with training_observer(lab) as (observer, stop_requested):
-        folder = train_new(config, lab.outputs, lab.now(), observer, workers=workers, stop_requested=stop_requested)
+        folder = train_new(
+            config,
+            lab.outputs,
+            lab.now(),
+            observer,
+            workers=workers,
+            threads=threads,
+            stop_requested=stop_requested,
+        )
     return show_finished(lab, folder)
 
 
@@ -316,9 +331,17 @@ def show_results(terminal: Terminal, results: Results) -> None:
     terminal.show(results_table(results.validation, results.test))
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
-        f"calibration error {100 * results.test.calibration_error:.2f} points; "
         f"most confused: {describe_confused(results.test)}"
     )
+    terminal.hint(
+        f"calibration error {100 * results.test.calibration_error:.2f} points: how far its probabilities "
+        "are, on average, from how often it is right"
+    )
+    if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
+        terminal.hint(
+            "training values below those of validation are no mistake: they are taken while the weights still move, "
+            "with dropout and augmentation where there are any"
+        )
 
 
 # ------------------------------------------------------------------------------------------------- explore
@@ -481,11 +504,18 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     if shown:
         marks = marks_of(lab, shown)
         lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112))
+        show_notes(lab.terminal, shown)
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
     show_damaged(lab.terminal, damaged)
     return OK
+
+
+def show_notes(terminal: Terminal, runs: Sequence[Run]) -> None:
+    """What the letters in a table of some runs stand for."""
+    for letter, changes in recipe_notes(runs).items():
+        terminal.hint(f"{letter}: {changes}")
 
 
 def runs_by_recipe(lab: Lab) -> int:
@@ -496,8 +526,7 @@ def runs_by_recipe(lab: Lab) -> int:
         return OK
     marks = marks_of(lab, finished)
     lab.terminal.show(recipe_table(finished, marks))
-    for letter, changes in recipe_notes(finished).items():
-        lab.terminal.hint(f"{letter}: {changes}")
+    show_notes(lab.terminal, finished)
     lab.terminal.hint(
         "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
     )

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from mnist_lab.actions import OK, Lab, named_run
+from mnist_lab.actions import OK, Lab, named_run, show_notes
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import Difference, Variant, differences, factors_between
 from mnist_lab.recipes import Recipe, recipes_of
 from mnist_lab.report_actions import tell_result
-from mnist_lab.runs import JUDGED, Run, find_run, list_runs
-from mnist_lab.tables import borderless
-from mnist_lab.wording import format_percent, plain
+from mnist_lab.runs import JUDGED, Run, find_run, list_runs, name_some
+from mnist_lab.tables import borderless, letterer
+from mnist_lab.wording import describe_recipe, format_percent, plain
 
 RUNS_OFFERED = 12
 """The newest runs that the menu offers for comparing."""
@@ -43,11 +43,13 @@ def ask_runs(lab: Lab, question: str, default: str, least: int = 1) -> list[str]
         least: how many different runs it takes.
     """
     newest = judged_runs(lab)[:RUNS_OFFERED]
-    table = borderless("", left=("", "run", "aug"), right=("seed", "test"))
+    table = borderless("", left=("", "run", "model"), right=("seed", "test"))
+    model = letterer(newest, lambda run: describe_recipe(run.model, augmented=run.augmented))
     for number, run in enumerate(newest, start=1):
-        aug = "yes" if run.augmented else "no"
-        table.add_row(f"[key]{number}[/key]", plain(run.name), aug, str(run.seed), format_percent(run.test_accuracy))
+        accuracy = format_percent(run.test_accuracy)
+        table.add_row(f"[key]{number}[/key]", plain(run.name), model(run), str(run.seed), accuracy)
     lab.terminal.show(table)
+    show_notes(lab.terminal, newest)
 
     def named(answer: str) -> list[str]:
         words = answer.replace(",", " ").split()
@@ -98,6 +100,9 @@ def show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> list[Difference]:
     """Show what some recipes differ in, and warn if it is more than one factor; returns the differences."""
     found = differences([recipe.config for recipe in recipes])
     lab.terminal.show("", recipes_table(recipes, found))
+    if found:  # the names alone do not tell which run is which
+        for recipe in recipes:
+            lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")
     if factors := several_factors(recipes):
         lab.terminal.warn(
             f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
@@ -131,6 +136,8 @@ def comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
         RunError: one is missing or damaged.
     """
     runs = list({run.folder.resolve(): run for run in (find_run(lab.outputs, name) for name in names)}.values())
+    if len(runs) < len(names):
+        lab.terminal.hint("a run that is named more than once counts once")
     if not runs:
         raise RequestError("no run is named", "name one or more; python main.py runs lists them")
     for run in runs:

@@ -212,9 +212,9 @@ def pairs_section(pairs: Sequence[Pair]) -> Section:
     """Every pair of networks, digit by digit."""
     rows = [
         (
-            f"{pair.after} against {pair.before}",
-            f"{pair.found.only_b:,}",
+            f"{pair.before} and {pair.after}",
             f"{pair.found.only_a:,}",
+            f"{pair.found.only_b:,}",
             f"{pair.found.both_wrong:,}",
             p_cell(pair.found.p_value),
             p_cell(pair.p_adjusted),

@@ -6,16 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_lab.statistics import (
-    PairedDifference,
-    Summary,
-    Verdict,
-    grade_prediction,
-    paired_difference,
-    parse_prediction,
-    summarise,
-    verdicts,
-)
+from mnist_lab.predictions import grade_prediction, parse_prediction
+from mnist_lab.statistics import PairedDifference, Summary, Verdict, paired_difference, summarise, verdicts
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -87,11 +79,10 @@ def judge_prediction(words: str, conclusion: Conclusion) -> str:
     """
     prediction = parse_prediction(words, list(conclusion.summaries))
     if prediction is None:
-        return "It names no variant of this experiment, so judge for yourself."
-    named = {name for name in (prediction.winner, prediction.loser) if name is not None}
-    about = [pair for pair in conclusion.compared if named <= {pair.before, pair.after}]
+        return "It was not understood as one about the variants of this experiment, so judge for yourself."
+    about = [pair for pair in conclusion.compared if prediction.names <= {pair.before, pair.after}]
     if not about:
-        return "The experiment does not compare these two directly: see the table."
+        return "The experiment does not compare these two directly: their means stand in the table."
     sentences = (grade_prediction(prediction, pair.before, pair.after, pair.difference) for pair in about)
     return " ".join(as_sentence(sentence[:1].upper() + sentence[1:]) for sentence in sentences)
 

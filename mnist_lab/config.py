@@ -13,7 +13,7 @@ RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
 CLASSES = 10
 """The digits 0 to 9."""
 
-MOST_WORKERS, MOST_EPOCHS, MOST_SEED, MOST_HIDDEN = 64, 10_000, 2**31 - 1, 4096
+MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED, MOST_HIDDEN = 64, 1024, 10_000, 2**31 - 1, 4096
 """The largest values that may be asked for."""
 
 TRAIN_DIGITS = 54_000

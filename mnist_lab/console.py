@@ -282,6 +282,7 @@ class ManyDisplay:
         console: where it is shown.
         total: trainings in all.
         standings: asked several times a second how far those under way are.
+        forecast: seconds that all of it was expected to take, if anything was.
         clock: seconds, for the time left.
     """
 
@@ -290,11 +291,13 @@ class ManyDisplay:
         console: Console,
         total: int,
         standings: Callable[[], Sequence[Standing]],
+        forecast: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.console = console
         self.total = total
         self.standings = standings
+        self.forecast = forecast
         self.clock = clock
         self.started = clock()
         self.ended = 0
@@ -313,6 +316,7 @@ class ManyDisplay:
         """One more training has ended; its line (markup) stays."""
         self.ended += 1
         self.console.print(f"[hint]{self.ended:>3}/{self.total}[/hint]  {line}", soft_wrap=True)
+        self.live.refresh()
 
     def render(self) -> Table:
         """A bar for all, and one for each training under way, as many as there is room for."""
@@ -331,12 +335,19 @@ class ManyDisplay:
         return table
 
     def time_left(self, running: Sequence[Standing], done: float) -> str:
-        """How long it will take at the pace so far; nothing before there is one."""
+        """How long it will take: at first by the forecast, in the end by the pace so far; nothing if both are missing.
+
+        The pace knows nothing yet of what comes after the epochs of the first trainings.
+        """
         for standing in running:
             self.head_start.setdefault(standing.name, standing.share)
-        worked = done - sum(self.head_start.values())
+        worked, elapsed = done - sum(self.head_start.values()), self.clock() - self.started
         if worked <= 0.02:
-            return ""
+            return "" if self.forecast is None else f"{format_duration(max(0.0, self.forecast - elapsed))} left"
         if all(standing.share == 1 for standing in running) and self.ended + len(running) == self.total:
             return "a few seconds left"  # only pictures are still drawn
-        return f"{format_duration((self.clock() - self.started) * (self.total - done) / worked)} left"
+        left = elapsed * (self.total - done) / worked
+        if self.forecast is not None:
+            trust = worked / (worked + self.total - done)  # in the pace, as far as the work is done
+            left = trust * left + (1 - trust) * max(left, self.forecast - elapsed)
+        return f"{format_duration(left)} left"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -22,14 +23,21 @@ class Compute:
     Attributes:
         device: cpu, cuda or mps.
         low_precision: the 16-bit type for convolutions and matrix products, or None for float32 throughout.
-        name: for people, e.g. "CPU, 2 threads, bfloat16".
+        hardware: for people, e.g. "CPU".
         channels_last: whether all channels of a pixel lie side by side in memory, which convolutions prefer.
     """
 
     device: torch.device
     low_precision: torch.dtype | None
-    name: str
+    hardware: str
     channels_last: bool = True
+
+    @property
+    def name(self) -> str:
+        """For people, with the threads that torch computes with just now: ``CPU, 2 threads, bfloat16``."""
+        threads = [count_threads(torch.get_num_threads())] if self.device.type == "cpu" else []
+        precision = [] if self.low_precision is None else [str(self.low_precision).removeprefix("torch.")]
+        return ", ".join([self.hardware, *threads, *precision])
 
     def autocast(self) -> AbstractContextManager[object]:
         """Run the operations that bear it in the lower precision (weights and sums stay float32)."""
@@ -48,23 +56,34 @@ def choose_compute() -> Compute:
     """CUDA where present, then Apple's MPS, then the CPU; 16 bits only where the processor has them natively."""
     if torch.cuda.is_available():
         low = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-        return Compute(torch.device("cuda"), low, f"{torch.cuda.get_device_name()}{precision_note(low)}")
+        return Compute(torch.device("cuda"), low, torch.cuda.get_device_name())
     if torch.backends.mps.is_available():
         return Compute(torch.device("mps"), None, "Apple GPU (MPS)")
     low = torch.bfloat16 if cpu_has_bfloat16() else None
     keep_freed_memory()
-    return Compute(torch.device("cpu"), low, f"CPU, {thread_note()}{precision_note(low)}")
+    return Compute(torch.device("cpu"), low, "CPU")
 
 
-def precision_note(low: torch.dtype | None) -> str:
-    """The precision, as it stands in a device's name."""
-    return "" if low is None else f", {str(low).removeprefix('torch.')}"
-
-
-def thread_note() -> str:
-    """How many threads torch computes with."""
-    count = torch.get_num_threads()
+def count_threads(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
     return f"{count} thread" if count == 1 else f"{count} threads"
+
+
+@contextmanager
+def computing_with(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads of the processor; None leaves their number as it is.
+
+    The threads share the terms of every sum among them, so with another number the last bits of a result differ.
+    """
+    if threads is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cpu_has_bfloat16() -> bool:

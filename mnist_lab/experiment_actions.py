@@ -115,7 +115,7 @@ def ask_experiment(lab: Lab) -> int:
         prediction = terminal.ask("Prediction", "", str)
         if prediction and ready.variants and not can_be_graded(prediction, ready.variants):
             names = ", ".join(variant.name for variant in ready.variants)
-            terminal.hint(f"it names none of {names}: it will be shown beside the result, for you to judge")
+            terminal.hint(f"not understood as one about {names}: it will be shown beside the result, for you to judge")
         if not terminal.ask_yes_no("Start", default=True):
             return OK
         return conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
@@ -144,7 +144,7 @@ def example_prediction(experiment: Experiment) -> str:
 
 def can_be_graded(prediction: str, variants: Sequence[Variant]) -> bool:
     """Whether a prediction says something of the variants that the result can be held against."""
-    from mnist_lab.statistics import parse_prediction
+    from mnist_lab.predictions import parse_prediction
 
     return parse_prediction(prediction, [variant.name for variant in variants]) is not None
 
@@ -176,12 +176,14 @@ def experiment_on_saved(
     if not chosen.asks_only:
         possible = [name for name, other in EXPERIMENTS.items() if other.asks_only]
         raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {' and '.join(possible)}")
-    recipes = recipes_of(comparable_runs(lab, names))
+    runs = comparable_runs(lab, names)
+    recipes = recipes_of(runs)
     show_recipes(lab, recipes)
     pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
-    words = ["experiment", chosen.name, *(word for name in names for word in ("--run", name))]
+    words = ["experiment", chosen.name, *(word for run in runs for word in ("--run", run.name))]
     words += ["--predict", prediction] if prediction else []
-    asked = replace(chosen, pairs=pairs, factor="the recipe")
+    factor = "the recipe" if chosen.pairs else chosen.factor
+    asked = replace(chosen, pairs=pairs, factor=factor)
     by_recipe = {recipe.name: dict(recipe.runs) for recipe in recipes}
     return tell(lab, Setting(asked, None, shlex.join(words), prediction), by_recipe, offer_page=from_menu)
 
@@ -205,6 +207,7 @@ class Prepared:
     tasks: list[Task]
     engine: Engine
     is_controlled: bool  # the pairs differ in one factor each
+    seconds: float | None = None  # that the missing trainings will take
 
     @property
     def missing(self) -> list[Task]:
@@ -236,9 +239,7 @@ def prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
         lab.terminal.hint(f"{done} of the {len(tasks)} trainings {are} used again")
     with engine_for(request, tasks) as engine:
         ready = Prepared(variants, tasks, engine, not factors)
-        if ready.missing:
-            announce(lab.terminal, request, ready)
-        yield ready
+        yield replace(ready, seconds=announce(lab.terminal, request, ready)) if ready.missing else ready
 
 
 def check_writable(outputs: Path) -> None:
@@ -279,8 +280,8 @@ def introduce(terminal: Terminal, request: Request, variants: Sequence[Variant],
         terminal.warn("with one seed no interval can be given: a difference may be chance")
 
 
-def announce(terminal: Terminal, request: Request, ready: Prepared) -> None:
-    """Say how many trainings there are to do, where, and how long that takes."""
+def announce(terminal: Terminal, request: Request, ready: Prepared) -> float | None:
+    """Say how many trainings there are to do, where, and how long that takes; returns the seconds."""
     engine, count = ready.engine, len(ready.missing)
     with terminal.busy("timing a few batches, as many trainings at once as there will be"):
         seconds = estimate(ready)
@@ -292,6 +293,7 @@ def announce(terminal: Terminal, request: Request, ready: Prepared) -> None:
     terminal.line(f"{trainings} to do{how}: {'time unknown' if seconds is None else format_about(seconds)}")
     if engine.advice:
         terminal.warn(engine.advice)
+    return seconds
 
 
 def estimate(ready: Prepared) -> float | None:
@@ -330,7 +332,14 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
     }  # fmt: skip
     if not any(by_variant.values()):
         raise RequestError("no training of the experiment came to its end", "see the lines above")
-    setting = Setting(request.experiment, request.epochs, request.command, request.prediction, failures)
+    setting = Setting(
+        request.experiment,
+        request.epochs,
+        request.command,
+        request.prediction,
+        failures,
+        all_known=not ready.missing,
+    )
     return tell(lab, setting, by_variant, offer_page=offer_page)
 
 
@@ -375,7 +384,7 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
 
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
         with (
-            ManyDisplay(lab.terminal.console, len(jobs), standings) as display,
+            ManyDisplay(lab.terminal.console, len(jobs), standings, ready.seconds) as display,
             closing(ready.engine.train(jobs, lab.outputs, board)) as results,
         ):
             for finished in results:

@@ -119,6 +119,7 @@ def finish(pages: Pages, heading: Heading, verdicts: Sequence[str], content: Map
             "question": heading.question,
             "verdicts": list(verdicts),
             "prediction": None if prediction is None else {"words": prediction.words, "outcome": prediction.outcome},
+            "facts": dict(heading.facts),
             "command": heading.command,
             "created": heading.created.astimezone().isoformat(timespec="seconds"),
             "thumbnail": pages.thumbnail,
@@ -225,7 +226,7 @@ def in_short(told: Sequence[Told]) -> list[str]:
     if all(one.pair.difference.n == 1 for one in told):
         seen = "; ".join(f"{one.title} {in_points(one.pair.difference.mean)}" for one in told)
         return [
-            "With one seed nothing can be concluded, as no interval can be given; use --seeds 5 or so.",
+            "With one seed nothing can be concluded, as no interval can be given; it takes several, 5 or so.",
             f"What this seed shows, chance included: {seen}.",
         ]
     found = [one for one in told if one.pair.verdict.is_different]
@@ -317,10 +318,14 @@ def seeds_explained(conclusion: Conclusion) -> str:
             "Everything here comes from one seed. Another seed would give somewhat other numbers, and nobody knows how "
             "far apart: there is no spread and no interval."
         )
-    return (
+    text = (
         "Mean, standard deviation and 95 % interval (Student's t) are taken over the seeds, on the same digits: they "
         "tell how far a result moves when nothing changes but the draws of chance."
     )
+    intervals = [summary.interval for summary in conclusion.summaries.values() if summary.interval is not None]
+    if any(inside_possible(interval) != interval for interval in intervals):
+        text += " An interval that reaches beyond 100 % is cut there; it takes more seeds to narrow it."
+    return text
 
 
 def p_explained(told: Sequence[Told]) -> str:
@@ -385,8 +390,13 @@ def percent_range(interval: tuple[float, float] | None) -> str:
     """An interval of a mean accuracy, without what lies outside 0..100 %, as finely as the mean itself."""
     if interval is None:
         return "–"
-    low, high = max(0.0, interval[0]), min(1.0, interval[1])
+    low, high = inside_possible(interval)
     return f"{100 * low:.3f} to {100 * high:.3f}"
+
+
+def inside_possible(interval: tuple[float, float]) -> tuple[float, float]:
+    """An interval without what no accuracy can be."""
+    return max(0.0, interval[0]), min(1.0, interval[1])
 
 
 def comparisons_table(told: Sequence[Told]) -> Table:
@@ -602,7 +612,7 @@ def committee_picture(pages: Pages, members: Mapping[str, Answers], test: PlainD
             for digit in lost
         ],
         judged=len(test.labels),
-        title="Which mistakes remain to the committee",
+        title="The mistakes that the committee still makes",
     )
     outvoted = sum(digit.readers > 0 for digit in lost)
     alt = (

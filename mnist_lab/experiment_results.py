@@ -193,16 +193,17 @@ def find_out(setting: Setting, runs: Runs, outputs: Path) -> Findings:
         conclusion=conclusion,
         committees=committees_of(answers, mnist.test.labels.numpy()) if extra.by_variant else {},
         sentences=[*extra.sentences, *in_short(tell(conclusion, extra.parts)), *extra.remarks],
-        prediction=judged(setting.prediction, conclusion, extra) if setting.prediction else None,
+        prediction=judged(setting, conclusion, extra) if setting.prediction else None,
     )
 
 
-def judged(words: str, conclusion: Conclusion, extra: Extra) -> Prediction:
-    """What the learner wrote beforehand, and how it came out."""
+def judged(setting: Setting, conclusion: Conclusion, extra: Extra) -> Prediction:
+    """What the learner wrote, and how it came out."""
+    words = setting.prediction
     if extra.predicted is None:
-        return Prediction(words, judge_prediction(words, conclusion))
+        return Prediction(words, judge_prediction(words, conclusion), setting.all_known)
     overall, what = extra.predicted
-    return Prediction(words, f"Judged by {what}: {judge_prediction(words, overall)}")
+    return Prediction(words, f"Judged by {what}: {judge_prediction(words, overall)}", setting.all_known)
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -276,8 +277,14 @@ def facts_of(found: Findings) -> dict[str, str]:
         "differs": found.setting.experiment.factor,
         **({} if epochs is None else {"epochs": str(epochs)}),
         "seeds": " to ".join(dict.fromkeys((str(seeds[0]), str(seeds[-1])))),
-        "device": found.networks.compute.name,
+        "device": devices_of(found.networks.runs),
     }
+
+
+def devices_of(runs: Runs) -> str:
+    """What the networks were trained on: ``CPU, 1 thread, bfloat16``."""
+    names = {str(run.content.get("device", "unknown")) for by_seed in runs.values() for run in by_seed.values()}
+    return "; ".join(sorted(names))
 
 
 def content_of(found: Findings) -> dict[str, Any]:
@@ -427,6 +434,7 @@ def measure_robustness(networks: Networks) -> Extra:
         digits="undisturbed and disturbed test digits",
         section=section,
         content={"mean_over_all_disturbances_by_seed": overall},
+        remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
         parts=kinds,
         by_variant=False,
         dots=False,
@@ -503,7 +511,11 @@ def measure_inversion(networks: Networks) -> Extra:
     for way, drawings in own.items():
         name = f"own, {way}"
         accuracies[name] = {seed: count_correct(m, drawings, compute) / drawings.total for seed, m in models.items()}
-        pictures[name], counts[name], parts[name] = drawings.pictures[0], drawings.total, Part(way, "own digits")
+        pictures[name], counts[name], parts[name] = (
+            drawings.pictures[0],
+            drawings.total,
+            Part(way, f"own digits (n = {drawings.total:,})"),
+        )
 
     def section(pages: Pages, conclusion: Conclusion) -> Section:
         rows = {
@@ -569,7 +581,7 @@ def measure_selection(networks: Networks) -> Extra:
     labels = networks.mnist.test.labels.numpy()
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
-        alone = "With one network there is nothing to choose from; use --seeds 5 or so."
+        alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
         return Extra(networks.tested, networks.experiment.pairs, sentences=[alone])
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
 

@@ -73,6 +73,7 @@ class Setting:
         command: the words that repeat it.
         prediction: what the learner expected; empty for nothing.
         failures: a sentence for each training that failed.
+        all_known: whether all trainings were there already when it began.
     """
 
     experiment: Experiment
@@ -80,6 +81,7 @@ class Setting:
     command: str
     prediction: str = ""
     failures: Sequence[str] = ()
+    all_known: bool = False
 
 
 def three_layers(epochs: int, augment: AugmentConfig | None = None, **changes: Any) -> TrainConfig:
@@ -109,7 +111,7 @@ def augmentation(epochs: int) -> tuple[Variant, ...]:
     """None, the usual one, and each kind alone."""
     usual = usual_augmentation(epochs)
     return (
-        Variant("none", three_layers(epochs)),
+        Variant("plain", three_layers(epochs)),
         Variant("all", three_layers(epochs, usual)),
         Variant("rotation", three_layers(epochs, usual.only("rotation"))),
         Variant("affine", three_layers(epochs, usual.only("affine"))),
@@ -143,7 +145,7 @@ def data_size(epochs: int) -> tuple[Variant, ...]:
 def bad_idea(epochs: int) -> tuple[Variant, ...]:
     """No augmentation, and two that turn digits into what they are not."""
     return (
-        Variant("none", three_layers(epochs)),
+        Variant("plain", three_layers(epochs)),
         Variant("mirrored", three_layers(epochs, replace(NO_AUGMENTATION, flip=0.5))),
         Variant("upside down", three_layers(epochs, replace(NO_AUGMENTATION, rotation=180.0))),
     )
@@ -178,7 +180,7 @@ EXPERIMENTS = {
         ),
         Experiment(
             "augmentation", "Does augmentation help?", "the augmentation", 4, augmentation,
-            tuple(("none", kind) for kind in ("all", "rotation", "affine", "pen", "erasing")),
+            tuple(("plain", kind) for kind in ("all", "rotation", "affine", "pen", "erasing")),
             "MNIST's test digits are written like its training digits, so little is left to gain here. "
             "The experiment robustness shows what augmentation is really for.",
         ),
@@ -210,7 +212,7 @@ EXPERIMENTS = {
         ),
         Experiment(
             "bad-idea", "Which augmentation hurts?", "the augmentation", 4, bad_idea,
-            (("none", "mirrored"), ("none", "upside down")),
+            (("plain", "mirrored"), ("plain", "upside down")),
             "A mirrored 2 is no 2, and a 6 upside down is a 9: augmentation must keep what a digit means.",
         ),
     )
@@ -251,7 +253,7 @@ FACTORS = {
     "dropout": "dropout",
     "hidden": "hidden units",
     "train_size": "training digits",
-    "epoch_size": "length of an epoch",
+    "epoch_size": "digits seen in an epoch",
     "recipe": "recipe",
     "epochs": "epochs",
     "batch_size": "batch size",
@@ -292,7 +294,16 @@ def effective_values(config: TrainConfig) -> dict[str, str]:
         "epoch_size": config.images_per_epoch,
         "augment": "none" if config.augment is None else describe_strengths(config.augment),
     }
-    return {name: f"{values[name]:g}" if isinstance(values[name], float) else str(values[name]) for name in FACTORS}
+    return {name: value_in_words(values[name]) for name in FACTORS}
+
+
+def value_in_words(value: object) -> str:
+    """``yes``, ``54,000``, ``0.003``, ``3-layer``."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def describe_strengths(augment: AugmentConfig) -> str:
@@ -302,10 +313,11 @@ def describe_strengths(augment: AugmentConfig) -> str:
 
 
 def factors_between(pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> list[str]:
-    """The factors that some pair of variants differs in beyond one: empty for a controlled comparison."""
+    """The factors of all pairs of variants that differ in more than one: empty for a controlled comparison."""
     by_name = {variant.name: variant.config for variant in variants}
+    several: dict[str, None] = {}
     for before, after in pairs:
         found = [difference.factor for difference in differences([by_name[before], by_name[after]])]
         if len(found) > 1:
-            return found
-    return []
+            several |= dict.fromkeys(found)
+    return list(several)

@@ -207,11 +207,13 @@ def with_results(found: Entry, folder: Path) -> Entry:
     results = read_object(folder / RESULTS_FILE)
     verdicts = results.get("verdicts")
     first = text(verdicts[0], "") if isinstance(verdicts, list) and verdicts else ""
+    sizes = ((name, text(inside(results, "facts", name), "")) for name in ("runs", "seeds", "epochs"))
+    size = ", ".join(f"{name}: {value}" for name, value in sizes if value)  # tells repetitions apart
     thumbnail = results.get("thumbnail")
     return replace(
         found,
         title=text(results.get("title"), "") or found.title,
-        sentences=[sentence for sentence in (text(results.get("question"), ""), first) if sentence],
+        sentences=[sentence for sentence in (text(results.get("question"), ""), first, size) if sentence],
         remark="" if results else f"its {RESULTS_FILE} can't be read",
         thumbnail=thumbnail if thumbnail in found.all_pictures else found.thumbnail,
     )

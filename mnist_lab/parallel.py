@@ -228,8 +228,8 @@ def this_machine(at_once: int) -> Iterator[ThisMachine]:
 class ThisMachine:
     """Trains in processes of this machine, which share its cores; one at a time trains in this very process.
 
-    The number of threads depends on ``at_once`` alone, never on how many trainings are left: with other threads a
-    training that goes on after a stop would end with other bits.
+    The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
+    experiment again gives the same bits. A training that goes on after a stop keeps the number it began with.
     """
 
     def __init__(self, at_once: int) -> None:

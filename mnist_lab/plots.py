@@ -63,8 +63,8 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     """
     note = (
         "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
-        "passing, while the weights\nstill move and with dropout and augmentation on: they may well be worse than "
-        "validation."
+        "passing, while the weights\nstill move, with dropout and augmentation where there are any: they may well be "
+        "worse than validation."
     )
     figure = new_figure(10, 4.7, title, note)
     # A part of its own for the panels and their legend, which would otherwise lie on the note.

@@ -89,10 +89,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the learner wrote down before the answer was known, and how it came out."""
+    """What the learner wrote down, and how it came out.
+
+    Attributes:
+        words: as they were written.
+        outcome: what they were held against.
+        is_late: whether all trainings were there already, so that the answer may have been known.
+    """
 
     words: str
     outcome: str
+    is_late: bool = False
 
 
 @dataclass(frozen=True)

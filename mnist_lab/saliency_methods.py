@@ -47,7 +47,7 @@ METHODS = {
     ),
     "occlusion": SaliencyMethod(
         title="Occlusion",
-        description="how much of the target's score is lost when a small black square covers the pixel",
+        description="how much of the target's score is lost when a small square of background covers the pixel",
         paper="Zeiler & Fergus 2013, arXiv:1311.2901",
         unit="logits",
         signed=True,

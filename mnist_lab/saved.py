@@ -101,7 +101,8 @@ KNOWN_PICTURES = {
         "Two charts side by side, loss and accuracy over the epochs, each with a curve for training and one for "
         "validation; the kept epoch is marked. The table below holds the same numbers.",
         "The distance between the curves shows how much better the network knows the digits that it trained on. "
-        "Training values are taken in passing, with dropout and augmentation on, so they may be the worse ones.",
+        "Training values are taken in passing, with dropout and augmentation where there are any, so they may be the "
+        "worse ones.",
     ),
     "confusion_counts.png": Known(
         "Which digit was taken for which",

@@ -11,7 +11,6 @@ are 95 % intervals. A difference is always that of the second (``b``) minus the 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,21 +83,6 @@ class Verdict:
 
     sentence: str
     is_different: bool | None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What somebody expects of an experiment.
-
-    Attributes:
-        winner: the better one's name; None for "no difference".
-        points: its lead in percentage points, not negative; None where only the winner was named.
-        loser: the other one's name; None where it was not named.
-    """
-
-    winner: str | None
-    points: float | None
-    loser: str | None = None
 
 
 # --- over seeds --------------------------------------------------------------------------------------------------
@@ -262,7 +246,7 @@ def verdict(
     minus = f"{name_b} minus {name_a}"
     if difference.p_value is None:
         sentence = f"with one seed nothing can be concluded: {minus} is {in_points(difference.mean)}"
-        return Verdict(f"{sentence}, but no interval can be given; use --seeds 5 or so", None)
+        return Verdict(f"{sentence}, but no interval can be given; it takes several seeds, 5 or so", None)
     p = difference.p_value if p_adjusted is None else p_adjusted
     if difference.interval is None:
         return verdict_without_spread(name_a, name_b, difference, p)
@@ -328,140 +312,6 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar) -> Verdict:
     found = f"{'distinguishable' if different else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
     scope = "whether their recipes are, only several seeds can tell"
     return Verdict(f"{counts}: these two networks are {found}; {scope}", different)
-
-
-# --- predictions -------------------------------------------------------------------------------------------------
-
-NUMBER = r"(?P<points>\d+(?:\.\d+)?|\.\d+|0,\d+|\d+,\d{1,2})"  # "1,000" may be one or a thousand: not taken
-UNIT = r"(?: ?(?:%|percent|percentage points?|points?|pp))?"
-ABOUT = r"(?:(?:about|around|roughly) |~ ?)?"
-WINS = r"(?: (?:will |should )?(?:wins?|leads?|is better|be better|is ahead|be ahead))"
-BEATS = r"(?: (?:will |should )?(?:beats?|wins? over|(?:is|be) better than|(?:is|be) ahead of|over) | ?> ?)"
-LEAD = rf"(?: by | with |: ?| ?\+ ?){ABOUT}{NUMBER}{UNIT}"
-NO_DIFFERENCE = r"no difference|none|equal|(?:about |both |all )?the same|a tie|tie|a draw|draw|0"
-
-
-def parse_prediction(text: str, names: Sequence[str]) -> Prediction | None:
-    """Understand "3-layer wins by 0.5", "0.5 for 3-layer", "3-layer beats 2-layer", "2-layer", "no difference".
-
-    Args:
-        text: what was written; upper and lower case are alike.
-        names: of the recipes in the experiment.
-
-    Returns:
-        The prediction; None for anything else, a free text that can't be graded.
-    """
-    known = {" ".join(name.casefold().split()): name for name in names}
-    either = "|".join(re.escape(name) for name in known) or "(?!)"  # without names, nothing matches
-    winner, loser = rf"(?P<winner>{either})", rf"(?P<loser>{either})"
-    patterns = (
-        rf"{winner}{WINS}?(?:{LEAD})?",
-        rf"{winner}{BEATS}{loser}(?:{LEAD})?",
-        rf"{ABOUT}{NUMBER}{UNIT} (?:for|to|in favour of) {winner}",
-    )
-    said = " ".join(text.casefold().split())
-    for pattern in patterns:
-        if match := re.fullmatch(rf"{pattern}[ .!]*", said):
-            return prediction_from(match.groupdict(), known)
-    # Only now: a recipe may itself be called "none".
-    return Prediction(None, 0.0) if re.fullmatch(rf"(?:{NO_DIFFERENCE})[ .!]*", said) else None
-
-
-def prediction_from(parts: Mapping[str, str | None], known: Mapping[str, str]) -> Prediction | None:
-    """Put the recognised parts together; None if they make no sense."""
-    winner, loser, number = (parts.get(part) for part in ("winner", "loser", "points"))
-    points = None if number is None else float(number.replace(",", "."))
-    if winner is None or winner == loser or (points is not None and points > 100):
-        return None
-    if points == 0:
-        return Prediction(None, 0.0)
-    return Prediction(known[winner], points, None if loser is None else known[loser])
-
-
-def grade_prediction(
-    prediction: Prediction | None,
-    name_a: str,
-    name_b: str,
-    difference: PairedDifference,
-    p_adjusted: float | None = None,
-) -> str:
-    """Hold a prediction, made before the experiment, against what was found; one kind sentence without a full stop.
-
-    Args:
-        prediction: None for a free text.
-        name_a: the first recipe.
-        name_b: the second.
-        difference: the second minus the first.
-        p_adjusted: the p value after :func:`holm`, where one experiment makes several comparisons.
-    """
-    if prediction is None:
-        return "the prediction names neither a winner nor a number, so it is kept as it was written, without a grade"
-    said = describe_prediction(prediction)
-    if {prediction.winner, prediction.loser} - {None, name_a, name_b}:
-        return f"{said}: that is about another comparison"
-    if difference.interval is None:
-        why = "with one seed" if difference.n == 1 else "without any spread"
-        return f"{said}: can't be judged, as {why} no interval can be given"
-    direction = {name_b: 1, name_a: -1, None: 0}[prediction.winner]
-    found = describe_found(prediction, name_a, name_b, direction, difference)
-    p = difference.p_value if p_adjusted is None else p_adjusted
-    by_luck = excludes_zero(difference.interval) and p is not None and p >= LEVEL
-    caveat = "; once all comparisons are counted, the difference is not beyond chance" if by_luck else ""
-    return f"{said}, {found}: {compare_prediction(prediction, direction, difference)}{caveat}"
-
-
-def compare_prediction(prediction: Prediction, direction: int, difference: PairedDifference) -> str:
-    """The grade in a few words.
-
-    Args:
-        prediction: what was expected.
-        direction: 1 if the second recipe was to win, -1 for the first, 0 for neither.
-        difference: the second minus the first, with an interval.
-    """
-    assert difference.interval is not None
-    low, high = difference.interval
-    decided = excludes_zero(difference.interval)
-    right_way = direction * difference.mean > 0
-    if prediction.points is None:
-        if not decided:
-            return f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
-        return "right" if right_way else "it came out the other way round"
-    predicted = direction * prediction.points / 100
-    if low - TINY <= predicted <= high + TINY:
-        if decided:
-            return "well predicted, it lies inside the interval"
-        if direction:
-            return "it may be so, but no difference at all lies inside the interval as well"
-        return "nothing speaks against it, though that is no proof"
-    if not decided:
-        return "too large, and which of the two is ahead is not decided"
-    if not direction:
-        return "there is one"
-    if not right_way:
-        return "it came out the other way round"
-    return f"the right direction, but too {'large' if abs(predicted) > abs(difference.mean) else 'small'}"
-
-
-def describe_prediction(prediction: Prediction) -> str:
-    """A prediction in a few words, introduced as such."""
-    if prediction.winner is None:
-        return "predicted no difference"
-    over = f" over {prediction.loser}" if prediction.loser else ""
-    by = f" by {prediction.points:g} points" if prediction.points is not None else ""
-    return f"predicted {prediction.winner}{over}{by}"
-
-
-def describe_found(
-    prediction: Prediction, name_a: str, name_b: str, direction: int, difference: PairedDifference
-) -> str:
-    """What was found, with as many decimals as it takes to see on which side of it the prediction lies."""
-    predicted = direction * (prediction.points or 0.0) / 100
-    if difference.interval is not None and excludes_zero(difference.interval):
-        winner, towards_winner = (name_b, predicted) if difference.mean > 0 else (name_a, -predicted)
-        lead, interval = lead_and_interval(difference, towards_winner)
-        return f"found {winner} by {lead} ({interval})"
-    mean, interval = mean_and_interval(difference, predicted)
-    return f"found {name_b} minus {name_a} {mean} ({interval})"
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------

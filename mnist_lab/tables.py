@@ -131,18 +131,15 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
         runs: those that are finished.
         marks: what they made of the user's own digits, by name; a column only if there are any.
     """
-    groups = recipe_groups(runs)
-    marked = {changes: letter for letter, changes in recipe_notes(runs).items()}
+    recipe = letterer(runs, lambda run: str(saved_config(run).get("recipe", "–")))
     right = ("epochs", "n", "validation %", "test %", *(("my %",) if marks else ()), "time")
     table = borderless("Runs that differ in their seed only", left=("model", "aug", "recipe"), right=right, gap=1)
-    for members in groups:
+    for members in recipe_groups(runs):
         first = members[0]
-        recipe = plain(str(saved_config(first).get("recipe", "–")))
-        letter = marked.get(changes_of(first))
         table.add_row(
             plain(first.model),
             "yes" if first.augmented else "no",
-            recipe if letter is None else f"{recipe} [hint]{letter}[/hint]",
+            recipe(first),
             str(epochs_asked(first)),
             str(len(members)),
             mean_and_spread([run.val_accuracy or 0.0 for run in members]),
@@ -193,7 +190,7 @@ def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table
 def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
     """The table of runs; a narrow terminal shows less, of a run's name the part that tells when it began.
 
-    An asterisk at the epochs marks an interrupted run.
+    An asterisk at the epochs marks an interrupted run, a letter at the model one of :func:`recipe_notes`.
 
     Args:
         shown: a row each.
@@ -203,29 +200,45 @@ def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None
     """
     left: dict[str, Callable[[Run], str]] = {
         "run" if wide else "date": lambda run: plain(run.name) if wide else run.name[5:19],
-        "model": lambda run: plain(run.model),
+        "model": letterer(shown, lambda run: run.model),
         "aug": lambda run: "yes" if run.augmented else "no",
     }
-    right: dict[str, Callable[[Run], str]] = {"seed": lambda run: str(run.seed)} if wide or not marks else {}
-    right |= {
+    right: dict[str, Callable[[Run], str]] = {
+        "seed": lambda run: str(run.seed),
         "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
         "val %": lambda run: percent_number(run.val_accuracy),
         "test %": lambda run: status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
+        "95 % interval": lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None)),
+        "my digits": lambda run: mark_cell(marks[run.name]) if run.name in marks else "",
+        "params": lambda run: f"{run.parameters / 1000:,.0f} k",
+        "time": lambda run: format_duration(run.train_seconds),
     }
-    sizes = sort == "parameters"  # a narrow terminal has room for them or for the intervals
-    if wide or not sizes:
-        interval = "95 % interval" if wide or not marks else "95 % range"
-        right[interval] = lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None))
-    if marks:
-        right["my digits"] = lambda run: mark_cell(marks[run.name]) if run.name in marks else ""
-    if wide or sizes:
-        right["params"] = lambda run: f"{run.parameters / 1000:,.0f} k"
-    right["time"] = lambda run: format_duration(run.train_seconds)
+    for heading in left_out(sort, has_marks=bool(marks), wide=wide):
+        del right[heading]
     title = f"Runs, by {sort}{'; my digits: your own drawings, read rightly' if marks else ''}"
     table = borderless(title, left=tuple(left), right=tuple(right), gap=1)
     for run in shown:
         table.add_row(*(cell(run) for cell in (left | right).values()))
     return table
+
+
+def left_out(sort: str, *, has_marks: bool, wide: bool) -> set[str]:
+    """The columns of the leaderboard that there is no room for, or nothing to show in."""
+    if wide:
+        return set() if has_marks else {"my digits"}
+    out = {"95 % interval"} if sort == "parameters" else {"params"}
+    return out | ({"95 % interval" if sort == "time" else "time"} if has_marks else {"my digits"})
+
+
+def letterer(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], str]:
+    """A cell's text, with the letter of its run's recipe where :func:`recipe_notes` has one."""
+    letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
+
+    def lettered(run: Run) -> str:
+        letter = letter_of.get(changes_of(run))
+        return plain(cell(run)) if letter is None else f"{plain(cell(run))} [hint]{letter}[/hint]"
+
+    return lettered
 
 
 def mark_cell(mark: Mark | None) -> str:

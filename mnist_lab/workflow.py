@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from mnist_lab import __version__
-from mnist_lab.config import MOST_WORKERS, TrainConfig, changed_options
+from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
 from mnist_lab.data import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
-from mnist_lab.device import Compute, choose_compute
+from mnist_lab.device import Compute, choose_compute, computing_with
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
 from mnist_lab.evaluation import Evaluation, evaluate
 from mnist_lab.inference import predict_logits
@@ -87,6 +87,7 @@ def train_new(
     observer: Observer,
     *,
     workers: int,
+    threads: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train a network and leave its folder.
@@ -97,6 +98,7 @@ def train_new(
         now: the folder's time stamp.
         observer: is told how it goes.
         workers: loader processes.
+        threads: of the processor to compute with; None for as many as torch takes by itself.
         stop_requested: asked after every batch whether to end early.
 
     Returns:
@@ -107,7 +109,7 @@ def train_new(
     """
     mnist = load_mnist()
     folder = create_folder(outputs, run_label(config), now)
-    with locked(folder):
+    with locked(folder), computing_with(threads):
         content = initial_content(config, mnist, workers, now)
         write_json(folder / RUN_FILE, content)
         return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
@@ -120,7 +122,7 @@ def resume(
     workers: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Go on with a run that was killed, from its last finished epoch, in its own folder.
+    """Go on with a run that was killed, from its last finished epoch, in its own folder, with as many threads.
 
     Args:
         run: an unfinished one.
@@ -143,10 +145,17 @@ def resume(
     if workers is None:
         saved = run.content.get("workers")
         workers = saved if isinstance(saved, int) and 0 <= saved <= MOST_WORKERS else 0
-    with locked(run.folder):
+    with locked(run.folder), computing_with(threads_of(run)):
         state_file = run.folder / STATE_FILE
         state = load_tensors(state_file) if state_file.exists() else None
         return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+
+
+def threads_of(run: Run) -> int | None:
+    """How many threads of the processor a run computes with; None if its folder does not tell."""
+    machine = run.content.get("machine")
+    threads = machine.get("threads") if isinstance(machine, dict) else None
+    return threads if type(threads) is int and 1 <= threads <= MOST_THREADS else None
 
 
 def complete(
@@ -409,7 +418,8 @@ def read_history(folder: Path) -> list[EpochRecord]:
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"the history of {folder.name} can't be read ({error})", "restore it from a copy") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise RunError(f"the history of {folder.name} can't be read ({why})", "restore it from a copy") from None
 
 
 def history_csv(history: list[EpochRecord]) -> str:
@@ -434,7 +444,7 @@ def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: dateti
         "seed": config.seed,
         "status": UNFINISHED,
         "created": now.astimezone().isoformat(timespec="seconds"),
-        "command": repeat_command(config),
+        "command": repeat_command(config, threads=compute_threads()),
         "config": config.to_dict(),
         "workers": workers,
         "split": split_content(mnist),
@@ -493,13 +503,24 @@ def versions_content() -> dict[str, str]:
     return {"mnist_lab": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
 
 
-def repeat_command(config: TrainConfig) -> str:
-    """The command that trains the same again: every option that differs from its default."""
+def compute_threads() -> int | None:
+    """How many threads of the processor compute; None where a graphics card does."""
+    return torch.get_num_threads() if choose_compute().device.type == "cpu" else None
+
+
+def repeat_command(config: TrainConfig, threads: int | None = None) -> str:
+    """The command that trains the same again, to the bit: every option that differs from its default.
+
+    Args:
+        config: of the training.
+        threads: that it computes with, which the last bits depend on; None to leave them open.
+    """
     words = ["python", "main.py", "train", "--model", config.model, "--recipe", config.recipe]
     words += ["--seed", str(config.seed), "--epochs", str(config.epochs)]
     if config.augment is not None:
         words.append("--augment")
-    return shlex.join([*words, *changed_options(config)])
+    words += changed_options(config)
+    return shlex.join(words if threads is None else [*words, "--threads", str(threads)])
 
 
 def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:

@@ -23,7 +23,7 @@ PredictAll: TypeAlias = Callable[[Sequence[Picture]], Sequence[Probabilities]]
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
-NAME, CAPTION = 22, 34  # units, heights of a step's name and of the words below its picture
+NAME, CAPTION = 22, 36  # units, heights of a step's name and of the words below its picture
 LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
 HINT = "switch steps off to see what they are for"
@@ -120,7 +120,7 @@ class XrayPanel:
             self._arrow(left - px(GAP) // 2, top + px(NAME) + large // 2)
         below = top + px(NAME) + large + px(3)
         self.captions[name] = self._text(left, below)
-        self.canvas.itemconfigure(self.captions[name], width=pitch - px(4))
+        self.canvas.itemconfigure(self.captions[name], width=pitch - px(10))
         below = top + px(NAME + CAPTION) + large
         right = left + small + px(6) if place else left
         label = self._text(right, below)
@@ -156,17 +156,17 @@ class XrayPanel:
         px = self._look.layout.px
         top = self._height - px(RESULT)
         self.canvas.create_line(px(EDGE), top, self._width - px(EDGE), top, fill=RULE)
-        side = self._side(LARGE[4])
-        middle = top + (px(RESULT) - side) // 2
-        plate = Plate(self.canvas, px(EDGE), middle, side)
+        side, height = self._side(LARGE[4]), px(LARGE[4])  # the words keep their room where the picture is smaller
+        upper = top + (px(RESULT) - height) // 2
+        plate = Plate(self.canvas, px(EDGE), top + (px(RESULT) - side) // 2, side)
         left = px(EDGE) + side + px(12)
-        self._outcome = self._text(left, middle, "bold", INK)
-        digit = self._text(left + px(30), middle + px(44), "smaller_digit", BLUE, "center")
-        certainty = self._text(left + px(30), middle + side, "bold", INK, "s")
+        self._outcome = self._text(left, upper, "bold", INK)
+        digit = self._text(left + px(30), upper + px(44), "smaller_digit", BLUE, "center")
+        certainty = self._text(left + px(30), upper + height, "bold", INK, "s")
         self.result = Reading(plate, digit, certainty)
-        self._asked = self._text(self._width - px(EDGE), middle + px(1), anchor="ne")
+        self._asked = self._text(self._width - px(EDGE), upper + px(1), anchor="ne")
         self._room = self._width - px(EDGE) - left
-        self._build_bars(left + px(84), middle + px(24), middle + side)
+        self._build_bars(left + px(84), upper + px(24), upper + height)
 
     def _build_bars(self, left: int, top: int, bottom: int) -> None:
         """Ten upright bars with their digits below."""

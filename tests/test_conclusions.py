@@ -91,8 +91,8 @@ def test_everything_is_ready_for_json() -> None:
         ("augmented wins by 0.8", "the right direction, but too large."),
         ("plain beats augmented", "it came out the other way round."),
         ("augmented beats plain", ": right."),
-        ("who knows", "It names no variant of this experiment, so judge for yourself."),
-        ("augmented beats slow", "The experiment does not compare these two directly: see the table."),
+        ("who knows", "It was not understood as one about the variants of this experiment, so judge for yourself."),
+        ("augmented beats slow", "The experiment does not compare these two directly: their means stand in the table."),
     ],
 )
 def test_a_prediction_stands_beside_what_came_out(words: str, outcome: str) -> None:

@@ -129,10 +129,14 @@ def test_the_report_shows_question_prediction_verdict_and_how_to_repeat_it(condu
 def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> None:
     before = set(runs_of(outputs))
     lab, screen = make_lab(outputs)
-    assert experiment(lab, small_request("robustness")) == OK
+    assert experiment(lab, replace(small_request("robustness"), prediction="plain hurts")) == OK
     assert set(runs_of(outputs)) == before
     assert "4 of the 4 trainings are there already and are used again" in screen.getvalue()
     first, second = sorted(outputs.glob("*_experiment-robustness*"))
+    early, late = ((folder / "report.html").read_text(encoding="utf-8") for folder in (first, second))
+    assert "Predicted beforehand" in early
+    assert "Predicted when all trainings were there already" in late
+    assert "Predicted plain to be worse" in late
     assert results_of(first)["conclusion"] == results_of(second)["conclusion"]
     assert results_of(first)["thumbnail"] == results_of(second)["thumbnail"] == "robustness.png"
 
@@ -250,7 +254,7 @@ def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Ru
     assert lines[0].startswith("Choosing the best of 2 networks by 1,000 digits")
     alone = {"1-layer": {0: by_variant["plain"][0]}}
     _, lines, _ = report_experiment(setting("validation"), alone, tmp_path, NOW)
-    assert lines[0] == "With one network there is nothing to choose from; use --seeds 5 or so."
+    assert lines[0] == "With one network there is nothing to choose from; it takes several seeds, 5 or so."
 
 
 def test_a_model_that_is_gone_leaves_no_half_folder(outputs: Path, tmp_path: Path) -> None:
@@ -432,6 +436,7 @@ def test_two_runs_digit_by_digit(outputs: Path) -> None:
     assert [pair["both_right"] + pair["only_a"], pair["both_right"] + pair["only_b"]] == correct
     assert list(results["differences"]) == ["augmentation"]
     words = " ".join(shown.split())
+    assert f"1-layer, augmented: {runs[True, 0].name}" in words
     assert "more than one factor" not in words
     assert "Nothing is said about the recipes themselves" in words
     changed = results["figures"]["changed"]
@@ -461,7 +466,9 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
 
 def test_seeds_of_one_recipe_make_a_committee(outputs: Path) -> None:
     runs = runs_of(outputs)
-    folder, _ = compared(outputs, runs[True, 0].name, runs[True, 1].name)
+    names = [runs[True, seed].name for seed in (0, 1, 1)]
+    folder, shown = compared(outputs, *names)
+    assert "a run that is named more than once counts once" in " ".join(shown.split())
     results = results_of(folder)
     assert results["title"] == "Comparison: 2 runs of 1-layer, augmented"
     assert results["committee"]["total"] == 10_000

@@ -60,7 +60,7 @@ def test_each_kind_of_augmentation_stands_alone() -> None:
         for name, augment in configs.items()
         if augment is not None
     }
-    assert configs["none"] is None
+    assert configs["plain"] is None
     assert on["rotation"] == {"rotation"}
     assert on["affine"] == {"shift", "scale", "shear"}
     assert on["pen"] == {"elastic", "thickness", "strokes"}

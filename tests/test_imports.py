@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors"},
     {"config", "randomness", "pixels", "interrupts", "threads", "statistics"},
-    {"files", "storage", "penmanship", "drawing", "saliency_methods", "experiments", "conclusions"},
+    {"files", "storage", "penmanship", "drawing", "saliency_methods", "experiments", "predictions"},
     {"augment", "report", "display", "pacing", "window_layout", "window_pictures", "window_words", "wobble", "xray"},
-    {"data", "models", "device", "runs", "pictures", "disturbances"},
+    {"data", "models", "device", "runs", "pictures", "disturbances", "conclusions"},
     {"inference", "evaluation", "widgets", "schedule", "saved"},
     {"trainer", "recognition", "xray_panel"},
     {"plots", "wording", "saliency", "scoring", "canvas"},

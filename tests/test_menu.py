@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +144,20 @@ def test_the_leaderboard_and_one_run(play: Play, tmp_path: Path) -> None:
     assert "there is no run 'nothing'" in text
     assert max(map(len, text.splitlines())) <= 80 + len(str(outputs)) + 80  # only paths and refusals run over
     assert session.status == 0
+
+
+@pytest.mark.parametrize("answers", [["runs", "", "q"], ["compare", "q", "q"]])
+def test_runs_that_look_alike_are_told_apart_by_letters(play: Play, tmp_path: Path, answers: list[str]) -> None:
+    usual = TrainConfig(model="1-layer")
+    for number, config in enumerate((usual, replace(usual, hidden=64), replace(usual, batch_norm=False))):
+        created = (START + timedelta(minutes=number)).isoformat()
+        make_run(tmp_path / "outputs", f"2026-11-22_1{number}", config=config.to_dict(), created=created)
+    lines = [line.split() for line in play(answers).text.splitlines()]
+    newest_first = [line[line.index("1-layer") + 1] for line in lines if "1-layer" in line]
+    assert newest_first[:2] == ["a", "b"]
+    assert newest_first[2] not in ("a", "b", "c")
+    assert ["a:", "--no-batch-norm"] in lines
+    assert ["b:", "--hidden", "64"] in lines
 
 
 def test_the_leaderboard_stays_on_the_screen_and_shows_the_newest_of_equals_first(play: Play, tmp_path: Path) -> None:

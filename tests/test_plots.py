@@ -286,7 +286,7 @@ class TestTrainingHistory:
         assert epochs == 1 or len(ticks) > 1
 
     def test_says_that_training_values_are_taken_in_passing(self) -> None:
-        assert "dropout and augmentation on" in words(history_figure(2))
+        assert "dropout and augmentation where there are any" in words(history_figure(2))
 
 
 class TestConfusion:

@@ -43,6 +43,13 @@ def test_the_usual_recipes(model: str, augmented: bool, epochs: int | None) -> N
     assert repeated(config) == config
 
 
+def test_the_threads_are_named_where_they_are_known() -> None:
+    words = repeat_command(CHANGED, threads=3).split()
+    assert words[-2:] == ["--threads", "3"]
+    assert main.build_parser().parse_args(words[2:]).threads == 3
+    assert "--threads" not in repeat_command(CHANGED)
+
+
 def test_everything_changed_at_once() -> None:
     assert repeated(CHANGED) == CHANGED
     assert repeated(replace(CHANGED, augment=None)) == replace(CHANGED, augment=None)

@@ -385,7 +385,8 @@ def outputs(tmp_path: Path) -> Path:
     (run / "report.html").write_text("<!DOCTYPE html>", encoding="utf-8")
     make_run(outputs, "2026-11-21_10-00-00_3-layer", test_accuracy="much")
     results = {
-        "title": "Depth", "question": "Is deeper better?", "verdicts": ["Yes."], "thumbnail": "wins.png"
+        "title": "Depth", "question": "Is deeper better?", "verdicts": ["Yes."], "thumbnail": "wins.png",
+        "facts": {"seeds": "3", "epochs": "4", "device": "CPU"},
     }  # fmt: skip
     experiment = fill(outputs, "2026-11-22_11-00-00_experiment-depth", "curves.png", "wins.png", results=results)
     (experiment / "report.html").write_text("its own", encoding="utf-8")
@@ -436,6 +437,7 @@ def test_the_index_shows_every_folder_the_newest_first(outputs: Path) -> None:
         "Everything": "13", "Runs": "2", "Experiments": "1", "Comparisons": "1", "Drawings": "1", "Scores": "2",
         "X-rays": "1", "Saliency": "1", "Data": "1", "Others": "3",
     }  # fmt: skip
+    assert "Yes. seeds: 3, epochs: 4" in found["2026-11-22_11-00-00_experiment-depth"]
 
 
 def test_the_index_tells_of_each_what_matters(outputs: Path) -> None:

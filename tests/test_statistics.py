@@ -16,17 +16,14 @@ from mnist_lab.statistics import (
     LEVEL,
     McNemar,
     PairedDifference,
-    Prediction,
     Summary,
     Verdict,
     format_p,
-    grade_prediction,
     holm,
     mcnemar,
     mcnemar_verdict,
     paired_difference,
     paired_power,
-    parse_prediction,
     seeds_needed,
     summarise,
     verdict,
@@ -381,7 +378,7 @@ def test_verdict_says_how_many_seeds_would_be_needed() -> None:
 def test_verdict_of_one_seed() -> None:
     assert verdict("2-layer", "3-layer", difference_of(0.1)) == Verdict(
         "with one seed nothing can be concluded: 3-layer minus 2-layer is +0.10 points, but no interval can be given; "
-        "use --seeds 5 or so",
+        "it takes several seeds, 5 or so",
         None,
     )
 
@@ -429,141 +426,3 @@ def test_p_values_stay_on_their_side_of_the_level() -> None:
         "p < 0.001",
         "p = 0.001",
     ]
-
-
-# --- predictions -------------------------------------------------------------------------------------------------
-
-NETWORKS = ("1-layer", "2-layer", "3-layer")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("3-layer wins by 0.5", Prediction("3-layer", 0.5)),
-        ("3-layer by 0.5", Prediction("3-layer", 0.5)),
-        ("  3-Layer  will win by about .5 percentage points. ", Prediction("3-layer", 0.5)),
-        ("3-layer: 0,5 %", Prediction("3-layer", 0.5)),
-        ("3-layer +0.5", Prediction("3-layer", 0.5)),
-        ("0.5 for 3-layer", Prediction("3-layer", 0.5)),
-        ("~2 points for 1-layer", Prediction("1-layer", 2.0)),
-        ("2-layer", Prediction("2-layer", None)),
-        ("2-layer is better!", Prediction("2-layer", None)),
-        ("3-layer beats 2-layer by 0.1 points", Prediction("3-layer", 0.1, "2-layer")),
-        ("3-layer is better than 1-layer", Prediction("3-layer", None, "1-layer")),
-        ("3-layer>1-layer", Prediction("3-layer", None, "1-layer")),
-        ("No difference", Prediction(None, 0.0)),
-        ("the same.", Prediction(None, 0.0)),
-        ("0", Prediction(None, 0.0)),
-        ("3-layer by 0.0", Prediction(None, 0.0)),
-    ],
-)
-def test_predictions_that_are_understood(text: str, expected: Prediction) -> None:
-    assert parse_prediction(text, NETWORKS) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "4-layer by 0.5",
-        "0.5",
-        "3-layer loses by 0.5",
-        "3-layer by -0.5",
-        "3-layer by 1,000",
-        "3-layer by 101",
-        "3-layer by nan",
-        "3-layer by 1e3",
-        "3-layer beats 3-layer",
-        "I think that 3-layer wins, because it sees more",
-        "3-layer or 2-layer",
-        "no difference between 2-layer and 3-layer except at the 9",
-        "3-layer by 0.5 (or not",
-    ],
-)
-def test_anything_else_is_free_text(text: str) -> None:
-    assert parse_prediction(text, NETWORKS) is None
-
-
-def test_names_are_taken_whole() -> None:
-    names = ("aug", "aug (strong)", "no aug", "none", "dropout 0.5")
-    assert parse_prediction("aug (strong) by 0.2", names) == Prediction("aug (strong)", 0.2)
-    assert parse_prediction("no aug by 0.2", names) == Prediction("no aug", 0.2)
-    assert parse_prediction("none", names) == Prediction("none", None)
-    assert parse_prediction("dropout 0.5 by 0.1", names) == Prediction("dropout 0.5", 0.1)
-    assert parse_prediction("none > aug", names) == Prediction("none", None, "aug")
-    assert parse_prediction("by 0.5", ()) is None
-    assert parse_prediction("no difference", ()) == Prediction(None, 0.0)
-
-
-CLEAR = (0.14, 0.10, 0.18, 0.15, 0.13)  # interval 0.10 to 0.18
-NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
-
-
-@pytest.mark.parametrize(
-    ("text", "points", "grade"),
-    [
-        ("3-layer by 0.15", CLEAR, "well predicted, it lies inside the interval"),
-        ("3-layer by 0.5", CLEAR, "the right direction, but too large"),
-        ("3-layer by 0.02", CLEAR, "the right direction, but too small"),
-        ("2-layer by 0.15", CLEAR, "it came out the other way round"),
-        ("no difference", CLEAR, "there is one"),
-        ("3-layer", CLEAR, "right"),
-        ("2-layer", CLEAR, "it came out the other way round"),
-        ("3-layer by 0.1", NOISE, "it may be so, but no difference at all lies inside the interval as well"),
-        ("2-layer by 0.05", NOISE, "it may be so, but no difference at all lies inside the interval as well"),
-        ("no difference", NOISE, "nothing speaks against it, though that is no proof"),
-        ("3-layer by 0.5", NOISE, "too large, and which of the two is ahead is not decided"),
-        ("2-layer by 0.5", NOISE, "too large, and which of the two is ahead is not decided"),
-        ("3-layer", NOISE, "not decided yet, 3 seeds can't tell the two apart"),
-    ],
-)
-def test_grades(text: str, points: tuple[float, ...], grade: str) -> None:
-    prediction = parse_prediction(text, NETWORKS)
-    found = grade_prediction(prediction, "2-layer", "3-layer", difference_of(*points))
-    assert found.startswith("predicted ")
-    assert found.endswith(f"): {grade}")
-    turned = grade_prediction(prediction, "3-layer", "2-layer", difference_of(*(-lead for lead in points)))
-    assert turned.endswith(f"): {grade}")
-
-
-def test_a_grade_names_both_numbers() -> None:
-    prediction = Prediction("3-layer", 0.5)
-    assert grade_prediction(prediction, "2-layer", "3-layer", difference_of(*CLEAR)) == (
-        "predicted 3-layer by 0.5 points, found 3-layer by 0.14 points (95 % interval 0.10 to 0.18): "
-        "the right direction, but too large"
-    )
-    assert grade_prediction(prediction, "2-layer", "3-layer", difference_of(*NOISE)) == (
-        "predicted 3-layer by 0.5 points, found 3-layer minus 2-layer +0.04 points (95 % interval −0.09 to +0.16): "
-        "too large, and which of the two is ahead is not decided"
-    )
-    # The interval begins at 0.1038: what lies outside must look as if it did.
-    near, turned = Prediction("3-layer", 0.1), difference_of(*(-lead for lead in CLEAR))
-    for found in (
-        grade_prediction(near, "2-layer", "3-layer", difference_of(*CLEAR)),
-        grade_prediction(near, "3-layer", "2-layer", turned),
-    ):
-        assert found.endswith("by 0.140 points (95 % interval 0.104 to 0.176): the right direction, but too small")
-
-
-def test_what_cannot_be_graded() -> None:
-    clear, prediction = difference_of(*CLEAR), Prediction("3-layer", 0.5, "2-layer")
-    assert "without a grade" in grade_prediction(None, "2-layer", "3-layer", clear)
-    for names in (("1-layer", "2-layer"), ("1-layer", "3-layer")):
-        assert grade_prediction(prediction, *names, clear) == (
-            "predicted 3-layer over 2-layer by 0.5 points: that is about another comparison"
-        )
-    one, same = difference_of(0.1), difference_of(0.1, 0.1)
-    assert grade_prediction(prediction, "2-layer", "3-layer", one).endswith(
-        "can't be judged, as with one seed no interval can be given"
-    )
-    assert grade_prediction(prediction, "2-layer", "3-layer", same).endswith(
-        "can't be judged, as without any spread no interval can be given"
-    )
-
-
-def test_a_grade_does_not_contradict_the_adjusted_verdict() -> None:
-    prediction, found = Prediction("3-layer", 0.15), difference_of(*CLEAR)
-    caveat = "once all comparisons are counted, the difference is not beyond chance"
-    assert caveat in grade_prediction(prediction, "2-layer", "3-layer", found, p_adjusted=0.06)
-    assert caveat not in grade_prediction(prediction, "2-layer", "3-layer", found, p_adjusted=0.04)
-    assert caveat not in grade_prediction(prediction, "2-layer", "3-layer", difference_of(*NOISE), p_adjusted=0.9)

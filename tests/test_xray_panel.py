@@ -13,7 +13,7 @@ import pytest
 from mnist_lab import canvas
 from mnist_lab.drawing import CANVAS, STEP_NAMES, Picture, Steps, to_mnist
 from mnist_lab.widgets import Probabilities
-from mnist_lab.window_layout import plan_layout
+from mnist_lab.window_layout import Layout, plan_layout
 from mnist_lab.wobble import Wobble
 from mnist_lab.xray import WORDS, Xray, take_apart
 from mnist_lab.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, XrayPanel
@@ -215,8 +215,12 @@ def test_m_closes_it_and_shows_the_maps(opened: Opener) -> None:
     assert option(visitor.window.ballots[0].canvas, visitor.window.ballots[0]._digit, "text") == "7"
 
 
-@pytest.mark.parametrize("voters", [1, 2, 3, 4])
-def test_nothing_is_cut_off(opened: Opener, voters: int) -> None:
+@pytest.mark.parametrize(
+    ("voters", "scale"), [(1, None), (2, None), (3, None), (4, None), (1, 0.9), (1, 1.0), (1, 1.17)]
+)
+def test_nothing_is_cut_off(opened: Opener, monkeypatch: pytest.MonkeyPatch, voters: int, scale: float | None) -> None:
+    if scale is not None:  # as on another screen
+        monkeypatch.setattr(canvas, "plan_layout", lambda *screen: Layout(voters, scale))
     visitor = opened(*[width_reader] * voters, explain=uniform_map)
     panel, px = visitor.window.xray, visitor.window.layout.px
     visitor.draw(*CORNER)
