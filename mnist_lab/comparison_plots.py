@@ -237,8 +237,8 @@ def run_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: str) ->
         title: of the figure.
     """
     note = (
-        "Solid, filled: validation. Dashed, hollow: training, taken in passing, while the weights still move and with "
-        "dropout\nand augmentation on: it may well be worse than validation."
+        "Solid, filled: validation. Dashed, hollow: training, taken in passing, while the weights still move, with "
+        "dropout\nand augmentation where there are any: it may well be worse than validation."
     )
     figure = new_figure(WIDTH, 7.6, title, note)
     loss, accuracy = figure.subplots(2, 1, sharex=True)
@@ -700,7 +700,7 @@ def key_of(style: Style) -> Line2D:
 def label_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]]) -> None:
     """The lines' names to the right of a panel, each as near to its line's end as the others allow.
 
-    Each carries a piece of its line; where it had to move, a thin line leads to it from an end at the panel's edge.
+    Each carries a piece of its line; where it had to move, a dotted line leads to it from an end at the panel's edge.
     """
     labels = [in_lines(name) for name in names]
     lines = max(label.count("\n") + 1 for label in labels)
@@ -719,7 +719,8 @@ def label_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, flo
         key: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "color": style.colour}
         axes.plot(KEY, [height] * 3, marker=style.marker, markevery=[1], markersize=5.5, linewidth=1.8, **key)
         if end[0] == rightmost:
-            axes.plot([end[0], KEY[0]], [end[1], height], **{**key, "color": MUTED}, linewidth=0.6, zorder=1)
+            leader = {**key, "color": MUTED, "linestyle": ":"}  # dotted: after a single epoch it is no curve
+            axes.plot([end[0], KEY[0]], [end[1], height], **leader, linewidth=0.8, zorder=1)
 
 
 def panel_height(axes: Axes) -> float:

@@ -434,7 +434,7 @@ class TestRunCurves:
     def test_says_which_is_which(self) -> None:
         figure = plots.run_curves({"alone": make_history(2)}, title="Runs")
         assert "Solid, filled: validation. Dashed, hollow: training" in words(figure)
-        assert "dropout\nand augmentation on" in words(figure)
+        assert "dropout\nand augmentation where there are any" in words(figure)
 
     def test_encloses_all_values(self) -> None:
         histories = {name: make_history(12, 1 + place) for place, name in enumerate(NAMES)}
