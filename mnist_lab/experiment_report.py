@@ -470,9 +470,24 @@ class PlainDigits:
 
 
 def changes_section(
-    pages: Pages, names: tuple[str, str], answers: tuple[Answers, Answers], test: PlainDigits
+    pages: Pages,
+    names: tuple[str, str],
+    answers: tuple[Answers, Answers],
+    test: PlainDigits,
+    *,
+    picture: str = "changed",
+    note: str = "",
 ) -> Section:
-    """Which digits a second network reads that a first misses, and the reverse."""
+    """Which digits a second network reads that a first misses, and the reverse.
+
+    Args:
+        pages: where the figure goes.
+        names: of the two networks.
+        answers: theirs, to the same digits.
+        test: what they were asked about.
+        picture: the name of the figure.
+        note: what else to say, such as which networks these are.
+    """
     before, after = answers
     fixed, broken = (read_twice(some, test) for some in fixed_and_broken(before, after, test.labels))
     found = mcnemar(before.right(test.labels), after.right(test.labels))
@@ -497,8 +512,9 @@ def changes_section(
         "fixed": [numbers_of_change(digit) for digit in fixed],
         "broken": [numbers_of_change(digit) for digit in broken],
     }
-    picture = pages.picture("changed", figure, alt, title="Fixed and broken", numbers=numbers)
-    return Section(f"Fixed and broken: from {names[0]} to {names[1]}", [sentence, explained], pictures=[picture])
+    paragraphs = [text for text in (sentence, explained, note) if text]
+    drawn = pages.picture(picture, figure, alt, title="Fixed and broken", numbers=numbers)
+    return Section(f"Fixed and broken: from {names[0]} to {names[1]}", paragraphs, pictures=[drawn])
 
 
 def read_twice(changed: Changed, test: PlainDigits) -> list[plots.ReadTwice]:

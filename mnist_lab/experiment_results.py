@@ -71,6 +71,9 @@ SELECTION_DIGITS = 1_000
 
 SELECTION_TRIES = 1_000
 
+CHANGES_SHOWN = 2
+"""Comparisons at most whose networks are looked at digit by digit."""
+
 MISSED_BY_MOST = 8
 """Networks at most whose answers stand in one table; of more, each variant's first seed stands for it."""
 
@@ -226,15 +229,10 @@ def sections_of(pages: Pages, found: Findings) -> list[Section]:
 
 
 def digit_sections(pages: Pages, networks: Networks) -> list[Section]:
-    """Fixed and broken digits of the first pair, and what everybody misses."""
+    """Fixed and broken digits of the first pairs, and what everybody misses."""
     answers = networks.answers
     test = PlainDigits(networks.mnist.test.images[:, 0].numpy(), networks.mnist.test.labels.numpy())
-    sections = []
-    for before, after in networks.experiment.pairs[:1]:
-        both = sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())
-        for seed in both[:1]:
-            names = (f"{before}, seed {seed}", f"{after}, seed {seed}")
-            sections.append(changes_section(pages, names, (answers[before][seed], answers[after][seed]), test))
+    sections = changes_sections(pages, networks.experiment.pairs, answers, test)
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
     note = ""
     if len(everyone) > MISSED_BY_MOST:
@@ -245,6 +243,29 @@ def digit_sections(pages: Pages, networks: Networks) -> list[Section]:
         everyone = firsts
     if len(everyone) > 1:
         sections.append(together_section(pages, everyone, test, note)[0])
+    return sections
+
+
+def changes_sections(
+    pages: Pages, pairs: Sequence[tuple[str, str]], answers: AllAnswers, test: PlainDigits
+) -> list[Section]:
+    """Which digits the networks of the first pairs read differently, with the first seed that both variants have."""
+    sections = []
+    for place, (before, after) in enumerate(pairs[:CHANGES_SHOWN]):
+        both = sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())
+        for seed in both[:1]:
+            names = (f"{before}, seed {seed}", f"{after}, seed {seed}")
+            given = (answers[before][seed], answers[after][seed])
+            note = f"Of the {len(pairs)} comparisons, the first {CHANGES_SHOWN} stand here, with one seed."
+            section = changes_section(
+                pages,
+                names,
+                given,
+                test,
+                picture="changed" if place == 0 else f"changed_{place + 1}",
+                note=note if len(pairs) > CHANGES_SHOWN else "",
+            )
+            sections.append(section)
     return sections
 
 
@@ -554,10 +575,17 @@ def measure_inversion(networks: Networks) -> Extra:
         ],
         digits="digits shown in different ways",
         section=section,
+        remarks=[own_remark(next(iter(own.values())).total)] if own else [],
         parts=parts,
         by_variant=False,
         dots=False,
     )
+
+
+def own_remark(count: int) -> str:
+    """How much the user's own digits can tell."""
+    drawings = "one drawing" if count == 1 else f"{count:,} drawings"
+    return f"What is said of your own digits rests on {drawings}: the fewer, the less it tells about others."
 
 
 def own_digits(path: Path) -> tuple[dict[str, Labelled], str]:

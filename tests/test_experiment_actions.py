@@ -218,7 +218,8 @@ def test_inversion_shows_test_digits_and_ones_own_in_three_ways(
         lines.append(json.dumps({"label": digit, "strokes": [[[x, 40], [x, 240]]]}))
     (tmp_path / "my_digits.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     augmented = {"augmented": by_variant["augmented"]}
-    folder, _, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
+    folder, told, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
+    assert told[-1].startswith("What is said of your own digits rests on 3 drawings")
     found = {name: values["mean"] for name, values in results_of(folder)["conclusion"]["variants"].items()}
     assert set(found) == {
         f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")
@@ -245,6 +246,10 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dic
         "of 2 seeds: not distinguishable."
     )
     assert results_of(folder)["extra"]["interaction"]["mean"] == 0
+    looked_at = {name: found["b"] for name, found in results_of(folder)["figures"].items() if "changed" in name}
+    assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("Of the 4 comparisons, the first 2 stand here, with one seed.") == 2
 
 
 def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
