@@ -257,7 +257,8 @@ def check_writable(outputs: Path) -> None:
 @contextmanager
 def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Engine]:
     """Where the missing trainings will run."""
-    from mnist_lab.parallel import cluster, default_jobs, this_machine
+    from mnist_lab.cluster import cluster
+    from mnist_lab.parallel import default_jobs, this_machine
 
     if request.dask is not None and missing_of(tasks):
         with cluster(request.dask) as engine:

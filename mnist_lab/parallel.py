@@ -1,41 +1,33 @@
-"""Many trainings at once: joblib on this machine, or on the workers of a Dask cluster.
+"""Many trainings at once: joblib on this machine (on a Dask cluster: :mod:`mnist_lab.cluster`).
 
-Every training is an ordinary one (:mod:`mnist_lab.workflow`) with an ordinary folder. On this machine it works in its
-folder from the beginning, so a training that was stopped goes on from its last epoch next time. On a cluster it works
-in a temporary folder there, and all files come back as its result: no disk is shared.
+Every training is an ordinary one (:mod:`mnist_lab.workflow`) with an ordinary folder. It works there from the
+beginning, so a training that was stopped goes on from its last epoch next time.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import re
 import signal
 import tempfile
 import threading
-import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, LabError, RequestError, one_line
-from mnist_lab.runs import RUN_FILE, read_run
+from mnist_lab.errors import CheckpointError, LabError, one_line
+from mnist_lab.runs import read_run
 from mnist_lab.schedule import find_finished, find_stopped, known_runs
-from mnist_lab.storage import create_folder, write_atomically
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from mnist_lab.device import Compute
     from mnist_lab.trainer import EpochRecord, Progress
     from mnist_lab.workflow import Results
@@ -46,15 +38,10 @@ MOST_JOBS = 256
 MEMORY_EACH = 1 << 30
 """Bytes that one training in a process of its own is given room for; most need two thirds of that."""
 
-PATIENCE = 10.0
-"""Seconds to wait for a scheduler, for its first worker, and for another worker once the last one has gone."""
-
 TRUSTED = 2
 """How often a training may be there when a process is killed; after that it goes on alone, and is blamed."""
 
 STOP_FILE = "stop"
-
-SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}")
 
 
 @dataclass(frozen=True)
@@ -72,14 +59,6 @@ class Finished:
 
     number: int
     folder: Path | None = None
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A run's folder as its files' contents, on its way back from another machine."""
-
-    files: Mapping[str, bytes] = field(default_factory=dict)  # empty: it failed, or the user stopped it
     failure: str | None = None
 
 
@@ -397,295 +376,3 @@ def train_or_resume(job: Job, outputs: Path, observer: ReportingObserver, stop_r
             return resume(read_run(job.unfinished), observer, workers=0, stop_requested=stop_requested)
     now = datetime.now().astimezone()
     return train_new(job.config, outputs, now, observer, workers=0, stop_requested=stop_requested)
-
-
-# --------------------------------------------------------------------------------------------- on a cluster
-
-
-@contextmanager
-def cluster(address: str) -> Iterator[Cluster]:
-    """The workers of the Dask scheduler at an address, ready to train.
-
-    Raises:
-        RequestError: that is no address, nobody answers there, there is no worker, or the workers can't train.
-    """
-    if not SCHEDULER_ADDRESS.fullmatch(address):
-        raise RequestError(f"{address!r} is no address of a Dask scheduler", "give it like this: tcp://host:8786")
-    try:
-        from distributed import Client
-    except ImportError:
-        raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
-    with quiet_log():
-        try:
-            client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, TimeoutError) as error:
-            raise RequestError(
-                f"nobody answers as a Dask scheduler at {address} ({type(error).__name__})",
-                "start one with: dask scheduler",
-            ) from None
-        with client:
-            check_workers(client, address)
-            yield Cluster(client)
-
-
-@contextmanager
-def quiet_log() -> Iterator[None]:
-    """Keep distributed's log off the screen: what matters of it is told in the lab's own words."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def check_workers(client: Client, address: str) -> None:
-    """Refuse a cluster without workers, or whose workers can't train what is asked here."""
-    from mnist_lab import __version__
-
-    def installed() -> str | None:  # a function within a function travels as code: the workers may lack this module
-        from importlib.util import find_spec
-
-        if find_spec("mnist_lab") is None:
-            return None
-        import mnist_lab
-
-        return mnist_lab.__version__
-
-    start = f"dask worker {address} --nthreads 1"
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
-        raise RequestError(
-            f"the Dask scheduler at {address} has no workers", f"start one for each core with: {start}"
-        ) from None
-    try:
-        versions = client.run(installed)
-    except Exception as error:  # whatever another version of Python or of Dask makes of it
-        raise RequestError(
-            f"the Dask workers can't be asked for their version ({type(error).__name__})",
-            "start them with the same versions of Python and of the packages as here",
-        ) from None
-    for worker, version in versions.items():
-        if version != __version__:
-            found = "no mnist-lab" if version is None else f"mnist-lab {version}"
-            raise RequestError(f"the Dask worker {worker} has {found}", f"install mnist-lab {__version__} there")
-
-
-class Cluster:
-    """Trains on the workers of a Dask cluster: one training with one thread on each.
-
-    A job whose worker dies is given to another by the scheduler, from the beginning.
-    """
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        threads = self.threads()
-        self.at_once = len(threads)
-        self.advice = ""
-        if max(threads.values(), default=1) > 1:
-            self.advice = "some workers have several threads, but train one at a time: start them with --nthreads 1"
-
-    def threads(self) -> Mapping[str, int]:
-        """The workers that are there, and how many threads each has."""
-        threads: Mapping[str, int] = self.client.nthreads()  # type: ignore[no-untyped-call]
-        return threads
-
-    def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
-        """Measured on whichever workers are free; they may differ."""
-        calls = [(number, measure_far_away, config) for number, config in enumerate(configs)]
-        with new_board() as board:
-            found = dict(self.results(calls, board, topic=uuid4().hex))
-        return [found[number] for number in sorted(found) if isinstance(found[number], float)]
-
-    def train(self, jobs: Sequence[Job], outputs: Path, board: Board) -> Generator[Finished, None, None]:
-        """Train; yields each job once its folder has arrived here."""
-        configs = {job.number: job.config for job in jobs}
-        topic = f"mnist-lab-{uuid4().hex}"
-        self.client.subscribe_topic(topic, lambda event: board.report(*event[1]))  # type: ignore[no-untyped-call]
-        calls = [(number, train_far_away, number, config, topic) for number, config in configs.items()]
-        with closing(self.results(calls, board, topic)) as results:
-            for number, found in results:
-                if isinstance(found, Parcel):
-                    yield unpack(number, found, configs[number], outputs)
-                else:
-                    yield Finished(number, failure=None if board.is_stopped else found.reason)
-
-    def results(
-        self, calls: Sequence[tuple[Any, ...]], board: Board, topic: str
-    ) -> Generator[tuple[int, Any], None, None]:
-        """What some calls (number, function, argument, ...) return, by their numbers, as soon as it is there.
-
-        Instead of the result of a call that the cluster could not do, there is a :class:`Lost`.
-
-        Args:
-            calls: what to do.
-            board: is looked at for the user's wish to stop; trainings that know the ``topic`` then end.
-            topic: of these calls.
-        """
-        from joblib import Parallel, delayed, parallel_config
-
-        backend = watched_backend(self.client)
-        todo = [delayed(numbered)(*call) for call in calls]
-        with parallel_config(backend):
-            results = Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1, pre_dispatch="all")(todo)
-        ended = threading.Event()
-        watch = threading.Thread(target=self.watch, args=(backend, board, topic, ended), daemon=True)
-        watch.start()
-        try:
-            yield from until_left(results)
-        finally:
-            ended.set()
-            watch.join(PATIENCE)
-
-    def watch(self, backend: Any, board: Board, topic: str, ended: threading.Event) -> None:
-        """Tell the workers when the user wants to stop; give up once there is no worker any more."""
-        told, seen = False, time.monotonic()
-        while not ended.wait(0.5):
-            try:
-                if board.is_stopped and not told:
-                    self.client.run(stop_trainings, topic)
-                    told = True
-                if self.threads():
-                    seen = time.monotonic()
-            except Exception as error:  # whatever a connection that breaks makes of it
-                logging.getLogger(__name__).debug("the scheduler can't be asked: %s", error)
-            if time.monotonic() - seen > PATIENCE:
-                backend.give_up("no worker of the cluster is left")
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Takes the place of a result that will never come."""
-
-    reason: str
-
-
-def watched_backend(client: Client) -> Any:
-    """joblib's Dask backend, made to speak up about every call.
-
-    As it is, it says nothing of a call that ends with an exception of Dask's own, as when its workers died again and
-    again, and :class:`joblib.Parallel` would wait for ever. The first argument of every call is its number.
-    """
-    from joblib._dask import DaskDistributedBackend
-
-    class WatchedBackend(DaskDistributedBackend):  # type: ignore[misc]
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options)
-            self.outstanding: dict[int, Callable[[Any], None]] = {}
-
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            """At least 2: with a single worker, joblib would do all calls in this very process instead."""
-            return max(2, int(super().effective_n_jobs(n_jobs)))
-
-        def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
-            number = func.items[0][1][0]
-            self.outstanding[number] = callback
-
-            def deliver(outcome: Any) -> None:
-                if isinstance(outcome, BaseException):
-                    outcome = [(number, Lost(reason_of(outcome)))]
-                if (waiting := self.outstanding.pop(number, None)) is not None:
-                    waiting(outcome)
-
-            submitted = super().submit(func, deliver)
-            submitted.add_done_callback(lambda done: deliver(done.exception()) if done.exception() else None)
-            return submitted
-
-        def give_up(self, reason: str) -> None:
-            """Stop waiting for whatever has not come."""
-            for number in list(self.outstanding):
-                if (waiting := self.outstanding.pop(number, None)) is not None:
-                    waiting([(number, Lost(reason))])
-
-    return WatchedBackend(client=client)
-
-
-def reason_of(error: BaseException) -> str:
-    """Why the cluster could not do a call, in words."""
-    kind = type(error).__name__
-    if kind == "KilledWorker":
-        return "every worker that was given it died"
-    if "Cancelled" in kind:
-        return "the cluster cancelled it, or the connection to its scheduler was lost"
-    return one_line(f"{kind}: {error}")
-
-
-def numbered(number: int, call: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
-    """A call on a worker, its result beside its number."""
-    return number, call(*arguments)
-
-
-ONE_AT_A_TIME = threading.Lock()
-"""Two trainings in one process would draw from the same random numbers: a worker with more threads does one still."""
-
-STOPPED_TOPICS: set[str] = set()
-"""On a worker: the experiments that the user wants to stop."""
-
-
-def stop_trainings(topic: str) -> None:
-    """On a worker: let the trainings of an experiment end after their batches."""
-    STOPPED_TOPICS.add(topic)
-
-
-def measure_far_away(config: TrainConfig) -> float:
-    """The pace of one configuration on a worker of the cluster."""
-    from mnist_lab.threads import wait_politely
-
-    wait_politely()
-    with ONE_AT_A_TIME:
-        return measure_in_process(config, 1)
-
-
-def train_far_away(number: int, config: TrainConfig, topic: str) -> Parcel:
-    """One training on a worker of the cluster: its folder, packed; whatever goes wrong is told, never raised."""
-    from distributed import get_worker
-
-    from mnist_lab.threads import wait_politely
-
-    def stop_requested() -> bool:
-        if topic in STOPPED_TOPICS:
-            raise Stopped
-        return False
-
-    wait_politely()
-    worker = get_worker()
-    observer = ReportingObserver(lambda share, note: worker.log_event(topic, [number, share, note]))
-    try:
-        with ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="mnist-lab-", ignore_cleanup_errors=True) as outputs:
-            stop_requested()
-            import torch
-
-            torch.set_num_threads(1)
-            folder = train_or_resume(Job(number, config), Path(outputs), observer, stop_requested)
-            return Parcel({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
-    except Stopped:
-        return Parcel()
-    except Exception as error:
-        return Parcel(failure=describe_failure(error))
-
-
-def unpack(number: int, parcel: Parcel, config: TrainConfig, outputs: Path) -> Finished:
-    """Make a folder here of what came back; run.json comes last, so that no half a run is ever listed."""
-    from mnist_lab.workflow import run_label
-
-    if not parcel.files:
-        return Finished(number, failure=parcel.failure)
-    try:
-        folder = create_folder(outputs, run_label(config), created_of(parcel))
-        for name in sorted(parcel.files, key=lambda name: name == RUN_FILE):
-            write_atomically(folder / Path(name).name, partial(write_bytes, parcel.files[name]))
-    except LabError as error:
-        return Finished(number, failure=str(error))
-    return Finished(number, folder)
-
-
-def created_of(parcel: Parcel) -> datetime:
-    """When a training began, as its files say, so that the folder's name agrees with them."""
-    return datetime.fromisoformat(json.loads(parcel.files[RUN_FILE])["created"])
-
-
-def write_bytes(content: bytes, path: Path) -> None:
-    """Fill a file."""
-    path.write_bytes(content)

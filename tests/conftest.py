@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,11 +18,19 @@ def share_the_cores() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
 
 
+def hear_interrupts() -> None:
+    """Let Ctrl-C be heard, which some tests send: a script that starts pytest with "&" makes it deaf to that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 wait_politely()  # before torch is loaded, as main.py does
 share_the_cores()
+hear_interrupts()
 
 from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
 from mnist_lab.device import Compute, choose_compute  # noqa: E402
+from mnist_lab.parallel import Board, new_board  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +53,9 @@ def small_validation(mnist: Mnist) -> Digits:
 @pytest.fixture(scope="session")
 def compute() -> Compute:
     return choose_compute()
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    with new_board() as board:
+        yield board
