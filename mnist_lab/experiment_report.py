@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab import comparison_plots as plots
+from mnist_lab import digit_plots
 from mnist_lab.comparison import (
     Answers,
     Changed,
@@ -496,7 +497,7 @@ def changes_section(
         "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
         "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
     )
-    figure = plots.fixed_and_broken(
+    figure = digit_plots.fixed_and_broken(
         fixed, broken, name_a=names[0], name_b=names[1], title="Fixed and broken test digits"
     )
     alt = (
@@ -517,10 +518,10 @@ def changes_section(
     return Section(f"Fixed and broken: from {names[0]} to {names[1]}", paragraphs, pictures=[drawn])
 
 
-def read_twice(changed: Changed, test: PlainDigits) -> list[plots.ReadTwice]:
+def read_twice(changed: Changed, test: PlainDigits) -> list[digit_plots.ReadTwice]:
     """Digits with both answers, as the gallery takes them."""
     return [
-        plots.ReadTwice(
+        digit_plots.ReadTwice(
             picture=test.pictures[position],
             index=int(position),
             label=int(changed.labels[place]),
@@ -533,7 +534,7 @@ def read_twice(changed: Changed, test: PlainDigits) -> list[plots.ReadTwice]:
     ]
 
 
-def numbers_of_change(digit: plots.ReadTwice) -> dict[str, Any]:
+def numbers_of_change(digit: digit_plots.ReadTwice) -> dict[str, Any]:
     """A digit that was read twice as plain values, without its picture."""
     return {
         "index": digit.index,
@@ -591,7 +592,7 @@ def missed_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigi
     """The gallery of what nobody reads."""
     answers = list(members.values())
     missed = [
-        plots.Missed(
+        digit_plots.Missed(
             test.pictures[position],
             int(position),
             int(test.labels[position]),
@@ -599,7 +600,9 @@ def missed_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigi
         )
         for position in missed_by_all(answers, test.labels)
     ]
-    figure = plots.missed_by_all(missed, runs=len(answers), judged=len(test.labels), title="Digits that nobody reads")
+    figure = digit_plots.missed_by_all(
+        missed, runs=len(answers), judged=len(test.labels), title="Digits that nobody reads"
+    )
     alt = (
         f"Gallery of the {len(missed)} test digits that all {len(answers)} networks miss, with what they were taken "
         "for; those first of whose wrong answer the networks together are surest."
@@ -614,9 +617,9 @@ def missed_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigi
 def committee_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigits) -> Picture:
     """The gallery of the committee's own mistakes."""
     lost = mistakes_of_committee(list(members.values()), test.labels)
-    figure = plots.committee_mistakes(
+    figure = digit_plots.committee_mistakes(
         [
-            plots.Outvoted(
+            digit_plots.Outvoted(
                 picture=test.pictures[digit.position],
                 index=digit.position,
                 label=digit.label,

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from mnist_lab import comparison_plots as plots
-from mnist_lab.comparison_plots import Difference, Missed, ReadTwice, Robustness, Showing, Step, VariantCurves
+from mnist_lab import digit_plots
+from mnist_lab.comparison_plots import Difference, Robustness, Showing, Step, VariantCurves
+from mnist_lab.digit_plots import Missed, ReadTwice
 from mnist_lab.trainer import EpochRecord
 from tests.test_plots import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
 
@@ -142,7 +144,7 @@ def growth_figure(seeds: int, gains: Mapping[int, Difference] | None = None) -> 
 
 
 def gallery(fixed: int, broken: int, title: str = "A and B") -> Figure:
-    return plots.fixed_and_broken(
+    return digit_plots.fixed_and_broken(
         make_read_twice(fixed, True),
         make_read_twice(broken, False),
         name_a="3-layer, seed 0",
@@ -191,11 +193,11 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gallery-long-title": lambda: gallery(1, 12, LONG_TITLE),
     "gallery-none-broken": lambda: gallery(3, 0),
     "gallery-none": lambda: gallery(0, 0),
-    "missed": lambda: plots.missed_by_all(make_missed(9), runs=5, judged=10_000, title="Missed"),
-    "missed-many": lambda: plots.missed_by_all(
+    "missed": lambda: digit_plots.missed_by_all(make_missed(9), runs=5, judged=10_000, title="Missed"),
+    "missed-many": lambda: digit_plots.missed_by_all(
         make_missed(40, [9] * 12 + [4] * 11 + [3] * 10 + [7] * 2), runs=35, judged=10_000, title=LONG_TITLE
     ),
-    "missed-none": lambda: plots.missed_by_all([], runs=5, judged=10_000, title="Missed"),
+    "missed-none": lambda: digit_plots.missed_by_all([], runs=5, judged=10_000, title="Missed"),
     "growth": lambda: growth_figure(5),
     "growth-one-seed": lambda: growth_figure(1, {}),
     "growth-undecided": lambda: growth_figure(3, dict(zip(SIZES, [FOUND, UNDECIDED, SINGLE, SINGLE], strict=True))),
@@ -657,7 +659,7 @@ class TestGalleries:
         assert not any(axes.images for axes in figure.axes)
 
     def test_shows_what_all_miss_and_what_they_took_it_for(self) -> None:
-        figure = plots.missed_by_all(make_missed(30), runs=5, judged=10_000, title="Missed", most=24)
+        figure = digit_plots.missed_by_all(make_missed(30), runs=5, judged=10_000, title="Missed", most=24)
         tiles = [axes for axes in figure.axes if axes.images]
         assert len(tiles) == 24
         assert "Missed by all 5 runs: 24 of 30 shown" in words(figure)
@@ -674,10 +676,10 @@ class TestGalleries:
         ],
     )
     def test_puts_the_most_common_answer_first(self, answers: list[int], caption: str) -> None:
-        assert plots.common_answers(replace(make_missed(1)[0], answers=answers)) == caption
+        assert digit_plots.common_answers(replace(make_missed(1)[0], answers=answers)) == caption
 
     def test_is_glad_where_none_is_missed_by_all(self) -> None:
-        figure = plots.missed_by_all([], runs=5, judged=10_000, title="Missed")
+        figure = digit_plots.missed_by_all([], runs=5, judged=10_000, title="Missed")
         assert "Missed by all 5 runs: none" in words(figure)
         assert "Each of 10,000 digits is read by at least one of 5 runs." in words(figure)
 

@@ -21,7 +21,7 @@ FLOW = [
     {"trainer", "recognition", "xray_panel"},
     {"plots", "wording", "saliency", "scoring", "canvas"},
     {"console", "tables", "saliency_plots", "drawing_plots", "comparison_plots"},
-    {"recipes", "views", "workflow", "speed", "nondigits", "run_report", "gallery"},
+    {"digit_plots", "recipes", "views", "workflow", "speed", "nondigits", "run_report", "gallery"},
     {"my_digits", "parallel", "comparison"},
     {"cluster", "experiment_report"},
     {"experiment_measures", "comparison_results", "speed_results"},
