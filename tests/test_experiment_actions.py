@@ -18,7 +18,7 @@ import pytest
 from scipy import stats
 
 import main
-from mnist_lab import experiment_report, parallel
+from mnist_lab import cluster, experiment_report
 from mnist_lab.actions import FAILED, INTERRUPTED, OK
 from mnist_lab.comparison_actions import ask_compare, compare
 from mnist_lab.config import TrainConfig
@@ -386,7 +386,7 @@ def test_what_makes_no_sense_takes_one_line(
 def test_a_dask_address_where_nobody_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "PATIENCE", 1.0)
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
     words = ["experiment", "depth", "--dask", "tcp://127.0.0.1:9", "--outputs", str(tmp_path)]
     assert main.main(words) == 1
     error = capsys.readouterr().err
