@@ -480,11 +480,26 @@ def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: 
 
 def ask_runs(lab: Lab) -> int:
     """The menu's way to the leaderboard."""
-    if not list_runs(lab.outputs)[0]:
+    found = list_runs(lab.outputs)[0]
+    if not found:
         return runs(lab)
     sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
     rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
-    return runs(lab, sort, limit=max(5, min(20, rows)))
+    return runs(lab, sort, limit=count_fitting(rank_runs(found, sort), rows))
+
+
+def count_fitting(ranked: Sequence[Run], lines: int) -> int:
+    """How many runs from the top, 20 at most, fit so many lines with what their letters stand for; at least five."""
+    count = min(20, lines, len(ranked))
+    while count > 5 and count + len(recipe_notes(ranked[:count])) > lines:
+        count -= 1
+    return max(5, count)
+
+
+def rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
+    """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
+    newest_first = reversed(found)
+    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
 
 
 def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
@@ -498,8 +513,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
         train_one = command_line("train --epochs 1", lab.outputs)
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
         return OK
-    newest_first = reversed(found)  # among equals
-    ranked = sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+    ranked = rank_runs(found, sort)
     shown = ranked[:limit]
     if shown:
         marks = marks_of(lab, shown)

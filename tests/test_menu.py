@@ -171,6 +171,18 @@ def test_the_leaderboard_stays_on_the_screen_and_shows_the_newest_of_equals_firs
     assert "19 of 30 runs" in text
 
 
+def test_letters_and_what_they_stand_for_stay_on_the_screen_too(play: Play, tmp_path: Path) -> None:
+    for number in range(30):
+        created = (START + timedelta(minutes=number)).isoformat()
+        config = TrainConfig(model="1-layer", hidden=64 + number % 15).to_dict()
+        make_run(tmp_path / "outputs", f"2026-{number:02}", created=created, config=config)
+    text = play(["runs", "", "q"]).text
+    table = text[text.index("Runs, by val") :].splitlines()
+    assert len(table) <= 25  # the height of this terminal
+    shown = [line for line in table if " 1-layer " in line]
+    assert len(shown) == len([line for line in table if "--hidden" in line]) == 9
+
+
 def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) -> None:
     for seed, accuracy in enumerate([0.990, 0.992, 0.994]):
         config = TrainConfig(model="1-layer", seed=seed).to_dict()
