@@ -62,6 +62,8 @@ LOSES = rf"(?: (?:{WILL}(?:loses?|hurts?|harms?)|{IS}{MUCH}(?:worse|behind)))"
 BEATS = rf"(?: (?:{WILL}beats?|{WILL}wins? over|{IS}?{MUCH}(?:better than|ahead of)|over) | ?> ?)"
 LOSES_TO = rf"(?: (?:{WILL}loses? (?:to|against)|{IS}?{MUCH}(?:worse than|behind)) | ?< ?)"
 
+NO_DENIAL = r"(?!(?:neither|none)\b)"  # a recipe may be called so, but "neither helps" means something else
+
 EQUAL = (
     r"(?:(?:about|almost|nearly|roughly|both) )?(?:equal(?:ly good)?|as good|alike|the same|tied|(?:a )?(?:tie|draw))"
 )
@@ -82,11 +84,12 @@ def parse_prediction(text: str, names: Sequence[str]) -> Prediction | None:
     either = "|".join(re.escape(name) for name in known) or "(?!)"  # without names, nothing matches
     winner, loser = rf"(?P<winner>{either})", rf"(?P<loser>{either})"
     patterns = (
-        rf"{winner}{WINS}?(?:{LEAD})?",
+        rf"{winner}(?:{LEAD})?",
+        rf"{NO_DENIAL}{winner}{WINS}(?:{LEAD})?",
         rf"{winner}{BEATS}{loser}(?:{LEAD})?",
         rf"{winner} {IS}{POINTS} (?:better|ahead)(?: (?:than|of) {loser})?",
         rf"{POINTS} (?:for|to|in favour of) {winner}",
-        rf"{loser}{LOSES}(?:{LEAD})?",
+        rf"{NO_DENIAL}{loser}{LOSES}(?:{LEAD})?",
         rf"{loser} {WILL}(?:costs?|loses?) {POINTS}",
         rf"{loser}{LOSES_TO}{winner}(?:{LEAD})?",
         rf"{loser} {IS}{POINTS} (?:worse|behind)(?: (?:than )?{winner})?",

@@ -85,6 +85,14 @@ def test_names_are_taken_whole() -> None:
     assert parse_prediction("no difference", ()) == Prediction(None, 0.0)
 
 
+def test_a_denial_is_not_taken_for_a_recipe_of_that_name() -> None:
+    names = ("neither", "dropout", "both")
+    for text in ("neither helps", "neither wins", "neither is better by 0.1", "neither hurts"):
+        assert parse_prediction(text, names) is None
+    assert parse_prediction("neither by 0.1", names) == Prediction("neither", 0.1)
+    assert parse_prediction("dropout is worse than neither", names) == Prediction("neither", None, "dropout")
+
+
 CLEAR = (0.14, 0.10, 0.18, 0.15, 0.13)  # interval 0.10 to 0.18
 NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
 
