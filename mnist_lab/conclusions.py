@@ -80,6 +80,8 @@ def judge_prediction(words: str, conclusion: Conclusion) -> str:
     prediction = parse_prediction(words, list(conclusion.summaries))
     if prediction is None:
         return "It was not understood as one about the variants of this experiment, so judge for yourself."
+    if not conclusion.compared:
+        return "Nothing is compared in this experiment, so judge for yourself."
     about = [pair for pair in conclusion.compared if prediction.names <= {pair.before, pair.after}]
     if not about:
         return "The experiment does not compare these two directly: their means stand in the table."

@@ -341,13 +341,15 @@ class ManyDisplay:
         """
         for standing in running:
             self.head_start.setdefault(standing.name, standing.share)
-        worked, elapsed = done - sum(self.head_start.values()), self.clock() - self.started
-        if worked <= 0.02:
-            return "" if self.forecast is None else f"{format_duration(max(0.0, self.forecast - elapsed))} left"
-        if all(standing.share == 1 for standing in running) and self.ended + len(running) == self.total:
+        if running and all(one.share == 1 for one in running) and self.ended + len(running) == self.total:
             return "a few seconds left"  # only pictures are still drawn
+        worked, elapsed = done - sum(self.head_start.values()), self.clock() - self.started
+        # A forecast counts all epochs, also those that a resumed training has behind it.
+        forecast = None if any(self.head_start.values()) else self.forecast
+        if worked <= 0.02:
+            return "" if forecast is None or forecast < elapsed else f"{format_duration(forecast - elapsed)} left"
         left = elapsed * (self.total - done) / worked
-        if self.forecast is not None:
+        if forecast is not None:
             trust = worked / (worked + self.total - done)  # in the pace, as far as the work is done
-            left = trust * left + (1 - trust) * max(left, self.forecast - elapsed)
+            left = trust * left + (1 - trust) * max(left, forecast - elapsed)
         return f"{format_duration(left)} left"

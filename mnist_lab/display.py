@@ -20,6 +20,10 @@ else:
 
 ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
 
+ROOM_FOR_REQUESTS = ("XLIBBUFFERSIZE", "4096")
+"""Kilobytes in which Xlib collects what is to be drawn. Once the display has vanished they are never emptied again, and
+an overflow would crash: Tk must be able to end what it is drawing just then, for which Xlib's usual 16 may not do."""
+
 
 class DisplayError(LabError):
     """There is no tkinter, no display, or the display has vanished."""
@@ -91,6 +95,7 @@ def new_root() -> tk.Tk:
     """
     if sys.platform == "win32":
         be_sharp_on_windows()
+    os.environ.setdefault(*ROOM_FOR_REQUESTS)
     try:
         root = tk.Tk(className="MnistLab")
     except tk.TclError as error:

@@ -180,12 +180,18 @@ def experiment_on_saved(
     recipes = recipes_of(runs)
     show_recipes(lab, recipes)
     pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
-    words = ["experiment", chosen.name, *(word for run in runs for word in ("--run", run.name))]
+    words = ["experiment", chosen.name, *(word for run in runs for word in ("--run", name_below(lab.outputs, run)))]
     words += ["--predict", prediction] if prediction else []
     factor = "the recipe" if chosen.pairs else chosen.factor
     asked = replace(chosen, pairs=pairs, factor=factor)
     by_recipe = {recipe.name: dict(recipe.runs) for recipe in recipes}
-    return tell(lab, Setting(asked, None, shlex.join(words), prediction), by_recipe, offer_page=from_menu)
+    setting = Setting(asked, None, shlex.join(words), prediction, all_known=True)
+    return tell(lab, setting, by_recipe, offer_page=from_menu)
+
+
+def name_below(outputs: Path, run: Run) -> str:
+    """What a run is called in a command: its whole name, or its path if it lies elsewhere."""
+    return run.name if run.folder.resolve().parent == outputs.resolve() else str(run.folder)
 
 
 def may_go_on(lab: Lab) -> bool:

@@ -46,6 +46,9 @@ class Prediction:
 
 # --- to understand it --------------------------------------------------------------------------------------------
 
+MOST_POINTS = 50
+"""Whoever names a larger lead, as in "3-layer: 99.5", means an accuracy."""
+
 NUMBER = r"(?P<points>\d+(?:\.\d+)?|\.\d+|0,\d+|\d+,\d{1,2})"  # "1,000" may be one or a thousand: not taken
 UNIT = r"(?: ?(?:%|percent|percentage points?|points?|pp))?"
 ABOUT = r"(?:(?:about|around|roughly) |~ ?)?"
@@ -57,12 +60,13 @@ WILL = r"(?:(?:will|should|would|may|might) )?"
 IS = rf"(?:{WILL}(?:be|is|are|does|do|perform|performs) )"
 MUCH = r"(?:(?:slightly|somewhat|a bit|a little|much|clearly|far) )?"
 
-WINS = rf"(?: (?:{WILL}(?:wins?|leads?|helps?|gains?)|{IS}{MUCH}(?:better|ahead)))"
-LOSES = rf"(?: (?:{WILL}(?:loses?|hurts?|harms?)|{IS}{MUCH}(?:worse|behind)))"
+WINS = rf"(?: (?:{WILL}(?:wins?|leads?)|{IS}{MUCH}(?:better|ahead)))"
+LOSES = rf"(?: (?:{WILL}loses?|{IS}{MUCH}(?:worse|behind)))"
 BEATS = rf"(?: (?:{WILL}beats?|{WILL}wins? over|{IS}?{MUCH}(?:better than|ahead of)|over) | ?> ?)"
 LOSES_TO = rf"(?: (?:{WILL}loses? (?:to|against)|{IS}?{MUCH}(?:worse than|behind)) | ?< ?)"
 
-NO_DENIAL = r"(?!(?:neither|none)\b)"  # a recipe may be called so, but "neither helps" means something else
+# Recipes may be called so, but "neither wins" and "both lose" mean something else.
+NO_NAME = r"(?!(?:neither|none)\b|(?:both|all) (?:win|lead|lose|be|are|do|perform|will|should|would|may|might)\b)"
 
 EQUAL = (
     r"(?:(?:about|almost|nearly|roughly|both) )?(?:equal(?:ly good)?|as good|alike|the same|tied|(?:a )?(?:tie|draw))"
@@ -85,14 +89,14 @@ def parse_prediction(text: str, names: Sequence[str]) -> Prediction | None:
     winner, loser = rf"(?P<winner>{either})", rf"(?P<loser>{either})"
     patterns = (
         rf"{winner}(?:{LEAD})?",
-        rf"{NO_DENIAL}{winner}{WINS}(?:{LEAD})?",
+        rf"{NO_NAME}{winner}{WINS}(?:{LEAD})?",
         rf"{winner}{BEATS}{loser}(?:{LEAD})?",
-        rf"{winner} {IS}{POINTS} (?:better|ahead)(?: (?:than|of) {loser})?",
+        rf"{NO_NAME}{winner} {IS}{POINTS} (?:better|ahead)(?: (?:than|of) {loser})?",
         rf"{POINTS} (?:for|to|in favour of) {winner}",
-        rf"{NO_DENIAL}{loser}{LOSES}(?:{LEAD})?",
-        rf"{loser} {WILL}(?:costs?|loses?) {POINTS}",
+        rf"{NO_NAME}{loser}{LOSES}(?:{LEAD})?",
+        rf"{NO_NAME}{loser} {WILL}loses? {POINTS}",
         rf"{loser}{LOSES_TO}{winner}(?:{LEAD})?",
-        rf"{loser} {IS}{POINTS} (?:worse|behind)(?: (?:than )?{winner})?",
+        rf"{NO_NAME}{loser} {IS}{POINTS} (?:worse|behind)(?: (?:than )?{winner})?",
     )
     equal = (
         rf"{winner} and {loser} {IS}?{EQUAL}",
@@ -113,7 +117,7 @@ def prediction_from(parts: Mapping[str, str | None], known: Mapping[str, str]) -
     """Put the recognised parts together; None if they make no sense."""
     winner, loser, number = (parts.get(part) for part in ("winner", "loser", "points"))
     points = None if number is None else float(number.replace(",", "."))
-    if winner == loser or (points is not None and points > 100):
+    if winner == loser or (points is not None and points > MOST_POINTS):
         return None
     return Prediction(None if winner is None else known[winner], points, None if loser is None else known[loser])
 

@@ -25,7 +25,7 @@ class Clock:
     [
         (100.0, ["1 min 40 s left", "1 min 30 s left", "50.0 s left", "5.0 s left"]),
         (None, ["", "", "20.0 s left", "5.0 s left"]),
-        (10.0, ["10.0 s left", "0.0 s left", "20.0 s left", "5.0 s left"]),  # a forecast that the pace belies
+        (9.0, ["9.0 s left", "", "20.0 s left", "5.0 s left"]),  # a forecast that the pace belies
     ],
 )
 def test_the_time_left_begins_with_the_forecast_and_ends_with_the_pace(
@@ -42,7 +42,7 @@ def test_the_time_left_begins_with_the_forecast_and_ends_with_the_pace(
 
 def test_what_was_done_before_the_display_began_says_nothing_about_the_pace() -> None:
     clock = Clock()
-    display = ManyDisplay(Console(file=io.StringIO()), 1, list, clock=clock)
+    display = ManyDisplay(Console(file=io.StringIO()), 1, list, 100.0, clock)
     assert display.time_left([Standing("resumed", 0.5, "")], 0.5) == ""
     clock.now = 10.0
     assert display.time_left([Standing("resumed", 0.75, "")], 0.75) == "10.0 s left"

@@ -129,7 +129,7 @@ def test_the_report_shows_question_prediction_verdict_and_how_to_repeat_it(condu
 def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> None:
     before = set(runs_of(outputs))
     lab, screen = make_lab(outputs)
-    assert experiment(lab, replace(small_request("robustness"), prediction="plain hurts")) == OK
+    assert experiment(lab, replace(small_request("robustness"), prediction="plain loses")) == OK
     assert set(runs_of(outputs)) == before
     assert "4 of the 4 trainings are there already and are used again" in screen.getvalue()
     first, second = sorted(outputs.glob("*_experiment-robustness*"))
