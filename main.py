@@ -81,25 +81,23 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.add_argument("--no-batch-norm", action="store_true", help="leave batch normalisation out")
     for name in STRENGTH_FIELDS:
-        parser.add_argument(f"--{name}", type=float, help=f"{OPTION_HELP[name]} ({usual_values(name)})")
+        parser.add_argument(f"--{name}", type=float, help=help_with_default(name))
     usual = TrainConfig()
     for name in OPTION_FIELDS:
         kind = {"dropout": float, "hidden": int}.get(name) or type(getattr(usual, name))
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=kind, help=f"{OPTION_HELP[name]} ({usual_values(name)})"
-        )
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=help_with_default(name))
     parser.epilog = (
         f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {SHORT_TRAINING} epochs have a "
         "higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
     )
 
 
-def usual_values(name: str) -> str:
-    """An option's default in words: ``default: 16; 1-layer 4``."""
+def help_with_default(name: str) -> str:
+    """What an option does, and its default: ``digits per step (default: 128)``, ``... (default: 16; 1-layer 4)``."""
     values = {model: f"{usual_value(model, name):g}" for model in ARCHITECTURES}
     *_, usual = values.values()
     differing = [f"{model} {value}" for model, value in values.items() if value != usual]
-    return f"default: {usual}" + (f"; {', '.join(differing)}" if differing else "")
+    return f"{OPTION_HELP[name]} (default: {usual}{'; ' if differing else ''}{', '.join(differing)})"
 
 
 def usual_value(model: str, name: str) -> float:
@@ -307,7 +305,9 @@ def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", action="append", default=[], help="robustness, inversion: ask this saved run instead of training"
     )
-    parser.add_argument("--predict", default="", metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
+    parser.add_argument(
+        "--predict", type=str.strip, default="", metavar="TEXT", help='what you expect: "3-layer wins by 0.3"'
+    )
 
 
 def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
@@ -321,11 +321,9 @@ def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
         raise RequestError("--no-target and --train-size belong to the experiment speed", "leave them away")
     chosen = find_experiment(options.name)
     if options.run:
-        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict.strip())
+        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict)
     epochs = chosen.epochs if options.epochs is None else options.epochs
-    request = experiment_actions.Request(
-        chosen, epochs, options.seeds, options.jobs, options.dask, options.predict.strip()
-    )
+    request = experiment_actions.Request(chosen, epochs, options.seeds, options.jobs, options.dask, options.predict)
     return experiment_actions.experiment(lab, request)
 
 

@@ -170,8 +170,7 @@ def default_jobs() -> int:
     """How many trainings at once are fastest on this machine: one for every core, each with one thread.
 
     On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
-    two threads each. A graphics card serves one training at a time. Little memory allows
-    fewer.
+    two threads each. A graphics card serves one training at a time. Little memory allows fewer.
     """
     import torch
 
