@@ -35,6 +35,10 @@ class StorageError(LabError):
     """The disk refused: full, read-only, or a file where a folder should be."""
 
 
+class LockedError(StorageError):
+    """Another program works on it."""
+
+
 class TrainingError(LabError):
     """The training can't go on: its loss is no longer a finite number."""
 

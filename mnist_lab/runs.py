@@ -6,15 +6,16 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mnist_lab import storage
 from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, RunError
-from mnist_lab.storage import STAMP_FORMAT, storage_errors, write_atomically
+from mnist_lab.errors import CheckpointError, LockedError, RunError
+from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +108,7 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / RUN_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except FileNotFoundError:
         raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -215,7 +216,7 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
         newest_first = candidates[::-1]
         return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
     for folder in (outputs / name, Path(name)):
-        if name and folder.is_dir():
+        if name and is_folder(folder):
             return read_run(folder)
     fitting = [folder for folder in run_folders(outputs) if name and name in folder.name]
     if len(fitting) == 1:
@@ -230,45 +231,25 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run for this process alone while it trains.
-
-    The operating system lets go of the lock when the process ends, however it ends.
+    """Hold a run for this caller alone while it trains; what a killed program left half-written in it is removed.
 
     Raises:
         RunError: another program is training this run.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK_FILE)
-    with storage_errors(folder):
+    with ExitStack() as held:
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            held.enter_context(storage.locked(folder / LOCK_FILE))
+        except LockedError:
             raise RunError(
                 f"the run {folder.name} is being trained by another program", "wait for it to end, or train a new run"
             ) from None
-    try:
+        remove_leftovers(folder)
         yield
-    finally:
-        lock.release()
-        (folder / LOCK_FILE).unlink(missing_ok=True)
 
 
 def is_being_trained(run: Run) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
-    if run.status != UNFINISHED or not (run.folder / LOCK_FILE).exists():
-        return False
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(run.folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    lock.release()
-    return False
+    return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
 
 
 def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float) -> str:

@@ -1,21 +1,103 @@
-"""Writing to disk so that nothing is ever half there: atomic files, folders that are never reused, clear refusals."""
+"""Files and folders: read without waiting for ever, written whole or not at all, locked, and refused in one line."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from mnist_lab.errors import StorageError
+from mnist_lab.errors import LockedError, StorageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"
 """Local time to the second, with no character that Windows refuses in a name."""
+
+LARGEST_FILE = 256 << 20
+"""Bytes; no file that the lab reads whole is nearly as large, unless its caller says so."""
+
+LOCK_PATIENCE = 1.0
+"""Seconds to wait for a lock: long enough for whoever only looks whether it is held."""
+
+TEMPORARY = ".writing-"
+"""How the names of half-written files begin."""
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Anything else is refused: a named pipe would wait for a writer, and a device may never end.
+
+    Raises:
+        OSError: the file is missing, may not be read, or is no regular file.
+        ValueError: the name can't be any file's.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """The content of a regular file of at most ``most`` bytes.
+
+    Raises:
+        OSError, ValueError: as :func:`open_file`; or the file is larger.
+    """
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
+        return file.read(most)
+
+
+def read_text(path: Path, most: int = LARGEST_FILE) -> str:
+    """The same as UTF-8 text.
+
+    Raises:
+        OSError, ValueError: as :func:`read_bytes`; ``UnicodeDecodeError``, a ``ValueError``, where it is no text.
+    """
+    return read_bytes(path, most).decode("utf-8")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; False for names that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null character
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False for names that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+# ------------------------------------------------------------------------------------------------- writing
 
 
 def create_folder(outputs: Path, label: str, now: datetime) -> Path:
@@ -46,7 +128,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         StorageError: the disk is full, read-only, or otherwise refuses; what was there before stays.
     """
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -60,8 +142,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically, with the same line ends on every system."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    """Write a UTF-8 text file atomically, with the same line ends on every system.
+
+    Halves of characters, as file names may hold them, have no UTF-8: each becomes a question mark.
+    """
+    content = text.encode("utf-8", errors="replace")
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -92,6 +178,73 @@ def remedy(error: OSError) -> str:
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file stands where a folder should be: move it, or choose another folder with --outputs"
     return "choose another folder with --outputs"
+
+
+def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
+    """Remove what killed programs left half-written in a folder.
+
+    Args:
+        folder: whose lock the caller holds, or in which nothing takes ``older_than`` to be written.
+        older_than: seconds.
+    """
+    with suppress(OSError):
+        for path in folder.glob(f"{TEMPORARY}*"):
+            with suppress(OSError):  # a file that vanishes meanwhile, or that belongs to somebody else
+                if time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+
+
+# ------------------------------------------------------------------------------------------------- locking
+
+
+@contextmanager
+def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+    """Hold a lock for this caller alone.
+
+    The operating system lets go of it when the process ends, however it ends. The file stays: if it were removed, two
+    programs could each hold a lock on a file of that name.
+
+    Args:
+        lock_file: made if it is missing; its folder must be there.
+        patience: seconds to wait for it.
+
+    Raises:
+        LockedError: another program holds it.
+        StorageError: the file can't be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(lock_file)
+    with storage_errors(lock_file):
+        try:
+            lock.acquire(timeout=patience, poll_interval=0.02)
+        except Timeout:
+            raise LockedError(f"{lock_file} is locked by another program", "wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(lock_file: Path) -> bool:
+    """Whether somebody holds a lock, found without being in anybody's way.
+
+    A shared lock fits beside those of others who look. Windows has none; there the lock is taken for a moment, and
+    :func:`locked` waits longer than that.
+    """
+    if not is_file(lock_file):
+        return False
+    try:
+        if fcntl is None:
+            with locked(lock_file, patience=0):
+                return False
+        with open_file(lock_file) as file:  # closing it lets go
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except (BlockingIOError, LockedError):
+        return True
+    except (OSError, StorageError):
+        return False
 
 
 def current_umask() -> int:

@@ -157,7 +157,7 @@ def test_only_one_program_trains_a_run(tmp_path: Path) -> None:
         assert is_being_trained(run)
         with pytest.raises(RunError, match="being trained by another program"), locked(run.folder):
             pass
-    assert [path.name for path in run.folder.iterdir()] == ["run.json"]
+    assert sorted(path.name for path in run.folder.iterdir()) == ["run.json", "training.lock"]
     (run.folder / "training.lock").touch()  # left behind by a program that was killed
     assert not is_being_trained(run)
 

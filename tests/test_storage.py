@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from mnist_lab.errors import StorageError
-from mnist_lab.storage import create_folder, write_atomically, write_json, write_text
+from mnist_lab.errors import LockedError, StorageError
+from mnist_lab.storage import (
+    create_folder,
+    is_file,
+    is_folder,
+    is_locked,
+    locked,
+    read_bytes,
+    read_text,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+    write_text,
+)
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 
@@ -66,3 +80,76 @@ def test_json_has_no_undefined_numbers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["x"] == 1.5
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ä", encoding="utf-8")
+    assert read_text(tmp_path / "a.txt") == "ä"
+    with pytest.raises(OSError, match="is a folder"):
+        read_bytes(tmp_path)
+    with pytest.raises(OSError, match="larger than 1 bytes"):
+        read_bytes(tmp_path / "a.txt", most=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_named_pipe_or_a_device_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="is not a regular file"):
+            read_bytes(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_nothing_can_have_is_nothing(tmp_path: Path, name: str) -> None:
+    assert not is_file(tmp_path / name)
+    assert not is_folder(tmp_path / name)
+
+
+def test_halves_of_characters_become_question_marks(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"file": "photo\udcff.png"})
+    assert json.loads(read_text(tmp_path / "a.json")) == {"file": "photo?.png"}
+
+
+def test_a_lock_is_held_by_one_and_its_file_stays(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    assert not is_locked(lock)
+    with locked(lock):
+        assert is_locked(lock)
+        with pytest.raises(LockedError, match="locked by another program"), locked(lock, patience=0):
+            pass
+        assert is_locked(lock)  # the refused one took nothing away
+    assert not is_locked(lock)
+    assert lock.exists()
+
+
+def test_whoever_looks_at_a_lock_is_in_nobodys_way(tmp_path: Path) -> None:
+    lock, stop, seen = tmp_path / "a.lock", threading.Event(), list[bool]()
+    lock.touch()
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(is_locked(lock))
+
+    lookers = [threading.Thread(target=look) for _ in range(4)]
+    for looker in lookers:
+        looker.start()
+    time.sleep(0.2)
+    stop_first = len(seen)
+    assert not any(seen[:stop_first])  # they do not mistake each other for a holder
+    for _ in range(20):
+        with locked(lock):
+            assert is_locked(lock)
+    stop.set()
+    for looker in lookers:
+        looker.join()
+
+
+def test_what_a_killed_program_left_half_written_is_removed(tmp_path: Path) -> None:
+    old, young = tmp_path / ".writing-old.png", tmp_path / ".writing-young.png"
+    for path in (old, young, tmp_path / "mine.png"):
+        path.touch()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path, older_than=3600)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-young.png", "mine.png"]
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
