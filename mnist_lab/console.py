@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 from rich.theme import Theme
 
-from mnist_lab.wording import format_duration, format_loss, plain
+from mnist_lab.wording import format_duration, format_loss, plain, printable
 
 if TYPE_CHECKING:
     from mnist_lab import trainer
@@ -50,9 +50,19 @@ class Choice:
     meaning: str = ""
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """The lab's console. Numbers are not recoloured: colour means something here."""
-    return Console(theme=THEME, highlight=False, stderr=stderr)
+class LabConsole(Console):
+    """A console on which whatever a name holds, no control character of it reaches the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for the caller to deal with; rich would end the program with status 1
+
+
+def make_console(**options: Any) -> Console:
+    """The lab's console. Numbers are not recoloured: colour means something here. ``:bomb:`` is a name, no emoji."""
+    return LabConsole(theme=THEME, highlight=False, emoji=False, **options)
 
 
 class Terminal:
@@ -74,28 +84,28 @@ class Terminal:
 
     def hint(self, text: str) -> None:
         """A quiet remark."""
-        self.console.print(f"[hint]{plain(text)}[/hint]")
+        self.console.print(Text(printable(text), "hint"))
 
     def line(self, text: str) -> None:
         """One plain line, never wrapped: a path to copy, or a result for a script."""
-        self.console.print(plain(text), soft_wrap=True)
+        self.console.print(Text(printable(text)), soft_wrap=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""
         if self.console.is_terminal:
-            with self.console.status(f"[hint]{escape(what)} ...[/hint]"):
+            with self.console.status(Text(f"{printable(what)} ...", "hint")):
                 yield
         else:
             yield
 
     def warn(self, text: str) -> None:
         """One line about something that went wrong without stopping the work."""
-        self.console.print(f"[warning]{plain(text)}[/warning]", soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(printable(text), "warning"), soft_wrap=not self.console.is_terminal)
 
     def error(self, text: str) -> None:
         """One line about a refused request."""
-        self.console.print(f"[error]{plain(text)}[/error]", soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(printable(text), "error"), soft_wrap=not self.console.is_terminal)
 
     def ask_line(self, question: str) -> str:
         """Show a question (markup) and read one line, without surrounding blanks.
@@ -125,10 +135,10 @@ class Terminal:
             BackToMenu: the user answered q, or pressed Ctrl-C.
             EOFError: the input has ended.
         """
-        shown = rf" [hint]\[{escape(default)}][/hint]" if default else ""
+        shown = rf" [hint]\[{plain(default)}][/hint]" if default else ""
         while True:
             try:
-                answer = self.ask_line(f"{escape(question)}{shown}:")
+                answer = self.ask_line(f"{plain(question)}{shown}:")
             except KeyboardInterrupt:
                 raise BackToMenu from None
             if answer.lower() == "q":
@@ -149,7 +159,7 @@ class Terminal:
         """The same where other answers are possible too, which ``understand`` tells and ``note`` describes."""
         table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
-            table.add_row(f"  [key]{number}[/key]", choice.word, f"[hint]{escape(choice.meaning)}[/hint]")
+            table.add_row(f"  [key]{number}[/key]", plain(choice.word), f"[hint]{plain(choice.meaning)}[/hint]")
         self.show(table)
         if note:
             self.hint(note)
@@ -172,11 +182,12 @@ def pick(answer: str, words: Sequence[str]) -> str:
     """
     if answer.isdecimal() and 1 <= int(answer) <= len(words):
         return words[int(answer) - 1]
-    if answer.lower() in words:
-        return answer.lower()
-    fitting = [word for word in words if answer and word.startswith(answer.lower())]
-    if len(fitting) == 1:
-        return fitting[0]
+    if answer in words:
+        return answer
+    for fits in (str.__eq__, str.startswith):
+        fitting = [word for word in words if answer and fits(word.lower(), answer.lower())]
+        if len(fitting) == 1:
+            return fitting[0]
     raise ValueError(
         f"{answer!r} is no choice here; answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
     )

@@ -27,7 +27,7 @@ def ask_report(lab: Lab) -> int:
     from mnist_lab.gallery import folders_of
 
     folders = folders_of(lab.outputs)
-    offered = {plain(folder.name): folder.name for folder in folders[:FOLDERS_OFFERED]}
+    offered = [folder.name for folder in folders[:FOLDERS_OFFERED]]
     choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, offered)]
     hidden = len(folders) - len(offered)
     rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
@@ -40,7 +40,7 @@ def ask_report(lab: Lab) -> int:
             if answer.isdecimal() and not any(answer in folder.name for folder in folders):
                 raise  # a number that is not in the list
             return named_folder(lab.outputs, answer)
-        return None if word == INDEX else offered[word]
+        return None if word == INDEX else word
 
     name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
     return report(lab, name, open_it=wants_to_see(lab))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
     """An empty table without lines: first the columns that are aligned left, then those aligned right."""
-    table = Table(title=title or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
+    table = Table(title=plain(title) or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
     for heading in left:
         table.add_column(heading, no_wrap=True)
     for heading in right:
@@ -118,7 +118,7 @@ def doubt_table(shares: Mapping[str, float]) -> Table:
 
 def evaluation_table(run: Run, validation: Evaluation, test: Evaluation) -> Table:
     """The same beside what was saved with the run."""
-    table = borderless(plain(run.name), left=("",), right=("accuracy", "95 % interval", "right", "when saved"))
+    table = borderless(run.name, left=("",), right=("accuracy", "95 % interval", "right", "when saved"))
     table.add_row("validation", *accuracy_cells(validation), format_percent(run.val_accuracy))
     table.add_row("test", *accuracy_cells(test), format_percent(run.test_accuracy))
     return table
@@ -199,7 +199,7 @@ def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None
         wide: whether there is more room than 80 columns.
     """
     left: dict[str, Callable[[Run], str]] = {
-        "run" if wide else "date": lambda run: plain(run.name) if wide else run.name[5:19],
+        "run" if wide else "date": lambda run: plain(run.name if wide else run.name[5:19]),
         "model": letterer(shown, lambda run: run.model),
         "aug": lambda run: "yes" if run.augmented else "no",
     }

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 def plain(text: str) -> str:
     """Text from files and users, so that it is shown as it is: no markup, no control characters."""
-    return escape("".join(character if character.isprintable() else "?" for character in text))
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text without control characters, marks that reverse its direction, and halves of characters."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def format_percent(fraction: float | None) -> str:

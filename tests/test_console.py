@@ -1,4 +1,4 @@
-"""Displays over a clock that the test moves."""
+"""What reaches the terminal, and displays over a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mnist_lab.console import ManyDisplay, Standing
+from mnist_lab.console import ManyDisplay, Standing, Terminal, make_console
 
 
 class Clock:
@@ -46,3 +46,11 @@ def test_what_was_done_before_the_display_began_says_nothing_about_the_pace() ->
     assert display.time_left([Standing("resumed", 0.5, "")], 0.5) == ""
     clock.now = 10.0
     assert display.time_left([Standing("resumed", 0.75, "")], 0.75) == "10.0 s left"
+
+
+def test_no_control_character_reaches_the_terminal_however_it_is_shown() -> None:
+    shown = io.StringIO()
+    terminal = Terminal(make_console(file=shown))
+    for show in (terminal.show, terminal.line, terminal.hint, terminal.warn, terminal.error):
+        show("a\x1b[2J\u202e\ud800b")
+    assert shown.getvalue() == "a?[2J??b\n" * 5

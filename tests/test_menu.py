@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 import main
 from mnist_lab.actions import Lab, runs_by_recipe
 from mnist_lab.config import TrainConfig
-from mnist_lab.console import THEME, Choice, Terminal, pick
+from mnist_lab.console import Choice, Terminal, make_console, pick
 from mnist_lab.wording import format_about, format_duration
 from tests.test_runs import START, make_run
 
@@ -47,7 +47,7 @@ def play(tmp_path: Path) -> Play:
                 return answer
             raise answer
 
-        terminal = Terminal(Console(file=shown, theme=THEME, width=80, height=25, highlight=False), read_line)
+        terminal = Terminal(make_console(file=shown, width=80, height=25), read_line)
         status = main.run_menu(Lab(terminal, tmp_path / "outputs", now=lambda: NOW))
         assert not left
         return Session(shown.getvalue(), status)
@@ -191,7 +191,7 @@ def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) 
     make_run(tmp_path, "foreign", config="none")
     make_run(tmp_path, "again", seed=2, config=TrainConfig(model="1-layer", seed=2).to_dict(), test_accuracy=0.994)
     shown = io.StringIO()
-    runs_by_recipe(Lab(Terminal(Console(file=shown, theme=THEME, width=80, highlight=False)), tmp_path))
+    runs_by_recipe(Lab(Terminal(make_console(file=shown, width=80)), tmp_path))
     (together,) = [line.split() for line in shown.getvalue().splitlines() if "0.200" in line]
     assert together[8:11] == ["99.200", "±", "0.200"]
     assert together[4] == "3"
@@ -221,6 +221,37 @@ def test_the_models_are_shown_with_their_ledger(play: Play) -> None:
         assert shown in session.text
 
 
+HOSTILE_NAMES = {
+    "2026-\x1b[2Jcleared": "2026-?[2Jcleared",
+    "2026-[red]x[link=a]": "2026-[red]x[link=a]",
+    "2026-:bomb:": "2026-:bomb:",
+    "2026-\u202etxt.\udcff": "2026-?txt.?",
+    "2026-\a\x9b31m-Upper": "2026-??31m-Upper",
+}
+"""Names of folders, and what a terminal is shown of them."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
+@pytest.mark.parametrize("status", ["running", "finished"])
+def test_names_of_folders_can_neither_command_the_terminal_nor_format_it(
+    play: Play, tmp_path: Path, status: str
+) -> None:
+    for name in HOSTILE_NAMES:
+        make_run(tmp_path / "outputs", name, status=status, model="[/b]\x1b[0m")
+    asked = {"running": ["resume", "[/b]", "q"], "finished": ["show", "2026", "[red]", "compare", "[/b]", "q"]}
+    session = play(["runs", "", "report", "[/b]", "", *asked[status], "q"])
+    assert all(character.isprintable() or character == "\n" for character in session.text)
+    before, after = session.text.split("name a run by any part")
+    for name in HOSTILE_NAMES.values():
+        assert name[5:19] in before  # the leaderboard
+        assert after.count(name) >= (2 if status == "running" else 3)  # each list to choose from
+    assert session.status == 0
+
+
+def test_a_folder_with_capitals_can_be_resumed_by_its_name() -> None:
+    assert [pick(answer, ["Mine", "Other"]) for answer in ("Mine", "mine", "o")] == ["Mine", "Mine", "Other"]
+
+
 def test_an_output_folder_that_is_a_file_is_refused_and_the_menu_goes_on(play: Play, tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("mine", encoding="utf-8")
     session = play(["data", "q"])
@@ -246,7 +277,7 @@ def test_answers_by_number_word_or_beginning() -> None:
 def test_enter_takes_the_default_and_questions_repeat() -> None:
     lines = iter(["", "maybe", "n", "x", "2"])
     shown = io.StringIO()
-    terminal = Terminal(Console(file=shown, theme=THEME), lambda: next(lines))
+    terminal = Terminal(make_console(file=shown), lambda: next(lines))
     assert terminal.ask_yes_no("Sure", default=True) is True
     assert terminal.ask_yes_no("Sure", default=True) is False
     assert terminal.choose("Which", [Choice("alpha"), Choice("beta")], default="alpha") == "beta"
