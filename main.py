@@ -35,10 +35,10 @@ from mnist_lab.config import (
     default_config,
 )
 from mnist_lab.console import BackToMenu, Terminal, make_console, pick
+from mnist_lab.environment import DEVICES, prepare_environment, using_device
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.experiments import EXPERIMENTS, SEEDS, find_experiment
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS
-from mnist_lab.threads import wait_politely
 
 REFUSED, INTERRUPTED = 1, 130
 OUTPUTS = Path("outputs")
@@ -55,6 +55,7 @@ class Row:
         from_menu: asks what it needs to know, then acts; returns an exit status.
         from_command: acts on parsed options; returns an exit status.
         add_options: gives the command its options.
+        computes: whether networks are asked or trained, on a device that can be chosen.
     """
 
     group: str
@@ -63,6 +64,7 @@ class Row:
     from_menu: Callable[[Lab], int]
     from_command: Callable[[Lab, argparse.Namespace], int]
     add_options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    computes: bool = True
 
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
@@ -349,11 +351,12 @@ ROWS = (
     ),
     Row(
         "Explore", "data", "the digits, the split, and what augmentation does",
-        actions.data, lambda lab, options: actions.data(lab),
+        actions.data, lambda lab, options: actions.data(lab), computes=False,
     ),
     Row(
         "Explore", "models", "the three networks, layer by layer",
         actions.models, lambda lab, options: actions.models(lab, options.model), add_models_options,
+        computes=False,
     ),
     Row(
         "Explore", "evaluate", "judge a saved run again, digit by digit",
@@ -399,6 +402,7 @@ ROWS = (
         report_actions.ask_report,
         lambda lab, options: report_actions.report(lab, options.name, open_it=options.open),
         add_report_options,
+        computes=False,
     ),
     Row(
         "Runs", "runs", "leaderboard of all saved runs",
@@ -408,8 +412,15 @@ ROWS = (
         "Runs", "show", "one run: numbers, pictures, how to repeat it",
         actions.ask_show, lambda lab, options: actions.show(lab, options.run, open_pictures=options.open),
         add_show_options,
+        computes=False,
     ),
 )  # fmt: skip
+
+
+DEVICE_HELP = (
+    "where to compute: cuda (NVIDIA), mps (Apple), cpu, or auto, the first of these that works (the default); "
+    "workers of a Dask cluster choose for themselves"
+)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -430,6 +441,8 @@ def build_parser() -> argparse.ArgumentParser:
             "--outputs", type=Path, default=argparse.SUPPRESS, help="where runs are kept (default: outputs)"
         )
         row.add_options(command)
+        if row.computes:
+            command.add_argument("--device", choices=DEVICES, help=DEVICE_HELP)
         command.set_defaults(act=row.from_command)
     return parser
 
@@ -482,7 +495,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C.
     """
-    wait_politely()
+    prepare_environment()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
@@ -492,7 +505,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lab = Lab(Terminal(console), options.outputs)
         if options.command is None:
             return run_menu(lab)
-        status: int = options.act(lab, options)
+        with using_device(getattr(options, "device", None)):
+            status: int = options.act(lab, options)
         report_actions.refresh_index(lab)
         return status
     except LabError as error:

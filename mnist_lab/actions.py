@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from mnist_lab.config import (
     default_config,
 )
 from mnist_lab.console import Choice, Terminal, TrainingDisplay
+from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.files import mnist_is_there
 from mnist_lab.interrupts import graceful_interrupts
@@ -107,6 +108,23 @@ class Lab:
     terminal: Terminal
     outputs: Path
     now: Callable[[], datetime] = datetime.now
+    remarks: set[str] = field(default_factory=set)  # that were made already
+
+
+def load_compute(lab: Lab) -> Compute:
+    """Load torch, and choose where to compute; what there is to say of the choice is said once.
+
+    Raises:
+        RequestError: a device was asked for that is not there, or does not work.
+    """
+    with lab.terminal.busy("loading torch"):
+        from mnist_lab.device import choose_compute
+
+        compute = choose_compute()
+    if compute.remark and compute.remark not in lab.remarks:
+        lab.remarks.add(compute.remark)
+        lab.terminal.warn(compute.remark)
+    return compute
 
 
 def head_line(lab: Lab) -> str:
@@ -117,9 +135,8 @@ def head_line(lab: Lab) -> str:
         f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
     ]
     if "torch" in sys.modules:
-        from mnist_lab.device import choose_compute
-
-        parts.append(choose_compute().name)
+        with suppress(LabError):
+            parts.append(load_compute(lab).name)
     return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
 
 
@@ -138,8 +155,20 @@ def ask_training(lab: Lab) -> int:
         return train(lab, config)
     config = ask_details(terminal, config)
     workers = terminal.ask_whole("Loader processes", default_workers(), 0, MOST_WORKERS)
+    device = ask_device(terminal)
     outputs = Path(terminal.ask("Output folder", str(lab.outputs), str))
-    return train(replace(lab, outputs=outputs), config, workers)
+    with using_device(device):
+        return train(replace(lab, outputs=outputs), config, workers)
+
+
+def ask_device(terminal: Terminal) -> str | None:
+    """Ask where to compute, of what there is; None for the lab's own choice."""
+    from mnist_lab.device import devices_here
+
+    choices = [Choice("auto", "the first of these that works"), *map(Choice, devices_here())]
+    usual = asked_device() or "auto"
+    word = terminal.choose("On which device", choices, default=usual)
+    return None if word == usual else word
 
 
 def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
@@ -174,12 +203,11 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
 
 def ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
-    with lab.terminal.busy("loading torch and timing a few batches"):
+    compute = load_compute(lab)
+    with lab.terminal.busy("timing a few batches"):
         from mnist_lab.data import load_mnist
-        from mnist_lab.device import choose_compute
         from mnist_lab.workflow import measure_pace
 
-        compute = choose_compute()
         pace = measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); judging and pictures add some seconds:")
     presets = dict(PRESETS) | {"thorough": max(config.epochs, LEAST_THOROUGH)}
@@ -207,8 +235,8 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
     """
     check_config(config)
     workers = default_workers() if workers is None else workers
-    with lab.terminal.busy("loading torch"):
-        from mnist_lab.workflow import train_new
+    load_compute(lab)  # refused, if at all, before there is a folder
+    from mnist_lab.workflow import train_new
 
     with training_observer(lab) as (observer, stop_requested):
         folder = train_new(
@@ -237,13 +265,18 @@ def ask_resume(lab: Lab) -> int:
 
 
 def resume(lab: Lab, name: str, workers: int | None = None) -> int:
-    """Go on with a run that was killed, from its last finished epoch, in its own folder."""
+    """Go on with a run that was killed, from its last finished epoch, in its own folder.
+
+    It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
+    """
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
-    with lab.terminal.busy("loading torch"):
+    saved = run.content.get("device_asked")
+    with using_device(asked_device() or (saved if saved in DEVICES else None)):
+        load_compute(lab)
         from mnist_lab import workflow
 
-    with training_observer(lab) as (observer, stop_requested):
-        folder = workflow.resume(run, observer, workers=workers, stop_requested=stop_requested)
+        with training_observer(lab) as (observer, stop_requested):
+            folder = workflow.resume(run, observer, workers=workers, stop_requested=stop_requested)
     return show_finished(lab, folder)
 
 
@@ -387,12 +420,12 @@ def models(lab: Lab, name: str | None = None) -> int:
 
 def speed(lab: Lab) -> int:
     """Time one epoch of the common recipe and one of the lab's."""
-    with lab.terminal.busy("loading torch and timing a few batches"):
+    compute = load_compute(lab)
+    with lab.terminal.busy("timing a few batches"):
         from mnist_lab.data import load_mnist
-        from mnist_lab.device import choose_compute
         from mnist_lab.speed import Goal, estimate_pace, measure, steps_on
 
-        mnist, compute = load_mnist(), choose_compute()
+        mnist = load_mnist()
         common, *_, ours = steps_on(compute)
         seconds = {step: estimate_pace(step, mnist, compute).total for step in (common, ours)}
     lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
@@ -442,12 +475,11 @@ def named_run(lab: Lab, answer: str) -> str:
 def evaluate(lab: Lab, name: str) -> int:
     """Judge a saved run again, from its model file, and restore pictures that are missing from its folder."""
     run = find_run(lab.outputs, name)
-    with lab.terminal.busy("loading torch and the model"):
+    compute = load_compute(lab)
+    with lab.terminal.busy("loading the model"):
         from mnist_lab.data import load_mnist
-        from mnist_lab.device import choose_compute
         from mnist_lab.workflow import evaluate_on, load_trained, restore_pictures
 
-        compute = choose_compute()
         model = load_trained(run, compute)
         mnist = load_mnist()
     with lab.terminal.busy("evaluating"):
@@ -569,12 +601,14 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
 
 def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
     """Let runs read the user's digits; Ctrl-C ends it, and what was counted is kept."""
-    with lab.terminal.busy("loading torch and your drawings"), graceful_interrupts() as stop_requested:
+    with graceful_interrupts() as stop_requested:
         from mnist_lab.drawing import read_drawings
 
         drawings = read_drawings(lab.outputs / MY_DIGITS)  # refused, if at all, before torch is loaded
-        steps = count_each(counts, drawings, missing)
-        counts = next(steps)
+        load_compute(lab)
+        with lab.terminal.busy("loading your drawings"):
+            steps = count_each(counts, drawings, missing)
+            counts = next(steps)
     if stop_requested():  # only now: torch, once interrupted while it loads, can't be loaded again
         raise KeyboardInterrupt
     bar = Bar(

@@ -283,9 +283,9 @@ def stop_trainings(topic: str) -> None:
 
 def measure_far_away(config: TrainConfig) -> float:
     """The pace of one configuration on a worker of the cluster."""
-    from mnist_lab.threads import wait_politely
+    from mnist_lab.environment import prepare_environment
 
-    wait_politely()
+    prepare_environment()
     with ONE_AT_A_TIME:
         return measure_in_process(config, 1)
 
@@ -294,14 +294,14 @@ def train_far_away(number: int, config: TrainConfig, topic: str) -> Parcel:
     """One training on a worker of the cluster: its folder, packed; whatever goes wrong is told, never raised."""
     from distributed import get_worker
 
-    from mnist_lab.threads import wait_politely
+    from mnist_lab.environment import prepare_environment
 
     def stop_requested() -> bool:
         if topic in STOPPED_TOPICS:
             raise Stopped
         return False
 
-    wait_politely()
+    prepare_environment()
     worker = get_worker()
     observer = ReportingObserver(lambda share, note: worker.log_event(topic, [number, share, note]))
     try:

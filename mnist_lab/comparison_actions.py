@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from mnist_lab.actions import OK, Lab, named_run, show_notes
+from mnist_lab.actions import OK, Lab, load_compute, named_run, show_notes
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import Difference, Variant, differences, factors_between
 from mnist_lab.recipes import Recipe, recipes_of
@@ -87,6 +87,7 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     hesitates = from_menu and several_factors(recipes)
     if hesitates and not lab.terminal.ask_yes_no("Compare all the same", default=True):
         return OK
+    load_compute(lab)
     with lab.terminal.busy("asking the networks about the test digits"):
         from mnist_lab.comparison_results import report_comparison
 

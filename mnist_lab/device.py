@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Iterator
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mnist_lab.environment import DEVICES, asked_device
+from mnist_lab.errors import RequestError
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -25,12 +31,14 @@ class Compute:
         low_precision: the 16-bit type for convolutions and matrix products, or None for float32 throughout.
         hardware: for people, e.g. "CPU".
         channels_last: whether all channels of a pixel lie side by side in memory, which convolutions prefer.
+        remark: for the user, if the choice may surprise; else empty.
     """
 
     device: torch.device
     low_precision: torch.dtype | None
     hardware: str
     channels_last: bool = True
+    remark: str = ""
 
     @property
     def name(self) -> str:
@@ -51,17 +59,100 @@ class Compute:
         return model.to(self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
-@cache
 def choose_compute() -> Compute:
-    """CUDA where present, then Apple's MPS, then the CPU; 16 bits only where the processor has them natively."""
-    if torch.cuda.is_available():
-        low = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-        return Compute(torch.device("cuda"), low, torch.cuda.get_device_name())
-    if torch.backends.mps.is_available():
-        return Compute(torch.device("mps"), None, "Apple GPU (MPS)")
+    """Where this process computes: on the device that was asked for, or else on the best that works.
+
+    Raises:
+        RequestError: a device was asked for that is not there, or does not work.
+    """
+    return compute_on(asked_device() or "auto")
+
+
+@cache
+def compute_on(name: str) -> Compute:
+    """One of :data:`DEVICES`; auto: CUDA where it works, then Apple's MPS, then the CPU.
+
+    Raises:
+        RequestError: there is no such device, or it does not work.
+    """
+    if name not in DEVICES:
+        raise RequestError(f"there is no device {name!r}", f"choose one of {', '.join(DEVICES)}")
+    there = devices_here()
+    if name not in ("auto", *there):
+        raise RequestError(
+            f"torch {torch.__version__} finds no {name} device here",
+            f"give one of those that are there with --device: auto, {', '.join(there)}",
+        )
+    remark = ""
+    for device in [device for device in there if name in ("auto", device) and device != "cpu"]:
+        trouble = trouble_with(torch.device(device))
+        if not trouble:
+            return graphics_card(torch.device(device))
+        if name == device:
+            raise RequestError(f"the {name} device can't be used ({trouble})", "give --device cpu, or omit --device")
+        remark = f"computing on the CPU: the {device} device can't be used ({trouble})"
     low = torch.bfloat16 if cpu_has_bfloat16() else None
     keep_freed_memory()
-    return Compute(torch.device("cpu"), low, "CPU")
+    return Compute(torch.device("cpu"), low, "CPU", remark=remark)
+
+
+def devices_here() -> list[str]:
+    """The devices that torch finds on this machine, the fastest first."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, is_there in there.items() if is_there]
+
+
+def graphics_card(device: torch.device) -> Compute:
+    """A device that works; 16 bits only where it has them natively."""
+    if device.type == "cuda":
+        low = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+        return Compute(device, low, torch.cuda.get_device_name())
+    channels_last = layouts_agree(partial(batch_norm_gradients, device))
+    return Compute(device, None, "Apple GPU (MPS)", channels_last)
+
+
+def trouble_with(device: torch.device) -> str:
+    """Why a device can't be used, found out by trying; empty if it can.
+
+    A card that torch finds may be older or newer than all those that this release was built for.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says the same, in many lines
+        try:
+            try_convolution(device)
+        except RuntimeError as error:
+            return textwrap.shorten(str(error).partition("\n")[0], 120, placeholder=" ...")
+    return ""
+
+
+def try_convolution(device: torch.device) -> None:
+    """A small convolution, forward and backward; raises what torch makes of a device that can't do it."""
+    weight = torch.ones(1, 1, 3, 3, device=device, requires_grad=True)
+    F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum().backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+    weight.grad.cpu()  # waits for the device, which reports its troubles late
+
+
+def layouts_agree(gradients: Callable[[torch.memory_format], Sequence[Tensor]]) -> bool:
+    """Whether a device computes the same gradients in both memory layouts.
+
+    On Apple's GPU, batch normalisation in channels_last has wrong ones, or fails, in releases of torch up to 2026
+    (https://github.com/pytorch/pytorch/issues/175189).
+    """
+    try:
+        pairs = zip(gradients(torch.contiguous_format), gradients(torch.channels_last), strict=True)
+        return all(torch.allclose(usual, other, rtol=1e-3, atol=1e-3) for usual, other in pairs)
+    except RuntimeError:
+        return False
+
+
+def batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
+    """The gradients of a small batch normalisation, for its input, its weight and its bias, on the CPU."""
+    values, pull = torch.linspace(-2, 2, 2 * 2 * 3 * 4 * 4).sin().view(2, 2, 3, 4, 4).to(device)
+    images = values.contiguous(memory_format=layout).requires_grad_()
+    norm = nn.BatchNorm2d(3).to(device)
+    norm(images).backward(pull.contiguous(memory_format=layout))
+    return [found.grad.cpu() for found in (images, norm.weight, norm.bias) if found.grad is not None]
 
 
 def count_threads(count: int) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lab.actions import OK, Lab, ask_training
+from mnist_lab.actions import OK, Lab, ask_training, load_compute
 from mnist_lab.config import CLASSES
 from mnist_lab.console import Choice
 from mnist_lab.errors import LabError, RequestError
@@ -55,11 +55,10 @@ class Reader:
 def load_reader(lab: Lab, name: str) -> Reader:
     """Load the network of a run, with torch."""
     run = find_run(lab.outputs, name)
-    with lab.terminal.busy("loading torch and the model"):
-        from mnist_lab.device import choose_compute
+    compute = load_compute(lab)
+    with lab.terminal.busy("loading the model"):
         from mnist_lab.workflow import load_trained
 
-        compute = choose_compute()
         model = load_trained(run, compute)
         saved = saved_doubt_level(run)
         return Reader(run, model, compute, find_doubt_level(model, compute) if saved is None else saved)

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from mnist_lab.actions import FAILED, INTERRUPTED, OK, Lab
+from mnist_lab.actions import FAILED, INTERRUPTED, OK, Lab, load_compute
 from mnist_lab.comparison_actions import ask_runs, comparable_runs, judged_runs, show_recipes
 from mnist_lab.config import MOST_EPOCHS, check_whole
 from mnist_lab.console import BackToMenu, Choice, ManyDisplay, Standing, Terminal
+from mnist_lab.environment import asked_device
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import (
     EXPERIMENTS,
@@ -68,7 +69,7 @@ class Request:
     @property
     def command(self) -> str:
         """The words that repeat it."""
-        options = {"jobs": self.jobs, "dask": self.dask, "predict": self.prediction or None}
+        options = {"jobs": self.jobs, "dask": self.dask, "device": asked_device(), "predict": self.prediction or None}
         words = ["experiment", self.experiment.name, "--seeds", str(self.seeds), "--epochs", str(self.epochs)]
         for name, value in options.items():
             if value is not None:
@@ -233,7 +234,8 @@ def prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     chosen = request.experiment
     variants = checked_variants(chosen, request.epochs)
     check_writable(lab.outputs)
-    with lab.terminal.busy("loading torch"):
+    load_compute(lab)
+    with lab.terminal.busy("looking for finished trainings"):
         from mnist_lab.data import load_mnist, split_fingerprint
 
         tasks = plan(variants, request.seeds, lab.outputs, split_fingerprint(load_mnist().validation))
@@ -357,6 +359,7 @@ COMMITTEE_LEGEND = "committee: all seeds' networks answer together, with their m
 
 def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
     """Compare finished runs, show what came out, and leave a folder with a report."""
+    load_compute(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
         from mnist_lab.experiment_results import report_experiment
 

@@ -172,9 +172,9 @@ def default_jobs() -> int:
     On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
     two threads each. A graphics card serves one training at a time. Little memory allows fewer.
     """
-    import torch
+    from mnist_lab.device import choose_compute
 
-    if torch.cuda.is_available() or torch.backends.mps.is_available():
+    if choose_compute().device.type != "cpu":
         return 1
     return max(1, min(cores(), memory() // MEMORY_EACH, MOST_JOBS))
 

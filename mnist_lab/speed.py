@@ -129,6 +129,8 @@ CHANGES = (
         "channels last",
         "all channels of a pixel lie side by side in memory, as convolutions prefer",
         {"channels_last": True},
+        lambda compute: compute.channels_last,
+        "channels last is left out: with it, this release of torch computes wrong gradients on this device.",
     ),
     Change(
         "bfloat16",

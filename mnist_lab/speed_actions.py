@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from mnist_lab.actions import INTERRUPTED, OK, Lab
+from mnist_lab.actions import INTERRUPTED, OK, Lab, load_compute
 from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
 from mnist_lab.console import Choice, Terminal
 from mnist_lab.interrupts import graceful_interrupts
@@ -95,11 +95,11 @@ def seconds_of(paces: Mapping[Step, Pace], goal: Goal) -> float:
 
 def prepare(lab: Lab, train_size: int = TRAIN_DIGITS) -> Prepared:
     """Load the data, and time a few batches of every step."""
-    with lab.terminal.busy("loading torch"):
+    compute = load_compute(lab)
+    with lab.terminal.busy("loading the digits"):
         from mnist_lab.data import load_mnist, stratified_subset
-        from mnist_lab.device import choose_compute
 
-        mnist, compute = load_mnist(), choose_compute()
+        mnist = load_mnist()
     return time_steps(lab, replace(mnist, train=stratified_subset(mnist.train, train_size)), compute)
 
 

@@ -24,6 +24,7 @@ from mnist_lab import __version__
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
 from mnist_lab.data import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.device import Compute, choose_compute, computing_with
+from mnist_lab.environment import asked_device
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
 from mnist_lab.evaluation import Evaluation, evaluate
 from mnist_lab.inference import predict_logits
@@ -444,7 +445,8 @@ def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: dateti
         "seed": config.seed,
         "status": UNFINISHED,
         "created": now.astimezone().isoformat(timespec="seconds"),
-        "command": repeat_command(config, threads=compute_threads()),
+        "command": repeat_command(config, threads=compute_threads(), device=asked_device()),
+        "device_asked": asked_device(),
         "config": config.to_dict(),
         "workers": workers,
         "split": split_content(mnist),
@@ -508,19 +510,21 @@ def compute_threads() -> int | None:
     return torch.get_num_threads() if choose_compute().device.type == "cpu" else None
 
 
-def repeat_command(config: TrainConfig, threads: int | None = None) -> str:
+def repeat_command(config: TrainConfig, threads: int | None = None, device: str | None = None) -> str:
     """The command that trains the same again, to the bit: every option that differs from its default.
 
     Args:
         config: of the training.
         threads: that it computes with, which the last bits depend on; None to leave them open.
+        device: that was asked for; None to leave it open.
     """
     words = ["python", "main.py", "train", "--model", config.model, "--recipe", config.recipe]
     words += ["--seed", str(config.seed), "--epochs", str(config.epochs)]
     if config.augment is not None:
         words.append("--augment")
     words += changed_options(config)
-    return shlex.join(words if threads is None else [*words, "--threads", str(threads)])
+    words += [] if threads is None else ["--threads", str(threads)]
+    return shlex.join(words if device in (None, "auto") else [*words, "--device", str(device)])
 
 
 def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mnist_lab.threads import wait_politely
+from mnist_lab.environment import prepare_environment
 
 
 def share_the_cores() -> None:
@@ -24,7 +24,7 @@ def hear_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-wait_politely()  # before torch is loaded, as main.py does
+prepare_environment()  # before torch is loaded, as main.py does
 share_the_cores()
 hear_interrupts()
 

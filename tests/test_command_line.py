@@ -103,6 +103,18 @@ def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.C
     assert results["interval_95"][0] < results["accuracy"] < results["interval_95"][1]
 
 
+@pytest.mark.parametrize(
+    "command", [["data"], ["train", "--model", "1-layer", "--train-size", "500", "--epochs", "1", "--workers", "0"]]
+)
+def test_a_backend_inherited_from_a_notebook_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    done = run(*command, "--outputs", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(only_folder(tmp_path).glob("*.png"))) >= 4
+
+
 def other_threads(folder: Path) -> str:
     """Another number of threads than a run computed with: with it, its last bits would be others."""
     return "1" if content_of(folder)["machine"]["threads"] > 1 else "2"

@@ -22,6 +22,7 @@ from mnist_lab import cluster, experiment_report
 from mnist_lab.actions import FAILED, INTERRUPTED, OK
 from mnist_lab.comparison_actions import ask_compare, compare
 from mnist_lab.config import TrainConfig
+from mnist_lab.environment import using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.experiment_actions import Request, ask_experiment, experiment, experiment_on_saved
 from mnist_lab.experiment_results import report_experiment
@@ -39,7 +40,8 @@ def conducted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The outputs of a whole experiment, and what was shown while it ran."""
     outputs = tmp_path_factory.mktemp("conducted")
     lab, screen = make_lab(outputs)
-    assert experiment(lab, small_request("robustness", prediction=PREDICTION)) == OK
+    with using_device("cpu"):  # the processes that train inherit the wish
+        assert experiment(lab, small_request("robustness", prediction=PREDICTION)) == OK
     return outputs, screen.getvalue()
 
 
@@ -80,6 +82,7 @@ def test_every_training_leaves_its_ordinary_folder(conducted: tuple[Path, str]) 
         assert run.status == "finished"
         assert (run.folder / run.content["model_file"]).exists()
         assert (run.folder / "history.png").exists()
+        assert run.content["device_asked"] == "cpu"
 
 
 def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Path, str]) -> None:

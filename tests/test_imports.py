@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOW = [
     {"errors"},
-    {"config", "randomness", "pixels", "interrupts", "threads", "statistics"},
+    {"config", "randomness", "pixels", "interrupts", "environment", "statistics"},
     {"files", "storage", "penmanship", "drawing", "saliency_methods", "experiments", "predictions"},
     {"augment", "report", "display", "pacing", "window_layout", "window_pictures", "window_words", "wobble", "xray"},
     {"data", "models", "device", "runs", "pictures", "disturbances", "conclusions"},
@@ -40,6 +40,7 @@ HEAVY = {
 LIGHT_MODULES = {
     "errors",
     "config",
+    "environment",
     "interrupts",
     "files",
     "storage",

@@ -96,7 +96,7 @@ def test_leaving_a_question_leads_back_to_the_menu(play: Play) -> None:
 def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path: Path) -> None:
     answers = [
         *("train", "1", "n", "own", "0", "three", "1"),
-        *("y", "plain", "seven", "7", "512", "2", "0", str(tmp_path / "elsewhere")),
+        *("y", "plain", "seven", "7", "512", "2", "0", "cpu", str(tmp_path / "elsewhere")),
         "runs", "val", "q",
     ]  # fmt: skip
     session = play(answers)
@@ -116,6 +116,7 @@ def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path
         512,
         2,
     )
+    assert content["device_asked"] == "cpu"
     assert content["epochs_run"] == 1
     assert content["test_accuracy"] > 0.95
     assert f"{100 * content['test_accuracy']:.2f} %" in session.text
