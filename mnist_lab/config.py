@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from textwrap import shorten
 from typing import Any, Literal
 
 from mnist_lab.errors import RequestError
@@ -153,8 +154,10 @@ class TrainConfig:
             if missing:
                 raise ValueError(f"no {', '.join(sorted(missing))}")
             check_config(config)
-        except (TypeError, ValueError, KeyError) as error:
-            raise RequestError(f"the saved configuration can't be used ({error})", "train a new run") from None
+        except (RequestError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+            found = error.found if isinstance(error, RequestError) else str(error)
+            why = shorten(found, 200, placeholder=" ...")
+            raise RequestError(f"the saved configuration can't be used ({why})", "train a new run") from None
         return config
 
     @property
@@ -313,8 +316,11 @@ def check_augmentation(augment: AugmentConfig) -> None:
     check_number("thickness", augment.thickness, 0, 1)
     check_number("strokes", augment.strokes, 0, 1)
     check_number("erasing", augment.erasing, 0, 1)
-    for share in augment.erase_area:
-        check_number("erase-area", share, 0, 1)
+    if type(augment.erase_area) is not tuple or len(augment.erase_area) != 2:
+        raise RequestError(f"erase_area is {augment.erase_area}", "it is two fractions of the image, from and to")
+    smallest, largest = augment.erase_area
+    check_number("erase-area", smallest, 0, 1)
+    check_number("erase-area", largest, smallest, 1)
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:

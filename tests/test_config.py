@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import main
 from mnist_lab.config import ARCHITECTURES, Architecture, AugmentConfig, TrainConfig, check_config, default_config
 from mnist_lab.errors import RequestError
+from mnist_lab.workflow import repeat_command
+from tests.test_runs import make_run
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
@@ -72,6 +77,44 @@ def test_values_out_of_range_are_named(changes: dict[str, Any], expected: str) -
 def test_a_foreign_configuration_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
         TrainConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("area", [[], [0.1], [0.1, 0.2, 0.3], [0.2, 0.1], ["a", "b"], "ab", None, [0, float("nan")]])
+def test_a_saved_rectangle_that_is_none_stops_no_training_half_way(
+    area: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = TrainConfig(model="1-layer", augment=AugmentConfig(erasing=0.5)).to_dict()
+    config["augment"]["erase_area"] = area
+    folder = make_run(tmp_path, "stopped", status="running", augment=True, config=config)
+    assert main.main(["resume", "--outputs", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("the saved configuration can't be used (")
+    assert not list(folder.glob("*.pt"))
+
+
+WRONG_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 2, 0.5, 10**400, 10**5000, -1e308, float("nan"), float("inf"), "", "1", "many" * 1000, "\ud800"),
+    *([], [1], [0.3, 0.1], [0.1, 0.2, 0.3], [None, None], {}, {"a": 1}, json.loads("[" * 900 + "]" * 900), "plain"),
+)
+
+
+def test_no_saved_value_is_worse_than_refused() -> None:
+    chance = random.Random(5)
+    accepted = 0
+    for _ in range(500):
+        values = TrainConfig(augment=AugmentConfig()).to_dict()
+        part = chance.choice([values, values["augment"]])
+        for name in chance.choices([*part, "unknown"], k=chance.randint(1, 2)):
+            part[name] = chance.choice(WRONG_VALUES)
+        try:
+            config = TrainConfig.from_dict(values)
+        except RequestError as refusal:
+            assert len(str(refusal)) < 300
+        else:
+            check_config(config)
+            assert "python main.py train" in repeat_command(config)
+            accepted += 1
+    assert 0 < accepted < 250
 
 
 def test_an_augmentation_knows_what_it_does() -> None:
