@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -36,9 +37,10 @@ from mnist_lab.config import (
 )
 from mnist_lab.console import BackToMenu, Terminal, make_console, pick
 from mnist_lab.environment import DEVICES, prepare_environment, using_device
-from mnist_lab.errors import LabError, RequestError
+from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.experiments import EXPERIMENTS, SEEDS, find_experiment
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS
+from mnist_lab.storage import reason, remedy
 
 REFUSED, INTERRUPTED = 1, 130
 OUTPUTS = Path("outputs")
@@ -487,6 +489,8 @@ def run_menu(lab: Lab) -> int:
             lab.terminal.warn("Interrupted: back to the menu.")
         except LabError as error:
             lab.terminal.error(str(error))
+        except OSError as error:
+            lab.terminal.error(str(refusal_of(error)))  # raised again if it is this that can't be written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -496,19 +500,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C.
     """
     prepare_environment()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
-    console = make_console()
+    prepare_streams()
     try:
-        options = build_parser().parse_args(arguments)
-        lab = Lab(Terminal(console), options.outputs)
-        if options.command is None:
-            return run_menu(lab)
-        with using_device(getattr(options, "device", None)):
-            status: int = options.act(lab, options)
-        report_actions.refresh_index(lab)
-        return status
+        try:
+            return act(arguments)
+        finally:
+            sys.stdout.flush()  # what can't be written is told here, not by Python on its way out
     except LabError as error:
         Terminal(make_console(stderr=True)).error(str(error))
         return REFUSED
@@ -516,8 +513,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Terminal(make_console(stderr=True)).error("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, "head" say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return OK
+    except OSError as error:  # a full disk that our output is written to, say
+        discard_output()
+        Terminal(make_console(stderr=True)).error(str(refusal_of(error)))
+        return REFUSED
+
+
+def act(arguments: Sequence[str] | None) -> int:
+    """Understand a command line and do what it says; returns the exit status."""
+    options = build_parser().parse_args(arguments)
+    lab = Lab(Terminal(make_console()), options.outputs)
+    if options.command is None:
+        return run_menu(lab)
+    with using_device(getattr(options, "device", None)):
+        status: int = options.act(lab, options)
+    report_actions.refresh_index(lab)
+    return status
+
+
+def prepare_streams() -> None:
+    """Make standard input and output fit for anything, and replace those that were closed before the start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # as in names of files, which need not be text
+
+
+def discard_output() -> None:
+    """Let what is still to be written to standard output go nowhere, so that Python does not fail at it again."""
+    with suppress(OSError, ValueError):  # an output that is no file can't fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def refusal_of(error: OSError) -> StorageError:
+    """What the operating system refused where nobody reckoned with it."""
+    what = f"use {error.filename}" if error.filename else "write the output"
+    return StorageError(f"can't {what}: {reason(error)}", remedy(error))
 
 
 if __name__ == "__main__":

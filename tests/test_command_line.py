@@ -302,6 +302,46 @@ def test_a_session_over_a_pipe() -> None:
     assert done.stderr == ""
 
 
+def in_shell(redirected: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command with its streams redirected as a shell does it."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirected}', "sh", *COMMAND, *map(str, arguments)],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("words", [[], ["models"], ["runs"], ["report"]])
+def test_an_output_that_can_not_be_written_takes_one_line(tmp_path: Path, words: list[str]) -> None:
+    make_run(tmp_path, "one")
+    done = in_shell(">/dev/full", *words, "--outputs", tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("can't write the output: no space left on device; ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell to close streams with")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "shown"), [([], "Choose (number"), (["runs"], "Runs, by val")])
+def test_closed_streams_do_no_harm(tmp_path: Path, closed: str, words: list[str], shown: str) -> None:
+    make_run(tmp_path, "one")
+    done = in_shell(closed, *words, "--outputs", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (shown in done.stdout) == (closed in ("<&-", "2>&-"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal tells of a closed pipe there")
+def test_who_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    make_run(tmp_path, "one")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, "runs", "--outputs", str(tmp_path)], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_evaluate_restores_missing_pictures_and_agrees(trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     outputs, _ = trained
     folder = only_folder(outputs)
