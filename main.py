@@ -432,15 +432,23 @@ class OneLineParser(argparse.ArgumentParser):
         raise RequestError(message, f"see {self.prog} --help")
 
 
+def outputs(name: str) -> Path:
+    """The folder that is given with --outputs."""
+    try:
+        return actions.folder_named(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line: one command per row of the menu."""
     parser = OneLineParser(prog="python main.py", description="A laboratory for handwritten digits.")
-    parser.add_argument("--outputs", type=Path, default=OUTPUTS, help="where runs are kept (default: outputs)")
+    parser.add_argument("--outputs", type=outputs, default=OUTPUTS, help="where runs are kept (default: outputs)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (none: the menu)")
     for row in ROWS:
         command = commands.add_parser(row.word, help=row.meaning, description=row.meaning)
         command.add_argument(
-            "--outputs", type=Path, default=argparse.SUPPRESS, help="where runs are kept (default: outputs)"
+            "--outputs", type=outputs, default=argparse.SUPPRESS, help="where runs are kept (default: outputs)"
         )
         row.add_options(command)
         if row.computes:

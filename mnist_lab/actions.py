@@ -51,7 +51,7 @@ from mnist_lab.runs import (
     read_run,
     run_folders,
 )
-from mnist_lab.storage import create_folder, write_atomically
+from mnist_lab.storage import create_folder, is_file, write_atomically
 from mnist_lab.tables import (
     doubt_table,
     evaluation_table,
@@ -156,9 +156,24 @@ def ask_training(lab: Lab) -> int:
     config = ask_details(terminal, config)
     workers = terminal.ask_whole("Loader processes", default_workers(), 0, MOST_WORKERS)
     device = ask_device(terminal)
-    outputs = Path(terminal.ask("Output folder", str(lab.outputs), str))
+    outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
         return train(replace(lab, outputs=outputs), config, workers)
+
+
+def folder_named(answer: str) -> Path:
+    """A folder as a user names it, with ~ as the home; it need not be there.
+
+    Raises:
+        ValueError: there can be none of that name.
+    """
+    try:
+        folder = Path(answer).expanduser()
+        with suppress(OSError):  # what it is, if it is anything, is found out when it is used
+            folder.stat()
+    except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
+        raise ValueError(f"there can be no folder {answer!r}") from None
+    return folder
 
 
 def ask_device(terminal: Terminal) -> str | None:
@@ -538,7 +553,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     """The leaderboard of all saved runs, and the folders that are damaged."""
     if sort not in SORT_KEYS:
         raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
-    if lab.outputs.is_file():
+    if is_file(lab.outputs):
         raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
     found, damaged = list_runs(lab.outputs)
     if not found and not damaged:
@@ -656,7 +671,7 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
     for label, value in run_facts(run):
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
-    pictures = sorted(run.folder.glob("*.png"))
+    pictures = sorted(filter(is_file, run.folder.glob("*.png")))
     for picture in pictures:
         lab.terminal.line(str(picture))
     viewer = picture_viewer()

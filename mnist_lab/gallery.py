@@ -30,7 +30,7 @@ from mnist_lab.saved import (
     text,
     whole,
 )
-from mnist_lab.storage import STAMP_FORMAT, storage_errors, write_text
+from mnist_lab.storage import STAMP_FORMAT, is_folder, storage_errors, write_text
 from mnist_lab.tables import status_of
 from mnist_lab.wording import count_epochs, describe_run, format_duration, format_interval, format_percent
 
@@ -132,7 +132,7 @@ def write_index(outputs: Path, now: datetime) -> Path:
 def folders_of(outputs: Path) -> list[Path]:
     """All folders below ``outputs``, the newest by its name first; hidden ones are none of the lab's."""
     try:
-        found = [path for path in outputs.iterdir() if not path.name.startswith(".") and path.is_dir()]
+        found = [path for path in outputs.iterdir() if not path.name.startswith(".") and is_folder(path)]
     except OSError:
         return []
     return sorted(found, key=lambda folder: (time_of(folder) or datetime.min, folder.name), reverse=True)

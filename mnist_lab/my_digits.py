@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mnist_lab import __version__
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.runs import JUDGED, Run
-from mnist_lab.storage import reason, write_json
+from mnist_lab.storage import is_file, read_bytes, read_text, reason, write_json
 
 if TYPE_CHECKING:
     from mnist_lab.drawing import Drawing
@@ -97,15 +97,14 @@ def load_counts(outputs: Path) -> Counts | None:
         RequestError: the drawings can't be read.
     """
     path = outputs / MY_DIGITS
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
-        with path.open("rb") as file:
-            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        fingerprint = hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
         raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
     try:
-        content = json.loads((outputs / COUNTS_FILE).read_text(encoding="utf-8"))
+        content = json.loads(read_text(outputs / COUNTS_FILE))
         if (content["drawings"], content["lab"]) == (fingerprint, __version__):
             return parse_counts(content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -14,6 +14,7 @@ from mnist_lab.console import Choice, pick
 from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.report import REPORT_FILE
 from mnist_lab.runs import RUN_FILE, command_line, find_run, name_some, read_run
+from mnist_lab.storage import is_file, is_folder
 from mnist_lab.wording import plain
 
 INDEX = "index"
@@ -132,10 +133,10 @@ def write_page(folder: Path) -> Path:
     from mnist_lab.report import write_report
     from mnist_lab.run_report import run_report
 
-    if (folder / RUN_FILE).is_file():
+    if is_file(folder / RUN_FILE):
         return write_report(folder, run_report(read_run(folder)))
     own = folder / REPORT_FILE
-    return own if own.is_file() else write_report(folder, folder_report(folder))
+    return own if is_file(own) else write_report(folder, folder_report(folder))
 
 
 def find_folder(outputs: Path, name: str) -> Path:
@@ -154,7 +155,7 @@ def find_folder(outputs: Path, name: str) -> Path:
     if name in ("latest", "best"):
         return find_run(outputs, name).folder
     for folder in (outputs / name, Path(name)):
-        if name and folder.is_dir():
+        if name and is_folder(folder):
             return folder
     fitting = [folder for folder in folders_of(outputs) if name and name in folder.name]
     if len(fitting) == 1:

@@ -284,6 +284,55 @@ def test_refusals_take_one_line_and_status_1(
     assert list(tmp_path.iterdir()) == []
 
 
+STRANGE = ["x" * 300, "~nosuchuser/x", "a\0b", "\ud800", "\udcff", "[/b]\x1b[2J", ":bomb:", ""]
+
+
+@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+@pytest.mark.parametrize("words", ["report", "show --run", "compare best", "report --outputs", "runs --outputs"])
+def test_no_name_is_too_strange(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import main
+
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "outputs", "one")
+    status = main.main([*words.split(), name])
+    captured = capsys.readouterr()
+    assert (status, len(captured.err.splitlines())) in ((0, 0), (1, 1))
+    assert "can't use" not in captured.err  # what nobody reckoned with
+    assert all(character.isprintable() or character == "\n" for character in captured.out + captured.err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no colons in names")
+@pytest.mark.parametrize(("name", "folder"), [("~/x", "{}/x"), (":bomb:", ":bomb:")])
+def test_the_folder_that_is_named_is_the_one_that_is_made(
+    name: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main.main(["report", "--outputs", name]) == 0
+    (shown,) = capsys.readouterr().out.splitlines()
+    assert shown == str(Path(folder.format(tmp_path), "index.html"))
+    assert Path(shown).is_file()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_named_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "one")
+    (tmp_path / "my_digits.jsonl").write_text('{"label": 1, "strokes": [[[9, 9], [200, 200]]]}\n', encoding="utf-8")
+    (tmp_path / "stray.png").mkdir()
+    pipes = ["index.html", "my_digits_scores.json", "pipe", "one/report.html", "one/history.png", "stray.png/run.json"]
+    for name in pipes:
+        os.mkfifo(tmp_path / name)
+    for words in (["runs"], ["show", "--run", "one"], ["report", "one"], ["report", "pipe"], ["report"]):
+        done = run(*words, "--outputs", tmp_path)
+        assert (done.returncode, len(done.stderr.splitlines())) == ((1, 1) if "pipe" in words else (0, 0)), done.stderr
+        assert "history.png" not in done.stdout
+    assert (folder / "report.html").is_file()
+
+
 def test_a_refusal_as_a_process(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")

@@ -96,12 +96,13 @@ def test_leaving_a_question_leads_back_to_the_menu(play: Play) -> None:
 def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path: Path) -> None:
     answers = [
         *("train", "1", "n", "own", "0", "three", "1"),
-        *("y", "plain", "seven", "7", "512", "2", "0", "cpu", str(tmp_path / "elsewhere")),
+        *("y", "plain", "seven", "7", "512", "2", "0", "cpu", "\0", str(tmp_path / "elsewhere")),
         "runs", "val", "q",
     ]  # fmt: skip
     session = play(answers)
     assert "'three' is no whole number" in session.text
     assert "0 is out of range" in session.text
+    assert r"there can be no folder '\x00'" in session.text
     assert "about" in session.text
     folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
