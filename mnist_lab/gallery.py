@@ -7,6 +7,7 @@ and to open with a thousand folders.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
-from mnist_lab.errors import RequestError, RunError
+from mnist_lab.errors import RequestError, RunError, StorageError
 from mnist_lab.report import REPORT_FILE, RESULTS_FILE, Report, Section, day_of, environment
 from mnist_lab.runs import JUDGED, RUN_FILE, read_run
 from mnist_lab.saved import (
@@ -30,13 +31,16 @@ from mnist_lab.saved import (
     text,
     whole,
 )
-from mnist_lab.storage import STAMP_FORMAT, is_folder, storage_errors, write_text
+from mnist_lab.storage import STAMP_FORMAT, is_folder, open_file, remove_leftovers, storage_errors, write_text
 from mnist_lab.tables import status_of
 from mnist_lab.wording import count_epochs, describe_run, format_duration, format_interval, format_percent
 
 INDEX_FILE = "index.html"
 SCORE_FILE = "score.json"
 DATA_FILES = (RUN_FILE, RESULTS_FILE, SCORE_FILE, "drawing.json")
+
+LEFTOVER_SECONDS = 3600.0
+"""After which a half-written file is a killed program's: nothing takes nearly as long to be written."""
 
 CARD_PICTURES = 8
 """Pictures of one folder that the index links to one by one."""
@@ -115,18 +119,49 @@ class Entry:
 def write_index(outputs: Path, now: datetime) -> Path:
     """Write the index of all folders below ``outputs``, atomically; returns the file.
 
+    What killed programs left half-written in any of them is removed.
+
     Args:
         outputs: made if it is missing.
         now: is named as the time of writing.
 
     Raises:
-        StorageError: the disk refuses. No folder, whatever it holds, makes it fail.
+        StorageError: the disk refuses, or there is an index that the lab did not write. No folder, whatever it holds,
+            makes it fail.
     """
     with storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
-    path = outputs / INDEX_FILE
-    write_text(path, render_index([entry_of(folder) for folder in folders_of(outputs)], now))
+    path, folders = outputs / INDEX_FILE, folders_of(outputs)
+    if is_foreign(path):
+        raise StorageError(f"{path} is no page of the lab's", "move it away, or choose another folder with --outputs")
+    for folder in (outputs, *folders):
+        remove_leftovers(folder, LEFTOVER_SECONDS)
+    write_text(path, render_index([entry_of(folder) for folder in folders], now))
+    with storage_errors(path):
+        os.utime(path)  # putting it in place changed its folder, than which it must not be older
     return path
+
+
+def is_foreign(page: Path) -> bool:
+    """Whether there is an index, but not one of the lab's: that of a website, say."""
+    try:
+        with open_file(page) as file:
+            return b"MNIST Lab</title>" not in file.read(2000)
+    except OSError:
+        return False
+
+
+def is_outdated(outputs: Path) -> bool:
+    """Whether a folder below ``outputs`` was made, changed or deleted since the index was written.
+
+    An index from the future, before the clock was set back, is outdated, too. Without folders, none is missed.
+    """
+    folders = folders_of(outputs)
+    try:
+        written = (outputs / INDEX_FILE).stat().st_mtime
+        return written > time.time() or written < max(folder.stat().st_mtime for folder in (outputs, *folders))
+    except OSError:
+        return bool(folders)
 
 
 def folders_of(outputs: Path) -> list[Path]:

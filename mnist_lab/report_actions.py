@@ -109,22 +109,15 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
 
 
 def refresh_index(lab: Lab) -> None:
-    """Write the page of all folders anew if any of them is newer than it.
+    """Write the page of all folders anew if it is outdated.
 
     It is a convenience: whatever went before has its folder, so a disk that refuses is not worth a word.
     """
-    from mnist_lab.gallery import INDEX_FILE, folders_of, write_index
+    from mnist_lab.gallery import is_outdated, write_index
 
-    folders = folders_of(lab.outputs)
-    with suppress(OSError, StorageError):
-        index = lab.outputs / INDEX_FILE
-        if folders and (not index.exists() or newest_change(folders) > index.stat().st_mtime):
+    with suppress(StorageError):
+        if is_outdated(lab.outputs):
             write_index(lab.outputs, lab.now())
-
-
-def newest_change(folders: Sequence[Path]) -> float:
-    """When something was last made in any of some folders, in seconds since 1970."""
-    return max(folder.stat().st_mtime for folder in folders)
 
 
 def write_page(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -494,6 +494,51 @@ def test_unreadable_and_strange_folders_do_no_harm(outputs: Path) -> None:
     assert "can't be read" in found["2026-11-22_13-00-00_compare-deep"]
     assert "not utf-8 \ufffd\ufffd" in found
     assert read_picture(deep, "hole.png") is None
+
+
+def index_after(outputs: Path, change: Callable[[], object]) -> float:
+    """When the index was written, seconds since 1970, after a change and a command that has nothing to do with it."""
+    time.sleep(0.05)  # the clock of a file system ticks every few milliseconds
+    change()
+    main.main(["runs", "--outputs", str(outputs)])
+    return (outputs / "index.html").stat().st_mtime
+
+
+def test_the_index_follows_whatever_changes_and_rests_otherwise(outputs: Path) -> None:
+    index = outputs / "index.html"
+    first = index_after(outputs, lambda: None)
+    assert index_after(outputs, lambda: None) == first
+    second = index_after(outputs, lambda: (outputs / "new").mkdir())
+    assert second > first
+    third = index_after(outputs, lambda: (outputs / "new").rmdir())
+    assert third > second
+    assert "new" not in cards(parse_file(index))
+    fourth = index_after(outputs, lambda: (outputs / "many" / "more.png").touch())
+    assert fourth > third
+    assert index_after(outputs, lambda: None) == fourth
+    assert index_after(outputs, lambda: os.utime(index, (fourth + 9999, fourth + 9999))) < fourth + 999
+
+
+def test_the_index_clears_away_what_killed_programs_left_half_written(outputs: Path) -> None:
+    old = [outputs / ".writing-a.html", outputs / "many" / ".writing-b.png", outputs / "many" / ".writing-c.pt"]
+    young = outputs / "many" / ".writing-d.png"
+    for path in (*old, young):
+        path.touch()
+    for path in old:
+        os.utime(path, (0, 0))
+    main.main(["runs", "--outputs", str(outputs)])
+    assert young.exists()
+    assert not any(path.exists() for path in old)
+    assert (outputs / "index.html").exists()
+
+
+def test_a_website_of_the_users_is_no_index(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = outputs / "index.html"
+    page.write_text("<title>My holidays</title>", encoding="utf-8")
+    assert main.main(["runs", "--outputs", str(outputs)]) == 0
+    assert main.main(["report", "--outputs", str(outputs)]) == 1
+    assert "is no page of the lab's; move it away" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == "<title>My holidays</title>"
 
 
 def test_an_index_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
