@@ -408,8 +408,8 @@ def data(lab: Lab) -> int:
         for name, figure in data_pictures(mnist):
             write_atomically(folder / name, figure.savefig)
     lab.terminal.hint(
-        "sample grid, class counts, mean digits, and digits before and after each augmentation (at full strength; "
-        "trainings of up to 4 epochs use a milder one):"
+        "sample grid, class counts, mean digits, and digits before and after each augmentation (trainings of up to 4 "
+        "epochs use a milder one):"
     )
     lab.terminal.line(str(folder))
     return OK

@@ -234,21 +234,30 @@ def mean_digits(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figu
     return figure
 
 
-def augmentation_gallery(
-    original: NDArray[np.floating[Any]], variants: Mapping[str, NDArray[np.floating[Any]]]
-) -> Figure:
-    """The same digits, as they are and as each augmentation changes them.
+def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
+    """Some digits, as they are and as each augmentation changes them, with their outlines before.
 
     Args:
-        original: (K, 28, 28) ink, 0..1.
-        variants: augmentation name to its (K, 28, 28) result; one row each, same digits in the same columns.
+        groups: row names to (K, 28, 28) ink, 0..1. Each group begins with its digits as they are; the same digits stand
+            in the same columns below.
+        note: at the foot of the figure.
     """
-    cells = np.stack([original, *variants.values()])  # (rows, K, 28, 28)
+    names = [name for group in groups for name in group]
+    cells = np.stack([images for group in groups for images in group.values()])  # (rows, K, 28, 28)
+    before = np.stack([next(iter(group.values())) for group in groups for _ in group])
     rows, columns = cells.shape[:2]
-    figure = new_figure(max(0.75 * columns + 1.8, 4.2), 0.75 * rows + 1.1, "What augmentation does to a digit")
+    figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
-    draw_mosaic(axes, cells, ["original", *variants])
-    axes.axhline(SIDE, color=INK, linewidth=1.2)
+    draw_mosaic(axes, cells, names)
+    places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
+    firsts = np.cumsum([0, *(len(group) for group in groups)])
+    outlines = before.copy()
+    outlines[firsts[:-1]] = 0
+    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
+    for first in firsts[:-1]:
+        axes.axhline(SIDE * (first + 1), color=INK, linewidth=1.2)
+    for first in firsts[1:-1]:
+        axes.axhline(SIDE * first, color=INK, linewidth=2.4)
     axes.set_xlabel("one digit per column", fontsize=LABEL, color=INK)
     axes.set_ylabel("augmentation", fontsize=LABEL, color=INK)
     return figure
@@ -463,8 +472,7 @@ def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:
 def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequence[str]) -> None:
     """Images (R, C, 28, 28), 0..1, edge to edge in R named rows: one picture instead of R x C small plots."""
     rows, columns = cells.shape[:2]
-    picture = cells.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
-    axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=(0, columns * SIDE, rows * SIDE, 0))
+    axes.imshow(mosaic_of(cells), cmap="gray_r", vmin=0, vmax=1, extent=(0, columns * SIDE, rows * SIDE, 0))
     frame: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "clip_on": False}
     axes.vlines([SIDE * column for column in range(columns + 1)], 0, rows * SIDE, **frame)
     axes.hlines([SIDE * row for row in range(rows + 1)], 0, columns * SIDE, **frame)
@@ -474,6 +482,12 @@ def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequenc
     axes.tick_params(labelsize=LABEL, labelcolor=INK, length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Images (R, C, 28, 28) as one picture (R * 28, C * 28)."""
+    rows, columns = cells.shape[:2]
+    return cells.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
 
 
 def draw_class_bars(axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float) -> None:

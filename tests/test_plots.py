@@ -91,10 +91,14 @@ def split_counts() -> dict[str, list[int]]:
     }
 
 
-def variants(count: int) -> dict[str, NDArray[np.float64]]:
-    """Two named augmentations of the first ``count`` images, told apart by their brightness."""
-    original = make_images(count) / 255
-    return {"shear ±8°": original / 2, "rotation ±10°": original / 4}
+def augmented(count: int) -> list[dict[str, NDArray[np.float64]]]:
+    """Two groups of the first ``count`` images with named augmentations, told apart by their brightness."""
+    first = make_images(count) / 255
+    other = first[::-1]
+    return [
+        {"original": first, "shear ±8°": first / 2, "rotation ±10°": first / 4},
+        {"original": other, "strokes": other / 8},
+    ]
 
 
 LONG_TITLE = "2026-11-22_14-30-05_3-layer-aug: " + "a title that is much longer than its figure is wide, " * 2
@@ -115,8 +119,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "class-counts": lambda: plots.class_counts(split_counts()),
     "class-counts-empty": lambda: plots.class_counts({"training": [0] * 10, "test": [0] * 9 + [5]}),
     "means": lambda: plots.mean_digits(make_images(10) / 255, [5923, *range(1, 10)]),
-    "augmentation": lambda: plots.augmentation_gallery(make_images(8) / 255, variants(8)),
-    "augmentation-one": lambda: plots.augmentation_gallery(make_images(1) / 255, variants(1)),
+    "augmentation": lambda: plots.augmentation_gallery(augmented(8), "A note."),
+    "augmentation-one": lambda: plots.augmentation_gallery(augmented(1), "A note."),
 }
 
 
@@ -457,18 +461,15 @@ class TestDataViews:
         assert "ink" in bar.get_ylabel()
 
     def test_augmented_digits_stand_below_their_original(self) -> None:
-        original = make_images(4) / 255
-        axes = plots.augmentation_gallery(original, variants(4)).axes[0]
+        groups = augmented(4)
+        axes = plots.augmentation_gallery(groups, "A note.").axes[0]
         mosaic = picture(axes)
-        assert [label.get_text() for label in axes.get_yticklabels()] == [
-            "original",
-            "shear ±8°",
-            "rotation ±10°",
-        ]
-        for row, strength in enumerate([1, 2, 4]):
+        rows = [(name, images) for group in groups for name, images in group.items()]
+        assert [label.get_text() for label in axes.get_yticklabels()] == [name for name, _ in rows]
+        for row, (_, images) in enumerate(rows):
             for column in range(4):
                 tile = mosaic[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
-                assert_allclose(tile, original[column] / strength)
+                assert_allclose(tile, images[column])
 
 
 class TestTicks:
