@@ -51,7 +51,7 @@ from mnist_lab.runs import (
     read_run,
     run_folders,
 )
-from mnist_lab.storage import create_folder, is_file, write_atomically
+from mnist_lab.storage import is_file, new_folder, write_atomically
 from mnist_lab.tables import (
     doubt_table,
     evaluation_table,
@@ -403,8 +403,7 @@ def data(lab: Lab) -> int:
 
         mnist = load_mnist()
     lab.terminal.show(split_table({"train": mnist.train, "validation": mnist.validation, "test": mnist.test}))
-    with lab.terminal.busy("drawing the pictures"):
-        folder = create_folder(lab.outputs, "data", lab.now())
+    with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, "data", lab.now()) as folder:
         for name, figure in data_pictures(mnist):
             write_atomically(folder / name, figure.savefig)
     lab.terminal.hint(
@@ -619,7 +618,8 @@ def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
     with graceful_interrupts() as stop_requested:
         from mnist_lab.drawing import read_drawings
 
-        drawings = read_drawings(lab.outputs / MY_DIGITS)  # refused, if at all, before torch is loaded
+        drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)  # refused, if at all, before torch is loaded
+        show_skipped(lab.terminal, damaged)
         load_compute(lab)
         with lab.terminal.busy("loading your drawings"):
             steps = count_each(counts, drawings, missing)
@@ -657,6 +657,14 @@ def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int =
         terminal.warn(entry.reason)
     if len(damaged) > limit:
         terminal.warn(f"... and {len(damaged) - limit:,} more damaged folders")
+
+
+def show_skipped(terminal: Terminal, damaged: Sequence[LabError], limit: int = 5) -> None:
+    """The lines of a file of drawings that are none, each in a line."""
+    for error in damaged[:limit]:
+        terminal.warn(f"skipped: {error.found}")
+    if len(damaged) > limit:
+        terminal.warn(f"... and {len(damaged) - limit:,} more damaged lines")
 
 
 def ask_show(lab: Lab) -> int:

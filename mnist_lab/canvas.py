@@ -509,7 +509,7 @@ class Window:
                 self._kept = labelled
 
     def _tell_full(self) -> None:
-        self.tell("the drawing has as many points as it can hold: undo or clear something", trouble=True)
+        self.tell("the drawing has as many lines as it can hold: undo or clear something", trouble=True)
 
     def _fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Something went wrong in an action: close, and raise it once Tk has come to its end."""

@@ -40,7 +40,7 @@ from mnist_lab.recipes import Recipe
 from mnist_lab.report import Section, Table
 from mnist_lab.runs import Run, command_line
 from mnist_lab.statistics import LEVEL, McNemar, holm, mcnemar, mcnemar_verdict
-from mnist_lab.storage import create_folder
+from mnist_lab.storage import new_folder
 from mnist_lab.tables import borderless
 from mnist_lab.trainer import EpochRecord
 from mnist_lab.wording import plain
@@ -101,19 +101,20 @@ def report_comparison(
         StorageError: the disk refuses.
     """
     compared = look_at(recipes)
-    pages = Pages(create_folder(outputs, "compare", now))
-    committee = add_sections(pages, compared, found)
-    names = [shlex.quote(run.name) for _, run in compared.named]
-    heading = Heading(
-        title=title_of(compared),
-        kind="Comparison",
-        question="Do these networks read differently, and where?",
-        command=command_line(f"compare {' '.join(names)}", outputs),
-        created=now,
-        facts={"runs": str(len(names)), "differ in": ", ".join(d.factor for d in found) or "their seeds only"},
-    )
-    verdicts = verdicts_of(compared)
-    finish(pages, heading, verdicts, content_of(compared, found, committee))
+    with new_folder(outputs, "compare", now) as folder:
+        pages = Pages(folder)
+        committee = add_sections(pages, compared, found)
+        names = [shlex.quote(run.name) for _, run in compared.named]
+        heading = Heading(
+            title=title_of(compared),
+            kind="Comparison",
+            question="Do these networks read differently, and where?",
+            command=command_line(f"compare {' '.join(names)}", outputs),
+            created=now,
+            facts={"runs": str(len(names)), "differ in": ", ".join(d.factor for d in found) or "their seeds only"},
+        )
+        verdicts = verdicts_of(compared)
+        finish(pages, heading, verdicts, content_of(compared, found, committee))
     return pages.folder, verdicts, accuracy_table(compared, committee)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure, SubFigure
 
 from mnist_lab.comparison_plots import WIDTH, Picture, as_ink
-from mnist_lab.plots import INK, LABEL, SMALL, TEXT, certainty_text, counted, draw_digit, new_figure
+from mnist_lab.plots import INK, LABEL, SMALL, TEXT, counted, draw_digit, new_figure
+from mnist_lab.wording import format_probability
 
 DIGITS_SHOWN = 12
 GALLERY_COLUMNS = 6
@@ -168,14 +169,14 @@ def answers_to(digit: ReadTwice | Missed | Outvoted) -> str:
             return common_answers(digit)
         case Outvoted():
             right = f"{digit.readers} of {digit.members} right"
-            return f"✗ {digit.answer}, {certainty_text(digit.probability)}\n{right}"
+            return f"✗ {digit.answer}, {format_probability(digit.probability)}\n{right}"
 
 
 def two_answers(digit: ReadTwice) -> str:
     """What A and B answered, right or wrong, and how sure they were."""
     answers = [("A", digit.answer_a, digit.probability_a), ("B", digit.answer_b, digit.probability_b)]
     return "\n".join(
-        f"{name} {'✓' if answer == digit.label else '✗'} {answer}, {certainty_text(probability)}"
+        f"{name} {'✓' if answer == digit.label else '✗'} {answer}, {format_probability(probability)}"
         for name, answer, probability in answers
     )
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_lab.actions import OK, Lab, ask_training, load_compute
+from mnist_lab.actions import OK, Lab, ask_training, load_compute, show_skipped
 from mnist_lab.config import CLASSES
 from mnist_lab.console import Choice
 from mnist_lab.errors import LabError, RequestError
-from mnist_lab.my_digits import MY_DIGITS
+from mnist_lab.my_digits import MY_DIGITS, keep_drawing
 from mnist_lab.runs import JUDGED, Run, find_run, list_runs
 from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS, check_method, check_target
 from mnist_lab.saved import inside
-from mnist_lab.storage import create_folder, storage_errors, write_atomically, write_json, write_text
+from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.tables import borderless, per_digit_table
-from mnist_lab.wording import describe_run, format_interval, format_percent, plain
+from mnist_lab.wording import describe_run, format_interval, format_probability, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +98,7 @@ def ask_predict(lab: Lab) -> int:
 def existing(answer: str) -> str:
     """The name of a file that is there."""
     name = as_typed(answer)
-    if not name or not Path(name).is_file():
+    if not name or not is_file(Path(name)):
         raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
     return name
 
@@ -106,7 +107,10 @@ def as_typed(answer: str) -> str:
     """A file's name without the quotes that a terminal adds when a file is dragged into it, and with ~ as the home."""
     if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"":
         answer = answer[1:-1]
-    return str(Path(answer).expanduser()) if answer.startswith("~") else answer
+    if answer.startswith("~"):
+        with suppress(RuntimeError):  # nobody of that name: a file may still be called so
+            return str(Path(answer).expanduser())
+    return answer
 
 
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
@@ -137,9 +141,9 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
         table.add_row(
             plain(path.name),
             f"[best]{answer.digit}[/best]",
-            format_percent(answer.probabilities[answer.digit]),
+            format_probability(answer.probabilities[answer.digit]),
             str(second),
-            format_percent(answer.probabilities[second]),
+            format_probability(answer.probabilities[second]),
             doubt,
         )
     if readable:
@@ -158,7 +162,7 @@ def ask_score(lab: Lab) -> int:
     """The menu's way to score drawings; the user's own, where there are some, are offered."""
     find_run(lab.outputs, BEST)
     own = lab.outputs / MY_DIGITS
-    offered = str(own) if own.is_file() else ""
+    offered = str(own) if is_file(own) else ""
     return score(lab, Path(lab.terminal.ask("Which file of drawings (JSON lines)", offered, existing)))
 
 
@@ -168,7 +172,8 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
 
     if preprocess not in MODES:
         raise RequestError(f"there is no preprocessing {preprocess!r}", f"choose one of {', '.join(MODES)}")
-    drawings = read_drawings(path)
+    drawings, damaged = read_drawings(path)
+    show_skipped(lab.terminal, damaged)
     reader = load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         from mnist_lab.scoring import score_drawings
@@ -180,8 +185,8 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     if result.unlabelled:
         lab.terminal.hint(f"{result.unlabelled:,} drawings have no label and are left out")
     lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
-    with lab.terminal.busy("drawing the pictures"):
-        folder = create_folder(lab.outputs, f"score-{label_of(path.stem)}", lab.now())
+    folders_label = f"score-{label_of(path.stem)}"
+    with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, folders_label, lab.now()) as folder:
         save_score(folder, result, reader, path, preprocess)
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({result.evaluation.correct:,} of {result.total:,})")
@@ -233,7 +238,7 @@ class Subject:
         return torch.from_numpy(self.seen.copy()).unsqueeze(0)
 
 
-def find_subject(index: int | None, image: Path | None, drawing: Path | None) -> Subject:
+def find_subject(lab: Lab, index: int | None, image: Path | None, drawing: Path | None) -> Subject:
     """The digit that was named in one of three ways.
 
     Raises:
@@ -251,8 +256,9 @@ def find_subject(index: int | None, image: Path | None, drawing: Path | None) ->
         path, source, true = image, read_picture(image), None
     else:
         assert drawing is not None
-        path, source = drawing, read_drawings(drawing)[0]
-        true = source.label
+        usable, damaged = read_drawings(drawing)
+        show_skipped(lab.terminal, damaged)
+        path, source, true = drawing, usable[0], usable[0].label
     seen = to_mnist(source)
     if seen is None:
         raise RequestError(f"{path} shows no ink", "give a picture or a drawing of a digit")
@@ -285,7 +291,7 @@ def as_image_or_drawing(path: Path) -> tuple[Path | None, Path | None]:
 
 def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST) -> int:
     """Show each step from ink to 28x28, and what the network answers without it."""
-    subject = find_subject(None, image, drawing)
+    subject = find_subject(lab, None, image, drawing)
     reader = load_reader(lab, run)
     from mnist_lab.drawing import STEP_NAMES, Steps, prepare, to_mnist
     from mnist_lab.drawing import Drawing as Strokes
@@ -305,13 +311,13 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
         assert picture is not None
         assert answer is not None
         variants.append(Variant(name, picture, answer.probabilities))
-        table.add_row(name, str(answer.digit), format_percent(answer.probabilities[answer.digit]))
+        table.add_row(name, str(answer.digit), format_probability(answer.probabilities[answer.digit]))
     lab.terminal.show(table)
     if not isinstance(source, Strokes):
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
-    folder = create_folder(lab.outputs, f"xray-{subject.label}", lab.now())
     figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
-    write_atomically(folder / "xray.png", figure.savefig)
+    with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
+        write_atomically(folder / "xray.png", figure.savefig)
     lab.terminal.line(str(folder))
     return OK
 
@@ -349,21 +355,23 @@ def saliency(
     check_method(method)
     if target is not None:
         check_target(target)
-    subject = find_subject(index, image, drawing)
+    subject = find_subject(lab, index, image, drawing)
     readers = load_readers(lab, runs)
-    folder = create_folder(lab.outputs, f"saliency-{subject.label}", lab.now())
     with lab.terminal.busy("asking the network, and its doubles with random weights"):
-        sentences = save_saliency(folder, subject, readers, method, target)
+        figures, sentences = draw_saliency(subject, readers, method, target)
+        with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
+            for name, figure in figures.items():
+                write_atomically(folder / name, figure.savefig)
     for sentence in sentences:
         lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
     return OK
 
 
-def save_saliency(
-    folder: Path, subject: Subject, readers: Sequence[Reader], method: str, target: int | None
-) -> list[str]:
-    """Draw the panel of the first network, all methods side by side, and several networks; returns the verdict."""
+def draw_saliency(
+    subject: Subject, readers: Sequence[Reader], method: str, target: int | None
+) -> tuple[dict[str, Figure], list[str]]:
+    """The panel of the first network, all methods side by side, and several networks, by name; and the verdict."""
     import torch
 
     from mnist_lab import saliency_plots
@@ -374,7 +382,6 @@ def save_saliency(
     title = f"{subject.title}, read by {first.name}"
     explanation = explain(first.model, first.run.model, image, method, first.compute, target)
     panel = saliency_plots.saliency_panel(explanation, title=title, true=subject.true)
-    write_atomically(folder / "saliency.png", panel.savefig)
     ask, batch = torch.tensor([explanation.target]), image.unsqueeze(0)
     maps = {name: attribute(first.model, batch, ask, name, first.compute)[0] for name in METHODS}
     methods = saliency_plots.saliency_methods_figure(
@@ -385,9 +392,9 @@ def save_saliency(
         title=title,
         true=subject.true,
     )
-    write_atomically(folder / "methods.png", methods.savefig)
+    figures = {"saliency.png": panel, "methods.png": methods}
     if len(readers) > 1:
-        across = saliency_plots.saliency_across_runs(
+        figures["runs.png"] = saliency_plots.saliency_across_runs(
             explanation.image,
             {r.run.name: attribute(r.model, batch, ask, method, r.compute)[0] for r in readers},
             method=method,
@@ -398,9 +405,9 @@ def save_saliency(
             title=subject.title,
             true=subject.true,
         )
-        write_atomically(folder / "runs.png", across.savefig)
-    reads = f"{first.name} reads {explanation.prediction} ({format_percent(explanation.probabilities.max())})"
-    return [f"{reads}; the map is for the target {explanation.target}.", *saliency_plots.verdict(explanation)]
+    reads = f"{first.name} reads {explanation.prediction} ({format_probability(explanation.probabilities.max())})"
+    sentences = [f"{reads}; the map is for the target {explanation.target}.", *saliency_plots.verdict(explanation)]
+    return figures, sentences
 
 
 # ----------------------------------------------------------------------------------------------------- draw
@@ -480,13 +487,14 @@ class DrawingSession:
         from mnist_lab.drawing import ink
 
         digit = int(snapshot.probabilities[0].argmax())
-        folder = create_folder(self.lab.outputs, f"drawing-{digit}", self.lab.now())
-        drawn = ink(snapshot.drawing, snapshot.brush)
-        write_text(folder / "drawing.json", snapshot.drawing.to_json() + "\n")
-        write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
-        write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
-        write_json(folder / "prediction.json", self.prediction_of(snapshot))
-        write_atomically(folder / "prediction.png", prediction_figure(self.readers[0], snapshot, drawn).savefig)
+        drawn, line = ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
+        figure = prediction_figure(self.readers[0], snapshot, drawn)
+        with new_folder(self.lab.outputs, f"drawing-{digit}", self.lab.now()) as folder:
+            write_text(folder / "drawing.json", line + "\n")
+            write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
+            write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
+            write_json(folder / "prediction.json", self.prediction_of(snapshot))
+            write_atomically(folder / "prediction.png", figure.savefig)
         self.saved.append(folder)
         return folder
 
@@ -511,12 +519,7 @@ class DrawingSession:
 
     def keep(self, drawing: Drawing) -> str:
         """Add a labelled drawing to the user's own digits."""
-        path = self.lab.outputs / MY_DIGITS
-        with storage_errors(path):
-            before = path.read_bytes() if path.exists() else b""
-        after = before + drawing.to_json().encode("utf-8") + b"\n"
-        write_atomically(path, lambda temporary: temporary.write_bytes(after))
-        return f"kept as a {drawing.label}: {len(after.splitlines())} in {MY_DIGITS}"
+        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
 def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:

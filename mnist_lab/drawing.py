@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab.errors import LabError
 from mnist_lab.pixels import SIDE, denormalise
+from mnist_lab.storage import open_file, reason
 
 CANVAS = 280
 """Height and width of the canvas, in pixels: ten for each of the final picture."""
@@ -54,10 +56,19 @@ MAX_POINTS = 100_000
 """Points in one drawing: the fastest mice report 1,000 a second, so this is more than a minute without a pause."""
 MAX_REACH = 10_000
 """How far from the canvas's origin a point may lie, in pixels: no screen reaches as far from a window."""
+MAX_LENGTH = 20_000
+"""Length of a drawing's lines on the canvas, in its pixels, so that inking takes moments.
+
+The longest of 3,246 digits that several hundred people drew has 1,050 of them; 20,000 are half a minute of scribbling.
+"""
+LONGEST_LINE = math.sqrt(2) * CANVAS
+"""From one corner of the canvas to the other."""
 MAX_LINE_BYTES = 5_000_000
 """Longest line of a file of drawings: room for ``MAX_POINTS`` points written with 17 digits."""
 MAX_FILE_BYTES = 100_000_000
 """Largest file of drawings: about 140,000 of them, which take some 1 GB of memory."""
+MAX_DAMAGED = 1_000
+"""Damaged lines that are skipped; a file that has more of them is no file of drawings."""
 SPACING = 0.5
 """Points of a stroke nearer to the one before than this many canvas pixels change nothing that could be seen."""
 
@@ -95,7 +106,7 @@ class Drawing:
 
         Raises:
             DrawingError: the text is anything else, or a number is not finite, a point further away than
-                ``MAX_REACH``, or the points are more than ``MAX_POINTS``.
+                ``MAX_REACH``, the points are more than ``MAX_POINTS``, or the lines longer than ``MAX_LENGTH``.
         """
         try:
             content = json.loads(text, parse_constant=refuse_constant)
@@ -107,57 +118,93 @@ class Drawing:
             refuse("the text is nested too deeply for a drawing")
         if not isinstance(content, dict):
             refuse(f'a drawing is an object with "strokes", not {shown(content)}')
-        return cls(strokes=checked_strokes(content.get("strokes")), label=checked_label(content.get("label")))
+        drawing = cls(strokes=checked_strokes(content.get("strokes")), label=checked_label(content.get("label")))
+        check_length(drawing)
+        return drawing
 
     def to_json(self) -> str:
-        """The drawing as one line of JSON, without the line break; :meth:`from_json` gives it back exactly."""
+        """The drawing as one line of JSON, without the line break; :meth:`from_json` gives it back exactly.
+
+        Raises:
+            DrawingError: its lines are longer than ``MAX_LENGTH``.
+        """
+        check_length(self)
         content = {"label": self.label, "strokes": self.strokes}
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
-def read_drawings(path: Path) -> list[Drawing]:
+class Drawings(NamedTuple):
+    """What a file of drawings holds.
+
+    Attributes:
+        usable: the drawings, in their order.
+        damaged: what is wrong with each line that is none, and where it is.
+    """
+
+    usable: list[Drawing]
+    damaged: list[DrawingError]
+
+
+def read_drawings(path: Path) -> Drawings:
     """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
 
     Raises:
-        DrawingError: the file can't be read, is larger than ``MAX_FILE_BYTES``, holds no drawing, or holds a line
-            that is none; the message names the line.
+        DrawingError: as :func:`read_lines`; or the file holds no drawing; the message names its first damaged line.
     """
+    found = read_lines(path)
+    if not found.usable:
+        raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", FORMAT)
+    return found
+
+
+def read_lines(path: Path) -> Drawings:
+    """The same for a file that may hold no drawing.
+
+    Raises:
+        DrawingError: the file can't be read, is larger than ``MAX_FILE_BYTES``, or has more than ``MAX_DAMAGED``
+            damaged lines.
+    """
+    found = Drawings([], [])
     try:
-        size = path.stat().st_size
-        if not path.is_file():
-            refuse(f"{path} is not a file", "name a file of drawings")
-        if size > MAX_FILE_BYTES:
-            refuse(f"{path} has {size:,} bytes, more than {MAX_FILE_BYTES:,}", "split it into smaller files")
-        drawings = [parse_line(line, f"line {number} of {path}") for number, line in numbered_lines(path)]
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                refuse(f"{path} has {size:,} bytes, more than {MAX_FILE_BYTES:,}", "split it into smaller files")
+            for number, line in numbered_lines(file):
+                try:
+                    found.usable.append(parse_line(line))
+                except DrawingError as error:
+                    found.damaged.append(DrawingError(f"line {number} of {path}: {error.found}", error.next_step))
+                if len(found.damaged) > MAX_DAMAGED:
+                    refuse(f"{path} has more than {MAX_DAMAGED:,} damaged lines; {found.damaged[0].found}")
     except FileNotFoundError:
         refuse(f"there is no file {path}", "check the name")
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        refuse(f"{path} can't be read ({error})", "check the file")
-    if not drawings:
-        refuse(f"{path} holds no drawings")
-    return drawings
+    except OSError as error:
+        refuse(f"{path} can't be read: {reason(error)}", "name a file of drawings")
+    except ValueError as error:  # a name with a null character
+        refuse(f"{path} can't be read: {error}", "name a file of drawings")
+    return found
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The lines that hold anything, with their numbers from 1; a line is cut off just past the longest allowed."""
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            number += 1
-            if line.strip():
-                yield number, line
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if line.strip():
+            yield number, line
+        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):  # what follows is no line of its own
+            line = file.readline(MAX_LINE_BYTES + 1)
 
 
-def parse_line(line: bytes, place: str) -> Drawing:
-    """One line of a file; an error says which."""
+def parse_line(line: bytes) -> Drawing:
+    """One line of a file."""
     if len(line) > MAX_LINE_BYTES:
-        refuse(f"{place} has more than {MAX_LINE_BYTES:,} bytes, too many for a drawing")
+        refuse(f"it has more than {MAX_LINE_BYTES:,} bytes, too many for a drawing")
     try:
         return Drawing.from_json(line.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        refuse(f"{place} is not UTF-8 text")
-    except DrawingError as error:
-        refuse(f"{place}: {error.found}", error.next_step)
+        refuse("it is not UTF-8 text")
 
 
 FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one a line'
@@ -207,6 +254,17 @@ def checked_point(value: Any) -> Point:
     return float(value[0]), float(value[1])
 
 
+def check_length(drawing: Drawing) -> None:
+    """Refuse lines so long that inking them would take minutes."""
+    if sum(map(len, drawing.strokes)) * LONGEST_LINE <= MAX_LENGTH:
+        return  # however they lie
+    lines = visible(segments(drawing))
+    length = float(np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1]).sum(dtype=np.float64))
+    if length > MAX_LENGTH:
+        found = f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}"
+        refuse(found, "draw with fewer lines")
+
+
 # --- undo and redo -----------------------------------------------------------------------------------------------
 
 
@@ -217,10 +275,10 @@ class Sketch:
     """
 
     def __init__(self, strokes: tuple[Stroke, ...] = ()) -> None:
-        self._strokes = strokes
         self._growing: list[Point] = []
         self._past: list[tuple[Stroke, ...]] = []
         self._future: list[tuple[Stroke, ...]] = []
+        self._set(strokes)
 
     @property
     def strokes(self) -> tuple[Stroke, ...]:
@@ -239,8 +297,9 @@ class Sketch:
 
     @property
     def is_full(self) -> bool:
-        """Whether the drawing has as many points as a file of drawings may hold; it takes no more."""
-        return sum(map(len, self._strokes)) + len(self._growing) >= MAX_POINTS
+        """Whether the drawing has as many points, or lines as long, as a file may hold; it takes no more."""
+        points = sum(map(len, self._strokes)) + len(self._growing)
+        return points >= MAX_POINTS or self._length > MAX_LENGTH - LONGEST_LINE
 
     def drawing(self, label: int | None = None) -> Drawing:
         """What is on the canvas now."""
@@ -255,6 +314,7 @@ class Sketch:
     def extend(self, x: float, y: float) -> None:
         """The pen moves; without a stroke begun (it came down outside the window) nothing happens."""
         if self._growing and self._growing[-1] != (x, y) and not self.is_full:
+            self._length += math.dist(self._growing[-1], (x, y))
             self._growing.append((x, y))
 
     def end(self) -> None:
@@ -275,19 +335,23 @@ class Sketch:
         self.end()
         if self._past:
             self._future.append(self._strokes)
-            self._strokes = self._past.pop()
+            self._set(self._past.pop())
 
     def redo(self) -> None:
         """Take the last undo back, if nothing was drawn since."""
         self.end()
         if self._future:
             self._past.append(self._strokes)
-            self._strokes = self._future.pop()
+            self._set(self._future.pop())
 
     def _change(self, strokes: tuple[Stroke, ...]) -> None:
         self._past.append(self._strokes)
         self._future.clear()
+        self._set(strokes)
+
+    def _set(self, strokes: tuple[Stroke, ...]) -> None:
         self._strokes = strokes
+        self._length = sum(math.dist(*ends) for stroke in strokes for ends in pairwise(stroke))
 
 
 # --- ink ---------------------------------------------------------------------------------------------------------

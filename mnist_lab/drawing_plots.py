@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.pixels import normalise
-from mnist_lab.plots import INK, MUTED, RULE, SMALL, TEXT, certainty_text, new_figure
+from mnist_lab.plots import INK, MUTED, RULE, SMALL, TEXT, new_figure
+from mnist_lab.wording import format_probability
 
 Picture = NDArray[np.uint8]
 
@@ -90,4 +91,4 @@ def stage_text(name: str, picture: Picture) -> str:
 def answer_text(probabilities: NDArray[np.floating]) -> str:
     """The most probable digit and how sure the network is."""
     digit = int(probabilities.argmax())
-    return f"reads {digit}, {certainty_text(float(probabilities[digit]))}"
+    return f"reads {digit}, {format_probability(float(probabilities[digit]))}"

@@ -25,7 +25,7 @@ from mnist_lab.config import AugmentConfig
 from mnist_lab.data import Mnist
 from mnist_lab.device import Compute
 from mnist_lab.disturbances import DISTURBANCES, Disturbance, disturb
-from mnist_lab.drawing import Drawing, read_drawings
+from mnist_lab.drawing import read_drawings
 from mnist_lab.errors import LabError
 from mnist_lab.evaluation import wilson_interval
 from mnist_lab.experiment_report import (
@@ -44,6 +44,7 @@ from mnist_lab.report import Table as ReportTable
 from mnist_lab.runs import Run
 from mnist_lab.scoring import Labelled, count_correct, prepare_labelled
 from mnist_lab.statistics import decimals_needed, format_points, paired_difference, verdict
+from mnist_lab.storage import is_file
 from mnist_lab.wording import format_percent
 
 SELECTION_DIGITS = 1_000
@@ -361,12 +362,13 @@ def own_digits(path: Path) -> tuple[dict[str, Labelled], str]:
     Returns:
         The digits by way of showing, and what to say if they can't be used.
     """
-    if not path.exists():
+    if not is_file(path):
         return {}, ""
     ways = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}
     try:
-        drawings: list[Drawing] = read_drawings(path)
-        return {name: prepare_labelled(drawings, mode) for name, mode in ways.items()}, ""
+        drawings, damaged = read_drawings(path)
+        skipped = f"Damaged lines of {MY_DIGITS} are left out: {len(damaged):,}." if damaged else ""
+        return {name: prepare_labelled(drawings, mode) for name, mode in ways.items()}, skipped
     except LabError as error:
         return {}, f"Your own digits are left out: {error.found}."
 

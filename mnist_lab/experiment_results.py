@@ -38,7 +38,7 @@ from mnist_lab.experiment_report import (
 from mnist_lab.experiments import Setting
 from mnist_lab.report import Prediction, Section
 from mnist_lab.runs import command_line
-from mnist_lab.storage import create_folder
+from mnist_lab.storage import new_folder
 from mnist_lab.tables import borderless
 from mnist_lab.wording import plain
 from mnist_lab.workflow import load_trained
@@ -76,18 +76,19 @@ def report_experiment(setting: Setting, runs: Runs, outputs: Path, now: datetime
         StorageError: the disk refuses.
     """
     found = find_out(setting, {name: by_seed for name, by_seed in runs.items() if by_seed}, outputs)
-    pages = Pages(create_folder(outputs, f"experiment-{setting.experiment.name}", now))
-    pages.sections.extend(sections_of(pages, found))
-    heading = Heading(
-        title=f"Experiment: {setting.experiment.name}",
-        kind="Experiment",
-        question=setting.experiment.question,
-        command=command_line(setting.command, outputs),
-        created=now,
-        facts=facts_of(found),
-        prediction=found.prediction,
-    )
-    finish(pages, heading, found.sentences, content_of(found))
+    with new_folder(outputs, f"experiment-{setting.experiment.name}", now) as folder:
+        pages = Pages(folder)
+        pages.sections.extend(sections_of(pages, found))
+        heading = Heading(
+            title=f"Experiment: {setting.experiment.name}",
+            kind="Experiment",
+            question=setting.experiment.question,
+            command=command_line(setting.command, outputs),
+            created=now,
+            facts=facts_of(found),
+            prediction=found.prediction,
+        )
+        finish(pages, heading, found.sentences, content_of(found))
     lines = list(found.sentences)
     if found.prediction is not None:
         lines.append(f'your prediction: "{found.prediction.words}". {found.prediction.outcome}')

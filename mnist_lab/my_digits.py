@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mnist_lab import __version__
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.runs import JUDGED, Run
-from mnist_lab.storage import is_file, read_bytes, read_text, reason, write_json
+from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
 
 if TYPE_CHECKING:
     from mnist_lab.drawing import Drawing
@@ -26,6 +26,9 @@ MY_DIGITS = "my_digits.jsonl"
 
 COUNTS_FILE = "my_digits_scores.json"
 """What was counted already, in the output folder; it may be deleted at any time."""
+
+KEEPING_PATIENCE = 10.0
+"""Seconds to wait while other windows keep drawings, which takes each a moment."""
 
 
 class Mark(NamedTuple):
@@ -137,6 +140,25 @@ def save_counts(outputs: Path, counts: Counts) -> None:
     runs = {name: count._asdict() for name, count in counts.by_run.items()}
     content = {"drawings": counts.drawings, "lab": __version__, "total": counts.total, "runs": runs}
     write_json(outputs / COUNTS_FILE, content)
+
+
+def keep_drawing(outputs: Path, drawing: Drawing) -> int:
+    """Add a drawing to the user's own, whatever other windows do meanwhile.
+
+    Returns:
+        How many drawings there are now.
+
+    Raises:
+        DrawingError: the drawing, or the file, is too large to be read again.
+        StorageError: the disk refuses, or another program holds the file; nothing is changed.
+    """
+    from mnist_lab.drawing import read_lines
+
+    path, line = outputs / MY_DIGITS, drawing.to_json()
+    with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
+        before = len(read_lines(path).usable) if is_file(path) else 0
+        append_line(path, line)
+    return before + 1
 
 
 def count_each(counts: Counts, drawings: Sequence[Drawing], runs: Sequence[Run]) -> Iterator[Counts]:

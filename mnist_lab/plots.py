@@ -23,6 +23,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from mnist_lab.pixels import SIDE
+from mnist_lab.wording import format_probability
 
 if TYPE_CHECKING:
     from mnist_lab.trainer import EpochRecord
@@ -168,8 +169,8 @@ def mistakes(
         axes, true, predicted = tiles[place], labels[place], predictions[place]
         draw_digit(axes, images[place] / 255)
         axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT, color=INK)
-        certainty = certainty_text(probabilities[place])
-        doubt = certainty_text(true_probabilities[place])
+        certainty = format_probability(probabilities[place])
+        doubt = format_probability(true_probabilities[place])
         caption = f"p({predicted}) {certainty}, p({true}) {doubt}\n{noun} {indices[place]}"
         axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
     for place in range(shown, rows * columns):
@@ -531,10 +532,3 @@ def counted(number: int, noun: str) -> str:
 def percent_text(percent: float) -> str:
     """A percentage for a narrow cell, without its sign: two decimals, or none where they say nothing."""
     return f"{percent:.0f}" if percent in (0, 100) else f"{percent:.2f}"
-
-
-def certainty_text(probability: float) -> str:
-    """A probability in percent, which never rounds to an impossible 0 or a certain 100."""
-    if probability < 0.001:
-        return "< 0.1 %"
-    return "> 99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"

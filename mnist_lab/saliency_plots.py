@@ -31,13 +31,13 @@ from mnist_lab.plots import (
     SKY_BLUE,
     SMALL,
     TEXT,
-    certainty_text,
     draw_digit,
     new_figure,
     style_axes,
     style_colour_bar,
 )
 from mnist_lab.saliency_methods import METHODS, SaliencyMethod
+from mnist_lab.wording import format_probability
 
 if TYPE_CHECKING:
     from matplotlib.typing import HashableList
@@ -60,6 +60,7 @@ PANEL: list[HashableList[str]] = [
 ]
 PANEL_OF_A_DRAWING: list[HashableList[str]] = [["drawn", *PANEL[0]], ["answer", *PANEL[1]]]
 WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # an exponent's characters
 OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
 
 Image = NDArray[np.floating[Any]]
@@ -153,7 +154,7 @@ def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
         draw_map(tiles[1, place], map_ / limit_of(map_), described, limit=1.0)
         draw_overlay(tiles[2, place], image, map_, described)
         true, predicted = examples.labels[place], examples.predictions[place]
-        certainty = certainty_text(examples.probabilities[place])
+        certainty = format_probability(examples.probabilities[place])
         heading = f"true {true}\nread as {predicted}\n{certainty}"
         right = true == predicted
         tiles[0, place].set_title(heading, fontsize=TEXT, color=INK, fontweight="normal" if right else "bold")
@@ -291,7 +292,7 @@ def number(correlation: float) -> str:
 def reading(probabilities: Sequence[float] | NDArray[np.floating[Any]], true: int | None) -> str:
     """The true and the predicted digit: "true 5, read as 3 (97.1 %)"."""
     predicted = int(np.argmax(probabilities))
-    read = f"read as {predicted} ({certainty_text(float(probabilities[predicted]))})"
+    read = f"read as {predicted} ({format_probability(float(probabilities[predicted]))})"
     return read if true is None else f"true {true}, {read}"
 
 
@@ -359,7 +360,7 @@ def add_colour_bar(axes: Axes, drawn: AxesImage, unit: str) -> None:
     exponent = 0 if 0.05 <= high < 1000 else 3 * math.floor(math.log10(high) / 3)
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     bar.set_ticks(ticks, labels=[f"{tick / 10**exponent:g}".replace("-", "−") for tick in ticks])
-    style_colour_bar(beside, unit if exponent == 0 else f"$10^{{{exponent}}}$ {unit}")
+    style_colour_bar(beside, unit if exponent == 0 else f"10{str(exponent).translate(RAISED)} {unit}")
     beside.tick_params(labelsize=SMALL)
 
 
@@ -399,7 +400,7 @@ def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: in
         axes.text(
             100 * probability + (-3 if inside else 3),
             digit,
-            certainty_text(float(probability)),
+            format_probability(float(probability)),
             ha="right" if inside else "left",
             va="center",
             fontsize=SMALL,

@@ -16,7 +16,7 @@ from mnist_lab.device import Compute
 from mnist_lab.experiment_report import Heading, Pages, finish
 from mnist_lab.report import Section, Table
 from mnist_lab.speed import AUGMENTATION, MODEL, ONE_CYCLE_EPOCHS, SEED, TARGET, Goal, Measured, left_out_on
-from mnist_lab.storage import create_folder
+from mnist_lab.storage import new_folder
 from mnist_lab.tables import target_cells
 from mnist_lab.wording import count_epochs, describe_augmentation, format_duration, format_percent
 
@@ -42,25 +42,26 @@ def report_speed(
         StorageError: the disk refuses.
     """
     sentences = [*verdicts(steps), *left_out_on(compute)]
-    pages = Pages(create_folder(outputs, "experiment-speed", now))
-    pages.sections.append(steps_section(pages, steps))
-    pages.sections.append(progress_section(steps))
-    pages.sections.append(reading_section(steps[0].goal, mnist))
-    heading = Heading(
-        title="Experiment: speed",
-        kind="Experiment",
-        question=QUESTION,
-        command=command_of(steps[0].goal, len(mnist.train)),
-        created=now,
-        facts={
-            "device": compute.name,
-            "network": MODEL,
-            "training digits": f"{len(mnist.train):,}",
-            "validation digits": f"{len(mnist.validation):,}",
-            "seed": str(SEED),
-        },
-    )
-    finish(pages, heading, sentences, content_of(steps, mnist, compute))
+    with new_folder(outputs, "experiment-speed", now) as folder:
+        pages = Pages(folder)
+        pages.sections.append(steps_section(pages, steps))
+        pages.sections.append(progress_section(steps))
+        pages.sections.append(reading_section(steps[0].goal, mnist))
+        heading = Heading(
+            title="Experiment: speed",
+            kind="Experiment",
+            question=QUESTION,
+            command=command_of(steps[0].goal, len(mnist.train)),
+            created=now,
+            facts={
+                "device": compute.name,
+                "network": MODEL,
+                "training digits": f"{len(mnist.train):,}",
+                "validation digits": f"{len(mnist.validation):,}",
+                "seed": str(SEED),
+            },
+        )
+        finish(pages, heading, sentences, content_of(steps, mnist, compute))
     return pages.folder, sentences
 
 

@@ -46,18 +46,21 @@ def open_file(path: Path) -> BinaryIO:
         OSError: the file is missing, may not be read, or is no regular file.
         ValueError: the name can't be any file's.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    """A descriptor of a regular file; what else may stand there is not waited for."""
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o666)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", str(path))
+    raise OSError(errno.EINVAL, "is not a regular file", str(path))
 
 
 def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
@@ -117,6 +120,42 @@ def create_folder(outputs: Path, label: str, now: datetime) -> Path:
                 folder.mkdir()
                 return folder
     raise StorageError(f"no free folder name like {name} in {outputs}", "tidy up the output folder")
+
+
+@contextmanager
+def new_folder(outputs: Path, label: str, now: datetime) -> Iterator[Path]:
+    """A folder as :func:`create_folder` makes it, to be filled; it goes again if nothing could be written into it."""
+    folder = create_folder(outputs, label, now)
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+        raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a UTF-8 text file, the whole line or nothing; a last line without an end is ended first.
+
+    Several programs may do so at a time if each holds the same lock.
+
+    Raises:
+        StorageError: the disk refuses; the file is as it was.
+    """
+    with storage_errors(path), os.fdopen(_open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        content = (b"" if file.read(1) in (b"", b"\n") else b"\n") + line.encode() + b"\n"
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(size)
+            if size == 0:
+                with suppress(OSError):  # Windows keeps what is open
+                    path.unlink()
+            raise
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -32,7 +32,8 @@ from mnist_lab.window_pictures import (
     rgb,
     tick_box,
 )
-from mnist_lab.window_words import percent, shortened
+from mnist_lab.window_words import shortened
+from mnist_lab.wording import format_probability
 
 with suppress(ImportError):  # display.py tells what is missing when a window is asked for
     import tkinter as tk
@@ -366,7 +367,7 @@ class Ballot:
         """Ten probabilities, 0..1."""
         winner = int(np.argmax(probabilities))
         self.canvas.itemconfigure(self._digit, text=str(winner))
-        self.canvas.itemconfigure(self._certainty, text=percent(float(probabilities[winner])))
+        self.canvas.itemconfigure(self._certainty, text=format_probability(float(probabilities[winner])))
         for digit, (name, bar, number, middle) in enumerate(self._rows):
             won, probability = digit == winner, float(probabilities[digit])
             right = self._bar_left + probability * (self._bar_right - self._bar_left)
@@ -377,7 +378,9 @@ class Ballot:
             self.canvas.itemconfigure(bar, fill=colour, state="normal" if visible_bar else "hidden")
             font = self._look.bold if won else self._look.text
             self.canvas.itemconfigure(name, font=font)
-            self.canvas.itemconfigure(number, text=percent(probability), font=font, fill=INK if won else MUTED)
+            self.canvas.itemconfigure(
+                number, text=format_probability(probability), font=font, fill=INK if won else MUTED
+            )
         middle = self._rows[winner][3]
         mark = [number for x, y in self._mark_shape for number in (self._look.layout.px(11) + x, middle + y)]
         self.canvas.coords(self._mark, *mark)

@@ -5,13 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
-def percent(probability: float) -> str:
-    """A probability in percent; what rounds to all or nothing says that it isn't quite."""
-    if probability >= 0.9995:
-        return "> 99.9 %"
-    return "< 0.1 %" if probability < 0.0005 else f"{100 * probability:.1f} %"
-
-
 def verdict(winners: Sequence[int], runners_up: Sequence[tuple[int, float]]) -> str:
     """What the voters say together, in one sentence.
 

@@ -29,6 +29,14 @@ def format_percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def format_probability(probability: float) -> str:
+    """A probability 0..1 as a percentage with one decimal; what is not certain never rounds to all or nothing."""
+    text = f"{100 * probability:.1f} %"
+    if text == "100.0 %" and probability < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if text == "0.0 %" and probability > 0 else text
+
+
 def format_interval(interval: tuple[float, float] | None) -> str:
     """A 95 % interval of fractions as percentages."""
     return "–" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"

@@ -12,7 +12,8 @@ from mnist_lab.drawing import STEP_NAMES, Picture, Steps
 from mnist_lab.pixels import SIDE
 from mnist_lab.widgets import Look, Probabilities, card
 from mnist_lab.window_pictures import BLUE, FAINT_INK, INK, LOSER, MUTED, PAPER, RULE, TRACK, VERMILION, mounted, ppm
-from mnist_lab.window_words import percent, shortened
+from mnist_lab.window_words import shortened
+from mnist_lab.wording import format_probability
 from mnist_lab.xray import WORDS, Xray, name_steps
 
 with suppress(ImportError):  # display.py tells what is missing when a window is asked for
@@ -259,7 +260,7 @@ class XrayPanel:
         mark = "" if is_same or reading is self.result else "≠ "
         plain = BLUE if reading is self.result else INK
         self.canvas.itemconfigure(reading.digit, text=f"{mark}{digit}", fill=plain if is_same else VERMILION)
-        self.canvas.itemconfigure(reading.certainty, text=percent(float(answer[digit])))
+        self.canvas.itemconfigure(reading.certainty, text=format_probability(float(answer[digit])))
 
     def _show_bars(self, answer: Probabilities | None, whole: Probabilities | None) -> None:
         winner = None if answer is None else int(np.argmax(answer))

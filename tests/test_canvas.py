@@ -28,6 +28,7 @@ from mnist_lab.widgets import Probabilities
 from mnist_lab.window_layout import plan_layout
 from mnist_lab.wobble import Wobble
 from tests.test_wobble import seen
+from tests.test_wording import PROBABILITIES
 from tests.windows import (
     CORNER,
     LINE,
@@ -308,6 +309,18 @@ def test_bars_carry_their_numbers(opened: Opener) -> None:
     assert option(ballot.canvas, ballot._digit, "text") == ""
 
 
+def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
+    visitor = opened(lambda picture: np.array(list(PROBABILITIES)))
+    visitor.draw(*LINE)
+    visitor.settle()
+    ballot = visitor.window.ballots[0]
+    assert [option(ballot.canvas, number, "text") for _, _, number, _ in ballot._rows] == list(PROBABILITIES.values())
+    visitor.key("x")
+    visitor.settle()
+    panel = visitor.window.xray
+    assert option(panel.canvas, panel.result.certainty, "text") == "100.0 %"
+
+
 @pytest.mark.parametrize("voters", [1, 2, 3, 4])
 def test_nothing_is_cut_off(opened: Opener, voters: int) -> None:
     visitor = opened(*[width_reader] * voters, explain=uniform_map)
@@ -324,7 +337,7 @@ def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
         sketch._growing.append((5.0 + step % 7, 6.0))
     sketch.end()
     visitor.draw(*LINE)
-    assert "as many points as it can hold" in visitor.status
+    assert "as many lines as it can hold" in visitor.status
     assert len(sketch.strokes) == 1
     assert visitor.window.error is None
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +35,18 @@ from mnist_lab.draw_actions import (
     prediction_figure,
     saved_doubt_level,
 )
-from mnist_lab.drawing import Drawing, ink, to_mnist
+from mnist_lab.drawing import Drawing, ink, read_drawings, to_mnist
+from mnist_lab.errors import StorageError
 from mnist_lab.models import build_model
+from mnist_lab.pictures import read_picture
 from mnist_lab.recognition import answers_to, recognise
 from mnist_lab.runs import find_run
 from mnist_lab.scoring import score_drawings
 from mnist_lab.wobble import Wobble, see
+from mnist_lab.wording import format_probability
 from mnist_lab.workflow import load_trained
 
+ROOT = Path(__file__).parents[1]
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
 ZERO = Drawing((tuple((140 + 60 * np.cos(t), 140 + 90 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)),), 0)
@@ -105,6 +114,13 @@ def test_pictures_are_recognised_and_bad_ones_refused(
     rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if ".png" in line}
     assert rows["seven.png"][0] == "7"
     assert rows["two.png"][0] == "2"
+    reader = load_reader(Lab(Terminal(Console(file=io.StringIO())), outputs), "best")
+    for picture in pictures:
+        answer = recognise(reader.model, [to_mnist(read_picture(picture))], reader.compute)[0]
+        assert answer is not None
+        assert f" {format_probability(answer.certainty)} " in next(
+            line for line in shown.out.splitlines() if picture.name in line
+        )
     assert rows["blank.png"][-1] == "blank"
     assert "can't be read as a picture" in shown.err
     assert len(shown.err.splitlines()) == 1
@@ -371,3 +387,202 @@ def test_without_a_network_the_menu_offers_to_train_one(tmp_path: Path) -> None:
 def test_torch_is_left_in_its_usual_state(outputs: Path) -> None:
     assert torch.is_grad_enabled()
     assert find_run(outputs, "latest").status == "finished"
+
+
+# ------------------------------------------------------------------------- foreign files, full disks, two windows
+
+
+def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a process of its own, which may not take longer than a minute."""
+    return subprocess.run(
+        [sys.executable, "main.py", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+KEEPING = """
+import sys
+from pathlib import Path
+from mnist_lab.actions import Lab
+from mnist_lab.console import Terminal, make_console
+from mnist_lab.draw_actions import DrawingSession
+from mnist_lab.drawing import Drawing
+session = DrawingSession(Lab(Terminal(make_console()), Path(sys.argv[1])), [])
+for number in range(40):
+    print(session.keep(Drawing((((float(number), 40.0), (140.0, 240.0)),), 1)))
+"""
+
+
+def test_three_windows_lose_no_drawing(tmp_path: Path) -> None:
+    (tmp_path / "my_digits.jsonl").write_text(SEVEN.to_json(), encoding="utf-8")  # an editor left out the line end
+    keep = [sys.executable, "-c", KEEPING, str(tmp_path)]
+    windows = [subprocess.Popen(keep, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = sorted(line for window in windows for line in window.communicate(timeout=60)[0].splitlines())
+    assert said == sorted(f"kept as a 1: {number} in my_digits.jsonl" for number in range(2, 122))
+    drawings, damaged = read_drawings(tmp_path / "my_digits.jsonl")
+    assert damaged == []
+    assert drawings[0] == SEVEN
+    assert len(drawings) == 121
+
+
+def test_damaged_drawings_are_named_and_the_others_used(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(find_run(outputs, "best").folder, tmp_path / "copy")
+    own = tmp_path / "my_digits.jsonl"
+    own.write_text(f"{ONE.to_json()}{ZERO.to_json()}\n{SEVEN.to_json()[:30]}", encoding="utf-8")
+    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path), [])
+    assert session.keep(SEVEN) == "kept as a 7: 1 in my_digits.jsonl"
+    assert main.main(["score", str(own), "--outputs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[1].strip() for line in lines if line.startswith("skipped")] == [
+        f"line 1 of {own}",
+        f"line 2 of {own}",
+    ]
+    assert lines[-1] == "accuracy 100.00 % (1 of 1)"
+    assert main.main(["runs", "--outputs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1" in shown
+    assert f"skipped: line 1 of {own}: the text is not JSON" in shown
+    assert main.main(["xray", "--drawing", str(own), "--outputs", str(tmp_path)]) == 0
+    assert "all steps 7" in " ".join(capsys.readouterr().out.split())
+
+
+@contextmanager
+def full_disk(free: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_takes_no_kept_drawing_away(tmp_path: Path) -> None:
+    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path), [])
+    with full_disk(20), pytest.raises(StorageError, match=r"can't write .*my_digits.jsonl: .*; free some space"):
+        session.keep(SEVEN)
+    assert not (tmp_path / "my_digits.jsonl").exists()
+    session.keep(SEVEN)
+    before = (tmp_path / "my_digits.jsonl").read_bytes()
+    with full_disk(len(before) + 20), pytest.raises(StorageError):  # room for the beginning of a line
+        session.keep(ZERO)
+    assert (tmp_path / "my_digits.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["score", "DRAWINGS"],
+        ["xray", "--drawing", "DRAWINGS"],
+        ["saliency", "--index", "0", "--method", "gradient"],
+        ["data"],
+        ["compare", "one", "two"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_full_disk_leaves_no_empty_folder(
+    outputs: Path, drawings: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = find_run(outputs, "best")
+    for seed, name in enumerate(("one", "two")):
+        shutil.copytree(best.folder, tmp_path / "outputs" / name)
+        changed = best.content | {"seed": seed, "config": best.content["config"] | {"seed": seed}}
+        (tmp_path / "outputs" / name / "run.json").write_text(json.dumps(changed), encoding="utf-8")
+    given = [str(drawings) if word == "DRAWINGS" else word for word in arguments]
+    with full_disk(100):
+        assert main.main([*given, "--outputs", str(tmp_path / "outputs")]) == 1
+    assert "can't write" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["one", "two"]
+
+
+def test_a_full_disk_leaves_no_empty_folder_of_a_drawing(outputs: Path, tmp_path: Path) -> None:
+    session = session_for(outputs, tmp_path)
+    picture = to_mnist(SEVEN)
+    assert picture is not None
+    with full_disk(20), pytest.raises(StorageError):
+        session.save(Snapshot(SEVEN, 20.0, Wobble(), picture, (np.eye(10)[7],)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program that would be started is a shell script")
+def test_a_picture_starts_no_other_program(outputs: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "started"
+    ghostscript = tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {mark}\n", encoding="utf-8")
+    ghostscript.chmod(0o755)
+    photo = tmp_path / "photo.png"
+    photo.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 90 90\n%%EndComments\nshowpage\n", encoding="utf-8")
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = command("predict", photo, "--outputs", outputs, PATH=path)
+    assert not mark.exists()
+    assert done.returncode == 1
+    assert done.stderr == f"the file {photo} is a PostScript document, not a picture; export the page as PNG\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize(
+    "words", [["predict"], ["xray", "--image"], ["saliency", "--drawing"], ["score"]], ids=lambda words: words[0]
+)
+def test_what_is_no_file_is_refused_at_once(outputs: Path, tmp_path: Path, words: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        done = command(*words, path, "--outputs", outputs)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert str(path) in line
+        assert "is not a regular file" in line or "is a folder" in line
+
+
+NAMES = ["x" * 300, "a\0b", "~nosuchuser/x", "half \udcff"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["long", "null", "nobody", "half"])
+def test_names_that_no_file_has_are_refused(outputs: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["predict"], ["xray", "--image"], ["saliency", "--drawing"], ["score"]):
+        assert main.main([*words, name, "--outputs", str(outputs)]) == 1
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    answers = ["predict", name, "q", "score", name, "q", "xray", name, "q", "saliency", name, "q", "q"]
+    shown = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(shown, encoding="utf-8"), theme=THEME, width=80, highlight=False)
+    assert main.run_menu(Lab(Terminal(console, lambda: answers.pop(0)), outputs)) == 0
+    console.file.flush()
+    assert shown.getvalue().decode().count("there is no file") == 4
+    assert answers == []
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are Unicode there")
+@pytest.mark.parametrize("name", ["half \udcff", r"$\foo$", "$x^{2$", "a\nb\x1b[2J"])
+def test_odd_names_are_scored_and_taken_apart(
+    outputs: Path, drawings: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = shutil.copy(drawings, tmp_path / f"{name}.jsonl")
+    shutil.copytree(find_run(outputs, "best").folder, tmp_path / "outputs" / "copy")
+    assert main.main(["score", str(odd), "--outputs", str(tmp_path / "outputs")]) == 0
+    assert main.main(["xray", "--drawing", str(odd), "--outputs", str(tmp_path / "outputs")]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    (folder,) = (tmp_path / "outputs").glob("*_score-*")
+    content = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    assert content["file"] == f"{name}.jsonl".replace("\udcff", "?")
+
+
+def test_a_scribble_without_end_is_skipped(outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scribbles.jsonl"
+    scribble = json.dumps({"label": 3, "strokes": [[[0, 0], [280, 280]] * 40_000]})
+    path.write_text(f"{scribble}\n" * 20 + SEVEN.to_json(), encoding="utf-8")
+    assert main.main(["score", str(path), "--outputs", str(tmp_path)]) == 1
+    shutil.copytree(find_run(outputs, "best").folder, tmp_path / "copy")
+    capsys.readouterr()
+    assert main.main(["score", str(path), "--outputs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"skipped: line 1 of {path}: the drawing's lines are 31,677,")
+    assert "... and 15 more damaged lines" in lines
+    assert lines[-1] == "accuracy 100.00 % (1 of 1)"

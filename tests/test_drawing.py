@@ -155,7 +155,7 @@ def test_a_file_of_drawings_is_read_line_by_line(tmp_path: Path) -> None:
     drawings = [by_hand(digit) for digit in range(10)]
     lines = [drawing.to_json() for drawing in drawings]
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n\r\n".join(lines).encode())  # as a Windows editor may leave it
-    assert read_drawings(path) == drawings
+    assert read_drawings(path) == (drawings, [])
 
 
 @pytest.mark.parametrize(
@@ -164,17 +164,41 @@ def test_a_file_of_drawings_is_read_line_by_line(tmp_path: Path) -> None:
         (b'{"strokes": [[[1, 2], [3', "line 3 of"),
         (b'{"strokes": [], "label": 11}', "the label 11"),
         (b'{"strokes": [[["\xff", 2]]]}', "not UTF-8"),
-        (b"[" * (MAX_LINE_BYTES + 1), "5,000,000 bytes"),
+        (b"[" * (3 * MAX_LINE_BYTES), "5,000,000 bytes"),
     ],
     ids=["broken", "label", "encoding", "long"],
 )
-def test_a_bad_line_is_named(tmp_path: Path, bad: bytes, found: str) -> None:
+def test_a_bad_line_is_named_and_the_others_stay(tmp_path: Path, bad: bytes, found: str) -> None:
     path = tmp_path / "many.jsonl"
-    path.write_bytes(b'{"strokes": []}\n\n' + bad + b'\n{"strokes": []}\n')
-    with pytest.raises(DrawingError) as caught:
+    path.write_bytes(b'{"strokes": [], "label": 1}\n\n' + bad + b'\n{"strokes": [], "label": 2}\nnone')
+    drawings, damaged = read_drawings(path)
+    assert [drawing.label for drawing in drawings] == [1, 2]
+    assert [error.found.split(" of ")[0] for error in damaged] == ["line 3", "line 5"]
+    assert str(path) in damaged[0].found
+    assert found in damaged[0].found
+    path.write_bytes(b"\n" + bad)
+    with pytest.raises(DrawingError, match=f"line 2 of .*{found.removeprefix('line 3 of')}"):
         read_drawings(path)
-    assert f"line 3 of {path}" in caught.value.found
-    assert found in caught.value.found
+
+
+def test_a_file_of_something_else_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    path.write_text('{"strokes": []}\n' + "none\n" * 5_000, encoding="utf-8")
+    with pytest.raises(DrawingError, match=r"more than 1,000 damaged lines; line 2 of .*: the text is not JSON"):
+        read_drawings(path)
+
+
+def test_lines_too_long_to_ink_are_neither_read_nor_written() -> None:
+    across = ((0.0, 0.0), (280.0, 0.0))
+    fine = Drawing((across * 35,))  # 70 points, 19,320 pixels
+    assert Drawing.from_json(fine.to_json()) == fine
+    far_away = Drawing((((-5000.0, -5000.0), (-5000.0, 5000.0)) * 1000,))  # what is not seen takes no ink
+    assert Drawing.from_json(far_away.to_json()) == far_away
+    text = json.dumps({"strokes": [across * 36 + across[:1]]})
+    with pytest.raises(DrawingError, match="lines are 20,160 pixels long on the canvas, more than 20,000"):
+        Drawing.from_json(text)
+    with pytest.raises(DrawingError, match="20,160 pixels long"):
+        Drawing((across * 36 + across[:1],)).to_json()
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -185,7 +209,7 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         "missing": "there is no file",
         "empty": "holds no drawings",
         "huge": "more than 100,000,000",
-        ".": "is not a file",
+        ".": "is a folder, not a file",
         "nu\0ll": "can't be read",
     }.items():
         with pytest.raises(DrawingError, match=found):
@@ -275,12 +299,20 @@ def test_events_out_of_order_do_no_harm() -> None:
 
 
 def test_a_sketch_stays_within_what_a_file_may_hold() -> None:
-    sketch = Sketch((tuple((float(i % 7), 0.0) for i in range(MAX_POINTS - 2)),))
+    sketch = Sketch((tuple((i % 7 / 100, 0.0) for i in range(MAX_POINTS - 2)),))
     stroke(sketch, (1, 1), (2, 2), (3, 3))
     stroke(sketch, (4, 4))
     assert sketch.is_full
     assert sketch.strokes[1:] == (((1, 1), (2, 2)),)
     assert Drawing.from_json(sketch.drawing().to_json()) == sketch.drawing()
+    scribble = Sketch()
+    for _ in range(100):
+        stroke(scribble, (0, 0), (280, 280), (0, 280))
+    assert scribble.is_full
+    assert Drawing.from_json(scribble.drawing().to_json()) == scribble.drawing()
+    for _ in range(5):
+        scribble.undo()
+    assert not scribble.is_full
 
 
 # --- ink ---------------------------------------------------------------------------------------------------------

@@ -88,14 +88,65 @@ def test_ink_that_reaches_the_border_does_not_tilt_the_paper(tmp_path: Path) -> 
     assert (picture[:, 65:] == 255).all()
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
 def test_every_kind_of_pixel_is_understood(tmp_path: Path, plain_share: float, mode: str) -> None:
-    name = tmp_path / ("x.tif" if mode in ("CMYK", "I;16") else "x.png")
-    if mode == "I;16":
-        Image.fromarray(np.asarray(seven(), dtype=np.uint16) * 257).save(name)
-    else:
-        seven().convert(mode).save(name)
+    name = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    seven().convert(mode).save(name)
     assert ink_share(name) == pytest.approx(plain_share, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "white"),
+    [
+        ("png", "uint16", 65_535),
+        ("tif", "uint16", 65_535),
+        ("tif", "int32", 255),
+        ("tif", "int32", 1_000),
+        ("tif", "int32", 2**31 - 1),
+        ("tif", "float32", 1),
+        ("tif", "float32", 255),
+        ("tif", "float32", 65_535),
+        ("tif", "float32", 1e30),
+    ],
+)
+def test_pixels_of_many_bits_are_scaled(
+    tmp_path: Path, plain_share: float, suffix: str, kind: str, white: float
+) -> None:
+    name = tmp_path / f"x.{suffix}"
+    for ink, paper in ((40, 220), (220, 40)):
+        grey = np.asarray(seven(ink=ink, paper=paper), dtype=np.float64) / 255
+        Image.fromarray((white * grey).astype(kind)).save(name)
+        assert ink_share(name) == pytest.approx(plain_share, rel=0.05)
+    grain = np.random.default_rng(0).normal(0.9, 0.01, (100, 100))
+    Image.fromarray((white * grain).astype(kind)).save(name)
+    assert (read_picture(name) == 255).all()  # blank paper, however fine its steps are
+
+
+def test_whole_numbers_without_a_sign_reach_further(tmp_path: Path, plain_share: float) -> None:
+    grey = np.asarray(seven(ink=40, paper=220), dtype=np.uint32) * 16_843_009
+    Image.fromarray(grey.view(np.int32)).save(tmp_path / "x.tif", tiffinfo={339: 1})  # SampleFormat: unsigned
+    assert ink_share(tmp_path / "x.tif") == pytest.approx(plain_share, rel=0.05)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_ink(tmp_path: Path, plain_share: float, value: float) -> None:
+    grey = np.asarray(seven(), dtype=np.float32) / 255
+    grey[10:20] = value
+    Image.fromarray(grey).save(tmp_path / "x.tif")
+    assert ink_share(tmp_path / "x.tif") == pytest.approx(plain_share, rel=0.05)
+    Image.fromarray(np.full_like(grey, value)).save(tmp_path / "x.tif")
+    assert (read_picture(tmp_path / "x.tif") == 255).all()
+
+
+@pytest.mark.parametrize(("name", "mode"), [("x.png", "L"), ("x.jpg", "RGB"), ("x.tif", "I;16")])
+def test_a_large_picture_is_shrunk_while_it_is_read(tmp_path: Path, plain_share: float, name: str, mode: str) -> None:
+    large = seven((7_001, 10_502))  # more than 70 million pixels
+    image = Image.fromarray(np.asarray(large).astype(np.uint16) * 257) if mode == "I;16" else large.convert(mode)
+    image.save(tmp_path / name)
+    picture = read_picture(tmp_path / name)
+    assert picture.shape == (1000, 667)
+    assert float((picture < 128).mean()) == pytest.approx(plain_share, rel=0.05)
 
 
 def test_one_pixel_wide_and_tiny_pictures_are_taken(tmp_path: Path) -> None:
@@ -126,6 +177,13 @@ def test_a_photograph_lying_on_its_side_is_turned(tmp_path: Path) -> None:
     assert float(np.abs(turned.astype(int) - upright).mean()) < 3
 
 
+def test_a_long_strip_is_shrunk_and_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60_000, 3), "white").save(tmp_path / "x.png", exif=exif)
+    assert read_picture(tmp_path / "x.png").shape == (1000, 1)
+
+
 def png_that_claims(width: int, height: int) -> bytes:
     """A PNG with nothing but a header."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -139,12 +197,16 @@ def png_that_claims(width: int, height: int) -> bytes:
     ("name", "content", "expected"),
     [
         ("text.png", b"this is no picture\n" * 10, "can't be read as a picture"),
-        ("empty.png", b"", "can't be read as a picture"),
-        ("huge.png", png_that_claims(30_000, 30_000), "more than 50,000,000 pixels"),
-        ("large.png", png_that_claims(9_000, 9_000), "9,000 x 9,000, more than 50,000,000 pixels"),
+        ("empty.png", b"", "empty.png is empty"),
+        ("huge.png", png_that_claims(30_000, 30_000), "more than 400,000,000 pixels"),
+        ("larger.png", png_that_claims(20_001, 20_000), "more than 400,000,000 pixels"),
+        ("large.png", png_that_claims(9_000, 9_000), "can't be read as a picture (image file is truncated"),
         ("header.png", png_that_claims(100, 100), "can't be read as a picture"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is an iPhone photo (HEIC), which can't be read; export"),
+        ("page.png", b"%PDF-1.7\n", "is a PDF document, not a picture"),
+        ("x.gif", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a PostScript document, not a picture"),
     ],
-    ids=["text", "empty", "huge", "large", "header"],
+    ids=["text", "empty", "huge", "larger", "large", "header", "heic", "pdf", "eps"],
 )
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
     (tmp_path / name).write_bytes(content)

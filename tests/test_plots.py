@@ -62,7 +62,7 @@ def make_images(count: int) -> NDArray[np.uint8]:
 def mistakes_figure(count: int, total: int | None = None) -> Figure:
     """A gallery of ``count`` mistakes: digit i of class i % 10 taken for the next class."""
     labels = np.arange(count) % 10
-    certainty = np.linspace(1.0, 0.4, count)
+    certainty = np.linspace(0.9999, 0.4, count)
     return plots.mistakes(
         make_images(count),
         labels,
