@@ -480,6 +480,32 @@ def test_seeds_of_one_recipe_make_a_committee(outputs: Path) -> None:
     assert results["differences"] == {}
 
 
+def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = runs_of(outputs)
+    one, other = runs[False, 0], runs[False, 1]
+    stated = other.content["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
+    (other.folder / "run.json").write_text(json.dumps(other.content | {"config": stated}), encoding="utf-8")
+    twin = Path(shutil.copytree(one.folder, outputs / f"{one.name}-twin"))
+    again = one.content | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
+    (twin / "run.json").write_text(json.dumps(again), encoding="utf-8")
+
+    assert main.main(["runs", "--by-recipe", "--outputs", str(outputs)]) == OK
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith("1-layer")]
+    assert [(row[1], row[5]) for row in rows] == [("no", "2"), ("yes", "2")]
+    assert len({row[3] for row in rows}) == 1  # one letter for both
+    assert f"{50 * (0.125 + other.content['test_accuracy']):.3f} ±" in shown
+    folder, told = compared(outputs, one.name, twin.name, other.name)
+    results = results_of(folder)
+    assert results["title"] == "Comparison: 2 runs of 1-layer"
+    assert set(results["runs"].values()) == {twin.name, other.name}
+    assert results["differences"] == {}
+    assert main.main(["runs", "--outputs", str(outputs)]) == OK
+    for words in (shown, told, capsys.readouterr().out):
+        assert "--dropout" not in words
+        assert "--hidden" not in words
+
+
 def test_two_factors_are_warned_about(outputs: Path) -> None:
     first = runs_of(outputs)[False, 0].name
     options = ["--model", "2-layer", "--train-size", "500", "--epochs", "1", "--workers", "0"]

@@ -198,7 +198,9 @@ def test_a_caller_who_leaves_leaves_nobody_behind(tmp_path: Path) -> None:
 
 def alive(group: int) -> list[str]:
     """The commands of the processes of a group that are still there; one that only waits to be counted is not."""
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    ).stdout
     rows = (line.split(maxsplit=2) for line in listed.splitlines())
     return [row[-1] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
