@@ -92,7 +92,7 @@ def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Pa
         assert f"{number}/4" in shown
         assert f"augmented, seed {seed}: validation " in shown
     assert lines[-1] == str(folder_of(outputs, "experiment-robustness"))
-    assert f'your prediction: "{PREDICTION}".' in shown.replace("\n", " ")
+    assert f'your prediction: "{PREDICTION}". Judged by the mean over all 6 kinds' in " ".join(shown.split())
     assert all(len(line) <= 80 for line in lines if not line.startswith(("/", "report: ")) and "seed" not in line)
 
 
@@ -104,6 +104,7 @@ def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
     plain, augmented = (
         [experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)
     )
+    assert len(conclusion["comparisons"]) == 8  # six kinds, all of them together, and none
     saved = conclusion["variants"]["plain, undisturbed"]
     assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
     assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
@@ -250,6 +251,24 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dic
     assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("Of the 4 comparisons, the first 2 stand here, with one seed.") == 2
+
+
+def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    leads = {"plain": (0.0, 0.0), "mirrored": (0.0100, 0.0115), "upside down": (-0.01, 0.01)}
+    runs = {
+        name: {seed: replace(by_variant["plain"][seed], test_accuracy=0.95 + lead) for seed, lead in enumerate(by_seed)}
+        for name, by_seed in leads.items()
+    }
+    asked = replace(setting("bad-idea"), prediction="mirrored beats plain")
+    folder, lines, _ = report_experiment(asked, runs, tmp_path, NOW)
+    (first, _) = results_of(folder)["conclusion"]["comparisons"]
+    assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
+    assert first["is_different"] is False
+    assert "not distinguishable with 2 seeds once both comparisons are counted" in lines[0]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for told in (lines[-1], " ".join(page.split())):
+        assert "not decided yet, 2 seeds can" in told
+        assert "): right" not in told
 
 
 def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
