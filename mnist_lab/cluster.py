@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -29,10 +29,9 @@ from mnist_lab.parallel import (
     ReportingObserver,
     Stopped,
     describe_failure,
-    measure_in_process,
-    new_board,
+    measure_here,
+    temporary_folder,
     train_or_resume,
-    until_left,
 )
 from mnist_lab.runs import RUN_FILE
 from mnist_lab.storage import create_folder, write_atomically
@@ -133,6 +132,7 @@ class Cluster:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.board = Board()
         threads = self.threads()
         self.at_once = len(threads)
         self.advice = ""
@@ -147,34 +147,31 @@ class Cluster:
     def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
         """Measured on whichever workers are free; they may differ."""
         calls = [(number, measure_far_away, config) for number, config in enumerate(configs)]
-        with new_board() as board:
-            found = dict(self.results(calls, board, topic=uuid4().hex))
+        found = dict(self.results(calls, topic=uuid4().hex))
         return [found[number] for number in sorted(found) if isinstance(found[number], float)]
 
-    def train(self, jobs: Sequence[Job], outputs: Path, board: Board) -> Generator[Finished, None, None]:
+    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each job once its folder has arrived here."""
+        board = self.board
         configs = {job.number: job.config for job in jobs}
         topic = f"mnist-lab-{uuid4().hex}"
         self.client.subscribe_topic(topic, lambda event: board.report(*event[1]))  # type: ignore[no-untyped-call]
         calls = [(number, train_far_away, number, config, topic) for number, config in configs.items()]
-        with closing(self.results(calls, board, topic)) as results:
+        with closing(self.results(calls, topic)) as results:
             for number, found in results:
                 if isinstance(found, Parcel):
                     yield unpack(number, found, configs[number], outputs)
                 else:
                     yield Finished(number, failure=None if board.is_stopped else found.reason)
 
-    def results(
-        self, calls: Sequence[tuple[Any, ...]], board: Board, topic: str
-    ) -> Generator[tuple[int, Any], None, None]:
+    def results(self, calls: Sequence[tuple[Any, ...]], topic: str) -> Generator[tuple[int, Any], None, None]:
         """What some calls (number, function, argument, ...) return, by their numbers, as soon as it is there.
 
         Instead of the result of a call that the cluster could not do, there is a :class:`Lost`.
 
         Args:
             calls: what to do.
-            board: is looked at for the user's wish to stop; trainings that know the ``topic`` then end.
-            topic: of these calls.
+            topic: of these calls; when the user wants to stop, trainings that know it end.
         """
         from joblib import Parallel, delayed, parallel_config
 
@@ -183,7 +180,7 @@ class Cluster:
         with parallel_config(backend):
             results = Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1, pre_dispatch="all")(todo)
         ended = threading.Event()
-        watch = threading.Thread(target=self.watch, args=(backend, board, topic, ended), daemon=True)
+        watch = threading.Thread(target=self.watch, args=(backend, topic, ended), daemon=True)
         watch.start()
         try:
             yield from until_left(results)
@@ -191,12 +188,12 @@ class Cluster:
             ended.set()
             watch.join(PATIENCE)
 
-    def watch(self, backend: Any, board: Board, topic: str, ended: threading.Event) -> None:
+    def watch(self, backend: Any, topic: str, ended: threading.Event) -> None:
         """Tell the workers when the user wants to stop; give up once there is no worker any more."""
         told, seen = False, time.monotonic()
         while not ended.wait(0.5):
             try:
-                if board.is_stopped and not told:
+                if self.board.is_stopped and not told:
                     self.client.run(stop_trainings, topic)
                     told = True
                 if self.threads():
@@ -205,6 +202,17 @@ class Cluster:
                 logging.getLogger(__name__).debug("the scheduler can't be asked: %s", error)
             if time.monotonic() - seen > PATIENCE:
                 backend.give_up("no worker of the cluster is left")
+
+
+def until_left(results: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    """joblib's results one by one; who stops early hears no remarks about those that nobody waits for any more."""
+    try:
+        for result in results:  # noqa: UP028 - "yield from" would close them by itself, remarks and all
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 @dataclass(frozen=True)
@@ -283,34 +291,41 @@ def stop_trainings(topic: str) -> None:
 
 def measure_far_away(config: TrainConfig) -> float:
     """The pace of one configuration on a worker of the cluster."""
+    with ONE_AT_A_TIME:
+        use_one_thread()
+        return measure_here(config)
+
+
+def use_one_thread() -> None:
+    """Let a worker compute as every worker does."""
     from mnist_lab.environment import prepare_environment
 
     prepare_environment()
-    with ONE_AT_A_TIME:
-        return measure_in_process(config, 1)
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def train_far_away(number: int, config: TrainConfig, topic: str) -> Parcel:
     """One training on a worker of the cluster: its folder, packed; whatever goes wrong is told, never raised."""
     from distributed import get_worker
 
-    from mnist_lab.environment import prepare_environment
+    worker = get_worker()
+    key = worker.get_current_task()
 
     def stop_requested() -> bool:
-        if topic in STOPPED_TOPICS:
+        task = worker.state.tasks.get(key)
+        is_wanted = task is not None and task.state != "cancelled"  # as it is once the experiment's program is gone
+        if topic in STOPPED_TOPICS or not is_wanted:
             raise Stopped
         return False
 
-    prepare_environment()
-    worker = get_worker()
     observer = ReportingObserver(lambda share, note: worker.log_event(topic, [number, share, note]))
     try:
-        with ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="mnist-lab-", ignore_cleanup_errors=True) as outputs:
+        with ONE_AT_A_TIME, temporary_folder() as outputs:
             stop_requested()
-            import torch
-
-            torch.set_num_threads(1)
-            folder = train_or_resume(Job(number, config), Path(outputs), observer, stop_requested)
+            use_one_thread()
+            folder = train_or_resume(Job(number, config), outputs, observer, stop_requested)
             return Parcel({path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
     except Stopped:
         return Parcel()

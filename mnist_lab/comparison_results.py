@@ -39,7 +39,7 @@ from mnist_lab.experiments import Difference
 from mnist_lab.recipes import Recipe
 from mnist_lab.report import Section, Table
 from mnist_lab.runs import Run, command_line
-from mnist_lab.statistics import LEVEL, McNemar, holm, mcnemar, mcnemar_verdict
+from mnist_lab.statistics import McNemar, holm, mcnemar, mcnemar_verdict
 from mnist_lab.storage import new_folder
 from mnist_lab.tables import borderless
 from mnist_lab.trainer import EpochRecord
@@ -126,7 +126,8 @@ def add_sections(pages: Pages, compared: Compared, found: Sequence[Difference]) 
     pages.sections.append(pairs_section(compared.pairs))
     first = compared.pairs[0]
     both = (compared.answers[first.before], compared.answers[first.after])
-    pages.sections.append(changes_section(pages, (first.before, first.after), both, compared.test))
+    changes = changes_section(pages, (first.before, first.after), both, compared.test, p_adjusted=first.p_adjusted)
+    pages.sections.append(changes)
     together, committee = together_section(pages, compared.answers, compared.test)
     pages.sections.append(together)
     pages.sections.append(learning_section(pages, compared))
@@ -204,9 +205,7 @@ def verdicts_of(compared: Compared) -> list[str]:
 
 def pair_sentence(pair: Pair) -> str:
     """What two networks' answers allow to say, all pairs counted."""
-    found = mcnemar_verdict(pair.before, pair.after, pair.found)
-    by_luck = found.is_different and pair.p_adjusted >= LEVEL
-    return as_sentence(found.sentence + (" (not once all pairs compared here are counted)" if by_luck else ""))
+    return as_sentence(mcnemar_verdict(pair.before, pair.after, pair.found, pair.p_adjusted).sentence)
 
 
 def pairs_section(pairs: Sequence[Pair]) -> Section:

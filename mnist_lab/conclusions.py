@@ -85,7 +85,10 @@ def judge_prediction(words: str, conclusion: Conclusion) -> str:
     about = [pair for pair in conclusion.compared if prediction.names <= {pair.before, pair.after}]
     if not about:
         return "The experiment does not compare these two directly: their means stand in the table."
-    sentences = (grade_prediction(prediction, pair.before, pair.after, pair.difference) for pair in about)
+    sentences = (
+        grade_prediction(prediction, pair.before, pair.after, pair.difference, pair.verdict.is_different)
+        for pair in about
+    )
     return " ".join(as_sentence(sentence[:1].upper() + sentence[1:]) for sentence in sentences)
 
 

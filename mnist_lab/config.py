@@ -173,6 +173,26 @@ class TrainConfig:
         hidden = usual.hidden if self.hidden is None else self.hidden
         return replace(usual, batch_norm=self.batch_norm, dropout=dropout, hidden=hidden)
 
+    @property
+    def canonical(self) -> TrainConfig:
+        """The same training in the one way to write it down: equal for all that lead to the same network."""
+        usual, augment = ARCHITECTURES[self.model], self.augment
+        if augment is not None and not augment.erases:
+            augment = replace(augment, erase_area=AugmentConfig.erase_area)
+        if augment == NO_AUGMENTATION or self.plain_epochs >= self.epochs:
+            augment = None
+        can_stop_early = self.patience < self.epochs - 1  # the first epoch is always the best so far
+        return replace(
+            self,
+            augment=augment,
+            plain_epochs=0 if augment is None else self.plain_epochs,
+            patience=self.patience if can_stop_early else max(self.epochs, TrainConfig.patience),
+            weight_decay=0.0 if self.recipe == "plain" else self.weight_decay,
+            epoch_size=0 if self.epoch_size == self.train_size else self.epoch_size,
+            dropout=None if self.dropout == usual.dropout else self.dropout,
+            hidden=None if self.hidden == usual.hidden else self.hidden,
+        )
+
 
 EARLIER_VALUES: dict[str, Any] = {"epoch_size": 0, "batch_norm": True, "dropout": None, "hidden": 128}
 """What runs saved before these fields existed were made with."""

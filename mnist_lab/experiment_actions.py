@@ -266,9 +266,11 @@ def check_writable(outputs: Path) -> None:
 def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Engine]:
     """Where the missing trainings will run."""
     from mnist_lab.cluster import cluster
-    from mnist_lab.parallel import default_jobs, this_machine
+    from mnist_lab.parallel import ThisProcess, default_jobs, this_machine
 
-    if request.dask is not None and missing_of(tasks):
+    if not missing_of(tasks):
+        yield ThisProcess()
+    elif request.dask is not None:
         with cluster(request.dask) as engine:
             yield engine
     else:
@@ -377,7 +379,7 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
     Returns:
         The runs by the number of their task, and a sentence for each failure.
     """
-    from mnist_lab.parallel import Job, new_board
+    from mnist_lab.parallel import Job
 
     runs = {task.number: task.run for task in ready.tasks if task.run is not None}
     jobs = [Job(task.number, task.config, task.unfinished) for task in ready.missing]
@@ -385,7 +387,8 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
     failures: list[str] = []
     if not jobs:
         return runs, failures
-    with new_board() as board, suppress(KeyboardInterrupt), stoppable(lab, board):
+    board = ready.engine.board
+    with suppress(KeyboardInterrupt), stoppable(lab, board):
         waiting = dict.fromkeys(job.number for job in jobs)
 
         def standings() -> list[Standing]:
@@ -395,7 +398,7 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
         with (
             ManyDisplay(lab.terminal.console, len(jobs), standings, ready.seconds) as display,
-            closing(ready.engine.train(jobs, lab.outputs, board)) as results,
+            closing(ready.engine.train(jobs, lab.outputs)) as results,
         ):
             for finished in results:
                 waiting.pop(finished.number, None)

@@ -476,6 +476,7 @@ def changes_section(
     answers: tuple[Answers, Answers],
     test: PlainDigits,
     *,
+    p_adjusted: float | None = None,
     picture: str = "changed",
     note: str = "",
 ) -> Section:
@@ -486,13 +487,14 @@ def changes_section(
         names: of the two networks.
         answers: theirs, to the same digits.
         test: what they were asked about.
+        p_adjusted: the p value of their difference with all pairs counted, where there are several.
         picture: the name of the figure.
         note: what else to say, such as which networks these are.
     """
     before, after = answers
     fixed, broken = (read_twice(some, test) for some in fixed_and_broken(before, after, test.labels))
     found = mcnemar(before.right(test.labels), after.right(test.labels))
-    sentence = as_sentence(mcnemar_verdict(*names, found).sentence)
+    sentence = as_sentence(mcnemar_verdict(*names, found, p_adjusted).sentence)
     explained = (
         "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
         "tell two networks apart: were both equally good, each would fall to either side like a fair coin."

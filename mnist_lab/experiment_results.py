@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,17 @@ def judged(setting: Setting, conclusion: Conclusion, extra: Extra) -> Prediction
     words = setting.prediction
     if extra.predicted is None:
         return Prediction(words, judge_prediction(words, conclusion), setting.all_known)
-    overall, what = extra.predicted
+    digits, what = extra.predicted
+    variants = {name: part.variant for name, part in extra.parts.items() if part.digits == digits}
+    overall = Conclusion(
+        {variants[name]: values for name, values in conclusion.accuracies.items() if name in variants},
+        {variants[name]: summary for name, summary in conclusion.summaries.items() if name in variants},
+        [
+            replace(pair, before=variants[pair.before], after=variants[pair.after])
+            for pair in conclusion.compared
+            if pair.before in variants
+        ],
+    )
     return Prediction(words, f"Judged by {what}: {judge_prediction(words, overall)}", setting.all_known)
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mnist_lab.config import (
+    AUGMENTATIONS,
     FULL_AUGMENTATION,
     NO_AUGMENTATION,
     TRAIN_DIGITS,
@@ -108,15 +109,15 @@ def depth(epochs: int) -> tuple[Variant, ...]:
 
 
 def augmentation(epochs: int) -> tuple[Variant, ...]:
-    """None, the usual one, and each kind alone."""
-    usual = usual_augmentation(epochs)
+    """None, all kinds together, and each kind alone; what is usually off is as strong as where it is shown."""
+    usually_off = {
+        name: getattr(FULL_AUGMENTATION, name) for kind in ("pen", "erasing") for name in AUGMENTATIONS[kind]
+    }
+    everything = replace(usual_augmentation(epochs), **usually_off)
     return (
         Variant("plain", three_layers(epochs)),
-        Variant("all", three_layers(epochs, usual)),
-        Variant("rotation", three_layers(epochs, usual.only("rotation"))),
-        Variant("affine", three_layers(epochs, usual.only("affine"))),
-        Variant("pen", three_layers(epochs, FULL_AUGMENTATION.only("pen"))),
-        Variant("erasing", three_layers(epochs, FULL_AUGMENTATION.only("erasing"))),
+        Variant("all", three_layers(epochs, everything)),
+        *(Variant(kind, three_layers(epochs, everything.only(kind))) for kind in AUGMENTATIONS),
     )
 
 
@@ -180,9 +181,10 @@ EXPERIMENTS = {
         ),
         Experiment(
             "augmentation", "Does augmentation help?", "the augmentation", 4, augmentation,
-            tuple(("plain", kind) for kind in ("all", "rotation", "affine", "pen", "erasing")),
-            "MNIST's test digits are written like its training digits, so little is left to gain here. "
-            "The experiment robustness shows what augmentation is really for.",
+            tuple(("plain", kind) for kind in ("all", *AUGMENTATIONS)),
+            "All is the four kinds together, each as strong as alone. MNIST's test digits are written like its "
+            "training digits, so little is left to gain here. The experiment robustness shows what augmentation is "
+            "really for.",
         ),
         Experiment(
             "regularisation", "Do batch norm and dropout help, alone and together?", "batch norm, dropout", 4,
@@ -288,6 +290,7 @@ def differences(configs: Sequence[TrainConfig]) -> list[Difference]:
 
 def effective_values(config: TrainConfig) -> dict[str, str]:
     """A configuration as its factors take effect, as text: unstated values are what they stand for."""
+    config = config.canonical
     values = asdict(config) | {
         "dropout": config.architecture.dropout,
         "hidden": config.architecture.hidden,
@@ -298,18 +301,23 @@ def effective_values(config: TrainConfig) -> dict[str, str]:
 
 
 def value_in_words(value: object) -> str:
-    """``yes``, ``54,000``, ``0.003``, ``3-layer``."""
+    """``yes``, ``54,000``, ``0.003``, ``3-layer``; different values look different."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 def describe_strengths(augment: AugmentConfig) -> str:
     """The strengths that are not zero, by the names of their options."""
     strengths = {name: value for name, value in asdict(augment).items() if name != "erase_area" and value > 0}
-    return ", ".join(f"{name} {value:g}" for name, value in strengths.items()) or "none"
+    words = [f"{name} {value_in_words(value)}" for name, value in strengths.items()]
+    if augment.erase_area != AugmentConfig.erase_area:
+        words.append("of {} to {} of the area".format(*map(value_in_words, augment.erase_area)))
+    return ", ".join(words)
 
 
 def factors_between(pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Many trainings at once: joblib on this machine (on a Dask cluster: :mod:`mnist_lab.cluster`).
+"""Many trainings at once: processes of this machine (on a Dask cluster: :mod:`mnist_lab.cluster`).
 
 Every training is an ordinary one (:mod:`mnist_lab.workflow`) with an ordinary folder. It works there from the
 beginning, so a training that was stopped goes on from its last epoch next time.
@@ -7,15 +7,19 @@ beginning, so a training that was stopped goes on from its last epoch next time.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import shutil
 import signal
+import stat
 import tempfile
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import BrokenExecutor
-from contextlib import closing, contextmanager, suppress
+from concurrent.futures import BrokenExecutor, Future, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -23,9 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, LabError, one_line
+from mnist_lab.errors import CheckpointError, LabError, RunError, StorageError, one_line
 from mnist_lab.runs import read_run
 from mnist_lab.schedule import find_finished, find_stopped, known_runs
+from mnist_lab.storage import is_locked, locked, reason
 
 if TYPE_CHECKING:
     from mnist_lab.device import Compute
@@ -41,7 +46,23 @@ MEMORY_EACH = 1 << 30
 TRUSTED = 2
 """How often a training may be there when a process is killed; after that it goes on alone, and is blamed."""
 
+TEMPORARY = "mnist-lab-"
+"""How the names of temporary folders begin."""
+
+NEW = 60.0
+"""Seconds for which a temporary folder counts as new."""
+
+LOCK_FILE = "lock"
 STOP_FILE = "stop"
+
+LOOKS = 0.5
+"""Seconds after which a process of the pool looks again whether the experiment is still there."""
+
+IDLE = 300
+"""Seconds after which a process that has nothing to do ends."""
+
+THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""The environment's variables that decide how many threads numerical libraries compute with."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +88,12 @@ class Engine(Protocol):
 
     at_once: int
     advice: str  # for the user; empty for none
+    board: Board  # of its trainings
 
     def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
         """Seconds that an epoch of each configuration takes while as many others train beside it; may be empty."""
 
-    def train(self, jobs: Sequence[Job], outputs: Path, board: Board) -> Generator[Finished, None, None]:
+    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each job as it ends, however it ends."""
 
 
@@ -80,32 +102,59 @@ class Stopped(Exception):  # noqa: N818 - a way out, not an error
 
 
 class Board:
-    """A folder through which processes tell how far they are, and are told to stop.
+    """What trainings tell of how far they are, and whether they are to stop."""
+
+    def __init__(self) -> None:
+        self.reports: dict[int, tuple[float, str]] = {}
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Ask every training to stop after its batch."""
+        self.stopped = True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether they were asked to."""
+        return self.stopped
+
+    def report(self, number: int, share: float, note: str) -> None:
+        """Put up how much of a job is done, 0 to 1, and a few words."""
+        self.reports[number] = (share, note)
+
+    def read(self, number: int) -> tuple[float, str] | None:
+        """The newest report of a job, None before its first."""
+        return self.reports.get(number)
+
+    def forget(self, number: int) -> None:
+        """Take a job's report down: it begins again."""
+        self.reports.pop(number, None)
+
+
+class SharedBoard(Board):
+    """A board in a folder, for several processes; a disk that refuses costs no training.
 
     Files work between processes that share nothing else, on every system, and survive the death of either side.
     """
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
 
     def stop(self) -> None:
-        """Ask every training to stop after its batch."""
-        (self.folder / STOP_FILE).touch()
+        with suppress(OSError):
+            (self.folder / STOP_FILE).touch()
 
     @property
     def is_stopped(self) -> bool:
-        """Whether they were asked to."""
         return (self.folder / STOP_FILE).exists()
 
     def report(self, number: int, share: float, note: str) -> None:
-        """Put up how much of a job is done, 0 to 1, and a few words; a disk that refuses costs no training."""
         report = self.folder / f"{number}.json"
         with suppress(OSError):
             report.with_suffix(".new").write_text(json.dumps([share, note]), encoding="utf-8")
             report.with_suffix(".new").replace(report)  # in one step: a reader never finds half a report
 
     def read(self, number: int) -> tuple[float, str] | None:
-        """The newest report of a job, None before its first."""
         try:
             share, note = json.loads((self.folder / f"{number}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -113,16 +162,36 @@ class Board:
         return float(share), str(note)
 
     def forget(self, number: int) -> None:
-        """Take a job's report down: it begins again."""
         with suppress(OSError):
             (self.folder / f"{number}.json").unlink(missing_ok=True)
 
 
 @contextmanager
-def new_board() -> Iterator[Board]:
-    """A board in a temporary folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="mnist-lab-", ignore_cleanup_errors=True) as folder:
-        yield Board(Path(folder))
+def temporary_folder() -> Iterator[Path]:
+    """A temporary folder, whose lock tells whether this process is still there; what others left behind is removed.
+
+    Raises:
+        StorageError: the system has no room for it.
+    """
+    try:
+        remove_abandoned()
+        folder = tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
+    except OSError as error:
+        remedy = "free some space, or name another folder with the variable TMPDIR"
+        raise StorageError(f"can't make a temporary folder: {reason(error)}", remedy) from None
+    with folder as name, locked(Path(name) / LOCK_FILE):
+        yield Path(name)
+
+
+def remove_abandoned() -> None:
+    """Remove this user's temporary folders of programs that are no more, as when the machine was switched off."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+        with suppress(OSError):  # somebody else was faster
+            found = folder.lstat()
+            is_mine = stat.S_ISDIR(found.st_mode) and found.st_uid == (os.getuid() if hasattr(os, "getuid") else 0)
+            is_new = time.time() - found.st_mtime < NEW  # its program may be about to lock it
+            if is_mine and not is_new and not is_locked(folder / LOCK_FILE):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class ReportingObserver:
@@ -188,47 +257,75 @@ def memory() -> int:
 
 
 @contextmanager
-def this_machine(at_once: int) -> Iterator[ThisMachine]:
-    """Processes for trainings; gone at the end, however it comes about."""
-    with warnings.catch_warnings():
+def this_machine(at_once: int) -> Iterator[ThisProcess | Pool]:
+    """What trains so many at a time here; gone at the end, however it comes about."""
+    if at_once == 1:
+        yield ThisProcess()
+        return
+    from joblib.externals.loky import get_reusable_executor
+
+    with warnings.catch_warnings(), temporary_folder() as folder:
         # A process that keeps its memory for the next batch looks to loky as if it leaked, and is started anew.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        machine = ThisMachine(at_once)
+        pool = Pool(at_once, folder)
         try:
-            yield machine
+            yield pool
         finally:
-            if machine.has_pool:
-                from joblib.externals.loky import get_reusable_executor
+            if pool.has_begun:
+                with deaf_to_interrupts():
+                    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+class ThisProcess:
+    """Trains one after the other in this very process, which stays as it is."""
+
+    at_once = 1
+    advice = ""
+
+    def __init__(self) -> None:
+        self.board = Board()
+
+    def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
+        return [measure_here(config) for config in configs]
+
+    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
+        for job in jobs:
+            yield train_here(job, outputs, self.board)
 
 
-class ThisMachine:
-    """Trains in processes of this machine, which share its cores; one at a time trains in this very process.
+class Pool:
+    """Trains in processes of this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
     experiment again gives the same bits. A training that goes on after a stop keeps the number it began with.
+
+    Args:
+        at_once: how many processes.
+        folder: temporary, and locked while this process is there.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, folder: Path) -> None:
         self.at_once = at_once
-        self.threads = None if at_once == 1 else max(1, cores() // at_once)
+        self.folder = folder
+        self.board: Board = SharedBoard(folder)
+        self.threads = max(1, cores() // at_once)
         self.advice = ""
-        self.has_pool = False
+        self.has_begun = False
 
     def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
         """Measured in the very processes that will train: they are started now, and stay."""
-        calls = [(measure_in_process, config, self.threads) for config in configs for _ in range(self.at_once)]
+        calls = [(measure_here, config) for config in configs for _ in range(self.at_once)]
         try:
-            paces: list[float] = list(self.results(calls, return_as="generator"))
+            with self.submitted(calls) as futures:
+                paces: list[float] = [future.result() for future in futures]
         except BrokenExecutor:
             return []
         return [sum(paces[start : start + self.at_once]) / self.at_once for start in range(0, len(paces), self.at_once)]
 
-    def train(self, jobs: Sequence[Job], outputs: Path, board: Board) -> Generator[Finished, None, None]:
+    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each job as it ends.
 
-        Where a process is killed (by the user, or by a system short of memory), joblib gives up all of them. Those
+        Where a process is killed (by the user, or by a system short of memory), loky gives up all of them. Those
         that were under way then go on from their last epochs; who is there too often goes on alone, to find out
         whether it is the cause, and the others are spared.
         """
@@ -237,16 +334,17 @@ class ThisMachine:
         while waiting:
             group = [number for number in waiting if killed[number] < TRUSTED] or [min(waiting)]
             for number in group:
-                board.forget(number)
-            calls = [(train_in_process, waiting[number], outputs, board.folder, self.threads) for number in group]
+                self.board.forget(number)
+            calls = [(train_here, waiting[number], outputs, self.board) for number in group]
             try:
-                with closing(self.results(calls)) as results:
-                    for finished in results:
+                with self.submitted(calls) as futures:
+                    for future in as_completed(futures):
+                        finished: Finished = future.result()
                         del waiting[finished.number]
                         yield finished
             except BrokenExecutor:
                 left = [number for number in group if number in waiting]
-                suspects = [number for number in left if board.read(number) is not None] or left
+                suspects = [number for number in left if self.board.read(number) is not None] or left
                 killed.update(suspects)
                 for number in suspects:
                     ended = look_again(waiting[number], outputs)
@@ -254,39 +352,37 @@ class ThisMachine:
                         waiting[number] = ended
                         continue
                     del waiting[number]
-                    board.forget(number)
+                    self.board.forget(number)
                     yield ended if isinstance(ended, Finished) else Finished(number, failure=KILLED)
 
-    def results(
-        self, calls: Sequence[tuple[Any, ...]], return_as: str = "generator_unordered"
-    ) -> Generator[Any, None, None]:
-        """What some calls (function, argument, ...) return, as soon as it is there.
+    @contextmanager
+    def submitted(self, calls: Sequence[tuple[Any, ...]]) -> Iterator[list[Future[Any]]]:
+        """What some calls (function, argument, ...) will return; who leaves early, leaves nothing running.
 
-        Nothing is left running if the caller stops early.
-
-        Raises:
-            BrokenExecutor: a process was killed.
+        A result raises BrokenExecutor where a process was killed.
         """
-        from joblib import Parallel, delayed, parallel_config
+        from joblib.externals.loky import get_reusable_executor
 
-        # Even for a single call: trained in this very process, it would have other threads than its fellows.
-        processes = 1 if self.at_once == 1 else max(2, min(self.at_once, len(calls)))
-        todo = [delayed(call)(*arguments) for call, *arguments in calls]
-        self.has_pool |= processes > 1
-        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=self.threads), deaf_to_interrupts():
-            results = Parallel(return_as=return_as, batch_size=1, pre_dispatch="all")(todo)
-        yield from until_left(results)
-
-
-def until_left(results: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    """joblib's results one by one; who stops early hears no remarks about those that nobody waits for any more."""
-    try:
-        for result in results:  # noqa: UP028 - "yield from" would close them by itself, remarks and all
-            yield result
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            results.close()
+        self.has_begun = True
+        with deaf_to_interrupts():
+            executor = get_reusable_executor(
+                max_workers=self.at_once,
+                timeout=IDLE,
+                initializer=begin_process,
+                initargs=(self.folder,),
+                env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
+            )
+            futures: list[Future[Any]] = [executor.submit(*call) for call in calls]
+        try:
+            yield futures
+        except BaseException:
+            with deaf_to_interrupts():
+                # To shut loky down with work left ends in tracebacks; that its processes are killed it takes well.
+                for process in multiprocessing.active_children():
+                    if process.name.startswith("LokyProcess"):
+                        process.terminate()
+                executor.shutdown(wait=True)
+            raise
 
 
 KILLED = "its process was killed again and again, at last with no other beside it (is the memory too small?)"
@@ -305,7 +401,7 @@ def look_again(job: Job, outputs: Path) -> Job | Finished:
 def deaf_to_interrupts() -> Iterator[None]:
     """Processes that are started within never hear of Ctrl-C, which reaches all of a terminal, not even at their start.
 
-    This process hears of it at the end. Where signals can't be held back, :func:`prepare_process` has to do.
+    This process hears of it at the end. Where signals can't be held back, :func:`begin_process` has to do.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -317,24 +413,22 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def prepare_process(threads: int | None) -> None:
-    """Make a process of the pool ready: deaf to Ctrl-C, and with its share of the cores.
-
-    Args:
-        threads: None for no pool: then it is the user's own process that trains, and it stays as it is.
-    """
-    if threads is None:
-        return
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch
-
-    torch.set_num_threads(threads)
+def begin_process(folder: Path) -> None:
+    """Make a process of the pool ready: deaf to Ctrl-C, and gone when its experiment is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with, args=(folder,), daemon=True).start()
 
 
-def measure_in_process(config: TrainConfig, threads: int | None) -> float:
-    """The pace of one configuration, in a process of the pool."""
-    prepare_process(threads)
+def end_with(folder: Path) -> None:
+    """End this process, whatever it does, once nobody holds the lock of a temporary folder; that goes, too."""
+    while is_locked(folder / LOCK_FILE):
+        time.sleep(LOOKS)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
+def measure_here(config: TrainConfig) -> float:
+    """The pace of one configuration, in this process."""
     from mnist_lab.data import load_mnist
     from mnist_lab.device import choose_compute
     from mnist_lab.workflow import measure_pace
@@ -342,22 +436,17 @@ def measure_in_process(config: TrainConfig, threads: int | None) -> float:
     return measure_pace(config, load_mnist(), choose_compute())
 
 
-def train_in_process(job: Job, outputs: Path, board_folder: Path, threads: int | None) -> Finished:
-    """One training, in a process of the pool; whatever goes wrong is told, never raised."""
-    board = Board(board_folder)
-    parent = os.getppid()
-    if board.is_stopped:
-        return Finished(job.number)
-    board.report(job.number, 0.0, "starting")
+def train_here(job: Job, outputs: Path, board: Board) -> Finished:
+    """One training, in this process; whatever goes wrong is told, never raised."""
 
     def stop_requested() -> bool:
-        # Without its parent (killed, or its terminal closed) nobody waits for this process any more.
-        if board.is_stopped or os.getppid() != parent:
+        if board.is_stopped:
             raise Stopped
         return False
 
     try:
-        prepare_process(threads)
+        stop_requested()
+        board.report(job.number, 0.0, "starting")
         observer = ReportingObserver(partial(board.report, job.number))
         return Finished(job.number, train_or_resume(job, outputs, observer, stop_requested))
     except Stopped:
@@ -367,11 +456,17 @@ def train_in_process(job: Job, outputs: Path, board_folder: Path, threads: int |
 
 
 def train_or_resume(job: Job, outputs: Path, observer: ReportingObserver, stop_requested: Callable[[], bool]) -> Path:
-    """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning."""
+    """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning.
+
+    Another program may have gone on with it meanwhile: if it has finished it, that is the very run that is wanted.
+    """
     from mnist_lab.workflow import resume, train_new
 
     if job.unfinished is not None:
-        with suppress(CheckpointError):
+        with suppress(CheckpointError, RunError):
             return resume(read_run(job.unfinished), observer, workers=0, stop_requested=stop_requested)
+        ended = look_again(job, outputs)
+        if isinstance(ended, Finished) and ended.folder is not None:
+            return ended.folder
     now = datetime.now().astimezone()
     return train_new(job.config, outputs, now, observer, workers=0, stop_requested=stop_requested)

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnist_lab.statistics import (
-    LEVEL,
     TINY,
     PairedDifference,
     count_seeds,
-    excludes_zero,
+    in_points,
     lead_and_interval,
     mean_and_interval,
 )
@@ -126,67 +125,62 @@ def prediction_from(parts: Mapping[str, str | None], known: Mapping[str, str]) -
 
 
 def grade_prediction(
-    prediction: Prediction | None,
-    name_a: str,
-    name_b: str,
-    difference: PairedDifference,
-    p_adjusted: float | None = None,
+    prediction: Prediction, name_a: str, name_b: str, difference: PairedDifference, is_different: bool | None
 ) -> str:
     """Hold a prediction, made before the experiment, against what was found; one kind sentence without a full stop.
 
     Args:
-        prediction: None for a free text.
+        prediction: about these two recipes, or about all.
         name_a: the first recipe.
         name_b: the second.
         difference: the second minus the first.
-        p_adjusted: the p value after :func:`holm`, where one experiment makes several comparisons.
+        is_different: what the verdict says of it (:func:`mnist_lab.statistics.verdict`).
     """
-    if prediction is None:
-        return "the prediction names neither a winner nor a number, so it is kept as it was written, without a grade"
     said = describe_prediction(prediction)
-    if not prediction.names <= {name_a, name_b}:
-        return f"{said}: that is about another comparison"
-    if difference.interval is None:
+    if difference.interval is None and not is_different:
         why = "with one seed" if difference.n == 1 else "without any spread"
         return f"{said}: can't be judged, as {why} no interval can be given"
     direction = prediction.direction(name_b)
-    found = describe_found(prediction, name_a, name_b, direction, difference)
-    p = difference.p_value if p_adjusted is None else p_adjusted
-    by_luck = excludes_zero(difference.interval) and p is not None and p >= LEVEL
-    caveat = "; once all comparisons are counted, the difference is not beyond chance" if by_luck else ""
-    return f"{said}, {found}: {compare_prediction(prediction, direction, difference)}{caveat}"
+    found = describe_found(prediction, name_a, name_b, difference, is_different=bool(is_different))
+    grade = grade_found if is_different else grade_unfound
+    return f"{said}, {found}: {grade(prediction, direction, difference)}"
 
 
-def compare_prediction(prediction: Prediction, direction: int, difference: PairedDifference) -> str:
-    """The grade in a few words.
+def grade_found(prediction: Prediction, direction: int, difference: PairedDifference) -> str:
+    """The grade in a few words, where the two are distinguishable.
 
     Args:
         prediction: what was expected.
         direction: 1 if the second recipe was to win, -1 for the first, 0 for neither.
-        difference: the second minus the first, with an interval.
+        difference: the second minus the first.
     """
-    assert difference.interval is not None
-    low, high = difference.interval
-    decided = excludes_zero(difference.interval)
-    right_way = direction * difference.mean > 0
-    if prediction.points is None:
-        if not decided:
-            return f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
-        return "right" if right_way else "it came out the other way round"
-    predicted = direction * prediction.points / 100
-    if low - TINY <= predicted <= high + TINY:
-        if decided:
-            return "well predicted, it lies inside the interval"
-        if direction:
-            return "it may be so, but no difference at all lies inside the interval as well"
-        return "nothing speaks against it, though that is no proof"
-    if not decided:
-        return "too large, and which of the two is ahead is not decided"
     if not direction:
         return "there is one"
-    if not right_way:
+    if direction * difference.mean < 0:
         return "it came out the other way round"
+    if prediction.points is None:
+        return "right"
+    if difference.interval is None:
+        return "the right direction; how large it is can't be judged, as without any spread no interval can be given"
+    low, high = difference.interval
+    predicted = direction * prediction.points / 100
+    if low - TINY <= predicted <= high + TINY:
+        return "well predicted, it lies inside the interval"
     return f"the right direction, but too {'large' if abs(predicted) > abs(difference.mean) else 'small'}"
+
+
+def grade_unfound(prediction: Prediction, direction: int, difference: PairedDifference) -> str:
+    """The same, where they are not distinguishable: which of them is ahead, is not decided."""
+    if not direction:
+        return "nothing speaks against it, though that is no proof"
+    if prediction.points is None:
+        return f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
+    assert difference.interval is not None
+    # With all comparisons counted, no difference is possible as well, though this interval alone may leave it out.
+    low, high = min(difference.interval[0], 0.0), max(difference.interval[1], 0.0)
+    if low - TINY <= direction * prediction.points / 100 <= high + TINY:
+        return "it may be so, but there may as well be no difference at all"
+    return "too large, and which of the two is ahead is not decided"
 
 
 def describe_prediction(prediction: Prediction) -> str:
@@ -201,12 +195,16 @@ def describe_prediction(prediction: Prediction) -> str:
 
 
 def describe_found(
-    prediction: Prediction, name_a: str, name_b: str, direction: int, difference: PairedDifference
+    prediction: Prediction, name_a: str, name_b: str, difference: PairedDifference, *, is_different: bool
 ) -> str:
     """What was found, with as many decimals as it takes to see on which side of it the prediction lies."""
+    direction = prediction.direction(name_b)
     predicted = direction * (prediction.points or 0.0) / 100
-    if difference.interval is not None and excludes_zero(difference.interval):
+    if is_different:
         winner, towards_winner = (name_b, predicted) if difference.mean > 0 else (name_a, -predicted)
+        if difference.interval is None:
+            lead = in_points(abs(difference.mean), signed=False)
+            return f"found {winner} by {lead} with each of {count_seeds(difference.n)}"
         lead, interval = lead_and_interval(difference, towards_winner)
         return f"found {winner} by {lead} ({interval})"
     if direction < 0:  # seen from the one that was expected to win

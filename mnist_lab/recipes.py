@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mnist_lab.config import TrainConfig
+from mnist_lab.errors import RequestError
 from mnist_lab.runs import Run
-from mnist_lab.schedule import key_of
 from mnist_lab.wording import describe_recipe, letters
 
 
@@ -32,20 +32,37 @@ class Recipe:
 
 
 def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
-    """The recipes of some runs, in the order in which they first appear.
-
-    Of several runs with one recipe and one seed the first counts: they are the same training again, and would make
-    the spread look smaller than it is. Recipes that would be called the same get a letter each.
+    """The recipes of some runs, in the order in which they first appear; equal names get a letter each.
 
     Raises:
         RequestError: a run's configuration can't be used.
     """
-    grouped: dict[str, dict[int, Run]] = {}
-    for run in runs:
-        grouped.setdefault(key_of(replace(run.config, seed=0)), {}).setdefault(run.seed, run)
-    configs = [next(iter(by_seed.values())).config for by_seed in grouped.values()]
+    groups = by_recipe(runs)
+    configs = [next(iter(by_seed.values())).config.canonical for by_seed in groups]
     names = told_apart([describe_recipe(config.model, augmented=config.augment is not None) for config in configs])
-    return [Recipe(*parts) for parts in zip(names, configs, grouped.values(), strict=True)]
+    return [Recipe(*parts) for parts in zip(names, configs, groups, strict=True)]
+
+
+def by_recipe(runs: Sequence[Run]) -> list[dict[int, Run]]:
+    """The runs of each recipe by their seeds, in the order in which they first appear.
+
+    Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
+    newest: they are the same training again, and would make the spread look smaller than it is.
+    """
+    groups: dict[object, dict[int, Run]] = {}
+    for run in runs:
+        by_seed = groups.setdefault(recipe_key(run), {})
+        same = (by_seed.get(run.seed, run), run)
+        by_seed[run.seed] = max(same, key=lambda run: (run.status == "finished", run.created, run.name))
+    return list(groups.values())
+
+
+def recipe_key(run: Run) -> object:
+    """What runs of one recipe have in common: the same training, but for the seed, on the same split of the data."""
+    try:
+        return replace(run.config, seed=0).canonical, str(run.split_fingerprint)
+    except RequestError:
+        return run.folder  # nobody knows what it was made with
 
 
 def told_apart(names: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -40,11 +39,11 @@ class Task:
 class Known:
     """The runs that an outputs folder holds on the right split, newest first, by their configuration."""
 
-    by_key: Mapping[str, list[Run]]
+    by_key: Mapping[TrainConfig, list[Run]]
 
     def of(self, config: TrainConfig) -> list[Run]:
         """Those of one configuration."""
-        return self.by_key.get(key_of(config), [])
+        return self.by_key.get(config.canonical, [])
 
 
 def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: str) -> list[Task]:
@@ -73,11 +72,11 @@ def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: st
 
 def known_runs(outputs: Path, fingerprint: str) -> Known:
     """The runs made on a split, with configurations that the lab understands."""
-    by_key: dict[str, list[Run]] = {}
+    by_key: dict[TrainConfig, list[Run]] = {}
     for run in reversed(list_runs(outputs)[0]):
         if run.split_fingerprint == fingerprint:
             with suppress(RequestError):
-                by_key.setdefault(key_of(run.config), []).append(run)
+                by_key.setdefault(run.config.canonical, []).append(run)
     return Known(by_key)
 
 
@@ -99,13 +98,6 @@ def is_whole(run: Run) -> bool:
     except (RunError, CheckpointError, OSError, ValueError):
         return False
     return len(history.splitlines()) == 1 + run.epochs_run
-
-
-def key_of(config: TrainConfig) -> str:
-    """A configuration as a key: equal for those that lead to the same network, however they were written down."""
-    network = config.architecture
-    stated = replace(config, dropout=network.dropout, hidden=network.hidden)
-    return json.dumps(stated.to_dict(), sort_keys=True)
 
 
 def pace_key(config: TrainConfig) -> tuple[object, ...]:

@@ -299,8 +299,15 @@ def describe_needed(difference: PairedDifference, comparisons: int) -> str:
     return f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
 
 
-def mcnemar_verdict(name_a: str, name_b: str, result: McNemar) -> Verdict:
-    """What two networks' answers to the same test digits allow to say, about these two networks alone."""
+def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
+    """What two networks' answers to the same test digits allow to say, about these two networks alone.
+
+    Args:
+        name_a: the first network.
+        name_b: the second.
+        result: their answers.
+        p_adjusted: the p value after :func:`holm`, where several pairs are compared.
+    """
     if not result.only_a and not result.only_b:
         return Verdict(f"{name_b} and {name_a} read and miss the very same test digits", False)
     (winner, more), (loser, fewer) = (name_b, result.only_b), (name_a, result.only_a)
@@ -308,8 +315,11 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar) -> Verdict:
         winner, more, loser, fewer = loser, fewer, winner, more
     digits = "test digit" if more == 1 else "test digits"
     counts = f"{winner} reads {more:,} {digits} that {loser} misses, and misses {fewer:,} that {loser} reads"
-    different = result.p_value < LEVEL
+    p = result.p_value if p_adjusted is None else p_adjusted
+    different = p < LEVEL
     found = f"{'distinguishable' if different else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
+    if result.p_value < LEVEL <= p:
+        found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
     scope = "whether their recipes are, only several seeds can tell"
     return Verdict(f"{counts}: these two networks are {found}; {scope}", different)
 

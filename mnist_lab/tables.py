@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
+from mnist_lab.recipes import by_recipe
 from mnist_lab.runs import UNFINISHED, Run, is_being_trained
 from mnist_lab.wording import (
     accuracy_cells,
@@ -134,8 +135,8 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
     recipe = letterer(runs, lambda run: str(saved_config(run).get("recipe", "–")))
     right = ("epochs", "n", "validation %", "test %", *(("my %",) if marks else ()), "time")
     table = borderless("Runs that differ in their seed only", left=("model", "aug", "recipe"), right=right, gap=1)
-    for members in recipe_groups(runs):
-        first = members[0]
+    for by_seed in by_recipe(sorted(runs, key=recipe_order)):
+        first, *_ = members = list(by_seed.values())
         table.add_row(
             plain(first.model),
             "yes" if first.augmented else "no",
@@ -150,19 +151,14 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
     return table
 
 
-def recipe_groups(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs with equal configurations together, one for each seed."""
-    groups: dict[str, dict[int, Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.model, run.augmented, epochs_asked(run))):
-        same = {name: value for name, value in saved_config(run).items() if name != "seed"}
-        # The same seed again is the same training again, and would make the spread look smaller than it is.
-        groups.setdefault(json.dumps(same, sort_keys=True), {})[run.seed] = run
-    return [list(by_seed.values()) for by_seed in groups.values()]
+def recipe_order(run: Run) -> tuple[str, bool, int]:
+    """Where a run stands in a table of recipes."""
+    return run.model, run.augmented, epochs_asked(run)
 
 
 def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
     """For the recipes that differ from the usual ones a letter each, and the options that they differ by."""
-    found = dict.fromkeys(changes_of(members[0]) for members in recipe_groups(runs))
+    found = dict.fromkeys(changes_of(run) for run in sorted(runs, key=recipe_order))
     changed = [changes for changes in found if changes]
     return {letters(place): changes for place, changes in enumerate(changed)}
 
@@ -170,9 +166,11 @@ def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
 def changes_of(run: Run) -> str:
     """The options by which a run differs from its usual recipe; empty if by none, or if nobody knows."""
     try:
-        return " ".join(changed_options(run.config))
+        config = run.config
     except RequestError:
         return ""
+    # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
+    return " ".join(changed_options(replace(config.canonical, augment=config.augment)))
 
 
 def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,7 +29,6 @@ hear_interrupts()
 
 from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
 from mnist_lab.device import Compute, choose_compute  # noqa: E402
-from mnist_lab.parallel import Board, new_board  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +51,3 @@ def small_validation(mnist: Mnist) -> Digits:
 @pytest.fixture(scope="session")
 def compute() -> Compute:
     return choose_compute()
-
-
-@pytest.fixture
-def board() -> Iterator[Board]:
-    with new_board() as board:
-        yield board

@@ -18,7 +18,7 @@ from mnist_lab import cluster as cluster_module
 from mnist_lab.actions import OK
 from mnist_lab.cluster import cluster
 from mnist_lab.experiment_actions import experiment
-from mnist_lab.parallel import Board, Finished, Job
+from mnist_lab.parallel import Finished, Job
 from mnist_lab.runs import list_runs
 from tests.experiment_fixtures import make_lab, small_request
 from tests.trainings import LONGER, SMALL, in_background, repeat, run_of, same_weights, wait_for
@@ -104,12 +104,12 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
     assert same_weights(runs[0], repeat(runs[0], tmp_path / "alone"))  # the same bits here and there
 
 
-def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(tmp_path: Path, board: Board) -> None:
+def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(tmp_path: Path) -> None:
     running = RealCluster(tmp_path)
     running.add_worker(threads=2)
     try:
         with cluster(running.address) as engine:
-            (done,) = engine.train([Job(0, SMALL)], tmp_path / "outputs", board)
+            (done,) = engine.train([Job(0, SMALL)], tmp_path / "outputs")
             assert engine.at_once == 1
             assert "--nthreads 1" in engine.advice
     finally:
@@ -119,12 +119,12 @@ def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(
 
 @pytest.mark.slow
 def test_when_all_workers_are_gone_what_is_finished_is_kept(
-    dask: RealCluster, tmp_path: Path, board: Board, monkeypatch: pytest.MonkeyPatch
+    dask: RealCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster_module, "PATIENCE", 3.0)
     jobs = [Job(0, SMALL), Job(1, replace(LONGER, epochs=200, patience=200))]
     with cluster(dask.address) as engine:
-        results = engine.train(jobs, tmp_path, board)
+        results = engine.train(jobs, tmp_path)
         first = next(results)
         for worker in dask.workers:
             worker.kill()

@@ -97,3 +97,34 @@ def test_everything_is_ready_for_json() -> None:
 )
 def test_a_prediction_stands_beside_what_came_out(words: str, outcome: str) -> None:
     assert judge_prediction(words, conclude(FOUND, PAIRS)).endswith(outcome)
+
+
+DECIDED = (": right.", "the other way round.", "the right direction", "well predicted", ": there is one.")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
+def test_a_grade_never_contradicts_the_verdict_beside_it(seeds: int) -> None:
+    generator = np.random.default_rng(seeds)
+    met: set[bool | None] = set()
+    for _ in range(150):
+        effects = generator.choice([0.0, 0.0005, 0.002, 0.01], size=4)
+        spread = generator.choice([0.0, 0.0002, 0.002])
+        names = ["none", "some", "more", "most"]
+        by_variant = {
+            name: {seed: round(0.98 + effect + generator.normal(0, spread), 4) for seed in range(seeds)}
+            for name, effect in zip(names, effects, strict=True)
+        }
+        conclusion = conclude(by_variant, [("none", name) for name in names[1:]])
+        for pair in conclusion.compared:
+            for words in (
+                f"{pair.after} beats none",
+                f"none beats {pair.after}",
+                f"none = {pair.after}",
+                f"{pair.after} beats none by {generator.choice([0.02, 0.1, 1.0])}",
+            ):
+                outcome = judge_prediction(words, conclusion)
+                is_different = pair.verdict.is_different
+                assert any(grade in outcome for grade in DECIDED) == bool(is_different)
+                assert ("not distinguishable" in pair.verdict.sentence) == (is_different is False)
+                met.add(is_different)
+    assert {True, False} <= met

@@ -95,7 +95,7 @@ def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Pa
         assert f"{number}/4" in shown
         assert f"augmented, seed {seed}: validation " in shown
     assert lines[-1] == str(folder_of(outputs, "experiment-robustness"))
-    assert f'your prediction: "{PREDICTION}".' in shown.replace("\n", " ")
+    assert f'your prediction: "{PREDICTION}". Judged by the mean over all 6 kinds' in " ".join(shown.split())
     assert all(len(line) <= 80 for line in lines if not line.startswith(("/", "report: ")) and "seed" not in line)
 
 
@@ -107,6 +107,7 @@ def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
     plain, augmented = (
         [experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)
     )
+    assert len(conclusion["comparisons"]) == 8  # six kinds, all of them together, and none
     saved = conclusion["variants"]["plain, undisturbed"]
     assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
     assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
@@ -253,6 +254,24 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dic
     assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count("Of the 4 comparisons, the first 2 stand here, with one seed.") == 2
+
+
+def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    leads = {"plain": (0.0, 0.0), "mirrored": (0.0100, 0.0115), "upside down": (-0.01, 0.01)}
+    runs = {
+        name: {seed: replace(by_variant["plain"][seed], test_accuracy=0.95 + lead) for seed, lead in enumerate(by_seed)}
+        for name, by_seed in leads.items()
+    }
+    asked = replace(setting("bad-idea"), prediction="mirrored beats plain")
+    folder, lines, _ = report_experiment(asked, runs, tmp_path, NOW)
+    (first, _) = results_of(folder)["conclusion"]["comparisons"]
+    assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
+    assert first["is_different"] is False
+    assert "not distinguishable with 2 seeds once both comparisons are counted" in lines[0]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for told in (lines[-1], " ".join(page.split())):
+        assert "not decided yet, 2 seeds can" in told
+        assert "): right" not in told
 
 
 def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
@@ -481,6 +500,32 @@ def test_seeds_of_one_recipe_make_a_committee(outputs: Path) -> None:
     assert results["title"] == "Comparison: 2 runs of 1-layer, augmented"
     assert results["committee"]["total"] == 10_000
     assert results["differences"] == {}
+
+
+def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = runs_of(outputs)
+    one, other = runs[False, 0], runs[False, 1]
+    stated = other.content["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
+    (other.folder / "run.json").write_text(json.dumps(other.content | {"config": stated}), encoding="utf-8")
+    twin = Path(shutil.copytree(one.folder, outputs / f"{one.name}-twin"))
+    again = one.content | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
+    (twin / "run.json").write_text(json.dumps(again), encoding="utf-8")
+
+    assert main.main(["runs", "--by-recipe", "--outputs", str(outputs)]) == OK
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith("1-layer")]
+    assert [(row[1], row[5]) for row in rows] == [("no", "2"), ("yes", "2")]
+    assert len({row[3] for row in rows}) == 1  # one letter for both
+    assert f"{50 * (0.125 + other.content['test_accuracy']):.3f} ±" in shown
+    folder, told = compared(outputs, one.name, twin.name, other.name)
+    results = results_of(folder)
+    assert results["title"] == "Comparison: 2 runs of 1-layer"
+    assert set(results["runs"].values()) == {twin.name, other.name}
+    assert results["differences"] == {}
+    assert main.main(["runs", "--outputs", str(outputs)]) == OK
+    for words in (shown, told, capsys.readouterr().out):
+        assert "--dropout" not in words
+        assert "--hidden" not in words
 
 
 def test_two_factors_are_warned_about(outputs: Path) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from mnist_lab.config import TRAIN_DIGITS, AugmentConfig, check_config, default_config
+from mnist_lab.config import AUGMENTATIONS, TRAIN_DIGITS, AugmentConfig, check_config, default_config
 from mnist_lab.data import Mnist, TrainLoader, stratified_subset
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import (
@@ -65,6 +65,18 @@ def test_each_kind_of_augmentation_stands_alone() -> None:
     assert on["affine"] == {"shift", "scale", "shear"}
     assert on["pen"] == {"elastic", "thickness", "strokes"}
     assert on["erasing"] == {"erasing"}
+
+
+@pytest.mark.parametrize("epochs", [4, 16])
+def test_all_augmentation_is_the_kinds_that_are_compared_with_it(epochs: int) -> None:
+    configs = {variant.name: variant.config.augment for variant in EXPERIMENTS["augmentation"].variants(epochs)}
+    together = configs.pop("all")
+    assert together is not None
+    alone = {name: augment for name, augment in configs.items() if augment is not None}
+    assert set(alone) == set(AUGMENTATIONS)
+    for kind, augment in alone.items():
+        assert augment == together.only(kind)
+        assert any(getattr(augment, strength) > 0 for strength in AUGMENTATIONS[kind])
 
 
 def test_regularisation_is_every_combination() -> None:

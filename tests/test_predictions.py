@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mnist_lab.predictions import Prediction, grade_prediction, parse_prediction
+from mnist_lab.statistics import PairedDifference, verdict
 from tests.test_statistics import difference_of
 
 NETWORKS = ("1-layer", "2-layer", "3-layer")
@@ -101,12 +102,19 @@ def test_a_denial_is_not_taken_for_a_recipe_of_that_name() -> None:
     assert parse_prediction("dropout is worse than neither", names) == Prediction("neither", None, "dropout")
 
 
+def grade(prediction: Prediction | None, name_a: str, name_b: str, difference: PairedDifference) -> str:
+    """The grade beside the verdict of a lone comparison."""
+    assert prediction is not None
+    found = verdict(name_a, name_b, difference)
+    return grade_prediction(prediction, name_a, name_b, difference, found.is_different)
+
+
 CLEAR = (0.14, 0.10, 0.18, 0.15, 0.13)  # interval 0.10 to 0.18
 NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
 
 
 @pytest.mark.parametrize(
-    ("text", "points", "grade"),
+    ("text", "points", "expected"),
     [
         ("3-layer by 0.15", CLEAR, "well predicted, it lies inside the interval"),
         ("3-layer by 0.5", CLEAR, "the right direction, but too large"),
@@ -115,8 +123,8 @@ NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
         ("no difference", CLEAR, "there is one"),
         ("3-layer", CLEAR, "right"),
         ("2-layer", CLEAR, "it came out the other way round"),
-        ("3-layer by 0.1", NOISE, "it may be so, but no difference at all lies inside the interval as well"),
-        ("2-layer by 0.05", NOISE, "it may be so, but no difference at all lies inside the interval as well"),
+        ("3-layer by 0.1", NOISE, "it may be so, but there may as well be no difference at all"),
+        ("2-layer by 0.05", NOISE, "it may be so, but there may as well be no difference at all"),
         ("no difference", NOISE, "nothing speaks against it, though that is no proof"),
         ("3-layer by 0.5", NOISE, "too large, and which of the two is ahead is not decided"),
         ("2-layer by 0.5", NOISE, "too large, and which of the two is ahead is not decided"),
@@ -128,58 +136,79 @@ NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
         ("3-layer and 2-layer are equal", NOISE, "nothing speaks against it, though that is no proof"),
     ],
 )
-def test_grades(text: str, points: tuple[float, ...], grade: str) -> None:
+def test_grades(text: str, points: tuple[float, ...], expected: str) -> None:
     prediction = parse_prediction(text, NETWORKS)
-    found = grade_prediction(prediction, "2-layer", "3-layer", difference_of(*points))
+    found = grade(prediction, "2-layer", "3-layer", difference_of(*points))
     assert found.startswith("predicted ")
-    assert found.endswith(f"): {grade}")
-    turned = grade_prediction(prediction, "3-layer", "2-layer", difference_of(*(-lead for lead in points)))
-    assert turned.endswith(f"): {grade}")
+    assert found.endswith(f"): {expected}")
+    turned = grade(prediction, "3-layer", "2-layer", difference_of(*(-lead for lead in points)))
+    assert turned.endswith(f"): {expected}")
 
 
 def test_a_grade_names_both_numbers() -> None:
     prediction = Prediction("3-layer", 0.5)
-    assert grade_prediction(prediction, "2-layer", "3-layer", difference_of(*CLEAR)) == (
+    assert grade(prediction, "2-layer", "3-layer", difference_of(*CLEAR)) == (
         "predicted 3-layer by 0.5 points, found 3-layer by 0.14 points (95 % interval 0.10 to 0.18): "
         "the right direction, but too large"
     )
-    assert grade_prediction(prediction, "2-layer", "3-layer", difference_of(*NOISE)) == (
+    assert grade(prediction, "2-layer", "3-layer", difference_of(*NOISE)) == (
         "predicted 3-layer by 0.5 points, found 3-layer minus 2-layer +0.04 points (95 % interval −0.09 to +0.16): "
         "too large, and which of the two is ahead is not decided"
     )
     # Seen from the one that was expected to win.
-    assert grade_prediction(Prediction(None, 0.5, "3-layer"), "2-layer", "3-layer", difference_of(*NOISE)) == (
+    assert grade(Prediction(None, 0.5, "3-layer"), "2-layer", "3-layer", difference_of(*NOISE)) == (
         "predicted 3-layer to be worse by 0.5 points, found 2-layer minus 3-layer −0.04 points (95 % interval −0.16 to "
         "+0.09): too large, and which of the two is ahead is not decided"
     )
     # The interval begins at 0.1038: what lies outside must look as if it did.
     near, turned = Prediction("3-layer", 0.1), difference_of(*(-lead for lead in CLEAR))
     for found in (
-        grade_prediction(near, "2-layer", "3-layer", difference_of(*CLEAR)),
-        grade_prediction(near, "3-layer", "2-layer", turned),
+        grade(near, "2-layer", "3-layer", difference_of(*CLEAR)),
+        grade(near, "3-layer", "2-layer", turned),
     ):
         assert found.endswith("by 0.140 points (95 % interval 0.104 to 0.176): the right direction, but too small")
 
 
 def test_what_cannot_be_graded() -> None:
-    clear, prediction = difference_of(*CLEAR), Prediction("3-layer", 0.5, "2-layer")
-    assert "without a grade" in grade_prediction(None, "2-layer", "3-layer", clear)
-    for names in (("1-layer", "2-layer"), ("1-layer", "3-layer")):
-        assert grade_prediction(prediction, *names, clear) == (
-            "predicted 3-layer over 2-layer by 0.5 points: that is about another comparison"
-        )
-    one, same = difference_of(0.1), difference_of(0.1, 0.1)
-    assert grade_prediction(prediction, "2-layer", "3-layer", one).endswith(
-        "can't be judged, as with one seed no interval can be given"
-    )
-    assert grade_prediction(prediction, "2-layer", "3-layer", same).endswith(
-        "can't be judged, as without any spread no interval can be given"
-    )
+    prediction = Prediction("3-layer", 0.5, "2-layer")
+    for points, why in (
+        ((0.1,), "with one seed"),
+        ((0.1, 0.1), "without any spread"),
+        ((0.0,) * 6, "without any spread"),
+    ):
+        found = grade(prediction, "2-layer", "3-layer", difference_of(*points))
+        assert found.endswith(f"can't be judged, as {why} no interval can be given")
 
 
-def test_a_grade_does_not_contradict_the_adjusted_verdict() -> None:
-    prediction, found = Prediction("3-layer", 0.15), difference_of(*CLEAR)
-    caveat = "once all comparisons are counted, the difference is not beyond chance"
-    assert caveat in grade_prediction(prediction, "2-layer", "3-layer", found, p_adjusted=0.06)
-    assert caveat not in grade_prediction(prediction, "2-layer", "3-layer", found, p_adjusted=0.04)
-    assert caveat not in grade_prediction(prediction, "2-layer", "3-layer", difference_of(*NOISE), p_adjusted=0.9)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3-layer", "right"),
+        ("2-layer", "it came out the other way round"),
+        ("no difference", "there is one"),
+        (
+            "3-layer by 0.1",
+            "the right direction; how large it is can't be judged, as without any spread no interval can be",
+        ),
+    ],
+)
+def test_what_every_seed_agrees_on_is_graded_without_an_interval(text: str, expected: str) -> None:
+    found = grade(parse_prediction(text, NETWORKS), "2-layer", "3-layer", difference_of(*(0.1,) * 6))
+    assert f"found 3-layer by 0.10 points with each of 6 seeds: {expected}" in found
+
+
+def test_all_comparisons_are_counted_in_a_grade() -> None:
+    """One that would be found alone: its interval, 0.10 to 0.18, leaves out 0, and the verdict finds nothing."""
+    for text, expected in (
+        ("3-layer", "not decided yet, 5 seeds can't tell the two apart"),
+        ("2-layer", "not decided yet, 5 seeds can't tell the two apart"),
+        ("no difference", "nothing speaks against it, though that is no proof"),
+        ("3-layer by 0.15", "it may be so, but there may as well be no difference at all"),
+        ("3-layer by 0.02", "it may be so, but there may as well be no difference at all"),
+        ("3-layer by 0.5", "too large, and which of the two is ahead is not decided"),
+    ):
+        prediction = parse_prediction(text, NETWORKS)
+        assert prediction is not None
+        found = grade_prediction(prediction, "2-layer", "3-layer", difference_of(*CLEAR), is_different=False)
+        assert "found " in found
+        assert found.endswith(expected)

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from mnist_lab.config import TrainConfig
+from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
+from mnist_lab.data import Mnist, stratified_subset
+from mnist_lab.device import Compute
 from mnist_lab.errors import RequestError
-from mnist_lab.experiments import EXPERIMENTS, Variant
+from mnist_lab.experiments import EXPERIMENTS, Variant, differences
 from mnist_lab.models import build_model
 from mnist_lab.recipes import recipes_of, told_apart
 from mnist_lab.runs import list_runs, locked, save_tensors
@@ -18,11 +21,11 @@ from mnist_lab.schedule import (
     JUDGING_SECONDS,
     Task,
     distinct_paces,
-    key_of,
     pace_key,
     plan,
     seconds_of_all,
 )
+from mnist_lab.trainer import Trainer
 from tests.test_runs import make_run
 
 SPLIT = {"fingerprint": "abc"}
@@ -127,10 +130,54 @@ def test_two_variants_of_one_configuration_never_go_on_in_one_folder(tmp_path: P
     assert [task.unfinished for task in plan(twins, 1, tmp_path, "abc")] == [folder, None]
 
 
-def test_configurations_are_equal_if_they_mean_the_same() -> None:
-    assert key_of(SMALL) == key_of(replace(SMALL, dropout=SMALL.architecture.dropout))
-    assert key_of(SMALL) != key_of(replace(SMALL, seed=1))
-    assert key_of(SMALL) != key_of(replace(SMALL, dropout=0.5))
+AUGMENTED = replace(SMALL, augment=AugmentConfig(), epochs=4)
+PLAIN = replace(SMALL, recipe="plain")
+
+WRITTEN_TWICE = [
+    (SMALL, replace(SMALL, dropout=SMALL.architecture.dropout, hidden=SMALL.architecture.hidden)),
+    (SMALL, replace(SMALL, epoch_size=SMALL.train_size)),
+    (SMALL, replace(SMALL, plain_epochs=1)),
+    (SMALL, replace(SMALL, patience=SMALL.epochs - 1)),
+    (SMALL, replace(SMALL, augment=NO_AUGMENTATION)),
+    (replace(AUGMENTED, augment=None), replace(AUGMENTED, plain_epochs=4)),
+    (AUGMENTED, replace(AUGMENTED, augment=AugmentConfig(erase_area=(0.1, 0.2)))),
+    (PLAIN, replace(PLAIN, weight_decay=0.5)),
+]
+TWO_RECIPES = [
+    (SMALL, replace(SMALL, dropout=0.5)),
+    (SMALL, replace(SMALL, epoch_size=SMALL.train_size + 1)),
+    (SMALL, replace(SMALL, patience=SMALL.epochs - 2)),
+    (SMALL, replace(SMALL, weight_decay=0.5)),
+    (SMALL, replace(SMALL, learning_rate=SMALL.learning_rate + 1e-12)),
+    (AUGMENTED, replace(AUGMENTED, plain_epochs=3)),
+    (replace(AUGMENTED, augment=AugmentConfig(erasing=0.1)),
+     replace(AUGMENTED, augment=AugmentConfig(erasing=0.1, erase_area=(0.1, 0.2)))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), WRITTEN_TWICE)
+def test_configurations_that_lead_to_the_same_network_are_equal(
+    first: TrainConfig, second: TrainConfig, mnist: Mnist, compute: Compute
+) -> None:
+    assert first.canonical == second.canonical
+    assert first.canonical.canonical == first.canonical
+    assert differences([first, second]) == []
+    weights = []
+    for config in (first, second):
+        config = replace(config, train_size=300, epoch_size=config.epoch_size and 300)
+        digits = stratified_subset(mnist.train, config.train_size)
+        model = compute.place(build_model(config.architecture, config.seed))
+        few = stratified_subset(mnist.validation, 100)
+        weights.append(Trainer(model, digits, few, config, compute).fit().best_weights)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize(("first", "second"), TWO_RECIPES)
+def test_configurations_that_differ_are_shown_to_differ(first: TrainConfig, second: TrainConfig) -> None:
+    assert first.canonical != second.canonical
+    (difference,) = differences([first, second])
+    assert difference.values[0] != difference.values[1]
+    assert replace(first, seed=1).canonical != first.canonical
 
 
 # -------------------------------------------------------------------------------------------------------- time
@@ -156,14 +203,15 @@ def test_every_pace_is_measured_once() -> None:
 
 
 def test_runs_are_taken_together_by_recipe(tmp_path: Path) -> None:
-    first = lay(tmp_path, "a", SMALL, created="2026-11-22T10:00:00+00:00")
+    lay(tmp_path, "a", SMALL, created="2026-11-22T10:00:00+00:00")
     lay(tmp_path, "b", replace(SMALL, seed=1), created="2026-11-22T10:01:00+00:00")
     lay(tmp_path, "c", replace(SMALL, seed=5, learning_rate=0.1), created="2026-11-22T10:02:00+00:00")
-    lay(tmp_path, "d", SMALL, created="2026-11-22T10:03:00+00:00")  # the same training again
+    again = lay(tmp_path, "d", SMALL, created="2026-11-22T10:03:00+00:00")
+    lay(tmp_path, "e", SMALL, created="2026-11-22T10:04:00+00:00", status="interrupted")
     recipes = recipes_of(list_runs(tmp_path)[0])
     assert [recipe.name for recipe in recipes] == ["1-layer a", "1-layer b"]
     assert [list(recipe.runs) for recipe in recipes] == [[0, 1], [5]]
-    assert recipes[0].runs[0].folder == first
+    assert recipes[0].runs[0].folder == again  # the newest that is finished
 
 
 def test_a_recipe_that_cannot_be_understood_is_refused(tmp_path: Path) -> None:

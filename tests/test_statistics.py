@@ -339,6 +339,9 @@ def test_mcnemar_in_words() -> None:
         "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell",
         True,
     )
+    counted = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)), p_adjusted=0.06)
+    assert "not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted p = 0.060)" in counted.sentence
+    assert counted.is_different is False
     near = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 23, 11, 66)))
     assert near.sentence.startswith(
         "1-layer reads 23 test digits that 2-layer misses, and misses 11 that 2-layer reads"
