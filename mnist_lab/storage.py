@@ -253,7 +253,7 @@ def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(lock_file)
+    lock = FileLock(lock_file, preserve_lock_file=True)  # on Windows, it would be removed otherwise
     with storage_errors(lock_file):
         try:
             lock.acquire(timeout=patience, poll_interval=0.02)
