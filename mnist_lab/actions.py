@@ -78,7 +78,8 @@ from mnist_lab.wording import (
 if TYPE_CHECKING:
     from mnist_lab.device import Compute
     from mnist_lab.evaluation import Evaluation
-    from mnist_lab.trainer import EpochRecord, Progress
+    from mnist_lab.history import EpochRecord
+    from mnist_lab.trainer import Progress
     from mnist_lab.workflow import Results
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -506,7 +507,7 @@ def evaluate(lab: Lab, name: str) -> int:
         lab.terminal.show(doubt_table(doubted_shares(model, mnist.test, validation.doubt_level, compute)))
     lab.terminal.hint("a picture is doubted if the network is less sure of it than of 98 % of the validation digits")
     with lab.terminal.busy("looking for missing pictures"):
-        restored = restore_pictures(run, test, mnist.test, model)
+        restored = restore_pictures(run, test, mnist.test, model, lab.terminal.warn)
     if restored:
         lab.terminal.hint(f"restored: {', '.join(restored)}")
     lab.terminal.line(str(run.folder))

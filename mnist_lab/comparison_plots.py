@@ -49,7 +49,7 @@ from mnist_lab.plots import (
 from mnist_lab.statistics import decimals_needed, format_points, summarise
 
 if TYPE_CHECKING:
-    from mnist_lab.trainer import EpochRecord
+    from mnist_lab.history import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
 NAME_WIDTH = 32  # characters, after which a name goes on in a second line

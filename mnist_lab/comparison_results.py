@@ -26,7 +26,6 @@ from mnist_lab.experiment_report import (
     changes_section,
     curves_section,
     finish,
-    history_of,
     in_short,
     p_cell,
     results_section,
@@ -36,13 +35,13 @@ from mnist_lab.experiment_report import (
     together_section,
 )
 from mnist_lab.experiments import Difference
+from mnist_lab.history import EpochRecord, read_history
 from mnist_lab.recipes import Recipe
 from mnist_lab.report import Section, Table
 from mnist_lab.runs import Run, command_line
 from mnist_lab.statistics import McNemar, holm, mcnemar, mcnemar_verdict
 from mnist_lab.storage import new_folder
 from mnist_lab.tables import borderless
-from mnist_lab.trainer import EpochRecord
 from mnist_lab.wording import plain
 
 CURVES_SHOWN = 8
@@ -140,7 +139,7 @@ def look_at(recipes: Sequence[Recipe]) -> Compared:
     mnist, compute = load_mnist(), choose_compute()
     test = PlainDigits(mnist.test.images[:, 0].numpy(), mnist.test.labels.numpy())
     named = [Named(recipe.network(seed), run) for recipe in recipes for seed, run in recipe.runs.items()]
-    histories = {name: history_of(run) for name, run in named}
+    histories = {name: read_history(run) for name, run in named}
     answers = {name: ask_run(run, mnist.test, compute) for name, run in named}
     by_recipe = {r.name: {seed: answers[r.network(seed)] for seed in r.runs} for r in recipes}
     tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}

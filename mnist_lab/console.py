@@ -20,6 +20,7 @@ from mnist_lab.wording import format_duration, format_loss, plain, printable
 
 if TYPE_CHECKING:
     from mnist_lab import trainer
+    from mnist_lab.history import EpochRecord
 
 T = TypeVar("T")
 
@@ -265,7 +266,7 @@ class TrainingDisplay:
             left=f"{format_duration(report.seconds_left)} left",
         )
 
-    def on_epoch(self, record: trainer.EpochRecord, is_best: bool) -> None:
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """Print the epoch's line."""
         mark = "[best]best[/best]" if is_best else ""
         self.console.print(

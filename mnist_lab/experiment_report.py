@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,7 +27,7 @@ from mnist_lab.conclusions import Compared, Conclusion, as_sentence
 from mnist_lab.errors import RunError
 from mnist_lab.evaluation import Evaluation
 from mnist_lab.report import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
-from mnist_lab.runs import Run, damaged_run
+from mnist_lab.runs import Run
 from mnist_lab.statistics import (
     LEVEL,
     Summary,
@@ -47,12 +45,11 @@ from mnist_lab.statistics import (
 )
 from mnist_lab.storage import write_atomically, write_json
 from mnist_lab.wording import format_interval, format_percent
-from mnist_lab.workflow import read_history
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mnist_lab.trainer import EpochRecord
+    from mnist_lab.history import EpochRecord
 
 TOLD_ONE_BY_ONE = 2
 """So many comparisons are told a sentence each; of more, a summary comes first."""
@@ -145,25 +142,6 @@ def finish(pages: Pages, heading: Heading, verdicts: Sequence[str], content: Map
 
 
 # ------------------------------------------------------------------------------------------ what runs left
-
-
-def history_of(run: Run) -> list[EpochRecord]:
-    """A run's history, checked.
-
-    Raises:
-        RunError: it is missing, damaged, or not this run's.
-    """
-    try:
-        history = read_history(run.folder)
-    except csv.Error as error:
-        raise RunError(f"the history of {run.name} can't be read ({error})", "restore it from a copy") from None
-    numbers = [value for record in history for value in astuple(record)]
-    shares = [share for record in history for share in (record.train_accuracy, record.val_accuracy)]
-    if not all(math.isfinite(number) and number >= 0 for number in numbers) or not all(0 <= s <= 1 for s in shares):
-        raise damaged_run(run.folder, "its history holds numbers that no training leaves")
-    if [record.epoch for record in history] != list(range(1, run.epochs_run + 1)):
-        raise damaged_run(run.folder, f"its history is not that of {run.epochs_run} epochs")
-    return history
 
 
 def tested_accuracy(run: Run) -> float:

@@ -27,7 +27,6 @@ from mnist_lab.experiment_report import (
     changes_section,
     curves_section,
     finish,
-    history_of,
     in_short,
     results_section,
     runs_section,
@@ -36,6 +35,7 @@ from mnist_lab.experiment_report import (
     together_section,
 )
 from mnist_lab.experiments import Setting
+from mnist_lab.history import read_history
 from mnist_lab.report import Prediction, Section
 from mnist_lab.runs import command_line
 from mnist_lab.storage import new_folder
@@ -98,7 +98,7 @@ def report_experiment(setting: Setting, runs: Runs, outputs: Path, now: datetime
 def find_out(setting: Setting, runs: Runs, outputs: Path) -> Findings:
     """Ask the networks, and conclude; ``runs`` holds variants with at least one run."""
     mnist, compute = load_mnist(), choose_compute()
-    histories = {name: [history_of(run) for run in found.values()] for name, found in runs.items()}
+    histories = {name: [read_history(run) for run in found.values()] for name, found in runs.items()}
     models = {name: {seed: load_trained(run, compute) for seed, run in found.items()} for name, found in runs.items()}
     answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
     networks = Networks(setting.experiment, runs, models, answers, mnist, compute, outputs)

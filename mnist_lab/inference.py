@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.device import Compute
+from mnist_lab.errors import TrainingError
 from mnist_lab.pixels import normalise, to_unit
 
 BATCH_SIZE = 256
@@ -24,6 +25,9 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
 
     Returns:
         (N, 10) float32 logits on the CPU.
+
+    Raises:
+        TrainingError: they are not all finite numbers; weights that are finite may still be far too large.
     """
     was_training = model.training
     model.eval()
@@ -31,7 +35,12 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
         outputs = [model_step(model, batch, compute) for batch in torch.split(images, batch_size)]
     finally:
         model.train(was_training)
-    return torch.cat(outputs) if outputs else torch.empty(0, 10)
+    logits = torch.cat(outputs) if outputs else torch.empty(0, 10)
+    if not logits.isfinite().all():
+        raise TrainingError(
+            "the network's answers are no longer finite numbers", "train one with a smaller --learning-rate"
+        )
+    return logits
 
 
 def model_step(model: nn.Module, images: Tensor, compute: Compute) -> Tensor:

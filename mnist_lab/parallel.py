@@ -34,7 +34,8 @@ from mnist_lab.storage import is_locked, locked, reason
 
 if TYPE_CHECKING:
     from mnist_lab.device import Compute
-    from mnist_lab.trainer import EpochRecord, Progress
+    from mnist_lab.history import EpochRecord
+    from mnist_lab.trainer import Progress
     from mnist_lab.workflow import Results
 
 MOST_JOBS = 256

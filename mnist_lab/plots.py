@@ -26,7 +26,7 @@ from mnist_lab.pixels import SIDE
 from mnist_lab.wording import format_probability
 
 if TYPE_CHECKING:
-    from mnist_lab.trainer import EpochRecord
+    from mnist_lab.history import EpochRecord
 
 # Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
 BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
@@ -268,10 +268,16 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     """A white page of width x height inches with its title on top and, small, a note at its foot."""
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches
     figure = Figure((width, height), dpi=DPI, facecolor=PAPER, layout=layout)
-    figure.suptitle(title, fontsize=TITLE, fontweight="bold", color=INK, wrap=True)
+    figure.suptitle(drawable(title), fontsize=TITLE, fontweight="bold", color=INK, wrap=True)
     if note:
         figure.supxlabel(note, fontsize=SMALL, color=MUTED, wrap=True)
     return figure
+
+
+def drawable(text: str) -> str:
+    """Text of a file or its name, to be drawn as it is: no formulas, no control characters, no halves of characters."""
+    legible = "".join(character if character.isprintable() else "?" for character in text)
+    return legible.replace("$", r"\$")
 
 
 def style_axes(axes: Axes, xlabel: str, ylabel: str) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 
 from mnist_lab.config import ARCHITECTURES, TRAIN_DIGITS, TrainConfig
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, RunError
+from mnist_lab.history import EpochRecord, read_history
 from mnist_lab.report import Picture, Report, Section, Table
 from mnist_lab.runs import HISTORY_FILE, JUDGED, Run, command_line
-from mnist_lab.saved import RUN_PICTURES, checked_interval, decimal, inside, number, pairs_of, read_picture, text, whole
+from mnist_lab.saved import (
+    RUN_PICTURES,
+    checked_interval,
+    inside,
+    number,
+    pairs_of,
+    read_picture,
+    resumptions,
+    text,
+    whole,
+)
 from mnist_lab.tables import status_of
 from mnist_lab.wording import (
     count_epochs,
@@ -53,7 +63,7 @@ def run_report(run: Run) -> Report:
     A file that is missing or damaged costs its own part of the page, and is named.
     """
     pictures = {name: picture for name in RUN_PICTURES if (picture := read_picture(run.folder, name))}
-    history = history_rows(run)
+    history, damage = history_rows(run)
     found = [
         Section("How good it is", goodness(run), [results_table(run)] if run.status in JUDGED else []),
         Section("How it learned", learning(run, history), history_tables(history), some(pictures, "history.png")),
@@ -67,7 +77,7 @@ def run_report(run: Run) -> Report:
         Section("Which pixels mattered", pictures=some(pictures, "saliency.png")),
         Section("What it was trained with", tables=settings(run)),
         Section("Where it was trained", tables=[machine_table(run)]),
-        Section("What is missing", missing_words(run, pictures, history)),
+        Section("What is missing", missing_words(run, pictures, damage)),
     ]
     return Report(
         title=title_of(run),
@@ -116,13 +126,12 @@ def counted(run: Run) -> str:
 
 def ending_of(run: Run) -> str:
     """Why a training ended, as a sentence."""
-    reason = text(run.content.get("stop_reason"))
-    known = {
+    reasons = {
         "last epoch": "The training went on to its last epoch.",
         "patience": "The training stopped early, when its patience was at an end.",
         "interrupted": "The training was interrupted by Ctrl-C.",
     }
-    return known.get(reason, f"The training ended by: {reason}.")
+    return reasons[run.content["stop_reason"]]
 
 
 def facts_of(run: Run) -> dict[str, str]:
@@ -198,28 +207,26 @@ def learning(run: Run, history: Sequence[Sequence[str]]) -> list[str]:
     return [f"Of {count_epochs(len(history))}, the table shows some; all are in {HISTORY_FILE}, in the run's folder."]
 
 
-def history_rows(run: Run) -> list[tuple[str, ...]]:
-    """The run's history as text, an epoch a row; empty if there is none that can be read."""
-    best = text(run.content.get("best_epoch"))
+def history_rows(run: Run) -> tuple[list[tuple[str, ...]], str]:
+    """The run's history as text, an epoch a row; or no rows, and why it can't be read."""
     try:
-        with (run.folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
-            return [history_row(epoch, best) for epoch in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error):
-        return []
+        return [history_row(record, run.content.get("best_epoch")) for record in read_history(run)], ""
+    except RunError as error:
+        return [], error.found
 
 
-def history_row(epoch: Mapping[str, str | None], best: str) -> tuple[str, ...]:
-    """One epoch as text; a dash for what is no number."""
-    shown = (
-        decimal(epoch.get("train_loss"), format_loss),
-        decimal(epoch.get("train_accuracy"), format_percent),
-        decimal(epoch.get("val_loss"), format_loss),
-        decimal(epoch.get("val_accuracy"), format_percent),
-        decimal(epoch.get("learning_rate"), lambda rate: f"{rate:.1e}"),
-        decimal(epoch.get("seconds"), format_duration),
+def history_row(record: EpochRecord, best: object) -> tuple[str, ...]:
+    """One epoch as text."""
+    return (
+        str(record.epoch),
+        format_loss(record.train_loss),
+        format_percent(record.train_accuracy),
+        format_loss(record.val_loss),
+        format_percent(record.val_accuracy),
+        f"{record.learning_rate:.1e}",
+        format_duration(record.seconds),
+        "kept" if record.epoch == best else "",
     )
-    name = text(epoch.get("epoch"))
-    return name, *shown, "kept" if name == best else ""
 
 
 def history_tables(history: Sequence[tuple[str, ...]]) -> list[Table]:
@@ -272,6 +279,7 @@ def machine_table(run: Run) -> Table:
         ("folder", run.name),
         ("status", status_of(run)),
         ("device", text(content.get("device"))),
+        *(("resumed", words) for words in resumptions(run)),
         ("speed", "–" if speed is None else f"{speed:,.0f} images/s"),
         ("loader processes", text(content.get("workers"))),
         ("split", ", ".join(pairs_of(content.get("split"))) or "–"),
@@ -281,15 +289,15 @@ def machine_table(run: Run) -> Table:
     return Table("Machine and versions", ("what", "value"), rows)
 
 
-def missing_words(run: Run, pictures: Mapping[str, Picture], history: Sequence[object]) -> list[str]:
+def missing_words(run: Run, pictures: Mapping[str, Picture], damage: str) -> list[str]:
     """Which files the page does without, and what brings them back."""
     gone = [name for name in RUN_PICTURES if name not in pictures]
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
     if gone and run.status in JUDGED:
         restore = command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
         remarks.append(f"Pictures that are missing are drawn again by: {restore}")
-    if not history:
-        remarks.append(f"The history of the training, {HISTORY_FILE}, is missing or can't be read.")
+    if damage:
+        remarks.append(f"Without {HISTORY_FILE}: {damage}.")
     return remarks
 
 

@@ -1,24 +1,20 @@
-"""Saved runs: one timestamped folder each, listed, found by name, and loaded without trusting what is in them."""
+"""Saved runs: one timestamped folder each, listed, and found by name, without trusting what is in them."""
 
 from __future__ import annotations
 
-import io
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from reprlib import repr as shortened
+from typing import Any, Literal, TypeVar, get_args
 
 from mnist_lab import storage
-from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, LockedError, RunError
-from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers, write_atomically
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
+from mnist_lab.errors import LockedError, RunError
+from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
@@ -27,6 +23,15 @@ LOCK_FILE = "training.lock"
 UNFINISHED = "running"
 JUDGED = ("finished", "interrupted")
 STATUSES = (UNFINISHED, *JUDGED, "failed")
+
+StopReason = Literal["last epoch", "patience", "interrupted"]
+"""Why a training ended."""
+
+LARGEST_RUN_FILE = 1 << 20
+"""Bytes of a run.json; the lab's have some ten thousand."""
+
+MOST_PARAMETERS, MOST_SECONDS = 10**9, 1e12
+"""Larger ones no run can have; they keep every number that is shown within what a float can hold."""
 
 USUAL_OUTPUTS = Path("outputs")
 """Where runs are kept unless --outputs says otherwise."""
@@ -108,7 +113,8 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / RUN_FILE
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path, LARGEST_RUN_FILE))
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # what can't be written the lab never wrote
     except FileNotFoundError:
         raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -135,21 +141,26 @@ def parse_run(folder: Path, content: Any) -> Run:
         raise TypeError("not a JSON object")
     status = typed(content, "status", str)
     if status not in STATUSES:
-        raise ValueError(f"unknown status {status!r}")
+        raise ValueError(f"unknown status {shortened(status)}")
     judged = status in JUDGED
+    epochs_run = whole(content, "epochs_run", 1 if judged else 0, MOST_EPOCHS)
+    if judged:
+        whole(content, "best_epoch", 1, epochs_run)
+        if content["stop_reason"] not in get_args(StopReason):
+            raise ValueError(f"unknown stop reason {shortened(content['stop_reason'])}")
     return Run(
         folder=folder,
         model=typed(content, "model", str),
         augmented=typed(content, "augment", bool),
         status=status,
         created=datetime.fromisoformat(typed(content, "created", str)).astimezone(),
-        seed=typed(content, "seed", int),
-        epochs_run=typed(content, "epochs_run", int),
-        parameters=typed(content, "parameters", int),
+        seed=whole(content, "seed", 0, MOST_SEED),
+        epochs_run=epochs_run,
+        parameters=whole(content, "parameters", 0, MOST_PARAMETERS),
         val_accuracy=fraction(content["val_accuracy"]) if judged else None,
         test_accuracy=fraction(content["test_accuracy"]) if judged else None,
         test_interval=interval(content["test_interval"]) if judged else None,
-        train_seconds=positive(content["train_seconds"]) if judged else None,
+        train_seconds=duration(content["train_seconds"]) if judged else None,
         content=content,
     )
 
@@ -158,28 +169,38 @@ def typed(content: dict[str, Any], key: str, kind: type[T]) -> T:
     """A value of exactly this kind."""
     value = content[key]
     if type(value) is not kind:  # bool is a subclass of int: a seed of true is no seed
-        raise TypeError(f"{key} is {value!r}")
+        raise TypeError(f"{key} is {shortened(value)}")
+    return value
+
+
+def whole(content: dict[str, Any], key: str, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``."""
+    value = typed(content, key, int)
+    if not low <= value <= high:
+        raise ValueError(f"{key} is {shortened(value)}")
     return value
 
 
 def fraction(value: Any) -> float:
     """A number from 0 to 1."""
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} is not a fraction")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{shortened(value)} is not a fraction")
     return float(value)
 
 
-def positive(value: Any) -> float:
-    """A finite number from 0 on."""
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{value!r} is not a duration")
+def duration(value: Any) -> float:
+    """A number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS:
+        raise ValueError(f"{shortened(value)} is not a duration")
     return float(value)
 
 
 def interval(value: Any) -> tuple[float, float]:
-    """Two fractions."""
-    low, high = value
-    return fraction(low), fraction(high)
+    """Two fractions, the lower one first."""
+    low, high = map(fraction, value)
+    if low > high:
+        raise ValueError(f"{shortened(value)} is not an interval")
+    return low, high
 
 
 def command_line(words: str, outputs: Path) -> str:
@@ -256,51 +277,3 @@ def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float
     """For example ``model_2026-11-22_14-30-05_val99.52_test99.41.pt``; accuracies in percent, as in the tables."""
     stamp = created.strftime(STAMP_FORMAT)
     return f"model_{stamp}_val{100 * val_accuracy:.2f}_test{100 * test_accuracy:.2f}.pt"
-
-
-def save_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values (never code or objects), atomically."""
-    import torch
-
-    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise an honest OSError
-    torch.save(content, buffer)
-    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
-
-
-def load_tensors(path: Path) -> dict[str, Any]:
-    """Read what :func:`save_tensors` wrote. The file is not trusted: nothing in it is ever executed.
-
-    Raises:
-        CheckpointError: the file is missing, foreign, truncated, or holds anything but tensors and plain values.
-    """
-    import torch
-
-    remedy = "choose another run, or train a new one"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"the model file {path} is missing", remedy) from None
-    except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
-        kind = type(error).__name__
-        raise CheckpointError(f"the model file {path} is refused: it is no safe checkpoint ({kind})", remedy) from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"the model file {path} is refused: it holds no state dict", remedy)
-    return content
-
-
-def load_weights(run: Run) -> dict[str, Tensor]:
-    """The trained weights of a judged run.
-
-    Raises:
-        RunError: the run is not finished, or names no model file.
-        CheckpointError: the model file is missing or refused.
-    """
-    if run.status not in JUDGED:
-        raise RunError(
-            f"the run {run.name} is not finished (status {run.status})",
-            f"finish it with: python main.py train --resume {run.name}",
-        )
-    name = run.content.get("model_file")
-    if not isinstance(name, str) or Path(name).name != name:
-        raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
-    return load_tensors(run.folder / name)

@@ -32,6 +32,7 @@ from mnist_lab.plots import (
     SMALL,
     TEXT,
     draw_digit,
+    drawable,
     new_figure,
     style_axes,
     style_colour_bar,
@@ -230,7 +231,7 @@ def saliency_across_runs(
     tiles[1, 0].text(0, 0.5, f"{described.title},\nmaps for the target {target}", va="center", fontsize=TEXT, color=INK)
     for column, (name, map_) in enumerate(maps.items(), start=1):
         draw_map_with_bar(tiles[0, column], map_, described)
-        name_image(tiles[0, column], in_two_lines(name), reading(probabilities[name], None))
+        name_image(tiles[0, column], in_two_lines(drawable(name)), reading(probabilities[name], None))
         draw_overlay(tiles[1, column], image, map_, described)
     return figure
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnist_lab.report import Picture
-from mnist_lab.runs import interval
+from mnist_lab.runs import Run, interval
+from mnist_lab.storage import read_bytes, read_text
 
 LARGEST_PICTURE = 50_000_000
 """Bytes; whatever is larger was not drawn by the lab, and would make a page that no browser opens."""
@@ -52,15 +52,6 @@ def text(value: Any, otherwise: str = "–") -> str:
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else otherwise
 
 
-def decimal(digits: str | None, format_number: Callable[[float], str]) -> str:
-    """A number from a CSV file, formatted; a dash if it is none."""
-    try:
-        value = number(float(digits or ""))
-    except (TypeError, ValueError):
-        value = None
-    return "–" if value is None else format_number(value)
-
-
 def checked_interval(content: Any, *names: str) -> tuple[float, float] | None:
     """A saved interval of fractions; None if it is none."""
     try:
@@ -77,10 +68,37 @@ def pairs_of(content: Any) -> list[str]:
 def read_object(path: Path) -> dict[str, Any]:
     """A file's JSON object; empty if there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def resumptions(run: Run) -> list[str]:
+    """When a run went on after it had been stopped, and what was no longer as at its start."""
+    sessions = run.content.get("sessions")
+    if not isinstance(sessions, list) or not sessions:
+        return []
+    first = place_of(sessions[0])
+    told = []
+    for session in sessions[1:]:
+        started, epoch = (text(inside(session, name)) for name in ("started", "after_epoch"))
+        changes = [
+            f"{name} {value} (at first {first.get(name, '–')})"
+            for name, value in place_of(session).items()
+            if value != first.get(name)
+        ]
+        told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
+    return told
+
+
+def place_of(session: Any) -> dict[str, str]:
+    """What a session computed on and with, by name."""
+    place = {"device": text(inside(session, "device"))}
+    for part in ("machine", "versions"):
+        values = inside(session, part)
+        place |= {name: text(value) for name, value in values.items()} if isinstance(values, dict) else {}
+    return place
 
 
 # ------------------------------------------------------------------------------------------------ pictures
@@ -162,10 +180,8 @@ def read_picture(folder: Path, name: str) -> Picture | None:
     """A picture of a folder, with what is known of it; None if it is missing, damaged or far too large."""
     path = folder / name
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
-            return None
         known = KNOWN_PICTURES.get(name, Known(picture_title(name), f"A picture: {picture_title(name)}."))
-        return Picture(known.title, path.read_bytes(), known.alt, known.caption)
+        return Picture(known.title, read_bytes(path, LARGEST_PICTURE), known.alt, known.caption)
     except (OSError, ValueError):
         return None
 

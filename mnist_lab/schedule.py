@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mnist_lab.checkpoints import load_weights
 from mnist_lab.config import NO_AUGMENTATION, TrainConfig
 from mnist_lab.errors import CheckpointError, RequestError, RunError
 from mnist_lab.experiments import Variant
-from mnist_lab.runs import HISTORY_FILE, UNFINISHED, Run, is_being_trained, list_runs, load_weights
+from mnist_lab.history import read_history
+from mnist_lab.runs import UNFINISHED, Run, is_being_trained, list_runs
 
 JUDGING_SECONDS = 6.0
 """Of a training's time, what loading, judging and drawing its pictures take, about, with one thread."""
@@ -91,13 +93,13 @@ def find_stopped(same: Sequence[Run]) -> Path | None:
 
 
 def is_whole(run: Run) -> bool:
-    """Whether a finished run still has its weights, as they were saved, and its history."""
+    """Whether a finished run still has its weights and its history, both sane."""
     try:
         load_weights(run)
-        history = (run.folder / HISTORY_FILE).read_text(encoding="utf-8")
-    except (RunError, CheckpointError, OSError, ValueError):
+        read_history(run)
+    except (RunError, CheckpointError):
         return False
-    return len(history.splitlines()) == 1 + run.epochs_run
+    return True
 
 
 def pace_key(config: TrainConfig) -> tuple[object, ...]:

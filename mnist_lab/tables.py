@@ -13,6 +13,7 @@ from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
 from mnist_lab.recipes import by_recipe
 from mnist_lab.runs import UNFINISHED, Run, is_being_trained
+from mnist_lab.saved import resumptions
 from mnist_lab.wording import (
     accuracy_cells,
     describe_architecture,
@@ -269,6 +270,7 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
         ("test", accuracy if judged else "–"),
         ("time", format_duration(run.train_seconds)),
         ("device", str(content.get("device", "–"))),
+        *(("resumed", words) for words in resumptions(run)),
         ("train it whole" if status == "interrupted" else "repeat with", str(content.get("command", "–"))),
         ("folder", str(run.folder)),
     ]

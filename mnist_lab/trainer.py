@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,35 +19,18 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
+from mnist_lab.checkpoints import checked_weights
 from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data import Digits, TrainLoader
 from mnist_lab.device import Compute
 from mnist_lab.errors import TrainingError
+from mnist_lab.history import EpochRecord, check_history
 from mnist_lab.inference import predict_logits
 from mnist_lab.randomness import derive_seed
-
-StopReason = Literal["last epoch", "patience", "interrupted"]
+from mnist_lab.runs import StopReason
 
 REPORT_EVERY = 16
 """Batches between two progress reports; each report waits for the device once, to read the loss."""
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of the history.
-
-    Losses are :class:`Criterion` values in nats per digit, accuracies are fractions. The training values are taken in
-    passing, while the weights still move and with dropout and augmentation on: they may well be worse than the
-    validation values.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -234,7 +217,7 @@ class Trainer:
                 that one is judged as far as it came.
 
         Raises:
-            TrainingError: the loss became infinite or not a number.
+            TrainingError: a loss or a weight became infinite or not a number.
         """
         while len(self.history) < self.config.epochs and not self.stopping.exhausted:
             epoch = len(self.history) + 1
@@ -245,6 +228,7 @@ class Trainer:
                 return self.outcome("interrupted")
             self.images_seen += seen
             val_loss, val_accuracy = self.validate()
+            ensure_finite("validation", val_loss, epoch, self.config)
             seconds = time.perf_counter() - start
             rate = float(self.optimizer.param_groups[0]["lr"])
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
@@ -252,6 +236,8 @@ class Trainer:
             is_best = self.stopping.update(epoch, val_loss)
             if is_best:
                 self.best_weights = copy_to_cpu(self.judged_model)
+                if not all(weights.isfinite().all() for weights in self.best_weights.values()):
+                    raise diverged("weights are no longer finite numbers", epoch, self.config)
             on_epoch(record, is_best)
             if not self.is_between_epochs:
                 return self.outcome("interrupted")
@@ -276,7 +262,7 @@ class Trainer:
             seen += len(labels)
             stop = stop_requested()
             if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
-                ensure_finite(float(loss_sum), epoch, self.config)
+                ensure_finite("training", float(loss_sum), epoch, self.config)
                 on_progress(self.progress(epoch, seen, time.perf_counter() - start))
             if stop:
                 break
@@ -301,9 +287,10 @@ class Trainer:
         """The network that is validated and kept: the weight average, or without averaging the trained one."""
         return self.average.model if self.config.average_decay > 0 else self.model
 
-    def validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy on the validation digits."""
-        logits = predict_logits(self.judged_model, self.validation.images, self.compute)  # (N, 10)
+    def validate(self, model: nn.Module | None = None) -> tuple[float, float]:
+        """Mean loss and accuracy on the validation digits, of the judged network unless another is given."""
+        model = self.judged_model if model is None else model
+        logits = predict_logits(model, self.validation.images, self.compute)  # (N, 10)
         loss = self.criterion(logits, self.validation.labels)
         accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
         return float(loss), float(accuracy)
@@ -343,18 +330,74 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state taken by :meth:`state` from a training with the same configuration."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.average.model.load_state_dict(state["average"])
-        self.average.steps = state["average_steps"]
-        copy.deepcopy(self.model).load_state_dict(state["best_weights"])  # raises now, not after the training
-        self.best_weights = state["best_weights"]
-        self.history = [EpochRecord(**record) for record in state["history"]]
-        self.images_seen = self.images_per_epoch * len(self.history)
-        for record in self.history:
+        """Go back to a state taken by :meth:`state` from a training with the same configuration.
+
+        The state is not trusted. Its tensors and its history are checked and taken over. All else follows from the
+        configuration: it is made anew, and has to agree with what was saved.
+
+        Raises:
+            Exception: the state is damaged, or belongs to another training; the trainer is then of no use any more.
+        """
+        history = [EpochRecord(**record) for record in state["history"]]
+        check_history(history)
+        self.optimizer.step()  # without gradients no weight moves, but now the schedule may
+        for record in history:
+            require(not self.stopping.exhausted and record.epoch <= self.config.epochs, "it has too many epochs")
             self.stopping.update(record.epoch, record.val_loss)
+            for _ in range(len(self.loader)):
+                self.schedule.step()
+            rate = self.optimizer.param_groups[0]["lr"]
+            require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
+        steps = len(self.loader) * len(history)
+        self.history = history
+        self.images_seen = self.images_per_epoch * len(history)
+        self.average.steps = steps if self.config.average_decay > 0 else 0
+
+        require(agrees(state["schedule"], self.schedule.state_dict()), "its schedule is another")
+        require(agrees(state["average_steps"], self.average.steps), "its weight average is of other steps")
+        self.restore_optimizer(state["optimizer"], steps)
+        for model, name in ((self.model, "model"), (self.average.model, "average")):
+            model.load_state_dict(checked_weights(state[name], model.state_dict()))
+        self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
+        best = copy.deepcopy(self.model)
+        best.load_state_dict(self.best_weights)
+        loss, _ = self.validate(best)
+        # On another device the same weights give another loss, by a little.
+        same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
+        require(same, "its best weights are not those of its best epoch")
+
+    def restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
+        """Take over the moments of every weight."""
+        fresh = self.optimizer.state_dict()
+        groups = [{name: value for name, value in group.items() if name != "fused"} for group in fresh["param_groups"]]
+        require(agrees(saved["param_groups"], groups), "its optimiser is another")
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        require(set(saved["state"]) == set(range(len(weights))), "its optimiser is of another network")
+        moments = {
+            number: checked_weights(
+                saved["state"][number], {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
+            )
+            for number, weight in enumerate(weights)
+        }
+        require(all(one["step"].item() == steps for one in moments.values()), "its optimiser is of other steps")
+        self.optimizer.load_state_dict({"state": moments, "param_groups": fresh["param_groups"]})
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Refuse a saved state that does not meet a condition."""
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def agrees(saved: object, expected: object) -> bool:
+    """Whether saved values are those expected, but for rounding and for names that another version of torch has."""
+    if isinstance(expected, dict):
+        return isinstance(saved, dict) and all(agrees(saved[name], expected[name]) for name in expected.keys() & saved)
+    if isinstance(expected, list | tuple):
+        return isinstance(saved, list | tuple) and len(saved) == len(expected) and all(map(agrees, saved, expected))
+    if isinstance(expected, float):
+        return isinstance(saved, int | float) and math.isclose(saved, expected, rel_tol=1e-9)
+    return type(saved) is type(expected) and saved == expected
 
 
 def copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:
@@ -362,10 +405,15 @@ def copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def ensure_finite(loss: float, epoch: int, config: TrainConfig) -> None:
+def ensure_finite(kind: str, loss: float, epoch: int, config: TrainConfig) -> None:
     """Refuse to go on with a loss that is infinite or not a number."""
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"the training loss became {loss} in epoch {epoch} at a learning rate of {config.learning_rate:g}",
-            "train again with a smaller --learning-rate",
-        )
+        raise diverged(f"{kind} loss became {loss}", epoch, config)
+
+
+def diverged(what: str, epoch: int, config: TrainConfig) -> TrainingError:
+    """The end of a training whose numbers left the range of numbers."""
+    return TrainingError(
+        f"the {what} in epoch {epoch} at a learning rate of {config.learning_rate:g}",
+        "train again with a smaller --learning-rate",
+    )

@@ -5,14 +5,12 @@ The menu, the command line and the experiments all train through here; nobody el
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import platform
 import shlex
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from mnist_lab import __version__
+from mnist_lab.checkpoints import load_state, load_weights, save_tensors
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
 from mnist_lab.data import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.device import Compute, choose_compute, computing_with
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
 from mnist_lab.evaluation import Evaluation, evaluate
+from mnist_lab.history import EpochRecord, history_csv, read_history
 from mnist_lab.inference import predict_logits
 from mnist_lab.models import DigitNet, build_model, count_parameters
 from mnist_lab.runs import (
@@ -35,15 +35,13 @@ from mnist_lab.runs import (
     STATE_FILE,
     UNFINISHED,
     Run,
-    load_tensors,
-    load_weights,
     locked,
     model_file_name,
-    save_tensors,
+    read_run,
 )
 from mnist_lab.saliency_methods import DEFAULT_METHOD
-from mnist_lab.storage import create_folder, write_atomically, write_json, write_text
-from mnist_lab.trainer import EpochRecord, Outcome, Progress, Trainer
+from mnist_lab.storage import create_folder, is_file, write_atomically, write_json, write_text
+from mnist_lab.trainer import Outcome, Progress, Trainer
 from mnist_lab.wording import describe_run
 
 if TYPE_CHECKING:
@@ -112,7 +110,6 @@ def train_new(
     folder = create_folder(outputs, run_label(config), now)
     with locked(folder), computing_with(threads):
         content = initial_content(config, mnist, workers, now)
-        write_json(folder / RUN_FILE, content)
         return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
 
 
@@ -133,23 +130,30 @@ def resume(
 
     Raises:
         RunError: the run is finished, in use, or was made on another split.
+        CheckpointError: its saved state is damaged; nothing in the folder is changed.
     """
-    if run.status != UNFINISHED:
-        raise RunError(
-            f"the run {run.name} is {run.status} and has been judged on the test digits; it can't go on",
-            "train a new run",
-        )
-    config = run.config
+    refuse_ended(run)
     mnist = load_mnist()
-    if run.content.get("split") != split_content(mnist):
-        raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
-    if workers is None:
-        saved = run.content.get("workers")
-        workers = saved if isinstance(saved, int) and 0 <= saved <= MOST_WORKERS else 0
-    with locked(run.folder), computing_with(threads_of(run)):
-        state_file = run.folder / STATE_FILE
-        state = load_tensors(state_file) if state_file.exists() else None
-        return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+    with locked(run.folder):
+        run = read_run(run.folder)  # whoever held the lock meanwhile may have finished it
+        refuse_ended(run)
+        config = run.config
+        if run.content.get("split") != split_content(mnist):
+            raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
+        if workers is None:
+            saved = run.content.get("workers")
+            workers = saved if type(saved) is int and 0 <= saved <= MOST_WORKERS else 0
+        with computing_with(threads_of(run)):
+            state = load_state(run.folder, config)
+            return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+
+
+def refuse_ended(run: Run) -> None:
+    """Refuse to go on with a run that came to its end."""
+    if run.status == UNFINISHED:
+        return
+    end = "has failed" if run.status == "failed" else f"is {run.status} and has been judged on the test digits"
+    raise RunError(f"the run {run.name} {end}; it can't go on", "train a new run")
 
 
 def threads_of(run: Run) -> int | None:
@@ -176,6 +180,8 @@ def complete(
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers=workers)
     if state is not None:
         restore(trainer, state, folder)
+    content = content | {"sessions": [*sessions_of(content), session_content(workers, len(trainer.history))]}
+    write_json(folder / RUN_FILE, content)
     observer.on_start(folder, config, compute, count_parameters(model), len(trainer.history))
     saver = StateSaver(folder / STATE_FILE, trainer, observer)
 
@@ -186,6 +192,7 @@ def complete(
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
+        results = judge(model, outcome, mnist, compute, trainer.images_per_epoch)
     except TrainingError as error:
         write_json(folder / RUN_FILE, content | {"status": "failed", "failure": error.found})
         (folder / STATE_FILE).unlink(missing_ok=True)
@@ -197,7 +204,6 @@ def complete(
             f"a loader process died ({error})",
             f"go on without them: python main.py resume --run {folder.name} --workers 0",
         ) from None
-    results = judge(model, outcome, mnist, compute, trainer.images_per_epoch)
     observer.on_results(results)
     save_results(folder, content, results, mnist, model)
     (folder / STATE_FILE).unlink(missing_ok=True)
@@ -228,14 +234,14 @@ def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
     """Put a saved state back.
 
     Raises:
-        CheckpointError: it belongs to another network, or lacks a part.
+        CheckpointError: it is damaged, or belongs to another training.
     """
     try:
         trainer.restore(state)
     except Exception as error:  # the file is not trusted: whatever does not fit, however it fails, is refused
+        why = str(error) if type(error) is ValueError else type(error).__name__
         raise CheckpointError(
-            f"the saved state in {folder.name} does not fit its configuration ({type(error).__name__})",
-            "train a new run",
+            f"the saved state in {folder.name} does not fit its configuration ({why})", "train a new run"
         ) from None
 
 
@@ -265,16 +271,9 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     Raises:
         RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
     """
-    config = run.config
-    model = build_model(config.architecture)
     weights = load_weights(run)
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError):
-        raise CheckpointError(
-            f"the model file of {run.name} does not hold the weights of a {config.model} network",
-            "choose another run, or train a new one",
-        ) from None
+    model = build_model(run.config.architecture)
+    model.load_state_dict(weights)
     placed = compute.place(model)
     placed.eval()
     return placed
@@ -393,43 +392,28 @@ def judged_title_of(sitting: Sitting) -> str:
     return f"{title_of(sitting)}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
 
 
-def restore_pictures(run: Run, test: Evaluation, digits: Digits, model: DigitNet) -> list[str]:
-    """Draw those pictures of a run that are missing from its folder; returns their names."""
-    missing = [name for name in PICTURES if not (run.folder / name).exists()]
+def restore_pictures(
+    run: Run, test: Evaluation, digits: Digits, model: DigitNet, warn: Callable[[str], None]
+) -> list[str]:
+    """Draw those pictures of a run that are missing from its folder; returns their names.
+
+    Args:
+        run: a judged one.
+        test: of its model.
+        digits: the test digits.
+        model: with its weights.
+        warn: is told why a picture can't be drawn.
+    """
+    missing = [name for name in PICTURES if not is_file(run.folder / name)]
     history: list[EpochRecord] = []
     if "history.png" in missing:
         try:
-            history = read_history(run.folder)
-        except RunError:
-            missing.remove("history.png")  # its numbers are gone too: nothing to draw it from
+            history = read_history(run)
+        except RunError as error:
+            missing.remove("history.png")
+            warn(f"without history.png: {error}")
     save_pictures(run.folder, Sitting(run.content, history, test, digits, model), missing)
     return missing
-
-
-def read_history(folder: Path) -> list[EpochRecord]:
-    """The history that a run left.
-
-    Raises:
-        RunError: there is none, or it is damaged.
-    """
-    try:
-        with (folder / HISTORY_FILE).open(encoding="utf-8", newline="") as file:
-            return [
-                EpochRecord(epoch=int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise RunError(f"the history of {folder.name} can't be read ({why})", "restore it from a copy") from None
-
-
-def history_csv(history: list[EpochRecord]) -> str:
-    """The history as CSV; losses in nats per digit, accuracies as fractions."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(EpochRecord)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(record) for record in history)
-    return text.getvalue()
 
 
 def run_label(config: TrainConfig) -> str:
@@ -448,14 +432,37 @@ def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: dateti
         "command": repeat_command(config, threads=compute_threads(), device=asked_device()),
         "device_asked": asked_device(),
         "config": config.to_dict(),
-        "workers": workers,
         "split": split_content(mnist),
         "parameters": count_parameters(build_model(config.architecture)),
         "epochs_run": 0,
+        **place_content(workers),
+        "sessions": [],
+    }
+
+
+def place_content(workers: int) -> dict[str, Any]:
+    """Where and with what a training computes."""
+    return {
+        "workers": workers,
         "device": choose_compute().name,
         "machine": machine_content(),
         "versions": versions_content(),
     }
+
+
+def session_content(workers: int, epochs_done: int) -> dict[str, Any]:
+    """A training's start, or its going on after so many epochs, for the list of its sessions."""
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"started": started, "after_epoch": epochs_done, **place_content(workers)}
+
+
+def sessions_of(content: dict[str, Any]) -> list[Any]:
+    """A run's sessions so far; earlier versions of the lab noted the first one only, outside of a list."""
+    sessions = content.get("sessions")
+    if isinstance(sessions, list):
+        return sessions
+    place = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
+    return [{"started": content["created"], "after_epoch": 0, **place}]
 
 
 def final_content(results: Results, model_file: str) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from mnist_lab.runs import load_tensors
+from mnist_lab.checkpoints import load_weights
+from mnist_lab.runs import read_run
 from tests.test_runs import make_run
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "main.py"]
 TINY = ["--model", "1-layer", "--train-size", "4000", "--batch-size", "100", "--workers", "0"]
+REMAINS = {"run.json", "training.lock"}
+"""What every run's folder holds, however it ended."""
 THREE_EPOCHS = [*TINY, "--augment", "--erasing", "0.2", "--epochs", "3", "--seed", "5"]
 
 
@@ -67,7 +70,7 @@ def content_of(folder: Path) -> dict[str, Any]:
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_tensors(folder / content_of(folder)["model_file"])
+    return load_weights(read_run(folder))
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +90,11 @@ def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.C
     stamp, val, test = folder.name[:19], content["val_accuracy"], content["test_accuracy"]
     model_file = f"model_{stamp}_val{100 * val:.2f}_test{100 * test:.2f}.pt"
     pictures = {"history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png"}
-    assert {path.name for path in folder.iterdir()} == {model_file, "run.json", "history.csv", *pictures}
+    assert {path.name for path in folder.iterdir()} == {model_file, *REMAINS, "history.csv", *pictures}
     assert folder.name == f"{stamp}_1-layer-aug"
     promised = (
         "model augment seed config epochs_run best_epoch stopped_early val_accuracy test_accuracy train_seconds "
-        "images_per_second parameters device status versions machine split command"
+        "images_per_second parameters device status versions machine split command sessions"
     )
     assert set(promised.split()) <= content.keys()
     assert (content["status"], content["epochs_run"], content["augment"], content["seed"]) == ("finished", 3, True, 5)
@@ -239,7 +242,7 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
     assert done.stdout.count("the training goes on, but could not be resumed") == 1
     assert "test" in done.stdout
     assert "of 10,000" in done.stdout
-    assert {path.name for path in only_folder(tmp_path).iterdir()} == {"run.json"}  # no half-written file
+    assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS  # no half-written file
 
 
 REFUSALS = [
@@ -331,6 +334,32 @@ def test_named_pipes_are_not_waited_for(tmp_path: Path) -> None:
         assert (done.returncode, len(done.stderr.splitlines())) == ((1, 1) if "pipe" in words else (0, 0)), done.stderr
         assert "history.png" not in done.stdout
     assert (folder / "report.html").is_file()
+
+
+ASTRAY = ["train", "--learning-rate", "1e6", "--no-batch-norm", "--workers", "0"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model", "1-layer", "--train-size", "1000", "--batch-size", "1000"],
+        ["--recipe", "plain", "--hidden", "4096", "--train-size", "100", "--batch-size", "100", "--epochs", "1"],
+    ],
+)
+def test_a_training_that_goes_astray_ends_in_one_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import main
+
+    assert main.main([*ASTRAY, *arguments, "--outputs", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "the validation loss became" in error or "the network's answers are no longer finite numbers" in error
+    assert "with a smaller --learning-rate" in error
+    assert len(error.splitlines()) == 1
+    content = content_of(only_folder(tmp_path))
+    assert content["status"] == "failed"
+    assert error.startswith(content["failure"])
+    assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS
 
 
 def test_a_refusal_as_a_process(tmp_path: Path) -> None:

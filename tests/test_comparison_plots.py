@@ -26,7 +26,7 @@ from mnist_lab import comparison_plots as plots
 from mnist_lab import digit_plots
 from mnist_lab.comparison_plots import Difference, Robustness, Showing, Step, VariantCurves
 from mnist_lab.digit_plots import Missed, ReadTwice
-from mnist_lab.trainer import EpochRecord
+from mnist_lab.history import EpochRecord
 from tests.test_plots import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -20,13 +20,14 @@ from rich.console import Console
 import main
 from mnist_lab import actions, scoring
 from mnist_lab.actions import Lab
+from mnist_lab.checkpoints import save_tensors
 from mnist_lab.console import THEME, Terminal
 from mnist_lab.device import Compute
 from mnist_lab.drawing import Drawing, to_mnist
 from mnist_lab.models import build_model
 from mnist_lab.my_digits import COUNTS_FILE, MY_DIGITS, Mark, load_counts
 from mnist_lab.recognition import recognise
-from mnist_lab.runs import Run, read_run, save_tensors
+from mnist_lab.runs import Run, read_run
 from mnist_lab.tables import leaderboard, recipe_table
 from tests.test_runs import START, make_run, run_content
 

@@ -22,7 +22,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from mnist_lab import plots
-from mnist_lab.trainer import EpochRecord
+from mnist_lab.history import EpochRecord
 
 pytestmark = pytest.mark.filterwarnings("error")
 

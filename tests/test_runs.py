@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import main
+from mnist_lab.checkpoints import load_tensors, save_tensors
 from mnist_lab.config import TrainConfig
 from mnist_lab.device import choose_compute
 from mnist_lab.errors import CheckpointError, RunError
@@ -23,14 +24,13 @@ from mnist_lab.runs import (
     find_run,
     is_being_trained,
     list_runs,
-    load_tensors,
     locked,
     model_file_name,
     read_run,
-    save_tensors,
 )
 from mnist_lab.workflow import load_trained
 
+LIMIT = 4 << 20
 START = datetime(2026, 11, 22, 14, 0).astimezone()
 
 
@@ -87,7 +87,18 @@ def test_no_folder_means_no_runs(tmp_path: Path) -> None:
         ("{}", "no 'status'"),
         (json.dumps(run_content(status="done")), "unknown status 'done'"),
         (json.dumps(run_content(val_accuracy=98.5)), "98.5 is not a fraction"),
-        (json.dumps(run_content(val_accuracy=float("nan"))), "nan is not a fraction"),
+        (json.dumps(run_content(val_accuracy=float("nan"))), "not JSON compliant"),
+        (json.dumps(run_content(device="\ud800")), "surrogates not allowed"),
+        (json.dumps(run_content(val_accuracy=True)), "True is not a fraction"),
+        (json.dumps(run_content(test_interval=[0.9, 0.1])), "not an interval"),
+        (json.dumps(run_content(parameters=10**400)), "parameters is 1000000000"),
+        (json.dumps(run_content(seed=-1)), "seed is -1"),
+        (json.dumps(run_content(epochs_run=0)), "epochs_run is 0"),
+        (json.dumps(run_content(best_epoch=4)), "best_epoch is 4"),
+        (json.dumps(run_content(best_epoch=2.0)), "best_epoch is 2.0"),
+        (json.dumps(run_content(stop_reason="boredom")), "unknown stop reason 'boredom'"),
+        (json.dumps(run_content(train_seconds=1e308)), "1e+308 is not a duration"),
+        (json.dumps(run_content(device="x" * (1 << 20))), "is larger than"),
         (json.dumps(run_content(test_interval=[0.5])), "not enough values"),
         (json.dumps(run_content(epochs_run="3")), "epochs_run is '3'"),
         (json.dumps(run_content(seed=True)), "seed is True"),
@@ -193,7 +204,7 @@ def test_a_malicious_file_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> N
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(target)))
     for name in ("zip.pt", "raw.pt"):
         with pytest.raises(CheckpointError, match="is refused: it is no safe checkpoint"):
-            load_tensors(tmp_path / name)
+            load_tensors(tmp_path / name, LIMIT)
     assert not target.exists()
     torch.load(tmp_path / "zip.pt", weights_only=False)  # the bomb is live: only the safe reader stops it
     assert target.exists()
@@ -214,7 +225,7 @@ def test_foreign_truncated_and_missing_files_are_refused_in_one_line(tmp_path: P
         ("nowhere.pt", "is missing"),
     ]:
         with pytest.raises(CheckpointError, match=expected) as caught:
-            load_tensors(tmp_path / name)
+            load_tensors(tmp_path / name, LIMIT)
         assert "\n" not in str(caught.value)
 
 

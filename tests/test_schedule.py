@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mnist_lab.checkpoints import save_tensors
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
 from mnist_lab.data import Mnist, stratified_subset
 from mnist_lab.device import Compute
@@ -16,7 +17,7 @@ from mnist_lab.errors import RequestError
 from mnist_lab.experiments import EXPERIMENTS, Variant, differences
 from mnist_lab.models import build_model
 from mnist_lab.recipes import recipes_of, told_apart
-from mnist_lab.runs import list_runs, locked, save_tensors
+from mnist_lab.runs import list_runs, locked
 from mnist_lab.schedule import (
     JUDGING_SECONDS,
     Task,

@@ -16,12 +16,12 @@ from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
 from mnist_lab.data import Digits
 from mnist_lab.device import Compute
 from mnist_lab.errors import TrainingError
+from mnist_lab.history import EpochRecord
 from mnist_lab.inference import predict_logits
 from mnist_lab.models import build_model
 from mnist_lab.trainer import (
     Criterion,
     EarlyStopping,
-    EpochRecord,
     Outcome,
     Progress,
     Trainer,
@@ -175,6 +175,18 @@ def test_an_exploding_loss_ends_in_one_clear_line(small: Digits, small_validatio
     config = replace(SHORT, recipe="plain", learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"the training loss became (nan|inf) in epoch 1.*smaller --learning-rate"):
         trainer_for(config, small, small_validation, compute).fit()
+
+
+def test_weights_that_are_no_numbers_are_never_kept(small: Digits, small_validation: Digits, compute: Compute) -> None:
+    trainer = trainer_for(replace(SHORT, average_decay=0.0), small, small_validation, compute)
+
+    def spoil(progress: Progress) -> None:
+        """A variance that became infinite in passing: all answers stay finite."""
+        if progress.images_done == len(small):
+            trainer.model.get_buffer("blocks.0.norm.running_var").fill_(float("inf"))
+
+    with pytest.raises(TrainingError, match="weights are no longer finite numbers in epoch 1"):
+        trainer.fit(on_progress=spoil)
 
 
 def test_progress_counts_up_to_the_whole_epoch(small: Digits, small_validation: Digits, compute: Compute) -> None:
