@@ -61,7 +61,6 @@ PANEL: list[HashableList[str]] = [
 ]
 PANEL_OF_A_DRAWING: list[HashableList[str]] = [["drawn", *PANEL[0]], ["answer", *PANEL[1]]]
 WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # an exponent's characters
 OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
 
 Image = NDArray[np.floating[Any]]
@@ -361,7 +360,7 @@ def add_colour_bar(axes: Axes, drawn: AxesImage, unit: str) -> None:
     exponent = 0 if 0.05 <= high < 1000 else 3 * math.floor(math.log10(high) / 3)
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     bar.set_ticks(ticks, labels=[f"{tick / 10**exponent:g}".replace("-", "−") for tick in ticks])
-    style_colour_bar(beside, unit if exponent == 0 else f"10{str(exponent).translate(RAISED)} {unit}")
+    style_colour_bar(beside, unit if exponent == 0 else f"$10^{{{exponent}}}$ {unit}")
     beside.tick_params(labelsize=SMALL)
 
 
