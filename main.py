@@ -10,7 +10,7 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,19 +71,17 @@ class Row:
 
 def add_train_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``train``; what is not given comes from the network's default recipe."""
-    parser.add_argument("--model", default="3-layer", help=f"{', '.join(ARCHITECTURES)} (default: 3-layer)")
-    parser.add_argument("--augment", action="store_true", help="augment the training digits")
-    parser.add_argument(
-        "--without", action="append", default=[], choices=AUGMENTATIONS, help="switch one augmentation off"
-    )
-    parser.add_argument("--recipe", default="one-cycle", help=f"{' or '.join(RECIPES)} (default: one-cycle)")
-    parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
+    parser.add_argument("--model", help=f"{', '.join(ARCHITECTURES)} (default: 3-layer)")
+    parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
+    parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
+    parser.add_argument("--recipe", help=f"{' or '.join(RECIPES)} (default: one-cycle)")
+    parser.add_argument("--seed", type=int, help="decides every random draw (default: 0)")
     add_workers_option(parser)
     parser.add_argument(
         "--threads", type=int, help="of the processor; another number, other last bits (default: as torch chooses)"
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
-    parser.add_argument("--no-batch-norm", action="store_true", help="leave batch normalisation out")
+    parser.add_argument("--no-batch-norm", action="store_true", default=None, help="leave batch normalisation out")
     for name in STRENGTH_FIELDS:
         parser.add_argument(f"--{name}", type=float, help=help_with_default(name))
     usual = TrainConfig()
@@ -137,10 +135,19 @@ OPTION_HELP = {
 }
 
 
+RECIPE_OPTIONS = (
+    *("model", "augment", "without", "recipe", "seed", "threads", "no_batch_norm"),
+    *STRENGTH_FIELDS,
+    *OPTION_FIELDS,
+)
+"""The options of ``train`` that a run which goes on has settled already."""
+
+
 def train_from_command(lab: Lab, options: argparse.Namespace) -> int:
     """Train or resume as the options say."""
     check_workers(options.workers)
     if options.resume is not None:
+        refuse_given(options, RECIPE_OPTIONS, "train --resume: a run goes on as it began")
         return actions.resume(lab, options.resume, options.workers)
     if options.threads is not None:
         check_whole("threads", options.threads, 1, MOST_THREADS)
@@ -159,19 +166,43 @@ def check_workers(count: int | None) -> None:
         check_whole("workers", count, 0, MOST_WORKERS)
 
 
+def refuse_given(options: argparse.Namespace, names: Iterable[str], place: str) -> None:
+    """Refuse options that were given where they would change nothing; those that were not are None."""
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    if given:
+        one = len(given) == 1
+        raise RequestError(
+            f"{', '.join(given)} {'has' if one else 'have'} no effect with {place}", f"omit {'it' if one else 'them'}"
+        )
+
+
 def config_from_options(options: argparse.Namespace) -> TrainConfig:
     """The default recipe, with what was asked for put in."""
     config = default_config(
-        options.model, augmented=options.augment, recipe=as_recipe(options.recipe), epochs=options.epochs
+        "3-layer" if options.model is None else options.model,
+        augmented=bool(options.augment),
+        recipe=as_recipe("one-cycle" if options.recipe is None else options.recipe),
+        epochs=options.epochs,
     )
     strengths = {name: getattr(options, name) for name in STRENGTH_FIELDS if getattr(options, name) is not None}
-    if config.augment is not None:
-        config = replace(config, augment=replace(config.augment.without(*options.without), **strengths))
-    elif options.without or strengths:
-        name = "without" if options.without else next(iter(strengths))
-        raise RequestError(f"--{name} needs --augment", f"add --augment, or leave --{name} away")
+    without = options.without or []
+    if config.augment is None:
+        for name in ("without", *STRENGTH_FIELDS, "plain_epochs"):
+            if getattr(options, name) is not None:
+                word = name.replace("_", "-")
+                raise RequestError(f"--{word} needs --augment", f"add --augment, or leave --{word} away")
+    else:
+        for kind in without:
+            if strengths.keys() >= set(AUGMENTATIONS[kind]):
+                raise RequestError(f"--without {kind} is undone by --{AUGMENTATIONS[kind][0]}", "omit one of them")
+        config = replace(config, augment=replace(config.augment.without(*without), **strengths))
+    if config.recipe == "plain":
+        refuse_given(options, ["weight_decay"], "--recipe plain")
     given = {name: getattr(options, name) for name in OPTION_FIELDS if getattr(options, name) is not None}
-    return replace(config, seed=options.seed, batch_norm=not options.no_batch_norm, **given)
+    config = replace(config, seed=options.seed or 0, batch_norm=not options.no_batch_norm, **given)
+    if config.augment is not None and config.canonical.augment is None:
+        raise RequestError("nothing is left of the augmentation", "omit --augment, or switch less of it off")
+    return config
 
 
 def add_run_option(parser: argparse.ArgumentParser) -> None:
@@ -196,8 +227,8 @@ def add_workers_option(parser: argparse.ArgumentParser) -> None:
 
 def add_runs_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``runs``."""
-    parser.add_argument("--sort", default="val", help=f"{', '.join(actions.SORT_KEYS)} (default: val)")
-    parser.add_argument("--limit", type=int, default=20, help="rows to show (default: 20)")
+    parser.add_argument("--sort", help=f"{', '.join(actions.SORT_KEYS)} (default: val)")
+    parser.add_argument("--limit", type=int, help="rows to show (default: 20)")
     parser.add_argument(
         "--by-recipe", action="store_true", help="mean and spread over runs that differ in their seed only"
     )
@@ -206,9 +237,11 @@ def add_runs_options(parser: argparse.ArgumentParser) -> None:
 def runs_from_command(lab: Lab, options: argparse.Namespace) -> int:
     """List runs as the options say."""
     if options.by_recipe:
+        refuse_given(options, ["sort", "limit"], "--by-recipe")
         return actions.runs_by_recipe(lab)
-    check_whole("limit", options.limit, 1, 1_000_000)
-    return actions.runs(lab, options.sort, options.limit)
+    limit = 20 if options.limit is None else options.limit
+    check_whole("limit", limit, 1, 1_000_000)
+    return actions.runs(lab, "val" if options.sort is None else options.sort, limit)
 
 
 def add_show_options(parser: argparse.ArgumentParser) -> None:
@@ -300,34 +333,35 @@ def score_from_command(lab: Lab, options: argparse.Namespace) -> int:
 def add_experiment_options(parser: argparse.ArgumentParser) -> None:
     """The options of ``experiment``."""
     parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"trainings of every variant (default: {SEEDS})")
+    parser.add_argument("--seeds", type=int, help=f"trainings of every variant (default: {SEEDS})")
     parser.add_argument("--epochs", type=int, help="of every training (default: the experiment's)")
     parser.add_argument("--jobs", type=int, help="trainings at once (default: as many as are fastest here)")
     parser.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, for example tcp://host:8786")
-    parser.add_argument("--no-target", action="store_true", help="speed: time one epoch only, whatever it reaches")
+    parser.add_argument(
+        "--no-target", action="store_true", default=None, help="speed: time one epoch only, whatever it reaches"
+    )
     parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
-    parser.add_argument(
-        "--run", action="append", default=[], help="robustness, inversion: ask this saved run instead of training"
-    )
-    parser.add_argument(
-        "--predict", type=str.strip, default="", metavar="TEXT", help='what you expect: "3-layer wins by 0.3"'
-    )
+    parser.add_argument("--run", action="append", help="robustness, inversion: ask this saved run instead of training")
+    parser.add_argument("--predict", type=str.strip, metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
 
 
 def experiment_from_command(lab: Lab, options: argparse.Namespace) -> int:
     """Conduct an experiment as the options say."""
     if options.name == "speed":
+        refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
         size = TRAIN_DIGITS if options.train_size is None else options.train_size
         return speed_actions.speed_experiment(
             lab, epochs=options.epochs, to_target=not options.no_target, train_size=size
         )
-    if options.no_target or options.train_size is not None:
-        raise RequestError("--no-target and --train-size belong to the experiment speed", "leave them away")
     chosen = find_experiment(options.name)
-    if options.run:
-        return experiment_actions.experiment_on_saved(lab, chosen, options.run, options.predict)
+    refuse_given(options, ["no_target", "train_size"], f"the experiment {chosen.name}")
+    prediction = options.predict or ""
+    if options.run is not None:
+        refuse_given(options, ["seeds", "epochs", "jobs", "dask"], "--run, which trains nothing")
+        return experiment_actions.experiment_on_saved(lab, chosen, options.run, prediction)
     epochs = chosen.epochs if options.epochs is None else options.epochs
-    request = experiment_actions.Request(chosen, epochs, options.seeds, options.jobs, options.dask, options.predict)
+    seeds = SEEDS if options.seeds is None else options.seeds
+    request = experiment_actions.Request(chosen, epochs, seeds, options.jobs, options.dask, prediction)
     return experiment_actions.experiment(lab, request)
 
 

@@ -21,7 +21,7 @@ from mnist_lab.experiment_actions import experiment
 from mnist_lab.parallel import Finished, Job
 from mnist_lab.runs import list_runs
 from tests.experiment_fixtures import make_lab, small_request
-from tests.trainings import LONGER, SMALL, in_background, repeat, run_of, same_weights, wait_for
+from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
 
@@ -35,7 +35,9 @@ class RealCluster:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.address = f"tcp://127.0.0.1:{port}"
+        (folder / "tmp").mkdir()
         self.environment = os.environ | {
+            "TMPDIR": str(folder / "tmp"),
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
             "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "None",
         }
@@ -115,6 +117,16 @@ def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(
     finally:
         running.close()
     assert run_of(done).content["machine"]["threads"] == 1
+
+
+def test_workers_end_the_trainings_of_an_experiment_that_was_killed(dask: RealCluster, tmp_path: Path) -> None:
+    words = ["experiment", "validation", "--seeds", "4", "--epochs", "500", "--dask", dask.address]
+    command = [sys.executable, "main.py", *words, "--outputs", str(tmp_path / "outputs")]
+    client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(dask.folder.glob("tmp/mnist-lab-*/*/run.json"))) == 2)
+    client.kill()
+    client.wait()
+    wait_for(lambda: not list(dask.folder.glob("tmp/mnist-lab-*")), seconds=60)
 
 
 @pytest.mark.slow

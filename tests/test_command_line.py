@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+import main
 from mnist_lab.checkpoints import load_weights
 from mnist_lab.runs import read_run
 from tests.test_runs import make_run
@@ -259,6 +261,18 @@ REFUSALS = [
     (["train", "--without", "rotation"], "--without needs --augment"),
     (["train", "--erasing", "0.5"], "--erasing needs --augment"),
     (["train", "--augment", "--erasing", "2"], "--erasing is 2.0; give a number from 0 to 1"),
+    (["train", "--plain-epochs", "1"], "--plain-epochs needs --augment"),
+    (["train", "--augment", "--without", "rotation", "--rotation", "5"], "--without rotation is undone by --rotation"),
+    (
+        ["train", "--augment", "--without", "rotation", "--without", "affine", "--without", "pen"],
+        "nothing is left of the augmentation; omit --augment",
+    ),
+    (["train", "--augment", "--epochs", "2", "--plain-epochs", "2"], "nothing is left of the augmentation"),
+    (["train", "--model", ""], "there is no model ''"),
+    (["train", "--recipe", "plain", "--weight-decay", "0.1"], "--weight-decay has no effect with --recipe plain"),
+    (["train", "--resume", "latest", "--seed", "0"], "--seed has no effect with train --resume"),
+    (["train", "--resume", "latest", "--augment", "--epochs", "3"], "--augment, --epochs have no effect with train"),
+    (["train", "--resume", "latest", "--no-batch-norm"], "a run goes on as it began; omit it"),
     (["train", "--resume", "nowhere"], "there is no run 'nowhere'"),
     (["train", "--resume", "latest"], "there is no unfinished run"),
     (["evaluate", "--run", "nowhere"], "there is no run 'nowhere'"),
@@ -266,9 +280,27 @@ REFUSALS = [
     (["show", "--run", "best"], "there is no finished run"),
     (["models", "--model", "9-layer"], "there is no model '9-layer'"),
     (["runs", "--sort", "beauty"], "runs can't be sorted by 'beauty'"),
+    (["runs", "--by-recipe", "--sort", "val"], "--sort has no effect with --by-recipe; omit it"),
+    (["runs", "--by-recipe", "--limit", "20"], "--limit has no effect with --by-recipe"),
     (["dance"], "invalid choice: 'dance'"),
     (["--dance"], "unrecognized arguments: --dance"),
 ]
+
+
+@pytest.mark.parametrize("name", main.RECIPE_OPTIONS)
+def test_a_run_that_goes_on_takes_no_recipe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    option = f"--{name.replace('_', '-')}"
+    value = {"augment": [], "no_batch_norm": [], "without": ["pen"]}.get(name, ["0"])
+    assert main.main(["train", "--resume", "latest", option, *value, "--outputs", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"{option} has no effect with train --resume")
+
+
+def test_every_option_of_train_is_a_recipe_or_goes_with_a_run_that_goes_on() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    main.add_train_options(parser)
+    options = vars(parser.parse_args([]))
+    assert options.keys() - set(main.RECIPE_OPTIONS) <= {"resume", "workers", "device"}
+    assert {options[name] for name in main.RECIPE_OPTIONS} == {None}  # so that what is given is known
 
 
 @pytest.mark.parametrize(
@@ -277,8 +309,6 @@ REFUSALS = [
 def test_refusals_take_one_line_and_status_1(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import main
-
     where = ["--outputs", str(tmp_path)] if arguments[0] != "--dance" else []
     assert main.main([*arguments, *where]) == 1
     captured = capsys.readouterr()
@@ -457,8 +487,6 @@ def test_show_names_pictures_and_the_command(trained: tuple[Path, subprocess.Com
 
 @pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["data"], ["models"], ["evaluate"], ["runs"], ["show"]])
 def test_help_for_all(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    import main
-
     with pytest.raises(SystemExit) as left:
         main.main([*command, "--help"])
     assert left.value.code == 0
@@ -466,8 +494,6 @@ def test_help_for_all(command: list[str], capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str]) -> None:
-    import main
-
     with pytest.raises(SystemExit):
         main.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.split())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from mnist_lab import cluster, experiment_report
 from mnist_lab.actions import FAILED, INTERRUPTED, OK
 from mnist_lab.comparison_actions import ask_compare, compare
 from mnist_lab.config import TrainConfig
+from mnist_lab.console import Terminal
 from mnist_lab.environment import using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.experiment_actions import Request, ask_experiment, experiment, experiment_on_saved
 from mnist_lab.experiment_results import report_experiment
 from mnist_lab.experiments import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
-from mnist_lab.runs import Run, list_runs, read_run
+from mnist_lab.parallel import ReportingObserver, Stopped
+from mnist_lab.runs import Run, list_runs, locked, read_run
+from mnist_lab.workflow import resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.test_runs import make_run
 
@@ -190,6 +194,46 @@ def test_two_factors_at_once_are_said_and_asked_about(tmp_path: Path, answers: l
     assert experiment(lab, Request(failing(), epochs=1, seeds=1, jobs=1)) == OK
     assert "more than one factor differs (learning rate, weight decay)" in " ".join(screen.getvalue().split())
     assert list(tmp_path.iterdir()) == []
+
+
+def stopped_run(config: TrainConfig, outputs: Path) -> Path:
+    """The folder of a training that was stopped in its first epoch."""
+
+    def stop() -> bool:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train_new(config, outputs, NOW, ReportingObserver(lambda share, note: None), workers=0, stop_requested=stop)
+    return list_runs(outputs)[0][0].folder
+
+
+@pytest.mark.parametrize("meanwhile", ["finished", "at work"])
+def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tmp_path: Path) -> None:
+    """The first of two trainings was stopped. While the question stands there, somebody else resumes it."""
+    good = TrainConfig(model="1-layer", train_size=500, epochs=1, batch_size=50)
+    variants = (Variant("good", good), Variant("other", replace(good, learning_rate=1e-3, weight_decay=0.0)))
+    chosen = replace(EXPERIMENTS["depth"], variants=lambda epochs: variants, pairs=(("good", "other"),))
+    folder = stopped_run(good, tmp_path)
+    before: dict[str, bytes] = {}
+    held = ExitStack()
+
+    def answer() -> str:
+        if meanwhile == "finished":
+            resume(read_run(folder), ReportingObserver(lambda share, note: None))
+        else:
+            held.enter_context(locked(folder))
+        before.update({path.name: path.read_bytes() for path in folder.iterdir()})
+        return "y"
+
+    lab, screen = make_lab(tmp_path)
+    lab = replace(lab, terminal=Terminal(lab.terminal.console, answer))
+    with held:
+        assert experiment(lab, Request(chosen, epochs=1, seeds=1, jobs=1)) == OK
+    assert "more than one factor differs" in screen.getvalue()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    used = results_of(folder_of(tmp_path, "experiment-depth"))["runs"]["good"]["0"]
+    assert (used == folder.name) == (meanwhile == "finished")
+    assert len(list_runs(tmp_path)[0]) == (2 if meanwhile == "finished" else 3)
 
 
 # ------------------------------------------------------------------------------- what else is measured, on saved runs
@@ -391,7 +435,19 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
         (["depth", "--jobs", "2", "--dask", "tcp://127.0.0.1:1"], "--jobs is for this machine"),
         (["depth", "--dask", "localhost"], "'localhost' is no address of a Dask scheduler"),
         (["depth", "--dask", "tcp://host:x"], "is no address of a Dask scheduler"),
-        (["depth", "--no-target"], "belong to the experiment speed"),
+        (["depth", "--no-target"], "--no-target has no effect with the experiment depth; omit it"),
+        (["depth", "--train-size", "500"], "--train-size has no effect with the experiment depth"),
+        (
+            ["robustness", "--run", "x", "--seeds", "5"],
+            "--seeds has no effect with --run, which trains nothing; omit it",
+        ),
+        (["inversion", "--run", "x", "--epochs", "4", "--jobs", "1"], "--epochs, --jobs have no effect with --run"),
+        (["robustness", "--run", "x", "--dask", "tcp://host:1"], "--dask has no effect with --run"),
+        (["speed", "--seeds", "5"], "--seeds has no effect with the experiment speed; omit it"),
+        (["speed", "--jobs", "2"], "--jobs has no effect with the experiment speed"),
+        (["speed", "--run", "x"], "--run has no effect with the experiment speed"),
+        (["speed", "--predict", "x"], "--predict has no effect with the experiment speed"),
+        (["speed", "--dask", "tcp://host:1"], "--dask has no effect with the experiment speed"),
         (["speed", "--epochs", "0"], "--epochs is 0"),
     ],
 )
