@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,16 +21,17 @@ from mnist_lab.storage import read_bytes, reason, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
-KNOWN_NAMES = {
+CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+"""The instructions of a pickle that tell its version, or refer to something outside it."""
+
+KNOWN: set[object] = {
+    2,
     "collections OrderedDict",
     "torch FloatStorage",
     "torch LongStorage",
     "torch._utils _rebuild_tensor_v2",
 }
-"""What a file of the lab refers to: dictionaries, and tensors of float32 and int64."""
-
-NAMING = {"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-"""The instructions of a pickle that refer to something outside it."""
+"""What they name in a file of the lab: version 2, dictionaries, and tensors of float32 and int64."""
 
 PLAIN_BYTES = 64 << 10
 """What a file may hold besides its tensors: their names and shapes, and the archive's own headers, far less each."""
@@ -68,7 +70,8 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
 
     try:
         archive = checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
-        content = torch.load(archive, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a file of a stranger is no help
+            content = torch.load(archive, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"the model file {path} is missing", REMEDY) from None
     except OSError as error:
@@ -85,23 +88,21 @@ def checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
     """The entries of a torch archive, in a new one, so that torch reads what was checked and nothing else.
 
     Raises:
-        Exception: it is no archive, compressed, larger inside than outside, or its pickle is not of the lab's making.
+        Exception: it is no archive, larger inside than outside, or its pickle is not of the lab's making.
     """
     found = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(found, "w") as checked:
         entries = archive.infolist()
         if len({entry.filename for entry in entries}) < len(entries):
             raise ValueError("two entries of one name")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("compressed entries")
         if sum(entry.file_size for entry in entries) > len(data):
-            raise ValueError("entries that overlap")
+            raise ValueError("entries that are compressed, or that overlap")
         (pickle,) = (entry for entry in entries if entry.filename.endswith(".pkl"))
         if pickle.file_size > plain_bytes:
             raise ValueError("too large a pickle")
         for instruction, argument, _ in pickletools.genops(archive.read(pickle)):
-            if instruction.name in NAMING and argument not in KNOWN_NAMES:
-                raise ValueError("a name that no checkpoint needs")
+            if instruction.name in CHECKED and argument not in KNOWN:
+                raise ValueError("something that no checkpoint needs")
         for entry in entries:
             checked.writestr(entry.filename, archive.read(entry))
     found.seek(0)

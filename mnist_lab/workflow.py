@@ -40,7 +40,7 @@ from mnist_lab.runs import (
     read_run,
 )
 from mnist_lab.saliency_methods import DEFAULT_METHOD
-from mnist_lab.storage import create_folder, is_file, write_atomically, write_json, write_text
+from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_atomically, write_json, write_text
 from mnist_lab.trainer import Outcome, Progress, Trainer
 from mnist_lab.wording import describe_run
 
@@ -404,6 +404,7 @@ def restore_pictures(
         model: with its weights.
         warn: is told why a picture can't be drawn.
     """
+    remove_leftovers(run.folder, older_than=3600)  # no picture takes so long to be written
     missing = [name for name in PICTURES if not is_file(run.folder / name)]
     history: list[EpochRecord] = []
     if "history.png" in missing:

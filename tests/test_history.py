@@ -73,10 +73,14 @@ def test_evaluating_names_a_damaged_history_and_leaves_its_picture_out(
     for name in set(PICTURES) - {"history.png"}:
         (folder / name).touch()
     (folder / "history.csv").write_text(DAMAGES[kind][0], encoding="utf-8")
+    (folder / ".writing-old.png").touch()
+    os.utime(folder / ".writing-old.png", (0, 0))
+    (folder / ".writing-new.png").touch()
     assert main.main(["evaluate", "--run", "run", "--outputs", str(tmp_path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "without history.png: the history of run can't be read" in shown
     assert not (folder / "history.png").exists()
+    assert [path.name for path in folder.glob(".writing-*")] == [".writing-new.png"]
 
 
 def test_dollars_and_other_signs_in_a_run_file_are_drawn_as_they_are(
