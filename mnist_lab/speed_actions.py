@@ -142,11 +142,11 @@ def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = Fals
             show("", speed_steps_table(measured))
         lab.terminal.warn(f"stopped; {len(measured)} of {len(prepared.paces)} steps were measured, nothing is saved")
         return INTERRUPTED
+    show("", speed_steps_table(measured), "")  # before a disk that refuses can take it along
     from mnist_lab.speed_results import report_speed
 
     with lab.terminal.busy("drawing the figure"):
         folder, sentences = report_speed(measured, prepared.mnist, prepared.compute, lab.outputs, lab.now())
-    show("", speed_steps_table(measured), "")
     tell_result(lab, folder, sentences, offer_page=offer_page)
     return OK
 
