@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,14 +207,21 @@ def alive(group: int) -> list[str]:
     return [row[-1] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
 
-def start_experiment(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """An experiment in a session and a temporary folder of its own."""
+@contextmanager
+def started_experiment(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """An experiment in a session and a temporary folder of its own; in the end nothing of it is left."""
     (folder / "tmp").mkdir(exist_ok=True)
     words = ["main.py", "experiment", "depth", "--epochs", "1", *options, "--outputs", str(folder / "outputs")]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *words], cwd=ROOT, env=os.environ | {"TMPDIR": str(folder / "tmp")}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", start_new_session=True,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -220,14 +229,14 @@ def start_experiment(folder: Path, *options: str) -> subprocess.Popen[str]:
     [("2", signal.SIGKILL, "timing"), ("2", signal.SIGTERM, "training"), ("1", signal.SIGKILL, "training")],
 )
 def test_nothing_outlives_a_killed_experiment(jobs: str, sent: int, moment: str, tmp_path: Path) -> None:
-    process = start_experiment(tmp_path, "--seeds", "5", "--jobs", jobs)
-    if moment == "timing":
-        wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
-    else:
-        wait_for(lambda: list(tmp_path.glob("outputs/*/run.json")))
-    process.send_signal(sent)
-    process.communicate()
-    wait_for(lambda: not alive(process.pid), seconds=30)
+    with started_experiment(tmp_path, "--seeds", "5", "--jobs", jobs) as process:
+        if moment == "timing":
+            wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
+        else:
+            wait_for(lambda: list(tmp_path.glob("outputs/*/run.json")))
+        process.send_signal(sent)
+        process.wait()
+        wait_for(lambda: not alive(process.pid), seconds=30)
     assert not list(tmp_path.glob("tmp/mnist-lab-*"))
     assert len(list(tmp_path.glob("outputs/*/run.json"))) <= int(jobs)  # none began after the end
 
@@ -250,13 +259,13 @@ def test_temporary_folders_of_programs_that_are_gone_are_removed(
 
 
 def test_ctrl_c_while_the_first_batches_are_timed_takes_one_line(tmp_path: Path) -> None:
-    process = start_experiment(tmp_path, "--seeds", "1", "--jobs", "2")
-    wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process of the group
-    _, errors = process.communicate(timeout=60)
+    with started_experiment(tmp_path, "--seeds", "1", "--jobs", "2") as process:
+        wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process of the group
+        _, errors = process.communicate(timeout=60)
+        wait_for(lambda: not alive(process.pid), seconds=30)
     assert process.returncode == 130
     assert errors == "interrupted\n"
-    wait_for(lambda: not alive(process.pid), seconds=30)
     assert not list(tmp_path.glob("tmp/mnist-lab-*"))
 
 
