@@ -349,7 +349,7 @@ class Ballot:
     def _row(self, digit: int, middle: int) -> tuple[int, int, int, int]:
         """One digit: the items of its name, bar and number, and its height on the canvas."""
         px = self._look.layout.px
-        self._bar_left, self._bar_right = px(38), self._width - px(74)
+        self._bar_left, self._bar_right = px(38), self._width - px(88)
         name = self.canvas.create_text(px(26), middle, text=str(digit), font=self._look.text, fill=INK)
         half = px(7)
         self.canvas.create_rectangle(

@@ -321,6 +321,16 @@ def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
     assert option(panel.canvas, panel.result.certainty, "text") == "100.0 %"
 
 
+def test_the_widest_number_stands_clear_of_its_bar(opened: Opener) -> None:
+    visitor = opened(lambda picture: np.array([0.9996, *[0.0] * 9]))
+    visitor.draw(*LINE)
+    visitor.settle()
+    ballot = visitor.window.ballots[0]
+    number = ballot._rows[0][2]
+    assert option(ballot.canvas, number, "text") == "> 99.9 %"
+    assert ballot.canvas.bbox(number)[0] > ballot._bar_right
+
+
 @pytest.mark.parametrize("voters", [1, 2, 3, 4])
 def test_nothing_is_cut_off(opened: Opener, voters: int) -> None:
     visitor = opened(*[width_reader] * voters, explain=uniform_map)
