@@ -68,19 +68,20 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
     """
     import torch
 
+    named = f"the {'saved state' if path.name == STATE_FILE else 'model file'} {path}"
     try:
         archive = checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
         with warnings.catch_warnings(action="ignore"):  # what torch thinks of a file of a stranger is no help
             content = torch.load(archive, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise CheckpointError(f"the model file {path} is missing", REMEDY) from None
+        raise CheckpointError(f"{named} is missing", REMEDY) from None
     except OSError as error:
-        raise CheckpointError(f"the model file {path} is refused ({reason(error)})", REMEDY) from None
+        raise CheckpointError(f"{named} is refused ({reason(error)})", REMEDY) from None
     except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
         kind = type(error).__name__
-        raise CheckpointError(f"the model file {path} is refused: it is no safe checkpoint ({kind})", REMEDY) from None
+        raise CheckpointError(f"{named} is refused: it is no safe checkpoint ({kind})", REMEDY) from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"the model file {path} is refused: it holds no state dict", REMEDY)
+        raise CheckpointError(f"{named} is refused: it holds no state dict", REMEDY)
     return content
 
 

@@ -7,8 +7,10 @@ can't be read ends in one clear line.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnist_lab.drawing import Picture
 from mnist_lab.errors import LabError
-from mnist_lab.storage import open_file, reason
+from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is read, whatever a file's name says. Pillow knows more, but starts Ghostscript for some of it."""
@@ -26,7 +28,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """Brands of the files that iPhones leave, after "ftyp"."""
 
-ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT = 0x0112, 258, 339
+ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323
 """Numbers of tags in Exif and TIFF."""
 
 MOST_PIXELS = 400_000_000
@@ -37,6 +39,15 @@ Measured with 20,000 x 20,000 pixels, the process needs at its peak 1.6 GB for c
 """
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+
+LONGEST_SIDE = 100_000
+"""Pixels; Pillow keeps an address for every row, so that a picture one pixel wide takes many times its size."""
+
+START_OF_SCAN = b"\xff\xda"
+"""Stands in a JPEG for nothing else: in its data, a byte 0xff is always followed by zero or a restart marker."""
+
+MOST_SCANNED = 10_000_000_000
+"""Pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans."""
 
 STRIP = 4_000_000
 """Pixels that are converted at a time."""
@@ -81,7 +92,8 @@ def load(path: Path) -> Image.Image:
         with open_file(path) as file:
             start = file.read(16)
             file.seek(0)
-            return decode(file)
+            with _quiet_libraries():
+                return decode(file)
     except FileNotFoundError:
         raise PictureError(f"there is no file {path}", "check the name") from None
     except UnidentifiedImageError:
@@ -91,7 +103,8 @@ def load(path: Path) -> Image.Image:
             f"the picture {path} has more than {MOST_PIXELS:,} pixels", "reduce or crop it first"
         ) from None
     except Exception as error:  # a hostile or broken file can make a decoder raise anything
-        why = reason(error) if isinstance(error, OSError) else error
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        why = why or type(error).__name__
         raise PictureError(f"the file {path} can't be read as a picture ({why})", REMEDY) from None
 
 
@@ -113,11 +126,51 @@ def decode(file: BinaryIO) -> Image.Image:
         warnings.simplefilter("ignore")  # Pillow warns of odd files
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file, formats=FORMATS) as image:
+            _check_size(image)
+            if image.format == "JPEG":
+                _check_scans(file, image.width * image.height)
             image.draft("RGB", (2 * ENOUGH, 2 * ENOUGH))  # JPEG can be decoded at a fraction of its size
             image.load()
             small = shrunk(image)
             small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
             return ImageOps.exif_transpose(small)
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse, before anything is decoded, what takes far more memory than its pixels."""
+    if max(image.size) > LONGEST_SIDE:
+        raise ValueError(f"a side is longer than {LONGEST_SIDE:,} pixels")
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    if tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0) > MOST_PIXELS:
+        raise ValueError(f"a tile has more than {MOST_PIXELS:,} pixels")
+
+
+def _check_scans(file: BinaryIO, pixels: int) -> None:
+    """Refuse a progressive JPEG that repeats its scans, each of which goes over all pixels, to take minutes."""
+    place = file.tell()
+    file.seek(0)
+    scans = file.read(LARGEST_FILE).count(START_OF_SCAN)
+    file.seek(place)
+    if pixels * scans > MOST_SCANNED:
+        raise ValueError(f"it goes {scans:,} times over its pixels")
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep libtiff's and libjpeg's own remarks off the screen: they write past Python to standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def shrunk(image: Image.Image) -> Image.Image:

@@ -118,7 +118,8 @@ def read_run(folder: Path) -> Run:
     except FileNotFoundError:
         raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise damaged_run(folder, f"{RUN_FILE} can't be read ({error})") from None
+        why = storage.reason(error) if isinstance(error, OSError) else error
+        raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
         return parse_run(folder, content)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -49,7 +49,7 @@ def whole(value: Any) -> int | None:
 
 def text(value: Any, otherwise: str = "–") -> str:
     """Text or a number as text; ``otherwise`` if it is something else."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else otherwise
+    return str(value) if isinstance(value, str) or number(value) is not None else otherwise
 
 
 def checked_interval(content: Any, *names: str) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ epoch and put back later, in another process, without changing the outcome by a 
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -319,7 +320,8 @@ class Trainer:
 
         To be taken while :attr:`is_between_epochs`.
         """
-        return {
+        state = {
+            "config": self.config.to_dict(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -328,6 +330,7 @@ class Trainer:
             "history": [asdict(record) for record in self.history],
             "best_weights": self.best_weights,
         }
+        return state | {"digest": digest_of(state)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state taken by :meth:`state` from a training with the same configuration.
@@ -365,6 +368,10 @@ class Trainer:
         # On another device the same weights give another loss, by a little.
         same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
         require(same, "its best weights are not those of its best epoch")
+        if "digest" in state:  # earlier versions of the lab left none
+            require(TrainConfig.from_dict(state["config"]) == self.config, "it was made with another configuration")
+            saved = {name: value for name, value in state.items() if name != "digest"}
+            require(state["digest"] == digest_of(saved), "it was changed after it was saved")
 
     def restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
         """Take over the moments of every weight."""
@@ -381,6 +388,27 @@ class Trainer:
         }
         require(all(one["step"].item() == steps for one in moments.values()), "its optimiser is of other steps")
         self.optimizer.load_state_dict({"state": moments, "param_groups": fresh["param_groups"]})
+
+
+def digest_of(state: object) -> str:
+    """A fingerprint of tensors and plain values, however they are nested: tells damage, though not forgery."""
+    digest = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, Tensor):
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                digest.update(repr(name).encode())
+                add(part)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                add(part)
+        else:
+            digest.update(repr(value).encode())
+
+    add(state)
+    return digest.hexdigest()
 
 
 def require(condition: bool, otherwise: str) -> None:

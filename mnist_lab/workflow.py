@@ -36,6 +36,7 @@ from mnist_lab.runs import (
     STATE_FILE,
     UNFINISHED,
     Run,
+    damaged_run,
     locked,
     model_file_name,
     read_run,
@@ -139,6 +140,8 @@ def resume(
         run = read_run(run.folder)  # whoever held the lock meanwhile may have finished it
         refuse_ended(run)
         config = run.config
+        if (run.model, run.augmented, run.seed) != (config.model, config.augment is not None, config.seed):
+            raise damaged_run(run.folder, f"{RUN_FILE} contradicts its own configuration")
         if run.content.get("split") != split_content(mnist):
             raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
         if workers is None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mnist_lab import pictures
 from mnist_lab.drawing import to_mnist
 from mnist_lab.pictures import PictureError, read_picture, threshold
 
@@ -232,3 +233,53 @@ def test_the_threshold_parts_two_heaps() -> None:
     random = np.random.default_rng(0)
     ink = np.concatenate([random.normal(0.1, 0.03, 900), random.normal(0.8, 0.05, 100)]).clip(0, 1)
     assert 0.2 < threshold(ink) < 0.65
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file without any pixels that claims to have many."""
+    parts = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT", b"IEND")
+    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def tiled_tiff(side: int, tile: int) -> bytes:
+    """A TIFF file of one small tile that claims to be large."""
+    data = zlib.compress(b"\0" * 1000)
+    tags = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 8, 325: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (png_header(1, 399_999_999), "a side is longer than 100,000 pixels"),
+        (png_header(399_999_999, 1), "a side is longer than 100,000 pixels"),
+        (tiled_tiff(10, 46_000), "a tile has more than 400,000,000 pixels"),
+    ],
+)
+def test_what_takes_more_memory_than_its_pixels_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(PictureError, match=expected):
+        read_picture(tmp_path / "x.png")
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.jpg"
+    seven().save(path, progressive=True)
+    read_picture(path)
+    content = path.read_bytes()
+    last_scan = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + 50 * last_scan + content[-2:])
+    monkeypatch.setattr(pictures, "MOST_SCANNED", 50 * 200 * 300)
+    with pytest.raises(PictureError, match=r"it goes \d\d times over its pixels"):
+        read_picture(path)
+
+
+def test_the_remarks_of_decoders_stay_off_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.tif").write_bytes(tiled_tiff(10, 3000))
+    with pytest.raises(PictureError, match="can't be read as a picture"):
+        read_picture(tmp_path / "x.tif")
+    assert capfd.readouterr().err == ""

@@ -131,6 +131,7 @@ def test_a_damaged_state_is_refused_and_nothing_is_changed(
     kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = copy.deepcopy(torch.load(folder / "training_state.pt", weights_only=True))
+    del state["digest"]  # as in the files of earlier versions, and of those who know how to forge one
     DAMAGES[kind](state)
     torch.save(state, folder / "training_state.pt")
     before = content_of(folder)
@@ -143,11 +144,45 @@ def test_a_damaged_state_is_refused_and_nothing_is_changed(
 
 def test_a_state_of_another_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    for changes in ({"epochs": 4}, {"batch_size": 50}, {"weight_decay": 0.1}, {"hidden": 64}, {"model": "2-layer"}):
+    of_another_length = [{"epochs": 4}, {"batch_size": 50}, {"hidden": 64}]
+    of_the_same = [{"dropout": 0.5}, {"train_size": 290}, {"patience": 1}, {"average_decay": 0.9}, {"seed": 5}]
+    for changes in (*of_another_length, {"weight_decay": 0.1}, {"model": "2-layer"}, *of_the_same):
         text = json.dumps(content | {"config": content["config"] | changes})
         (folder / "run.json").write_text(text, encoding="utf-8")
         assert resume(folder) == 1
-        assert "training_state.pt" in (error := capsys.readouterr().err) or "does not fit its configuration" in error
+        error = capsys.readouterr().err
+        assert "training_state.pt" in error or "its configuration" in error or "its own configuration" in error
+
+
+@pytest.mark.parametrize("values", [{"seed": 5}, {"model": "3-layer"}, {"augment": True}])
+def test_a_run_that_contradicts_itself_is_refused(
+    values: State, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(content | values), encoding="utf-8")
+    before = content_of(folder)
+    assert resume(folder) == 1
+    assert "contradicts its own configuration" in capsys.readouterr().err
+    assert content_of(folder) == before
+
+
+SMALL_CHANGES: dict[str, Callable[[State], object]] = {
+    "noise in the weights": lambda state: state["model"]["classifier.4.bias"].add_(1e-6),
+    "a moment": first_moments(exp_avg=torch.zeros(32, 1, 3, 3)),
+    "a nicer accuracy": first_record(val_accuracy=0.99),
+    "another dropout": lambda state: state["config"].update(dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL_CHANGES)
+def test_a_state_that_was_changed_is_refused(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = copy.deepcopy(torch.load(folder / "training_state.pt", weights_only=True))
+    SMALL_CHANGES[kind](state)
+    torch.save(state, folder / "training_state.pt")
+    before = content_of(folder)
+    assert resume(folder) == 1
+    assert "does not fit its configuration (it was" in capsys.readouterr().err
+    assert content_of(folder) == before
 
 
 @pytest.mark.parametrize("version", ["now", "earlier"])
