@@ -263,8 +263,6 @@ def this_machine(at_once: int) -> Iterator[ThisProcess | Pool]:
     if at_once == 1:
         yield ThisProcess()
         return
-    from joblib.externals.loky import get_reusable_executor
-
     with warnings.catch_warnings(), temporary_folder() as folder:
         # A process that keeps its memory for the next batch looks to loky as if it leaked, and is started anew.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
@@ -273,8 +271,7 @@ def this_machine(at_once: int) -> Iterator[ThisProcess | Pool]:
             yield pool
         finally:
             if pool.has_begun:
-                with deaf_to_interrupts():
-                    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+                end_pool()
 
 
 class ThisProcess:
@@ -365,25 +362,34 @@ class Pool:
         from joblib.externals.loky import get_reusable_executor
 
         self.has_begun = True
-        with deaf_to_interrupts():
-            executor = get_reusable_executor(
-                max_workers=self.at_once,
-                timeout=IDLE,
-                initializer=begin_process,
-                initargs=(self.folder,),
-                env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
-            )
-            futures: list[Future[Any]] = [executor.submit(*call) for call in calls]
         try:
+            with deaf_to_interrupts():
+                executor = get_reusable_executor(
+                    max_workers=self.at_once,
+                    timeout=IDLE,
+                    initializer=begin_process,
+                    initargs=(self.folder,),
+                    env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
+                )
+                futures: list[Future[Any]] = [executor.submit(*call) for call in calls]
             yield futures
         except BaseException:
-            with deaf_to_interrupts():
-                # To shut loky down with work left ends in tracebacks; that its processes are killed it takes well.
-                for process in multiprocessing.active_children():
-                    if process.name.startswith("LokyProcess"):
-                        process.terminate()
-                executor.shutdown(wait=True)
+            end_pool()
             raise
+
+
+def end_pool() -> None:
+    """End the processes of the pool, whatever they do.
+
+    To shut loky down while there is work left may end in a traceback; processes that are killed it takes well.
+    """
+    from joblib.externals.loky import get_reusable_executor
+
+    with deaf_to_interrupts():
+        for process in multiprocessing.active_children():
+            if process.name.startswith("LokyProcess"):
+                process.terminate()
+        get_reusable_executor(reuse=True).shutdown(wait=True)
 
 
 KILLED = "its process was killed again and again, at last with no other beside it (is the memory too small?)"
