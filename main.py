@@ -9,12 +9,23 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once and without a word, as nothing has begun yet."""
+    os._exit(130)
+
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _leave)  # while what follows is loaded
 
 from rich.table import Table
 
@@ -465,6 +476,9 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, f"see {self.prog} --help")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse itself says nothing of an output that can't be written
+
 
 def outputs(name: str) -> Path:
     """The folder that is given with --outputs."""
@@ -600,4 +614,6 @@ def refusal_of(error: OSError) -> StorageError:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -38,7 +38,7 @@ from mnist_lab.console import Choice, Terminal, TrainingDisplay
 from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.files import mnist_is_there
-from mnist_lab.interrupts import graceful_interrupts
+from mnist_lab.interrupts import graceful_interrupts, held_back_interrupts
 from mnist_lab.my_digits import MY_DIGITS, Counts, Mark, count_each, load_counts, save_counts
 from mnist_lab.runs import (
     UNFINISHED,
@@ -118,7 +118,7 @@ def load_compute(lab: Lab) -> Compute:
     Raises:
         RequestError: a device was asked for that is not there, or does not work.
     """
-    with lab.terminal.busy("loading torch"):
+    with lab.terminal.busy("loading torch"), held_back_interrupts():
         from mnist_lab.device import choose_compute
 
         compute = choose_compute()
@@ -417,7 +417,7 @@ def data(lab: Lab) -> int:
 
 def models(lab: Lab, name: str | None = None) -> int:
     """Show each network as a diagram with its capacity ledger."""
-    with lab.terminal.busy("loading torch"):
+    with lab.terminal.busy("loading torch"), held_back_interrupts():
         from mnist_lab.models import build_model, capacity_ledger
 
     for model in [name] if name else ARCHITECTURES:

@@ -10,6 +10,15 @@ from types import FrameType
 
 
 @contextmanager
+def held_back_interrupts() -> Iterator[None]:
+    """Within this context Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again."""
+    with graceful_interrupts(must_finish=lambda: True) as was_requested:
+        yield
+    if was_requested():
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def graceful_interrupts(
     on_request: Callable[[], None] = lambda: None, must_finish: Callable[[], bool] = lambda: False
 ) -> Iterator[Callable[[], bool]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -110,9 +111,14 @@ def train_new(
     """
     mnist = load_mnist()
     folder = create_folder(outputs, run_label(config), now)
-    with locked(folder), computing_with(threads):
-        content = initial_content(config, mnist, workers, now)
-        return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
+    try:
+        with locked(folder), computing_with(threads):
+            content = initial_content(config, mnist, workers, now)
+            return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
+    except BaseException:
+        if not is_file(folder / RUN_FILE):  # the disk was full from the beginning, say: nothing has come about
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def resume(

@@ -247,6 +247,18 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
     assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS  # no half-written file
 
 
+def test_a_disk_that_takes_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, main; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        f"sys.exit(main.main({['train', *TINY, '--outputs', str(tmp_path)]!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "free some space" in line
+    assert list(tmp_path.iterdir()) == []
+
+
 REFUSALS = [
     (["train", "--model", "9-layer"], "there is no model '9-layer'; choose one of 1-layer, 2-layer, 3-layer"),
     (["train", "--epochs", "0"], "--epochs is 0; give a whole number from 1"),
@@ -501,3 +513,20 @@ def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str
     assert "at most (default: 16; 1-layer 4)" in words
     assert "digits per step (default: 128)" in words
     assert "fraction of the side, in every direction (default: 0.07; 1-layer 0.05)" in words
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes /proc to see what a process has loaded")
+@pytest.mark.parametrize("library", ["multiarray", "libc10", "libtorch_python"])
+def test_ctrl_c_while_libraries_are_loaded_ends_without_a_word(library: str) -> None:
+    command = [sys.executable, "main.py", "models"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: library in maps_of(process.pid), process)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+
+
+def maps_of(pid: int) -> str:
+    """What a process has mapped into its memory."""
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
