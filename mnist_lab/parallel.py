@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -363,14 +364,14 @@ class Pool:
 
         self.has_begun = True
         try:
+            executor = get_reusable_executor(
+                max_workers=self.at_once,
+                timeout=IDLE,
+                initializer=begin_process,
+                initargs=(self.folder,),
+                env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
+            )
             with deaf_to_interrupts():
-                executor = get_reusable_executor(
-                    max_workers=self.at_once,
-                    timeout=IDLE,
-                    initializer=begin_process,
-                    initargs=(self.folder,),
-                    env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
-                )
                 futures: list[Future[Any]] = [executor.submit(*call) for call in calls]
             yield futures
         except BaseException:
@@ -413,6 +414,7 @@ def deaf_to_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # on its own start it lets interrupts through, in some versions of Python
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
