@@ -249,7 +249,7 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
 
 def test_a_disk_that_takes_nothing_leaves_no_folder(tmp_path: Path) -> None:
     code = (
-        "import resource, sys, main; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "import resource, sys, main; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
         f"sys.exit(main.main({['train', *TINY, '--outputs', str(tmp_path)]!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
