@@ -181,6 +181,7 @@ def test_a_run_killed_in_its_first_epoch_starts_over_in_place(tmp_path: Path) ->
     folder = only_folder(tmp_path)
     content = content_of(folder)
     content["config"] |= {"train_size": 2000, "model": "1-layer"}  # so that the test is short
+    content["model"] = "1-layer"
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
     done = run("train", "--resume", folder, "--outputs", tmp_path)
     assert done.returncode == 0, done.stderr
