@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -258,9 +259,11 @@ def test_temporary_folders_of_programs_that_are_gone_are_removed(
     assert {path.name for path in tmp_path.iterdir()} == {"mnist-lab-held", "mnist-lab-new", "mnist-lab-link"}
 
 
-def test_ctrl_c_while_the_first_batches_are_timed_takes_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [0.0, 1.5])  # while the processes of the pool start, and while they are at work
+def test_ctrl_c_while_the_first_batches_are_timed_takes_one_line(later: float, tmp_path: Path) -> None:
     with started_experiment(tmp_path, "--seeds", "1", "--jobs", "2") as process:
         wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
+        time.sleep(later)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process of the group
         _, errors = process.communicate(timeout=60)
         wait_for(lambda: not alive(process.pid), seconds=30)
