@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from mnist_lab.pixels import SIDE
-from mnist_lab.wording import format_probability
+from mnist_lab.wording import format_probability, printable
 
 if TYPE_CHECKING:
     from mnist_lab.history import EpochRecord
@@ -276,8 +276,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 
 def drawable(text: str) -> str:
     """Text of a file or its name, to be drawn as it is: no formulas, no control characters, no halves of characters."""
-    legible = "".join(character if character.isprintable() else "?" for character in text)
-    return legible.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")
 
 
 def style_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
