@@ -29,8 +29,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 from rich.table import Table
 
-from mnist_lab import actions, comparison_actions, draw_actions, experiment_actions, report_actions, speed_actions
-from mnist_lab.actions import OK, Lab
 from mnist_lab.config import (
     ARCHITECTURES,
     AUGMENTATIONS,
@@ -46,12 +44,19 @@ from mnist_lab.config import (
     check_whole,
     default_config,
 )
-from mnist_lab.console import BackToMenu, Terminal, make_console, pick
+from mnist_lab.drawing import commands as draw_actions
 from mnist_lab.environment import DEVICES, prepare_environment, using_device
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.experiments import EXPERIMENTS, SEEDS, find_experiment
-from mnist_lab.saliency_methods import DEFAULT_METHOD, METHODS
+from mnist_lab.experiments import commands as experiment_actions
+from mnist_lab.experiments import comparison_commands as comparison_actions
+from mnist_lab.experiments import speed_commands as speed_actions
+from mnist_lab.experiments.questions import EXPERIMENTS, SEEDS, find_experiment
+from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS
 from mnist_lab.storage import reason, remedy
+from mnist_lab.terminal.console import BackToMenu, Terminal, make_console, pick
+from mnist_lab.training import commands as actions
+from mnist_lab.training import report_commands as report_actions
+from mnist_lab.training.commands import OK, Lab
 
 REFUSED, INTERRUPTED = 1, 130
 OUTPUTS = Path("outputs")

@@ -27,8 +27,8 @@ prepare_environment()  # before torch is loaded, as main.py does
 share_the_cores()
 hear_interrupts()
 
-from mnist_lab.data import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
-from mnist_lab.device import Compute, choose_compute  # noqa: E402
+from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
+from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnist_lab.actions import Lab
 from mnist_lab.config import TrainConfig
-from mnist_lab.console import THEME, Terminal
-from mnist_lab.experiment_actions import Request
-from mnist_lab.experiments import EXPERIMENTS, Variant
+from mnist_lab.experiments.commands import Request
+from mnist_lab.experiments.questions import EXPERIMENTS, Variant
+from mnist_lab.terminal.console import THEME, Terminal
+from mnist_lab.training.commands import Lab
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 DIGITS = 1_000

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 import main
-from mnist_lab.checkpoints import load_weights
-from mnist_lab.runs import read_run
-from tests.test_runs import make_run
+from mnist_lab.training.checkpoints import load_weights
+from mnist_lab.training.runs import read_run
+from tests.training.test_runs import make_run
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "main.py"]

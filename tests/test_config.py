@@ -13,8 +13,8 @@ import pytest
 import main
 from mnist_lab.config import ARCHITECTURES, Architecture, AugmentConfig, TrainConfig, check_config, default_config
 from mnist_lab.errors import RequestError
-from mnist_lab.workflow import repeat_command
-from tests.test_runs import make_run
+from mnist_lab.training.session import repeat_command
+from tests.training.test_runs import make_run
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)

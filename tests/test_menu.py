@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import main
-from mnist_lab.actions import Lab, runs_by_recipe
 from mnist_lab.config import TrainConfig
-from mnist_lab.console import Choice, Terminal, make_console, pick
-from mnist_lab.wording import format_about, format_duration
-from tests.test_runs import START, make_run
+from mnist_lab.terminal.console import Choice, Terminal, make_console, pick
+from mnist_lab.terminal.wording import format_about, format_duration
+from mnist_lab.training.commands import Lab, runs_by_recipe
+from tests.training.test_runs import START, make_run
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 

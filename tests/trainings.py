@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from mnist_lab.checkpoints import load_weights
 from mnist_lab.config import TrainConfig
-from mnist_lab.parallel import Finished
-from mnist_lab.runs import Run, read_run
+from mnist_lab.experiments.trainings import Finished
+from mnist_lab.training.checkpoints import load_weights
+from mnist_lab.training.runs import Run, read_run
 
 ROOT = Path(__file__).parents[1]
 SMALL = TrainConfig(model="1-layer", train_size=1000, batch_size=100, epochs=1)

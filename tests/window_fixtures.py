@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mnist_lab.canvas import Voter, Window
-from mnist_lab.display import TKINTER_MISSING, main_window
-from mnist_lab.drawing import Picture
-from mnist_lab.widgets import Probabilities
+from mnist_lab.drawing.strokes import Picture
+from mnist_lab.drawing.window.app import Voter, Window
+from mnist_lab.drawing.window.display import TKINTER_MISSING, main_window
+from mnist_lab.drawing.window.widgets import Probabilities
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, width_reader
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnist_lab.canvas import TITLE, Snapshot, Window
-from mnist_lab.drawing import CANVAS, Drawing, Picture, Stroke
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Picture, Stroke
+from mnist_lab.drawing.window.app import TITLE, Snapshot, Window
+from mnist_lab.drawing.window.widgets import Probabilities
 from mnist_lab.errors import StorageError
-from mnist_lab.widgets import Probabilities
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20  # seconds until something that should happen counts as missing
@@ -28,7 +28,7 @@ PATIENCE = 20  # seconds until something that should happen counts as missing
 OPEN = """
 from pathlib import Path
 import numpy as np
-from mnist_lab.canvas import Voter, open_window
+from mnist_lab.drawing.window.app import Voter, open_window
 from mnist_lab.errors import LabError
 voters = [Voter("uniform", lambda picture: np.full(10, 0.1))]
 def attempt():
@@ -197,7 +197,7 @@ from __future__ import annotations
 import gc, json, sys, threading, tkinter
 from pathlib import Path
 import numpy as np
-from mnist_lab.canvas import Voter, open_window
+from mnist_lab.drawing.window.app import Voter, open_window
 from mnist_lab.errors import LabError
 
 def note(**what):

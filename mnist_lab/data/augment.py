@@ -1,0 +1,226 @@
+"""Random rotation, affine and erasing over a whole batch at once, each sample with its own draw.
+
+The usual way transforms one image after the other, and rotates and shifts in two resamplings that each blur. Here
+the rotation and the affine part of every sample are multiplied into one 2x3 matrix, and the whole batch is
+resampled once. All of it works on ink between 0 (background) and 1, before normalisation: what enters from outside
+the picture, and what is erased, is 0, so background stays background.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mnist_lab.config import AugmentConfig
+from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
+
+KNOTS = 7
+"""Random numbers along each side that an elastic displacement is made of."""
+
+BEND_WIDTH = 0.14
+"""Standard deviation of the Gaussian that smooths them, as a fraction of the side: 4 pixels of 28, as in the paper."""
+
+
+class AffineDraw(NamedTuple):
+    """One random pose per sample; each field has the shape (B,).
+
+    The meaning of each is that of ``torchvision.transforms.functional.affine``: positive angles turn clockwise,
+    positive shifts move right and down, a positive shear slants the top of the digit to the left.
+    """
+
+    angle: Tensor  # degrees
+    shift_x: Tensor  # fractions of the width
+    shift_y: Tensor  # fractions of the height
+    scale: Tensor  # factor, 1 = unchanged
+    shear: Tensor  # degrees
+    mirror: Tensor  # -1: left and right are exchanged first; 1: they are not
+
+
+def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Transform every image of a batch with its own random draw.
+
+    Args:
+        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
+        labels: (B,), which digit each image shows; only the added strokes depend on it.
+        config: which transformations, and how strong; a strength of zero switches that one off.
+        generator: source of all draws; the same state gives the same batch.
+
+    Returns:
+        A new tensor of the same shape and range.
+    """
+    if config.moves:
+        images = move(images, labels, config, generator)
+    if config.thickness > 0:
+        images = change_thickness(images, draw_uniform(len(images), config.thickness, generator))
+    if config.erases:
+        images = erase(images, config, generator)
+    return images
+
+
+def move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Add strokes, turn, shift, scale, slant and bend: all that needs resampling, in one."""
+    count, _, height, width = images.shape
+    inverse = inverse_affine(draw_affine(count, config, generator))  # (B, 2, 3)
+    bend = draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
+    if config.strokes == 0:
+        return warp(images, inverse, bend)
+    strokes = draw_strokes(images, labels, config.strokes, generator)
+    if not len(strokes.where):  # every other batch, at the usual strength
+        return warp(images, inverse, bend)
+    scale, centre = fit_into_box(strokes, count)
+    inverse = after_fitting(inverse, scale, 2 * centre / torch.tensor([width, height]))
+    warped = warp(images, inverse, bend)
+    size = torch.tensor([width, height]) / 2
+    lines = carry(strokes.lines / size, inverse[strokes.where]) * size
+    drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
+    shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
+    warped[strokes.where] = torch.maximum(change_thickness(warped[strokes.where], shrunk), drawn)
+    return warped
+
+
+def after_fitting(inverse: Tensor, scale: Tensor, centre: Tensor) -> Tensor:
+    """The inverse map (B, 2, 3) of a pose that begins with moving ``centre`` (B, 2) to the middle and scaling (B,)."""
+    linear, offset = inverse[:, :, :2] / scale.view(-1, 1, 1), inverse[:, :, 2] / scale.unsqueeze(1)
+    return torch.cat([linear, (offset + centre).unsqueeze(2)], dim=2)
+
+
+def carry(points: Tensor, inverse: Tensor) -> Tensor:
+    """Where points (K, S, P, 2) go, forwards, under poses given by their inverse maps (K, 2, 3)."""
+    linear, offset = inverse[:, None, None, :, :2], inverse[:, None, None, :, 2]
+    carried: Tensor = torch.linalg.solve(linear, (points - offset).unsqueeze(-1)).squeeze(-1)
+    return carried
+
+
+def draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) -> AffineDraw:
+    """Draw one pose per sample, every parameter uniform in its symmetric range."""
+    return AffineDraw(
+        angle=draw_uniform(count, config.rotation, generator),
+        shift_x=draw_uniform(count, config.shift, generator),
+        shift_y=draw_uniform(count, config.shift, generator),
+        scale=1 + draw_uniform(count, config.scale, generator),
+        shear=draw_uniform(count, config.shear, generator),
+        mirror=draw_mirror(count, config.flip, generator),
+    )
+
+
+def draw_mirror(count: int, chance: float, generator: torch.Generator) -> Tensor:
+    """(count,) signs, -1 for the share of digits that are mirrored."""
+    if chance == 0:
+        return torch.ones(count)
+    return torch.where(torch.rand(count, generator=generator) < chance, -1.0, 1.0)
+
+
+def draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
+    """(count,) numbers, uniform from -limit to limit."""
+    return (2 * torch.rand(count, generator=generator) - 1) * limit
+
+
+def inverse_affine(draw: AffineDraw) -> Tensor:
+    """The map from each output pixel back to the input place it is taken from.
+
+    Forwards, a point p (measured from the image's centre) goes to ``scale * R(angle) @ S(shear) @ M @ p + shift``,
+    where M is the mirror. Resampling asks the opposite question, so this is the inverse, in ``affine_grid``'s units,
+    where the image reaches from -1 to 1 and a shift by the fraction f of the side is 2 f.
+
+    Returns:
+        (B, 2, 3) matrices for ``torch.nn.functional.affine_grid``.
+    """
+    angle, slant = torch.deg2rad(draw.angle), torch.tan(torch.deg2rad(draw.shear))
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # M^-1 @ S(shear)^-1 @ R(angle)^-1 / scale, written out; the shear keeps y and moves x.
+    to_x = torch.stack([cos - slant * sin, sin + slant * cos], dim=1) * draw.mirror.unsqueeze(1)  # (B, 2)
+    to_y = torch.stack([-sin, cos], dim=1)
+    linear = torch.stack([to_x, to_y], dim=1) / draw.scale.view(-1, 1, 1)  # (B, 2, 2)
+    shift = 2 * torch.stack([draw.shift_x, draw.shift_y], dim=1).unsqueeze(2)  # (B, 2, 1)
+    return torch.cat([linear, -linear @ shift], dim=2)  # (B, 2, 3)
+
+
+def draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -> Tensor:
+    """Random smooth displacements, as of a hand that trembles slowly (Simard et al. 2003, elastic distortions).
+
+    Simard et al. blur one random number per pixel with a Gaussian. Blurred that much, a coarse grid of random numbers
+    does the same for a thirtieth of the work; the two passes of the separable blur are two small matrix products.
+
+    Args:
+        shape: of the batch, (B, 1, H, W).
+        strength: standard deviation of each displacement, as a fraction of the side.
+        generator: source of all draws.
+
+    Returns:
+        (B, H, W, 2), x and y in ``affine_grid``'s units.
+    """
+    count, _, height, width = shape
+    noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)
+    field = blur_matrix(height) @ noise @ blur_matrix(width).T  # (B, 2, H, W)
+    return 2 * strength * field.permute(0, 2, 3, 1)
+
+
+@cache
+def blur_matrix(side: int) -> Tensor:
+    """(side, KNOTS): weights by which every pixel takes from knots around it; squares of a row add up to 1.
+
+    So a field of independent numbers of variance 1 becomes a smooth one that has the variance 1 everywhere.
+    """
+    pixels = torch.arange(side).unsqueeze(1)
+    knots = torch.linspace(-0.5, side - 0.5, KNOTS)
+    weights = torch.exp(-0.5 * ((pixels - knots) / (BEND_WIDTH * side)) ** 2)
+    return F.normalize(weights, dim=1)
+
+
+def change_thickness(images: Tensor, change: Tensor) -> Tensor:
+    """Make the strokes of every digit bolder or finer, as other pens do.
+
+    A pixel moves towards the brightest (bolder) or the darkest (finer) of itself and its four neighbours.
+
+    Args:
+        images: (B, 1, H, W).
+        change: (B,), -1 (as fine as can be) to 1 (as bold as can be).
+    """
+    change = change.view(-1, 1, 1, 1)
+    signed = torch.where(change < 0, -images, images)  # the darkest is the brightest of the negative
+    padded = F.pad(signed, (1, 1, 1, 1))
+    upright = torch.maximum(padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1])
+    level = torch.maximum(padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:])
+    extreme = torch.maximum(torch.maximum(upright, level), signed)
+    return images + change.abs() * (torch.where(change < 0, -extreme, extreme) - images)
+
+
+def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
+    """Resample a batch once, bilinearly, through its inverse maps; the outside is background (0).
+
+    Args:
+        images: (B, 1, H, W).
+        inverse: (B, 2, 3), from :func:`inverse_affine`.
+        bend: (B, H, W, 2), from :func:`draw_bend`, added to the places that the pixels are taken from.
+    """
+    grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
+    if bend is not None:
+        grid = grid + bend
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Random erasing (Zhong et al. 2020, arXiv:1708.04896): black out one random rectangle in some of the images.
+
+    A rectangle covers a fraction of the image drawn from ``erase_area``, with a height-to-width ratio between 1:3
+    and 3:1 (log-uniform), and lies wholly inside.
+    """
+    count, _, height, width = images.shape
+    chosen, area, ratio, top, left = torch.rand(5, count, 1, generator=generator)  # (B, 1) each
+    smallest, largest = config.erase_area
+    area = (smallest + (largest - smallest) * area) * height * width
+    ratio = 3 ** (2 * ratio - 1)
+    box_height = (area * ratio).sqrt().round().clamp(1, height)
+    box_width = (area / ratio).sqrt().round().clamp(1, width)
+    top = (top * (height - box_height + 1)).floor()
+    left = (left * (width - box_width + 1)).floor()
+    y, x = torch.arange(height), torch.arange(width)
+    in_rows = (y >= top) & (y < top + box_height)  # (B, H)
+    in_columns = (x >= left) & (x < left + box_width)  # (B, W)
+    hit = (chosen < config.erasing) & in_rows  # (B, H)
+    erased = hit.unsqueeze(2) & in_columns.unsqueeze(1)  # (B, H, W)
+    return images.masked_fill(erased.unsqueeze(1), 0.0)

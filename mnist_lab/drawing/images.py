@@ -1,0 +1,291 @@
+"""Pictures from files, of whatever size and colours, as black ink on white.
+
+The files are not trusted. Only ``FORMATS`` are decoded, and their size is read from their header before; whatever
+can't be read ends in one clear line.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mnist_lab.drawing.strokes import Picture
+from mnist_lab.errors import LabError
+from mnist_lab.storage import LARGEST_FILE, open_file, reason
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""What is read, whatever a file's name says. Pillow knows more, but starts Ghostscript for some of it."""
+
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of the files that iPhones leave, after "ftyp"."""
+
+ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323
+"""Numbers of tags in Exif and TIFF."""
+
+MOST_PIXELS = 400_000_000
+"""The largest picture that is decoded; the largest cameras have 200 million pixels.
+
+Measured with 20,000 x 20,000 pixels, the process needs at its peak 1.6 GB for colours, 0.5 GB for greys of eight bits,
+1.2 GB for a progressive and 0.2 GB for any other JPEG; it takes up to 6 seconds.
+"""
+
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+
+LONGEST_SIDE = 100_000
+"""Pixels; Pillow keeps an address for every row, so that a picture one pixel wide takes many times its size."""
+
+START_OF_SCAN = b"\xff\xda"
+"""Stands in a JPEG for nothing else: in its data, a byte 0xff is always followed by zero or a restart marker."""
+
+MOST_SCANNED = 10_000_000_000
+"""Pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans."""
+
+STRIP = 4_000_000
+"""Pixels that are converted at a time."""
+
+ENOUGH = 1000
+"""Longer side that a picture is reduced to before anything else: ink of a digit needs no more."""
+
+PLANE_STEPS = 20
+"""Steps in which the paper's plane is found; after ten it hardly moves any more."""
+
+REMEDY = "give a picture of one digit: PNG, JPEG or another common format"
+
+LEAST_CONTRAST = 24
+"""Grey levels between paper and ink, of 255, below which a picture counts as blank."""
+
+
+class PictureError(LabError):
+    """A file that is no picture, or one that can't be used."""
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture of a digit as black ink on white.
+
+    Animations give their first frame, photographs are turned as their camera says, transparent places become paper,
+    and light ink on dark is told from dark ink on light by the border, which is taken to be paper.
+
+    Args:
+        path: a file in one of ``FORMATS``.
+
+    Returns:
+        (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``; all 255 where there is no contrast.
+
+    Raises:
+        PictureError: there is no such file, it is no picture, it is broken, or too large.
+    """
+    return clean(luminance(load(path)))
+
+
+def load(path: Path) -> Image.Image:
+    """Decode a file's first frame, upright and at most ``ENOUGH`` long: as RGBA, or as F, grey levels 0 to 255."""
+    try:
+        with open_file(path) as file:
+            start = file.read(16)
+            file.seek(0)
+            with _quiet_libraries():
+                return decode(file)
+    except FileNotFoundError:
+        raise PictureError(f"there is no file {path}", "check the name") from None
+    except UnidentifiedImageError:
+        raise unknown(path, start) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(
+            f"the picture {path} has more than {MOST_PIXELS:,} pixels", "reduce or crop it first"
+        ) from None
+    except Exception as error:  # a hostile or broken file can make a decoder raise anything
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        why = why or type(error).__name__
+        raise PictureError(f"the file {path} can't be read as a picture ({why})", REMEDY) from None
+
+
+def unknown(path: Path, start: bytes) -> PictureError:
+    """What to say of a file in none of the formats, by its first bytes."""
+    if not start:
+        return PictureError(f"the file {path} is empty", REMEDY)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
+        return PictureError(f"the file {path} is an iPhone photo (HEIC), which can't be read", "export it as JPEG")
+    if start.startswith((b"%PDF", b"%!PS")):
+        kind = "PDF" if start.startswith(b"%PDF") else "PostScript"
+        return PictureError(f"the file {path} is a {kind} document, not a picture", "export the page as PNG")
+    return PictureError(f"the file {path} can't be read as a picture (it has no known format)", REMEDY)
+
+
+def decode(file: BinaryIO) -> Image.Image:
+    """The first frame of an open file, upright and shrunk."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd files
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file, formats=FORMATS) as image:
+            _check_size(image)
+            if image.format == "JPEG":
+                _check_scans(file, image.width * image.height)
+            image.draft("RGB", (2 * ENOUGH, 2 * ENOUGH))  # JPEG can be decoded at a fraction of its size
+            image.load()
+            small = shrunk(image)
+            small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+            return ImageOps.exif_transpose(small)
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse, before anything is decoded, what takes far more memory than its pixels."""
+    if max(image.size) > LONGEST_SIDE:
+        raise ValueError(f"a side is longer than {LONGEST_SIDE:,} pixels")
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    if tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0) > MOST_PIXELS:
+        raise ValueError(f"a tile has more than {MOST_PIXELS:,} pixels")
+
+
+def _check_scans(file: BinaryIO, pixels: int) -> None:
+    """Refuse a progressive JPEG that repeats its scans, each of which goes over all pixels, to take minutes."""
+    place = file.tell()
+    file.seek(0)
+    scans = file.read(LARGEST_FILE).count(START_OF_SCAN)
+    file.seek(place)
+    if pixels * scans > MOST_SCANNED:
+        raise ValueError(f"it goes {scans:,} times over its pixels")
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep libtiff's and libjpeg's own remarks off the screen: they write past Python to standard error."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def shrunk(image: Image.Image) -> Image.Image:
+    """A decoded picture reduced strip by strip, so that little memory is needed beside its own."""
+    convert = to_grey(image) if image.mode in ("I", "F") or image.mode.startswith("I;16") else to_rgba
+    factor = max(1, max(image.size) // (2 * ENOUGH))
+    parts = [convert(strip).reduce(factor) for strip in strips(image, factor)]
+    small = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    top = 0
+    for part in parts:
+        small.paste(part, (0, top))
+        top += part.height
+    small.thumbnail((ENOUGH, ENOUGH), Image.Resampling.BOX)
+    return small
+
+
+def strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
+    """A picture from top to bottom, in pieces of some ``STRIP`` pixels and a multiple of ``factor`` rows."""
+    rows = factor * max(1, STRIP // (factor * image.width))
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def to_rgba(strip: Image.Image) -> Image.Image:
+    """A piece of a picture with eight bits for each colour."""
+    return strip.convert("RGBA")
+
+
+def to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """How to bring the pieces of a picture of more than eight bits for each pixel to grey levels from 0 to 255.
+
+    A picture of 16 bits is scaled by its format's range. Those of 32 bits, whole or floating-point, have no range
+    that people keep to: white may be 1, 255, 65,535 or the largest number there is. So theirs ends at 1 if no pixel
+    is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel is above. Negative values are black;
+    what is not a number takes the median of its piece.
+    """
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    is_unsigned = image.mode == "I" and tags.get(SAMPLE_FORMAT, (2,))[0] == 1
+
+    def values(strip: Image.Image) -> NDArray[np.float64]:
+        numbers = np.asarray(strip)
+        found = (numbers.view(np.uint32) if is_unsigned else numbers).astype(np.float64)
+        finite = found[np.isfinite(found)]
+        return np.where(np.isfinite(found), found, np.median(finite) if finite.size else 0.0)
+
+    if image.mode in ("I", "F"):
+        largest = max(0.0, *(float(values(strip).max()) for strip in strips(image)))
+        white = 1.0 if image.mode == "F" and largest <= 2 else max(255.0, 2.0 ** math.ceil(math.log2(largest + 1)) - 1)
+    else:
+        white = 2.0 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
+    return lambda strip: Image.fromarray((np.clip(values(strip) / white, 0, 1) * 255).astype(np.float32))
+
+
+def luminance(image: Image.Image) -> NDArray[np.float64]:
+    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); what is transparent becomes paper.
+
+    Opaque ink on a transparent ground has no paper of its own: dark ink gets white paper, light ink black paper.
+    """
+    values = np.asarray(image, dtype=np.float64)  # (H, W, 4), or (H, W)
+    if image.mode == "F":
+        return values
+    grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's own conversion
+    opacity = values[..., 3] / 255
+    weight = opacity.sum()
+    is_dark = weight == 0 or float((grey * opacity).sum() / weight) < 128
+    paper = 255.0 if is_dark else 0.0
+    return np.where(opacity == 1, grey, grey * opacity + paper * (1 - opacity))
+
+
+def clean(grey: NDArray[np.float64]) -> Picture:
+    """Stretch grey levels so that paper is 255 and the darkest ink 0, and remove what the paper itself shows.
+
+    Args:
+        grey: (H, W), 0 to 255, dark on light or light on dark.
+    """
+    away = grey - paper_under(grey)  # what differs from the paper, darker or lighter
+    is_light_ink = abs(away.max()) > abs(away.min())
+    strength = away if is_light_ink else -away
+    contrast = float(np.percentile(strength, 99.9))
+    if contrast < LEAST_CONTRAST:
+        return np.full(grey.shape, 255, dtype=np.uint8)
+    ink = np.clip(strength / contrast, 0, 1)
+    floor = 0.5 * threshold(ink)  # shadows and grain of the paper lie below, the soft edge of ink above
+    ink = np.clip((ink - floor) / (1 - floor), 0, 1)
+    return np.rint(255 - 255 * ink).astype(np.uint8)
+
+
+def paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How light the paper is at every place of a picture, (H, W): a lamp or a window lights one side more.
+
+    A plane through the border's grey levels, that with the least absolute distances: like a median, it does not care
+    for the few places where ink reaches the border. Found by iteratively reweighted least squares (Schlossmacher 1973).
+    """
+    height, width = grey.shape
+    across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    places = np.stack([np.ones_like(grey), across, down], axis=2)  # (H, W, 3)
+    sides = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
+    border, at = (np.concatenate([values[side] for side in sides]) for values in (grey, places))
+    plane = np.array([np.median(border), 0.0, 0.0])
+    for _ in range(PLANE_STEPS):
+        weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # a grey level is as near as can be
+        plane = np.linalg.lstsq(at * weight[:, None], border * weight)[0]
+    paper: NDArray[np.float64] = places @ plane
+    return paper
+
+
+def threshold(ink: NDArray[np.float64]) -> float:
+    """The level 0 to 1 that best parts two kinds of pixels (Otsu 1979, "A threshold selection method")."""
+    counts, edges = np.histogram(ink, bins=64, range=(0, 1))
+    middles = (edges[:-1] + edges[1:]) / 2
+    below, total = np.cumsum(counts), counts.sum()
+    above = total - below
+    sum_below = np.cumsum(counts * middles)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = sum_below / below - (sum_below[-1] - sum_below) / above
+    between = np.nan_to_num(below * above * distance**2)
+    best = np.isclose(between, between.max())  # a whole range of levels, where there is nothing in between
+    return float(middles[best].mean())

@@ -1,0 +1,1 @@
+"""The window to draw in."""

@@ -1,0 +1,108 @@
+"""The X-ray: a drawing's way from pen to network step by step, any step left out, in one pass fit to follow a pen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mnist_lab.drawing.strokes import BRUSH, STEP_NAMES, Drawing, Picture, Steps, from_ink, ink, pen_width
+
+
+class Words(NamedTuple):
+    """What there is to say about a step.
+
+    Attributes:
+        title: its name.
+        taken: what it does.
+        left_out: what happens instead where it is switched off.
+    """
+
+    title: str
+    taken: str
+    left_out: str
+
+
+WORDS = {
+    "pen": Words("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
+    "invert": Words("Invert", "white on black, as in MNIST", "off: black on white, as on paper"),
+    "crop": Words("Crop", "empty paper is cut away", "off: all the paper stays"),
+    "box": Words("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
+    "centre": Words("Centre", "centre of mass to the middle", "off: left where it is"),
+    "normalise": Words("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
+}
+"""One for each field of :class:`~mnist_lab.drawing.strokes.Steps`, in the order in which the steps are taken."""
+
+
+class Xray(NamedTuple):
+    """A drawing taken apart.
+
+    Attributes:
+        stages: the ink as it was drawn, then what each of the six steps made of it, (H, W) uint8 each; a step that
+            is switched off passes on what it was given (but from the last but one on it is 28x28 in any case, and
+            the last shows what a network is shown that gets 0 to 1).
+        chosen: what comes out of the chosen steps, (28, 28) uint8; None if the brush left no ink on the canvas.
+        whole: what comes out of all steps, as :func:`~mnist_lab.drawing.strokes.to_mnist` has it.
+        without: what comes out if one step of all is left out, by the step's name; None as above.
+    """
+
+    stages: tuple[Picture, ...]
+    chosen: Picture | None
+    whole: Picture
+    without: dict[str, Picture | None]
+
+
+def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | None:
+    """Take a drawing the way to 28x28, with the chosen steps, with all of them, and with each one left out.
+
+    Inking is nearly all of the work, so both inks are made once and shared.
+
+    Args:
+        drawing: as drawn; its label does not matter.
+        steps: those that are switched on.
+        brush: the pen that the user draws with, in canvas pixels.
+
+    Returns:
+        None if there is no ink to see.
+    """
+    drawn, inked_again = ink(drawing, brush), ink(drawing, pen_width(drawing))
+
+    def outcome(chosen: Steps) -> Picture | None:
+        taken = from_ink(inked_again if chosen.pen else drawn, chosen)
+        return None if taken is None else taken[-1].picture
+
+    whole = outcome(Steps())
+    if whole is None:
+        return None
+    return Xray(
+        stages=after_each_step(drawn, inked_again, steps),
+        chosen=outcome(steps),
+        whole=whole,
+        without={name: outcome(Steps().without(name)) for name in STEP_NAMES},
+    )
+
+
+def after_each_step(drawn: Picture, inked_again: Picture, steps: Steps) -> tuple[Picture, ...]:
+    """The ink as drawn, and the picture after each of the six steps, whether taken or passed by.
+
+    Args:
+        drawn: (280, 280) uint8, the user's brush on paper.
+        inked_again: (280, 280) uint8, MNIST's pen on paper.
+        steps: which of them to take.
+    """
+    paper = inked_again if steps.pen else drawn
+    taken = dict(from_ink(paper, steps) or [])
+    light = taken.get("inverted", paper)
+    cropped = taken.get("cropped", light)
+    boxed = taken.get("20-pixel box" if steps.box else "squeezed", cropped)
+    centred = taken.get("centred", taken.get("in the middle", boxed))
+    final = taken.get("normalised", taken.get("as 0 to 1", centred))
+    return drawn, paper, light, cropped, boxed, centred, final
+
+
+def name_steps(steps: Steps) -> str:
+    """Which steps are taken, in few words: "All steps", "Without crop", "Without MNIST's pen, invert"."""
+    left_out = [WORDS[name].title for name in STEP_NAMES if not getattr(steps, name)]
+    if not left_out:
+        return "All steps"
+    if len(left_out) == len(STEP_NAMES):
+        return "No step at all"
+    return f"Without {', '.join(title if title.startswith('MNIST') else title.lower() for title in left_out)}"

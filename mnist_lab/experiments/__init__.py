@@ -1,0 +1,1 @@
+"""Questions, the trainings that answer them, and what may be concluded."""

@@ -1,0 +1,1 @@
+"""What a network's answer depends on."""

@@ -1,0 +1,1 @@
+"""The three networks, and where and how they compute."""

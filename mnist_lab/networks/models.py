@@ -1,0 +1,186 @@
+"""The three networks, each readable as a diagram, and the ledger of what every layer costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mnist_lab.config import ARCHITECTURES, CLASSES, Architecture
+from mnist_lab.data.pixels import SIDE
+from mnist_lab.data.randomness import derive_seed
+
+
+class ConvBlock(nn.Module):
+    """3x3 convolution, 2x2 max pooling, batch normalisation, ReLU.
+
+    Pooling comes straight after the convolution, so that the element-wise layers work on a quarter of the values.
+    ReLU keeps the order of values, and so does batch normalisation while its scale is positive: pooling before or
+    after them picks the same winners.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, padding: int, batch_norm: bool) -> None:
+        super().__init__()
+        # With batch normalisation a bias would be pointless: it is subtracted again with the mean.
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=padding, bias=not batch_norm)
+        self.pool = nn.MaxPool2d(2)
+        self.norm = nn.BatchNorm2d(channels_out) if batch_norm else nn.Identity()
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, S, S) to (B, channels_out, S // 2, S // 2); unpadded to (S - 2) // 2."""
+        pooled = self.pool(self.conv(x))
+        out: Tensor = self.relu(self.norm(pooled))
+        return out
+
+
+class DigitNet(nn.Module):
+    """One, two or three convolution blocks, and a classifier.
+
+    3-layer, for a batch of B digits::
+
+        (B, 1, 28, 28)    normalised pixels
+              |           block 1: 32 filters, unpadded (the border of a digit is black)
+        (B, 32, 13, 13)
+              |           block 2: 64 filters
+        (B, 64, 6, 6)
+              |           block 3: 128 filters
+        (B, 128, 3, 3)
+              |           flatten, 256 hidden units, ReLU, dropout
+        (B, 10)           logits: one score per digit
+
+    2-layer leaves out block 3 and flattens (B, 64, 6, 6); 1-layer flattens (B, 32, 13, 13). They have more to flatten,
+    and 128 hidden units: 64 * 6 * 6 * 128 weights are as many as 128 * 3 * 3 * 256.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        side, channels = SIDE, 1
+        self.blocks = nn.Sequential()
+        for number, filters in enumerate(architecture.filters):
+            padding = 0 if number == 0 else 1
+            self.blocks.append(ConvBlock(channels, filters, padding=padding, batch_norm=architecture.batch_norm))
+            side, channels = (side + 2 * padding - 2) // 2, filters
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * side * side, architecture.hidden),
+            nn.ReLU(),
+            nn.Dropout(architecture.dropout),
+            nn.Linear(architecture.hidden, CLASSES),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised pixels (B, 1, 28, 28) to logits (B, 10)."""
+        features = self.blocks(x)  # (B, C, S, S)
+        logits: Tensor = self.classifier(features)  # (B, 10)
+        return logits
+
+
+def build_model(architecture: Architecture | str, seed: int = 0) -> DigitNet:
+    """A new network with random weights.
+
+    Args:
+        architecture: one of the lab's names, or one of your own making.
+        seed: decides the initial weights; the global random state is left as it was.
+    """
+    if isinstance(architecture, str):
+        architecture = ARCHITECTURES[architecture]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        return DigitNet(architecture)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers training adjusts."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What one layer makes and costs, for a single image."""
+
+    layer: str
+    output_shape: tuple[int, ...]  # (channels, height, width), or (features,)
+    parameters: int
+    multiply_adds: int  # of convolutions and linear layers; the others' are negligible
+    receptive_field: int  # side of the square of input pixels that one output value can see
+
+
+def capacity_ledger(model: DigitNet) -> list[LedgerRow]:
+    """One row per layer, found by sending one blank image through the network.
+
+    The receptive field r grows with every window: r += (kernel - 1) * jump, where jump, the distance in input pixels
+    between two neighbouring outputs, multiplies with every stride (Araujo et al. 2019, "Computing receptive fields").
+    """
+    rows: list[LedgerRow] = []
+    receptive_field, jump = 1, 1
+    value = torch.zeros(1, 1, SIDE, SIDE)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        for layer in layers_in_order(model):
+            value = layer(value)
+            shape = tuple(value.shape[1:])
+            if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+                receptive_field += (side_of(layer.kernel_size) - 1) * jump
+                jump *= side_of(layer.stride)
+            if isinstance(layer, nn.Linear):
+                receptive_field = SIDE  # every unit is joined to all of the flattened picture
+            rows.append(
+                LedgerRow(
+                    describe(layer),
+                    shape,
+                    count_parameters(layer),
+                    multiply_adds(layer, shape),
+                    receptive_field,
+                )
+            )
+    model.train(was_training)
+    return rows
+
+
+def layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
+    """The layers in the order in which an image passes them, without those that leave everything as it is."""
+    for block in model.blocks:
+        assert isinstance(block, ConvBlock)
+        yield from (layer for layer in (block.conv, block.pool, block.norm, block.relu) if not changes_nothing(layer))
+    yield from (layer for layer in model.classifier if not changes_nothing(layer))
+
+
+def changes_nothing(layer: nn.Module) -> bool:
+    """Whether a layer stands in for one that was left out: batch normalisation, or dropout of nothing."""
+    return isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
+
+
+def describe(layer: nn.Module) -> str:
+    """A layer's name for people."""
+    match layer:
+        case nn.Conv2d():
+            return f"convolution 3x3, {layer.out_channels} filters"
+        case nn.MaxPool2d():
+            return "max pooling 2x2"
+        case nn.BatchNorm2d():
+            return "batch normalisation"
+        case nn.Linear():
+            return f"linear, {layer.out_features} units"
+        case nn.Dropout():
+            return f"dropout {layer.p:g}"
+        case _:
+            return {nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
+
+
+def multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:
+    """Multiplications (each followed by an addition) for one image; 0 for layers without matrix products."""
+    if isinstance(layer, nn.Conv2d):
+        channels, height, width = output_shape
+        return channels * height * width * layer.in_channels * side_of(layer.kernel_size) ** 2
+    if isinstance(layer, nn.Linear):
+        return layer.in_features * layer.out_features
+    return 0
+
+
+def side_of(size: int | tuple[int, ...]) -> int:
+    """The side of a square window, which torch may give as one number or as two."""
+    return size if isinstance(size, int) else size[0]

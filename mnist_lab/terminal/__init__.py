@@ -1,0 +1,1 @@
+"""The terminal: prompts, progress, and numbers as people read them."""

@@ -1,0 +1,142 @@
+"""Numbers and settings as people read them: percentages, durations, short descriptions."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from mnist_lab.config import ARCHITECTURES, AugmentConfig
+
+if TYPE_CHECKING:
+    from mnist_lab.training.evaluation import Evaluation
+
+
+def plain(text: str) -> str:
+    """Text from files and users, so that it is shown as it is: no markup, no control characters."""
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text without control characters, marks that reverse its direction, and halves of characters."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def format_percent(fraction: float | None) -> str:
+    """A fraction as a percentage with two decimals; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f} %"
+
+
+def format_probability(probability: float) -> str:
+    """A probability 0..1 as a percentage with one decimal; what is not certain never rounds to all or nothing."""
+    text = f"{100 * probability:.1f} %"
+    if text == "100.0 %" and probability < 1:
+        return "> 99.9 %"
+    return "< 0.1 %" if text == "0.0 %" and probability > 0 else text
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """A 95 % interval of fractions as percentages."""
+    return "–" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f} %"
+
+
+def format_duration(seconds: float | None) -> str:
+    """A duration as people say it: ``7.1 s``, ``1 min 52 s``, ``2 h 05 min``."""
+    if seconds is None:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_loss(loss: float) -> str:
+    """A loss in at most nine characters, even when the training has gone astray."""
+    return f"{loss:.4f}" if loss < 1000 else f"{loss:.1e}"
+
+
+def format_about(seconds: float) -> str:
+    """A rough duration: ``about 8 s``, ``about 2 min``."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"
+
+
+def percent_number(fraction: float | None) -> str:
+    """A fraction in percent, for a column whose heading says so."""
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def count_epochs(epochs: int) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
+
+
+def mean_and_spread(fractions: Sequence[float]) -> str:
+    """Mean and standard deviation of some accuracies, in percent; a single one has no spread."""
+    mean = f"{100 * statistics.mean(fractions):.3f}"
+    return f"{mean} ± {100 * statistics.stdev(fractions):.3f}" if len(fractions) > 1 else mean
+
+
+def describe_architecture(name: str) -> str:
+    """A network in a few words."""
+    filters = ARCHITECTURES[name].filters
+    layers = "convolution layer" if len(filters) == 1 else "convolution layers"
+    return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
+
+
+def describe_recipe(model: str, *, augmented: bool) -> str:
+    """A recipe as titles name it: ``3-layer, augmented``."""
+    return f"{model}, augmented" if augmented else model
+
+
+def describe_run(model: str, *, augmented: bool, seed: int) -> str:
+    """A trained network as titles name it: ``3-layer, augmented, seed 0``."""
+    return f"{describe_recipe(model, augmented=augmented)}, seed {seed}"
+
+
+def letters(place: int) -> str:
+    """a, b, ... z, aa, ab, ... for 0, 1, ..."""
+    before, last = divmod(place, 26)
+    return (letters(before - 1) if before else "") + chr(ord("a") + last)
+
+
+def describe_augmentation(augment: AugmentConfig | None) -> str:
+    """The augmentation in a few words."""
+    if augment is None:
+        return "no augmentation"
+    parts = []
+    if augment.rotation:
+        parts.append(f"rotation ±{augment.rotation:g}°")
+    if augment.shift or augment.scale or augment.shear:
+        parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
+    if augment.flip:
+        parts.append(f"{100 * augment.flip:g} % mirrored")
+    if augment.elastic:
+        parts.append(f"bends {100 * augment.elastic:g} %")
+    if augment.thickness:
+        parts.append(f"thickness ±{augment.thickness:g} pixels")
+    if augment.strokes:
+        parts.append(f"strokes added to {100 * augment.strokes:g} % of the zeros and fewer 1 and 7")
+    if augment.erasing:
+        parts.append(f"erasing in {100 * augment.erasing:g} %")
+    return "augmented: " + ", ".join(parts) if parts else "no augmentation"
+
+
+def accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
+    """Accuracy, its interval, and the counts behind them."""
+    return (
+        format_percent(evaluation.accuracy),
+        format_interval(evaluation.interval),
+        f"{evaluation.correct:,} of {evaluation.total:,}",
+    )
+
+
+def describe_confused(evaluation: Evaluation) -> str:
+    """The most frequent mistakes in one line."""
+    pairs = evaluation.most_confused(3)
+    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"

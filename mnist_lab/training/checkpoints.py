@@ -1,0 +1,190 @@
+"""Files of tensors: written whole, and read without trusting what is in them.
+
+Nothing in such a file is ever executed, and reading it takes no more memory than the file is allowed to be large.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_lab.config import TrainConfig
+from mnist_lab.errors import CheckpointError, RunError
+from mnist_lab.storage import read_bytes, reason, write_atomically
+from mnist_lab.training.runs import JUDGED, RUN_FILE, STATE_FILE, Run, damaged_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+"""The instructions of a pickle that tell its version, or refer to something outside it."""
+
+KNOWN: set[object] = {
+    2,
+    "collections OrderedDict",
+    "torch FloatStorage",
+    "torch LongStorage",
+    "torch._utils _rebuild_tensor_v2",
+}
+"""What they name in a file of the lab: version 2, dictionaries, and tensors of float32 and int64."""
+
+PLAIN_BYTES = 64 << 10
+"""What a file may hold besides its tensors: their names and shapes, and the archive's own headers, far less each."""
+
+EPOCH_BYTES = 256
+"""What each epoch of the history adds to a state file, at most."""
+
+STATE_NETWORKS = 5
+"""Tensors of a state file, in networks: weights, average, best weights, and the optimiser's two moments."""
+
+REMEDY = "choose another run, or train a new one"
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values (never code or objects), atomically."""
+    import torch
+
+    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise an honest OSError
+    torch.save(content, buffer)
+    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
+
+
+def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) -> dict[str, Any]:
+    """Read what :func:`save_tensors` wrote.
+
+    Args:
+        path: the file.
+        tensor_bytes: that its tensors take, at most.
+        plain_bytes: that all else in it takes, at most.
+
+    Raises:
+        CheckpointError: the file is missing, foreign, truncated, too large, or holds anything but tensors and plain
+            values.
+    """
+    import torch
+
+    named = f"the {'saved state' if path.name == STATE_FILE else 'model file'} {path}"
+    try:
+        archive = checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
+        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a file of a stranger is no help
+            content = torch.load(archive, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{named} is missing", REMEDY) from None
+    except OSError as error:
+        raise CheckpointError(f"{named} is refused ({reason(error)})", REMEDY) from None
+    except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
+        kind = type(error).__name__
+        raise CheckpointError(f"{named} is refused: it is no safe checkpoint ({kind})", REMEDY) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{named} is refused: it holds no state dict", REMEDY)
+    return content
+
+
+def checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
+    """The entries of a torch archive, in a new one, so that torch reads what was checked and nothing else.
+
+    Raises:
+        Exception: it is no archive, larger inside than outside, or its pickle is not of the lab's making.
+    """
+    found = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(found, "w") as checked:
+        entries = archive.infolist()
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("two entries of one name")
+        if sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("entries that are compressed, or that overlap")
+        (pickle,) = (entry for entry in entries if entry.filename.endswith(".pkl"))
+        if pickle.file_size > plain_bytes:
+            raise ValueError("too large a pickle")
+        for instruction, argument, _ in pickletools.genops(archive.read(pickle)):
+            if instruction.name in CHECKED and argument not in KNOWN:
+                raise ValueError("something that no checkpoint needs")
+        for entry in entries:
+            checked.writestr(entry.filename, archive.read(entry))
+    found.seek(0)
+    return found
+
+
+def load_weights(run: Run) -> dict[str, Tensor]:
+    """The trained weights of a judged run, as its configuration says they are.
+
+    Raises:
+        RequestError: the configuration can't be used.
+        RunError: the run is not finished, or names no model file.
+        CheckpointError: the model file is missing, refused, or does not hold such a network's weights.
+    """
+    if run.status not in JUDGED:
+        raise RunError(
+            f"the run {run.name} is not finished (status {run.status})",
+            f"finish it with: python main.py train --resume {run.name}",
+        )
+    name = run.content.get("model_file")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
+    config = run.config
+    expected = blank_weights(config)
+    weights = load_tensors(run.folder / name, bytes_of(expected))
+    try:
+        return checked_weights(weights, expected)
+    except ValueError as error:
+        raise CheckpointError(
+            f"the model file of {run.name} does not hold the weights of a {config.model} network ({error})", REMEDY
+        ) from None
+
+
+def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
+    """The saved state of an unfinished training; None if it had not come so far.
+
+    Raises:
+        CheckpointError: the file is refused.
+    """
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    tensor_bytes = STATE_NETWORKS * bytes_of(blank_weights(config))
+    return load_tensors(path, tensor_bytes, PLAIN_BYTES + EPOCH_BYTES * config.epochs)
+
+
+def blank_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """The names, shapes and types of a network's weights, without any values."""
+    import torch
+
+    from mnist_lab.networks.models import DigitNet
+
+    with torch.device("meta"):
+        return dict(DigitNet(config.architecture).state_dict())
+
+
+def bytes_of(tensors: Mapping[str, Tensor]) -> int:
+    """What some tensors take."""
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of saved weights, in the order of those expected.
+
+    Args:
+        weights: whatever a file holds in their place.
+        expected: tensors with the right names, shapes and types; their values don't matter.
+
+    Raises:
+        ValueError: they are not as expected, or not all are finite numbers.
+    """
+    import torch
+
+    if not isinstance(weights, dict) or set(weights) != set(expected):
+        raise ValueError("other names")
+    found: dict[str, Tensor] = {}
+    for name, like in expected.items():
+        value = weights[name]
+        if not isinstance(value, torch.Tensor) or (value.shape, value.dtype) != (like.shape, like.dtype):
+            raise ValueError(f"{name} has another shape or type")
+        found[name] = value.detach().clone()  # a dense tensor of its own, however the file laid it out
+        if not found[name].isfinite().all() or (name.endswith(("running_var", "exp_avg_sq")) and found[name].min() < 0):
+            raise ValueError(f"{name} holds values that no training leaves")
+    return found

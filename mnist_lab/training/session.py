@@ -1,0 +1,570 @@
+"""One training from its configuration to its finished folder: the rooms of the lab, called in order.
+
+The menu, the command line and the experiments all train through here; nobody else writes run folders.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from mnist_lab import __version__
+from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
+from mnist_lab.data.mnist import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
+from mnist_lab.environment import asked_device
+from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
+from mnist_lab.explain.methods import DEFAULT_METHOD
+from mnist_lab.networks.compute import Compute, choose_compute, computing_with
+from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.models import DigitNet, build_model, count_parameters
+from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_atomically, write_json, write_text
+from mnist_lab.terminal.wording import describe_run
+from mnist_lab.training.checkpoints import load_state, load_weights, save_tensors
+from mnist_lab.training.evaluation import Evaluation, evaluate
+from mnist_lab.training.history import EpochRecord, history_csv, read_history
+from mnist_lab.training.runs import (
+    HISTORY_FILE,
+    RUN_FILE,
+    STATE_FILE,
+    UNFINISHED,
+    Run,
+    damaged_run,
+    locked,
+    model_file_name,
+    read_run,
+)
+from mnist_lab.training.trainer import Outcome, Progress, Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished training, judged on the validation digits it was chosen by, and once on the test digits."""
+
+    outcome: Outcome
+    validation: Evaluation
+    test: Evaluation
+    train_seconds: float
+    images_per_second: float
+    images_per_epoch: int
+
+
+class Observer(Protocol):
+    """Whoever wants to follow a training; every method may do nothing."""
+
+    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
+        """The training begins, or goes on after ``epochs_done`` epochs."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """A few more batches are done."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """An epoch is done."""
+
+    def on_warning(self, message: str) -> None:
+        """Something went wrong that the training can do without."""
+
+    def on_results(self, results: Results) -> None:
+        """The training is over and judged; the folder is being completed."""
+
+
+def train_new(
+    config: TrainConfig,
+    outputs: Path,
+    now: datetime,
+    observer: Observer,
+    *,
+    workers: int,
+    threads: int | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train a network and leave its folder.
+
+    Args:
+        config: checked already.
+        outputs: where the folder is made.
+        now: the folder's time stamp.
+        observer: is told how it goes.
+        workers: loader processes.
+        threads: of the processor to compute with; None for as many as torch takes by itself.
+        stop_requested: asked after every batch whether to end early.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        DataError, TrainingError, StorageError: see there. Results are shown before a failed write is raised.
+    """
+    mnist = load_mnist()
+    folder = create_folder(outputs, run_label(config), now)
+    try:
+        with locked(folder), computing_with(threads):
+            content = initial_content(config, mnist, workers, now)
+            return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
+    except BaseException:
+        if not is_file(folder / RUN_FILE):  # the disk was full from the beginning, say: nothing has come about
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def resume(
+    run: Run,
+    observer: Observer,
+    *,
+    workers: int | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Go on with a run that was killed, from its last finished epoch, in its own folder, with as many threads.
+
+    Args:
+        run: an unfinished one.
+        observer: is told how it goes.
+        workers: loader processes; None for as many as the run began with. Their number never changes the outcome.
+        stop_requested: asked after every batch whether to end early.
+
+    Raises:
+        RunError: the run is finished, in use, or was made on another split.
+        CheckpointError: its saved state is damaged; nothing in the folder is changed.
+    """
+    refuse_ended(run)
+    mnist = load_mnist()
+    with locked(run.folder):
+        run = read_run(run.folder)  # whoever held the lock meanwhile may have finished it
+        refuse_ended(run)
+        config = run.config
+        if (run.model, run.augmented, run.seed) != (config.model, config.augment is not None, config.seed):
+            raise damaged_run(run.folder, f"{RUN_FILE} contradicts its own configuration")
+        if run.content.get("split") != split_content(mnist):
+            raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
+        if workers is None:
+            saved = run.content.get("workers")
+            workers = saved if type(saved) is int and 0 <= saved <= MOST_WORKERS else 0
+        with computing_with(threads_of(run)):
+            state = load_state(run.folder, config)
+            return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+
+
+def refuse_ended(run: Run) -> None:
+    """Refuse to go on with a run that came to its end."""
+    if run.status == UNFINISHED:
+        return
+    end = "has failed" if run.status == "failed" else f"is {run.status} and has been judged on the test digits"
+    raise RunError(f"the run {run.name} {end}; it can't go on", "train a new run")
+
+
+def threads_of(run: Run) -> int | None:
+    """How many threads of the processor a run computes with; None if its folder does not tell."""
+    machine = run.content.get("machine")
+    threads = machine.get("threads") if isinstance(machine, dict) else None
+    return threads if type(threads) is int and 1 <= threads <= MOST_THREADS else None
+
+
+def complete(
+    folder: Path,
+    content: dict[str, Any],
+    config: TrainConfig,
+    mnist: Mnist,
+    observer: Observer,
+    workers: int,
+    stop_requested: Callable[[], bool],
+    state: dict[str, Any] | None,
+) -> Path:
+    """Train from the beginning or from a saved state, judge, and fill the folder."""
+    compute = choose_compute()
+    model = compute.place(build_model(config.architecture, config.seed))
+    digits = stratified_subset(mnist.train, config.train_size)
+    trainer = Trainer(model, digits, mnist.validation, config, compute, workers=workers)
+    if state is not None:
+        restore(trainer, state, folder)
+    content = content | {"sessions": [*sessions_of(content), session_content(workers, len(trainer.history))]}
+    write_json(folder / RUN_FILE, content)
+    observer.on_start(folder, config, compute, count_parameters(model), len(trainer.history))
+    saver = StateSaver(folder / STATE_FILE, trainer, observer)
+
+    def on_epoch(record: EpochRecord, is_best: bool) -> None:
+        observer.on_epoch(record, is_best)
+        if trainer.is_between_epochs:
+            saver.save()
+
+    try:
+        outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
+        results = judge(model, outcome, mnist, compute, trainer.images_per_epoch)
+    except TrainingError as error:
+        write_json(folder / RUN_FILE, content | {"status": "failed", "failure": error.found})
+        (folder / STATE_FILE).unlink(missing_ok=True)
+        raise
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a loader process died ({error})",
+            f"go on without them: python main.py resume --run {folder.name} --workers 0",
+        ) from None
+    observer.on_results(results)
+    save_results(folder, content, results, mnist, model)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    return folder
+
+
+class StateSaver:
+    """Keeps the state after every epoch on disk; a disk that refuses costs the resuming, not the training."""
+
+    def __init__(self, path: Path, trainer: Trainer, observer: Observer) -> None:
+        self.path = path
+        self.trainer = trainer
+        self.observer = observer
+        self.refused = False
+
+    def save(self) -> None:
+        """Write the trainer's state, or say once that it can't be written."""
+        if self.refused:
+            return
+        try:
+            save_tensors(self.path, self.trainer.state())
+        except StorageError as error:
+            self.refused = True
+            self.observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
+
+
+def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
+    """Put a saved state back.
+
+    Raises:
+        CheckpointError: it is damaged, or belongs to another training.
+    """
+    try:
+        trainer.restore(state)
+    except Exception as error:  # the file is not trusted: whatever does not fit, however it fails, is refused
+        why = str(error) if type(error) is ValueError else type(error).__name__
+        raise CheckpointError(
+            f"the saved state in {folder.name} does not fit its configuration ({why})", "train a new run"
+        ) from None
+
+
+def judge(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, images_per_epoch: int) -> Results:
+    """Evaluate the best weights on the validation digits, and, for the only time, on the test digits."""
+    model.load_state_dict(outcome.best_weights)
+    seconds = sum(record.seconds for record in outcome.history)
+    return Results(
+        outcome=outcome,
+        validation=evaluate_on(model, mnist.validation, compute),
+        test=evaluate_on(model, mnist.test, compute),
+        train_seconds=seconds,
+        images_per_second=outcome.images_seen / seconds,
+        images_per_epoch=images_per_epoch,
+    )
+
+
+def evaluate_on(model: DigitNet, digits: Digits, compute: Compute) -> Evaluation:
+    """Judge a network on some digits."""
+    logits = predict_logits(model, digits.images, compute)  # (N, 10)
+    return evaluate(logits.numpy(), digits.labels.numpy())
+
+
+def load_trained(run: Run, compute: Compute) -> DigitNet:
+    """The trained network of a judged run, ready to be asked.
+
+    Raises:
+        RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
+    """
+    weights = load_weights(run)
+    model = build_model(run.config.architecture)
+    model.load_state_dict(weights)
+    placed = compute.place(model)
+    placed.eval()
+    return placed
+
+
+def save_results(folder: Path, content: dict[str, Any], results: Results, mnist: Mnist, model: DigitNet) -> None:
+    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there.
+
+    Args:
+        folder: the run's.
+        content: of its run.json so far.
+        results: of the training.
+        mnist: the data.
+        model: with the best weights.
+    """
+    created = datetime.fromisoformat(content["created"])
+    model_file = model_file_name(created, results.validation.accuracy, results.test.accuracy)
+    save_tensors(folder / model_file, results.outcome.best_weights)
+    write_text(folder / HISTORY_FILE, history_csv(results.outcome.history))
+    content = content | final_content(results, model_file)
+    sitting = Sitting(content, results.outcome.history, results.test, mnist.test, model)
+    save_pictures(folder, sitting, PICTURES)
+    write_json(folder / RUN_FILE, content)
+    for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
+        stray.unlink()
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What a run's pictures are drawn from."""
+
+    content: dict[str, Any]  # of its run.json
+    history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
+    test: Evaluation  # of its model on the test digits
+    digits: Digits  # the test digits
+    model: DigitNet  # with its weights, on the device
+
+
+def save_pictures(folder: Path, sitting: Sitting, names: Collection[str]) -> None:
+    """Draw and save some of a run's pictures, of :data:`PICTURES`."""
+    for name in names:
+        write_atomically(folder / name, PICTURES[name](sitting).savefig)
+
+
+# matplotlib, seaborn and captum take seconds to load: each is imported where it is needed.
+
+
+def draw_history(sitting: Sitting) -> Figure:
+    """Loss and accuracy over the epochs."""
+    from mnist_lab.training.figures import training_history
+
+    best, reason = sitting.content["best_epoch"], sitting.content["stop_reason"]
+    return training_history(sitting.history, best_epoch=best, stop_reason=reason, title=title_of(sitting))
+
+
+def draw_confusion_counts(sitting: Sitting) -> Figure:
+    """Which digit was taken for which."""
+    from mnist_lab.training.figures import confusion_counts
+
+    return confusion_counts(sitting.test.confusion, title=judged_title_of(sitting))
+
+
+def draw_confusion_percent(sitting: Sitting) -> Figure:
+    """The same in percent of each true digit."""
+    from mnist_lab.training.figures import confusion_percent
+
+    return confusion_percent(sitting.test.confusion, title=judged_title_of(sitting))
+
+
+def draw_mistakes(sitting: Sitting) -> Figure:
+    """The surest mistakes."""
+    from mnist_lab.training.figures import mistakes
+
+    missed, digits = sitting.test.mistakes, sitting.digits
+    return mistakes(
+        digits.images[missed.positions].squeeze(1).numpy(),
+        missed.labels,
+        missed.predictions,
+        missed.probabilities,
+        missed.true_probabilities,
+        digits.indices[missed.positions].numpy(),
+        total=len(missed),
+        judged=len(digits),
+        title=title_of(sitting),
+    )
+
+
+def draw_saliency(sitting: Sitting) -> Figure:
+    """What mattered in one test digit of each class."""
+    from mnist_lab.explain.figures import saliency_by_class
+    from mnist_lab.explain.saliency import class_examples
+
+    examples = class_examples(sitting.model, sitting.digits, choose_compute(), DEFAULT_METHOD)
+    return saliency_by_class(examples, method=DEFAULT_METHOD, title=title_of(sitting))
+
+
+PICTURES: dict[str, Callable[[Sitting], Figure]] = {
+    "history.png": draw_history,
+    "confusion_counts.png": draw_confusion_counts,
+    "confusion_percent.png": draw_confusion_percent,
+    "mistakes.png": draw_mistakes,
+    "saliency.png": draw_saliency,
+}
+"""The pictures that every run leaves, and how each is drawn."""
+
+
+def title_of(sitting: Sitting) -> str:
+    """The network, for a figure's title."""
+    content = sitting.content
+    return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
+
+
+def judged_title_of(sitting: Sitting) -> str:
+    """The network and its accuracy, for a figure's title."""
+    test = sitting.test
+    return f"{title_of(sitting)}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
+
+
+def restore_pictures(
+    run: Run, test: Evaluation, digits: Digits, model: DigitNet, warn: Callable[[str], None]
+) -> list[str]:
+    """Draw those pictures of a run that are missing from its folder; returns their names.
+
+    Args:
+        run: a judged one.
+        test: of its model.
+        digits: the test digits.
+        model: with its weights.
+        warn: is told why a picture can't be drawn.
+    """
+    remove_leftovers(run.folder, older_than=3600)  # no picture takes so long to be written
+    missing = [name for name in PICTURES if not is_file(run.folder / name)]
+    history: list[EpochRecord] = []
+    if "history.png" in missing:
+        try:
+            history = read_history(run)
+        except RunError as error:
+            missing.remove("history.png")
+            warn(f"without history.png: {error}")
+    save_pictures(run.folder, Sitting(run.content, history, test, digits, model), missing)
+    return missing
+
+
+def run_label(config: TrainConfig) -> str:
+    """What a run's folder is called, after its time stamp."""
+    return f"{config.model}-aug" if config.augment is not None else config.model
+
+
+def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> dict[str, Any]:
+    """run.json as it is while the run is under way: everything needed to repeat it."""
+    return {
+        "model": config.model,
+        "augment": config.augment is not None,
+        "seed": config.seed,
+        "status": UNFINISHED,
+        "created": now.astimezone().isoformat(timespec="seconds"),
+        "command": repeat_command(config, threads=compute_threads(), device=asked_device()),
+        "device_asked": asked_device(),
+        "config": config.to_dict(),
+        "split": split_content(mnist),
+        "parameters": count_parameters(build_model(config.architecture)),
+        "epochs_run": 0,
+        **place_content(workers),
+        "sessions": [],
+    }
+
+
+def place_content(workers: int) -> dict[str, Any]:
+    """Where and with what a training computes."""
+    return {
+        "workers": workers,
+        "device": choose_compute().name,
+        "machine": machine_content(),
+        "versions": versions_content(),
+    }
+
+
+def session_content(workers: int, epochs_done: int) -> dict[str, Any]:
+    """A training's start, or its going on after so many epochs, for the list of its sessions."""
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    return {"started": started, "after_epoch": epochs_done, **place_content(workers)}
+
+
+def sessions_of(content: dict[str, Any]) -> list[Any]:
+    """A run's sessions so far; earlier versions of the lab noted the first one only, outside of a list."""
+    sessions = content.get("sessions")
+    if isinstance(sessions, list):
+        return sessions
+    place = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
+    return [{"started": content["created"], "after_epoch": 0, **place}]
+
+
+def final_content(results: Results, model_file: str) -> dict[str, Any]:
+    """What a finished run adds to its run.json; accuracies are fractions."""
+    outcome = results.outcome
+    return {
+        "status": "interrupted" if outcome.stop_reason == "interrupted" else "finished",
+        "stop_reason": outcome.stop_reason,
+        "epochs_run": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+        "stopped_early": outcome.stop_reason != "last epoch",
+        "val_accuracy": results.validation.accuracy,
+        "val_loss": outcome.history[outcome.best_epoch - 1].val_loss,
+        "test_accuracy": results.test.accuracy,
+        "test_interval": list(results.test.interval),
+        "train_seconds": results.train_seconds,
+        "images_per_second": results.images_per_second,
+        "model_file": model_file,
+        "results": {"validation": results.validation.to_dict(), "test": results.test.to_dict()},
+    }
+
+
+def split_content(mnist: Mnist) -> dict[str, Any]:
+    """How the data were split, with a fingerprint of the validation digits."""
+    return {
+        "seed": SPLIT_SEED,
+        "train": len(mnist.train),
+        "validation": len(mnist.validation),
+        "test": len(mnist.test),
+        "fingerprint": split_fingerprint(mnist.validation),
+    }
+
+
+def machine_content() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions_content() -> dict[str, str]:
+    """The versions that the outcome depends on."""
+    names = ("torch", "numpy", "scipy", "matplotlib", "seaborn")
+    return {"mnist_lab": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def compute_threads() -> int | None:
+    """How many threads of the processor compute; None where a graphics card does."""
+    return torch.get_num_threads() if choose_compute().device.type == "cpu" else None
+
+
+def repeat_command(config: TrainConfig, threads: int | None = None, device: str | None = None) -> str:
+    """The command that trains the same again, to the bit: every option that differs from its default.
+
+    Args:
+        config: of the training.
+        threads: that it computes with, which the last bits depend on; None to leave them open.
+        device: that was asked for; None to leave it open.
+    """
+    words = ["python", "main.py", "train", "--model", config.model, "--recipe", config.recipe]
+    words += ["--seed", str(config.seed), "--epochs", str(config.epochs)]
+    if config.augment is not None:
+        words.append("--augment")
+    words += changed_options(config)
+    words += [] if threads is None else ["--threads", str(threads)]
+    return shlex.join(words if device in (None, "auto") else [*words, "--device", str(device)])
+
+
+def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: int = 12) -> float:
+    """Seconds that an epoch of this configuration takes on this machine, found by training a few batches.
+
+    The network trained for it is thrown away.
+    """
+    warm_up = 4
+    size = min(len(mnist.train), config.batch_size * (batches + warm_up))
+    some = mnist.train.subset(torch.arange(size))
+    network = compute.place(build_model(config.architecture))
+    trainer = Trainer(network, some, mnist.validation, replace(config, epoch_size=size), compute)
+    steps = enumerate(trainer.loader.epoch(1))
+    start, done = 0.0, 0
+    trainer.model.train()
+    for number, batch in steps:
+        if number == warm_up:
+            start = time.perf_counter()
+        trainer.step(batch.images.to(compute.device), batch.labels.to(compute.device))
+        done += len(batch.labels) if number >= warm_up else 0
+    training = (time.perf_counter() - start) * config.images_per_epoch / max(done, 1)
+    start = time.perf_counter()
+    with suppress(TrainingError):  # it takes as long, whatever comes out
+        predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
+    return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

@@ -1,0 +1,447 @@
+"""The one training loop: every network, recipe and experiment of the lab goes through it.
+
+It reports through callbacks and knows neither the console nor the disk. Its whole state can be taken out after any
+epoch and put back later, in another process, without changing the outcome by a bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+
+from mnist_lab.config import CLASSES, TrainConfig
+from mnist_lab.data.mnist import Digits, TrainLoader
+from mnist_lab.data.randomness import derive_seed
+from mnist_lab.errors import TrainingError
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.inference import predict_logits
+from mnist_lab.training.checkpoints import checked_weights
+from mnist_lab.training.history import EpochRecord, check_history
+from mnist_lab.training.runs import StopReason
+
+REPORT_EVERY = 16
+"""Batches between two progress reports; each report waits for the device once, to read the loss."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the training stands, for a progress display."""
+
+    epoch: int
+    epochs: int
+    images_done: int  # in this epoch
+    images_per_epoch: int
+    images_per_second: float  # in this epoch
+    seconds_left: float  # for the whole training, should the pace stay and nothing stop it early
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with. ``best_weights`` are copies on the CPU, in evaluation-ready form."""
+
+    history: list[EpochRecord]
+    stop_reason: StopReason
+    best_epoch: int
+    best_weights: dict[str, Tensor]
+    images_seen: int  # in training; an interrupted first epoch counts as far as it came
+
+
+class Criterion:
+    """The loss that training minimises, and by which the best epoch is chosen.
+
+    It is the cross-entropy with smoothed labels (Szegedy et al. 2016, arXiv:1512.00567), less the smallest value that
+    it can take, so that a perfect network scores 0 with and without smoothing. Subtracting a constant changes neither
+    the gradient nor which epoch is best.
+
+    Args:
+        smoothing: share of the target that is spread evenly over all ten digits; 0 is the plain cross-entropy.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing = smoothing
+        spread = smoothing / CLASSES
+        targets = [1 - smoothing + spread] + [spread] * (CLASSES - 1)
+        self.floor = -sum(share * math.log(share) for share in targets if share > 0)
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of logits (B, 10) for labels (B,), in nats per digit."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing) - self.floor
+
+
+class EarlyStopping:
+    """Remembers the best validation loss and tells when to stop: pure state, no side effects."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_epoch = 0
+        self.epochs_since_best = 0
+
+    def update(self, epoch: int, loss: float) -> bool:
+        """Take an epoch's validation loss; True if it is the best so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch, self.epochs_since_best = loss, epoch, 0
+            return True
+        self.epochs_since_best += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last ``patience`` epochs all failed to improve the loss."""
+        return self.epochs_since_best >= self.patience
+
+
+class WeightAverage:
+    """A second network that follows the trained one as an exponential moving average of its weights.
+
+    Averaging smooths out the last steps' noise (Polyak & Juditsky 1992). The memory starts short and grows to
+    ``decay``, so that the random initial weights are forgotten even within one epoch.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.model = copy.deepcopy(model)
+        self.pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move every averaged weight, and every batch norm statistic, a little towards the trained one's."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for average, current in self.pairs:
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:  # batch norm's counter of batches
+                average.copy_(current)
+
+
+def build_optimizer(
+    model: nn.Module, config: TrainConfig, steps: int, compute: Compute
+) -> tuple[Optimizer, LRScheduler]:
+    """The optimiser and its learning rate schedule, over ``steps`` steps.
+
+    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), its rate rising to the peak over the first 30 %
+    of the steps and falling to almost zero along a cosine (Smith & Topin 2018, arXiv:1708.07120).
+    plain: Adam (Kingma & Ba 2015, arXiv:1412.6980) at a constant rate.
+    """
+    fused = compute.device.type != "mps"  # one kernel for all weights; not every MPS release has it
+    if config.recipe == "plain":
+        adam = Adam(model.parameters(), lr=config.learning_rate, fused=fused)
+        return adam, ConstantLR(adam, factor=1.0, total_iters=0)
+    # Decay pulls weights towards zero; on biases and batch norm it would only distort the scale of the activations.
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    spared = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    adamw = AdamW(groups, lr=config.learning_rate, fused=fused)
+    schedule = OneCycleLR(adamw, config.learning_rate, total_steps=steps, pct_start=0.3, cycle_momentum=False)
+    return adamw, schedule
+
+
+class Trainer:
+    """One training, from its first batch to its best weights.
+
+    Args:
+        model: already placed on ``compute``'s device; trained in place.
+        train_digits: what to learn from.
+        validation: what to choose the best epoch on; never augmented.
+        config: the recipe.
+        compute: device and precision.
+        workers: loader processes (0: none).
+        start_method: how loader processes start; None is the platform's own way.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_digits: Digits,
+        validation: Digits,
+        config: TrainConfig,
+        compute: Compute,
+        *,
+        workers: int = 0,
+        start_method: str | None = None,
+    ) -> None:
+        self.model = model
+        self.validation = validation
+        self.config = config
+        self.compute = compute
+        self.images_per_epoch = config.epoch_size or len(train_digits)
+        self.loader = TrainLoader(
+            train_digits,
+            config.augment,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            epoch_size=config.epoch_size,
+            workers=workers,
+            start_method=start_method,
+            pin_memory=compute.device.type == "cuda",
+        )
+        steps = len(self.loader) * config.epochs
+        self.optimizer, self.schedule = build_optimizer(model, config, steps, compute)
+        self.average = WeightAverage(model, config.average_decay)
+        self.criterion = Criterion(config.label_smoothing)
+        self.stopping = EarlyStopping(config.patience)
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.images_seen = 0
+        self.is_between_epochs = True  # only then does the state lead to the same end as an uninterrupted training
+
+    def fit(
+        self,
+        *,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_epoch: Callable[[EpochRecord, bool], None] = lambda record, is_best: None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Train until the last epoch, until patience runs out, or until asked to stop.
+
+        Args:
+            on_progress: called every few batches.
+            on_epoch: called after every epoch with its record and whether it is the best so far; the trainer's
+                state may be taken out then.
+            stop_requested: asked after every batch. The epoch under way is then dropped, unless it is the first:
+                that one is judged as far as it came.
+
+        Raises:
+            TrainingError: a loss or a weight became infinite or not a number.
+        """
+        while len(self.history) < self.config.epochs and not self.stopping.exhausted:
+            epoch = len(self.history) + 1
+            start = time.perf_counter()
+            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested)
+            self.is_between_epochs = seen == self.images_per_epoch
+            if not self.is_between_epochs and self.history:
+                return self.outcome("interrupted")
+            self.images_seen += seen
+            val_loss, val_accuracy = self.validate()
+            ensure_finite("validation", val_loss, epoch, self.config)
+            seconds = time.perf_counter() - start
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
+            self.history.append(record)
+            is_best = self.stopping.update(epoch, val_loss)
+            if is_best:
+                self.best_weights = copy_to_cpu(self.judged_model)
+                if not all(weights.isfinite().all() for weights in self.best_weights.values()):
+                    raise diverged("weights are no longer finite numbers", epoch, self.config)
+            on_epoch(record, is_best)
+            if not self.is_between_epochs:
+                return self.outcome("interrupted")
+        return self.outcome("patience" if len(self.history) < self.config.epochs else "last epoch")
+
+    def train_epoch(
+        self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
+    ) -> tuple[float, float, int]:
+        """Train on one epoch's digits, or until asked to stop: mean loss, accuracy, and the number of digits seen."""
+        torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
+        augmented = epoch <= self.config.epochs - self.config.plain_epochs
+        self.model.train()
+        loss_sum = torch.zeros((), device=self.compute.device)
+        correct = torch.zeros((), device=self.compute.device)
+        seen, start = 0, time.perf_counter()
+        for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
+            images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
+            labels = batch.labels.to(self.compute.device, non_blocking=True)  # (B,)
+            logits, loss = self.step(images, labels)  # (B, 10), ()
+            loss_sum += loss * len(labels)
+            correct += (logits.argmax(dim=1) == labels).sum()
+            seen += len(labels)
+            stop = stop_requested()
+            if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
+                ensure_finite("training", float(loss_sum), epoch, self.config)
+                on_progress(self.progress(epoch, seen, time.perf_counter() - start))
+            if stop:
+                break
+        return float(loss_sum) / seen, float(correct) / seen, seen
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of gradient descent; returns the batch's logits (B, 10) and mean loss, detached."""
+        with self.compute.autocast():
+            logits: Tensor = self.model(images)
+        logits = logits.float()
+        loss = self.criterion(logits, labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        if self.config.average_decay > 0:
+            self.average.update()
+        return logits.detach(), loss.detach()
+
+    @property
+    def judged_model(self) -> nn.Module:
+        """The network that is validated and kept: the weight average, or without averaging the trained one."""
+        return self.average.model if self.config.average_decay > 0 else self.model
+
+    def validate(self, model: nn.Module | None = None) -> tuple[float, float]:
+        """Mean loss and accuracy on the validation digits, of the judged network unless another is given."""
+        model = self.judged_model if model is None else model
+        logits = predict_logits(model, self.validation.images, self.compute)  # (N, 10)
+        loss = self.criterion(logits, self.validation.labels)
+        accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
+        return float(loss), float(accuracy)
+
+    def progress(self, epoch: int, images_done: int, seconds: float) -> Progress:
+        """A progress report, with the pace of this epoch carried on to the end."""
+        pace = images_done / max(seconds, 1e-9)
+        epochs_after = self.config.epochs - epoch
+        images_left = self.images_per_epoch * (epochs_after + 1) - images_done
+        return Progress(
+            epoch,
+            self.config.epochs,
+            images_done,
+            self.images_per_epoch,
+            pace,
+            seconds_left=images_left / pace,
+        )
+
+    def outcome(self, reason: StopReason) -> Outcome:
+        """The result, once the loop has ended."""
+        best = self.stopping.best_epoch
+        return Outcome(list(self.history), reason, best, self.best_weights, self.images_seen)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors and plain values only.
+
+        To be taken while :attr:`is_between_epochs`.
+        """
+        state = {
+            "config": self.config.to_dict(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.model.state_dict(),
+            "average_steps": self.average.steps,
+            "history": [asdict(record) for record in self.history],
+            "best_weights": self.best_weights,
+        }
+        return state | {"digest": digest_of(state)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state taken by :meth:`state` from a training with the same configuration.
+
+        The state is not trusted. Its tensors and its history are checked and taken over. All else follows from the
+        configuration: it is made anew, and has to agree with what was saved.
+
+        Raises:
+            Exception: the state is damaged, or belongs to another training; the trainer is then of no use any more.
+        """
+        history = [EpochRecord(**record) for record in state["history"]]
+        check_history(history)
+        self.optimizer.step()  # without gradients no weight moves, but now the schedule may
+        for record in history:
+            require(not self.stopping.exhausted and record.epoch <= self.config.epochs, "it has too many epochs")
+            self.stopping.update(record.epoch, record.val_loss)
+            for _ in range(len(self.loader)):
+                self.schedule.step()
+            rate = self.optimizer.param_groups[0]["lr"]
+            require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
+        steps = len(self.loader) * len(history)
+        self.history = history
+        self.images_seen = self.images_per_epoch * len(history)
+        self.average.steps = steps if self.config.average_decay > 0 else 0
+
+        require(agrees(state["schedule"], self.schedule.state_dict()), "its schedule is another")
+        require(agrees(state["average_steps"], self.average.steps), "its weight average is of other steps")
+        self.restore_optimizer(state["optimizer"], steps)
+        for model, name in ((self.model, "model"), (self.average.model, "average")):
+            model.load_state_dict(checked_weights(state[name], model.state_dict()))
+        self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
+        best = copy.deepcopy(self.model)
+        best.load_state_dict(self.best_weights)
+        loss, _ = self.validate(best)
+        # On another device the same weights give another loss, by a little.
+        same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
+        require(same, "its best weights are not those of its best epoch")
+        if "digest" in state:  # earlier versions of the lab left none
+            require(TrainConfig.from_dict(state["config"]) == self.config, "it was made with another configuration")
+            saved = {name: value for name, value in state.items() if name != "digest"}
+            require(state["digest"] == digest_of(saved), "it was changed after it was saved")
+
+    def restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
+        """Take over the moments of every weight."""
+        fresh = self.optimizer.state_dict()
+        groups = [{name: value for name, value in group.items() if name != "fused"} for group in fresh["param_groups"]]
+        require(agrees(saved["param_groups"], groups), "its optimiser is another")
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        require(set(saved["state"]) == set(range(len(weights))), "its optimiser is of another network")
+        moments = {
+            number: checked_weights(
+                saved["state"][number], {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
+            )
+            for number, weight in enumerate(weights)
+        }
+        require(all(one["step"].item() == steps for one in moments.values()), "its optimiser is of other steps")
+        self.optimizer.load_state_dict({"state": moments, "param_groups": fresh["param_groups"]})
+
+
+def digest_of(state: object) -> str:
+    """A fingerprint of tensors and plain values, however they are nested: tells damage, though not forgery."""
+    digest = hashlib.sha256()
+
+    def add(value: object) -> None:
+        if isinstance(value, Tensor):
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                digest.update(repr(name).encode())
+                add(part)
+        elif isinstance(value, list | tuple):
+            for part in value:
+                add(part)
+        else:
+            digest.update(repr(value).encode())
+
+    add(state)
+    return digest.hexdigest()
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Refuse a saved state that does not meet a condition."""
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def agrees(saved: object, expected: object) -> bool:
+    """Whether saved values are those expected, but for rounding and for names that another version of torch has."""
+    if isinstance(expected, dict):
+        return isinstance(saved, dict) and all(agrees(saved[name], expected[name]) for name in expected.keys() & saved)
+    if isinstance(expected, list | tuple):
+        return isinstance(saved, list | tuple) and len(saved) == len(expected) and all(map(agrees, saved, expected))
+    if isinstance(expected, float):
+        return isinstance(saved, int | float) and math.isclose(saved, expected, rel_tol=1e-9)
+    return type(saved) is type(expected) and saved == expected
+
+
+def copy_to_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A real copy of a network's weights: a plain ``state_dict()`` would silently follow the later steps."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def ensure_finite(kind: str, loss: float, epoch: int, config: TrainConfig) -> None:
+    """Refuse to go on with a loss that is infinite or not a number."""
+    if not math.isfinite(loss):
+        raise diverged(f"{kind} loss became {loss}", epoch, config)
+
+
+def diverged(what: str, epoch: int, config: TrainConfig) -> TrainingError:
+    """The end of a training whose numbers left the range of numbers."""
+    return TrainingError(
+        f"the {what} in epoch {epoch} at a learning rate of {config.learning_rate:g}",
+        "train again with a smaller --learning-rate",
+    )

@@ -1,0 +1,281 @@
+"""The X-ray in the real window, with real mouse and key events."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnist_lab.drawing.strokes import CANVAS, STEP_NAMES, Picture, Steps, to_mnist
+from mnist_lab.drawing.window import app as canvas
+from mnist_lab.drawing.window.layout import Layout, plan_layout
+from mnist_lab.drawing.window.widgets import Probabilities
+from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, XrayPanel
+from mnist_lab.drawing.wobble import Wobble
+from mnist_lab.drawing.xray import WORDS, Xray, take_apart
+from tests.drawing.test_wobble import seen
+from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
+
+pytest_plugins = ["tests.window_fixtures"]
+
+
+def said(panel: XrayPanel, item: int) -> str:
+    return option(panel.canvas, item, "text")
+
+
+def click(visitor: Visitor, step: str) -> None:
+    """Press and let go of the mouse on a step's name."""
+    visitor.root.update()
+    button = visitor.window.xray.buttons[step]
+    for event in ("<Enter>", "<Button-1>", "<ButtonRelease-1>"):
+        button.event_generate(event, x=8, y=8)
+
+
+def variants(xray: Xray | None) -> list[Picture]:
+    """The pictures that the network is asked about, in their order."""
+    assert xray is not None
+    found = [xray.whole, xray.chosen, *xray.without.values()]
+    return [picture for picture in found if picture is not None]
+
+
+def test_x_opens_it_over_the_voters_and_x_closes_it(opened: Opener) -> None:
+    visitor = opened()
+    panel, button = visitor.window.xray, visitor.window.buttons["xray"]
+    assert "x" in str(button.cget("text")).split()
+    for is_open in (True, False, True):
+        visitor.key("x")
+        visitor.root.update()
+        assert panel.is_open == is_open
+        assert bool(panel.canvas.winfo_viewable()) == is_open
+        assert button.instate(["selected" if is_open else "!selected"])
+        left, top = panel.canvas.winfo_rootx() + 20, panel.canvas.winfo_rooty() + 60
+        assert (visitor.root.winfo_containing(left, top) is panel.canvas) == is_open
+    button.invoke()
+    assert not panel.is_open
+    assert "Toplevel" not in {child.winfo_class() for child in visitor.root.winfo_children()}  # all in one window
+
+
+def test_it_shows_the_drawing_after_every_step(opened: Opener) -> None:
+    visitor = opened()
+    visitor.key("x")
+    visitor.draw(*CORNER)
+    visitor.settle()
+    corners = [plate._image.get(2, plate._image.height() // 2) for plate in visitor.window.xray.stages[:3]]
+    assert corners == [(255, 255, 255), (255, 255, 255), (0, 0, 0)]  # ink, MNIST's pen, inverted
+    expected = take_apart(visitor.paper.sketch.drawing(), Steps(), visitor.paper.brush)
+    assert all(map(np.array_equal, visitor.seen[-8:], variants(expected)))
+    visitor.key("c")
+    visitor.settle()
+    assert said(visitor.window.xray, visitor.window.xray.result.digit) == ""
+    assert visitor.window.xray.stages[0]._image.transparency_get(20, 20)
+
+
+def test_it_follows_the_pen_with_one_update_for_the_newest_strokes(opened: Opener) -> None:
+    batches: list[int] = []
+
+    def predict_many(pictures: Sequence[Picture]) -> list[Probabilities]:
+        batches.append(len(pictures))
+        return [width_reader(picture) for picture in pictures]
+
+    visitor = opened(predict_many=predict_many)
+    panel = visitor.window.xray
+    visitor.key("x")
+    visitor.settle()
+    visitor.draw(*[(140.0, 60.0 + step) for step in range(150)], lift=False)
+    assert batches == []  # the pen comes first
+    assert len(visitor.paper.canvas.find_withtag("growing")) > 100
+    visitor.settle()
+    assert batches == [8]
+    assert said(panel, panel.result.digit) == "1"
+    visitor.draw(*[(140.0 + step, 209.0) for step in range(100)], lift=False)
+    visitor.settle()
+    assert batches == [8, 8]
+    assert said(panel, panel.result.digit) == "7"
+
+
+def test_a_slow_one_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas, "STILL_MS", 1000)
+    points_then: list[int] = []
+
+    def slow(pictures: Sequence[Picture]) -> list[Probabilities]:
+        points_then.append(sum(map(len, visitor.sketched)))
+        time.sleep(2 * canvas.LIVE)
+        return [width_reader(picture) for picture in pictures]
+
+    visitor = opened(predict_many=slow)
+    visitor.key("x")
+    for x in (140.0, 150.0):  # once may be chance
+        visitor.draw((x, 60.0), (x, 200.0))
+        visitor.settle()
+    assert points_then == [2, 4]
+    voted = len(visitor.seen)
+    visitor.draw((20.0, 140.0), lift=False)
+    for step in range(60):
+        visitor.pen("<Motion>", 30 + 4 * step, 100 + step)
+        visitor.root.update()
+        time.sleep(0.002)
+    visitor.wait(lambda: len(visitor.seen) > voted)  # the voters go on meanwhile
+    assert points_then == [2, 4]
+    visitor.settle()
+    assert points_then == [2, 4, 65]
+
+
+def test_a_step_switched_off_changes_what_is_read_but_not_what_the_voters_see(opened: Opener) -> None:
+    visitor = opened()
+    panel = visitor.window.xray
+    visitor.draw(*LINE)
+    visitor.key("x")
+    visitor.settle()
+    assert (said(panel, panel.result.digit), said(panel, panel._outcome)) == ("1", "All steps")
+    assert said(panel, panel.without["invert"].digit) == "≠ 7"
+    click(visitor, "invert")
+    visitor.settle()
+    assert panel.steps == Steps().without("invert")
+    assert panel.buttons["invert"].instate(["!selected"])
+    assert (said(panel, panel.result.digit), said(panel, panel.result.certainty)) == ("7", "82.0 %")
+    assert said(panel, panel._outcome) == "Without invert"
+    assert said(panel, panel.captions["invert"]) == WORDS["invert"].left_out
+    drawing = visitor.paper.sketch.drawing()
+    assert all(map(np.array_equal, visitor.seen[-8:], variants(take_apart(drawing, panel.steps))))
+    heights = [np.ptp(panel.canvas.coords(bar)[1::2]) for bar in panel.bars]
+    assert int(np.argmax(heights)) == 7
+    assert heights[7] == pytest.approx(41 * heights[0], rel=1e-3)
+    assert visitor.sentence == "a 1"
+    expected = to_mnist(drawing)
+    assert expected is not None
+    assert visitor.window.picture is not None
+    assert np.array_equal(visitor.window.picture, expected)
+    visitor.key("r")
+    visitor.settle()
+    assert panel.steps == Steps()
+    assert panel.buttons["invert"].instate(["selected"])
+    assert said(panel, panel.result.digit) == "1"
+
+
+def test_steps_stay_chosen_while_it_is_closed(opened: Opener) -> None:
+    visitor = opened()
+    visitor.key("x")
+    click(visitor, "crop")
+    click(visitor, "centre")
+    click(visitor, "crop")
+    visitor.key("x", "x")
+    assert visitor.window.xray.steps == Steps().without("centre")
+
+
+def test_the_brush_is_part_of_it(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    visitor.key("x")
+    visitor.settle()
+    before = visitor.seen[-6]  # without MNIST's pen
+    visitor.window._set_brush(40.0)
+    visitor.settle()
+    assert visitor.seen[-6].sum() > 1.5 * before.sum()
+    assert "brush 40 px" in said(visitor.window.xray, visitor.window.xray.captions["ink"])
+
+
+def test_it_shows_the_drawing_before_any_wobble_and_says_so(opened: Opener) -> None:
+    visitor = opened()
+    panel = visitor.window.xray
+    visitor.draw(*LINE)
+    visitor.key("x")
+    visitor.settle()
+    assert said(panel, panel._hint) == HINT
+    visitor.window.sliders["turn"].set(90)
+    visitor.settle()
+    assert said(panel, panel._hint) == BEFORE_WOBBLE
+    assert visitor.sentence == "a 7"
+    assert said(panel, panel.result.digit) == "1"
+    assert visitor.window.picture is not None
+    assert np.array_equal(visitor.window.picture, seen(visitor.paper.sketch.drawing(), Wobble(turn=90)))
+
+
+def test_m_closes_it_and_shows_the_maps(opened: Opener) -> None:
+    asked: list[int] = []
+
+    def explain(picture: Picture, digit: int) -> Any:
+        asked.append(digit)
+        return uniform_map(picture, digit)
+
+    visitor = opened(explain=explain)
+    visitor.key("m", "x")
+    visitor.draw(*CORNER)
+    visitor.settle()
+    assert asked == []  # they lie below it
+    assert visitor.window.buttons["map"].instate(["!selected"])
+    visitor.key("m")
+    visitor.settle()
+    assert asked == [7]
+    assert not visitor.window.xray.is_open
+    assert visitor.window.buttons["map"].instate(["selected"])
+    assert option(visitor.window.ballots[0].canvas, visitor.window.ballots[0]._digit, "text") == "7"
+
+
+@pytest.mark.parametrize(
+    ("voters", "scale"), [(1, None), (2, None), (3, None), (4, None), (1, 0.9), (1, 1.0), (1, 1.17)]
+)
+def test_nothing_is_cut_off(opened: Opener, monkeypatch: pytest.MonkeyPatch, voters: int, scale: float | None) -> None:
+    if scale is not None:  # as on another screen
+        monkeypatch.setattr(canvas, "plan_layout", lambda *screen: Layout(voters, scale))
+    visitor = opened(*[width_reader] * voters, explain=uniform_map)
+    panel, px = visitor.window.xray, visitor.window.layout.px
+    visitor.draw(*CORNER)
+    visitor.key("x")
+    visitor.settle()
+    assert cut_off(visitor.window) == []
+    assert overlapping_texts(panel) == []
+    for name in STEP_NAMES:
+        click(visitor, name)
+    visitor.settle()
+    assert panel.steps == Steps(*[False] * len(STEP_NAMES))
+    assert cut_off(visitor.window) == []
+    assert overlapping_texts(panel) == []
+    for caption in panel.captions.values():
+        _, top, _, bottom = panel.canvas.bbox(caption)
+        assert bottom - top <= px(CAPTION)
+
+
+def overlapping_texts(panel: XrayPanel) -> list[tuple[str, str]]:
+    """The texts of the panel that lie on each other."""
+    texts = [item for item in panel.canvas.find_all() if str(panel.canvas.type(item)) == "text" and said(panel, item)]
+    boxes = {said(panel, item) + f" ({item})": panel.canvas.bbox(item) for item in texts}
+    found = []
+    for (one, (left, top, right, bottom)), (other, box) in itertools.combinations(boxes.items(), 2):
+        if left < box[2] and box[0] < right and top < box[3] and box[1] < bottom:
+            found.append((one, other))
+    return found
+
+
+def test_a_person_clicks_a_step_away_with_the_mouse(opened: Opener, guest: Callable[..., Guest]) -> None:
+    visitor = opened()
+    visitor.key("x")
+    visitor.root.update()
+    button = visitor.window.xray.buttons["invert"]
+    x, y = button.winfo_rootx() - visitor.root.winfo_rootx() + 8, button.winfo_rooty() - visitor.root.winfo_rooty() + 8
+    visitor.root.withdraw()
+    visitor.root.update()
+
+    person = guest()
+    left, top = person.find()
+    paper = plan_layout(1366, 768, 1.0, 1).paper
+    middle, step = left + paper.left + paper.width // 2, paper.height / CANVAS
+    places = [str(round(top + paper.top + height * step)) for height in range(60, 220, 5)]
+    person.xdotool("key", "x", "mousemove", str(middle), places[0], "mousedown", "1")
+    person.xdotool(*itertools.chain.from_iterable(("mousemove", str(middle), place) for place in places))
+    person.xdotool("mouseup", "1")
+    person.wait(lambda: reads(person) == [1, 1, 1, 1, 7, 1, 7, 1, 1])  # the voter, all steps twice, each left out
+    person.xdotool("mousemove", str(left + x), str(top + y), "click", "1")
+    person.wait(lambda: reads(person) == [1, 1, 7, 1, 7, 1, 7, 1, 1])
+    person.xdotool("key", "Escape")
+    assert person.process.wait(20) == 0
+    assert person.notes()[-1] == {"closed": 0, "threads": 1, "widgets": 0}
+    assert person.err.read_text() == ""
+
+
+def reads(person: Guest) -> list[int]:
+    """What was read at the last update."""
+    return [note["reads"] for note in person.notes()[-9:] if "reads" in note]

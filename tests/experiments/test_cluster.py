@@ -1,0 +1,145 @@
+"""Trainings on a real Dask scheduler with real workers, some of which are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnist_lab.experiments import cluster as cluster_module
+from mnist_lab.experiments.cluster import cluster
+from mnist_lab.experiments.commands import experiment
+from mnist_lab.experiments.trainings import Finished, Job
+from mnist_lab.training.commands import OK
+from mnist_lab.training.runs import list_runs
+from tests.experiment_fixtures import make_lab, small_request
+from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
+
+
+class RealCluster:
+    """A Dask scheduler and its workers, as processes of their own."""
+
+    def __init__(self, folder: Path, allowed_failures: int = 3) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{port}"
+        (folder / "tmp").mkdir()
+        self.environment = os.environ | {
+            "TMPDIR": str(folder / "tmp"),
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
+            "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "None",
+        }
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-jupyter")
+        wait_for(lambda: answers(port))
+
+    def start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + kind, "--no-dashboard", *arguments]
+        with (self.folder / f"{kind}-{len(self.workers)}.log").open("wb") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=log, stderr=log)
+
+    def add_worker(self, threads: int = 1) -> None:
+        words = ["--nthreads", str(threads), "--no-nanny", "--local-directory", str(self.folder)]
+        self.workers.append(self.start("worker", self.address, *words))
+
+    def close(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    running = RealCluster(tmp_path_factory.mktemp("dask"))
+    running.add_worker()
+    running.add_worker()
+    yield running
+    running.close()
+
+
+def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask: RealCluster, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+
+    def kill_one() -> None:
+        wait_for(lambda: list_runs(outputs)[0])  # the first has come back: each worker has begun with its next
+        dask.workers[0].kill()
+
+    killer = in_background(kill_one)
+    lab, screen = make_lab(outputs)
+    with cluster(dask.address) as engine:
+        wait_for(lambda: len(engine.threads()) == 2)
+    assert experiment(lab, replace(small_request("validation", epochs=4, seeds=4), jobs=None, dask=dask.address)) == OK
+    killer.join()
+    assert dask.workers[0].wait() == -signal.SIGKILL
+    assert "4 trainings to do on 2 Dask workers" in screen.getvalue()
+    runs = list_runs(outputs)[0]
+    assert sorted(run.seed for run in runs) == [0, 1, 2, 3]
+    for run in runs:
+        assert run_of(Finished(0, run.folder)).content["machine"]["threads"] == 1
+        assert {file.name for file in run.folder.iterdir()} >= {
+            run.content["model_file"],
+            "history.csv",
+            "saliency.png",
+        }
+        assert run.folder.name.startswith(run.content["model_file"][6:25])
+    (folder,) = outputs.glob("*_experiment-validation")
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert {name: len(seeds) for name, seeds in results["runs"].items()} == {"1-layer": 4}
+    assert results["failures"] == []
+    assert same_weights(runs[0], repeat(runs[0], tmp_path / "alone"))  # the same bits here and there
+
+
+def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(tmp_path: Path) -> None:
+    running = RealCluster(tmp_path)
+    running.add_worker(threads=2)
+    try:
+        with cluster(running.address) as engine:
+            (done,) = engine.train([Job(0, SMALL)], tmp_path / "outputs")
+            assert engine.at_once == 1
+            assert "--nthreads 1" in engine.advice
+    finally:
+        running.close()
+    assert run_of(done).content["machine"]["threads"] == 1
+
+
+def test_workers_end_the_trainings_of_an_experiment_that_was_killed(dask: RealCluster, tmp_path: Path) -> None:
+    words = ["experiment", "validation", "--seeds", "4", "--epochs", "500", "--dask", dask.address]
+    command = [sys.executable, "main.py", *words, "--outputs", str(tmp_path / "outputs")]
+    client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(dask.folder.glob("tmp/mnist-lab-*/*/run.json"))) == 2)
+    client.kill()
+    client.wait()
+    wait_for(lambda: not list(dask.folder.glob("tmp/mnist-lab-*")), seconds=60)
+
+
+@pytest.mark.slow
+def test_when_all_workers_are_gone_what_is_finished_is_kept(
+    dask: RealCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "PATIENCE", 3.0)
+    jobs = [Job(0, SMALL), Job(1, replace(LONGER, epochs=200, patience=200))]
+    with cluster(dask.address) as engine:
+        results = engine.train(jobs, tmp_path)
+        first = next(results)
+        for worker in dask.workers:
+            worker.kill()
+        (second,) = results
+    assert run_of(first).seed == 0
+    assert second == Finished(1, failure="no worker of the cluster is left")

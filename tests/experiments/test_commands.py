@@ -1,0 +1,650 @@
+"""Experiments and comparisons as a user meets them: real trainings in real processes, stopped, failed and repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import main
+from mnist_lab.config import TrainConfig
+from mnist_lab.environment import using_device
+from mnist_lab.errors import LabError, RequestError, RunError, StorageError
+from mnist_lab.experiments import cluster
+from mnist_lab.experiments import study as experiment_report
+from mnist_lab.experiments.commands import Request, ask_experiment, experiment, experiment_on_saved
+from mnist_lab.experiments.comparison_commands import ask_compare, compare
+from mnist_lab.experiments.experiment_results import report_experiment
+from mnist_lab.experiments.questions import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
+from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.terminal.console import Terminal
+from mnist_lab.training.commands import FAILED, INTERRUPTED, OK
+from mnist_lab.training.runs import Run, list_runs, locked, read_run
+from mnist_lab.training.session import resume, train_new
+from tests.experiment_fixtures import NOW, make_lab, small_request
+from tests.training.test_runs import make_run
+
+ROOT = Path(__file__).parents[2]
+PREDICTION = "augmented wins by 0.3"
+
+
+@pytest.fixture(scope="module")
+def conducted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The outputs of a whole experiment, and what was shown while it ran."""
+    outputs = tmp_path_factory.mktemp("conducted")
+    lab, screen = make_lab(outputs)
+    with using_device("cpu"):  # the processes that train inherit the wish
+        assert experiment(lab, small_request("robustness", prediction=PREDICTION)) == OK
+    return outputs, screen.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked whether to open a report."""
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def outputs(conducted: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy to work on."""
+    return Path(shutil.copytree(conducted[0], tmp_path / "outputs"))
+
+
+def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
+    """By whether it was augmented, and seed."""
+    return {(run.augmented, run.seed): run for run in list_runs(outputs)[0]}
+
+
+def folder_of(outputs: Path, word: str) -> Path:
+    return max(path for path in outputs.iterdir() if word in path.name)
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return content
+
+
+# ----------------------------------------------------------------------------------------------- an experiment
+
+
+def test_every_training_leaves_its_ordinary_folder(conducted: tuple[Path, str]) -> None:
+    runs = runs_of(conducted[0])
+    assert set(runs) == {(False, 0), (False, 1), (True, 0), (True, 1)}
+    for run in runs.values():
+        assert run.status == "finished"
+        assert (run.folder / run.content["model_file"]).exists()
+        assert (run.folder / "history.png").exists()
+        assert run.content["device_asked"] == "cpu"
+
+
+def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Path, str]) -> None:
+    outputs, shown = conducted
+    lines = shown.splitlines()
+    assert "Where does augmentation really show?" in lines
+    assert "what differs: the augmentation; variants: plain, augmented" in lines
+    assert any(line.startswith("4 trainings to do, 2 at a time: about ") for line in lines)
+    for number, seed in ((4, 1), (1, 0)):
+        assert f"{number}/4" in shown
+        assert f"augmented, seed {seed}: validation " in shown
+    assert lines[-1] == str(folder_of(outputs, "experiment-robustness"))
+    assert f'your prediction: "{PREDICTION}". Judged by the mean over all 6 kinds' in " ".join(shown.split())
+    assert all(len(line) <= 80 for line in lines if not line.startswith(("/", "report: ")) and "seed" not in line)
+
+
+def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
+    outputs, _ = conducted
+    results = results_of(folder_of(outputs, "experiment-robustness"))
+    runs = runs_of(outputs)
+    conclusion = results["conclusion"]
+    plain, augmented = (
+        [experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)
+    )
+    assert len(conclusion["comparisons"]) == 8  # six kinds, all of them together, and none
+    saved = conclusion["variants"]["plain, undisturbed"]
+    assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
+    assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
+    (compared,) = [pair for pair in conclusion["comparisons"] if pair["after"] == "augmented, undisturbed"]
+    assert compared["p_value"] == pytest.approx(stats.ttest_rel(augmented, plain).pvalue)
+    assert results["runs"]["augmented"]["1"] == runs[True, 1].name
+    assert results["prediction"]["words"] == PREDICTION
+    shifted = results["figures"]["robustness"]["shifted"]
+    assert shifted["strengths"] == [0, 1, 2, 3, 4, 5, 6]
+    assert len(shifted["accuracy_by_seed_and_strength"]["plain"]["0"]) == 7
+
+
+def test_the_report_shows_question_prediction_verdict_and_how_to_repeat_it(conducted: tuple[Path, str]) -> None:
+    folder = folder_of(conducted[0], "experiment-robustness")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    pictures = {path.name for path in folder.glob("*.png")}
+    assert pictures >= {"robustness.png", "curves.png", "differences.png", "changed.png", "missed_by_all.png"}
+    assert page.count("<img ") == len(pictures)
+    for words in ("Predicted beforehand", PREDICTION, "Verdict", "How to repeat it", "experiment robustness --seeds 2"):
+        assert words in page
+
+
+def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> None:
+    before = set(runs_of(outputs))
+    lab, screen = make_lab(outputs)
+    assert experiment(lab, replace(small_request("robustness"), prediction="plain loses")) == OK
+    assert set(runs_of(outputs)) == before
+    assert "4 of the 4 trainings are there already and are used again" in screen.getvalue()
+    first, second = sorted(outputs.glob("*_experiment-robustness*"))
+    early, late = ((folder / "report.html").read_text(encoding="utf-8") for folder in (first, second))
+    assert "Predicted beforehand" in early
+    assert "Predicted when all trainings were there already" in late
+    assert "Predicted plain to be worse" in late
+    assert results_of(first)["conclusion"] == results_of(second)["conclusion"]
+    assert results_of(first)["thumbnail"] == results_of(second)["thumbnail"] == "robustness.png"
+
+
+@pytest.mark.slow
+def test_a_run_folder_half_deleted_is_trained_anew(outputs: Path) -> None:
+    run = runs_of(outputs)[True, 1]
+    (run.folder / run.content["model_file"]).unlink()
+    lab, screen = make_lab(outputs)
+    assert experiment(lab, small_request("robustness")) == OK
+    assert "3 of the 4 trainings are there already" in screen.getvalue()
+    assert "1 training to do: about" in screen.getvalue()
+    again = [run for run in list_runs(outputs)[0] if (run.augmented, run.seed) == (True, 1)]
+    assert len(again) == 2
+    assert again[0].content["results"] == again[1].content["results"]  # the same seed, the same bits
+
+
+def test_one_seed_says_that_nothing_can_be_concluded(outputs: Path) -> None:
+    lab, screen = make_lab(outputs)
+    assert experiment(lab, small_request("robustness", seeds=1)) == OK
+    shown = " ".join(screen.getvalue().split())
+    assert "with one seed no interval can be given: a difference may be chance" in shown
+    assert "With one seed nothing can be concluded" in shown
+
+
+def failing() -> Experiment:
+    """One variant that learns, and one whose loss becomes infinite."""
+    usual = TrainConfig(model="1-layer", train_size=500, epochs=1, batch_size=50)
+    variants = (Variant("good", usual), Variant("bad", replace(usual, learning_rate=1e6, weight_decay=1e3)))
+    return replace(EXPERIMENTS["depth"], variants=lambda epochs: variants, pairs=(("good", "bad"),))
+
+
+def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
+    lab, screen = make_lab(tmp_path, answers=["y"])
+    assert experiment(lab, Request(failing(), epochs=1, seeds=2, jobs=2)) == FAILED
+    shown = " ".join(screen.getvalue().split())
+    assert "bad, seed 0 failed: the training loss became" in shown
+    assert "bad, seed 1 failed" in shown
+    page = (folder_of(tmp_path, "experiment-depth") / "report.html").read_text(encoding="utf-8")
+    assert "What failed" in page
+    assert results_of(folder_of(tmp_path, "experiment-depth"))["conclusion"]["variants"].keys() == {"good"}
+
+
+@pytest.mark.parametrize("answers", [["n"], [], ["q"]])
+def test_two_factors_at_once_are_said_and_asked_about(tmp_path: Path, answers: list[str]) -> None:
+    lab, screen = make_lab(tmp_path, answers)
+    assert experiment(lab, Request(failing(), epochs=1, seeds=1, jobs=1)) == OK
+    assert "more than one factor differs (learning rate, weight decay)" in " ".join(screen.getvalue().split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def stopped_run(config: TrainConfig, outputs: Path) -> Path:
+    """The folder of a training that was stopped in its first epoch."""
+
+    def stop() -> bool:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train_new(config, outputs, NOW, ReportingObserver(lambda share, note: None), workers=0, stop_requested=stop)
+    return list_runs(outputs)[0][0].folder
+
+
+@pytest.mark.parametrize("meanwhile", ["finished", "at work"])
+def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tmp_path: Path) -> None:
+    """The first of two trainings was stopped. While the question stands there, somebody else resumes it."""
+    good = TrainConfig(model="1-layer", train_size=500, epochs=1, batch_size=50)
+    variants = (Variant("good", good), Variant("other", replace(good, learning_rate=1e-3, weight_decay=0.0)))
+    chosen = replace(EXPERIMENTS["depth"], variants=lambda epochs: variants, pairs=(("good", "other"),))
+    folder = stopped_run(good, tmp_path)
+    before: dict[str, bytes] = {}
+    held = ExitStack()
+
+    def answer() -> str:
+        if meanwhile == "finished":
+            resume(read_run(folder), ReportingObserver(lambda share, note: None))
+        else:
+            held.enter_context(locked(folder))
+        before.update({path.name: path.read_bytes() for path in folder.iterdir()})
+        return "y"
+
+    lab, screen = make_lab(tmp_path)
+    lab = replace(lab, terminal=Terminal(lab.terminal.console, answer))
+    with held:
+        assert experiment(lab, Request(chosen, epochs=1, seeds=1, jobs=1)) == OK
+    assert "more than one factor differs" in screen.getvalue()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    used = results_of(folder_of(tmp_path, "experiment-depth"))["runs"]["good"]["0"]
+    assert (used == folder.name) == (meanwhile == "finished")
+    assert len(list_runs(tmp_path)[0]) == (2 if meanwhile == "finished" else 3)
+
+
+# ------------------------------------------------------------------------------- what else is measured, on saved runs
+
+
+def setting(name: str) -> Setting:
+    return Setting(EXPERIMENTS[name], 1, f"experiment {name}", "", [])
+
+
+@pytest.fixture(scope="module")
+def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, Run]]:
+    runs = runs_of(conducted[0])
+    return {name: {seed: runs[aug, seed] for seed in (0, 1)} for name, aug in (("plain", False), ("augmented", True))}
+
+
+@pytest.mark.slow
+def test_data_size_draws_growth_at_every_size(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    runs = {f"{size:,} {kind}": by_variant[kind] for size in DATA_SIZES for kind in ("plain", "augmented")}
+    folder, lines, _ = report_experiment(setting("data-size"), runs, tmp_path, NOW)
+    assert (folder / "growth.png").exists()
+    assert "comparisons" in lines[0]
+    assert len(results_of(folder)["conclusion"]["comparisons"]) == len(DATA_SIZES)
+
+
+def test_inversion_shows_test_digits_and_ones_own_in_three_ways(
+    by_variant: dict[str, dict[int, Run]], tmp_path: Path
+) -> None:
+    lines = []
+    for digit, x in ((1, 140), (1, 100), (1, 180)):
+        lines.append(json.dumps({"label": digit, "strokes": [[[x, 40], [x, 240]]]}))
+    (tmp_path / "my_digits.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    augmented = {"augmented": by_variant["augmented"]}
+    folder, told, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
+    assert told[-1].startswith("What is said of your own digits rests on 3 drawings")
+    found = {name: values["mean"] for name, values in results_of(folder)["conclusion"]["variants"].items()}
+    assert set(found) == {
+        f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")
+    }
+    assert found["black on white"] < 0.4 < found["inverted"]
+    assert found["MNIST-like"] == pytest.approx(found["inverted"], abs=0.03)
+    assert found["own, MNIST-like"] == 1.0
+
+
+def test_broken_own_digits_cost_their_part_only(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    (tmp_path / "my_digits.jsonl").write_text('{"label": 1, "strokes": [[[1, ', encoding="utf-8")
+    augmented = {"augmented": by_variant["augmented"]}
+    folder, _, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
+    assert "Your own digits are left out: line 1 of" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
+    runs = {name: by_variant[which] for name, which in names.items()}
+    folder, lines, _ = report_experiment(setting("regularisation"), runs, tmp_path, NOW)
+    assert lines[-1] == (  # 0.5 + (1.0 - 0.5) is what there is
+        "Do they work together? Both together and what the two single gains add up to have the same accuracy with each "
+        "of 2 seeds: not distinguishable."
+    )
+    assert results_of(folder)["extra"]["interaction"]["mean"] == 0
+    looked_at = {name: found["b"] for name, found in results_of(folder)["figures"].items() if "changed" in name}
+    assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("Of the 4 comparisons, the first 2 stand here, with one seed.") == 2
+
+
+def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    leads = {"plain": (0.0, 0.0), "mirrored": (0.0100, 0.0115), "upside down": (-0.01, 0.01)}
+    runs = {
+        name: {seed: replace(by_variant["plain"][seed], test_accuracy=0.95 + lead) for seed, lead in enumerate(by_seed)}
+        for name, by_seed in leads.items()
+    }
+    asked = replace(setting("bad-idea"), prediction="mirrored beats plain")
+    folder, lines, _ = report_experiment(asked, runs, tmp_path, NOW)
+    (first, _) = results_of(folder)["conclusion"]["comparisons"]
+    assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
+    assert first["is_different"] is False
+    assert "not distinguishable with 2 seeds once both comparisons are counted" in lines[0]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for told in (lines[-1], " ".join(page.split())):
+        assert "not decided yet, 2 seeds can" in told
+        assert "): right" not in told
+
+
+def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
+    folder, lines, _ = report_experiment(setting("validation"), {"1-layer": by_variant["plain"]}, tmp_path, NOW)
+    selection = results_of(folder)["extra"]["selection"]
+    assert selection["chosen"] >= selection["fresh"] - 0.01
+    assert lines[0].startswith("Choosing the best of 2 networks by 1,000 digits")
+    alone = {"1-layer": {0: by_variant["plain"][0]}}
+    _, lines, _ = report_experiment(setting("validation"), alone, tmp_path, NOW)
+    assert lines[0] == "With one network there is nothing to choose from; it takes several seeds, 5 or so."
+
+
+def test_a_model_that_is_gone_leaves_no_half_folder(outputs: Path, tmp_path: Path) -> None:
+    run = runs_of(outputs)[True, 0]
+    (run.folder / run.content["model_file"]).unlink()
+    with pytest.raises(LabError, match="model file"):
+        report_experiment(setting("depth"), {"3-layer": {0: run}}, tmp_path / "new", NOW)
+    assert not (tmp_path / "new").exists()
+
+
+# -------------------------------------------------------------------------------------------- on saved runs
+
+
+@pytest.mark.slow
+def test_saved_runs_can_be_asked_without_any_training(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    names = [runs[aug, seed].name for aug in (False, True) for seed in (0, 1)]
+    words = [word for name in names for word in ("--run", name)]
+    assert main.main(["experiment", "robustness", *words, "--outputs", str(outputs)]) == OK
+    folders = sorted(outputs.glob("*_experiment-robustness*"))
+    found, trained = (results_of(folder) for folder in (max(folders, key=lambda f: f.stat().st_mtime), folders[0]))
+    assert set(found["runs"]) == {"1-layer", "1-layer, augmented"}
+    renamed = json.dumps(found["figures"]["robustness"]).replace('"1-layer, augmented"', '"augmented"')
+    assert json.loads(renamed.replace('"1-layer"', '"plain"')) == trained["figures"]["robustness"]
+    assert set(runs_of(outputs)) == set(runs)
+    assert found["epochs"] is None
+    assert f"--run {names[3]}" in found["command"]
+
+
+def test_one_saved_run_is_enough_to_ask(outputs: Path) -> None:
+    lab, screen = make_lab(outputs)
+    assert experiment_on_saved(lab, EXPERIMENTS["inversion"], [runs_of(outputs)[True, 0].name]) == OK
+    assert "black on white" in screen.getvalue()
+
+
+def test_only_questions_to_networks_take_saved_runs(outputs: Path) -> None:
+    with pytest.raises(RequestError, match="--run is not for the experiment depth; it is for inversion and robustness"):
+        experiment_on_saved(make_lab(outputs)[0], EXPERIMENTS["depth"], ["latest"])
+
+
+def test_the_menu_offers_saved_runs(outputs: Path) -> None:
+    lab, screen = make_lab(outputs, ["inversion", "saved", "1"])
+    assert ask_experiment(lab) == OK
+    assert "What is compared" in screen.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------- interrupted
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.console import Terminal, make_console
+from mnist_lab.experiments.commands import experiment
+from tests.experiment_fixtures import small_request
+
+if __name__ == "__main__":
+    lab = Lab(Terminal(make_console()), Path(sys.argv[1]))
+    sys.exit(experiment(lab, small_request("validation", epochs=15, seeds=4)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as Unix does it")
+def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    script, outputs = tmp_path / "script.py", tmp_path / "outputs"
+    script.write_text(SCRIPT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), str(outputs)]
+    quiet = subprocess.PIPE
+    first = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet, text=True, encoding="utf-8",
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not any(run.status == "finished" for run in list_runs(outputs)[0]):
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+    shown, errors = first.communicate(timeout=60)
+    assert first.returncode == INTERRUPTED
+    assert errors == ""
+    assert "trainings are finished and kept; go on with: python main.py experiment validation" in shown
+    kept = {run.name: run.status for run in list_runs(outputs)[0]}
+    assert "finished" in kept.values()
+    assert len(kept) < 4 or "running" in kept.values()
+    lab, screen = make_lab(outputs)
+    assert experiment(lab, small_request("validation", epochs=15, seeds=4)) == OK
+    assert "already" in screen.getvalue()
+    runs = list_runs(outputs)[0]
+    assert len(runs) == 4  # whoever was stopped went on in its own folder
+    assert {run.status for run in runs} == {"finished"}
+
+
+# --------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["deepth"], "there is no experiment 'deepth'; choose one of depth, "),
+        (["depth", "--seeds", "0"], "--seeds is 0"),
+        (["depth", "--seeds", "101"], "--seeds is 101"),
+        (["depth", "--epochs", "-1"], "--epochs is -1"),
+        (["depth", "--jobs", "0"], "--jobs is 0"),
+        (["depth", "--seeds", "two"], "invalid int value: 'two'"),
+        (["depth", "--jobs", "2", "--dask", "tcp://127.0.0.1:1"], "--jobs is for this machine"),
+        (["depth", "--dask", "localhost"], "'localhost' is no address of a Dask scheduler"),
+        (["depth", "--dask", "tcp://host:x"], "is no address of a Dask scheduler"),
+        (["depth", "--no-target"], "--no-target has no effect with the experiment depth; omit it"),
+        (["depth", "--train-size", "500"], "--train-size has no effect with the experiment depth"),
+        (
+            ["robustness", "--run", "x", "--seeds", "5"],
+            "--seeds has no effect with --run, which trains nothing; omit it",
+        ),
+        (["inversion", "--run", "x", "--epochs", "4", "--jobs", "1"], "--epochs, --jobs have no effect with --run"),
+        (["robustness", "--run", "x", "--dask", "tcp://host:1"], "--dask has no effect with --run"),
+        (["speed", "--seeds", "5"], "--seeds has no effect with the experiment speed; omit it"),
+        (["speed", "--jobs", "2"], "--jobs has no effect with the experiment speed"),
+        (["speed", "--run", "x"], "--run has no effect with the experiment speed"),
+        (["speed", "--predict", "x"], "--predict has no effect with the experiment speed"),
+        (["speed", "--dask", "tcp://host:1"], "--dask has no effect with the experiment speed"),
+        (["speed", "--epochs", "0"], "--epochs is 0"),
+    ],
+)
+def test_what_makes_no_sense_takes_one_line(
+    words: list[str], refusal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["experiment", *words, "--outputs", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert refusal in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dask_address_where_nobody_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    words = ["experiment", "depth", "--dask", "tcp://127.0.0.1:9", "--outputs", str(tmp_path)]
+    assert main.main(words) == 1
+    error = capsys.readouterr().err
+    assert "nobody answers as a Dask scheduler at tcp://127.0.0.1:9" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_outputs_that_are_a_file_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine", encoding="utf-8")
+    lab, _ = make_lab(file)
+    with pytest.raises(StorageError, match="file"):
+        experiment(lab, small_request("robustness"))
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+# ---------------------------------------------------------------------------------------------------- the menu
+
+
+def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
+    lab, screen = make_lab(tmp_path, ["nonsense", "depth", "0", "2", "1", "3-layer wins by 0.5", "n"])
+    assert ask_experiment(lab) == OK
+    shown = screen.getvalue()
+    for name, known in EXPERIMENTS.items():
+        assert name in shown
+        assert known.question in shown
+    assert "What makes training fast?" in shown
+    assert "is no choice here" in " ".join(shown.split())
+    assert "0 is out of range" in shown
+    assert 'For example "3-layer wins by 0.3"' in " ".join(shown.split())
+    assert "6 trainings to do" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+# ----------------------------------------------------------------------------------------------------- compare
+
+
+def compared(outputs: Path, *names: str) -> tuple[Path, str]:
+    lab, screen = make_lab(outputs)
+    assert compare(lab, names) == OK
+    return folder_of(outputs, "compare"), screen.getvalue()
+
+
+def test_two_runs_digit_by_digit(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    folder, shown = compared(outputs, runs[False, 0].name, runs[True, 0].name)
+    results = results_of(folder)
+    (pair,) = results["pairs"]
+    assert (pair["before"], pair["after"]) == ("1-layer, seed 0", "1-layer, augmented, seed 0")
+    assert pair["p_value"] == pytest.approx(stats.binomtest(pair["only_b"], pair["only_a"] + pair["only_b"]).pvalue)
+    correct = [read_run(outputs / name).content["results"]["test"]["correct"] for name in results["runs"].values()]
+    assert [pair["both_right"] + pair["only_a"], pair["both_right"] + pair["only_b"]] == correct
+    assert list(results["differences"]) == ["augmentation"]
+    words = " ".join(shown.split())
+    assert f"1-layer, augmented: {runs[True, 0].name}" in words
+    assert "more than one factor" not in words
+    assert "Nothing is said about the recipes themselves" in words
+    changed = results["figures"]["changed"]
+    assert len(changed["fixed"]) == pair["only_b"]
+    assert len(changed["broken"]) == pair["only_a"]
+    assert all(digit["b"] == digit["label"] != digit["a"] for digit in changed["fixed"])
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for title in ("What differs", "Digit by digit", "Fixed and broken", "Together", "How they learned"):
+        assert title in page
+    assert f"compare {runs[False, 0].name} {runs[True, 0].name}" in page
+
+
+def test_recipes_over_their_common_seeds(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    folder, shown = compared(outputs, *(runs[aug, seed].name for aug in (False, True) for seed in (0, 1)))
+    results = results_of(folder)
+    assert [(pair["before"], pair["after"]) for pair in results["over_seeds"]["comparisons"]] == [
+        ("1-layer", "1-layer, augmented")
+    ]
+    accuracies = [[experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
+    expected = stats.ttest_rel(accuracies[1], accuracies[0]).pvalue
+    assert results["over_seeds"]["comparisons"][0]["p_value"] == pytest.approx(expected)
+    assert "committee of all" in shown
+    assert (folder / "accuracies.png").exists()
+    assert "Nothing is said about the recipes" not in shown
+
+
+def test_seeds_of_one_recipe_make_a_committee(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    names = [runs[True, seed].name for seed in (0, 1, 1)]
+    folder, shown = compared(outputs, *names)
+    assert "a run that is named more than once counts once" in " ".join(shown.split())
+    results = results_of(folder)
+    assert results["title"] == "Comparison: 2 runs of 1-layer, augmented"
+    assert results["committee"]["total"] == 10_000
+    assert results["differences"] == {}
+
+
+def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = runs_of(outputs)
+    one, other = runs[False, 0], runs[False, 1]
+    stated = other.content["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
+    (other.folder / "run.json").write_text(json.dumps(other.content | {"config": stated}), encoding="utf-8")
+    twin = Path(shutil.copytree(one.folder, outputs / f"{one.name}-twin"))
+    again = one.content | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
+    (twin / "run.json").write_text(json.dumps(again), encoding="utf-8")
+
+    assert main.main(["runs", "--by-recipe", "--outputs", str(outputs)]) == OK
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines() if line.startswith("1-layer")]
+    assert [(row[1], row[5]) for row in rows] == [("no", "2"), ("yes", "2")]
+    assert len({row[3] for row in rows}) == 1  # one letter for both
+    assert f"{50 * (0.125 + other.content['test_accuracy']):.3f} ±" in shown
+    folder, told = compared(outputs, one.name, twin.name, other.name)
+    results = results_of(folder)
+    assert results["title"] == "Comparison: 2 runs of 1-layer"
+    assert set(results["runs"].values()) == {twin.name, other.name}
+    assert results["differences"] == {}
+    assert main.main(["runs", "--outputs", str(outputs)]) == OK
+    for words in (shown, told, capsys.readouterr().out):
+        assert "--dropout" not in words
+        assert "--hidden" not in words
+
+
+def test_two_factors_are_warned_about(outputs: Path) -> None:
+    first = runs_of(outputs)[False, 0].name
+    options = ["--model", "2-layer", "--train-size", "500", "--epochs", "1", "--workers", "0"]
+    assert main.main(["train", *options, "--outputs", str(outputs)]) == 0
+    lab, screen = make_lab(outputs)
+    assert compare(lab, [first, "latest"]) == OK
+    words = " ".join(screen.getvalue().split())
+    assert "more than one factor differs (architecture" in words
+    assert "whatever comes out may be due to any of them" in words
+
+
+def test_runs_of_different_splits_are_refused(outputs: Path) -> None:
+    runs = runs_of(outputs)
+    file = runs[True, 0].folder / "run.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["split"]["fingerprint"] = "another"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RequestError, match="different splits of the data"):
+        compare(make_lab(outputs)[0], [runs[False, 0].name, runs[True, 0].name])
+    assert not list(outputs.glob("*compare*"))
+
+
+@pytest.mark.parametrize("damage", ["no model", "no history", "torn history", "no run.json"])
+def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -> None:
+    runs = runs_of(outputs)
+    hurt = runs[True, 0]
+    if damage == "no model":
+        (hurt.folder / hurt.content["model_file"]).unlink()
+    elif damage == "no history":
+        (hurt.folder / "history.csv").unlink()
+    elif damage == "torn history":
+        (hurt.folder / "history.csv").write_text("epoch,train_loss\n1,\0", encoding="utf-8")
+    else:
+        (hurt.folder / "run.json").unlink()
+    with pytest.raises(LabError) as refusal:
+        compare(make_lab(outputs)[0], [runs[False, 0].name, hurt.name])
+    assert "\n" not in str(refusal.value)
+    assert not list(outputs.glob("*compare*"))
+
+
+def test_what_is_no_comparison_is_refused(outputs: Path) -> None:
+    name = runs_of(outputs)[True, 0].name
+    lab, _ = make_lab(outputs)
+    for names in ([name], [name, name], [name, str(outputs / name)]):
+        with pytest.raises(RequestError, match="fewer than two different"):
+            compare(lab, names)
+    with pytest.raises(RunError, match="there is no run 'nowhere'"):
+        compare(lab, [name, "nowhere"])
+    make_run(outputs, "unfinished", status="running")
+    with pytest.raises(RequestError, match="is not finished"):
+        compare(lab, [name, "unfinished"])
+
+
+def test_the_menu_compares_by_number(outputs: Path) -> None:
+    lab, screen = make_lab(outputs, ["1 2"])
+    assert ask_compare(lab) == OK
+    assert str(folder_of(outputs, "compare")) == screen.getvalue().splitlines()[-1]
+
+
+def test_with_fewer_than_two_runs_the_menu_says_so(tmp_path: Path) -> None:
+    lab, screen = make_lab(tmp_path)
+    assert ask_compare(lab) == OK
+    assert "fewer than two finished runs" in " ".join(screen.getvalue().split())

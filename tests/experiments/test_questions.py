@@ -1,0 +1,174 @@
+"""The experiments as descriptions: controlled, complete, and honest about what differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from mnist_lab.config import AUGMENTATIONS, TRAIN_DIGITS, AugmentConfig, check_config, default_config
+from mnist_lab.data.mnist import Mnist, TrainLoader, stratified_subset
+from mnist_lab.errors import RequestError
+from mnist_lab.experiments.questions import (
+    DATA_SIZES,
+    EXPERIMENTS,
+    FACTORS,
+    Difference,
+    Variant,
+    checked_variants,
+    differences,
+    factors_between,
+    find_experiment,
+)
+
+USUAL = default_config("3-layer", augmented=True)
+
+
+def test_the_promised_questions_are_there() -> None:
+    promised = {"depth", "augmentation", "regularisation", "data-size", "inversion", "robustness", "bad-idea"}
+    assert promised <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("epochs", [1, 4, 16])
+def test_every_comparison_differs_in_one_factor(name: str, epochs: int) -> None:
+    experiment = EXPERIMENTS[name]
+    variants = checked_variants(experiment, epochs)
+    by_name = {variant.name: variant.config for variant in variants}
+    assert len(by_name) == len(variants)
+    for variant in variants:
+        check_config(variant.config)
+        assert variant.config.epochs == epochs
+    for before, after in experiment.pairs:
+        assert len(differences([by_name[before], by_name[after]])) == 1
+    assert factors_between(experiment.pairs, variants) == []
+
+
+@pytest.mark.parametrize("epochs", [1, 16])
+def test_depth_changes_the_layers_only(epochs: int) -> None:
+    configs = [variant.config for variant in EXPERIMENTS["depth"].variants(epochs)]
+    assert [config.model for config in configs] == ["1-layer", "2-layer", "3-layer"]
+    assert [difference.factor for difference in differences(configs)] == ["architecture"]
+
+
+def test_each_kind_of_augmentation_stands_alone() -> None:
+    configs = {variant.name: variant.config.augment for variant in EXPERIMENTS["augmentation"].variants(4)}
+    on = {
+        name: {field for field, value in vars(augment).items() if field != "erase_area" and value}
+        for name, augment in configs.items()
+        if augment is not None
+    }
+    assert configs["plain"] is None
+    assert on["rotation"] == {"rotation"}
+    assert on["affine"] == {"shift", "scale", "shear"}
+    assert on["pen"] == {"elastic", "thickness", "strokes"}
+    assert on["erasing"] == {"erasing"}
+
+
+@pytest.mark.parametrize("epochs", [4, 16])
+def test_all_augmentation_is_the_kinds_that_are_compared_with_it(epochs: int) -> None:
+    configs = {variant.name: variant.config.augment for variant in EXPERIMENTS["augmentation"].variants(epochs)}
+    together = configs.pop("all")
+    assert together is not None
+    alone = {name: augment for name, augment in configs.items() if augment is not None}
+    assert set(alone) == set(AUGMENTATIONS)
+    for kind, augment in alone.items():
+        assert augment == together.only(kind)
+        assert any(getattr(augment, strength) > 0 for strength in AUGMENTATIONS[kind])
+
+
+def test_regularisation_is_every_combination() -> None:
+    configs = {variant.name: variant.config for variant in EXPERIMENTS["regularisation"].variants(4)}
+    assert {name: (c.batch_norm, c.architecture.dropout > 0) for name, c in configs.items()} == {
+        "neither": (False, False),
+        "batch norm": (True, False),
+        "dropout": (False, True),
+        "both": (True, True),
+    }
+
+
+def test_bad_ideas_mirror_and_turn_upside_down() -> None:
+    configs = {variant.name: variant.config.augment for variant in EXPERIMENTS["bad-idea"].variants(4)}
+    assert configs["mirrored"] is not None
+    assert configs["upside down"] is not None
+    assert configs["mirrored"].flip == 0.5
+    assert configs["upside down"].rotation == 180
+
+
+def test_all_sizes_take_equally_many_steps_on_nested_digits(mnist: Mnist) -> None:
+    configs = [variant.config for variant in EXPERIMENTS["data-size"].variants(2)]
+    steps = set()
+    for config in configs:
+        digits = stratified_subset(mnist.train, config.train_size)
+        loader = TrainLoader(digits, None, batch_size=config.batch_size, seed=0, epoch_size=config.epoch_size)
+        steps.add(len(loader))
+        assert config.patience >= config.epochs  # so that none stops early
+    assert len(steps) == 1
+    subsets = [set(stratified_subset(mnist.train, size).indices.tolist()) for size in DATA_SIZES]
+    for smaller, larger in pairwise(subsets):
+        assert smaller < larger
+    assert [len(subset) for subset in subsets] == [500, 2_000, 10_000, TRAIN_DIGITS]
+
+
+@pytest.mark.parametrize("name", ["", "deep", "Depth", "speed", "__class__"])
+def test_an_unknown_experiment_is_refused(name: str) -> None:
+    with pytest.raises(RequestError, match="choose one of depth"):
+        find_experiment(name)
+
+
+def test_lengths_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(RequestError, match="--epochs is 0"):
+        checked_variants(EXPERIMENTS["depth"], 0)
+
+
+# ------------------------------------------------------------------------------------------------ what differs
+
+
+def test_seeds_are_no_difference() -> None:
+    assert differences([USUAL, replace(USUAL, seed=7)]) == []
+
+
+def test_an_unstated_dropout_is_the_usual_one() -> None:
+    assert differences([USUAL, replace(USUAL, dropout=0.3)]) == []
+    assert differences([USUAL, replace(USUAL, dropout=0.0)]) == [Difference("dropout", ("0.3", "0"))]
+
+
+def test_a_different_depth_of_the_usual_networks_is_two_factors() -> None:
+    one, three = (default_config(model, augmented=False, epochs=4) for model in ("1-layer", "3-layer"))
+    assert [difference.factor for difference in differences([one, three])] == [
+        "architecture",
+        "dropout",
+        "hidden units",
+    ]
+    variants = [Variant("one", one), Variant("three", three)]
+    assert factors_between([("one", "three")], variants) == ["architecture", "dropout", "hidden units"]
+
+
+def test_three_variants_that_differ_pairwise_in_one_factor_are_controlled() -> None:
+    variants = [
+        Variant("usual", USUAL),
+        Variant("no dropout", replace(USUAL, dropout=0.0)),
+        Variant("no batch norm", replace(USUAL, batch_norm=False)),
+    ]
+    assert factors_between([("usual", "no dropout"), ("usual", "no batch norm")], variants) == []
+    assert factors_between([("no dropout", "no batch norm")], variants) == ["batch normalisation", "dropout"]
+
+
+@pytest.mark.parametrize("augment", [None, AugmentConfig(0, 0, 0, 0, elastic=0, thickness=0, strokes=0)])
+def test_no_augmentation_is_none_however_it_is_written(augment: AugmentConfig | None) -> None:
+    assert differences([replace(USUAL, augment=None), replace(USUAL, augment=augment)]) == []
+
+
+def test_every_field_of_a_configuration_is_a_factor_but_the_seed() -> None:
+    assert set(FACTORS) == set(USUAL.to_dict()) - {"seed"}
+
+
+def test_equal_seeds_mean_equal_first_weights() -> None:
+    """What every report says: pairs differ in what the experiment is about, not in their luck."""
+    from mnist_lab.networks.models import build_model
+
+    plain, augmented = (variant.config for variant in EXPERIMENTS["robustness"].variants(1))
+    first, second = (build_model(config.architecture, 3).state_dict() for config in (plain, augmented))
+    assert all(torch.equal(first[name], second[name]) for name in first)

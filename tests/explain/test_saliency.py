@@ -1,0 +1,618 @@
+"""Saliency maps against independent oracles, the network's integrity, and the checks that can prove a map wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import auc
+from torch import Tensor, nn
+
+from mnist_lab.config import ARCHITECTURES, Architecture
+from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.errors import RequestError
+from mnist_lab.explain import figures as saliency_plots
+from mnist_lab.explain import saliency
+from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
+from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
+
+TINY = Architecture(filters=(8, 16), dropout=0.2, hidden=32)
+CPU = Compute(torch.device("cpu"), None, "CPU")
+SIXTEEN_BITS = Compute(torch.device("cpu"), torch.bfloat16, "CPU, bfloat16")
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def trained(mnist: Mnist) -> DigitNet:
+    """A tiny network that reads nine digits in ten."""
+    model = build_model(TINY)
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    order = torch.randperm(len(mnist.train), generator=torch.Generator().manual_seed(0))
+    for batch in torch.split(order[:16_000], 128):
+        loss = nn.functional.cross_entropy(
+            model(normalise(to_unit(mnist.train.images[batch]))), mnist.train.labels[batch]
+        )
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    model.zero_grad()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def ink(mnist: Mnist) -> Tensor:
+    """Four test digits (4, 1, 28, 28) with ink from 0 to 1."""
+    return to_unit(mnist.test.images[:4])
+
+
+TARGETS = torch.tensor([7, 2, 8, 0])  # the third is another digit than the picture's: "why not an 8?"
+
+
+def target_logits(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
+    """The targets' logits (B,) for ink (B, 1, 28, 28)."""
+    logits: Tensor = model(normalise(ink))
+    return logits.gather(1, targets.unsqueeze(1)).squeeze(1)
+
+
+class Linear(nn.Module):
+    """Ten linear scores of the normalised pixels: every method's answer can be written down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = nn.Linear(784, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.scores(x.flatten(1))
+        return out
+
+
+class TestGradients:
+    def test_gradient_is_autograds(self, trained: DigitNet, ink: Tensor) -> None:
+        pixels = ink.clone().requires_grad_()
+        target_logits(trained, pixels, TARGETS).sum().backward()  # type: ignore[no-untyped-call]
+        assert pixels.grad is not None
+        maps = saliency.attribute(trained, ink, TARGETS, "gradient", CPU)
+        trained.zero_grad()
+        assert_allclose(maps, pixels.grad.squeeze(1).numpy(), atol=1e-6)
+        assert np.abs(maps).max() > 0.1
+
+    def test_smoothgrad_of_a_linear_network_is_its_gradient(self, ink: Tensor) -> None:
+        model = Linear()
+        maps = saliency.attribute(model, ink, TARGETS, "smoothgrad", CPU)
+        expected = (model.scores.weight[TARGETS] / 0.3081).detach().numpy().reshape(4, 28, 28)
+        assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
+
+    def test_smoothgrad_is_smoother_than_the_gradient(self, trained: DigitNet, ink: Tensor) -> None:
+        def roughness(method: str) -> float:
+            map_ = saliency.attribute(trained, ink, TARGETS, method, CPU)
+            return float(np.abs(np.diff(map_)).mean() / np.abs(map_).mean())
+
+        assert roughness("smoothgrad") < roughness("gradient")
+
+    def test_smoothgrad_depends_on_its_seed_alone(self, trained: DigitNet, ink: Tensor) -> None:
+        before = torch.get_rng_state()
+        ask = partial(saliency.attribute, trained, ink, TARGETS, "smoothgrad", CPU)
+        one, again, other = ask(seed=1), ask(seed=1), ask(seed=2)
+        assert_array_equal(one, again)
+        assert not np.allclose(one, other)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_integrated_gradients_share_out_the_difference_to_black(self, trained: DigitNet, ink: Tensor) -> None:
+        maps = saliency.attribute(trained, ink, TARGETS, "integrated-gradients", CPU)
+        with torch.no_grad():
+            difference = target_logits(trained, ink, TARGETS) - target_logits(trained, torch.zeros_like(ink), TARGETS)
+        assert_allclose(maps.sum(axis=(1, 2)), difference.numpy(), atol=0.05)
+        assert difference.abs().min() > 0.2, "there was something to share out"
+
+    def test_integrated_gradients_give_black_nothing(self, trained: DigitNet, ink: Tensor) -> None:
+        maps = saliency.attribute(trained, ink, TARGETS, "integrated-gradients", CPU)
+        assert not maps[ink.squeeze(1).numpy() == 0].any()
+
+
+class TestOcclusion:
+    def test_is_what_a_loop_over_squares_finds(self, trained: DigitNet, ink: Tensor) -> None:
+        side = saliency.OCCLUSION_SIDE
+        image, target = ink[1:2], TARGETS[1:2]
+        lost, covered = np.zeros((28, 28)), np.zeros((28, 28))
+        with torch.no_grad():
+            whole = target_logits(trained, image, target).item()
+            for top in range(28 - side + 1):
+                for left in range(28 - side + 1):
+                    square = np.s_[top : top + side, left : left + side]
+                    patched = image.clone()
+                    patched[0, 0][square] = 0
+                    lost[square] += whole - target_logits(trained, patched, target).item()
+                    covered[square] += 1
+        (map_,) = saliency.attribute(trained, image, target, "occlusion", CPU)
+        assert_allclose(map_, lost / covered, atol=1e-4)
+
+
+class TestGradCam:
+    def test_is_what_a_hand_computes(self, trained: DigitNet, ink: Tensor) -> None:
+        features = trained.blocks(normalise(ink)).detach().requires_grad_()  # (B, 16, 6, 6)
+        score = trained.classifier(features).gather(1, TARGETS.unsqueeze(1)).sum()
+        (slope,) = torch.autograd.grad(score, features)
+        cells = (slope.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).clamp(min=0).detach().numpy()  # (B, 6, 6)
+        maps = saliency.attribute(trained, ink, TARGETS, "grad-cam", CPU)
+        places = np.clip((np.arange(28) - 2.5) / 4, 0, 5)  # the cells' centres are at 2.5, 6.5, ... 22.5
+        grid = np.stack(np.meshgrid(places, places, indexing="ij"))
+        for map_, cell in zip(maps, cells, strict=True):
+            assert_allclose(map_, ndimage.map_coordinates(cell, grid, order=1), atol=1e-5)
+        assert maps.min() >= 0
+        assert maps.max() > 0
+
+    @pytest.mark.parametrize("name", ARCHITECTURES)
+    def test_knows_where_its_cells_lie(self, name: str) -> None:
+        """Pixels that reach a cell are found by trying: all weights positive, one column of ink at a time."""
+        model = build_model(replace(ARCHITECTURES[name], batch_norm=False)).double()
+        for block in model.blocks:
+            assert isinstance(block, ConvBlock)
+            nn.init.constant_(block.conv.weight, 1.0)
+            assert block.conv.bias is not None
+            nn.init.zeros_(block.conv.bias)
+        columns = torch.eye(28, dtype=torch.float64).reshape(28, 1, 1, 28).expand(28, 1, 28, 28)
+        with torch.no_grad():
+            reached = model.blocks(columns)[:, 0].sum(dim=1) > 0  # (28 columns, S cells)
+        centres = saliency.cell_centres(model)
+        assert reached.shape[1] == len(centres)
+        for cell, centre in enumerate(centres):
+            field = torch.nonzero(reached[:, cell]).double()
+            if field.min() > 0 and field.max() < 27:  # whole, not cut by the border
+                assert field.mean().item() == pytest.approx(centre)
+
+    def test_needs_blocks(self, ink: Tensor) -> None:
+        with pytest.raises(RequestError, match="convolution blocks"):
+            saliency.attribute(Linear(), ink, TARGETS, "grad-cam", CPU)
+
+
+class TestAttribute:
+    @EVERY_METHOD
+    def test_gives_a_finite_map_per_digit(self, method: str, trained: DigitNet, mnist: Mnist) -> None:
+        images = mnist.test.images[:2]
+        maps = saliency.attribute(trained, images, TARGETS[:2], method, CPU)
+        assert maps.shape == (2, 28, 28)
+        assert maps.dtype == np.float32
+        assert np.isfinite(maps).all()
+        assert METHODS[method].signed or maps.min() >= 0
+        assert_allclose(maps, saliency.attribute(trained, to_unit(images), TARGETS[:2], method, CPU), atol=1e-6)
+
+    @EVERY_METHOD
+    def test_does_not_mix_digits(self, method: str, trained: DigitNet, ink: Tensor) -> None:
+        together = saliency.attribute(trained, ink, TARGETS, method, CPU)
+        alone = saliency.attribute(trained, ink[2:3], TARGETS[2:3], method, CPU)[0]
+        assert_allclose(together[2], alone, atol=1e-5)
+        assert not np.allclose(together[0], alone, atol=1e-3)
+
+    @EVERY_METHOD
+    def test_computes_in_full_precision_whatever_the_caller_has_set(
+        self, method: str, trained: DigitNet, ink: Tensor
+    ) -> None:
+        expected = saliency.attribute(trained, ink[:1], TARGETS[:1], method, CPU)
+        with torch.inference_mode(), SIXTEEN_BITS.autocast():
+            image = ink[:1] * 1.0  # a tensor that autograd would refuse
+            maps = saliency.attribute(trained, image, TARGETS[:1], method, SIXTEEN_BITS)
+        assert_array_equal(maps, expected)
+
+    def test_takes_no_digits(self, trained: DigitNet) -> None:
+        none = saliency.attribute(trained, torch.empty(0, 1, 28, 28), torch.empty(0).long(), DEFAULT_METHOD, CPU)
+        assert none.shape == (0, 28, 28)
+
+    def test_names_the_methods_to_who_asks_for_another(self, trained: DigitNet, ink: Tensor) -> None:
+        with pytest.raises(RequestError, match=r"'lime'.*gradient, smoothgrad, integrated-gradients, occlusion"):
+            saliency.attribute(trained, ink, TARGETS, "lime", CPU)
+
+    @pytest.mark.parametrize("target", [-1, 10])
+    def test_refuses_a_target_that_is_no_digit(self, target: int, trained: DigitNet, ink: Tensor) -> None:
+        with pytest.raises(RequestError, match=f"{target} is no digit"):
+            saliency.attribute(trained, ink[:1], torch.tensor([target]), "gradient", CPU)
+
+    def test_the_table_of_methods_loads_nothing_heavy(self) -> None:
+        code = "import sys, mnist_lab.explain.methods; print(sorted({'torch', 'numpy', 'captum'} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+
+class Broken(nn.Module):
+    """A layer that fails."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError(f"no way for {len(x)} digits")
+
+
+def unusual_network() -> DigitNet:
+    """A network in a state of its own: layers in different modes, some frozen, with gradients and a hook."""
+    model = build_model(TINY, seed=3).train()
+    model.blocks[0].eval()
+    for number, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.full_like(parameter, float(number))
+        parameter.requires_grad_(number % 2 == 0)
+    model.blocks[-1].register_forward_hook(keep_output)
+    return model
+
+
+def keep_output(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    """A hook that changes nothing."""
+
+
+def state_of(model: nn.Module) -> list[Any]:
+    """All that an explanation could leave behind in a network."""
+    layers = list(model.modules())
+    hooks = [value for layer in layers for name, value in sorted(vars(layer).items()) if "hooks" in name]
+    return [
+        [layer.training for layer in layers],
+        [dict(hook) if hook is not None else None for hook in hooks],
+        [parameter.requires_grad for parameter in model.parameters()],
+        [parameter.grad.tolist() for parameter in model.parameters() if parameter.grad is not None],
+        {name: value.tolist() for name, value in model.state_dict().items()},
+    ]
+
+
+class TestTheNetwork:
+    @EVERY_METHOD
+    def test_is_left_as_found(self, method: str, ink: Tensor) -> None:
+        model = unusual_network()
+        before = state_of(model)
+        saliency.attribute(model, ink[:1], TARGETS[:1], method, CPU)
+        assert state_of(model) == before
+
+    @EVERY_METHOD
+    def test_is_left_as_found_by_a_failure(self, method: str, ink: Tensor) -> None:
+        model = unusual_network()
+        model.classifier.append(Broken())
+        before = state_of(model)
+        with pytest.raises(RuntimeError, match="no way"):
+            saliency.attribute(model, ink[:1], TARGETS[:1], method, CPU)
+        assert state_of(model) == before
+
+    def test_is_asked_in_evaluation_mode(self, ink: Tensor) -> None:
+        model = build_model(TINY, seed=1).train()
+        in_training = saliency.attribute(model, ink, TARGETS, "gradient", CPU)
+        assert_array_equal(in_training, saliency.attribute(model.eval(), ink, TARGETS, "gradient", CPU))
+
+
+class TestRandomised:
+    def test_is_another_network_of_the_same_kind(self) -> None:
+        global_state = torch.get_rng_state()
+        first, again, other = (saliency.randomised("2-layer", CPU, seed) for seed in (0, 0, 1))
+        begun = build_model("2-layer", 0)  # the weights that a run with this seed begins with
+        weights = [model.blocks[0].get_parameter("conv.weight") for model in (first, again, other, begun)]
+        assert torch.equal(weights[0], weights[1])
+        assert not torch.equal(weights[0], weights[2])
+        assert not torch.equal(weights[0], weights[3])
+        assert not first.training
+        assert torch.equal(torch.get_rng_state(), global_state)
+
+
+class TestEdges:
+    def test_are_scipys_sobel(self, ink: Tensor) -> None:
+        pictures = ink.squeeze(1).numpy()
+        expected = [np.hypot(ndimage.sobel(p, axis=0), ndimage.sobel(p, axis=1)) / 8 for p in pictures]
+        assert_allclose(saliency.edge_map(pictures), expected, atol=1e-6)
+
+    def test_of_a_ramp_are_its_slope(self) -> None:
+        ramp = np.tile(np.arange(28) / 100, (1, 28, 1))
+        assert_allclose(saliency.edge_map(ramp)[0, :, 1:-1], 0.01)
+
+
+def random_maps(count: int) -> NDArray[np.float64]:
+    return np.random.RandomState(0).standard_normal((count, 28, 28))
+
+
+class TestSanity:
+    def test_correlates_ranks(self) -> None:
+        one, other = random_maps(2)
+        assert saliency.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
+        assert saliency.rank_correlation(one, -one) == pytest.approx(-1)
+        assert abs(saliency.rank_correlation(one, other)) < 0.15
+        assert saliency.rank_correlation(one, np.zeros((28, 28))) == 0
+
+    def test_a_map_without_any_network_survives(self, ink: Tensor) -> None:
+        picture = ink[0, 0].numpy()
+        edges = saliency.edge_map(picture[np.newaxis])
+        found = saliency.sanity(edges[0], np.repeat(edges, 3, axis=0), picture)
+        assert (found.places, found.strokes, found.edges) == pytest.approx((1, 1, 1))
+        assert found.survives
+        assert found.survives_in_strokes
+
+    def test_noise_does_not(self, ink: Tensor) -> None:
+        noise = random_maps(6)
+        found = saliency.sanity(noise[0], noise[1:], ink[0, 0].numpy())
+        assert not found.survives
+        assert not found.survives_in_strokes
+
+    def test_looks_at_places_and_at_signs_apart(self, ink: Tensor) -> None:
+        picture = ink[0, 0].numpy()
+        map_ = random_maps(1)[0] * picture
+        found = saliency.sanity(map_, -map_[np.newaxis], picture)
+        assert found.places == pytest.approx(1)
+        assert found.strokes == pytest.approx(-1)
+
+    def test_stands_a_blank_picture(self) -> None:
+        found = saliency.sanity(random_maps(1)[0], random_maps(2), np.zeros((28, 28)))
+        assert (found.strokes, found.edges) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def curves(trained: DigitNet, ink: Tensor) -> saliency.Curves:
+    map_ = saliency.attribute(trained, ink[:1], TARGETS[:1], "integrated-gradients", CPU)[0]
+    return saliency.deletion_insertion(trained, ink[0], map_, 7, CPU)
+
+
+class TestCurves:
+    def test_run_between_the_picture_and_black(self, curves: saliency.Curves, trained: DigitNet, ink: Tensor) -> None:
+        both = torch.cat([ink[:1], torch.zeros_like(ink[:1])])
+        full, black = predict_logits(trained, both, CPU).softmax(dim=1)[:, 7].tolist()
+        assert full > 0.9 > 0.5 > black
+        for deletion in (curves.deletion, *curves.random_deletion):
+            assert (deletion[0], deletion[-1]) == pytest.approx((full, black), abs=1e-5)
+        for insertion in (curves.insertion, *curves.random_insertion):
+            assert (insertion[0], insertion[-1]) == pytest.approx((black, full), abs=1e-5)
+        assert (curves.shares[0], curves.shares[-1]) == (0, 1)
+
+    def test_have_areas(self, curves: saliency.Curves) -> None:
+        assert curves.deletion_area == pytest.approx(auc(curves.shares, curves.deletion))
+        assert curves.insertion_area == pytest.approx(auc(curves.shares, curves.insertion))
+        assert_allclose(curves.random_deletion_areas, [auc(curves.shares, row) for row in curves.random_deletion])
+        assert_allclose(curves.random_insertion_areas, [auc(curves.shares, row) for row in curves.random_insertion])
+        assert len(curves.random_deletion_areas) == saliency.RANDOM_ORDERS
+
+    def test_exact_contributions_beat_random_orders_and_their_opposite_does_not(self, ink: Tensor) -> None:
+        model = Linear()
+        nn.init.zeros_(model.scores.weight)
+        nn.init.zeros_(model.scores.bias)
+        nn.init.uniform_(model.scores.weight[7], 0, 0.03, generator=torch.Generator().manual_seed(0))
+        nn.init.constant_(model.scores.bias[7], 5.0)
+        contributions = (model.scores.weight[7].detach() * ink[0].flatten()).reshape(28, 28).numpy()
+        right = saliency.deletion_insertion(model, ink[0], contributions, 7, CPU)
+        wrong = saliency.deletion_insertion(model, ink[0], -contributions, 7, CPU)
+        assert right.deletion_beats_random
+        assert right.insertion_beats_random
+        assert not wrong.deletion_beats_random
+        assert not wrong.insertion_beats_random
+
+    def test_a_trained_networks_maps_beat_random_orders_on_average(self, trained: DigitNet, mnist: Mnist) -> None:
+        digits = mnist.test.subset(torch.arange(8))
+        maps = saliency.attribute(trained, digits.images, digits.labels, "integrated-gradients", CPU)
+        found = [
+            saliency.deletion_insertion(trained, image, map_, int(label), CPU)
+            for image, map_, label in zip(digits.images, maps, digits.labels, strict=True)
+        ]
+        assert np.mean([c.deletion_area - c.random_deletion_areas.mean() for c in found]) < -0.1
+        assert np.mean([c.insertion_area - c.random_insertion_areas.mean() for c in found]) > 0.1
+
+    def test_a_target_that_is_never_probable_proves_nothing(self, ink: Tensor) -> None:
+        model = Linear()
+        nn.init.zeros_(model.scores.weight)
+        nn.init.zeros_(model.scores.bias)
+        curves = saliency.deletion_insertion(model, ink[0], random_maps(1)[0], 3, CPU)
+        assert_allclose(curves.deletion, 0.1, atol=1e-6)
+        assert not curves.deletion_beats_random
+        assert not curves.insertion_beats_random
+
+    def test_take_inked_pixels_in_the_maps_order(self) -> None:
+        ink = np.linspace(0, 1, 784, dtype=np.float32)  # the first pixel is black
+        order = np.arange(783, 0, -1)
+        deleted, inserted = saliency.deleted_and_inserted(ink, order)
+        assert_array_equal(deleted + inserted, np.tile(ink, (len(deleted), 1)))
+        assert_array_equal(deleted[0], ink)
+        assert_array_equal(inserted[-1], ink)
+        for before, after in pairwise(deleted):
+            gone = np.flatnonzero(before != after)
+            assert 32 <= len(gone) <= 33  # 783 in 24 portions
+            assert not after[gone.min() :].any(), "the most important first"
+
+    def test_random_orders_follow_the_seed(self, trained: DigitNet, ink: Tensor) -> None:
+        ask = partial(saliency.deletion_insertion, trained, ink[0], random_maps(1)[0], 7, CPU)
+        one, again, other = ask(seed=1), ask(seed=1), ask(seed=2)
+        assert_array_equal(one.random_deletion, again.random_deletion)
+        assert not np.array_equal(one.random_deletion, other.random_deletion)
+
+    def test_stand_a_blank_picture(self, trained: DigitNet) -> None:
+        curves = saliency.deletion_insertion(trained, torch.zeros(1, 28, 28), random_maps(1)[0], 7, CPU)
+        assert np.ptp(curves.deletion) == pytest.approx(0, abs=1e-6)
+
+
+class TestClassExamples:
+    def test_take_the_first_of_each_class(self, trained: DigitNet, mnist: Mnist) -> None:
+        examples = saliency.class_examples(trained, mnist.test, CPU, "gradient")
+        labels = mnist.test.labels.tolist()
+        assert examples.labels.tolist() == list(range(10))
+        assert examples.indices.tolist() == [labels.index(digit) for digit in range(10)]
+        images = mnist.test.images[examples.indices]
+        assert_array_equal(examples.images, to_unit(images).squeeze(1).numpy())
+        probabilities = predict_logits(trained, images, CPU).softmax(dim=1)
+        assert_array_equal(examples.predictions, probabilities.argmax(dim=1).numpy())
+        assert_allclose(examples.probabilities, probabilities.amax(dim=1).numpy(), rtol=1e-5)
+        expected = saliency.attribute(trained, images, probabilities.argmax(dim=1), "gradient", CPU)
+        assert_array_equal(examples.maps, expected)
+
+    def test_leave_out_a_class_without_digits(self, trained: DigitNet, mnist: Mnist) -> None:
+        digits = mnist.test.subset(torch.tensor([0, 1, 17]))  # 7, 2, 7
+        examples = saliency.class_examples(trained, digits, CPU, "gradient")
+        assert examples.labels.tolist() == [2, 7]
+        assert examples.indices.tolist() == [1, 0]
+
+
+@pytest.fixture(scope="module")
+def explain(trained: DigitNet, mnist: Mnist) -> Callable[..., saliency.Explanation]:
+    return partial(saliency.explain, trained, TINY, mnist.test.images[0], compute=CPU)
+
+
+class TestVerdicts:
+    def test_a_map_that_follows_the_weights_does_not_survive(
+        self, explain: Callable[..., saliency.Explanation]
+    ) -> None:
+        found = explain(method="gradient")
+        assert found.prediction == found.target == 7
+        assert found.sanity.places < saliency.SURVIVAL_THRESHOLD
+        verdict, _ = saliency_plots.verdict(found)
+        assert verdict.startswith(
+            "The map does not survive random weights "
+            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
+        )
+
+    def test_a_map_that_follows_the_strokes_survives_in_its_outline(
+        self, explain: Callable[..., saliency.Explanation]
+    ) -> None:
+        found = explain(method="integrated-gradients")
+        verdict, _ = saliency_plots.verdict(found)
+        assert verdict.startswith(
+            "The map survives random weights "
+            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
+        )
+        assert "its outline shows the picture" in verdict
+        assert "does not survive" in verdict
+
+    def test_a_map_that_ignores_the_weights_survives_altogether(
+        self, explain: Callable[..., saliency.Explanation]
+    ) -> None:
+        found = explain(method="gradient")
+        edges = found.edges
+        ignorant = replace(found, sanity=saliency.sanity(edges, edges[np.newaxis], found.image))
+        verdict, _ = saliency_plots.verdict(ignorant)
+        assert verdict.startswith(
+            "The map survives random weights (rank correlation of strengths 1.00, mean over random networks), "
+            "even within the strokes"
+        )
+        assert verdict.endswith("it shows the picture more than what was learned.")
+
+    def test_tells_deletion_from_insertion(self, explain: Callable[..., saliency.Explanation]) -> None:
+        found = explain(method="gradient")
+        low, high = np.zeros_like(found.curves.shares), np.ones_like(found.curves.shares)
+        said = [
+            saliency_plots.curve_verdict(
+                replace(found, curves=replace(found.curves, deletion=deletion, insertion=insertion))
+            )
+            for deletion, insertion in ((low, high), (high, high), (low, low), (high, low))
+        ]
+        assert said[0].endswith("faster, than each of 19 random orders: they matter.")
+        assert said[1].startswith("Inserting the pixels")
+        assert said[2].startswith("Removing the pixels")
+        assert said[3].endswith("it does not show that they matter.")
+
+    def test_explains_any_digit(self, explain: Callable[..., saliency.Explanation]) -> None:
+        found = explain(method="gradient", target=9)
+        assert (found.target, found.prediction) == (9, 7)
+        assert not np.allclose(found.map, explain(method="gradient").map)
+        assert found.curves.deletion[0] == pytest.approx(found.probabilities[9], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def figures(trained: DigitNet, mnist: Mnist) -> dict[str, Figure]:
+    """Every figure, for a signed and for an unsigned method, and with a flat map."""
+    digits: Digits = mnist.test
+    ask = partial(saliency.explain, trained, TINY, digits.images[0], compute=CPU)
+    signed, unsigned = ask("occlusion"), ask("grad-cam", target=9)
+    flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
+    image = signed.image
+    maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
+    names = ["2026-11-22_14-30-05_3-layer-aug", "2026-11-22_14-35-05_2-layer", "2026-11-22_14-40-05_1-layer"]
+    by_class = {name: saliency.class_examples(trained, digits, CPU, name) for name in ("gradient", "grad-cam")}
+    few = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "gradient")
+    across = partial(saliency_plots.saliency_across_runs, image, target=7, title="Test digit 0", true=7)
+    return {
+        "panel": saliency_plots.saliency_panel(signed, title="3-layer: test digit 0", true=7),
+        "panel-drawing": saliency_plots.saliency_panel(unsigned, title="A drawing"),
+        "panel-flat": saliency_plots.saliency_panel(flat, title="A flat map", true=7),
+        "by-class": saliency_plots.saliency_by_class(by_class["gradient"], method="gradient", title="3-layer"),
+        "by-class-cam": saliency_plots.saliency_by_class(by_class["grad-cam"], method="grad-cam", title="3-layer"),
+        "by-class-two": saliency_plots.saliency_by_class(few, method="gradient", title="3-layer"),
+        "methods": saliency_plots.saliency_methods_figure(
+            image, maps, target=7, probabilities=signed.probabilities, title="3-layer: test digit 0", true=7
+        ),
+        "runs": across(
+            dict.fromkeys(names, maps["occlusion"]),
+            method="occlusion",
+            probabilities=dict.fromkeys(names, signed.probabilities),
+        ),
+        "one-run": across(
+            {names[0]: maps["grad-cam"]}, method="grad-cam", probabilities={names[0]: signed.probabilities}
+        ),
+    }
+
+
+FIGURES = (
+    "panel",
+    "panel-drawing",
+    "panel-flat",
+    "by-class",
+    "by-class-cam",
+    "by-class-two",
+    "methods",
+    "runs",
+    "one-run",
+)
+
+
+class TestFigures:
+    @pytest.mark.parametrize("name", FIGURES)
+    def test_are_legible_and_whole(self, name: str, figures: dict[str, Figure]) -> None:
+        page = render(figures[name])
+        assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert overlapping_texts(page) == []
+        assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
+
+    def test_panel_names_digits_units_and_verdict(self, figures: dict[str, Figure]) -> None:
+        said = words(figures["panel"])
+        for expected in ("true 7, read as 7", "Occlusion, target 7", "random weights", "logits", "Edges", "p(7) (%)"):
+            assert expected in said
+        assert "The map survives random weights (rank correlation" in said
+
+    def test_panel_of_a_drawing_has_no_true_digit(self, figures: dict[str, Figure]) -> None:
+        said = words(figures["panel-drawing"])
+        assert "read as 7" in said
+        assert "Grad-CAM, target 9" in said
+        assert "true" not in said
+
+    def test_a_flat_map_is_called_so(self, figures: dict[str, Figure]) -> None:
+        assert "zero everywhere" in words(figures["panel-flat"])
+
+    def test_signed_maps_are_white_at_zero(self, figures: dict[str, Figure]) -> None:
+        map_ = figures["panel"].axes[1].images[0]
+        low, high = map_.get_clim()
+        assert low == -high
+        assert map_.get_cmap()(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.02)
+
+    def test_unsigned_maps_begin_at_zero(self, figures: dict[str, Figure]) -> None:
+        assert figures["panel-drawing"].axes[1].images[0].get_clim()[0] == 0
+
+    def test_by_class_tells_what_each_was_read_as(self, figures: dict[str, Figure]) -> None:
+        said = words(figures["by-class"])
+        for digit in range(10):
+            assert f"true {digit}\nread as" in said
+        assert "gradient" in said.lower()
+        assert len(figures["by-class"].axes) == 31  # three rows of ten, and the colour bar
+
+    def test_methods_all_stand_side_by_side(self, figures: dict[str, Figure]) -> None:
+        said = words(figures["methods"])
+        for method in METHODS.values():
+            assert method.title in said
+            assert method.unit in said
+
+    def test_runs_are_named(self, figures: dict[str, Figure]) -> None:
+        said = words(figures["runs"])
+        assert "2026-11-22_14-30-05\n3-layer-aug" in said
+        assert "true 7" in said
+
+    def test_curves_are_drawn_in_percent(self, figures: dict[str, Figure], trained: DigitNet, mnist: Mnist) -> None:
+        deletion = figures["panel"].axes[3]
+        full = predict_logits(trained, mnist.test.images[:1], CPU).softmax(dim=1)[0, 7].item()
+        (line,) = [line for line in deletion.lines if str(line.get_label()).startswith("map's order")]
+        assert np.asarray(line.get_xydata())[0] == pytest.approx([0, 100 * full], abs=1e-3)

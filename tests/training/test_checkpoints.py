@@ -1,0 +1,180 @@
+"""Model files of strangers: refused in one line by every command that loads one, in little memory, never executed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import main
+from mnist_lab.data.mnist import Mnist
+from mnist_lab.networks.models import build_model
+from tests.experiments.test_schedule import SMALL, lay
+from tests.training.test_runs import make_run
+
+ROOT = Path(__file__).parents[2]
+Weights = dict[str, Tensor]
+
+
+def weights_of(seed: int = 3) -> Weights:
+    return dict(build_model("1-layer", seed=seed).state_dict())
+
+
+def changed(name: str, change: Callable[[Tensor], Tensor]) -> bytes:
+    """A model file in which one tensor is another."""
+    weights = weights_of()
+    weights[name] = change(weights[name])
+    return saved(weights)
+
+
+def with_value(value: float) -> Callable[[Tensor], Tensor]:
+    def change(tensor: Tensor) -> Tensor:
+        tensor = tensor.clone()
+        tensor.flatten()[-1:] = value
+        return tensor
+
+    return change
+
+
+def saved(content: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def repacked(change: Callable[[str, bytes], bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    """A model file as another program might have packed it."""
+    found = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved(weights_of()))) as source, zipfile.ZipFile(found, "w", method) as target:
+        for name in source.namelist():
+            target.writestr(name, change(name, source.read(name)))
+    return found.getvalue()
+
+
+def unchanged(name: str, content: bytes) -> bytes:
+    return content
+
+
+def naming(what: bytes) -> bytes:
+    """A model file whose pickle calls something else than the lab's do."""
+    return repacked(lambda name, content: b"c" + what + b"\n)R." if name.endswith("data.pkl") else content)
+
+
+FILES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "nan": (lambda: changed("classifier.1.weight", with_value(float("nan"))), "values that no training leaves"),
+    "infinite": (lambda: changed("classifier.4.bias", with_value(float("inf"))), "values that no training leaves"),
+    "negative variance": (lambda: changed("blocks.0.norm.running_var", with_value(-1)), "values that no training"),
+    "int64": (lambda: changed("classifier.4.bias", Tensor.long), "classifier.4.bias has another shape or type"),
+    "int8": (lambda: changed("classifier.4.bias", Tensor.char), "no safe checkpoint"),
+    "complex": (lambda: changed("classifier.4.bias", lambda bias: bias + 1j), "no safe checkpoint"),
+    "sparse": (lambda: changed("classifier.4.bias", Tensor.to_sparse), "no safe checkpoint"),
+    "endless": (lambda: changed("classifier.4.bias", lambda bias: bias[:1].expand(10**9)), "another shape or type"),
+    "another network": (lambda: saved(build_model("2-layer").state_dict()), "is refused|other names"),
+    "a weight too many": (lambda: saved(weights_of() | {"more": torch.zeros(1)}), "other names"),
+    "a weight too few": (lambda: saved(dict(list(weights_of().items())[1:])), "other names"),
+    "a list": (lambda: saved([torch.zeros(1)]), "holds no state dict"),
+    "a name as weight": (lambda: saved(weights_of() | {"classifier.4.bias": "text"}), "another shape or type"),
+    "old format": (lambda: saved(weights_of(), _use_new_zipfile_serialization=False), "no safe checkpoint"),
+    "compressed": (lambda: repacked(unchanged, zipfile.ZIP_DEFLATED), "no safe checkpoint"),
+    "cut": (lambda: saved(weights_of())[:-4000], "no safe checkpoint"),
+    "altered": (lambda: saved(weights_of()).replace(b"\0\0\x80\x3f" * 32, b"\0\0\x80\x3e" * 32), "no safe checkpoint"),
+    "large": (lambda: saved(weights_of()) + bytes(1 << 20), "is larger than 2,9"),
+    "bytearray": (lambda: naming(b"builtins\nbytearray"), "no safe checkpoint"),
+    "another tensor": (lambda: naming(b"torch._utils\n_rebuild_sparse_tensor"), "no safe checkpoint"),
+    "only a pickle": (lambda: pickle.dumps({"weight": 1}), "no safe checkpoint"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "outputs", "run")
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line by which a command refuses."""
+    assert main.main(list(words)) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1, error
+    return error
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_not_such_a_networks_weights_is_refused(
+    kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, expected = FILES[kind]
+    (folder / "model.pt").write_bytes(make())
+    error = refused(capsys, "evaluate", "--run", "run", "--outputs", str(folder.parent))
+    assert any(words in error for words in expected.split("|")), error
+
+
+@pytest.mark.parametrize("command", ["predict", "score", "saliency", "xray", "compare"])
+def test_every_command_refuses_weights_that_are_no_numbers(
+    command: str, folder: Path, mnist: Mnist, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "model.pt").write_bytes(FILES["nan"][0]())
+    picture = folder.parent / "digit.png"
+    Image.fromarray(mnist.test.images[0, 0].numpy()).save(picture)
+    drawings = folder.parent / "drawings.jsonl"
+    drawings.write_text('{"label": 1, "strokes": [[[140, 40], [140, 240]]]}\n', encoding="utf-8")
+    lay(folder.parent, "other", replace(SMALL, seed=1))
+    lay(folder.parent, "nan").joinpath("model.pt").write_bytes(FILES["nan"][0]())
+    words = {
+        "predict": [str(picture), "--run", "run"],
+        "score": [str(drawings), "--run", "run"],
+        "saliency": ["--index", "3", "--run", "run"],
+        "xray": ["--image", str(picture), "--run", "run"],
+        "compare": ["nan", "other"],
+    }[command]
+    before = {path.name for path in folder.parent.iterdir()}
+    error = refused(capsys, command, *words, "--outputs", str(folder.parent))
+    assert "values that no training leaves" in error
+    assert {path.name for path in folder.parent.iterdir()} - before <= {"index.html"}
+
+
+def test_finite_weights_that_are_far_too_large_give_no_answer(
+    folder: Path, mnist: Mnist, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "model.pt").write_bytes(changed("blocks.0.norm.weight", lambda scale: scale * 3e38))
+    picture = folder.parent / "digit.png"
+    Image.fromarray(mnist.test.images[0, 0].numpy()).save(picture)
+    error = refused(capsys, "predict", str(picture), "--run", "run", "--outputs", str(folder.parent))
+    assert "answers are no longer finite numbers" in error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process how much memory it took")
+def test_a_small_file_that_unpacks_to_a_large_one_takes_no_memory(folder: Path) -> None:
+    values = 150_000_000
+    plain = zipfile.ZipFile(io.BytesIO(saved({"weight": torch.zeros(77)})))
+    with zipfile.ZipFile(folder / "model.pt", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb:
+        for name in plain.namelist():
+            with bomb.open(name, "w") as file:
+                if name.endswith("data/0"):
+                    for _ in range(100):
+                        file.write(bytes(4 * values // 100))
+                else:
+                    file.write(plain.read(name).replace(b"K\x4d", b"J" + struct.pack("<i", values)))
+    assert (folder / "model.pt").stat().st_size < 4 << 20
+    code = (
+        "import resource, main, mnist_lab.training.session;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "before = peak();"
+        f"status = main.main(['evaluate', '--run', 'run', '--outputs', {str(folder.parent)!r}]);"
+        "print(status, peak() < 1.5 * before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "no safe checkpoint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout.endswith("1 True\n")

@@ -1,0 +1,488 @@
+"""The figures, checked by what they hold and by what ends up in their pixels."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+from mnist_lab.training import figures as plots
+from mnist_lab.training.history import EpochRecord
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+SMALLEST_LEGIBLE = 8  # points
+
+
+def make_history(epochs: int) -> list[EpochRecord]:
+    """Falling losses and accuracies from 97 to 99.5 %, all values distinct."""
+    return [
+        EpochRecord(
+            epoch=epoch,
+            train_loss=0.3 / epoch + 0.02,
+            train_accuracy=1 - 0.08 / (epoch + 1) - 0.004,
+            val_loss=0.1 / epoch + 0.015,
+            val_accuracy=1 - 0.03 / (epoch + 1) - 0.003,
+            learning_rate=1e-3,
+            seconds=1.0,
+        )
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def make_matrix() -> NDArray[np.int64]:
+    """A good network's confusions: 1,000 digits per class, few mistakes, one class without any."""
+    matrix = np.diag([1000] * 10).astype(np.int64)
+    for true, predicted, count in [(4, 9, 8), (9, 4, 3), (7, 1, 2), (3, 5, 1), (5, 3, 1)]:
+        matrix[true, predicted] += count
+        matrix[true, true] -= count
+    return matrix
+
+
+def make_images(count: int) -> NDArray[np.uint8]:
+    """Random images (count, 28, 28), each unlike the others."""
+    return np.random.RandomState(0).randint(0, 256, (count, 28, 28)).astype(np.uint8)
+
+
+def mistakes_figure(count: int, total: int | None = None) -> Figure:
+    """A gallery of ``count`` mistakes: digit i of class i % 10 taken for the next class."""
+    labels = np.arange(count) % 10
+    certainty = np.linspace(0.9999, 0.4, count)
+    return plots.mistakes(
+        make_images(count),
+        labels,
+        (labels + 1) % 10,
+        certainty,
+        (1 - certainty) / 2,
+        np.arange(count) + 9000,
+        total=count if total is None else total,
+        judged=10_000,
+        title="Worst mistakes",
+    )
+
+
+def history_figure(epochs: int, reason: str = "last epoch") -> Figure:
+    """A history whose best epoch is its last but one, if it has two."""
+    best = max(1, epochs - 1)
+    return plots.training_history(make_history(epochs), best_epoch=best, stop_reason=reason, title="2-layer network")
+
+
+def split_counts() -> dict[str, list[int]]:
+    """Three splits of MNIST's sizes, digit 1 the most frequent and 5 the rarest."""
+    shape = [0, 700, 0, 100, 0, -500, 0, 300, -100, -500]
+    return {
+        name: [size // 10 + size * extra // 54_000 for extra in shape]
+        for name, size in [("training", 54_000), ("validation", 6_000), ("test", 10_000)]
+    }
+
+
+def augmented(count: int) -> list[dict[str, NDArray[np.float64]]]:
+    """Two groups of the first ``count`` images with named augmentations, told apart by their brightness."""
+    first = make_images(count) / 255
+    other = first[::-1]
+    return [
+        {"original": first, "shear ±8°": first / 2, "rotation ±10°": first / 4},
+        {"original": other, "strokes": other / 8},
+    ]
+
+
+LONG_TITLE = "2026-11-22_14-30-05_3-layer-aug: " + "a title that is much longer than its figure is wide, " * 2
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    **{f"history-{epochs}": partial(history_figure, epochs) for epochs in (1, 2, 4, 16, 100)},
+    "history-interrupted": lambda: history_figure(9, "interrupted"),
+    "confusion-counts": lambda: plots.confusion_counts(make_matrix(), title="Test digits"),
+    "confusion-percent": lambda: plots.confusion_percent(make_matrix(), title="Test digits"),
+    "confusion-none": lambda: plots.confusion_percent(np.zeros((10, 10), np.int64), title="Nothing yet"),
+    "confusion-no-counts": lambda: plots.confusion_counts(np.zeros((10, 10), np.int64), title="Nothing yet"),
+    "confusion-perfect": lambda: plots.confusion_counts(np.diag([6000] * 10), title="Perfect"),
+    "confusion-chance": lambda: plots.confusion_counts(np.full((10, 10), 1234), title="Chance"),
+    "confusion-long-title": lambda: plots.confusion_percent(make_matrix(), title=LONG_TITLE),
+    **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 3, 7, 58)},
+    "samples": lambda: plots.sample_grid(make_images(120), np.repeat(np.arange(10), 12)),
+    "samples-narrow": lambda: plots.sample_grid(make_images(10), np.arange(10)),
+    "class-counts": lambda: plots.class_counts(split_counts()),
+    "class-counts-empty": lambda: plots.class_counts({"training": [0] * 10, "test": [0] * 9 + [5]}),
+    "means": lambda: plots.mean_digits(make_images(10) / 255, [5923, *range(1, 10)]),
+    "augmentation": lambda: plots.augmentation_gallery(augmented(8), "A note."),
+    "augmentation-one": lambda: plots.augmentation_gallery(augmented(1), "A note."),
+}
+
+
+class Page(NamedTuple):
+    """A figure as its reader gets it; its layout is final."""
+
+    figure: Figure
+    pixels: NDArray[Any]  # (H, W, 4) floats 0..1
+
+    def colour_at(self, axes: Axes, x: float, y: float) -> NDArray[Any]:
+        """Red, green and blue (3,) at a data point."""
+        column, height = axes.transData.transform((x, y))
+        return self.pixels[self.pixels.shape[0] - 1 - int(height), int(column), :3]
+
+
+def render(figure: Figure) -> Page:
+    """Save a figure as PNG and read it back."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
+    file.seek(0)
+    return Page(figure, imread(file))
+
+
+@pytest.fixture(scope="module", params=list(FIGURES))
+def page(request: pytest.FixtureRequest) -> Page:
+    return render(FIGURES[request.param]())
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Every text that is drawn."""
+    hidden = {id(text) for axes in figure.axes if not axes.axison for text in axes_names(axes)}
+    return [
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible() and id(text) not in hidden
+    ]
+
+
+def axes_names(axes: Axes) -> list[Text]:
+    return [*axes.xaxis.findobj(Text), *axes.yaxis.findobj(Text)]
+
+
+def overlapping_texts(page: Page) -> list[tuple[str, str]]:
+    """Pairs of texts that run into each other, by more than the blank rim of their boxes."""
+    boxes = [(text.get_text(), text.get_window_extent().padded(-2)) for text in texts(page.figure)]
+    pairs = itertools.combinations(boxes, 2)
+    return [(one, other) for (one, box), (other, other_box) in pairs if box.overlaps(other_box)]
+
+
+def words(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in texts(figure))
+
+
+def points(axes: Axes, label: str) -> list[list[float]]:
+    """The [x, y] of the one line whose legend entry starts so."""
+    (found,) = [line for line in axes.lines if str(line.get_label()).startswith(label)]
+    return [[float(x), float(y)] for x, y in np.asarray(found.get_xydata())]
+
+
+def picture(axes: Axes) -> NDArray[Any]:
+    """The pixels of the one image on these axes."""
+    (image,) = axes.images
+    return np.asarray(image.get_array())
+
+
+def bar_widths(axes: Axes) -> list[float]:
+    """The lengths of the horizontal bars, top to bottom."""
+    return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
+def cell_texts(axes: Axes) -> dict[tuple[int, int], str]:
+    """What stands in each cell of a heat map: (row, column) to text."""
+    cells = {}
+    for text in axes.texts:
+        x, y = text.get_position()
+        assert (int(y), int(x)) not in cells
+        cells[int(y), int(x)] = text.get_text()
+    return cells
+
+
+class TestEveryFigure:
+    def test_is_a_page_with_something_on_it(self, page: Page) -> None:
+        figure, pixels = page
+        assert pixels.shape[0] == pytest.approx(150 * figure.get_figheight(), abs=1)
+        assert pixels.shape[1] == pytest.approx(150 * figure.get_figwidth(), abs=1)
+        assert pixels.std() > 0.01
+        assert (pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert (pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+
+    def test_has_legible_words_apart_from_each_other(self, page: Page) -> None:
+        drawn = texts(page.figure)
+        assert len(drawn) >= 2
+        assert min(float(text.get_fontsize()) for text in drawn) >= SMALLEST_LEGIBLE
+        assert overlapping_texts(page) == []
+
+    def test_names_its_axes(self, page: Page) -> None:
+        drawn = [axes for axes in page.figure.axes if axes.axison and axes.has_data()]
+        unnamed = [axes for axes in drawn if not (axes.get_xlabel() or axes.get_ylabel())]
+        assert unnamed == []
+
+    def test_leaves_pyplot_alone(self, page: Page) -> None:
+        assert isinstance(page.figure, Figure)
+        assert pyplot.get_fignums() == []
+
+
+class TestTrainingHistory:
+    @pytest.mark.parametrize("epochs", [1, 2, 4, 16, 100])
+    def test_draws_the_history_itself(self, epochs: int) -> None:
+        history = make_history(epochs)
+        loss, accuracy = history_figure(epochs).axes
+        for axes, label, expected in [
+            (loss, "training", [record.train_loss for record in history]),
+            (loss, "validation", [record.val_loss for record in history]),
+            (accuracy, "training", [100 * record.train_accuracy for record in history]),
+            (accuracy, "validation", [100 * record.val_accuracy for record in history]),
+        ]:
+            assert points(axes, label) == [[epoch, value] for epoch, value in enumerate(expected, start=1)]
+            low, high = axes.get_ylim()
+            assert low < min(expected) <= max(expected) < high
+
+    def test_rings_the_validation_of_the_best_epoch(self) -> None:
+        history = make_history(12)
+        loss, accuracy = plots.training_history(history, best_epoch=5, stop_reason="patience", title="Patience").axes
+        assert points(loss, "best epoch: 5") == [[5, history[4].val_loss]]
+        assert points(accuracy, "best epoch: 5") == [[5, 100 * history[4].val_accuracy]]
+
+    @pytest.mark.parametrize("reason", ["last epoch", "patience", "interrupted"])
+    def test_shows_where_and_why_it_stopped(self, reason: str) -> None:
+        figure = history_figure(7, reason)
+        assert f"stopped after epoch 7 ({reason})" in words(figure)
+        for axes in figure.axes:
+            assert {x for x, _ in points(axes, "stopped")} == {7}
+
+    def test_spaces_accuracies_by_their_error(self) -> None:
+        """Halving the error is worth the same height anywhere, so 99.0 to 99.5 % looks like 90 to 95 %."""
+        _, accuracy = history_figure(16).axes
+        heights = accuracy.transData.transform([(1, value) for value in (90, 95, 99, 99.5)])[:, 1]
+        assert heights[1] - heights[0] == pytest.approx(heights[3] - heights[2], rel=0.05)
+
+    def test_labels_accuracy_in_percent(self) -> None:
+        _, accuracy = history_figure(16).axes
+        labels = [label.get_text() for label in accuracy.get_yticklabels()]
+        assert [float(label) for label in labels] == pytest.approx(list(accuracy.get_yticks()))
+        assert {"98", "99", "99.5"} <= set(labels)
+        assert "%" in accuracy.get_ylabel()
+
+    def test_survives_perfection(self) -> None:
+        """Tiny training sets are learnt by heart: accuracies of 100 %, a loss of exactly zero."""
+        history = [
+            EpochRecord(1, 2.3, 0.0, 2.3, 0.1, 1e-3, 1.0),
+            EpochRecord(2, 0.0, 1.0, 1e-9, 1.0, 1e-3, 1.0),
+        ]
+        figure = plots.training_history(history, best_epoch=2, stop_reason="last epoch", title="By heart")
+        assert overlapping_texts(render(figure)) == []
+        loss, accuracy = figure.axes
+        assert 4 <= len(loss.get_yticks()) <= 13
+        height = accuracy.transAxes.inverted().transform(accuracy.transData.transform((2, 100)))[1]
+        assert 0.9 < height < 1
+
+    @pytest.mark.parametrize("epochs", [1, 2, 3, 15, 16, 17, 30, 99, 100, 1000])
+    def test_ticks_whole_epochs_from_the_first(self, epochs: int) -> None:
+        ticks = plots.epoch_ticks(epochs)
+        assert ticks[0] == 1
+        assert ticks == sorted(set(ticks))
+        assert ticks[-1] <= epochs
+        assert len(ticks) <= 17
+        assert epochs == 1 or len(ticks) > 1
+
+    def test_says_that_training_values_are_taken_in_passing(self) -> None:
+        assert "dropout and augmentation where there are any" in words(history_figure(2))
+
+
+class TestConfusion:
+    def test_writes_every_count(self) -> None:
+        matrix = make_matrix()
+        figure = plots.confusion_counts(matrix, title="Counts")
+        cells = cell_texts(figure.axes[0])
+        counts = {place: int(text.replace(",", "").replace("·", "0")) for place, text in cells.items()}
+        assert counts == {place: int(count) for place, count in np.ndenumerate(matrix)}
+        assert "15 mistakes in 10,000 digits, accuracy 99.85 %" in words(figure)
+
+    def test_writes_percentages_that_add_up(self) -> None:
+        matrix = make_matrix()
+        cells = cell_texts(plots.confusion_percent(matrix, title="Percent").axes[0])
+        for row in range(10):
+            shares = [float(cells[row, column].replace("·", "0")) for column in range(10)]
+            assert sum(shares) == pytest.approx(100, abs=0.06)
+            assert shares == pytest.approx(100 * matrix[row] / matrix[row].sum(), abs=0.005)
+
+    def test_puts_the_true_digit_in_the_row(self) -> None:
+        axes = plots.confusion_counts(make_matrix(), title="Counts").axes[0]
+        assert cell_texts(axes)[4, 9] == "8"
+        assert axes.get_ylabel() == "true digit"
+        assert axes.get_xlabel() == "predicted digit"
+        assert [label.get_text() for label in axes.get_yticklabels()] == [str(digit) for digit in range(10)]
+        bottom, top = axes.get_ylim()
+        assert bottom > top, "digit 0 is the top row"
+
+    @pytest.mark.parametrize("draw", [plots.confusion_counts, plots.confusion_percent])
+    def test_lets_one_mistake_in_a_thousand_be_seen(self, draw: Callable[..., Figure]) -> None:
+        page = render(draw(make_matrix(), title="Rare"))
+        axes = page.figure.axes[0]
+        rare = page.colour_at(axes, 5.2, 3.2)
+        frequent = page.colour_at(axes, 9.2, 4.2)
+        never = page.colour_at(axes, 2.2, 0.2)
+        assert never == pytest.approx(to_rgb(plots.PAPER), abs=0.01)
+        assert np.abs(rare - never).max() > 0.1
+        assert np.abs(frequent - rare).max() > 0.1
+        assert frequent.sum() < rare.sum(), "more mistakes are darker"
+
+    def test_keeps_the_diagonal_quiet_and_off_the_scale(self) -> None:
+        """However right a class is, its cell looks the same, and unlike any mistake."""
+        matrix = make_matrix()
+        matrix[0, 0] = 3
+        page = render(plots.confusion_counts(matrix, title="Diagonal"))
+        axes = page.figure.axes[0]
+        poor, good = (page.colour_at(axes, place, place) for place in (0.2, 1.2))
+        assert poor == pytest.approx(good)
+        assert good.min() > 0.85
+
+    def test_has_no_percentages_without_digits(self) -> None:
+        matrix = make_matrix()
+        matrix[6] = 0
+        cells = cell_texts(plots.confusion_percent(matrix, title="No sixes").axes[0])
+        assert cells[6, 6] == "n/a"
+        assert {cells[6, column] for column in range(10) if column != 6} == {"·"}
+
+    def test_tells_none_right_from_no_digits(self) -> None:
+        matrix = make_matrix()
+        matrix[6] = 0
+        matrix[6, 0] = 10
+        cells = cell_texts(plots.confusion_percent(matrix, title="All sixes lost").axes[0])
+        assert (cells[6, 6], cells[6, 0]) == ("0", "100")
+
+    @pytest.mark.parametrize(("draw", "unit"), [(plots.confusion_counts, "digits"), (plots.confusion_percent, "%")])
+    def test_gives_the_colour_bar_a_unit(self, draw: Callable[..., Figure], unit: str) -> None:
+        bar = draw(make_matrix(), title="Units").axes[1]
+        assert unit in bar.get_ylabel()
+        assert len(bar.get_yticks()) >= 3
+
+    def test_leaves_the_matrix_alone(self) -> None:
+        matrix = make_matrix()
+        plots.confusion_percent(matrix, title="Untouched")
+        assert (matrix == make_matrix()).all()
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(("count", "shown"), [(1, 1), (3, 3), (25, 25), (58, 25)])
+    def test_shows_the_worst_in_their_order(self, count: int, shown: int) -> None:
+        tiles = [axes for axes in mistakes_figure(count).axes if axes.images]
+        assert len(tiles) == shown
+        for place, axes in enumerate(tiles):
+            assert_allclose(picture(axes), make_images(count)[place] / 255)
+            assert axes.get_title() == f"true {place % 10}, predicted {(place + 1) % 10}"
+            assert f"test digit {9000 + place}" in axes.get_xlabel()
+
+    @pytest.mark.parametrize(
+        ("count", "total", "note"),
+        [
+            (58, 58, "25 worst of 58 mistakes in 10,000 digits"),
+            (25, 58, "25 worst of 58 mistakes in 10,000 digits"),
+            (25, 25, "all 25 mistakes in 10,000 digits, worst first"),
+            (1, 1, "the only mistake in 10,000 digits"),
+        ],
+    )
+    def test_says_how_many_there_were(self, count: int, total: int, note: str) -> None:
+        assert note in words(mistakes_figure(count, total))
+
+    def test_is_glad_about_none(self) -> None:
+        figure = mistakes_figure(0)
+        assert "No mistakes: all 10,000 digits were read correctly." in words(figure)
+        assert not any(axes.images for axes in figure.axes)
+
+    def test_captions_both_probabilities(self) -> None:
+        tiles = mistakes_figure(3).axes
+        captions = [axes.get_xlabel().splitlines()[0] for axes in tiles]
+        assert captions == [
+            "p(1) > 99.9 %, p(0) < 0.1 %",
+            "p(2) 70.0 %, p(1) 15.0 %",
+            "p(3) 40.0 %, p(2) 30.0 %",
+        ]
+
+    def test_draws_dark_ink_on_white_paper(self) -> None:
+        image = np.zeros((1, 28, 28), np.uint8)
+        image[0, 10, 20] = 255
+        one = np.array([1])
+        figure = plots.mistakes(image, one, one + 1, one * 0.9, one * 0.1, one, total=1, judged=1, title="One dot")
+        page = render(figure)
+        assert page.colour_at(figure.axes[0], 20, 10).max() < 0.05
+        assert page.colour_at(figure.axes[0], 10, 20).min() > 0.95
+
+
+class TestDataViews:
+    def test_samples_stand_in_the_row_of_their_label(self) -> None:
+        images = make_images(30)
+        axes = plots.sample_grid(images, np.repeat(np.arange(10), 3)).axes[0]
+        mosaic = picture(axes)
+        assert mosaic.shape == (10 * 28, 3 * 28)
+        for row, column in itertools.product(range(10), range(3)):
+            tile = mosaic[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
+            assert_allclose(tile, images[3 * row + column] / 255)
+        assert [label.get_text() for label in axes.get_yticklabels()] == [str(digit) for digit in range(10)]
+        assert list(axes.get_yticks()) == [28 * digit + 14 for digit in range(10)]
+
+    def test_class_bars_are_shares_with_their_counts(self) -> None:
+        counts = split_counts()
+        panels = plots.class_counts(counts).axes
+        assert [axes.get_title(loc="left") for axes in panels] == list(counts)
+        for axes, split in zip(panels, counts.values(), strict=True):
+            shares = [100 * count / sum(split) for count in split]
+            assert bar_widths(axes) == pytest.approx(shares)
+            written = [text.get_text() for text in axes.texts]
+            assert written[::2] == [f"{count:,}" for count in split]
+            assert written[1::2] == [f"{share:.1f} %" for share in shares]
+            assert axes.get_title(loc="right") == f"{sum(split):,} digits"
+
+    def test_class_panels_share_their_scale(self) -> None:
+        panels = plots.class_counts(split_counts()).axes
+        assert len({axes.get_xlim() for axes in panels}) == 1
+        assert len({axes.get_ylim() for axes in panels}) == 1
+        bottom, top = panels[0].get_ylim()
+        assert bottom > top, "digit 0 is on top"
+
+    def test_empty_splits_have_no_bars(self) -> None:
+        panels = plots.class_counts({"training": [0] * 10, "test": [1] * 10}).axes
+        assert set(bar_widths(panels[0])) == {0}
+        assert set(bar_widths(panels[1])) == {10}
+
+    def test_means_are_drawn_on_the_full_ink_scale(self) -> None:
+        means = make_images(10) / 512  # at most half ink: an automatic scale would stretch it to black
+        *tiles, bar = plots.mean_digits(means, [5923] * 10).axes
+        for digit, axes in enumerate(tiles):
+            assert_allclose(picture(axes), means[digit])
+            assert axes.images[0].get_clim() == (0, 1)
+            assert axes.get_title() == str(digit)
+            assert "5,923" in axes.get_xlabel()
+        assert bar.get_ylim() == (0, 1)
+        assert "ink" in bar.get_ylabel()
+
+    def test_augmented_digits_stand_below_their_original(self) -> None:
+        groups = augmented(4)
+        axes = plots.augmentation_gallery(groups, "A note.").axes[0]
+        mosaic = picture(axes)
+        rows = [(name, images) for group in groups for name, images in group.items()]
+        assert [label.get_text() for label in axes.get_yticklabels()] == [name for name, _ in rows]
+        for row, (_, images) in enumerate(rows):
+            for column in range(4):
+                tile = mosaic[28 * row : 28 * row + 28, 28 * column : 28 * column + 28]
+                assert_allclose(tile, images[column])
+
+
+class TestTicks:
+    @pytest.mark.parametrize("values", [[99.0], [97.1, 99.4], [10.0, 100.0], [100.0], [0.0]])
+    def test_enclose_the_values(self, values: list[float]) -> None:
+        ticks = plots.enclosing_ticks(values, plots.ACCURACY_TICKS)
+        assert ticks[0] <= min(values)
+        assert max(values) <= ticks[-1]
+        assert len(ticks) >= 4
+
+    def test_accuracy_scale_has_an_inverse(self) -> None:
+        percents = np.array([0, 10, 90, 99, 99.9, 99.99, 100])
+        heights = plots.accuracy_to_axis(percents)
+        assert (np.diff(heights) > 0).all()
+        assert plots.axis_to_accuracy(heights) == pytest.approx(percents)
+        assert math.isfinite(heights[-1])

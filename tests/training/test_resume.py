@@ -1,0 +1,216 @@
+"""Trainings that were stopped: what they go on from is checked, what is finished stays, each session is noted."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import main
+from mnist_lab.data.mnist import Mnist, load_mnist
+from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.training import session as workflow
+from mnist_lab.training.runs import read_run
+from tests.trainings import LONGER
+
+CONFIG = replace(LONGER, epochs=3, train_size=300)
+State = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped after its second epoch of three."""
+    batches = iter(range(1, 100))
+
+    def stop_requested() -> bool:
+        if next(batches) == 7:  # three make an epoch
+            raise Stopped
+        return False
+
+    outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda share, note: None)
+    now = datetime(2026, 11, 22, 14)
+    with pytest.raises(Stopped):
+        workflow.train_new(CONFIG, outputs, now, observer, workers=0, threads=1, stop_requested=stop_requested)
+    (folder,) = outputs.iterdir()
+    return folder
+
+
+@pytest.fixture
+def folder(stopped: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(stopped, tmp_path / "outputs" / stopped.name))
+
+
+def resume(folder: Path) -> int:
+    return main.main(["resume", "--run", folder.name, "--outputs", str(folder.parent)])
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_that_another_program_finishes_meanwhile_is_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished: dict[str, bytes] = {}
+
+    def finish_first() -> Mnist:
+        """Between reading run.json and locking the folder, another program ends what it had begun."""
+        monkeypatch.setattr("mnist_lab.training.session.load_mnist", load_mnist)
+        assert resume(folder) == 0
+        finished.update(content_of(folder))
+        capsys.readouterr()
+        return load_mnist()
+
+    monkeypatch.setattr("mnist_lab.training.session.load_mnist", finish_first)
+    assert resume(folder) == 1
+    error = capsys.readouterr().err
+    assert "is finished and has been judged on the test digits" in error
+    assert len(error.splitlines()) == 1
+    assert content_of(folder) == finished
+
+
+def first_record(**values: Any) -> Callable[[State], object]:
+    return lambda state: state["history"][0].update(values)
+
+
+def first_moments(**values: Any) -> Callable[[State], object]:
+    return lambda state: state["optimizer"]["state"][0].update(values)
+
+
+def first_group(**values: Any) -> Callable[[State], object]:
+    return lambda state: state["optimizer"]["param_groups"][0].update(values)
+
+
+NAN = float("nan")
+DAMAGES: dict[str, Callable[[State], object]] = {
+    "negative steps of the average": lambda state: state.update(average_steps=-1),
+    "a word for steps": lambda state: state.update(average_steps="x"),
+    "no average": lambda state: state.pop("average"),
+    "nan in the average": lambda state: state["average"]["classifier.4.bias"].fill_(NAN),
+    "nan in the weights": lambda state: state["model"]["classifier.4.bias"].fill_(NAN),
+    "int8 weights": lambda state: state["model"].update({"classifier.4.bias": torch.zeros(10, dtype=torch.int8)}),
+    "nan in the best weights": lambda state: state["best_weights"]["classifier.4.bias"].fill_(NAN),
+    "other best weights": lambda state: state["best_weights"]["classifier.4.weight"].neg_(),
+    "no best weights": lambda state: state.update(best_weights={}),
+    "nan in the history": first_record(val_loss=NAN),
+    "a lower loss": first_record(val_loss=0.01),
+    "an accuracy of 2": first_record(val_accuracy=2.0),
+    "an epoch twice": first_record(epoch=2),
+    "a word for an epoch": first_record(epoch="1"),
+    "an epoch in no time": first_record(seconds=0.0),
+    "another rate": first_record(learning_rate=0.1),
+    "a column too many": first_record(more=1.0),
+    "no history": lambda state: state.update(history=[]),
+    "too long a history": lambda state: state["history"].extend(
+        state["history"][1] | {"epoch": epoch} for epoch in (3, 4)
+    ),
+    "a group too few": lambda state: state["optimizer"]["param_groups"].pop(),
+    "another decay": first_group(weight_decay=0.5),
+    "a rate of nan": first_group(lr=NAN),
+    "other weights in a group": first_group(params=[0, 0]),
+    "amsgrad": first_group(amsgrad=True),
+    "nan in the moments": first_moments(exp_avg=torch.full((32, 1, 3, 3), NAN)),
+    "negative squares": first_moments(exp_avg_sq=torch.full((32, 1, 3, 3), -1.0)),
+    "moments of another shape": first_moments(exp_avg=torch.zeros(3)),
+    "moments of other steps": first_moments(step=torch.tensor(7.0)),
+    "another schedule": lambda state: state["schedule"].update(total_steps=10**6),
+    "a schedule of other steps": lambda state: state["schedule"].update(last_epoch=1),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_state_is_refused_and_nothing_is_changed(
+    kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = copy.deepcopy(torch.load(folder / "training_state.pt", weights_only=True))
+    del state["digest"]  # as in the files of earlier versions, and of those who know how to forge one
+    DAMAGES[kind](state)
+    torch.save(state, folder / "training_state.pt")
+    before = content_of(folder)
+    assert resume(folder) == 1
+    error = capsys.readouterr().err
+    assert "does not fit its configuration" in error or "is refused" in error
+    assert len(error.splitlines()) == 1
+    assert content_of(folder) == before
+
+
+def test_a_state_of_another_configuration_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    of_another_length = [{"epochs": 4}, {"batch_size": 50}, {"hidden": 64}]
+    of_the_same = [{"dropout": 0.5}, {"train_size": 290}, {"patience": 1}, {"average_decay": 0.9}, {"seed": 5}]
+    for changes in (*of_another_length, {"weight_decay": 0.1}, {"model": "2-layer"}, *of_the_same):
+        text = json.dumps(content | {"config": content["config"] | changes})
+        (folder / "run.json").write_text(text, encoding="utf-8")
+        assert resume(folder) == 1
+        error = capsys.readouterr().err
+        assert "training_state.pt" in error or "its configuration" in error or "its own configuration" in error
+
+
+@pytest.mark.parametrize("values", [{"seed": 5}, {"model": "3-layer"}, {"augment": True}])
+def test_a_run_that_contradicts_itself_is_refused(
+    values: State, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(content | values), encoding="utf-8")
+    before = content_of(folder)
+    assert resume(folder) == 1
+    assert "contradicts its own configuration" in capsys.readouterr().err
+    assert content_of(folder) == before
+
+
+SMALL_CHANGES: dict[str, Callable[[State], object]] = {
+    "noise in the weights": lambda state: state["model"]["classifier.4.bias"].add_(1e-6),
+    "a moment": first_moments(exp_avg=torch.zeros(32, 1, 3, 3)),
+    "a nicer accuracy": first_record(val_accuracy=0.99),
+    "another dropout": lambda state: state["config"].update(dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL_CHANGES)
+def test_a_state_that_was_changed_is_refused(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = copy.deepcopy(torch.load(folder / "training_state.pt", weights_only=True))
+    SMALL_CHANGES[kind](state)
+    torch.save(state, folder / "training_state.pt")
+    before = content_of(folder)
+    assert resume(folder) == 1
+    assert "does not fit its configuration (it was" in capsys.readouterr().err
+    assert content_of(folder) == before
+
+
+@pytest.mark.parametrize("version", ["now", "earlier"])
+def test_each_session_is_noted_and_leftovers_go(version: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (first,) = content["sessions"]
+    assert (first["after_epoch"], first["versions"]) == (0, content["versions"])
+    where = first if version == "now" else content
+    where["versions"]["torch"], where["device"] = "1.0", "an abacus"
+    if version == "earlier":  # before sessions were noted
+        del content["sessions"]
+    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / ".writing-abc.pt").touch()
+
+    assert resume(folder) == 0
+    assert not list(folder.glob(".writing-*"))
+    ended = read_run(folder)
+    assert ended.content["versions"] == content["versions"]
+    begun, resumed = ended.content["sessions"]
+    assert (begun["versions"]["torch"], begun["device"], begun["after_epoch"]) == ("1.0", "an abacus", 0)
+    assert (resumed["versions"]["torch"], resumed["after_epoch"]) == (torch.__version__.split("+")[0], 2)
+
+    capsys.readouterr()
+    assert main.main(["show", "--run", folder.name, "--outputs", str(folder.parent)]) == 0
+    assert main.main(["report", folder.name, "--outputs", str(folder.parent)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    page = " ".join((folder / "report.html").read_text(encoding="utf-8").split())
+    for text in (shown, page):
+        assert "after epoch 2; device CPU" in text
+        assert "(at first an abacus); torch 2." in text
+        assert "(at first 1.0)" in text
