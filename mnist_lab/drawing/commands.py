@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mnist_lab.drawing.scoring import Score
     from mnist_lab.drawing.strokes import Drawing, Picture
-    from mnist_lab.drawing.window.app import Snapshot, Voter
+    from mnist_lab.drawing.window.app import Predictor, Snapshot
     from mnist_lab.networks.compute import Compute
     from mnist_lab.networks.models import DigitNet
 
@@ -431,7 +431,7 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
 
     session = DrawingSession(lab, readers)
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(session.voters(), save=session.save, keep=session.keep, judge=session.judge)
+    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.judge)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -451,20 +451,15 @@ class DrawingSession:
         self.readers = readers
         self.saved: list[Path] = []
 
-    def voters(self) -> list[Voter]:
-        """One voter per network."""
-        from mnist_lab.drawing.window.app import Voter
+    def predictors(self) -> list[Predictor]:
+        """One predictor per network."""
+        from mnist_lab.drawing.window.app import Predictor
 
         names = [reader.name for reader in self.readers]
         if len(set(names)) < len(names):  # networks that differ in their recipe or length only
             names = [reader.run.name for reader in self.readers]
         return [
-            Voter(
-                name,
-                partial(probabilities_of, reader),
-                partial(live_map, reader),
-                partial(probabilities_of_many, reader),
-            )
+            Predictor(name, partial(probabilities_of, reader), partial(live_map, reader))
             for name, reader in zip(names, self.readers, strict=True)
         ]
 
@@ -522,15 +517,8 @@ class DrawingSession:
         return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
-def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:
-    """One network's ten probabilities for one picture (28, 28)."""
-    from mnist_lab.drawing.recognise import answers_to
-
-    return answers_to(reader.model, [picture], reader.compute)[0].probabilities
-
-
-def probabilities_of_many(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
-    """One network's ten probabilities for each of several pictures (28, 28), asked at once."""
+def probabilities_of(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
+    """One network's ten probabilities for each of several pictures (28, 28)."""
     from mnist_lab.drawing.recognise import answers_to
 
     return [answer.probabilities for answer in answers_to(reader.model, pictures, reader.compute)]
