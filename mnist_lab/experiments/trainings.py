@@ -469,13 +469,16 @@ def train_or_resume(job: Job, outputs: Path, observer: ReportingObserver, stop_r
 
     Another program may have gone on with it meanwhile: if it has finished it, that is the very run that is wanted.
     """
+    from mnist_lab.explain.figures import RUN_FIGURES
     from mnist_lab.training.session import resume, train_new
 
     if job.unfinished is not None:
         with suppress(CheckpointError, RunError):
-            return resume(read_run(job.unfinished), observer, workers=0, stop_requested=stop_requested)
+            return resume(
+                read_run(job.unfinished), observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES
+            )
         ended = look_again(job, outputs)
         if isinstance(ended, Finished) and ended.folder is not None:
             return ended.folder
     now = datetime.now().astimezone()
-    return train_new(job.config, outputs, now, observer, workers=0, stop_requested=stop_requested)
+    return train_new(job.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)

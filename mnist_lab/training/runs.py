@@ -14,12 +14,16 @@ from typing import Any, Literal, TypeVar, get_args
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
 from mnist_lab.errors import LockedError, RunError
+from mnist_lab.report.saved import fraction, interval
 from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
 LOCK_FILE = "training.lock"
+MY_DIGITS = "my_digits.jsonl"
+"""The user's own labelled drawings, in the output folder."""
+
 UNFINISHED = "running"
 JUDGED = ("finished", "interrupted")
 STATUSES = (UNFINISHED, *JUDGED, "failed")
@@ -182,26 +186,11 @@ def whole(content: dict[str, Any], key: str, low: int, high: int) -> int:
     return value
 
 
-def fraction(value: Any) -> float:
-    """A number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{shortened(value)} is not a fraction")
-    return float(value)
-
-
 def duration(value: Any) -> float:
     """A number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS:
         raise ValueError(f"{shortened(value)} is not a duration")
     return float(value)
-
-
-def interval(value: Any) -> tuple[float, float]:
-    """Two fractions, the lower one first."""
-    low, high = map(fraction, value)
-    if low > high:
-        raise ValueError(f"{shortened(value)} is not an interval")
-    return low, high
 
 
 def command_line(words: str, outputs: Path) -> str:

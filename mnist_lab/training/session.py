@@ -10,29 +10,30 @@ import platform
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
+from matplotlib.figure import Figure
 
 from mnist_lab import __version__
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
 from mnist_lab.data.mnist import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
-from mnist_lab.explain.methods import DEFAULT_METHOD
 from mnist_lab.networks.compute import Compute, choose_compute, computing_with
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet, build_model, count_parameters
-from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_atomically, write_json, write_text
-from mnist_lab.terminal.wording import describe_run
+from mnist_lab.plotting import save_figure
+from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_json, write_text
 from mnist_lab.training.checkpoints import load_state, load_weights, save_tensors
 from mnist_lab.training.evaluation import Evaluation, evaluate
+from mnist_lab.training.figures import RunData
 from mnist_lab.training.history import EpochRecord, history_csv, read_history
 from mnist_lab.training.runs import (
     HISTORY_FILE,
@@ -47,8 +48,8 @@ from mnist_lab.training.runs import (
 )
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+RunFigures = Mapping[str, Callable[[RunData], Figure]]
+"""What draws the figures of a run, by file name."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def train_new(
     workers: int,
     threads: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    figures: RunFigures,
 ) -> Path:
     """Train a network and leave its folder.
 
@@ -102,6 +104,7 @@ def train_new(
         workers: loader processes.
         threads: of the processor to compute with; None for as many as torch takes by itself.
         stop_requested: asked after every batch whether to end early.
+        figures: to leave in the folder.
 
     Returns:
         The run's folder.
@@ -114,7 +117,7 @@ def train_new(
     try:
         with locked(folder), computing_with(threads):
             content = initial_content(config, mnist, workers, now)
-            return complete(folder, content, config, mnist, observer, workers, stop_requested, state=None)
+            return complete(folder, content, config, mnist, observer, workers, stop_requested, figures, state=None)
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk was full from the beginning, say: nothing has come about
             shutil.rmtree(folder, ignore_errors=True)
@@ -127,6 +130,7 @@ def resume(
     *,
     workers: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    figures: RunFigures,
 ) -> Path:
     """Go on with a run that was killed, from its last finished epoch, in its own folder, with as many threads.
 
@@ -135,6 +139,7 @@ def resume(
         observer: is told how it goes.
         workers: loader processes; None for as many as the run began with. Their number never changes the outcome.
         stop_requested: asked after every batch whether to end early.
+        figures: to leave in the folder.
 
     Raises:
         RunError: the run is finished, in use, or was made on another split.
@@ -155,7 +160,7 @@ def resume(
             workers = saved if type(saved) is int and 0 <= saved <= MOST_WORKERS else 0
         with computing_with(threads_of(run)):
             state = load_state(run.folder, config)
-            return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, state)
+            return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, figures, state)
 
 
 def refuse_ended(run: Run) -> None:
@@ -181,6 +186,7 @@ def complete(
     observer: Observer,
     workers: int,
     stop_requested: Callable[[], bool],
+    figures: RunFigures,
     state: dict[str, Any] | None,
 ) -> Path:
     """Train from the beginning or from a saved state, judge, and fill the folder."""
@@ -215,7 +221,7 @@ def complete(
             f"go on without them: python main.py resume --run {folder.name} --workers 0",
         ) from None
     observer.on_results(results)
-    save_results(folder, content, results, mnist, model)
+    save_results(folder, content, results, mnist, model, figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
     return folder
 
@@ -289,7 +295,14 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     return placed
 
 
-def save_results(folder: Path, content: dict[str, Any], results: Results, mnist: Mnist, model: DigitNet) -> None:
+def save_results(
+    folder: Path,
+    content: dict[str, Any],
+    results: Results,
+    mnist: Mnist,
+    model: DigitNet,
+    figures: RunFigures,
+) -> None:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there.
 
     Args:
@@ -298,133 +311,49 @@ def save_results(folder: Path, content: dict[str, Any], results: Results, mnist:
         results: of the training.
         mnist: the data.
         model: with the best weights.
+        figures: to leave in it.
     """
     created = datetime.fromisoformat(content["created"])
     model_file = model_file_name(created, results.validation.accuracy, results.test.accuracy)
     save_tensors(folder / model_file, results.outcome.best_weights)
     write_text(folder / HISTORY_FILE, history_csv(results.outcome.history))
     content = content | final_content(results, model_file)
-    sitting = Sitting(content, results.outcome.history, results.test, mnist.test, model)
-    save_pictures(folder, sitting, PICTURES)
+    save_figures(folder, RunData(content, results.outcome.history, results.test, mnist.test, model), figures)
     write_json(folder / RUN_FILE, content)
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
         stray.unlink()
 
 
-@dataclass(frozen=True)
-class Sitting:
-    """What a run's pictures are drawn from."""
-
-    content: dict[str, Any]  # of its run.json
-    history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
-    test: Evaluation  # of its model on the test digits
-    digits: Digits  # the test digits
-    model: DigitNet  # with its weights, on the device
-
-
-def save_pictures(folder: Path, sitting: Sitting, names: Collection[str]) -> None:
-    """Draw and save some of a run's pictures, of :data:`PICTURES`."""
-    for name in names:
-        write_atomically(folder / name, PICTURES[name](sitting).savefig)
-
-
-# matplotlib, seaborn and captum take seconds to load: each is imported where it is needed.
-
-
-def draw_history(sitting: Sitting) -> Figure:
-    """Loss and accuracy over the epochs."""
-    from mnist_lab.training.figures import training_history
-
-    best, reason = sitting.content["best_epoch"], sitting.content["stop_reason"]
-    return training_history(sitting.history, best_epoch=best, stop_reason=reason, title=title_of(sitting))
-
-
-def draw_confusion_counts(sitting: Sitting) -> Figure:
-    """Which digit was taken for which."""
-    from mnist_lab.training.figures import confusion_counts
-
-    return confusion_counts(sitting.test.confusion, title=judged_title_of(sitting))
-
-
-def draw_confusion_percent(sitting: Sitting) -> Figure:
-    """The same in percent of each true digit."""
-    from mnist_lab.training.figures import confusion_percent
-
-    return confusion_percent(sitting.test.confusion, title=judged_title_of(sitting))
-
-
-def draw_mistakes(sitting: Sitting) -> Figure:
-    """The surest mistakes."""
-    from mnist_lab.training.figures import mistakes
-
-    missed, digits = sitting.test.mistakes, sitting.digits
-    return mistakes(
-        digits.images[missed.positions].squeeze(1).numpy(),
-        missed.labels,
-        missed.predictions,
-        missed.probabilities,
-        missed.true_probabilities,
-        digits.indices[missed.positions].numpy(),
-        total=len(missed),
-        judged=len(digits),
-        title=title_of(sitting),
-    )
-
-
-def draw_saliency(sitting: Sitting) -> Figure:
-    """What mattered in one test digit of each class."""
-    from mnist_lab.explain.figures import saliency_by_class
-    from mnist_lab.explain.saliency import class_examples
-
-    examples = class_examples(sitting.model, sitting.digits, choose_compute(), DEFAULT_METHOD)
-    return saliency_by_class(examples, method=DEFAULT_METHOD, title=title_of(sitting))
-
-
-PICTURES: dict[str, Callable[[Sitting], Figure]] = {
-    "history.png": draw_history,
-    "confusion_counts.png": draw_confusion_counts,
-    "confusion_percent.png": draw_confusion_percent,
-    "mistakes.png": draw_mistakes,
-    "saliency.png": draw_saliency,
-}
-"""The pictures that every run leaves, and how each is drawn."""
-
-
-def title_of(sitting: Sitting) -> str:
-    """The network, for a figure's title."""
-    content = sitting.content
-    return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
-
-
-def judged_title_of(sitting: Sitting) -> str:
-    """The network and its accuracy, for a figure's title."""
-    test = sitting.test
-    return f"{title_of(sitting)}: {100 * test.accuracy:.2f} % of {test.total:,} test digits"
+def save_figures(folder: Path, run: RunData, figures: RunFigures) -> None:
+    """Draw and save figures of a run, by file name."""
+    for name, draw in figures.items():
+        save_figure(folder / name, draw(run))
 
 
 def restore_pictures(
-    run: Run, test: Evaluation, digits: Digits, model: DigitNet, warn: Callable[[str], None]
+    run: Run, test: Evaluation, digits: Digits, model: DigitNet, figures: RunFigures, warn: Callable[[str], None]
 ) -> list[str]:
-    """Draw those pictures of a run that are missing from its folder; returns their names.
+    """Draw those figures of a run that are missing from its folder; returns their names.
 
     Args:
-        run: a judged one.
+        run: an evaluated one.
         test: of its model.
         digits: the test digits.
         model: with its weights.
-        warn: is told why a picture can't be drawn.
+        figures: that should be there.
+        warn: is told why a figure can't be drawn.
     """
-    remove_leftovers(run.folder, older_than=3600)  # no picture takes so long to be written
-    missing = [name for name in PICTURES if not is_file(run.folder / name)]
+    remove_leftovers(run.folder, older_than=3600)  # no figure takes so long to be written
+    missing = {name: draw for name, draw in figures.items() if not is_file(run.folder / name)}
     history: list[EpochRecord] = []
     if "history.png" in missing:
         try:
             history = read_history(run)
         except RunError as error:
-            missing.remove("history.png")
+            del missing["history.png"]
             warn(f"without history.png: {error}")
-    save_pictures(run.folder, Sitting(run.content, history, test, digits, model), missing)
-    return missing
+    save_figures(run.folder, RunData(run.content, history, test, digits, model), missing)
+    return list(missing)
 
 
 def run_label(config: TrainConfig) -> str:

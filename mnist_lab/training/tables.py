@@ -5,16 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.table import Table
 
 from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
-from mnist_lab.report.saved import resumptions
+from mnist_lab.report.saved import inside, text
+from mnist_lab.terminal.console import borderless
 from mnist_lab.terminal.wording import (
-    accuracy_cells,
-    describe_architecture,
     describe_augmentation,
     format_duration,
     format_interval,
@@ -28,78 +27,14 @@ from mnist_lab.training.recipes import by_recipe
 from mnist_lab.training.runs import UNFINISHED, Run, is_being_trained
 
 if TYPE_CHECKING:
-    from mnist_lab.data.mnist import Digits
-    from mnist_lab.drawing.my_digits import Mark
-    from mnist_lab.experiments.speed import EpochTime, Measured
-    from mnist_lab.networks.models import LedgerRow
     from mnist_lab.training.evaluation import Evaluation
 
 
-def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
-    """An empty table without lines: first the columns that are aligned left, then those aligned right."""
-    table = Table(title=plain(title) or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+class Mark(NamedTuple):
+    """What one run made of the user's digits."""
 
-
-def split_table(splits: Mapping[str, Digits]) -> Table:
-    """How many of each digit every split holds."""
-    table = borderless("How many of each digit", right=("digit", *splits))
-    for digit, counts in enumerate(zip(*(digits.class_counts() for digits in splits.values()), strict=True)):
-        table.add_row(str(digit), *(f"{count:,}" for count in counts))
-    table.add_row("all", *(f"{len(digits):,}" for digits in splits.values()))
-    return table
-
-
-def ledger_table(name: str, rows: Sequence[LedgerRow]) -> Table:
-    """A network's capacity ledger."""
-    title = f"{name}: {describe_architecture(name)}"
-    table = borderless(title, left=("layer",), right=("output", "parameters", "multiply-adds", "sees"))
-    table.add_row("[hint]input[/hint]", "1 x 28 x 28", "", "", "1 x 1")
-    for row in rows:
-        shape = " x ".join(str(size) for size in row.output_shape)
-        sees = f"{row.receptive_field} x {row.receptive_field}"
-        table.add_row(row.layer, shape, blank_zero(row.parameters), blank_zero(row.multiply_adds), sees)
-    parameters, multiply_adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
-    table.add_row("[title]in all[/title]", "", f"{parameters:,}", f"{multiply_adds:,}", "")
-    return table
-
-
-def speed_table(title: str, times: Mapping[str, EpochTime]) -> Table:
-    """Epochs side by side."""
-    table = borderless(title, left=("",), right=("training", "judging", "in all", "images/s"))
-    for name, taken in times.items():
-        durations = (format_duration(seconds) for seconds in (taken.training, taken.judging, taken.total))
-        table.add_row(name, *durations, f"{taken.images_per_second:,.0f}")
-    return table
-
-
-def speed_steps_table(steps: Sequence[Measured]) -> Table:
-    """One row per step from the common recipe to the lab's; the first is what the others are compared with."""
-    target = steps[0].goal.target
-    to_target = () if target is None else (f"to {100 * target:g} %", "epochs")
-    table = borderless(
-        "", left=("step",), right=("an epoch", "images/s", "times as fast", *to_target), gap=1 if to_target else 2
-    )
-    for measured in steps:
-        table.add_row(
-            measured.step.name,
-            f"{measured.seconds_per_epoch:.1f} s",
-            f"{measured.images_per_second:,.0f}",
-            f"{steps[0].seconds_per_epoch / measured.seconds_per_epoch:.1f}",
-            *(target_cells(measured) if to_target else ()),
-        )
-    return table
-
-
-def target_cells(measured: Measured) -> tuple[str, str]:
-    """The time until the target was reached, and in how many epochs."""
-    if measured.seconds_to_target is None:
-        return "not reached", f"> {len(measured.epochs)}"
-    return format_duration(measured.seconds_to_target), str(len(measured.epochs))
+    correct: int
+    total: int  # labelled drawings; those without ink count as missed
 
 
 def results_table(validation: Evaluation, test: Evaluation) -> Table:
@@ -107,14 +42,6 @@ def results_table(validation: Evaluation, test: Evaluation) -> Table:
     table = borderless("", left=("",), right=("accuracy", "95 % interval", "right"))
     table.add_row("validation", *accuracy_cells(validation))
     table.add_row("test", *accuracy_cells(test))
-    return table
-
-
-def doubt_table(shares: Mapping[str, float]) -> Table:
-    """How often pictures of each kind are called "probably no digit"."""
-    table = borderless("Called probably no digit", left=("pictures",), right=("share",))
-    for name, share in shares.items():
-        table.add_row(name, f"{100 * share:.1f} %")
     return table
 
 
@@ -305,6 +232,43 @@ def saved_config(run: Run) -> dict[str, object]:
     return config if isinstance(config, dict) else {}
 
 
-def blank_zero(count: int) -> str:
-    """A count, or nothing where there is none."""
-    return f"{count:,}" if count else ""
+def accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
+    """Accuracy, its interval, and the counts behind them."""
+    return (
+        format_percent(evaluation.accuracy),
+        format_interval(evaluation.interval),
+        f"{evaluation.correct:,} of {evaluation.total:,}",
+    )
+
+
+def describe_confused(evaluation: Evaluation) -> str:
+    """The most frequent mistakes in one line."""
+    pairs = evaluation.most_confused(3)
+    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"
+
+
+def resumptions(run: Run) -> list[str]:
+    """When a run went on after it had been stopped, and what was no longer as at its start."""
+    sessions = run.content.get("sessions")
+    if not isinstance(sessions, list) or not sessions:
+        return []
+    first = place_of(sessions[0])
+    told = []
+    for session in sessions[1:]:
+        started, epoch = (text(inside(session, name)) for name in ("started", "after_epoch"))
+        changes = [
+            f"{name} {value} (at first {first.get(name, '–')})"
+            for name, value in place_of(session).items()
+            if value != first.get(name)
+        ]
+        told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
+    return told
+
+
+def place_of(session: Any) -> dict[str, str]:
+    """What a session computed on and with, by name."""
+    place = {"device": text(inside(session, "device"))}
+    for part in ("machine", "versions"):
+        values = inside(session, part)
+        place |= {name: text(value) for name, value in values.items()} if isinstance(values, dict) else {}
+    return place

@@ -400,7 +400,7 @@ x11.XOpenDisplay.restype = x11.XDefaultRootWindow.restype = ctypes.c_void_p
 display = ctypes.c_void_p(x11.XOpenDisplay(None))
 root = ctypes.c_void_p(x11.XDefaultRootWindow(display))
 resource_manager, string, replacing = ctypes.c_long(23), ctypes.c_long(31), 0  # Xatom.h, X.h
-x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft.dpi: 192", 12)
+x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft.dpi:\\t192\\n", 13)
 x11.XCloseDisplay(display)
 
 root = new_root()
