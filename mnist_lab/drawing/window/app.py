@@ -32,14 +32,12 @@ from mnist_lab.drawing.wobble import Wobble, see
 from mnist_lab.drawing.xray import take_apart
 from mnist_lab.errors import LabError, RequestError
 
-# A Python built without Tk can still do everything else, so the lack is told when a window is asked for.
+TKINTER_MISSING = ""
 try:
     import tkinter as tk
     from tkinter import ttk
-except ImportError as error:
+except ImportError as error:  # such a Python can still do everything else, so it is told when a window is asked for
     TKINTER_MISSING = str(error)
-else:
-    TKINTER_MISSING = ""
 
 TITLE = "MNIST Lab: draw a digit"
 FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
@@ -58,7 +56,6 @@ SCALES: dict[str, widgets.Scale] = {
 }
 """One slider for each field of a :class:`Wobble`. A picture is 28 pixels wide."""
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
-"""What each key does; the digits label the drawing."""
 LINUX_ADVICE = "install it (apt install python3-tk, or dnf install python3-tkinter)"
 TKINTER_ADVICE = {
     "win32": 'run the installer from python.org again, choose "Modify" and tick "tcl/tk"',
@@ -159,16 +156,18 @@ def take_down(root: tk.Tk) -> None:
 
 def _density(root: tk.Tk) -> float:
     """Dots per inch of the screen, divided by 96; 1 to 4, whatever a screen or a setting claims."""
-    if root.tk.call("tk", "windowingsystem") == "aqua":
+    windowing = root.tk.call("tk", "windowingsystem")
+    if windowing == "aqua":
         return 1.0  # a Mac counts in points and fills in the pixels itself
-    # Fonts follow the X11 desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
-    # inches. The X server's settings are open to a program of the class that they begin with.
-    probe = tk.Tk(className="Xft")
-    chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
-    probe.destroy()
-    with suppress(ValueError):  # not set
-        if 50 <= float(chosen) <= 1000:  # nobody's choice lies beyond
-            root.tk.call("tk", "scaling", float(chosen) / 72)
+    if windowing == "x11":
+        # Fonts follow the desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
+        # inches. The X server's settings are options of a program of the class that they begin with.
+        probe = tk.Tk(className="Xft")
+        chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
+        probe.destroy()
+        with suppress(ValueError):  # not set
+            if 50 <= float(chosen) <= 1000:  # nobody's choice lies beyond
+                root.tk.call("tk", "scaling", float(chosen) / 72)
     return max(1.0, min(4.0, root.winfo_fpixels("1i") / 96))
 
 
@@ -208,7 +207,7 @@ class Window:
         self.probabilities: list[widgets.Probabilities] = []
         self.shows_maps = False
         self._kept: Drawing | None = None  # what was labelled last
-        self._unexplained: list[int] = []  # predictors whose maps are still to be made
+        self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[Callable[[], None], str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
@@ -242,8 +241,6 @@ class Window:
         root.bind("<Key>", self._key)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._beat()
-
-    # What there is
 
     def _button(self, parent: tk.Misc, command: str, text: str) -> ttk.Button:
         self.buttons[command] = ttk.Button(parent, text=text, command=self._actions[command])
@@ -321,8 +318,6 @@ class Window:
         root.deiconify()
         root.lift()
         root.focus_force()
-
-    # What happens
 
     def run(self) -> None:
         """Until it is closed; then whatever went wrong inside is raised."""
@@ -413,11 +408,16 @@ class Window:
         self._not_before = max(started + FRAME, ended + REST * (ended - started))
 
     def _rest(self) -> None:
-        """The pen rests: now for what takes longer."""
+        """The pen rests: now for the X-ray, or for one map; the next map only after what the pen has done meanwhile."""
         if self.xray.is_open:
             self._update(with_xray=True)
-        else:
-            self._explain()
+        elif self.picture is not None and self._unexplained:
+            index = self._unexplained.pop(0)
+            explain, winner = self._predictors[index].explain, int(np.argmax(self.probabilities[index]))
+            if explain is not None:
+                saliency = explain(self.picture, winner)
+                self.panels[index].show_map(widgets.coloured(self.picture, saliency), invite=False)
+            self._later(1, self._rest)
 
     def _update(self, *, with_xray: bool) -> None:
         started = time.perf_counter()
@@ -447,16 +447,6 @@ class Window:
         reason = self._reject(self.picture, self.probabilities) if self._reject else None
         text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
-
-    def _explain(self) -> None:
-        """Make one predictor's map; the next one only after whatever the pen has done meanwhile."""
-        if self.picture is None or not self._unexplained:
-            return
-        index = self._unexplained.pop(0)
-        explain, winner = self._predictors[index].explain, int(np.argmax(self.probabilities[index]))
-        if explain is not None:
-            self.panels[index].show_map(widgets.coloured(self.picture, explain(self.picture, winner)), invite=False)
-        self._later(1, self._rest)
 
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
         """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""

@@ -32,9 +32,6 @@ INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
 
-# --- pictures as plain pixels ------------------------------------------------------------------------------------
-
-
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
     """A picture in grey with a saliency map over it.
 
@@ -100,9 +97,6 @@ def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     while text and measure(f"…{text}") > width:
         text = text[1:]
     return f"…{text}"
-
-
-# --- widgets -----------------------------------------------------------------------------------------------------
 
 
 class Theme:

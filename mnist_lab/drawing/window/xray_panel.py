@@ -111,8 +111,6 @@ class XrayPanel(widgets.Panel):
         self._pitch = (self._room - px(84)) / 10
         self._bars = [round(left + px(84) + digit * self._pitch) for digit in range(10)]
 
-    # What happens
-
     def open(self) -> None:
         """Come into sight, over whatever lies there."""
         self.frame.place(**self.box._asdict())
