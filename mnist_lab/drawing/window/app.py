@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist_lab.drawing.strokes import BRUSH, Drawing, Picture
 from mnist_lab.drawing.window import widgets
@@ -65,18 +64,6 @@ ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """A network, as functions of pictures (28, 28) uint8, white on black."""
-
-    name: str
-    """Its heading; different from the others'."""
-    predict: Callable[[Sequence[Picture]], Sequence[widgets.Probabilities]]
-    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
-    explain: Callable[[Picture, int], NDArray[np.float32]] | None = None
-    """Which pixels mattered for a digit 0..9, (28, 28) in any unit, above zero for it; None if it has no such map."""
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """Everything about a drawing at the moment when it is to be saved."""
 
@@ -92,7 +79,7 @@ Keep: TypeAlias = Callable[[Drawing], str]
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]
 
 
-def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reject: Reject | None = None) -> None:
+def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
     """Open the window and come back when it is closed, by Esc or by its cross.
 
     Errors of the lab that ``save`` and ``keep`` raise are shown in the window and lose nothing; whatever else goes
@@ -195,7 +182,7 @@ class Window:
     """Everything in the window, and what happens when."""
 
     def __init__(
-        self, root: tk.Tk, predictors: Sequence[Predictor], save: Save, keep: Keep, reject: Reject | None
+        self, root: tk.Tk, predictors: Sequence[widgets.Predictor], save: Save, keep: Keep, reject: Reject
     ) -> None:
         self.root, self._predictors = root, predictors
         self._save, self._keep, self._reject = save, keep, reject
@@ -213,14 +200,13 @@ class Window:
         self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
 
         root.report_callback_exception = self._fail
-        full = "the drawing has as many lines as it can hold: undo or clear something"
-        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed, partial(self._tell, full, trouble=True))
+        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed)
         self.panels = [
-            widgets.PredictionPanel(root, self.theme, box, predictor.name, has_map=predictor.explain is not None)
+            widgets.PredictionPanel(root, self.theme, box, predictor.name)
             for box, predictor in zip(self.layout.panels, predictors, strict=True)
         ]
-        sketch, first = self.canvas.sketch, predictors[0]
-        self.xray = XrayPanel(root, self.theme, first.name, first.predict, self._request, self._reset)
+        self.xray = XrayPanel(root, self.theme, predictors[0], self._request, self._reset)
+        sketch = self.canvas.sketch
         self._actions: dict[str, Callable[[], None]] = {
             "undo": partial(self.canvas.change, sketch.undo),
             "redo": partial(self.canvas.change, sketch.redo),
@@ -271,13 +257,12 @@ class Window:
         panel.text(left, px(30), "28 × 28 pixels, white on black", "small", anchor="nw")
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.place(switches, left, bottom, "sw")
-        if any(predictor.explain for predictor in self._predictors):
-            self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-            legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
-            for row, (text, colour) in enumerate(legend.items()):
-                y, half = bottom - px(63 - 21 * row), px(5.5)
-                panel.rectangle(left, y - half, left + 2 * half, y + half, colour)
-                panel.text(left + px(17), y, text, "small", anchor="w")
+        legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
+        for row, (text, colour) in enumerate(legend.items()):
+            y, half = bottom - px(63 - 21 * row), px(5.5)
+            panel.rectangle(left, y - half, left + 2 * half, y + half, colour)
+            panel.text(left + px(17), y, text, "small", anchor="w")
+        self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
         self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
 
     def _build_wobble(self) -> None:
@@ -357,6 +342,8 @@ class Window:
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
         for command, is_possible in possible.items():
             self.buttons[command].state(["!disabled" if is_possible else "disabled"])
+        if sketch.is_full:
+            self._tell("the drawing has as many lines as it can hold: undo or clear something", trouble=True)
         self._request()
 
     def _set_brush(self, width: float) -> None:
@@ -413,10 +400,8 @@ class Window:
             self._update(with_xray=True)
         elif self.picture is not None and self._unexplained:
             index = self._unexplained.pop(0)
-            explain, winner = self._predictors[index].explain, int(np.argmax(self.probabilities[index]))
-            if explain is not None:
-                saliency = explain(self.picture, winner)
-                self.panels[index].show_map(widgets.coloured(self.picture, saliency), invite=False)
+            saliency = self._predictors[index].explain(self.picture, int(np.argmax(self.probabilities[index])))
+            self.panels[index].show_map(widgets.coloured(self.picture, saliency), invite=False)
             self._later(1, self._rest)
 
     def _update(self, *, with_xray: bool) -> None:
@@ -444,7 +429,7 @@ class Window:
         if self.picture is None:
             self._verdict.itemconfigure("verdict", text="draw a digit with mouse or pen", fill=widgets.MUTED)
             return
-        reason = self._reject(self.picture, self.probabilities) if self._reject else None
+        reason = self._reject(self.picture, self.probabilities)
         text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
 
@@ -454,8 +439,7 @@ class Window:
         self.xray.open() if xray else self.xray.close()
         self.canvas.canvas.focus_set()  # away from a slider that may be covered now
         for command, is_on in (("map", maps and not xray), ("xray", xray)):
-            if command in self.buttons:
-                self.buttons[command].state(["selected" if is_on else "!selected"])
+            self.buttons[command].state(["selected" if is_on else "!selected"])
         self._request()
 
     def _finished_drawing(self) -> Drawing | None:

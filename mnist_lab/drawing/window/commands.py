@@ -19,7 +19,8 @@ from mnist_lab.drawing.commands import BEST, Reader, load_readers
 from mnist_lab.drawing.my_digits import keep_drawing
 from mnist_lab.drawing.recognise import Answer, answers_to
 from mnist_lab.drawing.strokes import Drawing, Picture, ink
-from mnist_lab.drawing.window.app import Predictor, Snapshot, open_window
+from mnist_lab.drawing.window.app import Snapshot, open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.methods import DEFAULT_METHOD
