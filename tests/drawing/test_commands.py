@@ -405,6 +405,7 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 
 KEEPING = """
 import sys
+import main
 from pathlib import Path
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
