@@ -26,8 +26,7 @@ from mnist_lab.drawing.strokes import (
     visible,
 )
 
-UNIT = CANVAS / SIDE
-"""Canvas pixels for each pixel of the 28x28 picture."""
+UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
 
 
 @dataclass(frozen=True)
