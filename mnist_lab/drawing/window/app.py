@@ -423,7 +423,7 @@ class Window:
             self.xray.show(xray, self.canvas.brush, is_wobbled=is_wobbled)
         if xray is not None:
             self._durations.append(time.perf_counter() - started)
-        elif picture is not None:
+        elif picture is not None and (self.xray.is_open or self.shows_maps):
             self._later(STILL_MS, self._rest)
 
     def _show_verdict(self) -> None:
