@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
-from mnist_lab.report.saved import inside, text
+from mnist_lab.report.document import inside, text
 from mnist_lab.terminal.console import borderless
 from mnist_lab.terminal.wording import (
     describe_augmentation,
