@@ -415,7 +415,7 @@ def test_a_session_over_a_pipe() -> None:
     done = run(input_text="models\nnonsense\n")
     assert done.returncode == 0
     assert "3-layer: 3 convolution layers" in done.stdout
-    assert "'nonsense' is no choice here" in done.stdout
+    assert "'nonsense' is not one of the choices" in done.stdout
     assert done.stderr == ""
 
 

@@ -83,8 +83,8 @@ def test_the_menu_fits_a_small_terminal(play: Play) -> None:
 
 def test_a_wrong_answer_is_explained(play: Play) -> None:
     session = play(["99", "dance", "0", "q"])
-    assert "'99' is no choice here; answer with a number from 1 to" in session.text.replace("\n", " ")
-    assert "'dance' is no choice here" in session.text
+    assert "'99' is not one of the choices; answer with a number from 1 to" in session.text.replace("\n", " ")
+    assert "'dance' is not one of the choices" in session.text
     assert "q leaves" in session.text
 
 
@@ -101,7 +101,7 @@ def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path
         "runs", "val", "q",
     ]  # fmt: skip
     session = play(answers)
-    assert "'three' is no whole number" in session.text
+    assert "'three' is not a whole number" in session.text
     assert "0 is out of range" in session.text
     assert r"there can be no folder '\x00'" in session.text
     assert "about" in session.text
@@ -273,7 +273,7 @@ def test_answers_by_number_word_or_beginning() -> None:
         "resume",
     ]
     for answer in ("r", "", "0", "4", "²"):
-        with pytest.raises(ValueError, match="is no choice here"):
+        with pytest.raises(ValueError, match="is not one of the choices"):
             pick(answer, words)
 
 

@@ -119,7 +119,8 @@ class Table:
         title = Text(printable(self.title)) if self.title else None
         table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if place in self.numeric else "left", no_wrap=True)
+            justify = "right" if place in self.numeric else "left"
+            table.add_column(Text(printable(heading)), justify=justify, no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         return table
