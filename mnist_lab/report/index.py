@@ -80,8 +80,9 @@ class Summary:
     pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said of its pictures, by file name
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self) | {"pictures": {name: caption._asdict() for name, caption in self.pictures.items()}}
+        """What there is to say, as plain values ready for JSON."""
+        pictures = {name: caption._asdict() for name, caption in self.pictures.items()}
+        return {name: value for name, value in (asdict(self) | {"pictures": pictures}).items() if value}
 
     @classmethod
     def from_json(cls, content: Any) -> Summary:
@@ -103,12 +104,14 @@ Earlier = Callable[[Path], Summary | None]
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
-    """Leave what the index shows of a folder in it; its kind is told by its name unless the summary does.
+    """Leave what the index shows of a folder in it; kind and title come from its name unless the summary has them.
 
     Raises:
         StorageError: the disk refuses.
     """
-    write_json(folder / SUMMARY_FILE, replace(summary, kind=summary.kind or _named(folder)[0]).to_json())
+    kind, title = _named(folder)
+    found = replace(summary, kind=summary.kind or kind, title=summary.title or title)
+    write_json(folder / SUMMARY_FILE, found.to_json())
 
 
 def read_summary(folder: Path) -> Summary | None:
