@@ -212,7 +212,7 @@ def test_the_data_view_leaves_four_pictures(play: Play, tmp_path: Path) -> None:
     session = play(["data", "q"])
     folder = tmp_path / "outputs" / "2026-11-22_14-30-05_data"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"samples.png", "class_counts.png", "mean_digits.png", "augmentation.png"}
+    assert names == {"samples.png", "class_counts.png", "mean_digits.png", "augmentation.png", "summary.json"}
     for count in ("5,331", "674", "1,135", "54,000", "6,000", "10,000"):
         assert count in session.text
 

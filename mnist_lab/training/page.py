@@ -6,11 +6,12 @@ import math
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mnist_lab.config import ARCHITECTURES, TrainConfig, settings_of
+from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.errors import RequestError, RunError
 from mnist_lab.report.document import (
     RESULTS_FILE,
@@ -144,10 +145,8 @@ def _goodness(run: Run) -> list[str]:
 def _results_table(run: Run) -> Table:
     rows = []
     for split, accuracy in (("validation", run.val_accuracy), ("test", run.test_accuracy)):
-        saved = (
-            run.test_interval if split == "test" else _interval(inside(run.content, "results", split, "interval_95"))
-        )
-        rows.append((split, format_percent(accuracy), format_interval(saved), _counts(run, split) or "–"))
+        saved = inside(run.content, "results", split, "interval_95") if split == "validation" else run.test_interval
+        rows.append((split, format_percent(accuracy), format_interval(_interval(saved)), _counts(run, split) or "–"))
     return Table("Accuracy", ("digits", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
 
 
@@ -215,19 +214,17 @@ def _settings_tables(run: Run) -> list[Table]:
     saved = run.content.get("config")
     if not isinstance(saved, dict) or not saved:
         return []
-    try:
-        augmentation = describe_augmentation(TrainConfig.from_dict(saved).augment)
-    except RequestError:
-        augmentation = _pairs(saved.get("augment"))
-    architecture = describe_architecture(run.model) if run.model in ARCHITECTURES else ""
-    rows = [("augmentation", _setting(bool(saved.get("augment"))), "", augmentation)]
+    model, augment = "", _pairs(saved.get("augment"))
+    with suppress(RequestError):  # of a configuration that is not the lab's, the bare values are shown
+        config = TrainConfig.from_dict(saved)
+        model, augment = describe_architecture(config.model), describe_augmentation(config.augment)
+        saved = saved | {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
+    told = {"model": model, "augment": augment}
+    settings, rows = settings_of(TrainConfig), []
     for name, value in saved.items():
-        known = settings_of(TrainConfig).get(name)
-        if known is not None:
-            meaning = architecture if name == "model" else known.help
-            rows.append((known.label, _setting(value), known.unit, meaning))
-        elif name != "augment":
-            rows.append((name.replace("_", " "), _setting(value), "", ""))
+        known = settings.get(name)
+        label, unit, meaning = (known.label, known.unit, known.help) if known else (name.replace("_", " "), "", "")
+        rows.append((label, _setting(value), unit, told.get(name, meaning)))
     return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))]
 
 
