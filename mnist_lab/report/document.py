@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -119,8 +119,8 @@ class Table:
         title = Text(printable(self.title)) if self.title else None
         table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
-            justify = "right" if place in self.numeric else "left"
-            table.add_column(Text(printable(heading)), justify=justify, no_wrap=True)
+            side: Literal["left", "right"] = "right" if place in self.numeric else "left"
+            table.add_column(Text(printable(heading)), justify=side, no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         return table
