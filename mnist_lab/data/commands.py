@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from mnist_lab.data.figures import data_pictures
+from mnist_lab.data.figures import CAPTIONS, data_pictures
 from mnist_lab.data.mnist import Digits, load_mnist
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import new_folder
 from mnist_lab.terminal.console import borderless
 from mnist_lab.terminal.lab import OK, Command, Lab
@@ -18,10 +19,13 @@ def data(lab: Lab) -> int:
     """Show the split, and leave pictures of the digits and of each augmentation in a folder."""
     with lab.terminal.busy("reading and checking MNIST"):
         mnist = load_mnist()
-    lab.terminal.show(_split_table({"train": mnist.train, "validation": mnist.validation, "test": mnist.test}))
+    splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
+    lab.terminal.show(_split_table(splits))
     with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, "data", lab.now()) as folder:
         for name, figure in data_pictures(mnist):
             save_figure(folder / name, figure)
+        counts = ", ".join(f"{len(digits):,} {name}" for name, digits in splits.items())
+        write_summary(folder, Summary(sentences=[counts], thumbnail="samples.png", pictures=CAPTIONS))
     lab.terminal.hint(
         "sample grid, class counts, mean digits, and digits before and after each augmentation (trainings of up to 4 "
         "epochs use a milder one):"

@@ -39,6 +39,7 @@ from mnist_lab.plotting import (
     styled,
     title_panel,
 )
+from mnist_lab.report.document import Caption
 
 SAMPLES_PER_CLASS = 12
 DRAWS = 4
@@ -49,6 +50,16 @@ VISIBLE = 0.08
 
 SEED = 0
 """Of the samples shown: everybody sees the same."""
+
+CAPTIONS = {
+    "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
+    "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
+    "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
+    "augmentation.png": Caption(
+        "Before and after each augmentation", "Digits as they are, and turned, shifted, scaled, slanted or erased."
+    ),
+}
+"""What is said of these pictures, by file name."""
 
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:

@@ -35,8 +35,7 @@ from mnist_lab.errors import RequestError
 from mnist_lab.networks.commands import ask_device, compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.terminal.console import Choice, Terminal, borderless
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, refuse_given
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_architecture,

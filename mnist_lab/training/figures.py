@@ -39,6 +39,7 @@ from mnist_lab.plotting import (
     styled,
     title_panel,
 )
+from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import describe_run, format_probability
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.history import EpochRecord
@@ -352,10 +353,56 @@ def _draw_mistakes(run: RunData) -> Figure:
     )
 
 
-RUN_FIGURES: dict[str, Callable[[RunData], Figure]] = {
-    "history.png": _draw_history,
-    "confusion_counts.png": _draw_counts,
-    "confusion_percent.png": _draw_percent,
-    "mistakes.png": _draw_mistakes,
+@dataclass(frozen=True)
+class RunFigure:
+    """A figure that a run leaves: how it is drawn, and what is said of it."""
+
+    draw: Callable[[RunData], Figure]
+    caption: Caption
+
+    def __call__(self, run: RunData) -> Figure:
+        return self.draw(run)
+
+
+RUN_FIGURES: dict[str, RunFigure] = {
+    "history.png": RunFigure(
+        _draw_history,
+        Caption(
+            "Loss and accuracy over the epochs",
+            "Two charts side by side, loss and accuracy over the epochs, each with a curve for training and one for "
+            "validation; the kept epoch is marked. The table below holds the same numbers.",
+            "The distance between the curves shows how much better the network knows the digits that it trained on. "
+            "Training values are taken in passing, with dropout and augmentation where there are any, so they may be "
+            "the worse ones.",
+        ),
+    ),
+    "confusion_counts.png": RunFigure(
+        _draw_counts,
+        Caption(
+            "Which digit was taken for which",
+            "A table of ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in "
+            "each cell; mistakes are coloured, the frequent ones more strongly.",
+            "What is right lies on the grey diagonal. The other cells are mistakes: the row is what was written, the "
+            "column what was predicted.",
+        ),
+    ),
+    "confusion_percent.png": RunFigure(
+        _draw_percent,
+        Caption(
+            "The same in percent of each digit",
+            "The same table of true and predicted digits with percentages; each row adds up to 100 %.",
+            "Each row adds up to 100 %, so that digits of which there are few can be compared with those of which "
+            "there are many.",
+        ),
+    ),
+    "mistakes.png": RunFigure(
+        _draw_mistakes,
+        Caption(
+            "The most confident mistakes",
+            "Misclassified digits, most confidently wrong first, each with its true digit, the predicted one and "
+            "their probabilities.",
+            "Would you have read them correctly? Some have a label that a person may doubt too.",
+        ),
+    ),
 }
 """The figures that a run leaves, by file name, but for those that later rooms add."""

@@ -131,7 +131,9 @@ def test_a_file_of_drawings_is_scored(outputs: Path, drawings: Path, capsys: pyt
     assert shown.splitlines()[-1] == "accuracy 75.00 % (3 of 4)"
     assert "1 drawings have no label" in shown
     folder = new_folder(outputs, "score-my-drawings")
-    assert {path.name for path in folder.iterdir()} == {"score.json", "confusion_counts.png", "mistakes.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "score.json", "summary.json", "confusion_counts.png", "mistakes.png",
+    }  # fmt: skip
     content = json.loads((folder / "score.json").read_text(encoding="utf-8"))
     assert (content["correct"], content["total"], content["blanks"], content["unlabelled"]) == (3, 4, 1, 1)
 
@@ -182,7 +184,7 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(outputs: Path, capsys:
     assert "the map is for the target 9" in shown
     assert "random weights" in shown
     folder = new_folder(outputs, "saliency-test-0")
-    assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png"}
+    assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png", "summary.json"}
     original = find_run(outputs, "best")
     shutil.copytree(original.folder, outputs / "copy")
     assert main.main([*arguments, "--run", original.name, "--run", "copy", "--outputs", str(outputs)]) == 0
@@ -284,7 +286,7 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     folder = session.save(Snapshot(SEVEN, 31.0, wobble, picture, (probabilities,)))
     assert session.saved == [folder]
     assert folder.name.endswith("_drawing-7")
-    names = {"drawing.json", "drawing.png", "seen.png", "prediction.json", "prediction.png"}
+    names = {"drawing.json", "drawing.png", "seen.png", "prediction.json", "prediction.png", "summary.json"}
     assert {path.name for path in folder.iterdir()} == names
     assert Drawing.from_json((folder / "drawing.json").read_text(encoding="utf-8")) == SEVEN
     with Image.open(folder / "drawing.png") as image:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_lab.drawing.commands import BEST, Reader, load_readers
+from mnist_lab.drawing.figures import CAPTIONS
 from mnist_lab.drawing.my_digits import keep_drawing
 from mnist_lab.drawing.recognise import Answer, answers_to
 from mnist_lab.drawing.strokes import Drawing, Picture, ink
@@ -26,6 +27,7 @@ from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.methods import DEFAULT_METHOD
 from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.training.commands import ask_training
@@ -93,6 +95,11 @@ class DrawingSession:
             write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
             write_json(folder / "prediction.json", self.prediction_of(snapshot))
             save_figure(folder / "prediction.png", figure)
+            reads = [
+                f"{reader.name} reads {p.argmax()}"
+                for reader, p in zip(self.readers, snapshot.probabilities, strict=True)
+            ]
+            write_summary(folder, Summary(sentences=reads, thumbnail="drawing.png", pictures=CAPTIONS))
         self.saved.append(folder)
         return folder
 
