@@ -65,16 +65,9 @@ def mistakes_figure(count: int, total: int | None = None) -> Figure:
     """A gallery of ``count`` mistakes: digit i of class i % 10 taken for the next class."""
     labels = np.arange(count) % 10
     certainty = np.linspace(0.9999, 0.4, count)
+    missed = Mistakes(np.arange(count), labels, (labels + 1) % 10, certainty, (1 - certainty) / 2)
     return plots.mistakes(
-        make_images(count),
-        labels,
-        (labels + 1) % 10,
-        certainty,
-        (1 - certainty) / 2,
-        np.arange(count) + 9000,
-        total=count if total is None else total,
-        judged=10_000,
-        title="Worst mistakes",
+        make_images(count), missed, np.arange(count) + 9000, evaluated=10_000, title="Worst mistakes"
     )
 
 
