@@ -177,7 +177,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     reader = load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         result = score_drawings(reader.model, drawings, preprocess, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings"), "")
+    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
     if result.blanks:
         lab.terminal.hint(f"{result.blanks:,} drawings show no ink on the canvas and count as missed")
     if result.unlabelled:
