@@ -20,7 +20,7 @@ SIDE = 28
 """Height and width of a digit, in pixels."""
 
 MEAN, STD = 0.1307, 0.3081
-"""Mean and standard deviation of all pixels of the 60,000 training images, from 0 (black background) to 1 (white ink)."""
+"""Mean and standard deviation of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)."""
 
 MNIST_FOLDER = Path(__file__).parent / "idx"
 

@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from mnist_lab.config import Architecture
+from mnist_lab.data.loader import derive_seed, seeded_generator
 from mnist_lab.data.mnist import Digits
 from mnist_lab.data.pixels import SIDE, normalise, to_unit
-from mnist_lab.data.loader import derive_seed, seeded_generator
 from mnist_lab.errors import RequestError
 from mnist_lab.explain.methods import DEFAULT_METHOD, check_method, check_target
 from mnist_lab.networks.compute import Compute

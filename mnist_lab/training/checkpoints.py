@@ -22,7 +22,7 @@ from mnist_lab.config import TrainConfig
 from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
-from mnist_lab.training.runs import JUDGED, RUN_FILE, STATE_FILE, Run, damaged_run
+from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run
 
 CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 """The instructions of a pickle that tell its version, or refer to something outside it."""
@@ -110,12 +110,12 @@ def load_weights(run: Run) -> dict[str, Tensor]:
         RunError: the run is not finished, or names no model file.
         CheckpointError: the model file is missing, refused, or does not hold such a network's weights.
     """
-    if run.status not in JUDGED:
+    if not run.is_evaluated:
         raise RunError(
             f"the run {run.name} is not finished (status {run.status})",
             f"finish it with: python main.py train --resume {run.name}",
         )
-    name = run.content.get("model_file")
+    name = run.model_file
     if not isinstance(name, str) or Path(name).name != name:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
     config = run.config

@@ -108,9 +108,8 @@ def _draw_curves(
     for name, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
         shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
         axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
-    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4}
     kept_label = f"best epoch: {epochs[kept]} (weights kept)"
-    axes.plot([epochs[kept]], [validation[kept]], linestyle="none", label=kept_label, **ring)
+    axes.plot([epochs[kept]], [validation[kept]], "o", ms=11, mfc="none", mec=INK, mew=1.4, label=kept_label)
     stopped = f"stopped after epoch {epochs[-1]} ({stop_reason})"
     axes.axvline(epochs[-1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
     axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))

@@ -3,8 +3,8 @@
 It reports through callbacks and knows neither the console nor the disk. Its whole state can be taken out after any
 epoch and put back later, in another process, without changing the outcome by a bit.
 
-Measured with ``python main.py train --model MODEL [--augment] --seed S``, seeds 0 to 4, and ``runs --by-recipe``, on two
-cores of an AMD EPYC, 2.6 GHz, with Python 3.11.7 and torch 2.14.1 in bfloat16; mean and standard deviation, n = 5::
+Measured with ``python main.py train --model MODEL [--augment] --seed S``, seeds 0 to 4, and ``runs --by-recipe``, on
+two cores of an AMD EPYC, 2.6 GHz, with Python 3.11.7 and torch 2.14.1 in bfloat16; mean and standard deviation, n = 5::
 
     network               epochs   10,000 test digits   training
     1-layer               4        99.044 ± 0.028 %     15 s
@@ -229,7 +229,7 @@ class Trainer:
         while len(self.history) < self.config.epochs and not self.stopping.exhausted:
             epoch = len(self.history) + 1
             start = time.perf_counter()
-            train_loss, train_accuracy, seen = self._train_epoch(epoch, on_progress, stop_requested)
+            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested)
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
                 return self._outcome("interrupted")
@@ -252,7 +252,7 @@ class Trainer:
                 return self._outcome("interrupted")
         return self._outcome("patience" if len(self.history) < self.config.epochs else "last epoch")
 
-    def _train_epoch(
+    def train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
     ) -> tuple[float, float, int]:
         """Train on one epoch's digits, or until asked to stop: mean loss, accuracy, and the number of digits seen."""

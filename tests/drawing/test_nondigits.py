@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.drawing.nondigits import doubted_shares, examples
+from mnist_lab.drawing.nondigits import examples, rejected_fractions
 from mnist_lab.drawing.recognise import Answer
 from mnist_lab.networks.compute import Compute
 from mnist_lab.training.evaluation import evaluate
@@ -56,7 +56,7 @@ class SureOfTheBright(nn.Module):
 
 def test_shares_are_those_of_the_answers(compute: Compute) -> None:
     white = Digits(torch.full((50, 1, 28, 28), 255, dtype=torch.uint8), torch.zeros(50).long(), torch.arange(50))
-    shares = doubted_shares(SureOfTheBright().to(compute.device), white, 0.99999, compute, count=10)
+    shares = rejected_fractions(SureOfTheBright().to(compute.device), white, 0.99999, compute, count=10)
     assert shares.keys() == {"real digits", *KINDS}
     assert shares["real digits"] == 0.0
     assert shares["shuffled pixels"] == 0.0

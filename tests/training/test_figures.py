@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from mnist_lab import plotting
 from mnist_lab.data import figures as data_figures
 from mnist_lab.training import figures as plots
+from mnist_lab.training.evaluation import Mistakes
 from mnist_lab.training.history import EpochRecord
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -66,9 +67,7 @@ def mistakes_figure(count: int, total: int | None = None) -> Figure:
     labels = np.arange(count) % 10
     certainty = np.linspace(0.9999, 0.4, count)
     missed = Mistakes(np.arange(count), labels, (labels + 1) % 10, certainty, (1 - certainty) / 2)
-    return plots.mistakes(
-        make_images(count), missed, np.arange(count) + 9000, evaluated=10_000, title="Worst mistakes"
-    )
+    return plots.mistakes(make_images(count), missed, np.arange(count) + 9000, evaluated=10_000, title="Worst mistakes")
 
 
 def history_figure(epochs: int, reason: str = "last epoch") -> Figure:
