@@ -13,11 +13,13 @@ import pytest
 
 from mnist_lab.errors import LockedError, StorageError
 from mnist_lab.storage import (
+    append_line,
     create_folder,
     is_file,
     is_folder,
     is_locked,
     locked,
+    new_folder,
     read_bytes,
     read_text,
     remove_leftovers,
@@ -67,6 +69,45 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
         write_atomically(path, fail)
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"mine, without an end")
+    for line in ("ä", "two"):
+        append_line(path, line)
+    kept = "mine, without an end\nä\ntwo\n".encode()
+    assert path.read_bytes() == kept
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for target in (path, tmp_path / "new.jsonl"):
+        with pytest.raises(StorageError, match="no space left on device; free some space"):
+            append_line(target, "three")
+    assert path.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_as_readable_as_the_users_others(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_nothing_could_be_written_into_goes_again(tmp_path: Path) -> None:
+    for left in ([], ["a.txt"]):
+        with pytest.raises(KeyError), new_folder(tmp_path, "x", NOW) as folder:
+            for name in left:
+                (folder / name).touch()
+            raise KeyError
+        assert folder.exists() == bool(left)
 
 
 def test_text_is_utf8_with_plain_line_ends(tmp_path: Path) -> None:
