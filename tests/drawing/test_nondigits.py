@@ -41,7 +41,7 @@ def test_an_answer_below_the_level_is_doubted() -> None:
 def test_the_level_doubts_two_in_a_hundred_of_what_it_is_taken_from() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(5000, 10)).astype(np.float32) * 3
-    level = evaluate(logits, random.integers(0, 10, 5000)).doubt_level
+    level = evaluate(logits, random.integers(0, 10, 5000)).rejection_threshold
     certainty = torch.from_numpy(logits).double().softmax(dim=1).max(dim=1).values.numpy()
     assert float((certainty < level).mean()) == pytest.approx(0.02, abs=0.001)
 

@@ -23,6 +23,7 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import CheckpointError
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, load_weights, save_tensors
+from mnist_lab.training.history import EpochRecord, history_csv
 from mnist_lab.training.runs import read_run
 from tests.training.test_runs import make_run
 
@@ -105,10 +106,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def lay(outputs: Path, name: str, config: TrainConfig = SMALL) -> Path:
-    """A run's folder with a network of random weights."""
+    """A run's folder with a network of random weights, and a history."""
     split = {"fingerprint": "25b10d79a2d2"}
     folder = make_run(outputs, name, config=config.to_dict(), seed=config.seed, split=split)
     save_tensors(folder / "model.pt", weights_of(config.seed))
+    history = [EpochRecord(epoch, 0.5, 0.9, 0.4, 0.95, 0.001, 1.5) for epoch in (1, 2, 3)]
+    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
     return folder
 
 

@@ -250,8 +250,8 @@ def test_the_ema_is_its_closed_form() -> None:
     ema = EMA(model, decay=0.3)
     for value in values[1:]:
         model.weight.data.fill_(value)
-        model.running_var.fill_(value)  # type: ignore[operator]
-        model.num_batches_tracked.fill_(int(value))  # type: ignore[operator]
+        model.get_buffer("running_var").fill_(value)
+        model.get_buffer("num_batches_tracked").fill_(int(value))
         ema.update()
     decays = [min(0.3, (1 + step) / (10 + step)) for step in range(1, len(values))]
     assert decays[0] < decays[1] < 0.3 == decays[-1]
