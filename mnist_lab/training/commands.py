@@ -436,7 +436,7 @@ def evaluate(lab: Lab, name: str) -> int:
         rejected_fractions = lab.load("drawing.nondigits").rejected_fractions
         fractions = rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
-    terminal.show(Table('Rejected as "probably not a digit"', ("pictures", "rejected"), rows, numeric=[1]).on_screen())
+    terminal.show(Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
     terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.figures").RUN_FIGURES

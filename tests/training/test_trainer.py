@@ -209,6 +209,12 @@ def test_the_last_epochs_can_be_left_unaugmented(few: Digits, validation: Digits
     assert not augmented & originals
 
 
+def test_every_epoch_drops_other_activations(trainer: Trainer) -> None:
+    seeds: dict[int, int] = {}
+    trainer.fit(on_progress=lambda progress: seeds.update({progress.epoch: torch.initial_seed()}))
+    assert len(set(seeds.values())) == len(seeds) == SHORT.epochs
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.3])
 def test_the_criterion_is_zero_for_a_perfect_answer_and_has_the_gradient_of_cross_entropy(smoothing: float) -> None:
     criterion, labels = Criterion(smoothing), torch.arange(10)
