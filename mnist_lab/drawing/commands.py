@@ -80,7 +80,7 @@ def saved_doubt_level(run: Run) -> float | None:
 
 def find_doubt_level(model: DigitNet, compute: Compute) -> float:
     """The doubt level of a network, from its answers to the validation digits."""
-    return evaluate_on(model, load_mnist().validation, compute).doubt_level
+    return evaluate_on(model, load_mnist().validation, compute).rejection_threshold
 
 
 def label_of(text: str) -> str:
@@ -203,13 +203,9 @@ def save_score(folder: Path, result: Score, reader: Reader, path: Path, preproce
     save_figure(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title))
     worst = plots.mistakes(
         result.pictures[mistakes.positions],
-        mistakes.labels,
-        mistakes.predictions,
-        mistakes.probabilities,
-        mistakes.true_probabilities,
+        mistakes,
         result.positions[mistakes.positions] + 1,
-        total=len(mistakes),
-        judged=evaluation.total,
+        evaluated=evaluation.total,
         title=title,
         noun="drawing",
     )

@@ -65,7 +65,7 @@ def head_line(lab: Lab) -> str:
     saved = len(run_folders(lab.outputs))
     parts = [
         "60,000 + 10,000 digits"
-        if lab.load("data.files").mnist_is_there()
+        if lab.load("data.pixels").mnist_is_there()
         else "[warning]MNIST files missing[/warning]",
         f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
     ]

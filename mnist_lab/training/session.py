@@ -447,5 +447,5 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: i
     training = (time.perf_counter() - start) * config.images_per_epoch / max(done, 1)
     start = time.perf_counter()
     with suppress(TrainingError):  # it takes as long, whatever comes out
-        predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
+        predict_logits(trainer.evaluated_model, mnist.validation.images[:1000], compute)
     return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

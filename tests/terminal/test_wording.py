@@ -20,6 +20,7 @@ from mnist_lab.terminal.wording import (
     mean_and_spread,
 )
 from mnist_lab.training import figures as plots
+from mnist_lab.training.evaluation import Mistakes
 
 PROBABILITIES = {
     0.0: "0.0 %",
@@ -51,7 +52,8 @@ def test_every_figure_says_the_same_of_a_probability(probability: float, text: s
     assert axes.texts[3].get_text() == text
     image, numbers = np.zeros((28, 28), np.uint8), np.array([probability])
     one = np.array([1])
-    figure = plots.mistakes(image[None], one, one + 1, numbers, numbers, one, total=1, judged=1, title="Mistakes")
+    missed = Mistakes(one, one, one + 1, numbers, numbers)
+    figure = plots.mistakes(image[None], missed, one, evaluated=1, title="Mistakes")
     assert figure.axes[0].get_xlabel() == f"p(2) {text}, p(1) {text}\ntest digit 1"
     twice = ReadTwice(image, 9, 1, 2, probability, 1, probability)
     assert answers_to(twice) == f"A ✗ 2, {text}\nB ✓ 1, {text}"
