@@ -164,7 +164,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
     again = run("train", "--resume", folder.name, "--outputs", tmp_path)
     assert again.returncode == 1
-    assert "is finished and has been judged on the test digits" in again.stderr
+    assert "is finished and has been evaluated on the test digits" in again.stderr
 
 
 def test_a_run_killed_in_its_first_epoch_starts_over_in_place(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_run_that_another_program_finishes_meanwhile_is_left_alone(
     monkeypatch.setattr("mnist_lab.training.session.load_mnist", finish_first)
     assert resume(folder) == 1
     error = capsys.readouterr().err
-    assert "is finished and has been judged on the test digits" in error
+    assert "is finished and has been evaluated on the test digits" in error
     assert len(error.splitlines()) == 1
     assert content_of(folder) == finished
 
