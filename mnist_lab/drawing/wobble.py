@@ -1,10 +1,12 @@
-"""Wobbling: a drawing moved off MNIST's way of placing it, to see when a network changes its mind."""
+"""Wobbling: a drawing moved off MNIST's way of placing it, to see when a network changes its prediction."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import SIDE
 from mnist_lab.drawing.strokes import (
@@ -13,8 +15,6 @@ from mnist_lab.drawing.strokes import (
     PEN,
     Drawing,
     Picture,
-    Point,
-    Stroke,
     centre_of_mass,
     crop,
     ink,
@@ -25,6 +25,9 @@ from mnist_lab.drawing.strokes import (
     to_mnist,
     visible,
 )
+
+UNIT = CANVAS / SIDE
+"""Canvas pixels for each pixel of the 28x28 picture."""
 
 
 @dataclass(frozen=True)
@@ -47,56 +50,39 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     Returns:
         (28, 28) uint8, white on black; None if there is no ink to see.
     """
-    if wobble == Wobble():
-        return to_mnist(drawing)
-    placed = place_like_mnist(drawing)
-    if placed is None:
-        return None
-    moved = Drawing(wobbled(placed.strokes, wobble))
-    picture = squeeze(invert(ink(moved, PEN * CANVAS / SIDE * wobble.stroke / 100)))
+    final = to_mnist(drawing)
+    if final is None or wobble == Wobble():
+        return final
+    points = _wobbled(_placed_like_mnist(drawing, final), wobble)
+    lines = points.reshape(-1, 2, 2).tolist()  # (S, 2, 2)
+    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines))
+    picture = squeeze(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)))
     return picture if picture.any() else None
 
 
-def place_like_mnist(drawing: Drawing) -> Drawing | None:
-    """Move and scale the strokes to where they lie in MNIST's picture, ten canvas pixels for each of its pixels.
-
-    Returns:
-        What can be seen of the drawing, as lines from point to point, so that squeezing its ink to 28x28 gives nearly
-        what :func:`to_mnist` does (fractions of a pixel fall differently); None if there is no ink.
-    """
-    final = to_mnist(drawing)
-    if final is None:
-        return None
-    light = invert(ink(drawing, pen_width(drawing)))
-    scale = CANVAS / SIDE * BOX / max(crop(light).shape)
-    # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
-    row, column = (middle + 0.5 for middle in centre_of_mass(light))
-    final_row, final_column = ((middle + 0.5) * CANVAS / SIDE for middle in centre_of_mass(final))
-    lines = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in visible(segments(drawing)).tolist()]
-    return Drawing(
-        tuple(
-            tuple((final_column + scale * (x - column), final_row + scale * (y - row)) for x, y in line)
-            for line in lines
-        )
-    )
-
-
-def wobbled(strokes: Sequence[Stroke], wobble: Wobble) -> tuple[Stroke, ...]:
-    """Resize and turn strokes about the canvas's middle, then shift them; the stroke width is not theirs to change.
+def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
+    """Move and scale a drawing's lines to where they lie in MNIST's picture, ten canvas pixels for each of its pixels.
 
     Args:
-        strokes: in pixels of the 280x280 canvas, ten for each pixel of the picture, y downwards.
-        wobble: its shifts are in pixels of the picture.
+        drawing: as drawn.
+        final: what :func:`to_mnist` makes of it, (28, 28). Inking the result gives nearly the same (fractions of a
+            pixel fall differently).
+
+    Returns:
+        (2 S, 2): x and y, in canvas pixels, of the start and the end of each of S visible lines in turn.
     """
-    middle, unit = CANVAS / 2, CANVAS / SIDE
-    angle, size = math.radians(wobble.turn), wobble.size / 100
-    cosine, sine = size * math.cos(angle), size * math.sin(angle)
+    light = invert(ink(drawing, pen_width(drawing)))
+    scale = UNIT * BOX / max(crop(light).shape)
+    # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
+    centre = np.array(centre_of_mass(light)[::-1]) + 0.5  # (2,): x and y
+    final_centre = UNIT * (np.array(centre_of_mass(final)[::-1]) + 0.5)
+    points: NDArray[np.float64] = visible(segments(drawing)).reshape(-1, 2).astype(np.float64)  # (2 S, 2)
+    return final_centre + scale * (points - centre)
 
-    def moved(point: Point) -> Point:
-        x, y = point[0] - middle, point[1] - middle
-        return (
-            middle + cosine * x - sine * y + unit * wobble.right,
-            middle + sine * x + cosine * y + unit * wobble.down,
-        )
 
-    return tuple(tuple(map(moved, stroke)) for stroke in strokes)
+def _wobbled(points: NDArray[np.float64], wobble: Wobble) -> NDArray[np.float64]:
+    """Resize and turn points (N, 2) about the canvas's middle, then shift them; in canvas pixels, y downwards."""
+    angle = math.radians(wobble.turn)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turn = wobble.size / 100 * np.array([[cosine, sine], [-sine, cosine]])
+    return CANVAS / 2 + (points - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])
