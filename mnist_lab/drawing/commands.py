@@ -156,9 +156,7 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
         except LabError as error:
             refused.append(error)
     predicted = iter(reader.predict([picture for _, picture in seen if picture is not None]))
-    rows = [
-        _prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen
-    ]
+    rows = [_prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen]
     if rows:
         headings = ("picture", "digit", "probability", "or", "probability", "")
         table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, len(headings)))

@@ -30,9 +30,11 @@ def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: fl
     return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
 
 
-STAR = tuple((140 + 110 * math.cos(angle), 140 - 110 * math.sin(angle)) for angle in math.pi * (0.5 + 0.8 * np.arange(6)))
+STAR = tuple(
+    (140 + 110 * math.cos(angle), 140 - 110 * math.sin(angle)) for angle in math.pi * (0.5 + 0.8 * np.arange(6))
+)
 SHAPES: tuple[tuple[Stroke, ...], ...] = (
-    (STAR,),
+    (_ellipse(140, 140, 110, 110, -math.pi / 2, -math.pi * 4.5, 6),),  # a star in one stroke
     (  # a crossed box
         ((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)),
         ((50, 50), (230, 230)),

@@ -9,22 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import SIDE
-from mnist_lab.drawing.strokes import (
+from mnist_lab.drawing.preprocess import (
     BOX,
-    CANVAS,
     PEN,
-    Drawing,
     Picture,
     centre_of_mass,
     crop,
     ink,
     invert,
     pen_width,
-    segments,
     squeeze,
     to_mnist,
-    visible,
 )
+from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 UNIT = CANVAS / SIDE
 """Canvas pixels for each pixel of the 28x28 picture."""
@@ -53,36 +50,33 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     final = to_mnist(drawing)
     if final is None or wobble == Wobble():
         return final
-    points = _wobbled(_placed_like_mnist(drawing, final), wobble)
-    lines = points.reshape(-1, 2, 2).tolist()  # (S, 2, 2)
-    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines))
+    lines = _wobbled(_placed_like_mnist(drawing, final), wobble).reshape(-1, 2, 2)  # (S, 2, 2)
+    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines.tolist()))
     picture = squeeze(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)))
     return picture if picture.any() else None
 
 
 def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
-    """Move and scale a drawing's lines to where they lie in MNIST's picture, ten canvas pixels for each of its pixels.
+    """Move and scale a drawing's lines to where they lie in its final picture (28, 28), in canvas pixels.
 
-    Args:
-        drawing: as drawn.
-        final: what :func:`to_mnist` makes of it, (28, 28). Inking the result gives nearly the same (fractions of a
-            pixel fall differently).
+    Inking them there gives nearly the final picture (fractions of a pixel fall differently).
 
     Returns:
         (2 S, 2): x and y, in canvas pixels, of the start and the end of each of S visible lines in turn.
     """
     light = invert(ink(drawing, pen_width(drawing)))
     scale = UNIT * BOX / max(crop(light).shape)
+    points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
-    centre = np.array(centre_of_mass(light)[::-1]) + 0.5  # (2,): x and y
-    final_centre = UNIT * (np.array(centre_of_mass(final)[::-1]) + 0.5)
-    points: NDArray[np.float64] = visible(segments(drawing)).reshape(-1, 2).astype(np.float64)  # (2 S, 2)
-    return final_centre + scale * (points - centre)
+    row, column = centre_of_mass(light)
+    final_row, final_column = centre_of_mass(final)
+    from_centre = points - np.array([column + 0.5, row + 0.5])
+    placed: NDArray[np.float64] = UNIT * np.array([final_column + 0.5, final_row + 0.5]) + scale * from_centre
+    return placed
 
 
 def _wobbled(points: NDArray[np.float64], wobble: Wobble) -> NDArray[np.float64]:
     """Resize and turn points (N, 2) about the canvas's middle, then shift them; in canvas pixels, y downwards."""
     angle = math.radians(wobble.turn)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    turn = wobble.size / 100 * np.array([[cosine, sine], [-sine, cosine]])
+    turn = wobble.size / 100 * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     return CANVAS / 2 + (points - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])

@@ -90,7 +90,9 @@ def load_reader(lab: Lab, name: str) -> Reader:
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
         threshold = inside(run.content, "results", "validation", "doubt_level")
-        if not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1:  # not the largest of ten probabilities
+        if (
+            not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1
+        ):  # not the largest of ten probabilities
             threshold = evaluate_on(model, load_mnist().validation, compute).doubt_level
     return Reader(run, model, compute, threshold)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from mnist_lab.drawing import images as pictures
 from mnist_lab.drawing.images import PictureError, read_picture, threshold
-from mnist_lab.drawing.strokes import to_mnist
+from mnist_lab.drawing.preprocess import to_mnist
 
 
 def seven(size: tuple[int, int] = (200, 300), ink: int = 0, paper: int = 255) -> Image.Image:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mnist_lab.drawing.my_digits import COUNTS_FILE, load_counts
 from rich.console import Console
 
 import main
 from mnist_lab.drawing import scoring
-from mnist_lab.drawing.my_digits import COUNTS_FILE, load_counts
+from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.recognise import recognise
-from mnist_lab.drawing.strokes import Drawing, to_mnist
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import THEME, Terminal

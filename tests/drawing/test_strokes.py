@@ -14,21 +14,13 @@ from scipy import ndimage
 
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import normalise
-from mnist_lab.drawing.strokes import (
-    CANVAS,
+from mnist_lab.drawing.preprocess import (
     FINEST,
-    MAX_FILE_BYTES,
-    MAX_LINE_BYTES,
-    MAX_POINTS,
     MODES,
     PEN,
     STEP_NAMES,
-    Drawing,
-    DrawingError,
     Picture,
-    Sketch,
     Steps,
-    Stroke,
     centre,
     centre_of_mass,
     crop,
@@ -38,11 +30,21 @@ from mnist_lab.drawing.strokes import (
     invert,
     pen_width,
     prepare,
-    read_drawings,
     resample,
     squeeze,
     to_mnist,
     unnormalised,
+)
+from mnist_lab.drawing.strokes import (
+    CANVAS,
+    MAX_FILE_BYTES,
+    MAX_LINE_BYTES,
+    MAX_POINTS,
+    Drawing,
+    DrawingError,
+    Sketch,
+    Stroke,
+    read_drawings,
 )
 
 # --- drawings made by hand ---------------------------------------------------------------------------------------

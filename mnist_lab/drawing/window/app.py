@@ -24,7 +24,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_lab.drawing.strokes import BRUSH, Drawing, Picture
+from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
@@ -123,7 +124,7 @@ def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reje
     except LabError as error:
         raise error.with_traceback(None) from None  # its frames would keep the widgets
     finally:
-        root.destroy()
+        take_down(root)
         del root
         # The widgets hold each other in circles. If another thread came to collect them later, Tcl would abort.
         gc.collect()
@@ -150,6 +151,13 @@ def new_root() -> tk.Tk:
     return root
 
 
+def take_down(root: tk.Tk) -> None:
+    """Destroy the window, with all that was still to happen in it."""
+    for pending in root.tk.splitlist(root.tk.call("after", "info")):
+        root.after_cancel(pending)
+    root.destroy()
+
+
 def _density(root: tk.Tk) -> float:
     """Dots per inch of the screen, divided by 96; 1 to 4, whatever a screen or a setting claims."""
     if root.tk.call("tk", "windowingsystem") == "aqua":
@@ -157,7 +165,7 @@ def _density(root: tk.Tk) -> float:
     # Fonts follow the X11 desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
     # inches. The X server's settings are open to a program of the class that they begin with.
     probe = tk.Tk(className="Xft")
-    chosen = probe.option_get("dpi", "")
+    chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
     probe.destroy()
     with suppress(ValueError):  # not set
         if 50 <= float(chosen) <= 1000:  # nobody's choice lies beyond
@@ -247,12 +255,13 @@ class Window:
         px, box = self.layout.px, self.layout.tools
         tools = widgets.card(self.root, box, widgets.GROUND, widgets.GROUND)
         row = widgets.card(tools, Box(0, 0, box.width - 2, px(30)))
-        widgets.Slider(row, BRUSH_SCALE, BRUSH, self._set_brush).frame.pack(fill="both", expand=True, padx=px(8))
+        brush = widgets.Slider(row, BRUSH_SCALE, BRUSH, self._set_brush)
+        brush.frame.pack(fill="both", expand=True, padx=px(8))
         pitch = (box.width - 2 + px(6)) / 4
         texts = {"undo": "Undo  z", "redo": "Redo  y", "clear": "Clear  c", "save": "Save  s"}
         for column, (command, text) in enumerate(texts.items()):
-            place = {"x": round(column * pitch), "y": px(36), "width": round(pitch) - px(6), "height": px(31)}
-            self._button(tools, command, text).place(**place)
+            button = self._button(tools, command, text)
+            button.place(x=round(column * pitch), y=px(36), width=round(pitch - px(6)), height=px(31))
 
     def _build_seen(self) -> None:
         """The picture that the networks see, and the legend of the maps."""
@@ -260,48 +269,41 @@ class Window:
         side = self.layout.tile(140, spare=16)
         edge = (panel.height - side) // 2
         self.tile = widgets.ImageTile(panel, edge, edge, side)
-        left, bottom = side + 2 * edge + px(4), edge + side
+        left, bottom = side + 2 * edge + px(4), panel.height - px(7)
         title = "What the network sees" if len(self._predictors) == 1 else "What the networks see"
-        panel.text(left, edge, title, "bold", anchor="nw")
-        panel.text(left, edge + px(22), "28 × 28 pixels, white on black", "small", widgets.MUTED, anchor="nw")
+        panel.text(left, px(8), title, "bold", anchor="nw")
+        panel.text(left, px(30), "28 × 28 pixels, white on black", "small", anchor="nw")
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
-        panel.canvas.create_window(left, bottom, window=switches, anchor="sw")
+        panel.place(switches, left, bottom, "sw")
         if any(predictor.explain for predictor in self._predictors):
             self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-            for units, colour, text in (
-                (63, widgets.SKY_BLUE, "evidence for the digit"),
-                (42, widgets.VERMILION, "evidence against it"),
-            ):
-                y, half = bottom - px(units), px(5.5)
+            legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
+            for row, (text, colour) in enumerate(legend.items()):
+                y, half = bottom - px(63 - 21 * row), px(5.5)
                 panel.rectangle(left, y - half, left + 2 * half, y + half, colour)
-                panel.text(left + px(17), y, text, "small", widgets.MUTED, anchor="w")
+                panel.text(left + px(17), y, text, "small", anchor="w")
         self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
 
     def _build_wobble(self) -> None:
-        px = self.layout.px
-        frame = widgets.card(self.root, self.layout.wobble)
-        head, body = tk.Frame(frame, background=widgets.PAPER), tk.Frame(frame, background=widgets.PAPER)
-        head.pack(fill="x", padx=px(10), pady=(px(7), px(3)))
-        ttk.Label(head, text="Wobble", style="Heading.TLabel").pack(side="left")
-        ttk.Label(head, text="until the prediction changes", style="Muted.TLabel").pack(side="left", padx=px(8))
-        self._button(head, "reset", "Reset  r").pack(side="right")
-        body.pack(fill="both", expand=True, padx=px(10), pady=(0, px(6)))
-        rows = 5 if len(self._predictors) == 1 else 3
+        px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.wobble)
+        panel.text(px(12), px(21), "Wobble", "bold", anchor="w")
+        panel.text(px(78), px(21), "until the prediction changes", "small", anchor="w")
+        panel.place(self._button(panel.canvas, "reset", "Reset  r"), panel.width - px(10), px(21), "e")
+        rows, columns = (5, 1) if len(self._predictors) == 1 else (3, 2)
+        pitch, height = panel.width // columns, (panel.height - px(44)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
         for place, (field, scale) in enumerate(SCALES.items()):
             column, row = divmod(place, rows)
-            slider = widgets.Slider(body, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
-            slider.frame.grid(row=row, column=column, sticky="nsew", padx=(px(24) if column else 0, 0))
-            body.rowconfigure(row, weight=1)
-            body.columnconfigure(column, weight=1, uniform="sliders")
+            slider = widgets.Slider(panel.canvas, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
+            x, y = px(12) + column * pitch, px(38) + row * height
+            slider.frame.place(x=x, y=y, width=pitch - px(24), height=height)
             self.sliders[field] = slider
 
     def _build_texts(self) -> None:
         """The sentence above the predictions, messages, and the keys that no button names."""
-        px, box = self.layout.px, self.layout.verdict
-        self._verdict = tk.Label(widgets.card(self.root, box), background=widgets.PAPER, font=self.theme.heading)
-        self._verdict.configure(wraplength=box.width - px(24))
-        self._verdict.pack(fill="both", expand=True)
+        verdict = widgets.Panel(self.root, self.theme, self.layout.verdict)
+        verdict.text(verdict.width / 2, verdict.height / 2, "", "heading", width=verdict.width, tags="verdict")
+        self._verdict = verdict.canvas
         foot = widgets.card(self.root, self.layout.foot, widgets.GROUND, widgets.GROUND)
         self._button(foot, "close", "Close  Esc").pack(side="right", anchor="s")
         self._status = ttk.Label(foot, style="Ground.TLabel")
@@ -441,11 +443,11 @@ class Window:
 
     def _show_verdict(self) -> None:
         if self.picture is None:
-            self._verdict.configure(text="draw a digit with mouse or pen", foreground=widgets.MUTED)
+            self._verdict.itemconfigure("verdict", text="draw a digit with mouse or pen", fill=widgets.MUTED)
             return
         reason = self._reject(self.picture, self.probabilities) if self._reject else None
         text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
-        self._verdict.configure(text=text, foreground=widgets.INK if reason is None else widgets.VERMILION)
+        self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
 
     def _explain(self) -> None:
         """Make one predictor's map; the next one only after whatever the pen has done meanwhile."""

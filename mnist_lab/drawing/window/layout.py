@@ -10,11 +10,9 @@ from mnist_lab.data.pixels import SIDE
 MARGIN, GUTTER = 14, 12  # units, around and between the parts
 SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
 TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
-PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each predictor, by how many there are
-LARGEST = 1.25
-"""Screen pixels per unit, on a screen of 96 dots per inch, however large the screen is."""
-TASKBAR = 80
-"""Pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing."""
+PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each network, by how many there are
+LARGEST = 1.25  # screen pixels per unit, on a screen of 96 dots per inch, however large the screen is
+TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
 
 
 class Box(NamedTuple):
@@ -47,17 +45,12 @@ class Layout:
         return round(units * self.scale)
 
     def tile(self, units: float, spare: int = 0) -> int:
-        """Side of a square picture: as many whole pixels as fit for each of its 28, and a line around it.
-
-        Args:
-            units: its room.
-            spare: pixels by which it may be longer.
-        """
+        """Side of the largest picture of 28x28 whole pixels and a line around it, in so many units and some pixels."""
         return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
 
 
-def arrange(predictors: int, scale: float) -> Layout:
-    """Lay everything out for 1 to 4 predictors, at so many screen pixels per unit."""
+def arrange(networks: int, scale: float) -> Layout:
+    """Lay everything out for 1 to 4 networks, at so many screen pixels per unit."""
 
     def box(left: float, top: float, width: float, height: float) -> Box:
         # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
@@ -67,8 +60,8 @@ def arrange(predictors: int, scale: float) -> Layout:
     tools = MARGIN + SHEET + GUTTER
     lower = tools + TOOLS_HEIGHT + GUTTER
     foot = lower + LOWER_HEIGHT + GUTTER
-    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[predictors]
-    right_width = predictors * (width + GUTTER) - GUTTER
+    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks]
+    right_width = networks * (width + GUTTER) - GUTTER
     upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
     panel_height = lower - GUTTER - upper
     return Layout(
@@ -78,24 +71,23 @@ def arrange(predictors: int, scale: float) -> Layout:
         tools=box(MARGIN, tools, SHEET, TOOLS_HEIGHT),
         seen=box(MARGIN, lower, SHEET, LOWER_HEIGHT),
         verdict=box(right, MARGIN, right_width, VERDICT_HEIGHT),
-        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(predictors)),
+        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(networks)),
         wobble=box(right, lower, right_width, LOWER_HEIGHT),
-        xray=box(right, upper, right_width, panel_height if predictors > 2 else lower + LOWER_HEIGHT - upper),
-        xray_columns=4 if predictors <= 2 else 7,
+        xray=box(right, upper, right_width, panel_height if networks > 2 else lower + LOWER_HEIGHT - upper),
+        xray_columns=4 if networks <= 2 else 7,
         foot=box(MARGIN, foot, right + right_width - MARGIN, FOOT_HEIGHT),
     )
 
 
-def plan_layout(screen_width: int, screen_height: int, density: float, predictors: int) -> Layout:
+def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
     """Lay everything out as large as the screen allows, but not larger than is comfortable to look at.
 
     Args:
-        screen_width: in pixels.
-        screen_height: in pixels.
+        screen_width, screen_height: in pixels.
         density: dots per inch, divided by 96.
-        predictors: how many, 1 to 4.
+        networks: how many, 1 to 4.
     """
-    whole = arrange(predictors, 1.0).window
+    whole = arrange(networks, 1.0).window
     wide = 0.98 * screen_width / whole.width
     high = (screen_height - TASKBAR * density) / whole.height
-    return arrange(predictors, min(wide, high, LARGEST * density))
+    return arrange(networks, min(wide, high, LARGEST * density))

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_lab.drawing.strokes import BRUSH, CANVAS, Drawing, Picture, Point, Sketch, Stroke, ink, invert, resample
+from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
 from mnist_lab.drawing.window.layout import Box, Layout
 from mnist_lab.terminal.wording import format_probability
 
@@ -25,7 +26,6 @@ Scale: TypeAlias = tuple[str, float, float, float, str]
 
 STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
 DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
-
 
 # Okabe & Ito's colours, as in the figures: blue is evidence for a digit, vermilion against it.
 BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
@@ -50,7 +50,8 @@ def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
     strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
     strength = np.minimum(np.abs(values) / strongest, 1)
     tint = np.where(values > 0, _rgb(SKY_BLUE), _rgb(VERMILION))  # (28, 28, 3)
-    return np.rint(DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength).astype(np.uint8)
+    blended: NDArray[np.float64] = DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
+    return np.rint(blended).astype(np.uint8)
 
 
 def fitted(picture: Pixels, side: int) -> Pixels:
@@ -120,16 +121,7 @@ class Theme:
         root.configure(background=GROUND)
         style = ttk.Style(root)
         style.theme_use("clam")
-        style.configure(
-            ".",
-            background=PAPER,
-            foreground=INK,
-            font=self.text,
-            bordercolor=RULE,
-            focuscolor=FAINT_INK,
-        )
-        style.configure("Muted.TLabel", foreground=MUTED, font=self.small)
-        style.configure("Heading.TLabel", font=self.bold)
+        style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK)
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
         self._style_buttons(style)
@@ -155,12 +147,7 @@ class Theme:
         edges = [("pressed", RULE), ("active", HOVER)]
         style.map(
             "TButton",
-            background=[
-                ("disabled", GROUND),
-                ("pressed", RULE),
-                ("selected", CHOSEN),
-                ("active", HOVER),
-            ],
+            background=[("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)],
             foreground=[("disabled", FAINT_INK)],
             bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)],
             lightcolor=edges,
@@ -209,9 +196,14 @@ class Panel:
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
 
-    def text(self, x: float, y: float, text: str, font: str, colour: str = INK, **options: Any) -> None:
-        """A text in one of the theme's fonts, by its name."""
-        self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=colour, **options)
+    def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
+        """A text in one of the theme's fonts, by its name, and in that font's usual colour unless another is given."""
+        fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
+        self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
+
+    def place(self, widget: tk.Widget, x: float, y: float, anchor: Any) -> None:
+        """A widget of its own."""
+        self.canvas.create_window(x, y, window=widget, anchor=anchor)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
         """A filled rectangle; none where it would be narrower or lower than a pixel."""
@@ -271,7 +263,7 @@ class DrawingCanvas(Panel):
         """Show the sketch as it is now: after undo, redo, clearing, and with another brush."""
         self.canvas.delete("all")
         if not self.sketch.strokes:
-            self.text(self.width / 2, self.width / 2, "draw a digit", "hint", FAINT_INK, tags="hint")
+            self.text(self.width / 2, self.width / 2, "draw a digit", "hint", tags="hint")
         for stroke in self.sketch.strokes:
             self._ink(stroke)
 
@@ -308,8 +300,9 @@ class DrawingCanvas(Panel):
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
         if self._tip is not None:
-            self._tip = None
             self.sketch.end()
+            self._tip = None
+            self.redraw()
             self._on_change()
 
     def change(self, step: Callable[[], None]) -> None:
@@ -350,7 +343,7 @@ class PredictionPanel(Panel):
         left = self.width - edge - side
         self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")
         self.tile = ImageTile(self, left, top, side) if has_map else None
-        self.text(left + side / 2, top + side / 2, "", "small", MUTED, justify="center", tags="invitation")
+        self.text(left + side / 2, top + side / 2, "", "small", justify="center", tags="invitation")
         self._middle = (left if has_map else self.width) / 2 + edge / 3
         self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
         for digit in range(10):
@@ -366,13 +359,13 @@ class PredictionPanel(Panel):
             self.text(self.px(26), y, str(digit), font, tags="answer")
             if probabilities is not None:
                 probability, right = float(probabilities[digit]), self.width - self.px(12)
-                self._bar(digit, probability, BLUE if digit == winner else LOSER, "answer")
-                colour, tags = INK if digit == winner else MUTED, ("answer", f"number.{digit}")
+                self._bar(digit, probability, BLUE if digit == winner else LOSER, f"answer bar.{digit}")
+                colour, tags = INK if digit == winner else MUTED, f"answer number.{digit}"
                 self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
         if probabilities is not None and winner is not None:
             certainty = format_probability(float(probabilities[winner]))
             self.arrow(self.px(11), self._row(winner), self.px(4), BLUE, "answer")
-            self.text(self._middle, self.px(78), str(winner), "digit", BLUE, tags=("answer", "digit"))
+            self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
             self.text(self._middle, self.px(134), certainty, "heading", tags="answer")
 
     def _row(self, digit: int) -> int:

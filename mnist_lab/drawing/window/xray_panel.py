@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.strokes import STEP_NAMES, Picture, Steps
+from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.xray import STEP_TEXTS, Xray, name_steps
 from mnist_lab.terminal.wording import format_probability
@@ -17,7 +17,7 @@ from mnist_lab.terminal.wording import format_probability
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     from tkinter import Misc, ttk
 
-PredictAll: TypeAlias = Callable[[Sequence[Picture]], Sequence[widgets.Probabilities]]
+Predict: TypeAlias = Callable[[Sequence[Picture]], Sequence[widgets.Probabilities]]
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
@@ -40,31 +40,28 @@ class XrayPanel(widgets.Panel):
         root: Misc,
         theme: widgets.Theme,
         name: str,
-        predict_all: PredictAll,
+        predict: Predict,
         on_change: Callable[[], None],
         on_reset: Callable[[], None],
     ) -> None:
         """Build it, and leave it closed.
 
         Args:
-            root: what it lies on.
-            theme: of the window.
-            name: the network's.
-            predict_all: its probabilities for pictures (28, 28), (10,) each.
+            predict: the network's probabilities, (10,) each, for several pictures (28, 28).
             on_change: called when a step is switched on or off.
             on_reset: called by its button to reset the window's settings, the steps here included.
         """
         super().__init__(root, theme, theme.layout.xray)
-        self._name, self._predict_all, self._on_change = name, predict_all, on_change
+        self._name, self._predict, self._on_change = name, predict, on_change
         self.steps = Steps()
         self.is_open = False
         self.buttons: dict[str, ttk.Button] = {}
         self.without: dict[str, widgets.ImageTile] = {}
         px = self.px
         self.text(px(EDGE), px(19), "X-ray", "bold", anchor="w")
-        self.text(px(EDGE + 52), px(19), "", "small", widgets.MUTED, anchor="w", tags="hint")
+        self.text(px(EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
         reset = ttk.Button(self.canvas, text="Reset  r", command=on_reset)
-        self.canvas.create_window(self.width - px(EDGE - 2), px(19), anchor="e", window=reset)
+        self.place(reset, self.width - px(EDGE - 2), px(19), "e")
         self.stages = [self._build_stage(*place) for place in enumerate(("ink", *STEP_NAMES))]
         self._build_result()
         self._show_steps()
@@ -81,20 +78,20 @@ class XrayPanel(widgets.Panel):
         top = px(HEAD) + row * px(NAME + room + CAPTION + SMALL + 6)
         upper, below, title = top + px(NAME), top + px(NAME + CAPTION) + large, top + px(NAME) // 2
         width, tag = pitch - px(10), f"caption.{name}"
-        self.text(left, upper + large + px(3), "", "small", widgets.MUTED, width=width, anchor="nw", tags=tag)
+        self.text(left, upper + large + px(3), "", "small", width=width, anchor="nw", tags=tag)
         if name == "ink":
             self.text(left, title, "Your ink", "bold", anchor="w")
-            self.text(left, below, "Without one step,\nthis comes out  ▸", "small", widgets.MUTED, anchor="nw")
+            self.text(left, below, "Without one step,\nthis comes out  ▸", "small", anchor="nw")
         else:
             button = ttk.Button(self.canvas, text=STEP_TEXTS[name].title, style="Step.TButton")
             button.configure(command=lambda: self._switch(name))
-            self.canvas.create_window(left, title, anchor="w", window=button)
+            self.place(button, left, title, "w")
             self.buttons[name] = button
             self.arrow(left - px(GAP) // 2, upper + large // 2, px(3.5), widgets.LOSER)
             right = left + small + px(6)
-            self.text(right, below, "reads", "small", widgets.MUTED, anchor="nw")
+            self.text(right, below, "reads", "small", anchor="nw")
             self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")
-            self.text(right, below + px(37), "", "small", widgets.MUTED, anchor="nw", tags=f"certainty.{name}")
+            self.text(right, below + px(37), "", "small", anchor="nw", tags=f"certainty.{name}")
             self.without[name] = widgets.ImageTile(self, left, below, small)
         return widgets.ImageTile(self, left, upper, large)
 
@@ -106,9 +103,9 @@ class XrayPanel(widgets.Panel):
         upper, left = top + (px(RESULT) - height) // 2, px(EDGE) + side + px(12)
         self.result = widgets.ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
         self.text(left, upper, "", "bold", anchor="nw", tags="outcome")
-        self.text(left + px(30), upper + px(44), "", "smaller_digit", widgets.BLUE, tags="digit.result")
+        self.text(left + px(30), upper + px(44), "", "smaller_digit", tags="digit.result")
         self.text(left + px(30), upper + height, "", "bold", anchor="s", tags="certainty.result")
-        self.text(right, upper + px(1), "", "small", widgets.MUTED, anchor="ne", tags="name")
+        self.text(right, upper + px(1), "", "small", anchor="ne", tags="name")
         self._room = right - left
         self._ceiling, self._floor = upper + px(24), upper + height - px(16)
         self._pitch = (self._room - px(84)) / 10
@@ -170,7 +167,7 @@ class XrayPanel(widgets.Panel):
             tile.show(None if xray is None else xray.stages[place])
         pictures = {} if xray is None else {"whole": xray.whole, "result": xray.chosen, **xray.without}
         inked = {name: picture for name, picture in pictures.items() if picture is not None}
-        answers = dict(zip(inked, self._predict_all(list(inked.values())), strict=True)) if inked else {}
+        answers = dict(zip(inked, self._predict(list(inked.values())), strict=True)) if inked else {}
         expected = int(np.argmax(answers["whole"])) if inked else None
         for name, tile in {"result": self.result, **self.without}.items():
             tile.show(pictures.get(name))
@@ -200,6 +197,6 @@ class XrayPanel(widgets.Panel):
             if answer is not None:
                 top = self._floor - float(answer[digit]) * (self._floor - self._ceiling)
                 colour = widgets.LOSER if digit != winner else widgets.BLUE if winner == expected else widgets.VERMILION
-                self.rectangle(left, top, right, self._floor, colour, "bars")
+                self.rectangle(left, top, right, self._floor, colour, f"bars bar.{digit}")
             font, below = "bold" if digit == winner else "text", self._floor + self.px(16)
             self.text((left + right) // 2, below, str(digit), font, anchor="s", tags="bars")
