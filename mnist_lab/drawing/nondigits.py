@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -72,6 +73,7 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
         Kind to (count, 28, 28) uint8, white on black.
     """
     random = np.random.default_rng(seed)
+    kinds: dict[str, Callable[[np.random.Generator], tuple[Stroke, ...] | Picture]]
     kinds = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
     made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in kinds.items()}
     shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]

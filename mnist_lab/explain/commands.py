@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -153,17 +153,10 @@ def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
     group = parser.add_mutually_exclusive_group(required=True)
     if test_digits:
         group.add_argument("--index", dest="digit", type=int, metavar="N", help="a test digit, 0 to 9,999")
-    for option, is_drawing, what in (
-        ("--image", False, "a picture of one digit"),
-        ("--drawing", True, "a drawing (JSON); of several, the first"),
-    ):
-        group.add_argument(
-            option,
-            dest="digit",
-            type=lambda name, is_drawing=is_drawing: DigitFile(Path(name), is_drawing),
-            metavar="FILE",
-            help=what,
-        )
+    of_pictures: dict[str, Any] = {"dest": "digit", "type": lambda name: DigitFile(Path(name), is_drawing=False)}
+    of_drawings: dict[str, Any] = {"dest": "digit", "type": lambda name: DigitFile(Path(name), is_drawing=True)}
+    group.add_argument("--image", **of_pictures, metavar="FILE", help="a picture of one digit")
+    group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
 
 
 # ------------------------------------------------------------------------------------------------------------ saliency

@@ -485,8 +485,8 @@ def evaluate(lab: Lab, name: str) -> int:
         test = evaluate_on(model, mnist.test, compute)
     show_evaluation(lab.terminal, run, validation, test)
     with lab.terminal.busy("drawing things that are no digits"):
-        doubted_shares = lab.load("drawing.nondigits").doubted_shares
-        lab.terminal.show(doubt_table(doubted_shares(model, mnist.test, validation.doubt_level, compute)))
+        rejected_fractions = lab.load("drawing.nondigits").rejected_fractions
+        lab.terminal.show(doubt_table(rejected_fractions(model, mnist.test, validation.doubt_level, compute)))
     lab.terminal.hint("a picture is doubted if the network is less sure of it than of 98 % of the validation digits")
     with lab.terminal.busy("looking for missing pictures"):
         restored = restore_pictures(
