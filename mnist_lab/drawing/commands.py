@@ -43,7 +43,7 @@ from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures
 from mnist_lab.training.commands import ask_training
-from mnist_lab.training.runs import JUDGED, MY_DIGITS, find_run, list_runs
+from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 from mnist_lab.training.tables import per_digit_table
 
 if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all the rest
@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all t
 
 def ask_draw(lab: Lab) -> int:
     """The menu's way to the window; without a trained network it offers to train one."""
-    if not any(run.status in JUDGED for run in list_runs(lab.outputs)[0]):
+    if not any(run.is_evaluated for run in list_runs(lab.outputs)[0]):
         lab.terminal.hint(f"There is no trained network in {lab.outputs} yet that could read what you draw.")
         if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
             return OK
@@ -196,7 +196,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         labelled = prepare_labelled(drawings, preprocess)
         result = score_drawings(reader.model, labelled, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings"), "")
+    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
     if labelled.blanks:
         lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
     if labelled.unlabelled:

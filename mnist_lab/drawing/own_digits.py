@@ -19,7 +19,7 @@ from mnist_lab.drawing.strokes import Drawing, read_lines
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
 from mnist_lab.terminal.lab import Lab
-from mnist_lab.training.runs import JUDGED, MY_DIGITS, Run
+from mnist_lab.training.runs import MY_DIGITS, Run
 from mnist_lab.training.tables import Mark
 
 COUNTS_FILE = "my_digits_scores.json"
@@ -83,8 +83,8 @@ class Counts:
 
 def model_key(run: Run) -> str | None:
     """What tells an evaluated run's model file from another: name, size and time; None where it can't be asked."""
-    name = run.content.get("model_file")
-    if run.status not in JUDGED or not isinstance(name, str) or Path(name).name != name:
+    name = run.model_file
+    if not run.is_evaluated or name is None or Path(name).name != name:
         return None
     try:
         run.config.to_dict()
@@ -109,7 +109,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
     except LabError as error:
         lab.terminal.warn(f"without your own digits: {error}")
         return {}
-    return {run.name: counts.mark(run) for run in listed if run.status in JUDGED}
+    return {run.name: counts.mark(run) for run in listed if run.is_evaluated}
 
 
 def _load_counts(outputs: Path) -> Counts | None:

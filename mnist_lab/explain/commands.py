@@ -26,11 +26,10 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
-from mnist_lab.report.saved import inside
 from mnist_lab.storage import is_file, new_folder
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import OK, Command, Lab
-from mnist_lab.terminal.wording import describe_run, format_probability, plain
+from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.runs import Run, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 
@@ -53,7 +52,7 @@ class Reader:
     @property
     def name(self) -> str:
         """The network and its seed, for titles."""
-        return describe_run(self.run.model, augmented=self.run.augmented, seed=self.run.seed)
+        return self.run.title
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         """The probabilities of the ten digits, (10,), for each of several pictures."""
@@ -89,7 +88,8 @@ def load_reader(lab: Lab, name: str) -> Reader:
     compute = compute_for(lab)
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
-        threshold = inside(run.content, "results", "validation", "doubt_level")
+        validation = run.results.get("validation")
+        threshold = validation.get("doubt_level") if isinstance(validation, dict) else None
         if (
             not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1
         ):  # not the largest of ten probabilities

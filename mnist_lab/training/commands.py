@@ -333,7 +333,7 @@ def show_results(terminal: Terminal, results: Results) -> None:
     terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(results_table(results.validation, results.test))
+    terminal.show(results_table(results.validation, results.test).on_screen())
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
         f"most confused: {describe_confused(results.test)}"
@@ -508,8 +508,8 @@ def doubt_table(shares: Mapping[str, float]) -> Table:
 
 def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
     """All numbers of an evaluation."""
-    terminal.show(evaluation_table(run, validation, test), "")
-    terminal.show(per_digit_table(test), "")
+    terminal.show(evaluation_table(run, validation, test).on_screen(), "")
+    terminal.show(per_digit_table(test).on_screen(), "")
     terminal.show(f"most confused: {describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
 

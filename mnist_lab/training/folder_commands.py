@@ -117,7 +117,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     shown = ranked[:limit]
     if shown:
         marks = marks_of(lab, shown)
-        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112))
+        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112).on_screen(gap=1))
         show_notes(lab.terminal, shown)
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
@@ -139,13 +139,13 @@ def runs_by_recipe(lab: Lab) -> int:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
     marks = marks_of(lab, finished)
-    lab.terminal.show(recipe_table(finished, marks))
+    lab.terminal.show(recipe_table(finished, marks).on_screen(gap=1))
     show_notes(lab.terminal, finished)
     lab.terminal.hint(
         "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
     )
     if marks:
-        lab.terminal.hint(f"my %: mean share of your own drawings ({MY_DIGITS}) read rightly")
+        lab.terminal.hint(f"my %: mean fraction of your own drawings ({MY_DIGITS}) classified correctly")
     return OK
 
 
