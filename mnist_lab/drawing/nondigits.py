@@ -15,7 +15,7 @@ from torch import nn
 
 from mnist_lab.data.mnist import Digits
 from mnist_lab.drawing.preprocess import Picture, to_mnist
-from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Stroke
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 
@@ -27,7 +27,7 @@ FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: float, points: int) -> Stroke:
     """A part of an ellipse about (x, y), angles in radians, 0 to the right and growing downwards."""
-    angles = np.linspace(start, end, points)
+    angles = np.linspace(start, end, points).tolist()
     return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
 
 
@@ -109,45 +109,43 @@ def _prepared(drawn: tuple[Stroke, ...] | Picture) -> Picture:
     return picture
 
 
+def _stroke(points: NDArray[np.float64]) -> Stroke:
+    return tuple((x, y) for x, y in points.tolist())
+
+
 def _lines(random: np.random.Generator) -> tuple[Stroke, ...]:
     """Three to five straight strokes, anywhere."""
     ends = random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2))
-    return tuple(tuple((float(x), float(y)) for x, y in line) for line in ends)
+    return tuple(map(_stroke, ends))
 
 
 def _scribble(random: np.random.Generator) -> tuple[Stroke, ...]:
     """One long stroke that turns without aim."""
-    heading, x, y = random.uniform(0, 2 * math.pi), CANVAS / 2, CANVAS / 2
-    points: list[Point] = []
+    heading, place = random.uniform(0, 2 * math.pi), np.full(2, CANVAS / 2)
+    points: list[NDArray[np.float64]] = []
     for _ in range(int(random.integers(80, 160))):
         heading += random.normal(0, 0.7)
-        x = float(np.clip(x + 14 * math.cos(heading), 20, CANVAS - 20))
-        y = float(np.clip(y + 14 * math.sin(heading), 20, CANVAS - 20))
-        points.append((x, y))
-    return (tuple(points),)
+        place = np.clip(place + 14 * np.array([math.cos(heading), math.sin(heading)]), 20, CANVAS - 20)
+        points.append(place)
+    return (_stroke(np.stack(points)),)
 
 
 def _shape(random: np.random.Generator) -> tuple[Stroke, ...]:
     """One of the shapes, smaller or larger, turned a little, with a trembling hand."""
     strokes = SHAPES[int(random.integers(len(SHAPES)))]
     turn, scale = random.uniform(-0.2, 0.2), random.uniform(0.6, 1.0)
+    turned = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     middle = CANVAS / 2
-
-    def moved(point: Point) -> Point:
-        x, y = (point[0] - middle) * scale, (point[1] - middle) * scale
-        right, down = random.normal(0, 3, 2).tolist()
-        return (
-            middle + x * math.cos(turn) - y * math.sin(turn) + right,
-            middle + x * math.sin(turn) + y * math.cos(turn) + down,
-        )
-
-    return tuple(tuple(moved(point) for point in stroke) for stroke in strokes)
+    return tuple(
+        _stroke(middle + (np.array(stroke) - middle) @ turned + random.normal(0, 3, (len(stroke), 2)))
+        for stroke in strokes
+    )
 
 
 def _letter(random: np.random.Generator) -> Picture:
     """A printed letter, (280, 280) uint8."""
     text = LETTERS[int(random.integers(len(LETTERS)))]
     image = Image.new("L", (CANVAS, CANVAS), 255)
-    font = ImageFont.truetype(str(FONT), 200)
+    font = ImageFont.truetype(FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)

@@ -71,7 +71,7 @@ class Counts:
         return [run for run in runs if model_key(run) is not None and self._kept(run) is None]
 
     def mark(self, run: Run) -> Mark | None:
-        """A run's mark; None where its model file is gone or refused, or was not asked."""
+        """How many of the digits a run got right; None where its model file is gone or refused, or was not asked."""
         count = self._kept(run)
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
@@ -126,20 +126,15 @@ def _load_counts(outputs: Path) -> Counts | None:
         raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
     try:
         content = json.loads(read_text(outputs / COUNTS_FILE))
+        total = content["total"]
         by_run = {name: Count(count["model"], count["correct"]) for name, count in content["runs"].items()}
-        counts = Counts(content["drawings"], content["total"], by_run)
-        is_current = (counts.drawings, content["lab"]) == (fingerprint, __version__)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # there is none yet, or damaged
-        is_current = False
-    return counts if is_current and _is_sound(counts) else Counts(fingerprint, 0, {})
-
-
-def _is_sound(counts: Counts) -> bool:
-    """Whether the numbers can have come from :func:`save_counts`."""
-    if type(counts.total) is not int or counts.total < 1:
-        return False
-    numbers = [count.correct for count in counts.by_run.values() if count.correct is not None]
-    return all(type(number) is int and 0 <= number <= counts.total for number in numbers)
+        numbers = [total, *(count.correct for count in by_run.values() if count.correct is not None)]
+        is_sound = total > 0 and all(type(number) is int and 0 <= number <= total for number in numbers)
+        if is_sound and (content["drawings"], content["lab"]) == (fingerprint, __version__):
+            return Counts(fingerprint, total, by_run)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass  # there is none yet, or it is damaged
+    return Counts(fingerprint, 0, {})
 
 
 def save_counts(outputs: Path, counts: Counts) -> None:

@@ -92,12 +92,9 @@ def prepare(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: flo
         The raw ink first, then one stage for every step taken, the last being (28, 28) uint8 as the network is shown
         it; None if there is no ink.
     """
-    if isinstance(source, Drawing):
-        paper = [Stage("raw", ink(source, brush))]
-        if steps.pen:
-            paper.append(Stage("pen", ink(source, pen_width(source))))
-    else:
-        paper = [Stage("raw", source)]
+    paper = [Stage("raw", ink(source, brush) if isinstance(source, Drawing) else source)]
+    if steps.pen and isinstance(source, Drawing):
+        paper.append(Stage("pen", ink(source, pen_width(source))))
     taken = from_ink(paper[-1].picture, steps)
     return None if taken is None else [*paper, *taken]
 
@@ -129,7 +126,7 @@ def from_ink(paper: Picture, steps: Steps) -> list[Stage] | None:
     if steps.crop:
         light = crop(light)
         stages.append(Stage("cropped", light))
-    light = fit_box(light) if steps.box else squeeze(light)
+    light = fit_box(light) if steps.box else resample(light, SIDE, SIDE)
     stages.append(Stage("20-pixel box" if steps.box else "squeezed", light))
     if steps.centre and light.any():
         stages.append(Stage("centred", centre(light)))
@@ -227,7 +224,7 @@ def crop(picture: Picture, faint: int = FAINT) -> Picture:
 
 
 def fit_box(picture: Picture) -> Picture:
-    """Resample a picture (H, W), at least 1x1, so that its longer side has 20 pixels, keeping its proportions exactly.
+    """Resample a picture (H, W), at least 1x1, to 20 pixels on its longer side, keeping its proportions exactly.
 
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
     even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
@@ -237,15 +234,9 @@ def fit_box(picture: Picture) -> Picture:
     """
     height, width = picture.shape
     longer = max(height, width)
-    square = np.zeros((longer, longer), dtype=np.uint8)
     top, left = (longer - height) // 2, (longer - width) // 2
-    square[top : top + height, left : left + width] = picture
+    square = np.pad(picture, ((top, longer - height - top), (left, longer - width - left)))
     return resample(square, BOX, BOX)
-
-
-def squeeze(picture: Picture) -> Picture:
-    """Resample a picture (H, W) of any proportions to (28, 28), uint8: not what MNIST's makers did."""
-    return resample(picture, SIDE, SIDE)
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
@@ -275,12 +266,6 @@ def _overlap(old: int, new: int) -> NDArray[np.float32]:
     return (covered * (new / old)).astype(np.float32)  # (new, old)
 
 
-def centre_of_mass(picture: Picture) -> tuple[float, float]:
-    """Row and column of the ink's centre of mass, the first pixel's middle being 0; (H, W) uint8 with some ink."""
-    row, column = ndimage.center_of_mass(picture)
-    return float(row), float(column)
-
-
 def centre(picture: Picture) -> Picture:
     """Place a light-on-black picture in 28x28 so that its centre of mass lies on pixel (14, 14), as MNIST's do.
 
@@ -294,7 +279,7 @@ def centre(picture: Picture) -> Picture:
         (28, 28) uint8.
     """
     inked = crop(picture, faint=0)
-    row, column = centre_of_mass(inked)
+    row, column = ndimage.center_of_mass(inked)
     return _place(inked, round(MIDDLE - row), round(MIDDLE - column))
 
 
