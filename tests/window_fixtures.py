@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.drawing.window.app import TKINTER_MISSING, Predictor, Window, new_root, take_down
-from mnist_lab.drawing.window.widgets import Probabilities
-from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, width_reader
+from mnist_lab.drawing.window.app import TKINTER_MISSING, Window, new_root, take_down
+from mnist_lab.drawing.window.widgets import Predictor, Probabilities
+from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +50,8 @@ def opened(screen: str) -> Iterator[Opener]:
 
         def open_one(
             *readers: Callable[[Picture], Probabilities],
-            explain: Callable[[Picture, int], Any] | None = None,
-            reject: Any = None,
+            explain: Callable[[Picture, int], Any] = uniform_map,
+            reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once."""

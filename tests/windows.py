@@ -29,12 +29,13 @@ PATIENCE = 20  # seconds until something that should happen counts as missing
 OPEN = """
 from pathlib import Path
 import numpy as np
-from mnist_lab.drawing.window.app import Predictor, open_window
+from mnist_lab.drawing.window.app import open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
-predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures])]
+predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], lambda *asked: None)]
 def attempt():
     try:
-        open_window(predictors, save=lambda snapshot: Path("nowhere"), keep=lambda drawing: "kept")
+        open_window(predictors, save=lambda snapshot: Path(), keep=lambda drawing: "", reject=lambda *seen: None)
         print("closed", flush=True)
     except LabError as error:
         print(type(error).__name__, error, sep=": ", flush=True)
@@ -198,7 +199,8 @@ from __future__ import annotations
 import gc, json, sys, threading, tkinter
 from pathlib import Path
 import numpy as np
-from mnist_lab.drawing.window.app import Predictor, open_window
+from mnist_lab.drawing.window.app import open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
 
 def note(**what):
@@ -224,7 +226,7 @@ def keep(drawing):
 for round in range(int(sys.argv[1])):
     note(opening=round)
     try:
-        open_window([Predictor("width", predict)], save=save, keep=keep)
+        open_window([Predictor("width", predict, lambda *asked: None)], save=save, keep=keep, reject=lambda *seen: None)
         note(closed=round, threads=threading.active_count(), widgets=widgets_left())
     except LabError as error:
         note(error=type(error).__name__, message=str(error), widgets=widgets_left())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,8 @@ from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 from mnist_lab.training.tables import per_digit_table
 
 if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all the rest
-    from mnist_lab.drawing.window.app import Predictor, Snapshot
+    from mnist_lab.drawing.window.app import Snapshot
+    from mnist_lab.drawing.window.widgets import Predictor
 
 
 # ---------------------------------------------------------------------------------------------------------------- draw
@@ -66,10 +67,9 @@ def ask_draw(lab: Lab) -> int:
 def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
     session = DrawingSession(lab, load_readers(lab, runs))
-    window = lab.load("drawing.window.app")
     lab.terminal.hint("opening the window; Esc closes it")
-    predictors = session.predictors(window.Predictor)
-    window.open_window(predictors, save=session.save, keep=session.keep, reject=session.reject)
+    open_window = lab.load("drawing.window.app").open_window
+    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -83,8 +83,9 @@ class DrawingSession:
         self.readers = readers
         self.saved: list[Path] = []
 
-    def predictors(self, make: Callable[..., Predictor]) -> list[Predictor]:
+    def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
+        make = self.lab.load("drawing.window.widgets").Predictor
         names = [reader.name for reader in self.readers]
         if len(set(names)) < len(names):  # networks that differ in their recipe or length only
             names = [reader.run.name for reader in self.readers]

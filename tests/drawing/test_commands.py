@@ -281,7 +281,6 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     assert picture is not None
     (probabilities,) = predictor.predict([picture])
     assert probabilities.argmax() == 7
-    assert predictor.explain is not None
     assert predictor.explain(picture, 7).shape == (28, 28)
     folder = session.save(Snapshot(SEVEN, 31.0, wobble, picture, (probabilities,)))
     assert session.saved == [folder]
@@ -410,8 +409,8 @@ import sys
 from pathlib import Path
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.drawing.commands import DrawingSession
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.drawing.window.commands import DrawingSession
 session = DrawingSession(Lab(Terminal(make_console()), Path(sys.argv[1]), main.load), [])
 print("ready", flush=True)
 input()

@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnist_lab.drawing.preprocess import BRUSH, Picture
 from mnist_lab.drawing.strokes import Drawing
@@ -33,14 +32,12 @@ from mnist_lab.drawing.wobble import Wobble, see
 from mnist_lab.drawing.xray import take_apart
 from mnist_lab.errors import LabError, RequestError
 
-# A Python built without Tk can still do everything else, so the lack is told when a window is asked for.
+TKINTER_MISSING = ""
 try:
     import tkinter as tk
     from tkinter import ttk
-except ImportError as error:
+except ImportError as error:  # such a Python can still do everything else, so it is told when a window is asked for
     TKINTER_MISSING = str(error)
-else:
-    TKINTER_MISSING = ""
 
 TITLE = "MNIST Lab: draw a digit"
 FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
@@ -59,25 +56,12 @@ SCALES: dict[str, widgets.Scale] = {
 }
 """One slider for each field of a :class:`Wobble`. A picture is 28 pixels wide."""
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
-"""What each key does; the digits label the drawing."""
 LINUX_ADVICE = "install it (apt install python3-tk, or dnf install python3-tkinter)"
 TKINTER_ADVICE = {
     "win32": 'run the installer from python.org again, choose "Modify" and tick "tcl/tk"',
     "darwin": "install it (Homebrew: brew install python-tk; the installer from python.org has it)",
 }
 ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A network, as functions of pictures (28, 28) uint8, white on black."""
-
-    name: str
-    """Its heading; different from the others'."""
-    predict: Callable[[Sequence[Picture]], Sequence[widgets.Probabilities]]
-    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
-    explain: Callable[[Picture, int], NDArray[np.float32]] | None = None
-    """Which pixels mattered for a digit 0..9, (28, 28) in any unit, above zero for it; None if it has no such map."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +80,7 @@ Keep: TypeAlias = Callable[[Drawing], str]
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]
 
 
-def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reject: Reject | None = None) -> None:
+def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
     """Open the window and come back when it is closed, by Esc or by its cross.
 
     Errors of the lab that ``save`` and ``keep`` raise are shown in the window and lose nothing; whatever else goes
@@ -160,16 +144,18 @@ def take_down(root: tk.Tk) -> None:
 
 def _density(root: tk.Tk) -> float:
     """Dots per inch of the screen, divided by 96; 1 to 4, whatever a screen or a setting claims."""
-    if root.tk.call("tk", "windowingsystem") == "aqua":
+    windowing = root.tk.call("tk", "windowingsystem")
+    if windowing == "aqua":
         return 1.0  # a Mac counts in points and fills in the pixels itself
-    # Fonts follow the X11 desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
-    # inches. The X server's settings are open to a program of the class that they begin with.
-    probe = tk.Tk(className="Xft")
-    chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
-    probe.destroy()
-    with suppress(ValueError):  # not set
-        if 50 <= float(chosen) <= 1000:  # nobody's choice lies beyond
-            root.tk.call("tk", "scaling", float(chosen) / 72)
+    if windowing == "x11":
+        # Fonts follow the desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
+        # inches. The X server's settings are options of a program of the class that they begin with.
+        probe = tk.Tk(className="Xft")
+        chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
+        probe.destroy()
+        with suppress(ValueError):  # not set
+            if 50 <= float(chosen) <= 1000:  # nobody's choice lies beyond
+                root.tk.call("tk", "scaling", float(chosen) / 72)
     return max(1.0, min(4.0, root.winfo_fpixels("1i") / 96))
 
 
@@ -197,7 +183,7 @@ class Window:
     """Everything in the window, and what happens when."""
 
     def __init__(
-        self, root: tk.Tk, predictors: Sequence[Predictor], save: Save, keep: Keep, reject: Reject | None
+        self, root: tk.Tk, predictors: Sequence[widgets.Predictor], save: Save, keep: Keep, reject: Reject
     ) -> None:
         self.root, self._predictors = root, predictors
         self._save, self._keep, self._reject = save, keep, reject
@@ -209,20 +195,19 @@ class Window:
         self.probabilities: list[widgets.Probabilities] = []
         self.shows_maps = False
         self._kept: Drawing | None = None  # what was labelled last
-        self._unexplained: list[int] = []  # predictors whose maps are still to be made
+        self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[Callable[[], None], str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
 
         root.report_callback_exception = self._fail
-        full = "the drawing has as many lines as it can hold: undo or clear something"
-        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed, partial(self._tell, full, trouble=True))
+        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed)
         self.panels = [
-            widgets.PredictionPanel(root, self.theme, box, predictor.name, has_map=predictor.explain is not None)
+            widgets.PredictionPanel(root, self.theme, box, predictor.name)
             for box, predictor in zip(self.layout.panels, predictors, strict=True)
         ]
-        sketch, first = self.canvas.sketch, predictors[0]
-        self.xray = XrayPanel(root, self.theme, first.name, first.predict, self._request, self._reset)
+        self.xray = XrayPanel(root, self.theme, predictors[0], self._request, self._reset)
+        sketch = self.canvas.sketch
         self._actions: dict[str, Callable[[], None]] = {
             "undo": partial(self.canvas.change, sketch.undo),
             "redo": partial(self.canvas.change, sketch.redo),
@@ -243,8 +228,6 @@ class Window:
         root.bind("<Key>", self._key)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._beat()
-
-    # What there is
 
     def _button(self, parent: tk.Misc, command: str, text: str) -> ttk.Button:
         self.buttons[command] = ttk.Button(parent, text=text, command=self._actions[command])
@@ -275,13 +258,12 @@ class Window:
         panel.text(left, px(30), "28 × 28 pixels, white on black", "small", anchor="nw")
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.place(switches, left, bottom, "sw")
-        if any(predictor.explain for predictor in self._predictors):
-            self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-            legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
-            for row, (text, colour) in enumerate(legend.items()):
-                y, half = bottom - px(63 - 21 * row), px(5.5)
-                panel.rectangle(left, y - half, left + 2 * half, y + half, colour)
-                panel.text(left + px(17), y, text, "small", anchor="w")
+        legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
+        for row, (text, colour) in enumerate(legend.items()):
+            y, half = bottom - px(63 - 21 * row), px(5.5)
+            panel.rectangle(left, y - half, left + 2 * half, y + half, colour)
+            panel.text(left + px(17), y, text, "small", anchor="w")
+        self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
         self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
 
     def _build_wobble(self) -> None:
@@ -323,8 +305,6 @@ class Window:
         root.lift()
         root.focus_force()
 
-    # What happens
-
     def run(self) -> None:
         """Until it is closed; then whatever went wrong inside is raised."""
         self.root.mainloop()
@@ -363,6 +343,8 @@ class Window:
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
         for command, is_possible in possible.items():
             self.buttons[command].state(["!disabled" if is_possible else "disabled"])
+        if sketch.is_full:
+            self._tell("the drawing has as many lines as it can hold: undo or clear something", trouble=True)
         self._request()
 
     def _set_brush(self, width: float) -> None:
@@ -414,11 +396,14 @@ class Window:
         self._not_before = max(started + FRAME, ended + REST * (ended - started))
 
     def _rest(self) -> None:
-        """The pen rests: now for what takes longer."""
+        """The pen rests: now for the X-ray, or for one map; the next map only after what the pen has done meanwhile."""
         if self.xray.is_open:
             self._update(with_xray=True)
-        else:
-            self._explain()
+        elif self.picture is not None and self._unexplained:
+            index = self._unexplained.pop(0)
+            saliency = self._predictors[index].explain(self.picture, int(np.argmax(self.probabilities[index])))
+            self.panels[index].show_map(widgets.coloured(self.picture, saliency), invite=False)
+            self._later(1, self._rest)
 
     def _update(self, *, with_xray: bool) -> None:
         started = time.perf_counter()
@@ -445,19 +430,9 @@ class Window:
         if self.picture is None:
             self._verdict.itemconfigure("verdict", text="draw a digit with mouse or pen", fill=widgets.MUTED)
             return
-        reason = self._reject(self.picture, self.probabilities) if self._reject else None
+        reason = self._reject(self.picture, self.probabilities)
         text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
-
-    def _explain(self) -> None:
-        """Make one predictor's map; the next one only after whatever the pen has done meanwhile."""
-        if self.picture is None or not self._unexplained:
-            return
-        index = self._unexplained.pop(0)
-        explain, winner = self._predictors[index].explain, int(np.argmax(self.probabilities[index]))
-        if explain is not None:
-            self.panels[index].show_map(widgets.coloured(self.picture, explain(self.picture, winner)), invite=False)
-        self._later(1, self._rest)
 
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
         """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""
@@ -465,8 +440,7 @@ class Window:
         self.xray.open() if xray else self.xray.close()
         self.canvas.canvas.focus_set()  # away from a slider that may be covered now
         for command, is_on in (("map", maps and not xray), ("xray", xray)):
-            if command in self.buttons:
-                self.buttons[command].state(["selected" if is_on else "!selected"])
+            self.buttons[command].state(["selected" if is_on else "!selected"])
         self._request()
 
     def _finished_drawing(self) -> Drawing | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,9 +32,6 @@ DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand 
 BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
 INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
-
-
-# --- pictures as plain pixels ------------------------------------------------------------------------------------
 
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
@@ -103,7 +101,16 @@ def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     return f"…{text}"
 
 
-# --- widgets -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Predictor:
+    """A network, as functions of pictures (28, 28) uint8, white on black."""
+
+    name: str
+    """Its heading; different from the others'."""
+    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]
+    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
+    explain: Callable[[Picture, int], NDArray[np.float32]]
+    """Which pixels mattered for a digit 0..9, (28, 28) in any unit: above zero for it, below zero against it."""
 
 
 class Theme:
@@ -246,10 +253,9 @@ class Slider:
 class DrawingCanvas(Panel):
     """The canvas to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, on_change: Callable[[], None], on_full: Callable[[], None]) -> None:
+    def __init__(self, root: tk.Misc, theme: Theme, on_change: Callable[[], None]) -> None:
         super().__init__(root, theme, theme.layout.canvas)
-        self._on_change, self._on_full = on_change, on_full
-        self._scale = self.width / CANVAS
+        self._on_change, self._scale = on_change, self.width / CANVAS
         self.sketch = Sketch()
         self.brush = BRUSH
         self._tip: Point | None = None  # where the pen is, while it is down
@@ -286,16 +292,14 @@ class DrawingCanvas(Panel):
 
     def _follow(self, point: Point) -> None:
         """The pen is down, and now here."""
-        if self.sketch.is_full:
-            self._on_full()
-            return
-        if self._tip is None:
-            self.sketch.begin(*point)
-        else:
-            self.sketch.extend(*point)
-        # Only the new piece, whatever the stroke's length: ink must never wait.
-        self._ink([self._tip or point, point])
-        self._tip = point
+        if not self.sketch.is_full:
+            if self._tip is None:
+                self.sketch.begin(*point)
+            else:
+                self.sketch.extend(*point)
+            # Only the new piece, whatever the stroke's length: ink must never wait.
+            self._ink([self._tip or point, point])
+            self._tip = point
         self._on_change()
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
@@ -337,14 +341,14 @@ class ImageTile:
 class PredictionPanel(Panel):
     """What one network predicts: the most probable digit, ten bars with their numbers, and its saliency map."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, box: Box, name: str, *, has_map: bool) -> None:
+    def __init__(self, root: tk.Misc, theme: Theme, box: Box, name: str) -> None:
         super().__init__(root, theme, box)
         edge, side, top = self.px(12), theme.layout.tile(112, spare=16), self.px(34)
         left = self.width - edge - side
         self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")
-        self.tile = ImageTile(self, left, top, side) if has_map else None
+        self.tile = ImageTile(self, left, top, side)
         self.text(left + side / 2, top + side / 2, "", "small", justify="center", tags="invitation")
-        self._middle = (left if has_map else self.width) / 2 + edge / 3
+        self._middle = left / 2 + edge / 3
         self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
         for digit in range(10):
             self._bar(digit, 1.0, TRACK, "track")
@@ -378,6 +382,5 @@ class PredictionPanel(Panel):
 
     def show_map(self, pixels: Pixels | None, *, invite: bool) -> None:
         """The picture with or without its map, or none; then perhaps how to see one."""
-        if self.tile is not None:
-            self.tile.show(pixels)
-            self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")
+        self.tile.show(pixels)
+        self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps
+from mnist_lab.drawing.preprocess import STEP_NAMES, Steps
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.xray import STEP_TEXTS, Xray, name_steps
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     from tkinter import Misc, ttk
-
-Predict: TypeAlias = Callable[[Sequence[Picture]], Sequence[widgets.Probabilities]]
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
@@ -39,20 +36,13 @@ class XrayPanel(widgets.Panel):
         self,
         root: Misc,
         theme: widgets.Theme,
-        name: str,
-        predict: Predict,
+        predictor: widgets.Predictor,
         on_change: Callable[[], None],
         on_reset: Callable[[], None],
     ) -> None:
-        """Build it, and leave it closed.
-
-        Args:
-            predict: the network's probabilities, (10,) each, for several pictures (28, 28).
-            on_change: called when a step is switched on or off.
-            on_reset: called by its button to reset the window's settings, the steps here included.
-        """
+        """Build it, closed; ``on_change`` is for switched steps, ``on_reset`` for a button that resets the window."""
         super().__init__(root, theme, theme.layout.xray)
-        self._name, self._predict, self._on_change = name, predict, on_change
+        self._predictor, self._on_change = predictor, on_change
         self.steps = Steps()
         self.is_open = False
         self.buttons: dict[str, ttk.Button] = {}
@@ -111,8 +101,6 @@ class XrayPanel(widgets.Panel):
         self._pitch = (self._room - px(84)) / 10
         self._bars = [round(left + px(84) + digit * self._pitch) for digit in range(10)]
 
-    # What happens
-
     def open(self) -> None:
         """Come into sight, over whatever lies there."""
         self.frame.place(**self.box._asdict())
@@ -149,7 +137,7 @@ class XrayPanel(widgets.Panel):
         outcome = widgets.shortened(name_steps(self.steps), self._room, self.theme.bold.measure)
         self.canvas.itemconfigure("outcome", text=outcome)
         left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
-        name = widgets.shortened(self._name, left, self.theme.small.measure)
+        name = widgets.shortened(self._predictor.name, left, self.theme.small.measure)
         self.canvas.itemconfigure("name", text=name if left > self.px(60) else "")
 
     def show(self, xray: Xray | None, brush: float, *, is_wobbled: bool) -> None:
@@ -167,7 +155,7 @@ class XrayPanel(widgets.Panel):
             tile.show(None if xray is None else xray.stages[place])
         pictures = {} if xray is None else {"whole": xray.whole, "result": xray.chosen, **xray.without}
         inked = {name: picture for name, picture in pictures.items() if picture is not None}
-        answers = dict(zip(inked, self._predict(list(inked.values())), strict=True)) if inked else {}
+        answers = dict(zip(inked, self._predictor.predict(list(inked.values())), strict=True)) if inked else {}
         expected = int(np.argmax(answers["whole"])) if inked else None
         for name, tile in {"result": self.result, **self.without}.items():
             tile.show(pictures.get(name))

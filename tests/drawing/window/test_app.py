@@ -20,9 +20,9 @@ import torch
 
 from mnist_lab.drawing.preprocess import Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
-from mnist_lab.drawing.window.app import Predictor, _command_for, _summary, open_window
+from mnist_lab.drawing.window.app import _command_for, _summary, open_window
 from mnist_lab.drawing.window.layout import LARGEST, plan_layout
-from mnist_lab.drawing.window.widgets import Probabilities
+from mnist_lab.drawing.window.widgets import Predictor, Probabilities
 from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
@@ -48,14 +48,17 @@ pytest_plugins = ["tests.window_fixtures"]
 pytestmark = pytest.mark.integration
 
 
-def test_only_voters_that_can_be_told_apart_are_taken() -> None:
+def test_only_networks_that_can_be_told_apart_are_taken() -> None:
     def unsure(pictures: Sequence[Picture]) -> list[Probabilities]:
         return [np.full(10, 0.1) for _ in pictures]
 
     for names in ([], ["a", "b", "c", "d", "e"], ["a", "b", "a"]):
         with pytest.raises(RequestError):
             open_window(
-                [Predictor(name, unsure) for name in names], save=lambda snapshot: Path(), keep=lambda drawing: ""
+                [Predictor(name, unsure, uniform_map) for name in names],
+                save=lambda snapshot: Path(),
+                keep=lambda drawing: "",
+                reject=lambda picture, probabilities: None,
             )
 
 
@@ -90,7 +93,7 @@ def test_a_burst_of_motion_is_one_prediction_for_the_newest_strokes(opened: Open
     assert np.array_equal(visitor.seen[0], expected)
 
 
-def test_a_slow_voter_queues_nothing_and_is_asked_about_the_newest_strokes(opened: Opener) -> None:
+def test_a_slow_network_queues_nothing_and_is_asked_about_the_newest_strokes(opened: Opener) -> None:
     points_then: list[int] = []
 
     def slow(picture: Picture) -> Probabilities:
@@ -225,7 +228,6 @@ def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) 
     assert [digit for digit, _ in asked] == [7, 7]
     assert visitor.window.buttons["map"].instate(["selected"])
     tile = visitor.window.panels[0].tile
-    assert tile is not None
     assert tile.image.get(1, 1) == (0x56, 0xB4, 0xE9)
     visitor.draw((20.0, 20.0), (30.0, 40.0))
     visitor.draw((40.0, 20.0), (50.0, 40.0))
@@ -237,16 +239,6 @@ def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) 
     visitor.settle()
     assert len(asked) == 4
     assert not visitor.window.buttons["map"].instate(["selected"])
-
-
-def test_a_voter_without_maps_has_none(opened: Opener) -> None:
-    visitor = opened()
-    visitor.draw(*LINE)
-    visitor.key("m")
-    visitor.settle()
-    assert visitor.window.panels[0].tile is None
-    assert "map" not in visitor.window.buttons
-    assert visitor.window.error is None
 
 
 def test_what_is_probably_not_a_digit_is_rejected(opened: Opener) -> None:
@@ -263,9 +255,9 @@ def test_what_is_probably_not_a_digit_is_rejected(opened: Opener) -> None:
     assert visitor.sentence == "▲ probably not a digit"
 
 
-@pytest.mark.parametrize("voters", [1, 2, 3, 4])
-def test_nothing_is_cut_off(opened: Opener, voters: int) -> None:
-    visitor = opened(*[width_reader] * voters, explain=uniform_map)
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
+def test_nothing_is_cut_off(opened: Opener, networks: int) -> None:
+    visitor = opened(*[width_reader] * networks)
     visitor.draw(*CORNER)
     visitor.settle()
     assert cut_off(visitor.window) == []
@@ -304,7 +296,6 @@ def test_a_real_network_answers_and_explains(opened: Opener, compute: Compute) -
     assert np.array_equal(shown, predict(seen(visitor.canvas.sketch.drawing(), Wobble())))
     assert visitor.sentence.startswith(("a ", "an "))
     tile = visitor.window.panels[0].tile
-    assert tile is not None
     colours = {tile.image.get(x, y) for x in range(0, 100, 5) for y in range(0, 100, 5)}
     assert any(red != blue for red, _, blue in colours)
 
@@ -394,7 +385,8 @@ import ctypes, json, os, _tkinter
 from pathlib import Path
 from typing import Any
 import numpy as np
-from mnist_lab.drawing.window.app import Predictor, Window, new_root
+from mnist_lab.drawing.window.app import Window, new_root
+from mnist_lab.drawing.window.widgets import Predictor
 
 x11 = ctypes.CDLL(_tkinter.__file__)
 x11.XOpenDisplay.restype = x11.XDefaultRootWindow.restype = ctypes.c_void_p
@@ -406,7 +398,7 @@ x11.XCloseDisplay(display)
 
 root = new_root()
 predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
-window = Window(root, predictors, lambda snapshot: Path(), lambda drawing: "", None)
+window = Window(root, predictors, lambda snapshot: Path(), lambda drawing: "", lambda *seen: None)
 root.update()
 height = window.theme.text.metrics("linespace") / window.layout.px(13)
 lost = cut_off(window)
