@@ -219,8 +219,8 @@ def crop(picture: Picture, faint: int = FAINT) -> Picture:
     Returns:
         (h, w) uint8, the smallest rectangle that holds every pixel of more than ``faint``; (0, 0) if there is none.
     """
-    boxes = ndimage.find_objects((picture > faint).astype(np.uint8))
-    return picture[boxes[0]] if boxes else picture[:0, :0]
+    (box,) = ndimage.find_objects((picture > faint).astype(np.uint8), max_label=1)
+    return picture[:0, :0] if box is None else picture[box]
 
 
 def fit_box(picture: Picture) -> Picture:
