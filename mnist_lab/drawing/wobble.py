@@ -23,8 +23,7 @@ from mnist_lab.drawing.preprocess import (
 )
 from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
-UNIT = CANVAS / SIDE
-"""Canvas pixels for each pixel of the 28x28 picture."""
+UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
 
 
 @dataclass(frozen=True)

@@ -28,21 +28,14 @@ STEP_TEXTS = {
 
 
 class Xray(NamedTuple):
-    """A drawing taken apart.
+    """A drawing taken apart, in pictures of uint8; None stands where the brush left no ink on the canvas."""
 
-    Attributes:
-        stages: the ink as it was drawn, then what each of the six steps made of it, (H, W) uint8 each; a step that
-            is switched off passes on what it was given (but from the last but one on it is 28x28 in any case, and
-            the last shows what a network is shown that gets 0 to 1).
-        chosen: what comes out of the chosen steps, (28, 28) uint8; None if the brush left no ink on the canvas.
-        whole: what comes out of all steps, as :func:`~mnist_lab.drawing.preprocess.to_mnist` has it.
-        without: what comes out if one step of all is left out, by the step's name; None as above.
-    """
-
+    # The ink as drawn, then what each of the six steps made of it, (H, W). A step that is switched off passes on what
+    # it was given; but from the last but one on it is 28x28 in any case, and the last is what a network is shown.
     stages: tuple[Picture, ...]
-    chosen: Picture | None
-    whole: Picture
-    without: dict[str, Picture | None]
+    chosen: Picture | None  # what comes out of the chosen steps, (28, 28)
+    whole: Picture  # what comes out of all steps, as to_mnist has it
+    without: dict[str, Picture | None]  # what comes out if one step of all is left out, by the step's name
 
 
 def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | None:

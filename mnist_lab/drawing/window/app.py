@@ -257,7 +257,7 @@ class Window:
         panel.text(left, px(8), title, "bold", anchor="nw")
         panel.text(left, px(30), "28 × 28 pixels, white on black", "small", anchor="nw")
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
-        panel.place(switches, left, bottom, "sw")
+        panel.canvas.create_window(left, bottom, window=switches, anchor="sw")
         legend = {"evidence for the digit": widgets.SKY_BLUE, "evidence against it": widgets.VERMILION}
         for row, (text, colour) in enumerate(legend.items()):
             y, half = bottom - px(63 - 21 * row), px(5.5)
@@ -270,7 +270,8 @@ class Window:
         px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.wobble)
         panel.text(px(12), px(21), "Wobble", "bold", anchor="w")
         panel.text(px(78), px(21), "until the prediction changes", "small", anchor="w")
-        panel.place(self._button(panel.canvas, "reset", "Reset  r"), panel.width - px(10), px(21), "e")
+        reset = self._button(panel.canvas, "reset", "Reset  r")
+        panel.canvas.create_window(panel.width - px(10), px(21), window=reset, anchor="e")
         rows, columns = (5, 1) if len(self._predictors) == 1 else (3, 2)
         pitch, height = panel.width // columns, (panel.height - px(44)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
@@ -423,7 +424,7 @@ class Window:
             self.xray.show(xray, self.canvas.brush, is_wobbled=is_wobbled)
         if xray is not None:
             self._durations.append(time.perf_counter() - started)
-        elif picture is not None:
+        elif picture is not None and (self.xray.is_open or self.shows_maps):
             self._later(STILL_MS, self._rest)
 
     def _show_verdict(self) -> None:
@@ -437,7 +438,7 @@ class Window:
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
         """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""
         self.shows_maps = maps
-        self.xray.open() if xray else self.xray.close()
+        self.xray.set_open(xray)
         self.canvas.canvas.focus_set()  # away from a slider that may be covered now
         for command, is_on in (("map", maps and not xray), ("xray", xray)):
             self.buttons[command].state(["selected" if is_on else "!selected"])

@@ -90,10 +90,7 @@ def _ppm(pixels: Pixels) -> bytes:
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
-    """The end of a text, after an ellipsis, where all of it would be wider than allowed.
-
-    The ends are what differs between the names of runs, and between places on a disk.
-    """
+    """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
     if measure(text) <= width:
         return text
     while text and measure(f"…{text}") > width:
@@ -207,10 +204,6 @@ class Panel:
         """A text in one of the theme's fonts, by its name, and in that font's usual colour unless another is given."""
         fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
         self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
-
-    def place(self, widget: tk.Widget, x: float, y: float, anchor: Any) -> None:
-        """A widget of its own."""
-        self.canvas.create_window(x, y, window=widget, anchor=anchor)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
         """A filled rectangle; none where it would be narrower or lower than a pixel."""

@@ -51,11 +51,11 @@ class XrayPanel(widgets.Panel):
         self.text(px(EDGE), px(19), "X-ray", "bold", anchor="w")
         self.text(px(EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
         reset = ttk.Button(self.canvas, text="Reset  r", command=on_reset)
-        self.place(reset, self.width - px(EDGE - 2), px(19), "e")
+        self.canvas.create_window(self.width - px(EDGE - 2), px(19), window=reset, anchor="e")
         self.stages = [self._build_stage(*place) for place in enumerate(("ink", *STEP_NAMES))]
         self._build_result()
         self._show_steps()
-        self.close()
+        self.set_open(False)
 
     def _build_stage(self, place: int, name: str) -> widgets.ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
@@ -74,8 +74,8 @@ class XrayPanel(widgets.Panel):
             self.text(left, below, "Without one step,\nthis comes out  ▸", "small", anchor="nw")
         else:
             button = ttk.Button(self.canvas, text=STEP_TEXTS[name].title, style="Step.TButton")
-            button.configure(command=lambda: self._switch(name))
-            self.place(button, left, title, "w")
+            button.configure(command=lambda: self._choose(replace(self.steps, **{name: not getattr(self.steps, name)})))
+            self.canvas.create_window(left, title, window=button, anchor="w")
             self.buttons[name] = button
             self.arrow(left - px(GAP) // 2, upper + large // 2, px(3.5), widgets.LOSER)
             right = left + small + px(6)
@@ -101,23 +101,18 @@ class XrayPanel(widgets.Panel):
         self._pitch = (self._room - px(84)) / 10
         self._bars = [round(left + px(84) + digit * self._pitch) for digit in range(10)]
 
-    def open(self) -> None:
-        """Come into sight, over whatever lies there."""
-        self.frame.place(**self.box._asdict())
-        self.frame.tkraise()
-        self.is_open = True
-
-    def close(self) -> None:
-        """Go out of sight; the steps stay as they were chosen."""
-        self.frame.place_forget()
-        self.is_open = False
+    def set_open(self, is_open: bool) -> None:
+        """Come into sight, over whatever lies there, or go out of it; the steps stay as they were chosen."""
+        self.is_open = is_open
+        if is_open:
+            self.frame.place(**self.box._asdict())
+            self.frame.tkraise()
+        else:
+            self.frame.place_forget()
 
     def reset(self) -> None:
         """Switch all steps on."""
         self._choose(Steps())
-
-    def _switch(self, name: str) -> None:
-        self._choose(replace(self.steps, **{name: not getattr(self.steps, name)}))
 
     def _choose(self, steps: Steps) -> None:
         if steps != self.steps:

@@ -133,6 +133,7 @@ def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
     visitor.draw(*LINE)
     assert "as many lines as it can hold" in visitor.status
     assert len(sketch.strokes) == 1
+    assert visitor.canvas.canvas.find_withtag("ink") == ()  # nothing is shown that is not kept
     assert visitor.window.error is None
 
 

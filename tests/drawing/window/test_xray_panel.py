@@ -49,11 +49,13 @@ def test_x_opens_it_over_the_networks_and_x_closes_it(opened: Opener) -> None:
     panel, button = visitor.window.xray, visitor.window.buttons["xray"]
     assert "x" in str(button.cget("text")).split()
     for is_open in (True, False, True):
+        visitor.window.sliders["turn"].scale.focus_force()
         visitor.key("x")
         visitor.root.update()
         assert panel.is_open == is_open
         assert bool(panel.canvas.winfo_viewable()) == is_open
         assert button.instate(["selected" if is_open else "!selected"])
+        assert visitor.root.focus_get() is visitor.canvas.canvas  # not a slider that is covered now
         left, top = panel.canvas.winfo_rootx() + 20, panel.canvas.winfo_rooty() + 60
         assert (visitor.root.winfo_containing(left, top) is panel.canvas) == is_open
     button.invoke()
@@ -70,6 +72,8 @@ def test_it_shows_the_drawing_after_every_step(opened: Opener) -> None:
     assert corners == [(255, 255, 255), (255, 255, 255), (0, 0, 0)]  # ink, MNIST's pen, inverted
     expected = take_apart(visitor.canvas.sketch.drawing(), Steps(), visitor.canvas.brush)
     assert all(map(np.array_equal, visitor.seen[-8:], variants(expected)))
+    corners = [visitor.window.xray.without[name].image.get(3, 3) for name in ("crop", "invert")]
+    assert corners == [(0, 0, 0), (255, 255, 255)]
     visitor.key("c")
     visitor.settle()
     assert said(visitor.window.xray, "digit.result") == ""
