@@ -113,10 +113,13 @@ def test_a_damaged_file_of_counts_is_made_again(own: Path) -> None:
     whole = json.loads(path.read_text(encoding="utf-8"))
     good = whole["runs"]["good"]
     assert (whole["total"], good["correct"]) == (6, 3)
+    totals: list[Any] = [0, -1, True, "6", None, 6.0]
+    corrects: list[Any] = [7, -1, True, "3", 3.0]
+    runs: list[Any] = [1, [], {"good": 3}]
     changed: list[dict[str, Any]] = [
-        *({"total": value} for value in (0, -1, True, "6", None, 6.0)),
-        *({"runs": {"good": good | {"correct": value}}} for value in (7, -1, True, "3", 3.0)),
-        *({"runs": value} for value in (1, [], {"good": 3})),
+        *({"total": value} for value in totals),
+        *({"runs": {"good": good | {"correct": value}}} for value in corrects),
+        *({"runs": value} for value in runs),
         {"lab": "0.0.0"},
         {"drawings": "0"},
     ]

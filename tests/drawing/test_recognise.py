@@ -26,7 +26,7 @@ def test_blanks_count_as_missed_and_what_has_no_label_is_left_out(network: Digit
     assert labelled.positions.tolist() == [0, 2, 3, 5]  # among the labelled ones
     assert (labelled.total, labelled.blanks, labelled.unlabelled) == (6, 2, 2)
     for picture, drawing in zip(labelled.pictures, (ONE, SEVEN, wrong, ZERO), strict=True):
-        assert np.array_equal(picture, to_mnist(drawing) if drawing.strokes else ())
+        assert np.array_equal(picture, np.asarray(to_mnist(drawing)))
     score = score_drawings(network, labelled, compute)
     assert count_correct(network, labelled, compute) == score.evaluation.correct == 3
     assert score.accuracy == 3 / 6

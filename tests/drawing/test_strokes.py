@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,18 @@ def test_files_that_hold_no_drawings_are_refused(tmp_path: Path) -> None:
     (tmp_path / "else").write_text('{"strokes": []}\n' + "none\n" * 5_000, encoding="utf-8")
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    for name, found in {
+    refused = {
         "missing": "there is no file",
         "empty": "holds no drawings",
         "else": r"more than 1,000 damaged lines; line 2 of .*: the text is not JSON",
         "huge": "more than 100,000,000",
         ".": "is a folder, not a file",
         "nu\0ll": "can't be read",
-    }.items():
+    }
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        refused |= {"pipe": "is not a regular file", "/dev/zero": "is not a regular file"}  # instead of reading on
+    for name, found in refused.items():
         with pytest.raises(DrawingError, match=found):
             read_drawings(tmp_path / name)
 

@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.explain import commands
+from mnist_lab.explain import commands, figures
 from mnist_lab.explain.commands import existing_file, load_reader
-from mnist_lab.explain.saliency import attribute
+from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console
@@ -78,7 +79,8 @@ def test_the_rejection_threshold_is_the_saved_one_or_found_again(
         doubt_level = rejection_threshold = 0.123
 
     monkeypatch.setattr(commands, "evaluate_on", lambda *_: Found)
-    for value in (True, "0.5", 0.99 / CLASSES, 1.5, [0.5], {}):  # no threshold that a network can have had
+    values: tuple[Any, ...] = (True, "0.5", 0.99 / CLASSES, 1.5, [0.5], {})
+    for value in values:  # no threshold that a network can have had
         content["results"]["validation"] = {"doubt_level": value}
         path.write_text(json.dumps(content), encoding="utf-8")
         assert load_reader(lab, "first").rejection_threshold == 0.123
@@ -93,13 +95,8 @@ def test_the_rejection_threshold_is_the_saved_one_or_found_again(
 def test_saliency_of_a_test_digit_comes_with_its_controls(
     outputs: Path, mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawn: dict[str, Any] = {}
-    real = commands.figures.saliency_across_runs
-    monkeypatch.setattr(
-        commands.figures,
-        "saliency_across_runs",
-        lambda image, maps, **named: drawn.update(image=image, maps=maps, **named) or real(image, maps, **named),
-    )
+    spy = Mock(wraps=figures.saliency_across_runs)
+    monkeypatch.setattr(figures, "saliency_across_runs", spy)
     arguments = ["saliency", "--index", "3", "--method", "gradient", "--target", "9", "--run", "first"]
     assert main.main([*arguments, "--run", "second", "--run", "first", "--outputs", str(outputs)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -107,14 +104,15 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     assert "random weights" in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
-    image = mnist.test.images[3:4]
-    assert np.array_equal(drawn["image"], image[0, 0].numpy() / np.float32(255))
-    assert drawn["maps"].keys() == drawn["probabilities"].keys() == {"first", "second"}
+    ink, maps = spy.call_args.args
+    drawn, image = spy.call_args.kwargs, mnist.test.images[3:4]
+    assert np.array_equal(ink, image[0, 0].numpy() / np.float32(255))
+    assert maps.keys() == drawn["probabilities"].keys() == {"first", "second"}
     assert (drawn["target"], drawn["true"]) == (9, int(mnist.test.labels[3]))
     for seed, name in enumerate(("first", "second")):
         model = compute.place(build_model("1-layer", seed=seed))
         expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]
-        assert drawn["maps"][name] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert maps[name] == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_saliency_of_pictures_and_drawings_explains_what_the_network_sees(
@@ -122,14 +120,11 @@ def test_saliency_of_pictures_and_drawings_explains_what_the_network_sees(
 ) -> None:
     (tmp_path / "Ünder mine.jsonl").write_text(f"nonsense\n{SEVEN.to_json()}\n", encoding="utf-8")
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
-    explained = []
-    real = commands.explain
-    monkeypatch.setattr(
-        commands, "explain", lambda *given: explained.append(given[2]) or real(*given[:3], "gradient", *given[4:])
-    )
-    words = ["saliency", "--outputs", str(outputs), "--run", "first"]
+    spy = Mock(wraps=explain)
+    monkeypatch.setattr(commands, "explain", spy)
+    words = ["saliency", "--outputs", str(outputs), "--run", "first", "--method", "gradient"]
     assert main.main([*words, "--drawing", str(tmp_path / "Ünder mine.jsonl")]) == 0
-    assert np.array_equal(explained[0][0].numpy(), np.asarray(to_mnist(SEVEN)))
+    assert np.array_equal(spy.call_args.args[2][0].numpy(), np.asarray(to_mnist(SEVEN)))
     assert "skipped: line 1 of" in capsys.readouterr().out
     assert len(list(outputs.glob("*_saliency-nder-mine"))) == 1
     assert main.main([*words, "--image", str(tmp_path / "blank.png")]) == 1

@@ -16,7 +16,10 @@ from tests.training.test_runs import START, make_run
 def test_the_tables_fit_80_columns(tmp_path: Path) -> None:
     run = replace(
         read_run(make_run(tmp_path, "2026-11-22_14-30-05_3-layer-aug")),
-        **{"model": "3-layer", "augment": True, "epochs_run": 100, "train_seconds": 59 * 60 + 59},
+        model="3-layer",
+        augment=True,
+        epochs_run=100,
+        train_seconds=59 * 60 + 59,
     )
     listed = [
         replace(run, folder=tmp_path / f"{day}", created=START + timedelta(days=day), status=status)
