@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnist_lab import __version__
-from mnist_lab.drawing.strokes import Drawing, read_lines
+from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
 from mnist_lab.terminal.lab import Lab
@@ -40,7 +40,7 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
     with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
-        before = len(read_lines(path).usable) if is_file(path) else 0
+        before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
         append_line(path, line)
     return before + 1
 

@@ -111,24 +111,12 @@ class Drawings(NamedTuple):
     damaged: list[DrawingError]
 
 
-def read_drawings(path: Path) -> Drawings:
+def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
     """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
 
     Raises:
-        DrawingError: as :func:`read_lines`; or the file holds no drawing; the message names its first damaged line.
-    """
-    found = read_lines(path)
-    if not found.usable:
-        raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", FORMAT)
-    return found
-
-
-def read_lines(path: Path) -> Drawings:
-    """The same for a file that may hold no drawing.
-
-    Raises:
         DrawingError: the file can't be read, is larger than ``MAX_FILE_BYTES``, or has more than ``MAX_DAMAGED``
-            damaged lines.
+            damaged lines; or it holds no drawing, which must be allowed: the message names its first damaged line.
     """
     found = Drawings([], [])
     try:
@@ -148,6 +136,8 @@ def read_lines(path: Path) -> Drawings:
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         why = reason(error) if isinstance(error, OSError) else error
         _refuse(f"{path} can't be read: {why}", "name a file of drawings")
+    if not found.usable and not may_be_empty:
+        raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", FORMAT)
     return found
 
 

@@ -77,7 +77,8 @@ def test_ink_agrees_with_supersampling(brush: float) -> None:
 
 
 def test_a_fine_pen_is_paler_but_not_lost() -> None:
-    assert light(line((50, 50), (50, 150)), 0.5).sum() == pytest.approx(0.5 * 100, rel=0.05)
+    for x in (50, 50.5):  # between two columns of pixels, and within one
+        assert light(line((x, 50), (x, 150)), 0.5).sum() == pytest.approx(0.5 * 100, rel=0.05)
 
 
 def test_ink_follows_the_pen_by_fractions_of_a_pixel() -> None:

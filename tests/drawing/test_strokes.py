@@ -114,8 +114,8 @@ def test_the_visible_parts_of_lines_are_what_lies_on_the_canvas() -> None:
     lines = random.uniform(-200, 480, (200, 4)).astype(np.float32)
     lines[0] = (-50, 300, 300, 300)  # along an edge, outside
     lines[1] = (-50, 100, 330, 100)
-    shares = np.linspace(0, 1, 2001)[:, None, None]
-    points = lines[:, :2] + shares * (lines[:, 2:] - lines[:, :2])  # (2001, 200, 2)
+    places = np.linspace(0, 1, 2001)[:, None, None]
+    points = lines[:, :2] + places * (lines[:, 2:] - lines[:, :2])  # (2001, 200, 2)
     on_canvas = ((points >= 0) & (points <= CANVAS)).all(axis=2).mean(axis=0)  # (200,)
     expected = on_canvas * np.hypot(*(lines[:, 2:] - lines[:, :2]).T)
     found = visible(lines)
