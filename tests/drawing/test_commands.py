@@ -26,7 +26,7 @@ from mnist_lab.drawing import commands
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import Picture, prepare, to_mnist
+from mnist_lab.drawing.preprocess import Picture, Steps, prepare, to_mnist
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.drawing.window.app import Snapshot
 from mnist_lab.drawing.wobble import Wobble, see
@@ -182,13 +182,15 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
     picture = to_mnist(SEVEN)
     assert stages is not None
     assert picture is not None
-    variants = [Variant("all steps", picture, np.eye(10)[7])] * 2
+    pale = to_mnist(SEVEN, Steps().without("normalise"))
+    assert pale is not None
+    variants = [Variant("all steps", picture, np.eye(10)[7]), Variant("without normalise", pale, np.eye(10)[7])]
     figure = xray(stages, variants, title="Seven")
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == len(stages) + 2
-    for axes, stage in zip(shown, stages, strict=False):
+    for axes, expected in zip(shown, [*(stage.picture for stage in stages), picture, pale], strict=True):
         image = axes.images[0]
-        assert np.array_equal(np.asarray(image.get_array()), stage.picture)
+        assert np.array_equal(np.asarray(image.get_array()), expected)
         assert image.get_clim() == (0, 255)  # black is black in every step
         assert abs(np.ptp(axes.get_xlim())) == abs(np.ptp(axes.get_ylim()))  # a square pixel stays square
     texts = [text.get_text() for text in figure.findobj(Text)]
