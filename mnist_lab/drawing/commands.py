@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.text import Text
 
-from mnist_lab.drawing.figures import Variant
+from mnist_lab.drawing.figures import CAPTIONS, Variant
 from mnist_lab.drawing.figures import xray as draw_xray
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing
@@ -38,11 +38,13 @@ from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.methods import DEFAULT_METHOD
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
+from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures
 from mnist_lab.training.commands import ask_training
+from mnist_lab.training.page import score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 from mnist_lab.training.tables import per_digit_table
 
@@ -129,6 +131,8 @@ class DrawingSession:
             write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
             write_json(folder / "prediction.json", content)
             save_figure(folder / "prediction.png", figure)
+            said = [f"{answer['network']} reads {answer['digit']}" for answer in answers]
+            write_summary(folder, Summary(sentences=said, thumbnail="drawing.png", pictures=CAPTIONS))
         self.saved.append(folder)
         return folder
 
@@ -205,9 +209,11 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
     label, busy = f"score-{folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
     with busy, new_folder(lab.outputs, label, lab.now()) as folder:
-        content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess}
-        write_json(folder / "score.json", content | result.to_dict())
+        content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
+        write_json(folder / SCORE_FILE, content)
         _draw_score(folder, result, f"{path.name} read by {reader.name} ({preprocess})")
+        captions = {name: figures.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
+        write_summary(folder, replace(score_summary(content), pictures=captions))
     correct = f"{result.evaluation.correct:,} of {labelled.total:,}"
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({correct})")
@@ -220,13 +226,9 @@ def _draw_score(folder: Path, result: Score, title: str) -> None:
     save_figure(folder / "confusion_counts.png", figures.confusion_counts(evaluation.confusion, title=title))
     worst = figures.mistakes(
         labelled.pictures[mistakes.positions],
-        mistakes.labels,
-        mistakes.predictions,
-        mistakes.probabilities,
-        mistakes.true_probabilities,
+        mistakes,
         labelled.positions[mistakes.positions] + 1,
-        total=len(mistakes),
-        judged=evaluation.total,
+        evaluated=evaluation.total,
         title=title,
         noun="drawing",
     )
@@ -281,6 +283,7 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     figure = draw_xray(prepare(source) or [], variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
+        write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=CAPTIONS))
     lab.terminal.line(str(folder))
     return OK
 

@@ -40,9 +40,8 @@ from mnist_lab.experiments.speed_commands import ask_speed, speed_experiment
 from mnist_lab.experiments.trainings import MOST_JOBS, Board, Engine, Job, ThisProcess, default_jobs, this_machine
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.storage import storage_errors
-from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, Standing, Terminal
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, refuse_given
+from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress, Terminal
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.recipes import recipes_of
@@ -381,13 +380,13 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
     with suppress(KeyboardInterrupt), stoppable(lab, board):
         waiting = dict.fromkeys(job.number for job in jobs)
 
-        def standings() -> list[Standing]:
+        def under_way() -> list[RunProgress]:
             reports = ((number, board.read(number)) for number in list(waiting))
-            return [Standing(names[number], *report) for number, report in reports if report is not None]
+            return [RunProgress(names[number], *report) for number, report in reports if report is not None]
 
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
         with (
-            ManyDisplay(lab.terminal.console, len(jobs), standings, ready.seconds) as display,
+            ManyDisplay(lab.terminal.console, len(jobs), under_way, ready.seconds) as display,
             closing(ready.engine.train(jobs, lab.outputs)) as results,
         ):
             for finished in results:

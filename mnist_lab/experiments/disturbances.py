@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.augment import AffineDraw, change_thickness, inverse_affine, warp
-from mnist_lab.data.randomness import seeded_generator
+from mnist_lab.data.loader import seeded_generator
 
 Disturb = Callable[[Tensor, float, torch.Generator], Tensor]
 

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
 from mnist_lab.config import MILD_AUGMENTATION, AugmentConfig, Recipe, TrainConfig, default_config
-from mnist_lab.data.mnist import Batch, Digits, Mnist, TrainLoader, leave_interrupts_to_the_main_process
+from mnist_lab.data.loader import Batch, TrainLoader, leave_interrupts_to_the_main_process
+from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import MEAN, STD
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import BATCH_SIZE as JUDGED_AT_ONCE
@@ -348,7 +349,7 @@ def config_of(step: Step, epochs: int) -> TrainConfig:
 
 def judge(step: Step, trainer: Trainer) -> float:
     """Accuracy on the validation digits, a fraction."""
-    digits, network = trainer.validation, trainer.judged_model
+    digits, network = trainer.validation, trainer.evaluated_model
     if not step.judged_from_memory:
         return judge_pictures(network, digits, trainer.compute, step.batch_size)
     predictions = predict_logits(network, digits.images, trainer.compute).argmax(dim=1)  # (N,)

@@ -28,8 +28,7 @@ from mnist_lab.experiments.speed_results import report_speed, target_cells
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.terminal.console import Choice, Terminal, borderless
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, graceful_interrupts
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.trainer import Progress

@@ -42,10 +42,12 @@ from mnist_lab.experiments.statistics import (
 )
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
+from mnist_lab.report.index import write_summary
 from mnist_lab.storage import write_atomically, write_json
 from mnist_lab.terminal.wording import format_interval, format_percent
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.page import results_summary
 from mnist_lab.training.runs import Run
 
 TOLD_ONE_BY_ONE = 2
@@ -105,8 +107,7 @@ class Heading:
 def finish(pages: Pages, heading: Heading, verdicts: Sequence[str], content: Mapping[str, Any]) -> Path:
     """Write the numbers and the report; the report comes last, when all that it shows is there."""
     prediction = heading.prediction
-    write_json(
-        pages.folder / RESULTS_FILE,
+    results = (
         {
             "title": heading.title,
             "question": heading.question,
@@ -118,8 +119,10 @@ def finish(pages: Pages, heading: Heading, verdicts: Sequence[str], content: Map
             "thumbnail": pages.thumbnail,
         }
         | dict(content)
-        | ({"figures": pages.figures} if pages.figures else {}),
+        | ({"figures": pages.figures} if pages.figures else {})
     )
+    write_json(pages.folder / RESULTS_FILE, results)
+    write_summary(pages.folder, results_summary(results))
     return write_report(
         pages.folder,
         Report(

@@ -26,6 +26,7 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import is_file, new_folder
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import OK, Command, Lab
@@ -93,7 +94,7 @@ def load_reader(lab: Lab, name: str) -> Reader:
         if (
             not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1
         ):  # not the largest of ten probabilities
-            threshold = evaluate_on(model, load_mnist().validation, compute).doubt_level
+            threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
     return Reader(run, model, compute, threshold)
 
 
@@ -197,12 +198,14 @@ def saliency(
     with lab.terminal.busy("asking the network, and its doubles with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
         drawn = _draw(subject, readers, explanation)
+        predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
+        answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in drawn.items():
                 save_figure(folder / name, figure)
-    answer = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
-    lab.terminal.show(f"{plain(readers[0].name)} predicts {answer}; the map is for the target {explanation.target}.")
-    for sentence in figures.verdict(explanation):
+            summary = Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS)
+            write_summary(folder, summary)
+    for sentence in (answer, *figures.verdict(explanation)):
         lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
     return OK

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
 from mnist_lab.errors import LockedError, RunError
-from mnist_lab.report.saved import fraction, interval
+from mnist_lab.report.document import fraction, interval
 from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers, write_json
 from mnist_lab.terminal.wording import describe_run
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from matplotlib.figure import Figure
 
 from mnist_lab import __version__
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
@@ -30,11 +29,13 @@ from mnist_lab.networks.compute import Compute, choose_compute, computing_with
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet, build_model, count_parameters
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import write_summary
 from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_text
 from mnist_lab.training.checkpoints import load_state, load_weights, save_tensors
 from mnist_lab.training.evaluation import Evaluation, evaluate
-from mnist_lab.training.figures import RunData
+from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.history import EpochRecord, history_csv, read_history
+from mnist_lab.training.page import summary_of
 from mnist_lab.training.runs import (
     HISTORY_FILE,
     RUN_FILE,
@@ -49,7 +50,7 @@ from mnist_lab.training.runs import (
 )
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
-RunFigures = Mapping[str, Callable[[RunData], Figure]]
+RunFigures = Mapping[str, RunFigure]
 """What draws the figures of a run, by file name."""
 
 
@@ -204,7 +205,9 @@ def _complete(
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
         results = _evaluate(model, outcome, mnist, compute, trainer.images_per_epoch)
     except TrainingError as error:
-        write_run(replace(run, status="failed", failure=error.found))
+        run = replace(run, status="failed", failure=error.found)
+        write_run(run)
+        write_summary(run.folder, summary_of(run))
         (run.folder / STATE_FILE).unlink(missing_ok=True)
         raise
     except RuntimeError as error:
@@ -313,6 +316,8 @@ def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, fig
     )
     save_figures(folder, RunData(run.to_json(), outcome.history, results.test, mnist.test, model), figures)
     write_run(run)
+    captions = {name: figure.caption for name, figure in figures.items()}
+    write_summary(folder, summary_of(run, captions))  # for a run without, the index looks at run.json
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
         stray.unlink()
 
@@ -442,5 +447,5 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: i
     training = (time.perf_counter() - start) * config.images_per_epoch / max(done, 1)
     start = time.perf_counter()
     with suppress(TrainingError):  # it takes as long, whatever comes out
-        predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
+        predict_logits(trainer.evaluated_model, mnist.validation.images[:1000], compute)
     return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from mnist_lab.config import changed_options
 from mnist_lab.errors import RequestError
-from mnist_lab.report.document import Table
-from mnist_lab.report.saved import text
+from mnist_lab.report.document import Table, text
 from mnist_lab.terminal.wording import (
     describe_augmentation,
     format_duration,

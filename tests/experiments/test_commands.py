@@ -502,7 +502,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
         assert name in shown
         assert known.question in shown
     assert "What makes training fast?" in shown
-    assert "is no choice here" in " ".join(shown.split())
+    assert "is not one of the choices" in " ".join(shown.split())
     assert "0 is out of range" in shown
     assert 'For example "3-layer wins by 0.3"' in " ".join(shown.split())
     assert "6 trainings to do" in shown
