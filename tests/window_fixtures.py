@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mnist_lab.drawing.strokes import Picture
+from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.window.app import TKINTER_MISSING, Window, new_root, take_down
 from mnist_lab.drawing.window.widgets import Predictor, Probabilities
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader

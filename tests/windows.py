@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.strokes import CANVAS, Drawing, Picture, Stroke
+from mnist_lab.drawing.preprocess import Picture
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
 from mnist_lab.drawing.window.app import TITLE, Snapshot, Window
 from mnist_lab.drawing.window.widgets import Probabilities
 from mnist_lab.errors import StorageError

@@ -1,157 +1,171 @@
-"""The rows of the menu about drawings and pictures: recognise, take apart, explain and score them."""
+"""The rows of the menu about drawings and pictures: draw, recognise, take apart, and score them."""
 
 from __future__ import annotations
 
-import re
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from matplotlib.figure import Figure
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.text import Text
 
-from mnist_lab.config import CLASSES
-from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing.figures import CAPTIONS, Variant
 from mnist_lab.drawing.figures import xray as draw_xray
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.recognise import answers_to, recognise
-from mnist_lab.drawing.scoring import Score, score_drawings, show_skipped
-from mnist_lab.drawing.strokes import MODES, STEP_NAMES, Drawing, Picture, Steps, prepare, read_drawings, to_mnist
+from mnist_lab.drawing.own_digits import keep_drawing
+from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, ink, prepare, to_mnist
+from mnist_lab.drawing.recognise import Score, prepare_labelled, score_drawings, show_skipped
+from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.errors import LabError, RequestError
-from mnist_lab.explain import figures as saliency_plots
-from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS, check_method, check_target
-from mnist_lab.explain.saliency import attribute, explain
-from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.models import DigitNet
+from mnist_lab.explain.commands import (
+    BEST,
+    DigitFile,
+    Reader,
+    Subject,
+    add_digit_options,
+    existing_file,
+    folder_label,
+    load_reader,
+    load_readers,
+    picture_or_drawing,
+)
+from mnist_lab.explain.figures import Drawn, saliency_panel
+from mnist_lab.explain.methods import DEFAULT_METHOD
 from mnist_lab.plotting import save_figure
-from mnist_lab.report.document import inside
+from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
-from mnist_lab.storage import is_file, new_folder, write_json
-from mnist_lab.terminal.console import Choice, borderless
+from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
-from mnist_lab.terminal.wording import describe_run, format_interval, format_probability, plain
-from mnist_lab.training import figures as plots
+from mnist_lab.terminal.wording import format_interval, format_probability
+from mnist_lab.training import figures
+from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import score_summary
-from mnist_lab.training.runs import MY_DIGITS, Run, find_run
-from mnist_lab.training.session import evaluate_on, load_trained
+from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 from mnist_lab.training.tables import per_digit_table
 
-BEST = "best"
-"""The run that drawings are read with unless another is named."""
+if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all the rest
+    from mnist_lab.drawing.window.app import Snapshot
+    from mnist_lab.drawing.window.widgets import Predictor
 
 
-@dataclass(frozen=True)
-class Reader:
-    """A trained network, ready to read."""
-
-    run: Run
-    model: DigitNet
-    compute: Compute
-    doubt_level: float  # certainty below which a picture is probably no digit
-
-    @property
-    def name(self) -> str:
-        """The network and its seed, for titles."""
-        return describe_run(self.run.model, augmented=self.run.augmented, seed=self.run.seed)
+# ---------------------------------------------------------------------------------------------------------------- draw
 
 
-def load_reader(lab: Lab, name: str) -> Reader:
-    """Load the network of a run, with torch."""
-    run = find_run(lab.outputs, name)
-    compute = compute_for(lab)
-    with lab.terminal.busy("loading the model"):
-        model = load_trained(run, compute)
-        saved = saved_doubt_level(run)
-        return Reader(run, model, compute, find_doubt_level(model, compute) if saved is None else saved)
+def ask_draw(lab: Lab) -> int:
+    """The menu's way to the window; without a trained network it offers to train one."""
+    if not any(run.is_evaluated for run in list_runs(lab.outputs)[0]):
+        lab.terminal.hint(f"There is no trained network in {lab.outputs} yet that could read what you draw.")
+        if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
+            return OK
+        ask_training(lab)
+    return draw(lab)
 
 
-def saved_doubt_level(run: Run) -> float | None:
-    """The doubt level in a run's run.json, if there is one that a network can have had."""
-    value = inside(run.content, "results", "validation", "doubt_level")
-    if isinstance(value, float) and 1 / CLASSES <= value <= 1:  # it was the largest of ten probabilities
-        return value
-    return None
+def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
+    """Open the window to draw in; the networks of several runs predict side by side."""
+    session = DrawingSession(lab, load_readers(lab, runs))
+    lab.terminal.hint("opening the window; Esc closes it")
+    open_window = lab.load("drawing.window.app").open_window
+    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
+    for folder in session.saved:
+        lab.terminal.line(str(folder))
+    return OK
 
 
-def find_doubt_level(model: DigitNet, compute: Compute) -> float:
-    """The doubt level of a network, from its answers to the validation digits."""
-    return evaluate_on(model, load_mnist().validation, compute).rejection_threshold
+class DrawingSession:
+    """What the window asks for: predictions, maps, and places to keep drawings."""
+
+    def __init__(self, lab: Lab, readers: Sequence[Reader]) -> None:
+        self.lab = lab
+        self.readers = readers
+        self.saved: list[Path] = []
+
+    def predictors(self) -> list[Predictor]:
+        """The networks as the window takes them, each with a name of its own."""
+        make = self.lab.load("drawing.window.widgets").Predictor
+        names = [reader.name for reader in self.readers]
+        if len(set(names)) < len(names):  # networks that differ in their recipe or length only
+            names = [reader.run.name for reader in self.readers]
+        return [make(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
+
+    def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
+        """A remark if all networks reject the picture."""
+        answers = zip(self.readers, probabilities, strict=True)
+        return "probably not a digit" if all(reader.rejects(answer) for reader, answer in answers) else None
+
+    def save(self, snapshot: Snapshot) -> Path:
+        """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own.
+
+        The folder holds ``drawing.json`` (the strokes), ``drawing.png`` (280x280, with the brush that was chosen),
+        ``seen.png`` (28x28, as the networks saw it), ``prediction.json`` (every network's answer), and
+        ``prediction.png`` (the drawing and which of its pixels mattered to the first network).
+        """
+        reader, drawn, line = self.readers[0], ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
+        explanation = reader.explain(snapshot.picture, DEFAULT_METHOD)
+        remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
+        title = f"A drawing, read as {explanation.prediction} by {reader.name}"
+        figure = saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
+        answers = [
+            {
+                "run": reader.run.name,
+                "network": reader.name,
+                "digit": int(probabilities.argmax()),
+                "probabilities": probabilities.tolist(),
+            }
+            for reader, probabilities in zip(self.readers, snapshot.probabilities, strict=True)
+        ]
+        content = {
+            "answers": answers,
+            "probably_no_digit": self.reject(snapshot.picture, snapshot.probabilities) is not None,
+            "brush": snapshot.brush,
+            "wobble": asdict(snapshot.wobble),
+        }
+        with new_folder(self.lab.outputs, f"drawing-{answers[0]['digit']}", self.lab.now()) as folder:
+            write_text(folder / "drawing.json", line + "\n")
+            write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
+            write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
+            write_json(folder / "prediction.json", content)
+            save_figure(folder / "prediction.png", figure)
+            said = [f"{answer['network']} reads {answer['digit']}" for answer in answers]
+            write_summary(folder, Summary(sentences=said, thumbnail="drawing.png", pictures=CAPTIONS))
+        self.saved.append(folder)
+        return folder
+
+    def keep(self, drawing: Drawing) -> str:
+        """Add a labelled drawing to the user's own digits."""
+        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
-def label_of(text: str) -> str:
-    """A file's name as part of a folder's: letters, digits and hyphens, and not too long."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
-
-
-def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
-    """The networks of some runs, each run once."""
-    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
-    return [load_reader(lab, name) for name in names]
-
-
-# -------------------------------------------------------------------------------------------------- predict
+# ------------------------------------------------------------------------------------------------------------- predict
 
 
 def ask_predict(lab: Lab) -> int:
     """The menu's way to recognise a picture."""
     find_run(lab.outputs, BEST)
-    return predict(lab, [Path(lab.terminal.ask("Which picture (a file's name)", "", existing))])
-
-
-def existing(answer: str) -> str:
-    """The name of a file that is there."""
-    name = as_typed(answer)
-    if not name or not is_file(Path(name)):
-        raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
-    return name
-
-
-def as_typed(answer: str) -> str:
-    """A file's name without the quotes that a terminal adds when a file is dragged into it, and with ~ as the home."""
-    if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"":
-        answer = answer[1:-1]
-    if answer.startswith("~"):
-        with suppress(RuntimeError):  # nobody of that name: a file may still be called so
-            return str(Path(answer).expanduser())
-    return answer
+    return predict(lab, [lab.terminal.ask("Which picture (a file's name)", "", existing_file)])
 
 
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     """Recognise pictures from files; a picture that can't be read is refused, and the others go on."""
     reader = load_reader(lab, run)
-    readable: list[Path] = []
-    seen: list[Picture | None] = []
+    seen: list[tuple[Path, Picture | None]] = []
     refused: list[LabError] = []
     for path in paths:
         try:
-            seen.append(to_mnist(read_picture(path)))
-            readable.append(path)
+            seen.append((path, to_mnist(read_picture(path))))
         except LabError as error:
             refused.append(error)
-    table = borderless(
-        f"Read by {reader.name}", left=("picture",), right=("digit", "probability", "or", "probability", "")
-    )
-    for path, answer in zip(readable, recognise(reader.model, seen, reader.compute), strict=True):
-        if answer is None:
-            table.add_row(plain(path.name), "–", "", "", "", "blank")
-            continue
-        second = answer.runner_up
-        doubt = "[warning]probably no digit[/warning]" if answer.is_doubtful(reader.doubt_level) else ""
-        table.add_row(
-            plain(path.name),
-            f"[best]{answer.digit}[/best]",
-            format_probability(answer.probabilities[answer.digit]),
-            str(second),
-            format_probability(answer.probabilities[second]),
-            doubt,
-        )
-    if readable:
-        lab.terminal.show(table)
+    predicted = iter(reader.predict([picture for _, picture in seen if picture is not None]))
+    rows = [_prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen]
+    if rows:
+        headings = ("picture", "digit", "probability", "or", "probability", "")
+        table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, len(headings)))
+        lab.terminal.show(table.on_screen())
     for refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
@@ -159,7 +173,16 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     return OK
 
 
-# ---------------------------------------------------------------------------------------------------- score
+def _prediction_row(name: str, reader: Reader, probabilities: NDArray[np.float64] | None) -> tuple[str | Text, ...]:
+    if probabilities is None:
+        return name, "–", "", "", "", "blank"
+    second, first = np.argsort(probabilities)[-2:]
+    remark = Text("probably not a digit", "warning") if reader.rejects(probabilities) else ""
+    numbers = (format_probability(probabilities[first]), str(second), format_probability(probabilities[second]))
+    return name, Text(str(first), "best"), *numbers, remark
+
+
+# --------------------------------------------------------------------------------------------------------------- score
 
 
 def ask_score(lab: Lab) -> int:
@@ -167,138 +190,97 @@ def ask_score(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
     own = lab.outputs / MY_DIGITS
     offered = str(own) if is_file(own) else ""
-    return score(lab, Path(lab.terminal.ask("Which file of drawings (JSON lines)", offered, existing)))
+    return score(lab, lab.terminal.ask("Which file of drawings (JSON lines)", offered, existing_file))
 
 
 def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> int:
     """Score a file of labelled drawings; leaves numbers and pictures in a folder, the accuracy as the last line."""
-    if preprocess not in MODES:
-        raise RequestError(f"there is no preprocessing {preprocess!r}", f"choose one of {', '.join(MODES)}")
     drawings, damaged = read_drawings(path)
     show_skipped(lab.terminal, damaged)
     reader = load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
-        result = score_drawings(reader.model, drawings, preprocess, reader.compute)
+        labelled = prepare_labelled(drawings, preprocess)
+        result = score_drawings(reader.model, labelled, reader.compute)
     lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
-    if result.blanks:
-        lab.terminal.hint(f"{result.blanks:,} drawings show no ink on the canvas and count as missed")
-    if result.unlabelled:
-        lab.terminal.hint(f"{result.unlabelled:,} drawings have no label and are left out")
+    if labelled.blanks:
+        lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
+    if labelled.unlabelled:
+        lab.terminal.hint(f"{labelled.unlabelled:,} drawings have no label and are left out")
     lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
-    folders_label = f"score-{label_of(path.stem)}"
-    with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, folders_label, lab.now()) as folder:
-        save_score(folder, result, reader, path, preprocess)
+    label, busy = f"score-{folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
+    with busy, new_folder(lab.outputs, label, lab.now()) as folder:
+        content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
+        write_json(folder / SCORE_FILE, content)
+        _draw_score(folder, result, f"{path.name} read by {reader.name} ({preprocess})")
+        captions = {name: figures.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
+        write_summary(folder, replace(score_summary(content), pictures=captions))
+    correct = f"{result.evaluation.correct:,} of {labelled.total:,}"
     lab.terminal.line(str(folder))
-    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({result.evaluation.correct:,} of {result.total:,})")
+    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({correct})")
     return OK
 
 
-def save_score(folder: Path, result: Score, reader: Reader, path: Path, preprocess: str) -> None:
-    """Fill the folder of a score."""
-    content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
-    write_json(folder / SCORE_FILE, content)
-    title = f"{path.name} read by {reader.name} ({preprocess})"
-    evaluation = result.evaluation
+def _draw_score(folder: Path, result: Score, title: str) -> None:
+    evaluation, labelled = result.evaluation, result.labelled
     mistakes = evaluation.mistakes
-    save_figure(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title))
-    worst = plots.mistakes(
-        result.pictures[mistakes.positions],
+    save_figure(folder / "confusion_counts.png", figures.confusion_counts(evaluation.confusion, title=title))
+    worst = figures.mistakes(
+        labelled.pictures[mistakes.positions],
         mistakes,
-        result.positions[mistakes.positions] + 1,
+        labelled.positions[mistakes.positions] + 1,
         evaluated=evaluation.total,
         title=title,
         noun="drawing",
     )
     save_figure(folder / "mistakes.png", worst)
-    captions = {name: plots.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
-    write_summary(folder, replace(score_summary(content), pictures=captions))
 
 
-# ----------------------------------------------------------------------------------------- x-ray, saliency
+# --------------------------------------------------------------------------------------------------------------- x-ray
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A digit to look into: where it came from, and what it is."""
-
-    title: str
-    label: str  # for the folder's name
-    true: int | None
-    seen: Picture  # (28, 28) white on black
-    source: Drawing | Picture | None  # what it was made from; None for a test digit
-
-    def tensor(self) -> Tensor:
-        """(1, 28, 28) uint8."""
-        return torch.from_numpy(self.seen.copy()).unsqueeze(0)
-
-
-def find_subject(lab: Lab, index: int | None, image: Path | None, drawing: Path | None) -> Subject:
-    """The digit that was named in one of three ways.
+def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
+    """The digit in a file, as a network sees it, and what that was made from.
 
     Raises:
-        RequestError: none or several ways, or no such test digit, or no ink.
+        DrawingError, PictureError: the file can't be used.
+        RequestError: it shows no ink.
     """
-    if sum(way is not None for way in (index, image, drawing)) != 1:
-        raise RequestError("one digit must be named", "give one of --index N, --image FILE, --drawing FILE")
-    if index is not None:
-        return test_digit(index)
     source: Drawing | Picture
-    if image is not None:
-        path, source, true = image, read_picture(image), None
-    else:
-        assert drawing is not None
-        usable, damaged = read_drawings(drawing)
+    if file.is_drawing:
+        usable, damaged = read_drawings(file.path)
         show_skipped(lab.terminal, damaged)
-        path, source, true = drawing, usable[0], usable[0].label
-    seen = to_mnist(source)
-    if seen is None:
-        raise RequestError(f"{path} shows no ink", "give a picture or a drawing of a digit")
-    return Subject(path.name, label_of(path.stem), true, seen, source)
-
-
-def test_digit(index: int) -> Subject:
-    """An MNIST test digit by its position in the file."""
-    test = load_mnist().test
-    if not 0 <= index < len(test):
-        raise RequestError(f"--index is {index}", f"give a whole number from 0 to {len(test) - 1:,}")
-    return Subject(f"test digit {index}", f"test-{index}", int(test.labels[index]), test.images[index, 0].numpy(), None)
+        source = usable[0]
+    else:
+        source = read_picture(file.path)
+    picture = to_mnist(source)
+    if picture is None:
+        raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
+    true = source.label if isinstance(source, Drawing) else None
+    return Subject(file.path.name, folder_label(file.path.stem), true, picture), source
 
 
 def ask_xray(lab: Lab) -> int:
     """The menu's way to the X-ray."""
     find_run(lab.outputs, BEST)
-    path = Path(lab.terminal.ask("Which picture or drawing (a file's name)", "", existing))
-    image, drawing = as_image_or_drawing(path)
-    return xray(lab, image=image, drawing=drawing)
+    return xray(lab, lab.terminal.ask("Which picture or drawing (a file's name)", "", picture_or_drawing))
 
 
-def as_image_or_drawing(path: Path) -> tuple[Path | None, Path | None]:
-    """The file as a picture or as a drawing, whichever its name says it is."""
-    is_drawing = path.suffix.lower() in (".json", ".jsonl")
-    return (None, path) if is_drawing else (path, None)
-
-
-def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST) -> int:
-    """Show each step from ink to 28x28, and what the network answers without it."""
-    subject = find_subject(lab, None, image, drawing)
+def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
+    """Show each step from ink to 28x28, and what the network predicts without it."""
+    subject, source = read_digit(lab, file)
     reader = load_reader(lab, run)
-    assert subject.source is not None
-    source = subject.source
     names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
-    steps = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
-    pictures = [to_mnist(source, chosen) for chosen in steps.values()]
-    variants = []
-    lab.terminal.line(f"{subject.title}, read by {reader.name}")
-    table = borderless("", left=("steps",), right=("digit", "probability"))
-    for name, picture, answer in zip(steps, pictures, recognise(reader.model, pictures, reader.compute), strict=True):
-        assert picture is not None
-        assert answer is not None
-        variants.append(Variant(name, picture, answer.probabilities))
-        table.add_row(name, str(answer.digit), format_probability(answer.probabilities[answer.digit]))
-    lab.terminal.show(table)
-    if not isinstance(source, Drawing):
+    ways = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
+    seen = {way: picture for way, steps in ways.items() if (picture := to_mnist(source, steps)) is not None}
+    answers = reader.predict(list(seen.values()))
+    variants = [Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
+    title = f"{subject.title}, read by {reader.name}"
+    rows = [(way, str(p.argmax()), format_probability(float(p.max()))) for way, _, p in variants]
+    lab.terminal.line(title)
+    lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
+    if not file.is_drawing:
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
-    figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
+    figure = draw_xray(prepare(source) or [], variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
         write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=CAPTIONS))
@@ -306,151 +288,42 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
     return OK
 
 
-def ask_saliency(lab: Lab) -> int:
-    """The menu's way to saliency maps."""
-    find_run(lab.outputs, BEST)
-    lab.terminal.hint("a test digit's number from 0 to 9,999, or the name of a picture or a drawing")
-    answer = lab.terminal.ask("Which digit", "0", digit_or_file)
-    method = lab.terminal.choose(
-        "Which method", [Choice(name, method.description) for name, method in METHODS.items()], default=DEFAULT_METHOD
+# ------------------------------------------------------------------------------------------------------------- options
+
+
+def _add_draw_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--run", action="append", help="a run's folder, latest or best (the default); several side by side"
     )
-    if answer.isdecimal():
-        return saliency(lab, index=int(answer), method=method)
-    image, drawing = as_image_or_drawing(Path(answer))
-    return saliency(lab, image=image, drawing=drawing, method=method)
 
 
-def digit_or_file(answer: str) -> str:
-    """A test digit's number, or a file that is there."""
-    return answer if answer.isdecimal() and int(answer) < 10_000 else existing(answer)
-
-
-def saliency(
-    lab: Lab,
-    *,
-    index: int | None = None,
-    image: Path | None = None,
-    drawing: Path | None = None,
-    runs: Sequence[str] = (BEST,),
-    method: str = DEFAULT_METHOD,
-    target: int | None = None,
-) -> int:
-    """Show which pixels mattered, with the controls that tell whether the map may be believed."""
-    check_method(method)
-    if target is not None:
-        check_target(target)
-    subject = find_subject(lab, index, image, drawing)
-    readers = load_readers(lab, runs)
-    with lab.terminal.busy("asking the network, and its doubles with random weights"):
-        figures, sentences = draw_saliency(subject, readers, method, target)
-        with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
-            for name, figure in figures.items():
-                save_figure(folder / name, figure)
-            found = Summary(sentences=sentences[:1], thumbnail="saliency.png", pictures=saliency_plots.CAPTIONS)
-            write_summary(folder, found)
-    for sentence in sentences:
-        lab.terminal.show(plain(sentence))
-    lab.terminal.line(str(folder))
-    return OK
-
-
-def draw_saliency(
-    subject: Subject, readers: Sequence[Reader], method: str, target: int | None
-) -> tuple[dict[str, Figure], list[str]]:
-    """The panel of the first network, all methods side by side, and several networks, by name; and the verdict."""
-    first, image = readers[0], subject.tensor()
-    title = f"{subject.title}, read by {first.name}"
-    explanation = explain(first.model, first.run.model, image, method, first.compute, target)
-    panel = saliency_plots.saliency_panel(explanation, title=title, true=subject.true)
-    ask, batch = torch.tensor([explanation.target]), image.unsqueeze(0)
-    maps = {name: attribute(first.model, batch, ask, name, first.compute)[0] for name in METHODS}
-    methods = saliency_plots.saliency_methods_figure(
-        explanation.image,
-        maps,
-        target=explanation.target,
-        probabilities=explanation.probabilities,
-        title=title,
-        true=subject.true,
-    )
-    figures = {"saliency.png": panel, "methods.png": methods}
-    if len(readers) > 1:
-        figures["runs.png"] = saliency_plots.saliency_across_runs(
-            explanation.image,
-            {r.run.name: attribute(r.model, batch, ask, method, r.compute)[0] for r in readers},
-            method=method,
-            target=explanation.target,
-            probabilities={
-                r.run.name: answers_to(r.model, [subject.seen], r.compute)[0].probabilities for r in readers
-            },
-            title=subject.title,
-            true=subject.true,
-        )
-    reads = f"{first.name} reads {explanation.prediction} ({format_probability(explanation.probabilities.max())})"
-    sentences = [f"{reads}; the map is for the target {explanation.target}.", *saliency_plots.verdict(explanation)]
-    return figures, sentences
-
-
-# -------------------------------------------------------------------------------------------------- options
+def _add_run_option(parser: ArgumentParser) -> None:
+    parser.add_argument("--run", default=BEST, help="a run's folder, latest, or best (the default)")
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
-    _add_reader_option(parser)
-
-
-def _add_reader_option(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default=BEST, help="a run's folder, latest, or best (the default)")
-
-
-def _add_source_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture of one digit")
-    parser.add_argument("--drawing", type=Path, metavar="FILE", help="a drawing (JSON); of several, the first")
+    _add_run_option(parser)
 
 
 def _add_xray_options(parser: ArgumentParser) -> None:
-    _add_source_options(parser)
-    _add_reader_option(parser)
-
-
-def _xray_from_options(lab: Lab, options: Namespace) -> int:
-    return xray(lab, image=options.image, drawing=options.drawing, run=options.run)
-
-
-def _add_saliency_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--index", type=int, metavar="N", help="a test digit, 0 to 9,999")
-    _add_source_options(parser)
-    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
-    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"{', '.join(METHODS)} (default: {DEFAULT_METHOD})")
-    parser.add_argument("--target", type=int, metavar="D", help="the digit to explain (default: the predicted one)")
-
-
-def _saliency_from_options(lab: Lab, options: Namespace) -> int:
-    return saliency(
-        lab,
-        index=options.index,
-        image=options.image,
-        drawing=options.drawing,
-        runs=options.run or (BEST,),
-        method=options.method,
-        target=options.target,
-    )
-
-
-DRAWINGS_HELP = 'one drawing a line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
+    add_digit_options(parser, test_digits=False)
+    _add_run_option(parser)
 
 
 def _add_score_options(parser: ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help=DRAWINGS_HELP)
-    _add_reader_option(parser)
-    parser.add_argument("--preprocess", default="mnist", help="raw, inverted or mnist (the default)")
+    drawings = 'one drawing a line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
+    parser.add_argument("file", type=Path, metavar="FILE", help=drawings)
+    _add_run_option(parser)
+    parser.add_argument("--preprocess", choices=MODES, default="mnist", help="steps to take (default: mnist)")
 
 
 COMMANDS = {
+    "draw": Command(ask_draw, lambda lab, options: draw(lab, options.run or (BEST,)), _add_draw_options),
     "predict": Command(
         ask_predict, lambda lab, options: predict(lab, options.images, options.run), _add_predict_options
     ),
-    "xray": Command(ask_xray, _xray_from_options, _add_xray_options),
-    "saliency": Command(ask_saliency, _saliency_from_options, _add_saliency_options),
+    "xray": Command(ask_xray, lambda lab, options: xray(lab, options.digit, options.run), _add_xray_options),
     "score": Command(
         ask_score, lambda lab, options: score(lab, options.file, options.run, options.preprocess), _add_score_options
     ),

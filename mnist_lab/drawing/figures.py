@@ -1,9 +1,9 @@
-"""Figures of drawings: the way from ink to 28x28 step by step, and what a network answers on the way."""
+"""The X-ray as a figure: the way from ink to 28x28 step by step, and what a network predicts without each step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +12,10 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import normalise
+from mnist_lab.drawing.preprocess import Picture, Stage
 from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
-
-Picture = NDArray[np.uint8]
 
 CAPTIONS = {
     "xray.png": Caption(
@@ -32,29 +31,28 @@ CAPTIONS = {
 """What is said of the pictures of drawings, by file name."""
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """One way of preparing a drawing, and the network's answer to it."""
 
     name: str
     picture: Picture  # (28, 28), as the network is shown it
-    probabilities: NDArray[np.floating]  # (10,) 0..1
+    probabilities: NDArray[np.float64]  # (10,) 0..1
 
 
 @styled
-def xray(stages: Sequence[tuple[str, Picture]], variants: Sequence[Variant], *, title: str) -> Figure:
-    """How a drawing becomes what the network sees, and what it would answer if a step were left out.
+def xray(stages: Sequence[Stage], variants: Sequence[Variant], *, title: str) -> Figure:
+    """How a drawing becomes what the network sees, and what it would predict if a step were left out.
 
     Pictures are shown as they are: ink black on white until the inversion, white on black from then on. Normalising
     can't be seen, so its values are told.
 
     Args:
-        stages: name and picture (H, W) of every step, in order, as :func:`mnist_lab.drawing.strokes.prepare` has them.
+        stages: every step in order, as :func:`mnist_lab.drawing.preprocess.prepare` has them.
         variants: all steps first, then each step left out.
         title: of the figure: the network and the drawing.
     """
     note = (
-        "Above: the steps in order. Below: what the network sees, and answers, with all steps and with each one left "
+        "Above: the steps in order. Below: what the network sees, and predicts, with all steps and with each one left "
         "out. MNIST is white on black, so without the inversion the network meets something that it never saw. "
         "Normalising changes the numbers, not the look; without it the network gets 0 to 1, which to it is as pale as "
         "shown."
@@ -62,23 +60,20 @@ def xray(stages: Sequence[tuple[str, Picture]], variants: Sequence[Variant], *, 
     columns = max(len(stages), len(variants))
     figure = new_figure(1.6 * columns + 0.6, 5.2, title, note)
     above, below = figure.subplots(2, columns, squeeze=False)
-    for place, axes in enumerate(above):
-        if place < len(stages):
-            name, picture = stages[place]
-            draw_as_it_is(axes, picture, f"{place + 1}. {name}", stage_text(name, picture))
-        else:
-            axes.set_axis_off()
-    for place, axes in enumerate(below):
-        if place < len(variants):
-            variant = variants[place]
-            draw_as_it_is(axes, variant.picture, variant.name, answer_text(variant.probabilities))
-            axes.xaxis.label.set(color=INK, fontsize=TEXT, fontweight="bold" if place == 0 else "normal")
-        else:
-            axes.set_axis_off()
+    for axes in (*above[len(stages) :], *below[len(variants) :]):
+        axes.set_axis_off()
+    for place, (axes, (name, picture)) in enumerate(zip(above, stages, strict=False), start=1):
+        _draw_as_it_is(axes, picture, f"{place}. {name}", _stage_text(name, picture))
+    for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
+        digit = int(probabilities.argmax())
+        answer = f"predicts {digit}, {format_probability(float(probabilities[digit]))}"
+        _draw_as_it_is(axes, picture, name, answer)
+        axes.xaxis.label.set(color=INK, fontsize=TEXT)
+    below[0].xaxis.label.set(fontweight="bold")
     return figure
 
 
-def draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
+def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
     """A picture with its own blacks and whites, in the middle of a square, named above and described below.
 
     The square makes all names of a row stand at one height, whatever the pictures' proportions.
@@ -88,22 +83,15 @@ def draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))
     reach = max(height, width) / 2
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2  # a pixel's middle is a whole number
-    axes.set(xlim=(middle_x - reach, middle_x + reach), ylim=(middle_y + reach, middle_y - reach))
-    axes.set(xticks=[], yticks=[])
+    axes.set(xlim=(middle_x - reach, middle_x + reach), ylim=(middle_y + reach, middle_y - reach), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(name, fontsize=TEXT, color=INK)
     axes.set_xlabel(remark, fontsize=SMALL, color=MUTED)
 
 
-def stage_text(name: str, picture: Picture) -> str:
+def _stage_text(name: str, picture: Picture) -> str:
     """What there is to say of a step's picture (H, W): its size, or what normalising makes of its values."""
     if name != "normalised":
         return f"{picture.shape[0]} x {picture.shape[1]} pixels"
     values = normalise(picture.astype(np.float64) / 255)
     return f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")
-
-
-def answer_text(probabilities: NDArray[np.floating]) -> str:
-    """The most probable digit and how sure the network is."""
-    digit = int(probabilities.argmax())
-    return f"reads {digit}, {format_probability(float(probabilities[digit]))}"

@@ -18,54 +18,42 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mnist_lab.drawing.strokes import Picture
+from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.errors import LabError
 from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is read, whatever a file's name says. Pillow knows more, but starts Ghostscript for some of it."""
-
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 """Brands of the files that iPhones leave, after "ftyp"."""
-
 ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323
 """Numbers of tags in Exif and TIFF."""
-
 MOST_PIXELS = 400_000_000
 """The largest picture that is decoded; the largest cameras have 200 million pixels.
 
 Measured with 20,000 x 20,000 pixels, the process needs at its peak 1.6 GB for colours, 0.5 GB for greys of eight bits,
 1.2 GB for a progressive and 0.2 GB for any other JPEG; it takes up to 6 seconds.
 """
-
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-
 LONGEST_SIDE = 100_000
 """Pixels; Pillow keeps an address for every row, so that a picture one pixel wide takes many times its size."""
-
 START_OF_SCAN = b"\xff\xda"
 """Stands in a JPEG for nothing else: in its data, a byte 0xff is always followed by zero or a restart marker."""
-
 MOST_SCANNED = 10_000_000_000
 """Pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans."""
-
 STRIP = 4_000_000
 """Pixels that are converted at a time."""
-
 ENOUGH = 1000
 """Longer side that a picture is reduced to before anything else: ink of a digit needs no more."""
-
 PLANE_STEPS = 20
 """Steps in which the paper's plane is found; after ten it hardly moves any more."""
-
 REMEDY = "give a picture of one digit: PNG, JPEG or another common format"
-
 LEAST_CONTRAST = 24
 """Grey levels between paper and ink, of 255, below which a picture counts as blank."""
 
 
 class PictureError(LabError):
-    """A file that is no picture, or one that can't be used."""
+    """A file that is not a picture, or one that can't be used."""
 
 
 def read_picture(path: Path) -> Picture:
@@ -83,33 +71,31 @@ def read_picture(path: Path) -> Picture:
     Raises:
         PictureError: there is no such file, it is no picture, it is broken, or too large.
     """
-    return clean(luminance(load(path)))
+    return _clean(_luminance(_load(path)))
 
 
-def load(path: Path) -> Image.Image:
-    """Decode a file's first frame, upright and at most ``ENOUGH`` long: as RGBA, or as F, grey levels 0 to 255."""
+def _load(path: Path) -> Image.Image:
+    """A file's first frame, upright, its longer side at most ``ENOUGH``: as RGBA, or as F, grey levels 0 to 255."""
     try:
         with open_file(path) as file:
             start = file.read(16)
             file.seek(0)
             with _quiet_libraries():
-                return decode(file)
+                return _decode(file)
     except FileNotFoundError:
         raise PictureError(f"there is no file {path}", "check the name") from None
     except UnidentifiedImageError:
-        raise unknown(path, start) from None
+        raise _unknown(path, start) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(
-            f"the picture {path} has more than {MOST_PIXELS:,} pixels", "reduce or crop it first"
-        ) from None
+        found = f"the picture {path} has more than {MOST_PIXELS:,} pixels"
+        raise PictureError(found, "reduce or crop it first") from None
     except Exception as error:  # a hostile or broken file can make a decoder raise anything
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        why = why or type(error).__name__
+        why = (reason(error) if isinstance(error, OSError) else str(error)) or type(error).__name__
         raise PictureError(f"the file {path} can't be read as a picture ({why})", REMEDY) from None
 
 
-def unknown(path: Path, start: bytes) -> PictureError:
-    """What to say of a file in none of the formats, by its first bytes."""
+def _unknown(path: Path, start: bytes) -> PictureError:
+    """The refusal of a file in none of the formats, by its first 16 bytes."""
     if not start:
         return PictureError(f"the file {path} is empty", REMEDY)
     if start[4:8] == b"ftyp" and start[8:12] in HEIC:
@@ -120,8 +106,7 @@ def unknown(path: Path, start: bytes) -> PictureError:
     return PictureError(f"the file {path} can't be read as a picture (it has no known format)", REMEDY)
 
 
-def decode(file: BinaryIO) -> Image.Image:
-    """The first frame of an open file, upright and shrunk."""
+def _decode(file: BinaryIO) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd files
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -131,7 +116,7 @@ def decode(file: BinaryIO) -> Image.Image:
                 _check_scans(file, image.width * image.height)
             image.draft("RGB", (2 * ENOUGH, 2 * ENOUGH))  # JPEG can be decoded at a fraction of its size
             image.load()
-            small = shrunk(image)
+            small = _shrunk(image)
             small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
             return ImageOps.exif_transpose(small)
 
@@ -173,33 +158,24 @@ def _quiet_libraries() -> Iterator[None]:
         os.close(nowhere)
 
 
-def shrunk(image: Image.Image) -> Image.Image:
+def _shrunk(image: Image.Image) -> Image.Image:
     """A decoded picture reduced strip by strip, so that little memory is needed beside its own."""
-    convert = to_grey(image) if image.mode in ("I", "F") or image.mode.startswith("I;16") else to_rgba
+    has_many_bits = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    convert = _to_grey(image) if has_many_bits else lambda strip: strip.convert("RGBA")
     factor = max(1, max(image.size) // (2 * ENOUGH))
-    parts = [convert(strip).reduce(factor) for strip in strips(image, factor)]
-    small = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
-    top = 0
-    for part in parts:
-        small.paste(part, (0, top))
-        top += part.height
+    small = Image.fromarray(np.vstack([np.asarray(convert(strip).reduce(factor)) for strip in _strips(image, factor)]))
     small.thumbnail((ENOUGH, ENOUGH), Image.Resampling.BOX)
     return small
 
 
-def strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
+def _strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
     """A picture from top to bottom, in pieces of some ``STRIP`` pixels and a multiple of ``factor`` rows."""
     rows = factor * max(1, STRIP // (factor * image.width))
     for top in range(0, image.height, rows):
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def to_rgba(strip: Image.Image) -> Image.Image:
-    """A piece of a picture with eight bits for each colour."""
-    return strip.convert("RGBA")
-
-
-def to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """How to bring the pieces of a picture of more than eight bits for each pixel to grey levels from 0 to 255.
 
     A picture of 16 bits is scaled by its format's range. Those of 32 bits, whole or floating-point, have no range
@@ -217,14 +193,14 @@ def to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         return np.where(np.isfinite(found), found, np.median(finite) if finite.size else 0.0)
 
     if image.mode in ("I", "F"):
-        largest = max(0.0, *(float(values(strip).max()) for strip in strips(image)))
+        largest = max(0.0, *(float(values(strip).max()) for strip in _strips(image)))
         white = 1.0 if image.mode == "F" and largest <= 2 else max(255.0, 2.0 ** math.ceil(math.log2(largest + 1)) - 1)
     else:
         white = 2.0 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
     return lambda strip: Image.fromarray((np.clip(values(strip) / white, 0, 1) * 255).astype(np.float32))
 
 
-def luminance(image: Image.Image) -> NDArray[np.float64]:
+def _luminance(image: Image.Image) -> NDArray[np.float64]:
     """Grey levels 0 to 255 of an RGBA or F picture, (H, W); what is transparent becomes paper.
 
     Opaque ink on a transparent ground has no paper of its own: dark ink gets white paper, light ink black paper.
@@ -234,31 +210,29 @@ def luminance(image: Image.Image) -> NDArray[np.float64]:
         return values
     grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's own conversion
     opacity = values[..., 3] / 255
-    weight = opacity.sum()
-    is_dark = weight == 0 or float((grey * opacity).sum() / weight) < 128
-    paper = 255.0 if is_dark else 0.0
-    return np.where(opacity == 1, grey, grey * opacity + paper * (1 - opacity))
+    paper = 255.0 if not opacity.any() or np.average(grey, weights=opacity) < 128 else 0.0
+    return grey * opacity + paper * (1 - opacity)
 
 
-def clean(grey: NDArray[np.float64]) -> Picture:
+def _clean(grey: NDArray[np.float64]) -> Picture:
     """Stretch grey levels so that paper is 255 and the darkest ink 0, and remove what the paper itself shows.
 
     Args:
         grey: (H, W), 0 to 255, dark on light or light on dark.
     """
-    away = grey - paper_under(grey)  # what differs from the paper, darker or lighter
+    away = grey - _paper_under(grey)  # what differs from the paper, darker or lighter
     is_light_ink = abs(away.max()) > abs(away.min())
     strength = away if is_light_ink else -away
     contrast = float(np.percentile(strength, 99.9))
     if contrast < LEAST_CONTRAST:
         return np.full(grey.shape, 255, dtype=np.uint8)
     ink = np.clip(strength / contrast, 0, 1)
-    floor = 0.5 * threshold(ink)  # shadows and grain of the paper lie below, the soft edge of ink above
+    floor = 0.5 * _threshold(ink)  # shadows and grain of the paper lie below, the soft edge of ink above
     ink = np.clip((ink - floor) / (1 - floor), 0, 1)
     return np.rint(255 - 255 * ink).astype(np.uint8)
 
 
-def paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+def _paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     """How light the paper is at every place of a picture, (H, W): a lamp or a window lights one side more.
 
     A plane through the border's grey levels, that with the least absolute distances: like a median, it does not care
@@ -277,7 +251,7 @@ def paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     return paper
 
 
-def threshold(ink: NDArray[np.float64]) -> float:
+def _threshold(ink: NDArray[np.float64]) -> float:
     """The level 0 to 1 that best parts two kinds of pixels (Otsu 1979, "A threshold selection method")."""
     counts, edges = np.histogram(ink, bins=64, range=(0, 1))
     middles = (edges[:-1] + edges[1:]) / 2

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mnist_lab.data.pixels import SIDE
-from mnist_lab.drawing.strokes import (
+from mnist_lab.drawing.preprocess import (
     BOX,
-    CANVAS,
     PEN,
-    Drawing,
     Picture,
-    centre_of_mass,
     crop,
     ink,
     invert,
     pen_width,
-    segments,
-    squeeze,
+    resample,
     to_mnist,
-    visible,
 )
+from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
 
@@ -54,7 +51,7 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
         return final
     lines = _wobbled(_placed_like_mnist(drawing, final), wobble).reshape(-1, 2, 2)  # (S, 2, 2)
     moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines.tolist()))
-    picture = squeeze(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)))
+    picture = resample(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)), SIDE, SIDE)
     return picture if picture.any() else None
 
 
@@ -70,8 +67,8 @@ def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
     scale = UNIT * BOX / max(crop(light).shape)
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
-    row, column = centre_of_mass(light)
-    final_row, final_column = centre_of_mass(final)
+    row, column = ndimage.center_of_mass(light)
+    final_row, final_column = ndimage.center_of_mass(final)
     from_centre = points - np.array([column + 0.5, row + 0.5])
     placed: NDArray[np.float64] = UNIT * np.array([final_column + 0.5, final_row + 0.5]) + scale * from_centre
     return placed

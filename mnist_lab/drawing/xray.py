@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mnist_lab.drawing.strokes import BRUSH, STEP_NAMES, Drawing, Picture, Steps, from_ink, ink, pen_width
+from mnist_lab.drawing.preprocess import BRUSH, STEP_NAMES, Picture, Steps, from_ink, ink, pen_width
+from mnist_lab.drawing.strokes import Drawing
 
 
 class StepText(NamedTuple):
@@ -23,7 +24,7 @@ STEP_TEXTS = {
     "centre": StepText("Centre", "centre of mass to the middle", "off: left where it is"),
     "normalise": StepText("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
 }
-"""One for each field of :class:`~mnist_lab.drawing.strokes.Steps`, in the order in which the steps are taken."""
+"""One for each field of :class:`~mnist_lab.drawing.preprocess.Steps`, in the order in which the steps are taken."""
 
 
 class Xray(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import Digits, stratified_subset
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.drawing.strokes import MODES, to_mnist
+from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.experiments.disturbances import Disturbance, disturb
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.drawing.scoring import Labelled, count_correct, prepare_labelled
+from mnist_lab.drawing.recognise import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import read_drawings
 from mnist_lab.errors import LabError
 from mnist_lab.experiments import figures as plots

@@ -153,7 +153,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
     """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
     if not is_file(lab.outputs / MY_DIGITS):
         return {}
-    marks: dict[str, Mark | None] = lab.load("drawing.my_digits").marks_of(lab, listed)
+    marks: dict[str, Mark | None] = lab.load("drawing.own_digits").marks_of(lab, listed)
     return marks
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from mnist_lab.drawing.strokes import Drawing, Picture, to_mnist
+from mnist_lab.drawing.preprocess import Picture, to_mnist
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.wobble import Wobble, see
 from tests.drawing.test_strokes import by_hand
 

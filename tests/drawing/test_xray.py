@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.strokes import STEP_NAMES, Drawing, Steps, prepare, to_mnist
+from mnist_lab.drawing.preprocess import STEP_NAMES, Steps, prepare, to_mnist
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.xray import STEP_TEXTS, name_steps, take_apart
 from tests.drawing.test_strokes import by_hand
 

@@ -7,7 +7,6 @@ import pytest
 
 from mnist_lab import plotting
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
-from mnist_lab.drawing.figures import answer_text
 from mnist_lab.experiments.digit_figures import Outvoted, ReadTwice, answers_to
 from mnist_lab.explain.figures import draw_answer, reading
 from mnist_lab.terminal.wording import (
@@ -45,7 +44,6 @@ def test_a_probability_rounds_to_all_or_nothing_only_if_it_is(probability: float
 def test_every_figure_says_the_same_of_a_probability(probability: float, text: str) -> None:
     answer = np.full(10, -1.0)  # never the winner
     answer[3] = probability
-    assert answer_text(answer) == f"reads 3, {text}"
     assert reading(answer, None) == f"read as 3 ({text})"
     axes = plotting.new_figure(4, 4, "Answer").subplots()
     draw_answer(axes, answer, target=3)

@@ -23,7 +23,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.strokes import BRUSH, Drawing, Picture
+from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel

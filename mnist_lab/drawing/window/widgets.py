@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_lab.drawing.strokes import BRUSH, CANVAS, Drawing, Picture, Point, Sketch, Stroke, ink, invert, resample
+from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
 from mnist_lab.drawing.window.layout import Box, Layout
 from mnist_lab.terminal.wording import format_probability
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mnist_lab.drawing.strokes import STEP_NAMES, Steps
+from mnist_lab.drawing.preprocess import STEP_NAMES, Steps
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.xray import STEP_TEXTS, Xray, name_steps
 from mnist_lab.terminal.wording import format_probability

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lab.drawing.strokes import CANVAS, Drawing, Picture, to_mnist
+from mnist_lab.drawing.preprocess import Picture, to_mnist
+from mnist_lab.drawing.strokes import CANVAS, Drawing
 from mnist_lab.drawing.window.app import _command_for, _summary, open_window
 from mnist_lab.drawing.window.layout import LARGEST, plan_layout
 from mnist_lab.drawing.window.widgets import Predictor, Probabilities

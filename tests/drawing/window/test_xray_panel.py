@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.strokes import CANVAS, STEP_NAMES, Picture, Steps, to_mnist
+from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, to_mnist
+from mnist_lab.drawing.strokes import CANVAS
 from mnist_lab.drawing.window import app
 from mnist_lab.drawing.window.layout import arrange, plan_layout
 from mnist_lab.drawing.window.widgets import Probabilities

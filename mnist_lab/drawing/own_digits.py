@@ -1,0 +1,148 @@
+"""The user's own labelled drawings, a test set that grows: kept one by one, and counted once for each saved run.
+
+The counts are kept in a small file beside the drawings. They hold for these drawings and these model files alone:
+another digit drawn, or a model file replaced, and they are counted again. Nothing here loads torch, so that the lists
+of runs are there at once where nothing is left to count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mnist_lab import __version__
+from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.errors import LabError, RequestError
+from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.runs import MY_DIGITS, Run
+from mnist_lab.training.tables import Mark
+
+COUNTS_FILE = "my_digits_scores.json"
+"""What was counted already, in the output folder; it may be deleted at any time."""
+KEEPING_PATIENCE = 10.0
+"""Seconds to wait while other windows keep drawings, which takes each a moment."""
+
+
+def keep_drawing(outputs: Path, drawing: Drawing) -> int:
+    """Add a drawing to the user's own, whatever other windows do meanwhile.
+
+    Returns:
+        How many drawings there are now.
+
+    Raises:
+        DrawingError: the drawing, or the file, is too large to be read again.
+        StorageError: the disk refuses, or another program holds the file; nothing is changed.
+    """
+    path, line = outputs / MY_DIGITS, drawing.to_json()
+    with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
+        before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
+        append_line(path, line)
+    return before + 1
+
+
+class Count(NamedTuple):
+    """What is kept of one run."""
+
+    model: str  # which model file was asked, as model_key names it
+    correct: int | None  # None: the file was refused
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What is kept of one state of the user's drawings.
+
+    Attributes:
+        drawings: fingerprint of the file of drawings.
+        total: labelled drawings; 0 until they were first read.
+        by_run: what each run made of them, by the run's name.
+    """
+
+    drawings: str
+    total: int
+    by_run: Mapping[str, Count]
+
+    def missing(self, runs: Sequence[Run]) -> list[Run]:
+        """The evaluated runs whose model file is there, but was not asked yet."""
+        return [run for run in runs if model_key(run) is not None and self._kept(run) is None]
+
+    def mark(self, run: Run) -> Mark | None:
+        """How many of the digits a run got right; None where its model file is gone or refused, or was not asked."""
+        count = self._kept(run)
+        return None if count is None or count.correct is None else Mark(count.correct, self.total)
+
+    def _kept(self, run: Run) -> Count | None:
+        """What is kept of a run, if it still has the model file that was asked."""
+        count = self.by_run.get(run.name)
+        return count if count is not None and count.model == model_key(run) else None
+
+
+def model_key(run: Run) -> str | None:
+    """What tells an evaluated run's model file from another: name, size and time; None where it can't be asked."""
+    name = run.model_file
+    if not run.is_evaluated or name is None or Path(name).name != name:
+        return None
+    try:
+        run.config.to_dict()
+        found = (run.folder / name).stat()
+    except (LabError, OSError, ValueError):  # ValueError: a name with a null character
+        return None
+    return f"{name} {found.st_size} {found.st_mtime_ns}"
+
+
+def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+    """How many of the user's own digits each evaluated run classifies correctly, counted now where that is missing.
+
+    Empty if there are no such digits; drawings that can't be read are said in one line, and left out.
+    """
+    try:
+        counts = _load_counts(lab.outputs)
+        if counts is None:
+            return {}
+        missing = counts.missing(listed)
+        if missing:
+            counts = lab.load("drawing.recognise").count_missing(lab, counts, missing)
+    except LabError as error:
+        lab.terminal.warn(f"without your own digits: {error}")
+        return {}
+    return {run.name: counts.mark(run) for run in listed if run.is_evaluated}
+
+
+def _load_counts(outputs: Path) -> Counts | None:
+    """What is kept of the drawings as they are now; None if there are no drawings.
+
+    Counts of other drawings, or in a damaged file, are ignored: counting again mends it.
+    """
+    path = outputs / MY_DIGITS
+    if not is_file(path):
+        return None
+    try:
+        fingerprint = hashlib.sha256(read_bytes(path)).hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
+    try:
+        content = json.loads(read_text(outputs / COUNTS_FILE))
+        total = content["total"]
+        by_run = {name: Count(count["model"], count["correct"]) for name, count in content["runs"].items()}
+        numbers = [total, *(count.correct for count in by_run.values() if count.correct is not None)]
+        is_sound = total > 0 and all(type(number) is int and 0 <= number <= total for number in numbers)
+        if is_sound and (content["drawings"], content["lab"]) == (fingerprint, __version__):
+            return Counts(fingerprint, total, by_run)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass  # there is none yet, or it is damaged
+    return Counts(fingerprint, 0, {})
+
+
+def save_counts(outputs: Path, counts: Counts) -> None:
+    """Keep what was counted.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    runs = {name: count._asdict() for name, count in counts.by_run.items()}
+    content = {"drawings": counts.drawings, "lab": __version__, "total": counts.total, "runs": runs}
+    write_json(outputs / COUNTS_FILE, content)

@@ -1,0 +1,270 @@
+"""The row of the menu that explains a prediction, and what every row needs that asks a trained network."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mnist_lab.config import CLASSES, check_whole
+from mnist_lab.data.mnist import load_mnist
+from mnist_lab.data.pixels import SIDE
+from mnist_lab.explain import figures
+from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS
+from mnist_lab.explain.saliency import Explanation, Map, attribute, explain
+from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.models import DigitNet
+from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import Summary, write_summary
+from mnist_lab.storage import is_file, new_folder
+from mnist_lab.terminal.console import Choice
+from mnist_lab.terminal.lab import OK, Command, Lab
+from mnist_lab.terminal.wording import format_probability, plain
+from mnist_lab.training.runs import Run, find_run
+from mnist_lab.training.session import evaluate_on, load_trained
+
+BEST = "best"
+"""The run whose network is asked unless another is named."""
+
+
+# ------------------------------------------------------------------------------- a trained network, ready to be asked
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A trained network, ready to be asked about pictures (28, 28) uint8, white on black."""
+
+    run: Run
+    model: DigitNet
+    compute: Compute
+    rejection_threshold: float  # probability of the predicted digit below which a picture is probably not a digit
+
+    @property
+    def name(self) -> str:
+        """The network and its seed, for titles."""
+        return self.run.title
+
+    def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
+        """The probabilities of the ten digits, (10,), for each of several pictures."""
+        images = torch.from_numpy(np.array(pictures, dtype=np.uint8).reshape(-1, 1, SIDE, SIDE))
+        return list(predict_logits(self.model, images, self.compute).double().softmax(dim=1).numpy())
+
+    def rejects(self, probabilities: NDArray[np.float64]) -> bool:
+        """Whether the picture is probably not a digit: the network is less sure than of 98 % of its validation digits.
+
+        The maximum probability is the usual baseline for this (Hendrycks & Gimpel 2017, arXiv:1610.02136).
+        """
+        return float(probabilities.max()) < self.rejection_threshold
+
+    def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
+        """A map of which pixels mattered for a digit, None for the predicted one, with all its controls."""
+        image = torch.from_numpy(picture.copy()).unsqueeze(0)  # (1, 28, 28)
+        return explain(self.model, self.run.model, image, method, self.compute, target)
+
+    def map(self, picture: NDArray[np.uint8], target: int, method: str = "gradient") -> Map:
+        """The map alone, (28, 28); by the gradient, it is quick enough to follow a pen."""
+        image = torch.from_numpy(picture.copy()).view(1, 1, *picture.shape)
+        map_: Map = attribute(self.model, image, torch.tensor([target]), method, self.compute)[0]
+        return map_
+
+
+def load_reader(lab: Lab, name: str) -> Reader:
+    """Load the network of a run.
+
+    Raises:
+        LabError: there is no such run, or its model file can't be used.
+    """
+    run = find_run(lab.outputs, name)
+    compute = compute_for(lab)
+    with lab.terminal.busy("loading the model"):
+        model = load_trained(run, compute)
+        validation = run.results.get("validation")
+        threshold = validation.get("doubt_level") if isinstance(validation, dict) else None
+        if (
+            not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1
+        ):  # not the largest of ten probabilities
+            threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
+    return Reader(run, model, compute, threshold)
+
+
+def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
+    """The networks of some runs, each run once."""
+    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
+    return [load_reader(lab, name) for name in names]
+
+
+# ------------------------------------------------------------------------------------------------ a digit to look into
+
+
+class DigitFile(NamedTuple):
+    """A file that shows one digit: a picture, or drawings, of which the first is meant."""
+
+    path: Path
+    is_drawing: bool
+
+
+class Subject(NamedTuple):
+    """A digit to look into."""
+
+    title: str
+    label: str  # for a folder's name
+    true: int | None  # None if nobody said which digit it is
+    picture: NDArray[np.uint8]  # (28, 28) white on black
+
+
+def existing_file(answer: str) -> Path:
+    """A file as a user names it, in the quotes that a terminal adds to a dragged file, or with ~ for the home.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    name = answer[1:-1] if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"" else answer
+    path = Path(name)
+    with suppress(RuntimeError):  # nobody of that name: a file may still be called so
+        path = path.expanduser()
+    if not name or not is_file(path):
+        raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
+    return path
+
+
+def picture_or_drawing(answer: str) -> DigitFile:
+    """The file that an answer names, as a picture or as a drawing, whichever its name says it is."""
+    path = existing_file(answer)
+    return DigitFile(path, is_drawing=path.suffix.lower() in (".json", ".jsonl"))
+
+
+def folder_label(text: str) -> str:
+    """A file's name as part of a folder's: letters, digits and hyphens, and not too long."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
+
+
+def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
+    """The options that name the digit to look into, one of which must be given."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    if test_digits:
+        group.add_argument("--index", dest="digit", type=int, metavar="N", help="a test digit, 0 to 9,999")
+    of_pictures: dict[str, Any] = {"dest": "digit", "type": lambda name: DigitFile(Path(name), is_drawing=False)}
+    of_drawings: dict[str, Any] = {"dest": "digit", "type": lambda name: DigitFile(Path(name), is_drawing=True)}
+    group.add_argument("--image", **of_pictures, metavar="FILE", help="a picture of one digit")
+    group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
+
+
+# ------------------------------------------------------------------------------------------------------------ saliency
+
+
+def ask_saliency(lab: Lab) -> int:
+    """The menu's way to saliency maps."""
+    find_run(lab.outputs, BEST)
+    lab.terminal.hint("a test digit's number from 0 to 9,999, or the name of a picture or a drawing")
+    digit = lab.terminal.ask("Which digit", "0", _digit_or_file)
+    choices = [Choice(name, method.description) for name, method in METHODS.items()]
+    return saliency(lab, digit, method=lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD))
+
+
+def _digit_or_file(answer: str) -> int | DigitFile:
+    return int(answer) if answer.isdecimal() and int(answer) < 10_000 else picture_or_drawing(answer)
+
+
+def saliency(
+    lab: Lab,
+    digit: int | DigitFile,
+    *,
+    runs: Sequence[str] = (BEST,),
+    method: str = DEFAULT_METHOD,
+    target: int | None = None,
+) -> int:
+    """Show which pixels mattered, with the controls that tell whether the map may be believed.
+
+    Args:
+        lab: where to look, and where to show.
+        digit: the position of a test digit in its file, or a file.
+        runs: whose networks to ask; of several, all are compared, and the first one's map is explained.
+        method: one of :data:`~mnist_lab.explain.methods.METHODS`.
+        target: the digit that the map explains; None for the predicted one.
+    """
+    subject = _test_digit(digit) if isinstance(digit, int) else _digit_in(lab, digit)
+    readers = load_readers(lab, runs)
+    with lab.terminal.busy("asking the network, and its doubles with random weights"):
+        explanation = readers[0].explain(subject.picture, method, target)
+        drawn = _draw(subject, readers, explanation)
+        predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
+        answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
+        with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
+            for name, figure in drawn.items():
+                save_figure(folder / name, figure)
+            summary = Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS)
+            write_summary(folder, summary)
+    for sentence in (answer, *figures.verdict(explanation)):
+        lab.terminal.show(plain(sentence))
+    lab.terminal.line(str(folder))
+    return OK
+
+
+def _test_digit(index: int) -> Subject:
+    test = load_mnist().test
+    check_whole("--index", index, 0, len(test) - 1)
+    return Subject(f"test digit {index}", f"test-{index}", int(test.labels[index]), test.images[index, 0].numpy())
+
+
+def _digit_in(lab: Lab, file: DigitFile) -> Subject:
+    """The digit in a file, which takes the drawing room to read."""
+    subject: Subject = lab.load("drawing.commands").read_digit(lab, file)[0]
+    return subject
+
+
+def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
+    """By file name: the map with its controls, all methods side by side, and several networks."""
+    first, picture, target = readers[0], subject.picture, explanation.target
+    title = f"{subject.title}, read by {first.name}"
+    drawn = {
+        "saliency.png": figures.saliency_panel(explanation, title=title, true=subject.true),
+        "methods.png": figures.saliency_methods_figure(
+            explanation.image,
+            {method: first.map(picture, target, method) for method in METHODS},
+            target=target,
+            probabilities=explanation.probabilities,
+            title=title,
+            true=subject.true,
+        ),
+    }
+    if len(readers) > 1:
+        drawn["runs.png"] = figures.saliency_across_runs(
+            explanation.image,
+            {reader.run.name: reader.map(picture, target, explanation.method) for reader in readers},
+            method=explanation.method,
+            target=target,
+            probabilities={reader.run.name: reader.predict([picture])[0] for reader in readers},
+            title=subject.title,
+            true=subject.true,
+        )
+    return drawn
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    add_digit_options(parser, test_digits=True)
+    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
+    parser.add_argument(
+        "--method", choices=METHODS, default=DEFAULT_METHOD, help=f"how to ask (default: {DEFAULT_METHOD})"
+    )
+    parser.add_argument(
+        "--target", type=int, choices=range(CLASSES), help="the digit to explain (default: the predicted one)"
+    )
+
+
+def _from_options(lab: Lab, options: Namespace) -> int:
+    runs = options.run or (BEST,)
+    return saliency(lab, options.digit, runs=runs, method=options.method, target=options.target)
+
+
+COMMANDS = {"saliency": Command(ask_saliency, _from_options, _add_options)}

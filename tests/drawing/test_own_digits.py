@@ -1,0 +1,186 @@
+"""The user's own digits: counted once for each run, whatever lies on the disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import main
+from mnist_lab.drawing import recognise
+from mnist_lab.drawing.own_digits import COUNTS_FILE, marks_of
+from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.models import build_model
+from mnist_lab.training.checkpoints import save_tensors
+from mnist_lab.training.runs import MY_DIGITS, list_runs
+from mnist_lab.training.tables import Mark
+from tests.drawing.conftest import BLANK, UNLABELLED
+from tests.drawing.test_commands import lab_of
+from tests.drawing.test_strokes import by_hand
+from tests.training.test_runs import make_run, run_content
+
+ROOT = Path(__file__).parents[2]
+NETWORK = build_model("1-layer", seed=3)
+
+
+def lay_run(outputs: Path, name: str) -> Path:
+    """A run whose model file holds a network."""
+    folder = make_run(outputs, name)
+    save_tensors(folder / "model.pt", NETWORK.state_dict())
+    return folder
+
+
+def lay_drawings(outputs: Path, compute: Compute, count: int, missed: int, *others: Drawing) -> None:
+    """The user's own: labelled as the network reads them, but so many of them wrongly."""
+    drawings = [by_hand(digit) for digit in range(count)]
+    pictures = [torch.from_numpy(picture) for drawing in drawings if (picture := to_mnist(drawing)) is not None]
+    logits = predict_logits(compute.place(NETWORK), torch.stack(pictures).unsqueeze(1), compute)
+    labelled = [
+        replace(drawing, label=(digit + (place < missed)) % 10)
+        for place, (drawing, digit) in enumerate(zip(drawings, logits.argmax(dim=1).tolist(), strict=True))
+    ]
+    text = "".join(drawing.to_json() + "\n" for drawing in (*labelled, *others))
+    (outputs / MY_DIGITS).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def own(tmp_path: Path, compute: Compute) -> Path:
+    """An output folder with a run, and drawings of which its network reads 3 of 6."""
+    lay_run(tmp_path, "good")
+    lay_drawings(tmp_path, compute, 5, 2, BLANK, UNLABELLED)
+    return tmp_path
+
+
+def marks(outputs: Path) -> dict[str, Mark | None]:
+    return marks_of(lab_of(outputs)[0], list_runs(outputs)[0])
+
+
+def test_every_evaluated_run_is_shown_with_what_it_reads(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = lay_run(own, "cut")
+    (folder / "model.pt").write_bytes((folder / "model.pt").read_bytes()[:1000])
+    make_run(own, "gone")
+    make_run(own, "outside", model_file="../good/model.pt")
+    make_run(own, "null", model_file="a\0b")
+    make_run(own, "foreign", model_file=7)
+    (lay_run(own, "strange") / "run.json").write_text(json.dumps(run_content(config={})), encoding="utf-8")
+    make_run(own, "unfinished", status="running")
+    unknown = dict.fromkeys(("cut", "gone", "outside", "null", "foreign", "strange"))
+    assert marks(own) == {"good": Mark(3, 6)} | unknown
+    assert marks(own) == {"good": Mark(3, 6)} | unknown  # as it was kept
+    assert main.main(["runs", "--outputs", str(own)]) == 0
+    assert "3 of 6" in capsys.readouterr().out
+    assert main.main(["score", str(own / MY_DIGITS), "--run", "good", "--outputs", str(own)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "accuracy 50.00 % (3 of 6)"
+
+
+def test_without_drawings_there_are_no_marks_and_no_file(own: Path) -> None:
+    (own / MY_DIGITS).unlink()
+    assert marks(own) == {}
+    assert not (own / COUNTS_FILE).exists()
+
+
+def test_nothing_is_counted_twice(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert marks(own) == {"good": Mark(3, 6)}
+    monkeypatch.setattr(recognise, "count_missing", None)  # calling it would fail
+    assert marks(own) == {"good": Mark(3, 6)}
+
+
+def test_another_drawing_or_another_model_is_counted_anew(own: Path, compute: Compute) -> None:
+    cut = lay_run(own, "cut") / "model.pt"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    assert marks(own) == {"good": Mark(3, 6), "cut": None}
+    lay_drawings(own, compute, 5, 1)
+    assert marks(own) == {"good": Mark(4, 5), "cut": None}
+    shutil.copy(own / "good" / "model.pt", cut)
+    (own / "good" / "model.pt").unlink()
+    assert marks(own) == {"good": None, "cut": Mark(4, 5)}
+
+
+def test_a_damaged_file_of_counts_is_made_again(own: Path) -> None:
+    marks(own)
+    path = own / COUNTS_FILE
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    good = whole["runs"]["good"]
+    assert (whole["total"], good["correct"]) == (6, 3)
+    totals: list[Any] = [0, -1, True, "6", None, 6.0]
+    corrects: list[Any] = [7, -1, True, "3", 3.0]
+    runs: list[Any] = [1, [], {"good": 3}]
+    changed: list[dict[str, Any]] = [
+        *({"total": value} for value in totals),
+        *({"runs": {"good": good | {"correct": value}}} for value in corrects),
+        *({"runs": value} for value in runs),
+        {"lab": "0.0.0"},
+        {"drawings": "0"},
+    ]
+    texts = ["", "[]", "{}", "[" * 100_000, "\x00", *(json.dumps(whole | change) for change in changed)]
+    for text in texts:
+        path.write_text(text, encoding="utf-8")
+        assert marks(own) == {"good": Mark(3, 6)}, text[:200]
+    assert json.loads(path.read_text(encoding="utf-8")) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\nnonsense\n", "line 2 of"),
+        ("", "holds no drawings"),
+        (UNLABELLED.to_json() + "\n", "no labelled drawing with ink"),
+    ],
+)
+def test_broken_drawings_take_one_line_and_the_table_stands(
+    own: Path, text: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / MY_DIGITS).write_text(text, encoding="utf-8")
+    assert main.main(["runs", "--outputs", str(own)]) == 0
+    shown = capsys.readouterr().out
+    (warning,) = [line for line in shown.splitlines() if line.startswith("without your own digits: ")]
+    assert expected in warning
+    assert "1-layer" in shown
+    assert not (own / COUNTS_FILE).exists()
+
+
+def test_a_disk_that_refuses_costs_the_keeping_only(own: Path) -> None:
+    (own / COUNTS_FILE).mkdir()
+    lab, shown = lab_of(own)
+    assert marks_of(lab, list_runs(own)[0]) == {"good": Mark(3, 6)}
+    assert shown.getvalue().count("can't write") == 1
+
+
+def test_ctrl_c_keeps_what_was_counted(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        lay_run(own, f"more-{number}")
+    real, asked = recognise.count_correct, []
+
+    def count_correct(*arguments: Any) -> int:
+        asked.append(arguments)
+        if len(asked) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(recognise, "count_correct", count_correct)
+    with pytest.raises(KeyboardInterrupt):
+        marks(own)
+    assert list(marks(own).values()) == [Mark(3, 6)] * 4
+    assert len(asked) == 5  # four networks; only the one that was interrupted is asked again
+
+
+@pytest.mark.integration
+def test_a_list_with_nothing_left_to_count_loads_no_torch(own: Path) -> None:
+    marks(own)
+    code = "import sys, main; print(main.main(['runs', '--outputs', sys.argv[1]]), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(own)], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    assert "3 of 6" in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 False"

@@ -1,0 +1,178 @@
+"""The row that explains a prediction, and a trained network that is ready to be asked."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import main
+from mnist_lab.config import CLASSES
+from mnist_lab.data.mnist import Mnist
+from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.explain import commands, figures
+from mnist_lab.explain.commands import existing_file, load_reader
+from mnist_lab.explain.saliency import attribute, explain
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.models import build_model
+from mnist_lab.terminal.console import Terminal, make_console
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.checkpoints import save_tensors
+from tests.training.test_runs import make_run
+
+SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """An output folder with two untrained networks."""
+    for seed, name in enumerate(("first", "second")):
+        folder = make_run(tmp_path / "outputs", name, seed=seed, results={"validation": {"doubt_level": 0.5}})
+        save_tensors(folder / "model.pt", build_model("1-layer", seed=seed).state_dict())
+    return tmp_path / "outputs"
+
+
+def lab_of(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
+    shown, given = io.StringIO(), iter(answers)
+    return Lab(Terminal(make_console(file=shown, width=100), lambda: next(given)), outputs, main.load), shown
+
+
+# --- a network that is ready to be asked -------------------------------------------------------------------------
+
+
+def test_a_reader_answers_many_pictures_as_one_by_one(outputs: Path, mnist: Mnist) -> None:
+    reader = load_reader(lab_of(outputs)[0], "first")
+    pictures = list(mnist.test.images[:5].squeeze(1).numpy())
+    together = reader.predict(pictures)
+    for picture, answer in zip(pictures, together, strict=True):
+        assert answer == pytest.approx(reader.predict([picture])[0], abs=2e-3)
+        assert answer.sum() == pytest.approx(1)
+    assert reader.predict([]) == []
+    assert reader.name == "1-layer, seed 0"
+
+
+def test_the_rejection_threshold_is_the_saved_one_or_found_again(
+    outputs: Path, mnist: Mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, _ = lab_of(outputs)
+    reader = load_reader(lab, "first")
+    assert reader.rejection_threshold == 0.5
+    assert reader.rejects(np.array([0.49, 0.51 - 0.02, *[0.0] * 8]))
+    assert not reader.rejects(np.array([0.5, 0.5, *[0.0] * 8]))
+    certainty = np.stack(reader.predict(list(mnist.validation.images.squeeze(1).numpy()))).max(axis=1)
+    expected = np.quantile(certainty, 0.02)
+    path = outputs / "first" / "run.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["results"]["validation"]["doubt_level"] = None
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert load_reader(lab, "first").rejection_threshold == pytest.approx(expected, abs=1e-6)
+
+    class Found:
+        doubt_level = rejection_threshold = 0.123
+
+    monkeypatch.setattr(commands, "evaluate_on", lambda *_: Found)
+    values: tuple[Any, ...] = (True, "0.5", 0.99 / CLASSES, 1.5, [0.5], {})
+    for value in values:  # no threshold that a network can have had
+        content["results"]["validation"] = {"doubt_level": value}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert load_reader(lab, "first").rejection_threshold == 0.123
+    for results in ({}, {"validation": 3}, None):
+        path.write_text(json.dumps(content | {"results": results}), encoding="utf-8")
+        assert load_reader(lab, "first").rejection_threshold == 0.123
+
+
+# --- saliency ----------------------------------------------------------------------------------------------------
+
+
+def test_saliency_of_a_test_digit_comes_with_its_controls(
+    outputs: Path, mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spy = Mock(wraps=figures.saliency_across_runs)
+    monkeypatch.setattr(figures, "saliency_across_runs", spy)
+    arguments = ["saliency", "--index", "3", "--method", "gradient", "--target", "9", "--run", "first"]
+    assert main.main([*arguments, "--run", "second", "--run", "first", "--outputs", str(outputs)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the map is for the target 9" in shown
+    assert "random weights" in shown
+    (folder,) = outputs.glob("*_saliency-test-3")
+    assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
+    ink, maps = spy.call_args.args
+    drawn, image = spy.call_args.kwargs, mnist.test.images[3:4]
+    assert np.array_equal(ink, image[0, 0].numpy() / np.float32(255))
+    assert maps.keys() == drawn["probabilities"].keys() == {"first", "second"}
+    assert (drawn["target"], drawn["true"]) == (9, int(mnist.test.labels[3]))
+    for seed, name in enumerate(("first", "second")):
+        model = compute.place(build_model("1-layer", seed=seed))
+        expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]
+        assert maps[name] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_saliency_of_pictures_and_drawings_explains_what_the_network_sees(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Ünder mine.jsonl").write_text(f"nonsense\n{SEVEN.to_json()}\n", encoding="utf-8")
+    Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
+    spy = Mock(wraps=explain)
+    monkeypatch.setattr(commands, "explain", spy)
+    words = ["saliency", "--outputs", str(outputs), "--run", "first", "--method", "gradient"]
+    assert main.main([*words, "--drawing", str(tmp_path / "Ünder mine.jsonl")]) == 0
+    assert np.array_equal(spy.call_args.args[2][0].numpy(), np.asarray(to_mnist(SEVEN)))
+    assert "skipped: line 1 of" in capsys.readouterr().out
+    assert len(list(outputs.glob("*_saliency-nder-mine"))) == 1
+    assert main.main([*words, "--image", str(tmp_path / "blank.png")]) == 1
+    assert "blank.png shows no ink" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "one of the arguments --index --image --drawing is required"),
+        (["--index", "0", "--image", "x.png"], "not allowed with"),
+        (["--index", "10000"], "--index is 10000; give a whole number from 0 to 9,999"),
+        (["--index", "-1"], "--index is -1"),
+        (["--index", "0", "--method", "magic"], "invalid choice: 'magic'"),
+        (["--index", "0", "--target", "10"], "invalid choice: 10"),
+        (["--index", "0", "--run", "nothing"], "there is no run 'nothing'"),
+        (["--drawing", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
+        (["--image", "a\0b"], "can't be read"),
+    ],
+    ids=str,
+)
+def test_refusals_take_one_line(
+    outputs: Path, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(outputs.iterdir())
+    assert main.main(["saliency", *arguments, "--outputs", str(outputs)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert set(outputs.iterdir()) == before
+
+
+def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.JSON").write_text(SEVEN.to_json(), encoding="utf-8")
+    answers = ["saliency", "10000", "nowhere", "a\0b", "3", "gradient", "saliency", str(tmp_path / "x.JSON"), "1", "q"]
+    lab, shown = lab_of(outputs, *answers)
+    assert main.run_menu(lab) == 0
+    assert shown.getvalue().count("there is no file") == 3
+    assert len(list(outputs.glob("*_saliency-test-3"))) == len(list(outputs.glob("*_saliency-x"))) == 1
+
+
+def test_a_files_name_may_come_as_terminals_give_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a b.png"
+    file.touch()
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for answer in (str(file), f"'{file}'", f'"{file}"', "~/a b.png", "a b.png"):
+        assert existing_file(answer).resolve() == file.resolve()
+    for answer in ("~/nowhere.png", "~nosuchuser/x", "", "'", "''", "x" * 300, "a\0b", "half \udcff", str(tmp_path)):
+        with pytest.raises(ValueError, match="there is no file"):
+            existing_file(answer)
