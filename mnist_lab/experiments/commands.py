@@ -369,7 +369,7 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
         waiting = {task.number: task for task in ready.missing}
 
         def standings() -> list[Standing]:
-            reports = ((number, engine.standing(task)) for number, task in list(waiting.items()))
+            reports = ((number, engine.progress_of(task)) for number, task in list(waiting.items()))
             return [Standing(names[number], *report) for number, report in reports if report is not None]
 
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")

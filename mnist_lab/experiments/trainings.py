@@ -216,10 +216,10 @@ def describe_failure(error: BaseException) -> str:
 # ------------------------------------------------------------------------------------------ on this machine
 
 
-class Progress:
+class _SharedProgress:
     """How many epochs of each task are done, and whether all are to stop, in memory that processes share.
 
-    It has no locks, as a process may be killed while it holds one.
+    It has no locks: a process may be killed while it holds one.
     """
 
     def __init__(self, tasks: int) -> None:
@@ -227,11 +227,9 @@ class Progress:
         self.stop = SPAWN.RawValue("b", False)
 
     def report(self, number: int, epochs: float) -> None:
-        """Note how many epochs of a task are done."""
         self.epochs[number] = epochs
 
     def is_stopped(self) -> bool:
-        """Whether the user asked all trainings to stop."""
         return bool(self.stop.value)
 
 
@@ -252,7 +250,7 @@ class Pool:
     def __init__(self, at_once: int, tasks: int) -> None:
         self.at_once = at_once
         self.threads = None if at_once == 1 else max(1, _cores() // at_once)
-        self.progress = Progress(tasks)
+        self.progress = _SharedProgress(tasks)
         self._executor: Executor | None = None
         self._other_processes = set(multiprocessing.active_children())
 
@@ -266,7 +264,7 @@ class Pool:
         """Let every training end after its current batch."""
         self.progress.stop.value = True
 
-    def standing(self, task: Task) -> tuple[float, str] | None:
+    def progress_of(self, task: Task) -> tuple[float, str] | None:
         """The fraction of a task that is done, and what is being done; None before it begins."""
         done, epochs = self.progress.epochs[task.number], task.config.epochs
         if done < 0:
@@ -282,8 +280,8 @@ class Pool:
         """
         configs = {_epoch_key(task.config): task.config for task in tasks}
         calls = [self._call(_seconds_per_epoch, config) for config in configs.values() for _ in range(self.at_once)]
-        results = dict(self._results(calls))
-        measured: list[float] = [results[place] for place in range(len(calls))]
+        results = dict(self._results(dict(enumerate(calls))))
+        measured: list[float] = [results[number] for number in range(len(calls))]
         if not all(isinstance(seconds, float) for seconds in measured):
             return None
         means = (sum(measured[n : n + self.at_once]) / self.at_once for n in range(0, len(calls), self.at_once))
@@ -297,28 +295,26 @@ class Pool:
         When a process is killed (by the user, or by a system short of memory), Python gives up all of them. They are
         started anew once; what was under way goes on from its last epoch.
         """
-        waiting = list(tasks)
+        waiting = {task.number: task for task in tasks}
         try:
             for is_last in (False, True):
-                killed: list[Task] = []
-                for place, result in self._results([self._training(task, outputs) for task in waiting]):
-                    task = waiting[place]
-                    if isinstance(result, BrokenExecutor) and not is_last:
-                        killed.append(task)
-                    elif isinstance(result, Finished):
+                calls = {number: self._training(task, outputs) for number, task in waiting.items()}
+                for number, result in self._results(calls):
+                    if isinstance(result, BrokenExecutor) and not is_last and not self.progress.is_stopped():
+                        continue
+                    task = waiting.pop(number)
+                    if isinstance(result, Finished):
                         yield _unpacked(result, task, outputs) if result.files else result
                     else:
                         failure = None if self.progress.is_stopped() else describe_failure(result)
-                        yield Finished(task.number, failure=failure)
+                        yield Finished(number, failure=failure)
                 self.close()
-                waiting = []
-                for task in killed:
-                    self.progress.report(task.number, -1.0)
-                    found = _looked_up_again(task, outputs)  # its last file may have been written before
-                    if found.run is None:
-                        waiting.append(found)
-                    else:
-                        yield Finished(task.number, found.run.folder)
+                for number, task in list(waiting.items()):
+                    self.progress.report(number, -1.0)
+                    waiting[number] = found = _looked_up_again(task, outputs)
+                    if found.run is not None:  # it was killed with its last file written
+                        del waiting[number]
+                        yield Finished(number, found.run.folder)
         finally:
             self.close()
 
@@ -331,28 +327,28 @@ class Pool:
                     process.terminate()
                 executor.shutdown(cancel_futures=True)
 
-    def _results(self, calls: Sequence[Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
-        """The place of each call and its result, as it ends; instead of a result, the error that it ended with."""
+    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+        """The number of each call and its result, as it ends; instead of a result, the error that it ended with."""
         futures: dict[Future[Any], int] = {}
         try:
             with _starting_processes(self.threads):
                 self._executor = self._executor or self._start()
-                for place, call in enumerate(calls):
-                    futures[self._executor.submit(call)] = place
+                for number, call in calls.items():
+                    futures[self._executor.submit(call)] = number
                 self._executor.submit(int)  # Python watches over its newest process only from the next call on
         except BrokenExecutor as error:  # a process was killed while it had nothing to do
-            yield from ((place, error) for place in range(len(futures), len(calls)))
+            yield from ((number, error) for number in list(calls)[len(futures) :])
         while futures:
             wait(futures, LOOK, FIRST_COMPLETED)
             for future in [future for future in futures if future.done()]:
-                place = futures.pop(future)
+                number = futures.pop(future)
                 try:
                     result = future.result()
                 except Exception as error:
                     result = error
-                yield place, result
+                yield number, result
             if (trouble := self._trouble(futures)) is not None:
-                yield from ((place, trouble) for place in futures.values())
+                yield from ((number, trouble) for number in futures.values())
                 return
 
     def _start(self) -> Executor:
@@ -369,10 +365,10 @@ class Pool:
         return None
 
 
-_progress: Progress  # in a process of a pool: the memory that it shares with the others
+_progress: _SharedProgress  # set in every process of a pool
 
 
-def _begin_process(progress: Progress) -> None:
+def _begin_process(progress: _SharedProgress) -> None:
     global _progress
     _progress = progress
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -533,8 +529,9 @@ class _Cluster(Pool):
 
     def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
         if self.progress.is_stopped():
-            for future in futures:
-                future.cancel()
+            for future, number in futures.items():
+                if self.progress.epochs[number] != math.inf:  # one that only draws its pictures is kept
+                    future.cancel()
         with suppress(Exception):  # whatever a connection that breaks makes of it
             if self.client.nthreads():
                 self.seen = time.monotonic()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -205,10 +205,10 @@ class Timed(Pool):
         super().__init__(at_once, tasks=20)
         self.measured: list[str] = []
 
-    def _results(self, calls: Sequence[Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
-        configs = [call.args[0] for call in calls if isinstance(call, partial)]
+    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+        configs = [call.args[0] for call in calls.values() if isinstance(call, partial)]
         self.measured = [config.model for config in configs]
-        yield from ((place, 10.0 if config.model == "1-layer" else 20.0) for place, config in enumerate(configs))
+        yield from ((number, 10.0 if config.model == "1-layer" else 20.0) for number, config in enumerate(configs))
 
 
 def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
@@ -282,11 +282,11 @@ def test_as_many_at_once_as_there_are_cores() -> None:
 def test_what_is_shown_of_a_training() -> None:
     (task,) = tasks_of(replace(SMALL, epochs=4))
     pool = Pool(1, 1)
-    assert pool.standing(task) is None
+    assert pool.progress_of(task) is None
     for epochs, shown in ((0, (0.0, "epoch 1/4")), (1, (0.25, "epoch 1/4")), (1.5, (0.375, "epoch 2/4")),
                           (4, (1.0, "epoch 4/4")), (float("inf"), (1.0, "drawing its pictures"))):  # fmt: skip
         pool.progress.report(0, epochs)
-        assert pool.standing(task) == shown
+        assert pool.progress_of(task) == shown
 
 
 def test_any_failure_takes_one_line() -> None:
@@ -307,7 +307,7 @@ def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no
         assert processes() == measuring  # those that were timed train
         done = by_number([first, *results])
         assert not processes()
-        assert pool.standing(tasks[2]) == (1.0, "drawing its pictures")
+        assert pool.progress_of(tasks[2]) == (1.0, "drawing its pictures")
     assert os.environ == before
     assert seconds is not None
     assert 0 < seconds < 300
@@ -385,7 +385,9 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
     def kill_twice() -> None:
         wait_for(lambda: list(tmp_path.glob("*/model_*.pt")) and len(list(tmp_path.glob("*/training_state.pt"))) == 2)
         for _ in range(2):
-            wait_for(lambda: len(set(processes()) - set(killed)) == 2 and all(pool.standing(one) for one in tasks[1:]))
+            wait_for(
+                lambda: len(set(processes()) - set(killed)) == 2 and all(pool.progress_of(one) for one in tasks[1:])
+            )
             killed.extend(processes())
             os.kill(killed[-1], signal.SIGKILL)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 import main
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.networks.models import build_model
-from tests.experiments.test_schedule import SMALL, lay
+from tests.experiments.test_trainings import SMALL, lay
 from tests.training.test_runs import make_run
 
 ROOT = Path(__file__).parents[2]
