@@ -1,8 +1,13 @@
-"""What a run is made with: frozen dataclasses, saved with the result, and enough to repeat it."""
+"""Every setting of a training, declared once: default, range, unit, help and label.
+
+The command line, the menu's questions, the checks, run.json, the reports' "what differs" and the README's table all
+read them here. A new one takes one line in :class:`TrainConfig` (or :class:`AugmentConfig`) and its use; runs that were
+saved before it existed are read with the value that it names as ``earlier``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from textwrap import shorten
 from typing import Any, Literal
 
@@ -14,11 +19,89 @@ RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
 CLASSES = 10
 """The digits 0 to 9."""
 
-MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED, MOST_HIDDEN = 64, 1024, 10_000, 2**31 - 1, 4096
+MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1
 """The largest values that may be asked for."""
 
 TRAIN_DIGITS = 54_000
 """Digits to train on, once a tenth of MNIST's 60,000 is set apart for validation."""
+
+
+REQUIRED = object()
+"""In place of a value for earlier runs: every run has one of its own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting, wherever it is asked for, checked, saved or shown.
+
+    Attributes:
+        kind: int, float, bool or str.
+        low: lowest value of a number.
+        high: highest value of a number.
+        unit: of a number; may be empty.
+        help: what it does.
+        label: what reports call it; the name if empty.
+        choices: of a word.
+        may_be_none: whether None stands for the network's own value.
+        earlier: the value of runs that were saved before the setting existed, or ``REQUIRED``.
+        name: of the field and, with hyphens, of the option.
+    """
+
+    kind: type
+    low: float
+    high: float
+    unit: str
+    help: str
+    label: str
+    choices: tuple[str, ...]
+    may_be_none: bool
+    earlier: object
+    name: str = ""
+
+    @property
+    def option(self) -> str:
+        """As it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def check(self, value: object) -> None:
+        """Refuse a value of the wrong kind or out of range.
+
+        Raises:
+            RequestError: naming the option, the value and the range.
+        """
+        if self.may_be_none and value is None:
+            return
+        if self.kind is bool and type(value) is not bool:
+            raise RequestError(f"{self.name} is {value!r}", "it is true or false")
+        if self.kind is str and value not in self.choices:
+            raise RequestError(f"there is no {self.name} {value!r}", f"choose one of {', '.join(self.choices)}")
+        if self.kind is int:
+            check_whole(self.option, value, int(self.low), int(self.high))
+        if self.kind is float:
+            check_number(self.option, value, self.low, self.high)
+
+
+def setting(
+    default: Any,
+    low: float = 0,
+    high: float = 0,
+    unit: str = "",
+    *,
+    help: str,
+    label: str = "",
+    choices: tuple[str, ...] = (),
+    kind: type | None = None,
+    earlier: object = REQUIRED,
+) -> Any:
+    """A dataclass field that is a :class:`Setting`; ``kind`` is needed where the default is None."""
+    found = Setting(kind or type(default), low, high, unit, help, label, choices, default is None, earlier)
+    return field(default=default, metadata={"setting": found})
+
+
+def settings_of(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, Setting]:
+    """The settings of :class:`TrainConfig` or :class:`AugmentConfig`, by name."""
+    found = {part.name: part.metadata["setting"] for part in fields(kind) if "setting" in part.metadata}
+    return {name: replace(one, name=name, label=one.label or name.replace("_", " ")) for name, one in found.items()}
 
 
 @dataclass(frozen=True)
@@ -26,7 +109,7 @@ class Architecture:
     """One of the three networks: a 3x3 convolution per entry of ``filters``, then a classifier with a hidden layer."""
 
     filters: tuple[int, ...]  # output channels of each convolution
-    dropout: float  # share of the hidden activations dropped in training
+    dropout: float  # fraction of the hidden activations dropped in training
     batch_norm: bool = True
     hidden: int = 128  # units between the feature maps and the ten logits
 
@@ -45,19 +128,23 @@ class AugmentConfig:
     The defaults were chosen on the validation split (README, "How the recipes were chosen").
     """
 
-    rotation: float = 10.0  # degrees, drawn from -rotation..+rotation; far beyond that, a 6 turns into a 9
-    shift: float = 0.07  # fraction of the side, each axis; MNIST is centred by mass, so a little is plenty
-    scale: float = 0.10  # fraction: sizes from 1 - scale to 1 + scale
-    shear: float = 8.0  # degrees; people's handwriting differs in its slant more than in anything else
-    flip: float = 0.0  # chance that a digit is mirrored; no digit but 0, 1 and 8 stays one, so only a bad idea needs it
-    elastic: float = 0.0  # fraction of the side: standard deviation of smooth random bends
-    thickness: float = 0.0  # 0 to 1: how far towards a pixel bolder or finer on each side a pen may be
-    strokes: float = 0.02  # chance that a 0 is slashed; a 1 gets flag or base, a 7 is crossed more rarely
-    erasing: float = 0.0  # chance that an image loses one rectangle
-    erase_area: tuple[float, float] = (
-        0.02,
-        0.10,
-    )  # fraction of the image that the rectangle covers, from..to
+    # Far beyond 10 degrees, a 6 turns into a 9.
+    rotation: float = setting(10.0, 0, 180, "degrees", help="turned by up to so much, either way")
+    # MNIST is centred by mass, so a little is plenty.
+    shift: float = setting(0.07, 0, 1, "of the side", help="moved by up to so much, in every direction")
+    scale: float = setting(0.10, 0, 0.9, "of the size", help="larger or smaller by up to so much")
+    # People's handwriting differs in its slant more than in anything else.
+    shear: float = setting(8.0, 0, 80, "degrees", help="slanted by up to so much, either way")
+    flip: float = setting(0.0, 0, 1, "chance", help="a digit is mirrored; a bad idea, to see it fail", earlier=0.0)
+    elastic: float = setting(0.0, 0, 0.2, "of the side", help="smooth random bends, standard deviation", earlier=0.0)
+    thickness: float = setting(
+        0.0, 0, 1, "pixels", help="bolder or finer on each side of a stroke by up to so much", earlier=0.0
+    )
+    strokes: float = setting(
+        0.02, 0, 1, "chance", help="a 0 is slashed; a 1 gets a flag or base, a 7 a bar, less often", earlier=0.0
+    )
+    erasing: float = setting(0.0, 0, 1, "chance", help="a digit loses one rectangle; it did not help")
+    erase_area: tuple[float, float] = (0.02, 0.10)  # fraction of the image that the rectangle covers, from..to
 
     @property
     def moves(self) -> bool:
@@ -114,23 +201,65 @@ DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
 class TrainConfig:
     """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
 
-    model: str = "3-layer"
+    model: str = setting(
+        "3-layer", help="which of the three networks", label="architecture", choices=tuple(ARCHITECTURES)
+    )
     augment: AugmentConfig | None = None  # None: the training digits as they are
-    seed: int = 0  # initial weights, order of the digits, augmentation, dropout
-    recipe: Recipe = "one-cycle"
-    epochs: int = 16  # passes over the training digits, at most
-    batch_size: int = 128  # digits per step
-    learning_rate: float = 3e-3  # peak of the one-cycle schedule, or the constant rate of the plain recipe
-    weight_decay: float = 0.05  # AdamW's decoupled decay; the plain recipe has none
-    label_smoothing: float = 0.05  # share of the target spread evenly over all ten digits
-    average_decay: float = 0.995  # memory of the weight average, per step; 0 turns averaging off
-    plain_epochs: int = 0  # last epochs without augmentation, to end on real digits
-    patience: int = 5  # epochs without a better validation loss before the run stops
-    train_size: int = TRAIN_DIGITS  # use only so many training digits, stratified
-    epoch_size: int = 0  # digits dealt in an epoch, from as many shuffled passes as it takes; 0: every digit once
-    batch_norm: bool = True  # batch normalisation in every block
-    dropout: float | None = None  # share of the hidden activations dropped in training; None: the network's usual one
-    hidden: int | None = None  # units of the hidden layer; None: the network's usual number
+    seed: int = setting(
+        0, 0, MOST_SEED, help="decides the first weights, the order of the digits, augmentation, dropout"
+    )
+    recipe: Recipe = setting(  # noqa: RUF009 - a field, as the others
+        "one-cycle",
+        help="one-cycle: AdamW, the learning rate rises, then falls; plain: Adam at a constant rate, nothing added",
+        choices=RECIPES,
+    )
+    epochs: int = setting(16, 1, MOST_EPOCHS, help="passes over the training digits, at most")
+    batch_size: int = setting(128, 1, TRAIN_DIGITS, "digits", help="digits per step")
+    learning_rate: float = setting(3e-3, 0, 1e6, help="peak (one-cycle) or constant (plain) learning rate")
+    weight_decay: float = setting(0.05, 0, 1e3, help="how strongly AdamW draws weights towards zero")
+    label_smoothing: float = setting(0.05, 0, 1, "fraction", help="of the target, spread over all ten digits")
+    average_decay: float = setting(
+        0.995, 0, 1, "per step", help="memory of the EMA of the weights; 0: no EMA", label="EMA decay"
+    )
+    plain_epochs: int = setting(
+        0, 0, MOST_EPOCHS, "epochs", help="last epochs without augmentation", label="last epochs without augmentation"
+    )
+    patience: int = setting(
+        5, 1, MOST_EPOCHS, "epochs", help="epochs without a better validation loss before training stops"
+    )
+    train_size: int = setting(
+        TRAIN_DIGITS,
+        100,
+        TRAIN_DIGITS,
+        "digits",
+        help="train on so many digits only, stratified",
+        label="training digits",
+    )
+    epoch_size: int = setting(
+        0,
+        0,
+        1_000_000,
+        "digits",
+        help="digits in an epoch, in as many passes as it takes; 0: every digit once",
+        label="digits in an epoch",
+        earlier=0,
+    )
+    batch_norm: bool = setting(
+        True, help="batch normalisation in every block", label="batch normalisation", earlier=True
+    )
+    dropout: float | None = setting(
+        None, 0, 0.95, "fraction", help="of the hidden activations, dropped in training", kind=float, earlier=None
+    )
+    hidden: int | None = setting(
+        None,
+        1,
+        4096,
+        "units",
+        help="between the feature maps and the ten logits",
+        label="hidden units",
+        kind=int,
+        earlier=128,
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -144,13 +273,13 @@ class TrainConfig:
             RequestError: a value is missing, unknown, of the wrong kind or out of its range.
         """
         try:
-            values = EARLIER_VALUES | dict(values)
+            values = earlier_values(cls) | dict(values)
             augment = values.pop("augment")
             if augment is not None:
-                augment = EARLIER_STRENGTHS | augment
+                augment = earlier_values(AugmentConfig) | augment
                 augment = AugmentConfig(**(augment | {"erase_area": tuple(augment["erase_area"])}))
             config = cls(augment=augment, **values)
-            missing = {field.name for field in fields(cls)} - values.keys() - {"augment"}
+            missing = {part.name for part in fields(cls)} - values.keys() - {"augment"}
             if missing:
                 raise ValueError(f"no {', '.join(sorted(missing))}")
             check_config(config)
@@ -194,30 +323,9 @@ class TrainConfig:
         )
 
 
-EARLIER_VALUES: dict[str, Any] = {"epoch_size": 0, "batch_norm": True, "dropout": None, "hidden": 128}
-"""What runs saved before these fields existed were made with."""
-
-EARLIER_STRENGTHS = {"flip": 0.0, "elastic": 0.0, "thickness": 0.0, "strokes": 0.0}
-"""The same for the augmentation."""
-
-STRENGTH_FIELDS = ("rotation", "shift", "scale", "shear", "flip", "elastic", "thickness", "strokes", "erasing")
-"""The strengths of the augmentation that have an option of their own on the command line."""
-
-OPTION_FIELDS = (
-    "epochs",
-    "batch_size",
-    "patience",
-    "train_size",
-    "epoch_size",
-    "dropout",
-    "hidden",
-    "learning_rate",
-    "weight_decay",
-    "label_smoothing",
-    "average_decay",
-    "plain_epochs",
-)
-"""The numbers of a recipe that have an option of their own on the command line."""
+def earlier_values(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, Any]:
+    """What runs that were saved before some settings existed were trained with."""
+    return {name: found.earlier for name, found in settings_of(kind).items() if found.earlier is not REQUIRED}
 
 
 def default_config(
@@ -266,34 +374,15 @@ def changed_options(config: TrainConfig) -> list[str]:
         config.model, augmented=config.augment is not None, recipe=config.recipe, epochs=config.epochs
     )
     words: list[str] = []
-    for name in OPTION_FIELDS:
-        if getattr(config, name) != getattr(usual, name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
-    if not config.batch_norm:
-        words.append("--no-batch-norm")
-    if config.augment is not None:
-        for name in STRENGTH_FIELDS:
-            if getattr(config.augment, name) != getattr(usual.augment, name):
-                words += [f"--{name}", str(getattr(config.augment, name))]
+    for part, other in ((config, usual), (config.augment, usual.augment)):
+        if part is None:
+            continue
+        for name, found in settings_of(type(part)).items():
+            value = getattr(part, name)
+            if name == "seed" or value == getattr(other, name):
+                continue
+            words += [f"--no-{found.option[2:]}"] if found.kind is bool else [found.option, str(value)]
     return words
-
-
-def as_recipe(word: str) -> Recipe:
-    """A recipe by its name.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    for recipe in RECIPES:
-        if word == recipe:
-            return recipe
-    raise RequestError(f"there is no recipe {word!r}", f"choose one of {', '.join(RECIPES)}")
-
-
-def check_model(name: str) -> None:
-    """Refuse a name that is none of the three networks'."""
-    if name not in ARCHITECTURES:
-        raise RequestError(f"there is no model {name!r}", f"choose one of {', '.join(ARCHITECTURES)}")
 
 
 def check_config(config: TrainConfig) -> None:
@@ -302,54 +391,41 @@ def check_config(config: TrainConfig) -> None:
     Raises:
         RequestError: naming the value, its range, and the option that sets it.
     """
-    check_model(config.model)
-    as_recipe(config.recipe)
-    check_whole("epochs", config.epochs, 1, MOST_EPOCHS)
-    check_whole("seed", config.seed, 0, MOST_SEED)
-    check_whole("batch-size", config.batch_size, 1, TRAIN_DIGITS)
-    check_whole("patience", config.patience, 1, MOST_EPOCHS)
-    check_whole("train-size", config.train_size, 100, TRAIN_DIGITS)
-    check_whole("epoch-size", config.epoch_size, 0, 1_000_000)
-    check_whole("plain-epochs", config.plain_epochs, 0, MOST_EPOCHS)
-    if type(config.batch_norm) is not bool:
-        raise RequestError(f"batch_norm is {config.batch_norm!r}", "it is true or false")
-    if config.dropout is not None:
-        check_number("dropout", config.dropout, 0, 0.95)
-    if config.hidden is not None:
-        check_whole("hidden", config.hidden, 1, MOST_HIDDEN)
-    check_number("learning-rate", config.learning_rate, 0, 1e6)
-    check_number("weight-decay", config.weight_decay, 0, 1e3)
-    check_number("label-smoothing", config.label_smoothing, 0, 1)
-    check_number("average-decay", config.average_decay, 0, 1)
-    if config.augment is not None:
-        check_augmentation(config.augment)
+    for part in (config, config.augment):
+        if part is not None:
+            for name, found in settings_of(type(part)).items():
+                found.check(getattr(part, name))
+    if config.augment is None:
+        return
+    area = config.augment.erase_area
+    if type(area) is not tuple or len(area) != 2:
+        raise RequestError(f"erase_area is {area}", "it is two fractions of the image, from and to")
+    check_number("--erase-area", area[0], 0, 1)
+    check_number("--erase-area", area[1], area[0], 1)
 
 
-def check_augmentation(augment: AugmentConfig) -> None:
-    """Refuse strengths that make no sense."""
-    check_number("rotation", augment.rotation, 0, 180)
-    check_number("shift", augment.shift, 0, 1)
-    check_number("scale", augment.scale, 0, 0.9)
-    check_number("shear", augment.shear, 0, 80)
-    check_number("flip", augment.flip, 0, 1)
-    check_number("elastic", augment.elastic, 0, 0.2)
-    check_number("thickness", augment.thickness, 0, 1)
-    check_number("strokes", augment.strokes, 0, 1)
-    check_number("erasing", augment.erasing, 0, 1)
-    if type(augment.erase_area) is not tuple or len(augment.erase_area) != 2:
-        raise RequestError(f"erase_area is {augment.erase_area}", "it is two fractions of the image, from and to")
-    smallest, largest = augment.erase_area
-    check_number("erase-area", smallest, 0, 1)
-    check_number("erase-area", largest, smallest, 1)
+def check_model(name: str) -> None:
+    """Refuse a name that is not one of the three networks'."""
+    settings_of(TrainConfig)["model"].check(name)
 
 
-def check_whole(name: str, value: int, low: int, high: int) -> None:
-    """Refuse a value that is no whole number from ``low`` to ``high``."""
+def as_recipe(word: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    settings_of(TrainConfig)["recipe"].check(word)
+    return word  # type: ignore[return-value]
+
+
+def check_whole(option: str, value: object, low: int, high: int) -> None:
+    """Refuse a value that is not a whole number from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
-        raise RequestError(f"--{name} is {value}", f"give a whole number from {low:,} to {high:,}")
+        raise RequestError(f"{option} is {value}", f"give a whole number from {low:,} to {high:,}")
 
 
-def check_number(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a value that is no number from ``low`` to ``high``."""
+def check_number(option: str, value: object, low: float, high: float) -> None:
+    """Refuse a value that is not a number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise RequestError(f"--{name} is {value}", f"give a number from {low:g} to {high:g}")
+        raise RequestError(f"{option} is {value}", f"give a number from {low:g} to {high:g}")

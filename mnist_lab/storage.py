@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from mnist_lab.errors import LockedError, StorageError
 
 try:
@@ -208,6 +210,12 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def refusal_of(error: OSError) -> StorageError:
+    """What the operating system refused where nobody reckoned with it."""
+    what = f"use {error.filename}" if error.filename else "write the output"
+    return StorageError(f"can't {what}: {reason(error)}", remedy(error))
+
+
 def remedy(error: OSError) -> str:
     """What the user can do about a refused write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -251,8 +259,6 @@ def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
         LockedError: another program holds it.
         StorageError: the file can't be made.
     """
-    from filelock import FileLock, Timeout
-
     lock = FileLock(lock_file, preserve_lock_file=True)  # on Windows, it would be removed otherwise
     with storage_errors(lock_file):
         try:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.experiments.commands import Request
 from mnist_lab.experiments.questions import EXPERIMENTS, Variant
 from mnist_lab.terminal.console import THEME, Terminal
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 DIGITS = 1_000
@@ -46,4 +47,4 @@ def make_lab(outputs: Path, answers: Sequence[str] = (), width: int = 80) -> tup
 
     console = Console(file=screen, theme=THEME, width=width, highlight=False)
     now: Callable[[], datetime] = lambda: NOW  # noqa: E731
-    return Lab(Terminal(console, read_line), outputs, now), screen
+    return Lab(Terminal(console, read_line), outputs, main.load, now), screen

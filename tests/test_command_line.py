@@ -17,6 +17,7 @@ import torch
 
 import main
 from mnist_lab.training.checkpoints import load_weights
+from mnist_lab.training.commands import COMMANDS, SETTLED
 from mnist_lab.training.runs import read_run
 from tests.training.test_runs import make_run
 
@@ -300,20 +301,21 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("name", main.RECIPE_OPTIONS)
+@pytest.mark.parametrize("name", sorted(SETTLED))
 def test_a_run_that_goes_on_takes_no_recipe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     option = f"--{name.replace('_', '-')}"
-    value = {"augment": [], "no_batch_norm": [], "without": ["pen"]}.get(name, ["0"])
+    words = {"augment": [], "no_batch_norm": [], "without": ["pen"], "model": ["1-layer"], "recipe": ["plain"]}
+    value = words.get(name, ["0"])
     assert main.main(["train", "--resume", "latest", option, *value, "--outputs", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"{option} has no effect with train --resume")
 
 
 def test_every_option_of_train_is_a_recipe_or_goes_with_a_run_that_goes_on() -> None:
     parser = argparse.ArgumentParser(add_help=False)
-    main.add_train_options(parser)
+    COMMANDS["train"].add_options(parser)
     options = vars(parser.parse_args([]))
-    assert options.keys() - set(main.RECIPE_OPTIONS) <= {"resume", "workers", "device"}
-    assert {options[name] for name in main.RECIPE_OPTIONS} == {None}  # so that what is given is known
+    assert options.keys() - set(SETTLED) <= {"resume", "workers", "device"}
+    assert {options[name] for name in SETTLED} == {None}  # so that what is given is known
 
 
 @pytest.mark.parametrize(
@@ -338,8 +340,6 @@ STRANGE = ["x" * 300, "~nosuchuser/x", "a\0b", "\ud800", "\udcff", "[/b]\x1b[2J"
 def test_no_name_is_too_strange(
     name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import main
-
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "outputs", "one")
     status = main.main([*words.split(), name])
@@ -354,8 +354,6 @@ def test_no_name_is_too_strange(
 def test_the_folder_that_is_named_is_the_one_that_is_made(
     name: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import main
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert main.main(["report", "--outputs", name]) == 0
@@ -392,8 +390,6 @@ ASTRAY = ["train", "--learning-rate", "1e6", "--no-batch-norm", "--workers", "0"
 def test_a_training_that_goes_astray_ends_in_one_line(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import main
-
     assert main.main([*ASTRAY, *arguments, "--outputs", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "the validation loss became" in error or "the network's answers are no longer finite numbers" in error

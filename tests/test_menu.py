@@ -15,8 +15,9 @@ import pytest
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.terminal.console import Choice, Terminal, make_console, pick
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_about, format_duration
-from mnist_lab.training.commands import Lab, runs_by_recipe
+from mnist_lab.training.folder_commands import runs_by_recipe
 from tests.training.test_runs import START, make_run
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
@@ -48,7 +49,7 @@ def play(tmp_path: Path) -> Play:
             raise answer
 
         terminal = Terminal(make_console(file=shown, width=80, height=25), read_line)
-        status = main.run_menu(Lab(terminal, tmp_path / "outputs", now=lambda: NOW))
+        status = main.run_menu(Lab(terminal, tmp_path / "outputs", main.load, now=lambda: NOW))
         assert not left
         return Session(shown.getvalue(), status)
 
@@ -193,7 +194,7 @@ def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) 
     make_run(tmp_path, "foreign", config="none")
     make_run(tmp_path, "again", seed=2, config=TrainConfig(model="1-layer", seed=2).to_dict(), test_accuracy=0.994)
     shown = io.StringIO()
-    runs_by_recipe(Lab(Terminal(make_console(file=shown, width=80)), tmp_path))
+    runs_by_recipe(Lab(Terminal(make_console(file=shown, width=80)), tmp_path, main.load))
     (together,) = [line.split() for line in shown.getvalue().splitlines() if "0.200" in line]
     assert together[8:11] == ["99.200", "±", "0.200"]
     assert together[4] == "3"

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.data.pixels import to_unit
+from mnist_lab.data.pixels import SIDE, to_unit
 from mnist_lab.data.randomness import seeded_generator
-from mnist_lab.training import figures as plots
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from torch import Tensor
+from mnist_lab.plotting import (
+    DIGITS,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    SKY_BLUE,
+    SMALL,
+    TEXT,
+    counted,
+    draw_digit,
+    draw_mosaic,
+    mosaic_of,
+    new_figure,
+    row_percent,
+    style_axes,
+    style_colour_bar,
+    styled,
+    title_panel,
+)
 
 SAMPLES_PER_CLASS = 12
 DRAWS = 4
@@ -33,15 +54,120 @@ SEED = 0
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
     """The four pictures of the data view, each with its file name. The test digits are counted, not shown."""
     sample = sample_by_class(mnist.train, SAMPLES_PER_CLASS)
-    yield "samples.png", plots.sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
+    yield "samples.png", sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
     splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
     counts = {name: digits.class_counts() for name, digits in splits.items()}
-    yield "class_counts.png", plots.class_counts(counts)
-    yield "mean_digits.png", plots.mean_digits(mean_digits(mnist.train).numpy(), counts["train"])
+    yield "class_counts.png", class_counts(counts)
+    yield "mean_digits.png", mean_grid(mean_digits(mnist.train).numpy(), counts["train"])
     groups = augmentation_examples(mnist.train)
     pictures = [{name: images.squeeze(1).numpy() for name, images in group.items()} for group in groups]
     note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
-    yield "augmentation.png", plots.augmentation_gallery(pictures, note)
+    yield "augmentation.png", augmentation_gallery(pictures, note)
+
+
+@styled
+def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
+    """Some digits of every class, one row per class.
+
+    Args:
+        images: (10 * K, 28, 28), 0..255, sorted by class.
+        labels: (10 * K,) 0..9, ascending.
+    """
+    columns = len(images) // len(DIGITS)
+    figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
+    axes = figure.subplots()
+    cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
+    draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
+    axes.set_ylabel("label")
+    axes.set_xlabel("samples")
+    return figure
+
+
+@styled
+def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
+    """How often each digit occurs in each split, on one scale of shares.
+
+    Args:
+        counts: split name to ten counts, digit 0 first. A split may be empty.
+    """
+    note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
+    figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
+    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
+    shares = {name: row_percent(np.array([split]))[0] for name, split in counts.items()}
+    widest = max(10.0, max(float(np.nan_to_num(share).max()) for share in shares.values()))
+    colours = [SKY_BLUE, ORANGE, GREEN]
+    for place, (axes, name) in enumerate(zip(panels, counts, strict=True)):
+        colour = colours[place % len(colours)]
+        draw_class_bars(axes, counts[name], np.nan_to_num(shares[name]), colour, widest)
+        title_panel(axes, name, counted(sum(counts[name]), "digit"))
+    panels[0].set_ylabel("digit")
+    panels[0].invert_yaxis()  # shared: all panels read from 0 at the top
+    return figure
+
+
+@styled
+def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure:
+    """The average image of each class: sharp where all writers agree, grey where they differ.
+
+    Args:
+        means: (10, 28, 28) mean ink, 0..1.
+        counts: ten numbers of digits averaged.
+    """
+    note = "Dark where nearly all writers put ink, grey where they differ."
+    figure = new_figure(8.6, 4.7, "The mean of each digit", note)
+    tiles = figure.subplots(2, 5)
+    for digit, axes in zip(DIGITS, tiles.flat, strict=True):
+        drawn = draw_digit(axes, means[digit])
+        axes.set_title(f"{digit}")
+        axes.set_xlabel(f"mean of {counts[digit]:,}", fontsize=SMALL, color=MUTED)
+    bar = figure.colorbar(drawn, ax=tiles, shrink=0.85, aspect=30)
+    style_colour_bar(bar.ax, "mean ink (0 paper, 1 full ink)")
+    return figure
+
+
+@styled
+def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
+    """Some digits, as they are and as each augmentation changes them, with their outlines before.
+
+    Args:
+        groups: row names to (K, 28, 28) ink, 0..1. Each group begins with its digits as they are; the same digits stand
+            in the same columns below.
+        note: at the foot of the figure.
+    """
+    names = [name for group in groups for name in group]
+    cells = np.stack([images for group in groups for images in group.values()])  # (rows, K, 28, 28)
+    before = np.stack([next(iter(group.values())) for group in groups for _ in group])
+    rows, columns = cells.shape[:2]
+    figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
+    axes = figure.subplots()
+    draw_mosaic(axes, cells, names)
+    places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
+    firsts = np.cumsum([0, *(len(group) for group in groups)])
+    outlines = before.copy()
+    outlines[firsts[:-1]] = 0
+    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
+    for first in firsts[:-1]:
+        axes.axhline(SIDE * (first + 1), color=INK, linewidth=1.2)
+    for first in firsts[1:-1]:
+        axes.axhline(SIDE * first, color=INK, linewidth=2.4)
+    axes.set_xlabel("one digit per column")
+    axes.set_ylabel("augmentation")
+    return figure
+
+
+def draw_class_bars(axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float) -> None:
+    """Ten bars as long as the shares in percent, with the counts written on them."""
+    axes.barh(DIGITS, shares, color=colour, height=0.78)
+    axes.axvline(100 / len(DIGITS), color=INK, linewidth=0.9, linestyle=":")
+    for digit, count, share in zip(DIGITS, counts, shares, strict=True):
+        axes.text(0.03 * widest, digit, f"{count:,}", va="center", fontsize=TEXT)
+        axes.text(1.25 * widest, digit, f"{share:.1f} %", va="center", ha="right", fontsize=TEXT, color=MUTED)
+    style_axes(axes, "share of the split (%)", "")
+    axes.set_xlim(0, 1.25 * widest)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= widest])  # no grid behind the column
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(DIGITS)
 
 
 def sample_by_class(digits: Digits, per_class: int) -> Digits:

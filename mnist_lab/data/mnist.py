@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -272,6 +273,4 @@ class TrainLoader:
 
 def leave_interrupts_to_the_main_process(worker_id: int) -> None:
     """Ctrl-C reaches every process of a terminal; a worker that died of it would break the batch being finished."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,10 +7,8 @@ the draws that the uninterrupted run would have made, and loader processes draw 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -28,6 +26,4 @@ def derive_seed(*parts: int | str) -> int:
 
 def seeded_generator(*parts: int | str) -> torch.Generator:
     """A CPU generator seeded with :func:`derive_seed` of the parts."""
-    import torch
-
     return torch.Generator().manual_seed(derive_seed(*parts))

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from mnist_lab.config import CLASSES
-from mnist_lab.drawing.my_digits import MY_DIGITS, keep_drawing
+from mnist_lab.data.mnist import load_mnist
+from mnist_lab.drawing.figures import Variant
+from mnist_lab.drawing.figures import xray as draw_xray
+from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.recognise import answers_to, recognise
+from mnist_lab.drawing.scoring import Score, score_drawings, show_skipped
+from mnist_lab.drawing.strokes import MODES, STEP_NAMES, Drawing, Picture, Steps, prepare, read_drawings, to_mnist
 from mnist_lab.errors import LabError, RequestError
+from mnist_lab.explain import figures as saliency_plots
 from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS, check_method, check_target
+from mnist_lab.explain.saliency import attribute, explain
+from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.models import DigitNet
+from mnist_lab.plotting import save_figure
 from mnist_lab.report.saved import inside
-from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
-from mnist_lab.terminal.console import Choice
+from mnist_lab.storage import is_file, new_folder, write_json
+from mnist_lab.terminal.console import Choice, borderless
+from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import describe_run, format_interval, format_probability, plain
-from mnist_lab.training.commands import OK, Lab, ask_training, load_compute, show_skipped
-from mnist_lab.training.runs import JUDGED, Run, find_run, list_runs
-from mnist_lab.training.tables import borderless, per_digit_table
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from mnist_lab.drawing.scoring import Score
-    from mnist_lab.drawing.strokes import Drawing, Picture
-    from mnist_lab.drawing.window.app import Snapshot, Voter
-    from mnist_lab.networks.compute import Compute
-    from mnist_lab.networks.models import DigitNet
+from mnist_lab.training import figures as plots
+from mnist_lab.training.runs import MY_DIGITS, Run, find_run
+from mnist_lab.training.session import evaluate_on, load_trained
+from mnist_lab.training.tables import per_digit_table
 
 BEST = "best"
 """The run that drawings are read with unless another is named."""
@@ -56,10 +61,8 @@ class Reader:
 def load_reader(lab: Lab, name: str) -> Reader:
     """Load the network of a run, with torch."""
     run = find_run(lab.outputs, name)
-    compute = load_compute(lab)
+    compute = compute_for(lab)
     with lab.terminal.busy("loading the model"):
-        from mnist_lab.training.session import load_trained
-
         model = load_trained(run, compute)
         saved = saved_doubt_level(run)
         return Reader(run, model, compute, find_doubt_level(model, compute) if saved is None else saved)
@@ -75,15 +78,18 @@ def saved_doubt_level(run: Run) -> float | None:
 
 def find_doubt_level(model: DigitNet, compute: Compute) -> float:
     """The doubt level of a network, from its answers to the validation digits."""
-    from mnist_lab.data.mnist import load_mnist
-    from mnist_lab.training.session import evaluate_on
-
     return evaluate_on(model, load_mnist().validation, compute).doubt_level
 
 
 def label_of(text: str) -> str:
     """A file's name as part of a folder's: letters, digits and hyphens, and not too long."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
+
+
+def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
+    """The networks of some runs, each run once."""
+    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
+    return [load_reader(lab, name) for name in names]
 
 
 # -------------------------------------------------------------------------------------------------- predict
@@ -116,10 +122,6 @@ def as_typed(answer: str) -> str:
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     """Recognise pictures from files; a picture that can't be read is refused, and the others go on."""
     reader = load_reader(lab, run)
-    from mnist_lab.drawing.images import read_picture
-    from mnist_lab.drawing.recognise import recognise
-    from mnist_lab.drawing.strokes import to_mnist
-
     readable: list[Path] = []
     seen: list[Picture | None] = []
     refused: list[LabError] = []
@@ -168,18 +170,14 @@ def ask_score(lab: Lab) -> int:
 
 def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> int:
     """Score a file of labelled drawings; leaves numbers and pictures in a folder, the accuracy as the last line."""
-    from mnist_lab.drawing.strokes import MODES, read_drawings
-
     if preprocess not in MODES:
         raise RequestError(f"there is no preprocessing {preprocess!r}", f"choose one of {', '.join(MODES)}")
     drawings, damaged = read_drawings(path)
     show_skipped(lab.terminal, damaged)
     reader = load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
-        from mnist_lab.drawing.scoring import score_drawings
-
         result = score_drawings(reader.model, drawings, preprocess, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings"), "")
+    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
     if result.blanks:
         lab.terminal.hint(f"{result.blanks:,} drawings show no ink on the canvas and count as missed")
     if result.unlabelled:
@@ -195,14 +193,12 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
 
 def save_score(folder: Path, result: Score, reader: Reader, path: Path, preprocess: str) -> None:
     """Fill the folder of a score."""
-    from mnist_lab.training import figures as plots
-
     content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess}
     write_json(folder / "score.json", content | result.to_dict())
     title = f"{path.name} read by {reader.name} ({preprocess})"
     evaluation = result.evaluation
     mistakes = evaluation.mistakes
-    write_atomically(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title).savefig)
+    save_figure(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title))
     worst = plots.mistakes(
         result.pictures[mistakes.positions],
         mistakes.labels,
@@ -215,7 +211,7 @@ def save_score(folder: Path, result: Score, reader: Reader, path: Path, preproce
         title=title,
         noun="drawing",
     )
-    write_atomically(folder / "mistakes.png", worst.savefig)
+    save_figure(folder / "mistakes.png", worst)
 
 
 # ----------------------------------------------------------------------------------------- x-ray, saliency
@@ -233,8 +229,6 @@ class Subject:
 
     def tensor(self) -> Tensor:
         """(1, 28, 28) uint8."""
-        import torch
-
         return torch.from_numpy(self.seen.copy()).unsqueeze(0)
 
 
@@ -246,9 +240,6 @@ def find_subject(lab: Lab, index: int | None, image: Path | None, drawing: Path 
     """
     if sum(way is not None for way in (index, image, drawing)) != 1:
         raise RequestError("one digit must be named", "give one of --index N, --image FILE, --drawing FILE")
-    from mnist_lab.drawing.images import read_picture
-    from mnist_lab.drawing.strokes import read_drawings, to_mnist
-
     if index is not None:
         return test_digit(index)
     source: Drawing | Picture
@@ -267,8 +258,6 @@ def find_subject(lab: Lab, index: int | None, image: Path | None, drawing: Path 
 
 def test_digit(index: int) -> Subject:
     """An MNIST test digit by its position in the file."""
-    from mnist_lab.data.mnist import load_mnist
-
     test = load_mnist().test
     if not 0 <= index < len(test):
         raise RequestError(f"--index is {index}", f"give a whole number from 0 to {len(test) - 1:,}")
@@ -293,15 +282,9 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
     """Show each step from ink to 28x28, and what the network answers without it."""
     subject = find_subject(lab, None, image, drawing)
     reader = load_reader(lab, run)
-    from mnist_lab.drawing.figures import Variant
-    from mnist_lab.drawing.figures import xray as draw_xray
-    from mnist_lab.drawing.recognise import recognise
-    from mnist_lab.drawing.strokes import STEP_NAMES, Steps, prepare, to_mnist
-    from mnist_lab.drawing.strokes import Drawing as Strokes
-
     assert subject.source is not None
     source = subject.source
-    names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Strokes)]
+    names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
     steps = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
     pictures = [to_mnist(source, chosen) for chosen in steps.values()]
     variants = []
@@ -313,11 +296,11 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
         variants.append(Variant(name, picture, answer.probabilities))
         table.add_row(name, str(answer.digit), format_probability(answer.probabilities[answer.digit]))
     lab.terminal.show(table)
-    if not isinstance(source, Strokes):
+    if not isinstance(source, Drawing):
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
     figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
-        write_atomically(folder / "xray.png", figure.savefig)
+        save_figure(folder / "xray.png", figure)
     lab.terminal.line(str(folder))
     return OK
 
@@ -361,7 +344,7 @@ def saliency(
         figures, sentences = draw_saliency(subject, readers, method, target)
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in figures.items():
-                write_atomically(folder / name, figure.savefig)
+                save_figure(folder / name, figure)
     for sentence in sentences:
         lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
@@ -372,12 +355,6 @@ def draw_saliency(
     subject: Subject, readers: Sequence[Reader], method: str, target: int | None
 ) -> tuple[dict[str, Figure], list[str]]:
     """The panel of the first network, all methods side by side, and several networks, by name; and the verdict."""
-    import torch
-
-    from mnist_lab.drawing.recognise import answers_to
-    from mnist_lab.explain import figures as saliency_plots
-    from mnist_lab.explain.saliency import attribute, explain
-
     first, image = readers[0], subject.tensor()
     title = f"{subject.title}, read by {first.name}"
     explanation = explain(first.model, first.run.model, image, method, first.compute, target)
@@ -410,153 +387,68 @@ def draw_saliency(
     return figures, sentences
 
 
-# ----------------------------------------------------------------------------------------------------- draw
+# -------------------------------------------------------------------------------------------------- options
 
 
-def ask_draw(lab: Lab) -> int:
-    """The menu's way to the window; without a trained network it offers to train one."""
-    judged = [run for run in list_runs(lab.outputs)[0] if run.status in JUDGED]
-    if not judged:
-        lab.terminal.hint(f"There is no trained network in {lab.outputs} yet, so nobody could read what you draw.")
-        if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
-            return OK
-        ask_training(lab)
-    return draw(lab)
+def _add_predict_options(parser: ArgumentParser) -> None:
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
+    _add_reader_option(parser)
 
 
-def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
-    """Open the window to draw in; the networks of several runs vote side by side."""
-    readers = load_readers(lab, runs)
-    from mnist_lab.drawing.window.app import open_window
-
-    session = DrawingSession(lab, readers)
-    lab.terminal.hint("opening the window; Esc closes it")
-    open_window(session.voters(), save=session.save, keep=session.keep, judge=session.judge)
-    for folder in session.saved:
-        lab.terminal.line(str(folder))
-    return OK
+def _add_reader_option(parser: ArgumentParser) -> None:
+    parser.add_argument("--run", default=BEST, help="a run's folder, latest, or best (the default)")
 
 
-def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
-    """The networks of some runs, each run once."""
-    names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
-    return [load_reader(lab, name) for name in names]
+def _add_source_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--image", type=Path, metavar="FILE", help="a picture of one digit")
+    parser.add_argument("--drawing", type=Path, metavar="FILE", help="a drawing (JSON); of several, the first")
 
 
-class DrawingSession:
-    """What the window asks for: answers, maps, and places to keep drawings."""
-
-    def __init__(self, lab: Lab, readers: Sequence[Reader]) -> None:
-        self.lab = lab
-        self.readers = readers
-        self.saved: list[Path] = []
-
-    def voters(self) -> list[Voter]:
-        """One voter per network."""
-        from mnist_lab.drawing.window.app import Voter
-
-        names = [reader.name for reader in self.readers]
-        if len(set(names)) < len(names):  # networks that differ in their recipe or length only
-            names = [reader.run.name for reader in self.readers]
-        return [
-            Voter(
-                name,
-                partial(probabilities_of, reader),
-                partial(live_map, reader),
-                partial(probabilities_of_many, reader),
-            )
-            for name, reader in zip(names, self.readers, strict=True)
-        ]
-
-    def judge(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        """A remark if all networks doubt that there is a digit."""
-        from mnist_lab.drawing.recognise import Answer
-
-        answers = zip(self.readers, map(Answer, probabilities), strict=True)
-        return "probably no digit" if all(answer.is_doubtful(r.doubt_level) for r, answer in answers) else None
-
-    def save(self, snapshot: Snapshot) -> Path:
-        """Leave a drawing, what the networks saw of it and what they said in a folder of its own.
-
-        The folder holds ``drawing.json`` (the strokes), ``drawing.png`` (280x280, with the brush that was chosen),
-        ``seen.png`` (28x28, as the networks saw it), ``prediction.json`` (every network's answer), and
-        ``prediction.png`` (the drawing and which of its pixels mattered to the first network).
-        """
-        from PIL import Image
-
-        from mnist_lab.drawing.strokes import ink
-
-        digit = int(snapshot.probabilities[0].argmax())
-        drawn, line = ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
-        figure = prediction_figure(self.readers[0], snapshot, drawn)
-        with new_folder(self.lab.outputs, f"drawing-{digit}", self.lab.now()) as folder:
-            write_text(folder / "drawing.json", line + "\n")
-            write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
-            write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
-            write_json(folder / "prediction.json", self.prediction_of(snapshot))
-            write_atomically(folder / "prediction.png", figure.savefig)
-        self.saved.append(folder)
-        return folder
-
-    def prediction_of(self, snapshot: Snapshot) -> dict[str, Any]:
-        """Every network's answer to a drawing, and how it was drawn, as plain values."""
-        answers = [
-            {
-                "run": reader.run.name,
-                "network": reader.name,
-                "digit": int(probabilities.argmax()),
-                "probabilities": [float(probability) for probability in probabilities],
-            }
-            for reader, probabilities in zip(self.readers, snapshot.probabilities, strict=True)
-        ]
-        doubted = self.judge(snapshot.picture, snapshot.probabilities) is not None
-        return {
-            "answers": answers,
-            "probably_no_digit": doubted,
-            "brush": snapshot.brush,
-            "wobble": asdict(snapshot.wobble),
-        }
-
-    def keep(self, drawing: Drawing) -> str:
-        """Add a labelled drawing to the user's own digits."""
-        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+def _add_xray_options(parser: ArgumentParser) -> None:
+    _add_source_options(parser)
+    _add_reader_option(parser)
 
 
-def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:
-    """One network's ten probabilities for one picture (28, 28)."""
-    from mnist_lab.drawing.recognise import answers_to
-
-    return answers_to(reader.model, [picture], reader.compute)[0].probabilities
+def _xray_from_options(lab: Lab, options: Namespace) -> int:
+    return xray(lab, image=options.image, drawing=options.drawing, run=options.run)
 
 
-def probabilities_of_many(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
-    """One network's ten probabilities for each of several pictures (28, 28), asked at once."""
-    from mnist_lab.drawing.recognise import answers_to
-
-    return [answer.probabilities for answer in answers_to(reader.model, pictures, reader.compute)]
-
-
-def prediction_figure(reader: Reader, snapshot: Snapshot, drawn: Picture) -> Figure:
-    """The drawing (280, 280), what a network saw and read, which pixels mattered, and the map's controls."""
-    import torch
-
-    from mnist_lab.drawing.wobble import Wobble
-    from mnist_lab.explain.figures import Drawn, saliency_panel
-    from mnist_lab.explain.saliency import explain
-
-    image = torch.from_numpy(snapshot.picture.copy()).unsqueeze(0)  # (1, 28, 28)
-    explanation = explain(reader.model, reader.run.model, image, DEFAULT_METHOD, reader.compute)
-    remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
-    title = f"A drawing, read as {explanation.prediction} by {reader.name}"
-    return saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
+def _add_saliency_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--index", type=int, metavar="N", help="a test digit, 0 to 9,999")
+    _add_source_options(parser)
+    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
+    parser.add_argument("--method", default=DEFAULT_METHOD, help=f"{', '.join(METHODS)} (default: {DEFAULT_METHOD})")
+    parser.add_argument("--target", type=int, metavar="D", help="the digit to explain (default: the predicted one)")
 
 
-def live_map(reader: Reader, picture: Picture, target: int) -> NDArray[np.float32]:
-    """A map (28, 28) that is quick enough to follow a pen."""
-    import torch
+def _saliency_from_options(lab: Lab, options: Namespace) -> int:
+    return saliency(
+        lab,
+        index=options.index,
+        image=options.image,
+        drawing=options.drawing,
+        runs=options.run or (BEST,),
+        method=options.method,
+        target=options.target,
+    )
 
-    from mnist_lab.explain.saliency import attribute
 
-    images = torch.from_numpy(picture.copy()).view(1, 1, *picture.shape)
-    map_: NDArray[np.float32] = attribute(reader.model, images, torch.tensor([target]), "gradient", reader.compute)[0]
-    return map_
+DRAWINGS_HELP = 'one drawing a line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
+
+
+def _add_score_options(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help=DRAWINGS_HELP)
+    _add_reader_option(parser)
+    parser.add_argument("--preprocess", default="mnist", help="raw, inverted or mnist (the default)")
+
+
+COMMANDS = {
+    "predict": Command(
+        ask_predict, lambda lab, options: predict(lab, options.images, options.run), _add_predict_options
+    ),
+    "xray": Command(ask_xray, _xray_from_options, _add_xray_options),
+    "saliency": Command(ask_saliency, _saliency_from_options, _add_saliency_options),
+    "score": Command(
+        ask_score, lambda lab, options: score(lab, options.file, options.run, options.preprocess), _add_score_options
+    ),
+}

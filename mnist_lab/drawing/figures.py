@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import normalise
+from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.terminal.wording import format_probability
-from mnist_lab.training.figures import INK, MUTED, RULE, SMALL, TEXT, new_figure
 
 Picture = NDArray[np.uint8]
 
@@ -27,6 +27,7 @@ class Variant:
     probabilities: NDArray[np.floating]  # (10,) 0..1
 
 
+@styled
 def xray(stages: Sequence[tuple[str, Picture]], variants: Sequence[Variant], *, title: str) -> Figure:
     """How a drawing becomes what the network sees, and what it would answer if a step were left out.
 

@@ -8,34 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mnist_lab import __version__
+from mnist_lab.drawing.strokes import Drawing, read_lines
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
-from mnist_lab.training.runs import JUDGED, Run
-
-if TYPE_CHECKING:
-    from mnist_lab.drawing.strokes import Drawing
-
-MY_DIGITS = "my_digits.jsonl"
-"""The user's own labelled drawings, in the output folder."""
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.runs import JUDGED, MY_DIGITS, Run
+from mnist_lab.training.tables import Mark
 
 COUNTS_FILE = "my_digits_scores.json"
 """What was counted already, in the output folder; it may be deleted at any time."""
 
 KEEPING_PATIENCE = 10.0
 """Seconds to wait while other windows keep drawings, which takes each a moment."""
-
-
-class Mark(NamedTuple):
-    """What one run made of the user's digits."""
-
-    correct: int
-    total: int  # labelled drawings; those without ink count as missed
 
 
 class Count(NamedTuple):
@@ -152,8 +142,6 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
         DrawingError: the drawing, or the file, is too large to be read again.
         StorageError: the disk refuses, or another program holds the file; nothing is changed.
     """
-    from mnist_lab.drawing.strokes import read_lines
-
     path, line = outputs / MY_DIGITS, drawing.to_json()
     with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
         before = len(read_lines(path).usable) if is_file(path) else 0
@@ -161,33 +149,19 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     return before + 1
 
 
-def count_each(counts: Counts, drawings: Sequence[Drawing], runs: Sequence[Run]) -> Iterator[Counts]:
-    """Let runs read the user's digits, one after the other; loads torch.
+def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+    """How many of the user's own digits each judged run reads, counted now where that was not done before.
 
-    Args:
-        counts: what is there already.
-        drawings: the user's.
-        runs: those to be asked.
-
-    Yields:
-        All counts so far: once the drawings are prepared, and after each run.
-
-    Raises:
-        RequestError: no drawing has both a label and ink.
+    Empty if there are no such digits; drawings that can't be read are said in one line, and left out.
     """
-    from mnist_lab.drawing.scoring import count_correct, prepare_labelled
-    from mnist_lab.networks.compute import choose_compute
-    from mnist_lab.training.session import load_trained
-
-    prepared, compute = prepare_labelled(drawings), choose_compute()
-    counts = replace(counts, total=prepared.total)
-    yield counts
-    for run in runs:
-        key = model_key(run)
-        if key is not None:  # the file may have gone since
-            try:
-                correct = count_correct(load_trained(run, compute), prepared, compute)
-            except LabError:
-                correct = None
-            counts = replace(counts, by_run={**counts.by_run, run.name: Count(key, correct)})
-        yield counts
+    try:
+        counts = load_counts(lab.outputs)
+        if counts is None:
+            return {}
+        missing = counts.missing(listed)
+        if missing:
+            counts = lab.load("drawing.scoring").count_missing(lab, counts, missing)
+    except LabError as error:
+        lab.terminal.warn(f"without your own digits: {error}")
+        return {}
+    return counts.marks(listed)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -81,8 +82,6 @@ def prepared(*strokes: Stroke) -> Picture:
 
 def letter_font() -> ImageFont.FreeTypeFont:
     """The font that comes with matplotlib, so that no system lacks it."""
-    import matplotlib
-
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 200)
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 from torch import nn
 
+from mnist_lab.drawing.my_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.recognise import logits_of
-from mnist_lab.drawing.strokes import MODES, Drawing, Picture, to_mnist
-from mnist_lab.errors import RequestError
-from mnist_lab.networks.compute import Compute
+from mnist_lab.drawing.strokes import MODES, Drawing, Picture, read_drawings, to_mnist
+from mnist_lab.errors import LabError, RequestError, StorageError
+from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import Compute, choose_compute
+from mnist_lab.terminal.console import Terminal
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
+from mnist_lab.training.runs import MY_DIGITS, Run
+from mnist_lab.training.session import load_trained
 
 
 @dataclass(frozen=True)
@@ -140,3 +148,72 @@ def score_drawings(model: nn.Module, drawings: Sequence[Drawing], mode: str, com
 def count_correct(model: nn.Module, prepared: Labelled, compute: Compute) -> int:
     """How many labelled drawings a network reads rightly; those without ink count as missed."""
     return int((logits_of(model, prepared.pictures, compute).argmax(axis=1) == prepared.labels).sum())
+
+
+def count_each(counts: Counts, drawings: Sequence[Drawing], runs: Sequence[Run]) -> Iterator[Counts]:
+    """Let runs read the user's digits, one after the other.
+
+    Args:
+        counts: what is there already.
+        drawings: the user's.
+        runs: those to be asked.
+
+    Yields:
+        All counts so far: once the drawings are prepared, and after each run.
+
+    Raises:
+        RequestError: no drawing has both a label and ink.
+    """
+    prepared, compute = prepare_labelled(drawings), choose_compute()
+    counts = replace(counts, total=prepared.total)
+    yield counts
+    for run in runs:
+        key = model_key(run)
+        if key is not None:  # the file may have gone since
+            try:
+                correct = count_correct(load_trained(run, compute), prepared, compute)
+            except LabError:
+                correct = None
+            counts = replace(counts, by_run={**counts.by_run, run.name: Count(key, correct)})
+        yield counts
+
+
+def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
+    """Let runs read the user's digits; Ctrl-C ends it, and what was counted is kept."""
+    drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)
+    show_skipped(lab.terminal, damaged)
+    compute_for(lab)
+    with lab.terminal.busy("loading your drawings"):
+        steps = count_each(counts, drawings, missing)
+        counts = next(steps)
+    bar = Bar(
+        TextColumn("runs that have read your digits"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        console=lab.terminal.console,
+        transient=True,
+        disable=not lab.terminal.console.is_terminal,
+    )
+    try:
+        with bar:
+            for so_far in bar.track(steps, total=len(missing)):
+                counts = so_far
+    finally:
+        keep_counts(lab, counts)
+    return counts
+
+
+def keep_counts(lab: Lab, counts: Counts) -> None:
+    """Keep what was counted; a disk that refuses costs the keeping, not the table."""
+    try:
+        save_counts(lab.outputs, counts)
+    except StorageError as error:
+        lab.terminal.warn(str(error))
+
+
+def show_skipped(terminal: Terminal, damaged: Sequence[LabError], limit: int = 5) -> None:
+    """The lines of a file of drawings that are none, each in a line."""
+    for error in damaged[:limit]:
+        terminal.warn(f"skipped: {error.found}")
+    if len(damaged) > limit:
+        terminal.warn(f"... and {len(damaged) - limit:,} more damaged lines")

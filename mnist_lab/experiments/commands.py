@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
 
-from mnist_lab.config import MOST_EPOCHS, check_whole
+from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
+from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments.comparison_commands import ask_runs, comparable_runs, judged_runs, show_recipes
+from mnist_lab.experiments.experiment_results import report_experiment
+from mnist_lab.experiments.predictions import parse_prediction
 from mnist_lab.experiments.questions import (
     EXPERIMENTS,
     MOST_SEEDS,
@@ -25,17 +28,17 @@ from mnist_lab.experiments.questions import (
     factors_between,
     find_experiment,
 )
+from mnist_lab.experiments.speed_commands import ask_speed, speed_experiment
+from mnist_lab.experiments.trainings import MOST_JOBS, Pool, Task, cluster, default_jobs, plan
+from mnist_lab.networks.commands import compute_for
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, Standing, Terminal
 from mnist_lab.terminal.interrupts import graceful_interrupts
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
-from mnist_lab.training.commands import FAILED, INTERRUPTED, OK, Lab, load_compute
+from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.recipes import recipes_of
-from mnist_lab.training.report_commands import tell_result
 from mnist_lab.training.runs import Run, command_line, read_run
-
-if TYPE_CHECKING:
-    from mnist_lab.experiments.trainings import Pool, Task
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,10 @@ class Request:
 
 def check_request(request: Request) -> None:
     """Refuse numbers that make no sense."""
-    check_whole("epochs", request.epochs, 1, MOST_EPOCHS)
-    check_whole("seeds", request.seeds, 1, MOST_SEEDS)
+    check_whole("--epochs", request.epochs, 1, MOST_EPOCHS)
+    check_whole("--seeds", request.seeds, 1, MOST_SEEDS)
     if request.jobs is not None:
-        from mnist_lab.experiments.trainings import MOST_JOBS
-
-        check_whole("jobs", request.jobs, 1, MOST_JOBS)
+        check_whole("--jobs", request.jobs, 1, MOST_JOBS)
         if request.dask is not None:
             raise RequestError("--jobs is for this machine; a cluster trains one on each of its workers", "omit --jobs")
 
@@ -91,8 +92,6 @@ def ask_experiment(lab: Lab) -> int:
     choices.append(Choice("speed", "What makes training fast?"))
     word = terminal.choose("Which question", choices, default="depth")
     if word == "speed":
-        from mnist_lab.experiments.speed_commands import ask_speed
-
         return ask_speed(lab)
     chosen = find_experiment(word)
     terminal.hint(f"{chosen.explanation} More seeds and more epochs make it surer, and slower.")
@@ -137,8 +136,6 @@ def example_prediction(experiment: Experiment) -> str:
 
 def can_be_graded(prediction: str, variants: Sequence[Variant]) -> bool:
     """Whether a prediction says something of the variants that the result can be held against."""
-    from mnist_lab.experiments.predictions import parse_prediction
-
     return parse_prediction(prediction, [variant.name for variant in variants]) is not None
 
 
@@ -226,11 +223,8 @@ def prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     chosen = request.experiment
     variants = checked_variants(chosen, request.epochs)
     check_writable(lab.outputs)
-    load_compute(lab)
+    compute_for(lab)
     with lab.terminal.busy("looking for finished trainings"):
-        from mnist_lab.data.mnist import load_mnist, split_fingerprint
-        from mnist_lab.experiments.trainings import plan
-
         tasks = plan(variants, request.seeds, lab.outputs, split_fingerprint(load_mnist().validation))
     factors = factors_between(chosen.pairs, variants)
     introduce(lab.terminal, request, variants, factors)
@@ -258,8 +252,6 @@ def check_writable(outputs: Path) -> None:
 @contextmanager
 def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Pool]:
     """Where the missing trainings will run."""
-    from mnist_lab.experiments.trainings import Pool, cluster, default_jobs
-
     if request.dask is not None and missing_of(tasks):
         with cluster(request.dask, len(tasks)) as workers:
             yield workers
@@ -341,10 +333,8 @@ COMMITTEE_LEGEND = "committee: all seeds' networks answer together, with their m
 
 def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
     """Compare finished runs, show what came out, and leave a folder with a report."""
-    load_compute(lab)
+    compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
-        from mnist_lab.experiments.experiment_results import report_experiment
-
         folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
     lab.terminal.show("", table, "")
     has_committees = any(column.header == "committee %" for column in table.columns)
@@ -407,3 +397,37 @@ def describe_result(run: Run) -> str:
         f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}, "
         f"{format_duration(run.train_seconds)}"
     )
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
+    parser.add_argument("--seeds", type=int, help=f"trainings of every variant (default: {SEEDS})")
+    parser.add_argument("--epochs", type=int, help="of every training (default: the experiment's)")
+    parser.add_argument("--jobs", type=int, help="trainings at once (default: as many as are fastest here)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, for example tcp://host:8786")
+    parser.add_argument(
+        "--no-target", action="store_true", default=None, help="speed: time one epoch only, whatever it reaches"
+    )
+    parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
+    parser.add_argument("--run", action="append", help="robustness, inversion: ask this saved run instead of training")
+    parser.add_argument("--predict", type=str.strip, metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
+
+
+def _from_options(lab: Lab, options: Namespace) -> int:
+    if options.name == "speed":
+        refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
+        size = TRAIN_DIGITS if options.train_size is None else options.train_size
+        return speed_experiment(lab, epochs=options.epochs, to_target=not options.no_target, train_size=size)
+    chosen = find_experiment(options.name)
+    refuse_given(options, ["no_target", "train_size"], f"the experiment {chosen.name}")
+    prediction = options.predict or ""
+    if options.run is not None:
+        refuse_given(options, ["seeds", "epochs", "jobs", "dask"], "--run, which trains nothing")
+        return experiment_on_saved(lab, chosen, options.run, prediction)
+    epochs = chosen.epochs if options.epochs is None else options.epochs
+    seeds = SEEDS if options.seeds is None else options.seeds
+    request = Request(chosen, epochs, seeds, options.jobs, options.dask, prediction)
+    return experiment(lab, request)
+
+
+COMMANDS = {"experiment": Command(ask_experiment, _from_options, _add_options)}

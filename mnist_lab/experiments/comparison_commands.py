@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from rich.table import Table
 
 from mnist_lab.errors import RequestError
+from mnist_lab.experiments.comparison_results import report_comparison
 from mnist_lab.experiments.questions import Difference, Variant, differences, factors_between
+from mnist_lab.networks.commands import compute_for
+from mnist_lab.terminal.console import borderless
+from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import describe_recipe, format_percent, plain
-from mnist_lab.training.commands import OK, Lab, load_compute, named_run, show_notes
+from mnist_lab.training.folder_commands import named_run, show_notes, tell_result
 from mnist_lab.training.recipes import Recipe, recipes_of
-from mnist_lab.training.report_commands import tell_result
 from mnist_lab.training.runs import JUDGED, Run, find_run, list_runs, name_some
-from mnist_lab.training.tables import borderless, letterer
+from mnist_lab.training.tables import letterer
 
 RUNS_OFFERED = 12
 """The newest runs that the menu offers for comparing."""
@@ -87,10 +91,8 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     hesitates = from_menu and several_factors(recipes)
     if hesitates and not lab.terminal.ask_yes_no("Compare all the same", default=True):
         return OK
-    load_compute(lab)
+    compute_for(lab)
     with lab.terminal.busy("asking the networks about the test digits"):
-        from mnist_lab.experiments.comparison_results import report_comparison
-
         folder, lines, results = report_comparison(recipes, found, lab.outputs, lab.now())
     lab.terminal.show("", results, "")
     tell_result(lab, folder, lines, offer_page=from_menu)
@@ -153,3 +155,10 @@ def comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
             "compare runs of the same split: train one of them anew",
         )
     return runs
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders, or parts of their names; latest, best")
+
+
+COMMANDS = {"compare": Command(ask_compare, lambda lab, options: compare(lab, options.runs), _add_options)}

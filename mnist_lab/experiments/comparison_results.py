@@ -37,12 +37,12 @@ from mnist_lab.experiments.study import (
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.report.document import Section, Table
 from mnist_lab.storage import new_folder
+from mnist_lab.terminal.console import borderless
 from mnist_lab.terminal.wording import plain
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.history import EpochRecord, read_history
 from mnist_lab.training.recipes import Recipe
 from mnist_lab.training.runs import Run, command_line
-from mnist_lab.training.tables import borderless
 
 CURVES_SHOWN = 8
 """Single runs at most whose training curves are drawn in one figure."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure, SubFigure
 
 from mnist_lab.experiments.figures import WIDTH, Picture, as_ink
+from mnist_lab.plotting import INK, LABEL, SMALL, TEXT, counted, draw_digit, new_figure, styled
 from mnist_lab.terminal.wording import format_probability
-from mnist_lab.training.figures import INK, LABEL, SMALL, TEXT, counted, draw_digit, new_figure
 
 DIGITS_SHOWN = 12
 GALLERY_COLUMNS = 6
@@ -58,6 +58,7 @@ class Outvoted:
 # --- single digits -----------------------------------------------------------------------------------------------
 
 
+@styled
 def fixed_and_broken(
     fixed: Sequence[ReadTwice],
     broken: Sequence[ReadTwice],
@@ -88,6 +89,7 @@ def fixed_and_broken(
     return figure
 
 
+@styled
 def missed_by_all(missed: Sequence[Missed], *, runs: int, judged: int, title: str, most: int = 24) -> Figure:
     """The test digits that no run reads, each with what the runs took it for, the most common answer first.
 
@@ -108,6 +110,7 @@ def missed_by_all(missed: Sequence[Missed], *, runs: int, judged: int, title: st
     return figure
 
 
+@styled
 def committee_mistakes(mistakes: Sequence[Outvoted], *, judged: int, title: str, most: int = 24) -> Figure:
     """The test digits that a committee misses, each with its answer and how many of its networks read it.
 

@@ -36,12 +36,12 @@ from mnist_lab.experiments.study import (
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.report.document import Prediction, Section
 from mnist_lab.storage import new_folder
+from mnist_lab.terminal.console import borderless
 from mnist_lab.terminal.wording import plain
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.history import read_history
 from mnist_lab.training.runs import command_line
 from mnist_lab.training.session import load_trained
-from mnist_lab.training.tables import borderless
 
 CHANGES_SHOWN = 2
 """Comparisons at most whose networks are looked at digit by digit."""
@@ -260,5 +260,5 @@ def screen_table(conclusion: Conclusion, committees: Mapping[str, Evaluation]) -
     headings = ("variant", "seeds", "mean %", "sd", "95 % interval", "committee %")[: len(full.headings)]
     table = borderless("", left=headings[:1], right=headings[1:])
     for row in full.rows:
-        table.add_row(*map(plain, row))
+        table.add_row(*(plain(str(cell)) for cell in row))
     return table

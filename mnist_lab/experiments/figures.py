@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import TextWrapper
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ from scipy.optimize import isotonic_regression
 
 from mnist_lab.data.pixels import SIDE
 from mnist_lab.experiments.statistics import decimals_needed, format_points, summarise
-from mnist_lab.training.figures import (
+from mnist_lab.plotting import (
     ACCURACY_TICKS,
     BLUE,
     GREEN,
@@ -45,11 +45,10 @@ from mnist_lab.training.figures import (
     scale_loss,
     set_ticks,
     style_axes,
+    styled,
     title_panel,
 )
-
-if TYPE_CHECKING:
-    from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.history import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
 NAME_WIDTH = 32  # characters, after which a name goes on in a second line
@@ -152,6 +151,7 @@ class Showing(NamedTuple):
 # --- training curves ---------------------------------------------------------------------------------------------
 
 
+@styled
 def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str, band: Band = "range") -> Figure:
     """How several variants learn: validation loss and accuracy, the mean over seeds in a band.
 
@@ -184,6 +184,7 @@ def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str, band:
     return figure
 
 
+@styled
 def run_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: str) -> Figure:
     """How some chosen runs learned: loss and accuracy, training dashed and validation solid.
 
@@ -222,6 +223,7 @@ def run_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: str) ->
 # --- results over seeds ------------------------------------------------------------------------------------------
 
 
+@styled
 def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "test digits") -> Figure:
     """Every seed's accuracy, their mean and its 95 % t interval, one row per variant in the order given.
 
@@ -253,6 +255,7 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "
     return figure
 
 
+@styled
 def difference_plot(rows: Mapping[str, Difference], *, title: str) -> Figure:
     """Paired differences with their 95 % intervals against zero, and whether they are more than chance.
 
@@ -285,6 +288,7 @@ def difference_plot(rows: Mapping[str, Difference], *, title: str) -> Figure:
 # --- robustness --------------------------------------------------------------------------------------------------
 
 
+@styled
 def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure:
     """Accuracy over the strength of each disturbance, the mean over seeds in a band from smallest to largest.
 
@@ -326,6 +330,7 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
 # --- the size of the data ----------------------------------------------------------------------------------------
 
 
+@styled
 def growth_curves(
     variants: Mapping[str, Mapping[int, Sequence[float]]],
     gains: Mapping[int, Difference],
@@ -381,6 +386,7 @@ def growth_curves(
 # --- speed -------------------------------------------------------------------------------------------------------
 
 
+@styled
 def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933) -> Figure:
     """What each step from the common recipe to the lab's saves, one bar per step.
 
@@ -420,6 +426,7 @@ def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933)
 # --- black on white ----------------------------------------------------------------------------------------------
 
 
+@styled
 def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     """How well digits are read when they are shown in different ways, with a picture of what the network sees.
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.drawing.my_digits import MY_DIGITS
 from mnist_lab.drawing.scoring import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import read_drawings
 from mnist_lab.errors import LabError
@@ -45,7 +44,7 @@ from mnist_lab.report.document import Table as ReportTable
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import wilson_interval
-from mnist_lab.training.runs import Run
+from mnist_lab.training.runs import MY_DIGITS, Run
 
 SELECTION_DIGITS = 1_000
 """Digits that the best network is chosen by in the experiment about validation, and as many to judge it on."""

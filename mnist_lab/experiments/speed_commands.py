@@ -2,27 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
-from mnist_lab.terminal.console import Choice, Terminal
+from mnist_lab.data.mnist import Mnist, load_mnist, stratified_subset
+from mnist_lab.experiments.speed import (
+    EpochTime,
+    Goal,
+    Measured,
+    Pace,
+    Step,
+    estimate_pace,
+    left_out_on,
+    measure,
+    seconds_left,
+    steps_on,
+)
+from mnist_lab.experiments.speed_results import report_speed, target_cells
+from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import Compute
+from mnist_lab.terminal.console import Choice, Terminal, borderless
 from mnist_lab.terminal.interrupts import graceful_interrupts
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
-from mnist_lab.training.commands import INTERRUPTED, OK, Lab, load_compute
-from mnist_lab.training.report_commands import tell_result
-from mnist_lab.training.tables import speed_steps_table
+from mnist_lab.training.folder_commands import tell_result
+from mnist_lab.training.trainer import Progress
 
-if TYPE_CHECKING:
-    from mnist_lab.data.mnist import Mnist
-    from mnist_lab.experiments.speed import Goal, Measured, Pace, Step
-    from mnist_lab.networks.compute import Compute
-    from mnist_lab.training.trainer import Progress
+
+def speed(lab: Lab) -> int:
+    """Time one epoch of the common recipe and one of the lab's."""
+    compute = compute_for(lab)
+    with lab.terminal.busy("timing a few batches"):
+        mnist = load_mnist()
+        common, *_, ours = steps_on(compute)
+        seconds = {step: estimate_pace(step, mnist, compute).total for step in (common, ours)}
+    lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
+    times = {}
+    for step, about in seconds.items():
+        with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
+            times[step.name] = measure(step, mnist, compute, Goal(epochs=1, target=None)).epochs[0]
+    lab.terminal.show(speed_table(f"One epoch on {compute.name}", times))
+    lab.terminal.hint(f"common recipe: {common.change}; what each change saves: python main.py experiment speed")
+    lab.terminal.line(f"{times[common.name].total / times[ours.name].total:.1f} times as fast")
+    return OK
+
+
+def speed_table(title: str, times: Mapping[str, EpochTime]) -> Table:
+    """Epochs side by side."""
+    table = borderless(title, left=("",), right=("training", "judging", "in all", "images/s"))
+    for name, taken in times.items():
+        durations = (format_duration(seconds) for seconds in (taken.training, taken.judging, taken.total))
+        table.add_row(name, *durations, f"{taken.images_per_second:,.0f}")
+    return table
+
+
+def speed_steps_table(steps: Sequence[Measured]) -> Table:
+    """One row per step from the common recipe to the lab's; the first is what the others are compared with."""
+    target = steps[0].goal.target
+    to_target = () if target is None else (f"to {100 * target:g} %", "epochs")
+    table = borderless(
+        "", left=("step",), right=("an epoch", "images/s", "times as fast", *to_target), gap=1 if to_target else 2
+    )
+    for measured in steps:
+        table.add_row(
+            measured.step.name,
+            f"{measured.seconds_per_epoch:.1f} s",
+            f"{measured.images_per_second:,.0f}",
+            f"{steps[0].seconds_per_epoch / measured.seconds_per_epoch:.1f}",
+            *(target_cells(measured) if to_target else ()),
+        )
+    return table
 
 
 def ask_speed(lab: Lab) -> int:
@@ -61,8 +116,8 @@ def speed_experiment(
         DataError, TrainingError, StorageError: see there.
     """
     if epochs is not None:
-        check_whole("epochs", epochs, 1, MOST_EPOCHS)
-    check_whole("train-size", train_size, 100, TRAIN_DIGITS)
+        check_whole("--epochs", epochs, 1, MOST_EPOCHS)
+    check_whole("--train-size", train_size, 100, TRAIN_DIGITS)
     prepared = prepare(lab, train_size)
     goal = usual_goal(to_target=to_target)
     return conduct(lab, prepared, goal if epochs is None else replace(goal, epochs=epochs))
@@ -70,8 +125,6 @@ def speed_experiment(
 
 def usual_goal(*, to_target: bool) -> Goal:
     """Up to the target in as many epochs as that may take, or a single epoch."""
-    from mnist_lab.experiments.speed import Goal
-
     return Goal() if to_target else Goal(epochs=1, target=None)
 
 
@@ -95,18 +148,14 @@ def seconds_of(paces: Mapping[Step, Pace], goal: Goal) -> float:
 
 def prepare(lab: Lab, train_size: int = TRAIN_DIGITS) -> Prepared:
     """Load the data, and time a few batches of every step."""
-    compute = load_compute(lab)
+    compute = compute_for(lab)
     with lab.terminal.busy("loading the digits"):
-        from mnist_lab.data.mnist import load_mnist, stratified_subset
-
         mnist = load_mnist()
     return time_steps(lab, replace(mnist, train=stratified_subset(mnist.train, train_size)), compute)
 
 
 def time_steps(lab: Lab, mnist: Mnist, compute: Compute) -> Prepared:
     """Find the pace of every step."""
-    from mnist_lab.experiments.speed import estimate_pace, steps_on
-
     steps, paces = steps_on(compute), {}
     for number, step in enumerate(steps, start=1):
         with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
@@ -127,8 +176,6 @@ def describe_goal(prepared: Prepared, goal: Goal) -> str:
 
 def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = False) -> int:
     """Say how long it will take, measure step by step, and report; ``offer_page`` asks about opening the report."""
-    from mnist_lab.experiments.speed import left_out_on
-
     show = lab.terminal.show
     show("", "[title]What makes training fast?[/title]  [hint]one change at a time[/hint]")
     lab.terminal.hint(f"training {describe_goal(prepared, goal)}")
@@ -143,8 +190,6 @@ def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = Fals
         lab.terminal.warn(f"stopped; {len(measured)} of {len(prepared.paces)} steps were measured, nothing is saved")
         return INTERRUPTED
     show("", speed_steps_table(measured), "")  # before a disk that refuses can take it along
-    from mnist_lab.experiments.speed_results import report_speed
-
     with lab.terminal.busy("drawing the figure"):
         folder, sentences = report_speed(measured, prepared.mnist, prepared.compute, lab.outputs, lab.now())
     tell_result(lab, folder, sentences, offer_page=offer_page)
@@ -153,8 +198,6 @@ def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = Fals
 
 def measure_steps(lab: Lab, prepared: Prepared, goal: Goal) -> list[Measured]:
     """Measure every step, with a live bar; fewer of them if the user presses Ctrl-C."""
-    from mnist_lab.experiments.speed import measure
-
     found: list[Measured] = []
     display = StepsDisplay(lab.terminal, prepared.paces, goal)
     with suppress(KeyboardInterrupt), stoppable(lab.terminal) as stop_requested, display:
@@ -227,8 +270,6 @@ class StepsDisplay:
 
     def on_progress(self, progress: Progress) -> None:
         """Move the bar."""
-        from mnist_lab.experiments.speed import seconds_left
-
         if self.pace is None:
             return
         left = seconds_left(progress, self.pace, later=seconds_of(self.waiting, self.goal))
@@ -248,3 +289,6 @@ class StepsDisplay:
             f"{measured.seconds_per_epoch:>6.1f} s an epoch; best {best} in {count_epochs(len(measured.epochs))}",
             soft_wrap=True,
         )
+
+
+COMMANDS = {"speed": Command(speed, lambda lab, options: speed(lab))}

@@ -18,7 +18,6 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.report.document import Section, Table
 from mnist_lab.storage import new_folder
 from mnist_lab.terminal.wording import count_epochs, describe_augmentation, format_duration, format_percent
-from mnist_lab.training.tables import target_cells
 
 QUESTION = "What makes training fast?"
 
@@ -240,3 +239,10 @@ def content_of(steps: Sequence[Measured], mnist: Mnist, compute: Compute) -> dic
         ],
         "left_out": list(left_out_on(compute)),
     }
+
+
+def target_cells(measured: Measured) -> tuple[str, str]:
+    """The time until the target was reached, and in how many epochs."""
+    if measured.seconds_to_target is None:
+        return "not reached", f"> {len(measured.epochs)}"
+    return format_duration(measured.seconds_to_target), str(len(measured.epochs))

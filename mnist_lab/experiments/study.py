@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lab.errors import RunError
@@ -40,16 +40,13 @@ from mnist_lab.experiments.statistics import (
     seeds_needed,
     verdicts,
 )
+from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.storage import write_atomically, write_json
 from mnist_lab.terminal.wording import format_interval, format_percent
 from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.history import EpochRecord
 from mnist_lab.training.runs import Run
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from mnist_lab.training.history import EpochRecord
 
 TOLD_ONE_BY_ONE = 2
 """So many comparisons are told a sentence each; of more, a summary comes first."""
@@ -84,9 +81,7 @@ class Pages:
             title: a few words; made from the name if left out.
             numbers: what it was drawn from, ready for JSON; None if results.json holds them anyway.
         """
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        png = buffer.getvalue()
+        png = png_of(figure)
         write_atomically(self.folder / f"{name}.png", lambda temporary: temporary.write_bytes(png))
         self.thumbnail = self.thumbnail or f"{name}.png"
         if numbers is not None:

@@ -41,6 +41,7 @@ from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
 from mnist_lab.experiments.questions import Variant
+from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.compute import Compute, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.training import trainer
@@ -189,12 +190,12 @@ def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_request
     """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning."""
     if task.unfinished is not None:
         with suppress(CheckpointError, RunError):
-            return resume(read_run(task.unfinished), observer, workers=0, stop_requested=stop_requested)
-        run = _looked_up_again(task, outputs).run
-        if run is not None:  # another program has gone on with it meanwhile
-            return run.folder
+            run = read_run(task.unfinished)
+            return resume(run, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+        if (ended := _looked_up_again(task, outputs).run) is not None:  # by another program
+            return ended.folder
     now = datetime.now().astimezone()
-    return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested)
+    return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
 
 
 def _seconds_per_epoch(config: TrainConfig) -> float:

@@ -19,9 +19,10 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mnist_lab.explain.methods import METHODS, SaliencyMethod
-from mnist_lab.terminal.wording import format_probability
-from mnist_lab.training.figures import (
+from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS, SaliencyMethod
+from mnist_lab.explain.saliency import Curves, Examples, Explanation, class_examples
+from mnist_lab.networks.compute import choose_compute
+from mnist_lab.plotting import (
     BLUE,
     DIGITS,
     INK,
@@ -38,12 +39,15 @@ from mnist_lab.training.figures import (
     new_figure,
     style_axes,
     style_colour_bar,
+    styled,
 )
+from mnist_lab.terminal.wording import format_probability
+from mnist_lab.training import figures as training_figures
+from mnist_lab.training.figures import RunData
 
 if TYPE_CHECKING:
     from matplotlib.typing import HashableList
 
-    from mnist_lab.explain.saliency import Curves, Examples, Explanation
 
 VERMILION = "#D55E00"  # Okabe & Ito's; with blue it is told apart with every common kind of colour vision
 AGAINST_AND_FOR = LinearSegmentedColormap.from_list(
@@ -78,6 +82,7 @@ class Drawn(NamedTuple):
     remark: str
 
 
+@styled
 def saliency_panel(
     explanation: Explanation, *, title: str, true: int | None = None, drawn: Drawn | None = None
 ) -> Figure:
@@ -132,6 +137,7 @@ def draw_input(places: Mapping[str, Axes], explanation: Explanation, true: int |
     name_image(places["input"], "What the network sees", read)
 
 
+@styled
 def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
     """One digit of each class: input, map and overlay, one class per column.
 
@@ -165,6 +171,7 @@ def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
     return figure
 
 
+@styled
 def saliency_methods_figure(
     image: Image,
     maps: Mapping[str, Image],
@@ -199,6 +206,7 @@ def saliency_methods_figure(
     return figure
 
 
+@styled
 def saliency_across_runs(
     image: Image,
     maps: Mapping[str, Image],
@@ -437,3 +445,13 @@ def draw_curve(axes: Axes, curves: Curves, target: int, *, insert: bool) -> None
     axes.set_title(wish, loc="right", fontsize=TEXT, color=MUTED, pad=34)
     above = (-0.02, 1.0)
     axes.legend(loc="lower left", bbox_to_anchor=above, fontsize=TEXT, labelcolor=INK, frameon=False, borderpad=0.2)
+
+
+def _draw_run(run: RunData) -> Figure:
+    """What mattered in one test digit of each class."""
+    examples = class_examples(run.model, run.digits, choose_compute(), DEFAULT_METHOD)
+    return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.title)
+
+
+RUN_FIGURES = {**training_figures.RUN_FIGURES, "saliency.png": _draw_run}
+"""All figures that a run leaves, by file name."""

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from captum.attr import IntegratedGradients, LayerGradCam, Occlusion, Saliency
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from mnist_lab.config import Architecture
@@ -162,8 +164,6 @@ def gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     values; the sign is kept here, for on MNIST it has a meaning (Smilkov et al. 2017, section 2): ink here would speak
     for the target, or against it.
     """
-    from captum.attr import Saliency
-
     maps: Tensor = Saliency(logits_of(model)).attribute(ink.requires_grad_(), target=targets, abs=False)
     return maps
 
@@ -188,8 +188,6 @@ def integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Tens
     gradient on the straight way from the baseline, MNIST's black (ink 0), to the digit. The map's sum is that
     difference of logits, but for the error of the numerical integration. A black pixel always gets 0.
     """
-    from captum.attr import IntegratedGradients
-
     explainer = IntegratedGradients(logits_of(model))
     maps: Tensor = explainer.attribute(
         ink.requires_grad_(), baselines=BLACK, target=targets, n_steps=INTEGRATION_STEPS, method="gausslegendre"
@@ -203,8 +201,6 @@ def occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     Zeiler & Fergus 2013, "Visualizing and understanding convolutional networks", arXiv:1311.2901. Their square is
     grey, the mean of photographs; MNIST's background is black, and grey would be ink.
     """
-    from captum.attr import Occlusion
-
     maps: Tensor = Occlusion(logits_of(model)).attribute(
         ink,
         sliding_window_shapes=(1, OCCLUSION_SIDE, OCCLUSION_SIDE),
@@ -225,8 +221,6 @@ def grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     Raises:
         RequestError: the network has no blocks.
     """
-    from captum.attr import LayerGradCam
-
     if not isinstance(model, DigitNet):
         raise RequestError("Grad-CAM needs a network with convolution blocks", "choose another saliency method")
     explainer = LayerGradCam(logits_of(model), model.blocks[-1])
@@ -291,8 +285,6 @@ def rank_correlation(one: NDArray[np.floating[Any]], other: NDArray[np.floating[
     Ranks, because networks and methods have different scales. A map that is the same everywhere points at nothing and
     resembles nothing: 0.
     """
-    from scipy.stats import spearmanr
-
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(spearmanr(one.ravel(), other.ravel()).statistic)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table as ScreenTable
+from rich.text import Text
 
 from mnist_lab import __version__
 from mnist_lab.storage import write_text
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from mnist_lab.terminal.wording import printable
 
 REPORT_FILE = "report.html"
 RESULTS_FILE = "results.json"
@@ -62,19 +63,33 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text.
+    """A table of text, for the page and for the terminal.
 
     Attributes:
-        title: its caption.
+        title: its caption; may be empty on the terminal.
         headings: one per column.
-        rows: as many cells each; the first one heads its row.
+        rows: as many cells each; the first one heads its row. A cell may carry a style of the terminal's.
         numeric: places, from 0, of the columns that hold numbers and are aligned right.
     """
 
     title: str
     headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Text]]
     numeric: Sequence[int] = ()
+
+    def on_screen(self, gap: int = 2) -> ScreenTable:
+        """The table for the terminal: no lines, and ``gap`` blanks between columns."""
+        table = ScreenTable(
+            title=Text(printable(self.title)) if self.title else None,
+            title_justify="left",
+            box=None,
+            padding=(0, gap, 0, 0),
+        )
+        for place, heading in enumerate(self.headings):
+            table.add_column(heading, justify="right" if place in self.numeric else "left", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
+        return table
 
 
 @dataclass(frozen=True)
@@ -148,8 +163,6 @@ def write_report(folder: Path, report: Report) -> Path:
 @cache
 def environment() -> Environment:
     """The templates, with all text made harmless on its way out."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     made = Environment(
         loader=PackageLoader("mnist_lab.report"),
         autoescape=True,

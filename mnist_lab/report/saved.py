@@ -10,11 +10,11 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from mnist_lab.report.document import Picture
 from mnist_lab.storage import read_bytes, read_text
-from mnist_lab.training.runs import Run, interval
 
 LARGEST_PICTURE = 50_000_000
 """Bytes; whatever is larger was not drawn by the lab, and would make a page that no browser opens."""
@@ -60,6 +60,21 @@ def checked_interval(content: Any, *names: str) -> tuple[float, float] | None:
         return None
 
 
+def fraction(value: Any) -> float:
+    """A number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{shortened(value)} is not a fraction")
+    return float(value)
+
+
+def interval(value: Any) -> tuple[float, float]:
+    """Two fractions, the lower one first."""
+    low, high = map(fraction, value)
+    if low > high:
+        raise ValueError(f"{shortened(value)} is not an interval")
+    return low, high
+
+
 def pairs_of(content: Any) -> list[str]:
     """A flat JSON object as ``name value`` pairs."""
     return [f"{name} {text(value)}" for name, value in content.items()] if isinstance(content, dict) else []
@@ -72,33 +87,6 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def resumptions(run: Run) -> list[str]:
-    """When a run went on after it had been stopped, and what was no longer as at its start."""
-    sessions = run.content.get("sessions")
-    if not isinstance(sessions, list) or not sessions:
-        return []
-    first = place_of(sessions[0])
-    told = []
-    for session in sessions[1:]:
-        started, epoch = (text(inside(session, name)) for name in ("started", "after_epoch"))
-        changes = [
-            f"{name} {value} (at first {first.get(name, '–')})"
-            for name, value in place_of(session).items()
-            if value != first.get(name)
-        ]
-        told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
-    return told
-
-
-def place_of(session: Any) -> dict[str, str]:
-    """What a session computed on and with, by name."""
-    place = {"device": text(inside(session, "device"))}
-    for part in ("machine", "versions"):
-        values = inside(session, part)
-        place |= {name: text(value) for name, value in values.items()} if isinstance(values, dict) else {}
-    return place
 
 
 # ------------------------------------------------------------------------------------------------ pictures

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from mnist_lab.terminal.wording import format_duration, format_loss, plain, printable
-
-if TYPE_CHECKING:
-    from mnist_lab.training import trainer
-    from mnist_lab.training.history import EpochRecord
+from mnist_lab.terminal.wording import format_duration, plain, printable
 
 T = TypeVar("T")
 
@@ -222,62 +220,6 @@ def parse_yes_no(answer: str) -> bool:
     raise ValueError(f"{answer!r} is neither y nor n")
 
 
-class TrainingDisplay:
-    """A line per finished epoch, and on a terminal a live bar for the one under way."""
-
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.epochs = epochs
-        self.progress = Progress(
-            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[pace]:>7} images/s"),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.console = console
-        self.task: TaskID | None = None
-
-    def start(self) -> None:
-        """Show the column titles, and the bar where there is a terminal."""
-        self.console.print(
-            "[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]",
-            soft_wrap=True,
-        )
-        self.progress.start()
-
-    def stop(self) -> None:
-        """Take the bar away; the lines stay."""
-        self.progress.stop()
-
-    def on_progress(self, report: trainer.Progress) -> None:
-        """Move the bar."""
-        if self.task is None:
-            self.task = self.progress.add_task("", epoch=0, epochs=self.epochs, pace="", left="")
-        self.progress.update(
-            self.task,
-            total=report.images_per_epoch,
-            completed=report.images_done,
-            epoch=report.epoch,
-            epochs=report.epochs,
-            pace=f"{report.images_per_second:,.0f}",
-            left=f"{format_duration(report.seconds_left)} left",
-        )
-
-    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """Print the epoch's line."""
-        mark = "[best]best[/best]" if is_best else ""
-        self.console.print(
-            f"{record.epoch:>4}/{self.epochs:<4}"
-            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
-            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
-            soft_wrap=True,
-        )
-
-
 @dataclass(frozen=True)
 class Standing:
     """How far one of many trainings is: 0 to 1, and a few words."""
@@ -365,3 +307,31 @@ class ManyDisplay:
             trust = worked / (worked + self.total - done)  # in the pace, as far as the work is done
             left = trust * left + (1 - trust) * max(left, forecast - elapsed)
         return f"{format_duration(left)} left"
+
+
+def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
+    """An empty table without lines: first the columns that are aligned left, then those aligned right."""
+    table = Table(title=plain(title) or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def prepare_streams() -> None:
+    """Make standard input and output fit for anything, and replace those that were closed before the start."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # as in names of files, which need not be text
+
+
+def discard_output() -> None:
+    """Let what is still to be written to standard output go nowhere, so that Python does not fail at it again."""
+    with suppress(OSError, ValueError):  # an output that is no file can't fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

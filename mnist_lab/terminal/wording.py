@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from mnist_lab.config import ARCHITECTURES, AugmentConfig
-
-if TYPE_CHECKING:
-    from mnist_lab.training.evaluation import Evaluation
 
 
 def plain(text: str) -> str:
@@ -125,18 +121,3 @@ def describe_augmentation(augment: AugmentConfig | None) -> str:
     if augment.erasing:
         parts.append(f"erasing in {100 * augment.erasing:g} %")
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"
-
-
-def accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
-    """Accuracy, its interval, and the counts behind them."""
-    return (
-        format_percent(evaluation.accuracy),
-        format_interval(evaluation.interval),
-        f"{evaluation.correct:,} of {evaluation.total:,}",
-    )
-
-
-def describe_confused(evaluation: Evaluation) -> str:
-    """The most frequent mistakes in one line."""
-    pairs = evaluation.most_confused(3)
-    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"

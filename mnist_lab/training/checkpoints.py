@@ -11,15 +11,16 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import CheckpointError, RunError
+from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
 from mnist_lab.training.runs import JUDGED, RUN_FILE, STATE_FILE, Run, damaged_run
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 """The instructions of a pickle that tell its version, or refer to something outside it."""
@@ -47,8 +48,6 @@ REMEDY = "choose another run, or train a new one"
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values (never code or objects), atomically."""
-    import torch
-
     buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise an honest OSError
     torch.save(content, buffer)
     write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
@@ -66,8 +65,6 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
         CheckpointError: the file is missing, foreign, truncated, too large, or holds anything but tensors and plain
             values.
     """
-    import torch
-
     named = f"the {'saved state' if path.name == STATE_FILE else 'model file'} {path}"
     try:
         archive = checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
@@ -152,10 +149,6 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
 
 def blank_weights(config: TrainConfig) -> dict[str, Tensor]:
     """The names, shapes and types of a network's weights, without any values."""
-    import torch
-
-    from mnist_lab.networks.models import DigitNet
-
     with torch.device("meta"):
         return dict(DigitNet(config.architecture).state_dict())
 
@@ -175,8 +168,6 @@ def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str
     Raises:
         ValueError: they are not as expected, or not all are finite numbers.
     """
-    import torch
-
     if not isinstance(weights, dict) or set(weights) != set(expected):
         raise ValueError("other names")
     found: dict[str, Tensor] = {}

@@ -1,147 +1,65 @@
-"""One function per row of the menu: it calls the rooms of the lab in order, and shows what they found.
-
-Everything that takes long to load (torch, the plots) is imported inside the action that needs it, so that the menu
-stands on the screen at once.
-"""
+"""The rows of the menu that train, and that evaluate what was trained."""
 
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
 from mnist_lab.config import (
     ARCHITECTURES,
-    MOST_EPOCHS,
-    MOST_SEED,
+    AUGMENTATIONS,
+    MOST_THREADS,
     MOST_WORKERS,
-    TRAIN_DIGITS,
+    SHORT_TRAINING,
+    AugmentConfig,
+    Setting,
     TrainConfig,
     as_recipe,
     check_config,
-    check_model,
+    check_whole,
     default_config,
+    settings_of,
 )
-from mnist_lab.data.files import mnist_is_there
-from mnist_lab.drawing.my_digits import MY_DIGITS, Counts, Mark, count_each, load_counts, save_counts
+from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import DEVICES, asked_device, using_device
-from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.storage import is_file, new_folder, write_atomically
-from mnist_lab.terminal.console import Choice, Terminal, TrainingDisplay
-from mnist_lab.terminal.interrupts import graceful_interrupts, held_back_interrupts
+from mnist_lab.errors import RequestError
+from mnist_lab.networks.commands import ask_device, compute_for
+from mnist_lab.networks.compute import Compute
+from mnist_lab.terminal.console import Choice, Terminal, borderless
+from mnist_lab.terminal.interrupts import graceful_interrupts
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, refuse_given
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_architecture,
     describe_augmentation,
-    describe_confused,
     format_about,
     format_duration,
+    format_loss,
     plain,
 )
-from mnist_lab.training.runs import (
-    UNFINISHED,
-    DamagedRun,
-    Run,
-    command_line,
-    find_run,
-    is_being_trained,
-    list_runs,
-    read_run,
-    run_folders,
-)
-from mnist_lab.training.tables import (
-    doubt_table,
-    evaluation_table,
-    leaderboard,
-    ledger_table,
-    per_digit_table,
-    recipe_notes,
-    recipe_table,
-    results_table,
-    run_facts,
-    speed_table,
-    split_table,
-)
-
-if TYPE_CHECKING:
-    from mnist_lab.networks.compute import Compute
-    from mnist_lab.training.evaluation import Evaluation
-    from mnist_lab.training.history import EpochRecord
-    from mnist_lab.training.session import Results
-    from mnist_lab.training.trainer import Progress
-
-OK, FAILED, INTERRUPTED = 0, 1, 130
-"""Exit statuses of an action; refusals are raised."""
+from mnist_lab.training import session
+from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.folder_commands import add_run_option, ask_run
+from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.runs import UNFINISHED, Run, find_run, is_being_trained, list_runs, read_run
+from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
+from mnist_lab.training.tables import describe_confused, evaluation_table, per_digit_table, results_table
+from mnist_lab.training.trainer import Progress
 
 PRESETS = (("quick", 1), ("standard", 4))
 """Short trainings, by the number of epochs; the thorough one is the network's default, or longer."""
 
 LEAST_THOROUGH = 8
 """Epochs that a training has to last to be called thorough."""
-
-SORT_KEYS: dict[str, Callable[[Run], float]] = {
-    "date": lambda run: run.created.timestamp(),
-    "val": lambda run: run.val_accuracy or 0.0,
-    "test": lambda run: run.test_accuracy or 0.0,
-    "parameters": lambda run: run.parameters,
-    "time": lambda run: run.train_seconds or 0.0,
-    "epochs": lambda run: run.epochs_run,
-}
-"""What the leaderboard can be sorted by; the largest comes first."""
-
-
-@dataclass
-class Lab:
-    """What every action works with."""
-
-    terminal: Terminal
-    outputs: Path
-    now: Callable[[], datetime] = datetime.now
-    remarks: set[str] = field(default_factory=set)  # that were made already
-
-
-def load_compute(lab: Lab) -> Compute:
-    """Load torch, and choose where to compute; what there is to say of the choice is said once.
-
-    Raises:
-        RequestError: a device was asked for that is not there, or does not work.
-    """
-    with lab.terminal.busy("loading torch"), held_back_interrupts():
-        from mnist_lab.networks.compute import choose_compute
-
-        compute = choose_compute()
-    if compute.remark and compute.remark not in lab.remarks:
-        lab.remarks.add(compute.remark)
-        lab.terminal.warn(compute.remark)
-    return compute
-
-
-def head_line(lab: Lab) -> str:
-    """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
-    saved = len(run_folders(lab.outputs))
-    parts = [
-        "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
-    ]
-    if "torch" in sys.modules:
-        with suppress(LabError):
-            parts.append(load_compute(lab).name)
-    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
-
-
-# ---------------------------------------------------------------------------------------------------- train
 
 
 def ask_training(lab: Lab) -> int:
@@ -160,31 +78,6 @@ def ask_training(lab: Lab) -> int:
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
         return train(replace(lab, outputs=outputs), config, workers)
-
-
-def folder_named(answer: str) -> Path:
-    """A folder as a user names it, with ~ as the home; it need not be there.
-
-    Raises:
-        ValueError: there can be none of that name.
-    """
-    try:
-        folder = Path(answer).expanduser()
-        with suppress(OSError):  # what it is, if it is anything, is found out when it is used
-            folder.stat()
-    except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
-        raise ValueError(f"there can be no folder {answer!r}") from None
-    return folder
-
-
-def ask_device(terminal: Terminal) -> str | None:
-    """Ask where to compute, of what there is; None for the lab's own choice."""
-    from mnist_lab.networks.compute import devices_here
-
-    choices = [Choice("auto", "the first of these that works"), *map(Choice, devices_here())]
-    usual = asked_device() or "auto"
-    word = terminal.choose("On which device", choices, default=usual)
-    return None if word == usual else word
 
 
 def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
@@ -211,19 +104,23 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
         config = replace(config, augment=replace(augment, erasing=erasing / 100))
     return replace(
         config,
-        seed=terminal.ask_whole("Seed", config.seed, 0, MOST_SEED),
-        batch_size=terminal.ask_whole("Batch size", config.batch_size, 1, TRAIN_DIGITS),
-        patience=terminal.ask_whole("Patience (epochs)", config.patience, 1, MOST_EPOCHS),
+        seed=ask_number(terminal, "seed", config.seed),
+        batch_size=ask_number(terminal, "batch_size", config.batch_size),
+        patience=ask_number(terminal, "patience", config.patience),
     )
+
+
+def ask_number(terminal: Terminal, name: str, default: int) -> int:
+    """Ask for one of the whole numbers of a configuration."""
+    found = settings_of(TrainConfig)[name]
+    unit = f" ({found.unit})" if found.unit else ""
+    return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
 
 def ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
-    compute = load_compute(lab)
+    compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
-        from mnist_lab.data.mnist import load_mnist
-        from mnist_lab.training.session import measure_pace
-
         pace = measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); judging and pictures add some seconds:")
     presets = dict(PRESETS) | {"thorough": max(config.epochs, LEAST_THOROUGH)}
@@ -232,7 +129,7 @@ def ask_length(lab: Lab, config: TrainConfig) -> int:
     ]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(pace)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
-    return presets[word] if word in presets else lab.terminal.ask_whole("Epochs", config.epochs, 1, MOST_EPOCHS)
+    return presets[word] if word in presets else ask_number(lab.terminal, "epochs", config.epochs)
 
 
 def default_workers() -> int:
@@ -251,11 +148,9 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
     """
     check_config(config)
     workers = default_workers() if workers is None else workers
-    load_compute(lab)  # refused, if at all, before there is a folder
-    from mnist_lab.training.session import train_new
-
+    compute_for(lab)  # refused, if at all, before there is a folder
     with training_observer(lab) as (observer, stop_requested):
-        folder = train_new(
+        folder = session.train_new(
             config,
             lab.outputs,
             lab.now(),
@@ -263,6 +158,7 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
             workers=workers,
             threads=threads,
             stop_requested=stop_requested,
+            figures=lab.load("explain.figures").RUN_FIGURES,
         )
     return show_finished(lab, folder)
 
@@ -288,11 +184,15 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     saved = run.content.get("device_asked")
     with using_device(asked_device() or (saved if saved in DEVICES else None)):
-        load_compute(lab)
-        from mnist_lab.training import session as workflow
-
+        compute_for(lab)
         with training_observer(lab) as (observer, stop_requested):
-            folder = workflow.resume(run, observer, workers=workers, stop_requested=stop_requested)
+            folder = session.resume(
+                run,
+                observer,
+                workers=workers,
+                stop_requested=stop_requested,
+                figures=lab.load("explain.figures").RUN_FIGURES,
+            )
     return show_finished(lab, folder)
 
 
@@ -300,6 +200,62 @@ def show_finished(lab: Lab, folder: Path) -> int:
     """Name the folder that a training left."""
     lab.terminal.line(str(folder))
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
+
+
+class TrainingDisplay:
+    """A line per finished epoch, and on a terminal a live bar for the one under way."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.epochs = epochs
+        self.progress = Bar(
+            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[pace]:>7} images/s"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.console = console
+        self.task: TaskID | None = None
+
+    def start(self) -> None:
+        """Show the column titles, and the bar where there is a terminal."""
+        self.console.print(
+            "[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]",
+            soft_wrap=True,
+        )
+        self.progress.start()
+
+    def stop(self) -> None:
+        """Take the bar away; the lines stay."""
+        self.progress.stop()
+
+    def on_progress(self, report: Progress) -> None:
+        """Move the bar."""
+        if self.task is None:
+            self.task = self.progress.add_task("", epoch=0, epochs=self.epochs, pace="", left="")
+        self.progress.update(
+            self.task,
+            total=report.images_per_epoch,
+            completed=report.images_done,
+            epoch=report.epoch,
+            epochs=report.epochs,
+            pace=f"{report.images_per_second:,.0f}",
+            left=f"{format_duration(report.seconds_left)} left",
+        )
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Print the epoch's line."""
+        mark = "[best]best[/best]" if is_best else ""
+        self.console.print(
+            f"{record.epoch:>4}/{self.epochs:<4}"
+            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
+            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
+            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
+            soft_wrap=True,
+        )
 
 
 class ScreenObserver:
@@ -377,7 +333,7 @@ def show_results(terminal: Terminal, results: Results) -> None:
     terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(results_table(results.validation, results.test))
+    terminal.show(results_table(results.validation, results.test).on_screen())
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
         f"most confused: {describe_confused(results.test)}"
@@ -393,69 +349,123 @@ def show_results(terminal: Terminal, results: Results) -> None:
         )
 
 
-# ------------------------------------------------------------------------------------------------- explore
-
-
-def data(lab: Lab) -> int:
-    """Show the split, and leave pictures of the digits and of each augmentation in a folder."""
-    with lab.terminal.busy("reading and checking MNIST"):
-        from mnist_lab.data.figures import data_pictures
-        from mnist_lab.data.mnist import load_mnist
-
-        mnist = load_mnist()
-    lab.terminal.show(split_table({"train": mnist.train, "validation": mnist.validation, "test": mnist.test}))
-    with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, "data", lab.now()) as folder:
-        for name, figure in data_pictures(mnist):
-            write_atomically(folder / name, figure.savefig)
-    lab.terminal.hint(
-        "sample grid, class counts, mean digits, and digits before and after each augmentation (trainings of up to 4 "
-        "epochs use a milder one):"
+def _add_train_options(parser: ArgumentParser) -> None:
+    """What is not given comes from the network's default recipe."""
+    parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
+    parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
+    for part in (TrainConfig, AugmentConfig):
+        for setting in settings_of(part).values():
+            about = "augmentation: " if part is AugmentConfig else ""
+            if setting.kind is bool:
+                option = f"--no-{setting.option[2:]}"
+                parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
+            else:
+                parser.add_argument(setting.option, type=setting.kind, help=about + _help_with_default(setting))
+    _add_workers_option(parser)
+    parser.add_argument(
+        "--threads", type=int, help="of the processor; another number, other last bits (default: as torch chooses)"
     )
-    lab.terminal.line(str(folder))
-    return OK
-
-
-def models(lab: Lab, name: str | None = None) -> int:
-    """Show each network as a diagram with its capacity ledger."""
-    with lab.terminal.busy("loading torch"), held_back_interrupts():
-        from mnist_lab.networks.models import build_model, capacity_ledger
-
-    for model in [name] if name else ARCHITECTURES:
-        check_model(model)
-        lab.terminal.show(ledger_table(model, capacity_ledger(build_model(model))), "")
-    lab.terminal.hint(
-        "output: channels x height x width. sees: the square of input pixels that one output depends on. "
-        "The first convolution is unpadded (the border of a digit is black), so 28 becomes 26. Convolutions have no "
-        "bias of their own: batch normalisation would take it away again. "
-        "Most weights sit between the feature maps and the hidden layer: fewer poolings leave larger maps, so the "
-        "shallow network holds the most."
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
+    parser.epilog = (
+        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {SHORT_TRAINING} epochs have a "
+        "higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
     )
-    return OK
 
 
-def speed(lab: Lab) -> int:
-    """Time one epoch of the common recipe and one of the lab's."""
-    compute = load_compute(lab)
-    with lab.terminal.busy("timing a few batches"):
-        from mnist_lab.data.mnist import load_mnist
-        from mnist_lab.experiments.speed import Goal, estimate_pace, measure, steps_on
-
-        mnist = load_mnist()
-        common, *_, ours = steps_on(compute)
-        seconds = {step: estimate_pace(step, mnist, compute).total for step in (common, ours)}
-    lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
-    times = {}
-    for step, about in seconds.items():
-        with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
-            times[step.name] = measure(step, mnist, compute, Goal(epochs=1, target=None)).epochs[0]
-    lab.terminal.show(speed_table(f"One epoch on {compute.name}", times))
-    lab.terminal.hint(f"common recipe: {common.change}; what each change saves: python main.py experiment speed")
-    lab.terminal.line(f"{times[common.name].total / times[ours.name].total:.1f} times as fast")
-    return OK
+def _help_with_default(setting: Setting) -> str:
+    """``digits per step (default: 128)``, ``... (default: 16; 1-layer 4)``."""
+    if setting.choices:
+        default = TrainConfig.__dataclass_fields__[setting.name].default
+        return f"{', '.join(setting.choices)} (default: {default})"
+    values = {model: f"{_usual_value(model, setting.name):g}" for model in ARCHITECTURES}
+    *_, usual = values.values()
+    differing = [f"{model} {value}" for model, value in values.items() if value != usual]
+    unit = f", {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
+    return f"{setting.help}{unit} (default: {usual}{'; ' if differing else ''}{', '.join(differing)})"
 
 
-RUNS_NAMED = 5
-"""Runs that a question for one names."""
+def _usual_value(model: str, name: str) -> float:
+    """What a number is for a network, unless something else is asked for."""
+    config = default_config(model, augmented=True)
+    part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, name))
+    value: float = getattr(part, name)
+    return value
+
+
+def _add_workers_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=int, help="processes that load data (default: 2 on more than two cores, else 0)"
+    )
+
+
+def _check_workers(count: int | None) -> None:
+    if count is not None:
+        check_whole("--workers", count, 0, MOST_WORKERS)
+
+
+SETTLED = (
+    *("augment", "without", "threads", "no_batch_norm"),
+    *(name for part in (TrainConfig, AugmentConfig) for name in settings_of(part) if name != "batch_norm"),
+)
+"""The options of ``train`` that a run which goes on has settled already."""
+
+
+def _train_from_options(lab: Lab, options: Namespace) -> int:
+    _check_workers(options.workers)
+    if options.resume is not None:
+        refuse_given(options, SETTLED, "train --resume: a run goes on as it began")
+        return resume(lab, options.resume, options.workers)
+    if options.threads is not None:
+        check_whole("--threads", options.threads, 1, MOST_THREADS)
+    return train(lab, config_from_options(options), options.workers, options.threads)
+
+
+def config_from_options(options: Namespace) -> TrainConfig:
+    """The default recipe, with what was asked for put in.
+
+    Raises:
+        RequestError: options contradict each other, or have no effect.
+    """
+    given, strengths = (
+        {name: value for name in settings_of(part) if (value := getattr(options, name, None)) is not None}
+        for part in (TrainConfig, AugmentConfig)
+    )
+    config = default_config(
+        given.pop("model", TrainConfig.model),
+        augmented=bool(options.augment),
+        recipe=as_recipe(given.pop("recipe", TrainConfig.recipe)),
+        epochs=options.epochs,
+    )
+    without = options.without or []
+    if config.augment is None:
+        for name in ("without", *strengths, "plain_epochs"):
+            if getattr(options, name) is not None:
+                word = name.replace("_", "-")
+                raise RequestError(f"--{word} needs --augment", f"add --augment, or omit --{word}")
+    else:
+        for kind in without:
+            if strengths.keys() >= set(AUGMENTATIONS[kind]):
+                raise RequestError(f"--without {kind} is undone by --{AUGMENTATIONS[kind][0]}", "omit one of them")
+        config = replace(config, augment=replace(config.augment.without(*without), **strengths))
+    if config.recipe == "plain":
+        refuse_given(options, ["weight_decay"], "--recipe plain")
+    config = replace(config, batch_norm=not options.no_batch_norm, **given)
+    if config.augment is not None and config.canonical.augment is None:
+        raise RequestError("nothing is left of the augmentation", "omit --augment, or switch less of it off")
+    return config
+
+
+def _resume_from_options(lab: Lab, options: Namespace) -> int:
+    _check_workers(options.workers)
+    return resume(lab, options.run, options.workers)
+
+
+def _add_resume_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
+    _add_workers_option(parser)
+
+
+# ---------------------------------------------------------------------------------------------------- evaluate
 
 
 def ask_evaluate(lab: Lab) -> int:
@@ -463,38 +473,11 @@ def ask_evaluate(lab: Lab) -> int:
     return evaluate(lab, ask_run(lab, "Evaluate which run"))
 
 
-def ask_run(lab: Lab, question: str) -> str:
-    """Ask for a run by name; says first what can be answered."""
-    find_run(lab.outputs, "latest")  # refuses at once where there is none
-    found = list_runs(lab.outputs)[0]
-    for run in found[-RUNS_NAMED:]:
-        lab.terminal.hint(f"  {run.name}")
-    older = f"{len(found) - RUNS_NAMED} older ones: see runs; " if len(found) > RUNS_NAMED else ""
-    lab.terminal.hint(f"{older}a run's name or a part of it, latest, or best (highest validation accuracy)")
-    return lab.terminal.ask(question, "latest", lambda answer: named_run(lab, answer))
-
-
-def named_run(lab: Lab, answer: str) -> str:
-    """An answer that names a run, as it is.
-
-    Raises:
-        ValueError: it means none, several, or a damaged one; the message says so.
-    """
-    try:
-        find_run(lab.outputs, answer)
-    except RunError as refusal:
-        raise ValueError(str(refusal)) from None
-    return answer
-
-
 def evaluate(lab: Lab, name: str) -> int:
     """Judge a saved run again, from its model file, and restore pictures that are missing from its folder."""
     run = find_run(lab.outputs, name)
-    compute = load_compute(lab)
+    compute = compute_for(lab)
     with lab.terminal.busy("loading the model"):
-        from mnist_lab.data.mnist import load_mnist
-        from mnist_lab.training.session import evaluate_on, load_trained, restore_pictures
-
         model = load_trained(run, compute)
         mnist = load_mnist()
     with lab.terminal.busy("evaluating"):
@@ -502,205 +485,37 @@ def evaluate(lab: Lab, name: str) -> int:
         test = evaluate_on(model, mnist.test, compute)
     show_evaluation(lab.terminal, run, validation, test)
     with lab.terminal.busy("drawing things that are no digits"):
-        from mnist_lab.drawing.nondigits import doubted_shares
-
+        doubted_shares = lab.load("drawing.nondigits").doubted_shares
         lab.terminal.show(doubt_table(doubted_shares(model, mnist.test, validation.doubt_level, compute)))
     lab.terminal.hint("a picture is doubted if the network is less sure of it than of 98 % of the validation digits")
     with lab.terminal.busy("looking for missing pictures"):
-        restored = restore_pictures(run, test, mnist.test, model, lab.terminal.warn)
+        restored = restore_pictures(
+            run, test, mnist.test, model, lab.load("explain.figures").RUN_FIGURES, lab.terminal.warn
+        )
     if restored:
         lab.terminal.hint(f"restored: {', '.join(restored)}")
     lab.terminal.line(str(run.folder))
     return OK
 
 
+def doubt_table(shares: Mapping[str, float]) -> Table:
+    """How often pictures of each kind are called "probably no digit"."""
+    table = borderless("Called probably no digit", left=("pictures",), right=("share",))
+    for name, share in shares.items():
+        table.add_row(name, f"{100 * share:.1f} %")
+    return table
+
+
 def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
     """All numbers of an evaluation."""
-    terminal.show(evaluation_table(run, validation, test), "")
-    terminal.show(per_digit_table(test), "")
+    terminal.show(evaluation_table(run, validation, test).on_screen(), "")
+    terminal.show(per_digit_table(test).on_screen(), "")
     terminal.show(f"most confused: {describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
 
 
-# ---------------------------------------------------------------------------------------------------- runs
-
-
-def ask_runs(lab: Lab) -> int:
-    """The menu's way to the leaderboard."""
-    found = list_runs(lab.outputs)[0]
-    if not found:
-        return runs(lab)
-    sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
-    rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
-    return runs(lab, sort, limit=count_fitting(rank_runs(found, sort), rows))
-
-
-def count_fitting(ranked: Sequence[Run], lines: int) -> int:
-    """How many runs from the top, 20 at most, fit so many lines with what their letters stand for; at least five."""
-    count = min(20, lines, len(ranked))
-    while count > 5 and count + len(recipe_notes(ranked[:count])) > lines:
-        count -= 1
-    return max(5, count)
-
-
-def rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
-    """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
-    newest_first = reversed(found)
-    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
-
-
-def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
-    """The leaderboard of all saved runs, and the folders that are damaged."""
-    if sort not in SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
-    if is_file(lab.outputs):
-        raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
-    found, damaged = list_runs(lab.outputs)
-    if not found and not damaged:
-        train_one = command_line("train --epochs 1", lab.outputs)
-        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
-        return OK
-    ranked = rank_runs(found, sort)
-    shown = ranked[:limit]
-    if shown:
-        marks = marks_of(lab, shown)
-        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112))
-        show_notes(lab.terminal, shown)
-        lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
-    if len(ranked) > len(shown):
-        lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
-    show_damaged(lab.terminal, damaged)
-    return OK
-
-
-def show_notes(terminal: Terminal, runs: Sequence[Run]) -> None:
-    """What the letters in a table of some runs stand for."""
-    for letter, changes in recipe_notes(runs).items():
-        terminal.hint(f"{letter}: {changes}")
-
-
-def runs_by_recipe(lab: Lab) -> int:
-    """The saved runs with equal configurations taken together, whatever their seeds: mean, spread and number."""
-    finished = [run for run in list_runs(lab.outputs)[0] if run.status == "finished"]
-    if not finished:
-        lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
-        return OK
-    marks = marks_of(lab, finished)
-    lab.terminal.show(recipe_table(finished, marks))
-    show_notes(lab.terminal, finished)
-    lab.terminal.hint(
-        "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
-    )
-    if marks:
-        lab.terminal.hint(f"my %: mean share of your own drawings ({MY_DIGITS}) read rightly")
-    return OK
-
-
-def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
-    """How many of the user's own digits each judged run reads, counted now where that was not done before.
-
-    Empty if there are no such digits; drawings that can't be read are said in one line, and left out.
-    """
-    try:
-        counts = load_counts(lab.outputs)
-        if counts is None:
-            return {}
-        missing = counts.missing(listed)
-        if missing:
-            counts = count_missing(lab, counts, missing)
-    except LabError as error:
-        lab.terminal.warn(f"without your own digits: {error}")
-        return {}
-    return counts.marks(listed)
-
-
-def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
-    """Let runs read the user's digits; Ctrl-C ends it, and what was counted is kept."""
-    with graceful_interrupts() as stop_requested:
-        from mnist_lab.drawing.strokes import read_drawings
-
-        drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)  # refused, if at all, before torch is loaded
-        show_skipped(lab.terminal, damaged)
-        load_compute(lab)
-        with lab.terminal.busy("loading your drawings"):
-            steps = count_each(counts, drawings, missing)
-            counts = next(steps)
-    if stop_requested():  # only now: torch, once interrupted while it loads, can't be loaded again
-        raise KeyboardInterrupt
-    bar = Bar(
-        TextColumn("runs that have read your digits"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        console=lab.terminal.console,
-        transient=True,
-        disable=not lab.terminal.console.is_terminal,
-    )
-    try:
-        with bar:
-            for so_far in bar.track(steps, total=len(missing)):
-                counts = so_far
-    finally:
-        keep_counts(lab, counts)
-    return counts
-
-
-def keep_counts(lab: Lab, counts: Counts) -> None:
-    """Keep what was counted; a disk that refuses costs the keeping, not the table."""
-    try:
-        save_counts(lab.outputs, counts)
-    except StorageError as error:
-        lab.terminal.warn(str(error))
-
-
-def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
-    """The folders that can't be read, each in a line."""
-    for entry in damaged[:limit]:
-        terminal.warn(entry.reason)
-    if len(damaged) > limit:
-        terminal.warn(f"... and {len(damaged) - limit:,} more damaged folders")
-
-
-def show_skipped(terminal: Terminal, damaged: Sequence[LabError], limit: int = 5) -> None:
-    """The lines of a file of drawings that are none, each in a line."""
-    for error in damaged[:limit]:
-        terminal.warn(f"skipped: {error.found}")
-    if len(damaged) > limit:
-        terminal.warn(f"... and {len(damaged) - limit:,} more damaged lines")
-
-
-def ask_show(lab: Lab) -> int:
-    """The menu's way to one run."""
-    return show(lab, ask_run(lab, "Show which run"), offer_pictures=True)
-
-
-def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
-    """One run: its numbers, how to repeat it, and where its pictures are."""
-    run = find_run(lab.outputs, name)
-    table = Table.grid(padding=(0, 2))
-    for label, value in run_facts(run):
-        table.add_row(f"[hint]{label}[/hint]", plain(value))
-    lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
-    pictures = sorted(filter(is_file, run.folder.glob("*.png")))
-    for picture in pictures:
-        lab.terminal.line(str(picture))
-    viewer = picture_viewer()
-    if viewer and pictures and offer_pictures:
-        open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
-    if open_pictures:
-        if viewer is None:
-            raise RequestError("this system has no picture viewer to open them with", "open the files named above")
-        for picture in pictures:
-            viewer(picture)
-    return OK
-
-
-def picture_viewer() -> Callable[[Path], object] | None:
-    """How this system opens a picture, or None where it can't (no desktop, say)."""
-    if platform.system() == "Windows":
-        return lambda path: os.startfile(path)  # type: ignore[attr-defined]
-    command = "open" if platform.system() == "Darwin" else "xdg-open"
-    has_screen = platform.system() == "Darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not has_screen or shutil.which(command) is None:
-        return None
-    quiet = subprocess.DEVNULL
-    return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)
+COMMANDS = {
+    "train": Command(ask_training, _train_from_options, _add_train_options),
+    "resume": Command(ask_resume, _resume_from_options, _add_resume_options),
+    "evaluate": Command(ask_evaluate, lambda lab, options: evaluate(lab, options.run), add_run_option),
+}

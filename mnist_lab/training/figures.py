@@ -1,58 +1,58 @@
-"""Figures: plain data in, ``matplotlib.figure.Figure`` out.
-
-Nothing here touches pyplot's state, a file or the console: the caller saves with ``figure.savefig(path)``,
-and the figure knows its own size and resolution. Digits are drawn as dark ink on white paper, the way they were
-written and the way a page prints best, although MNIST stores them white on black.
-"""
+"""The figures of a run: loss and accuracy over the epochs, confusion matrices, and the surest mistakes."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from mnist_lab.data.pixels import SIDE
-from mnist_lab.terminal.wording import format_probability, printable
+from mnist_lab.data.mnist import Digits
+from mnist_lab.networks.models import DigitNet
+from mnist_lab.plotting import (
+    BLUE,
+    DIGITS,
+    INK,
+    LABEL,
+    LOSS_TICKS,
+    MUTED,
+    ORANGE,
+    PAPER,
+    RULE,
+    SMALL,
+    TEXT,
+    counted,
+    draw_digit,
+    epoch_ticks,
+    new_figure,
+    row_percent,
+    scale_accuracy,
+    scale_loss,
+    style_colour_bar,
+    styled,
+    title_panel,
+)
+from mnist_lab.terminal.wording import describe_run, format_probability
+from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.history import EpochRecord
 
-if TYPE_CHECKING:
-    from mnist_lab.training.history import EpochRecord
-
-# Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
-BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
-INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
 DIAGONAL = "#E4EAF0"  # what is right stays in the background, so that the rare mistakes stand out
 # From a single mistake, unlike paper at a glance, to the darkest ground that ink is legible on.
 MISTAKE_COLOURS = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
 
-DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
-TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
-
-DIGITS = range(10)
 MISTAKES_SHOWN = 25
 MISTAKE_COLUMNS = 5
-
 MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
-EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
-LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside one
-MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
-
-# Losses and error rates 1, 2, 5, 10, ...: evenly spaced to the eye on a logarithmic axis.
-LOSS_TICKS = [digit * 10.0**exponent for exponent in range(-7, 3) for digit in (1, 2, 5)]
-ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 100]  # percent
-ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
 
 
+@styled
 def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
     """Loss and accuracy over the epochs, in training and in validation.
 
@@ -99,6 +99,7 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     return figure
 
 
+@styled
 def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
     """How many digits of each class were taken for which.
 
@@ -116,6 +117,7 @@ def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
     return figure
 
 
+@styled
 def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
     """What share of each class was taken for which; a class without digits has none (n/a).
 
@@ -131,6 +133,7 @@ def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
     return figure
 
 
+@styled
 def mistakes(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
@@ -168,7 +171,7 @@ def mistakes(
     for place in range(shown):
         axes, true, predicted = tiles[place], labels[place], predictions[place]
         draw_digit(axes, images[place] / 255)
-        axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT, color=INK)
+        axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT)
         certainty = format_probability(probabilities[place])
         doubt = format_probability(true_probabilities[place])
         caption = f"p({predicted}) {certainty}, p({true}) {doubt}\n{noun} {indices[place]}"
@@ -176,134 +179,6 @@ def mistakes(
     for place in range(shown, rows * columns):
         tiles[place].set_axis_off()
     return figure
-
-
-def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
-    """Some digits of every class, one row per class.
-
-    Args:
-        images: (10 * K, 28, 28), 0..255, sorted by class.
-        labels: (10 * K,) 0..9, ascending.
-    """
-    columns = len(images) // len(DIGITS)
-    figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
-    axes = figure.subplots()
-    cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
-    draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
-    axes.set_ylabel("label", fontsize=LABEL, color=INK)
-    axes.set_xlabel("samples", fontsize=LABEL, color=INK)
-    return figure
-
-
-def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
-    """How often each digit occurs in each split, on one scale of shares.
-
-    Args:
-        counts: split name to ten counts, digit 0 first. A split may be empty.
-    """
-    note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
-    figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
-    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
-    shares = {name: row_percent(np.array([split]))[0] for name, split in counts.items()}
-    widest = max(10.0, max(float(np.nan_to_num(share).max()) for share in shares.values()))
-    colours = [SKY_BLUE, ORANGE, GREEN]
-    for place, (axes, name) in enumerate(zip(panels, counts, strict=True)):
-        colour = colours[place % len(colours)]
-        draw_class_bars(axes, counts[name], np.nan_to_num(shares[name]), colour, widest)
-        title_panel(axes, name, counted(sum(counts[name]), "digit"))
-    panels[0].set_ylabel("digit", fontsize=LABEL, color=INK)
-    panels[0].invert_yaxis()  # shared: all panels read from 0 at the top
-    return figure
-
-
-def mean_digits(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure:
-    """The average image of each class: sharp where all writers agree, grey where they differ.
-
-    Args:
-        means: (10, 28, 28) mean ink, 0..1.
-        counts: ten numbers of digits averaged.
-    """
-    note = "Dark where nearly all writers put ink, grey where they differ."
-    figure = new_figure(8.6, 4.7, "The mean of each digit", note)
-    tiles = figure.subplots(2, 5)
-    for digit, axes in zip(DIGITS, tiles.flat, strict=True):
-        drawn = draw_digit(axes, means[digit])
-        axes.set_title(f"{digit}", fontsize=LABEL, color=INK)
-        axes.set_xlabel(f"mean of {counts[digit]:,}", fontsize=SMALL, color=MUTED)
-    bar = figure.colorbar(drawn, ax=tiles, shrink=0.85, aspect=30)
-    style_colour_bar(bar.ax, "mean ink (0 paper, 1 full ink)")
-    return figure
-
-
-def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
-    """Some digits, as they are and as each augmentation changes them, with their outlines before.
-
-    Args:
-        groups: row names to (K, 28, 28) ink, 0..1. Each group begins with its digits as they are; the same digits stand
-            in the same columns below.
-        note: at the foot of the figure.
-    """
-    names = [name for group in groups for name in group]
-    cells = np.stack([images for group in groups for images in group.values()])  # (rows, K, 28, 28)
-    before = np.stack([next(iter(group.values())) for group in groups for _ in group])
-    rows, columns = cells.shape[:2]
-    figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
-    axes = figure.subplots()
-    draw_mosaic(axes, cells, names)
-    places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
-    firsts = np.cumsum([0, *(len(group) for group in groups)])
-    outlines = before.copy()
-    outlines[firsts[:-1]] = 0
-    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
-    for first in firsts[:-1]:
-        axes.axhline(SIDE * (first + 1), color=INK, linewidth=1.2)
-    for first in firsts[1:-1]:
-        axes.axhline(SIDE * first, color=INK, linewidth=2.4)
-    axes.set_xlabel("one digit per column", fontsize=LABEL, color=INK)
-    axes.set_ylabel("augmentation", fontsize=LABEL, color=INK)
-    return figure
-
-
-def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
-    """A white page of width x height inches with its title on top and, small, a note at its foot."""
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches
-    figure = Figure((width, height), dpi=DPI, facecolor=PAPER, layout=layout)
-    figure.suptitle(drawable(title), fontsize=TITLE, fontweight="bold", color=INK, wrap=True)
-    if note:
-        figure.supxlabel(note, fontsize=SMALL, color=MUTED, wrap=True)
-    return figure
-
-
-def drawable(text: str) -> str:
-    """Text of a file or its name, to be drawn as it is: no formulas, no control characters, no halves of characters."""
-    return printable(text).replace("$", r"\$")
-
-
-def style_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
-    """Quiet frame, quiet grid, named axes: set by hand, so that no matplotlibrc can change the look."""
-    axes.set_facecolor(PAPER)
-    axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
-    axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
-    axes.tick_params(labelsize=TEXT, labelcolor=INK, color=RULE, length=3, width=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(RULE)
-    axes.grid(True, color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def style_colour_bar(axes: Axes, label: str) -> None:
-    """The same hand for a colour bar, whose label carries the unit."""
-    axes.set_ylabel(label, fontsize=TEXT, color=INK)
-    axes.tick_params(labelsize=TEXT, labelcolor=INK, color=RULE, length=3)
-    axes.yaxis.set_minor_locator(NullLocator())
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def title_panel(axes: Axes, name: str, remark: str) -> None:
-    """A panel's name on its left, a remark on its right."""
-    axes.set_title(name, loc="left", fontsize=LABEL, fontweight="bold", color=INK)
-    axes.set_title(remark, loc="right", fontsize=TEXT, color=MUTED)
 
 
 def draw_curves(
@@ -343,71 +218,6 @@ def draw_curves(
     axes.set_xticks(epoch_ticks(epochs[-1]))
 
 
-def epoch_ticks(last: int) -> list[int]:
-    """Whole epochs from 1 on, as many as fit."""
-    step = next(step for step in (1, 5, 10, 20, 50, 100, last) if last / step <= EPOCH_TICKS_UP_TO)
-    return sorted({1, *range(step, last + 1, step)})
-
-
-def scale_loss(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic loss axis whose ticks enclose these values; a loss of exactly zero falls off it."""
-    positive = [value for value in values if value > 0]
-    ticks = enclosing_ticks(positive, LOSS_TICKS)
-    if len(ticks) > LOSS_TICKS_UP_TO:
-        ticks = enclosing_ticks(positive, LOSS_TICKS[::3])  # powers of ten
-    margin = (ticks[-1] / ticks[0]) ** MARGIN
-    axes.set_ylim(ticks[0] / margin, ticks[-1] * margin)
-    axes.set_yscale("log")
-    set_ticks(axes, ticks)
-    style_axes(axes, "epoch", "loss (nats per digit, logarithmic)")
-
-
-def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
-    """An accuracy axis, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
-    ticks = enclosing_ticks(percents, ACCURACY_TICKS)
-    low, high = accuracy_to_axis(np.array([ticks[0], ticks[-1]]))
-    margin = MARGIN * (high - low)
-    # Limits before the scale: an automatic limit above 100 % would have no place on it.
-    axes.set_ylim(*axis_to_accuracy(np.array([low - margin, high + margin])))
-    axes.set_yscale("function", functions=(accuracy_to_axis, axis_to_accuracy))
-    set_ticks(axes, ticks)
-    style_axes(axes, "epoch", "accuracy (%, logarithmic in the error)")
-
-
-def accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Accuracies in percent to their height on the axis: the decades of error that were won."""
-    return -np.log10(np.maximum(100 + ACCURACY_RESOLUTION - percent, 1e-9))
-
-
-def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of :func:`accuracy_to_axis`."""
-    percent: NDArray[np.float64] = 100 + ACCURACY_RESOLUTION - np.power(10.0, -height)
-    return percent
-
-
-def enclosing_ticks(values: Sequence[float], candidates: Sequence[float], at_least: int = 4) -> Sequence[float]:
-    """The run of candidates (ascending) from just below to just above the values, widened if too short."""
-    first = max(bisect_right(candidates, min(values)) - 1, 0)
-    last = min(bisect_left(candidates, max(values)), len(candidates) - 1)
-    while last - first + 1 < at_least:
-        first, last = max(first - 1, 0), min(last + 1, len(candidates) - 1)
-    return candidates[first : last + 1]
-
-
-def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
-    """Exactly these ticks on the y axis, in plain numbers."""
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-
-
-def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Counts (R, C) to percent of their row; NaN all along a row without any."""
-    totals = matrix.sum(axis=1, keepdims=True)
-    percent = np.full(matrix.shape, np.nan)
-    np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
-    return percent
-
-
 def highest_mistake(values: NDArray[Any]) -> float:
     """The largest off-diagonal value of (10, 10); 0 if there is none."""
     return float(np.nan_to_num(values)[~np.eye(len(values), dtype=bool)].max())
@@ -432,9 +242,9 @@ def draw_confusion(
     ticks = [tick for tick in LOSS_TICKS if (scale.vmin or 0) <= tick <= (scale.vmax or 0)]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     style_colour_bar(bar.ax, unit)
-    axes.set_xlabel("predicted digit", fontsize=LABEL, color=INK)
-    axes.set_ylabel("true digit", fontsize=LABEL, color=INK)
-    axes.tick_params(labelsize=LABEL, labelcolor=INK, labelrotation=0, length=0)
+    axes.set_xlabel("predicted digit")
+    axes.set_ylabel("true digit")
+    axes.tick_params(labelsize=LABEL, labelrotation=0, length=0)
 
 
 def draw_cells(
@@ -466,58 +276,13 @@ def draw_cells(
     )
 
 
-def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:
-    """One image (28, 28), 0..1, dark on white in a quiet frame without ticks."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_color(RULE)
-    return axes.imshow(ink, cmap="gray_r", vmin=0, vmax=1)
-
-
-def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequence[str]) -> None:
-    """Images (R, C, 28, 28), 0..1, edge to edge in R named rows: one picture instead of R x C small plots."""
-    rows, columns = cells.shape[:2]
-    axes.imshow(mosaic_of(cells), cmap="gray_r", vmin=0, vmax=1, extent=(0, columns * SIDE, rows * SIDE, 0))
-    frame: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "clip_on": False}
-    axes.vlines([SIDE * column for column in range(columns + 1)], 0, rows * SIDE, **frame)
-    axes.hlines([SIDE * row for row in range(rows + 1)], 0, columns * SIDE, **frame)
-    axes.set_anchor("N")  # under the title, whatever room the names leave
-    axes.set_xticks([])
-    axes.set_yticks([SIDE * (row + 0.5) for row in range(rows)], row_names)
-    axes.tick_params(labelsize=LABEL, labelcolor=INK, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Images (R, C, 28, 28) as one picture (R * 28, C * 28)."""
-    rows, columns = cells.shape[:2]
-    return cells.transpose(0, 2, 1, 3).reshape(rows * SIDE, columns * SIDE)
-
-
-def draw_class_bars(axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float) -> None:
-    """Ten bars as long as the shares in percent, with the counts written on them."""
-    axes.barh(DIGITS, shares, color=colour, height=0.78)
-    axes.axvline(100 / len(DIGITS), color=INK, linewidth=0.9, linestyle=":")
-    for digit, count, share in zip(DIGITS, counts, shares, strict=True):
-        axes.text(0.03 * widest, digit, f"{count:,}", va="center", fontsize=TEXT, color=INK)
-        axes.text(1.25 * widest, digit, f"{share:.1f} %", va="center", ha="right", fontsize=TEXT, color=MUTED)
-    style_axes(axes, "share of the split (%)", "")
-    axes.set_xlim(0, 1.25 * widest)
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= widest])  # no grid behind the column
-    axes.grid(visible=False, axis="y")
-    axes.set_yticks(DIGITS)
-
-
 def no_mistakes(judged: int, title: str) -> Figure:
     """The gallery's best case: a sentence, in the place where the mistakes would be."""
     figure = new_figure(5.4, 1.7, title)
     axes = figure.subplots()
     axes.set_axis_off()
     sentence = f"No mistakes: all {judged:,} digits were read correctly."
-    axes.text(0.5, 0.5, sentence, ha="center", va="center", fontsize=LABEL, color=INK)
+    axes.text(0.5, 0.5, sentence, ha="center", va="center")
     return figure
 
 
@@ -529,11 +294,68 @@ def mistakes_note(shown: int, total: int, judged: int) -> str:
     return f"the only mistake {among}" if total == 1 else f"all {counted(total, 'mistake')} {among}, worst first"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 digit", "10,000 digits"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def percent_text(percent: float) -> str:
     """A percentage for a narrow cell, without its sign: two decimals, or none where they say nothing."""
     return f"{percent:.0f}" if percent in (0, 100) else f"{percent:.2f}"
+
+
+# ----------------------------------------------------------------------------------- what every run leaves
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What the figures of a run are drawn from."""
+
+    content: dict[str, Any]  # of its run.json
+    history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
+    test: Evaluation  # of its model on the test digits
+    digits: Digits  # the test digits
+    model: DigitNet  # with its weights, on the device
+
+    @property
+    def title(self) -> str:
+        """The network, for a figure's title."""
+        content = self.content
+        return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
+
+    @property
+    def evaluated_title(self) -> str:
+        """The network and its accuracy, for a figure's title."""
+        return f"{self.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
+
+
+def _draw_history(run: RunData) -> Figure:
+    best, reason = run.content["best_epoch"], run.content["stop_reason"]
+    return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.title)
+
+
+def _draw_counts(run: RunData) -> Figure:
+    return confusion_counts(run.test.confusion, title=run.evaluated_title)
+
+
+def _draw_percent(run: RunData) -> Figure:
+    return confusion_percent(run.test.confusion, title=run.evaluated_title)
+
+
+def _draw_mistakes(run: RunData) -> Figure:
+    missed, digits = run.test.mistakes, run.digits
+    return mistakes(
+        digits.images[missed.positions].squeeze(1).numpy(),
+        missed.labels,
+        missed.predictions,
+        missed.probabilities,
+        missed.true_probabilities,
+        digits.indices[missed.positions].numpy(),
+        total=len(missed),
+        judged=len(digits),
+        title=run.title,
+    )
+
+
+RUN_FIGURES: dict[str, Callable[[RunData], Figure]] = {
+    "history.png": _draw_history,
+    "confusion_counts.png": _draw_counts,
+    "confusion_percent.png": _draw_percent,
+    "mistakes.png": _draw_mistakes,
+}
+"""The figures that a run leaves, by file name, but for those that later rooms add."""

@@ -16,7 +16,6 @@ from mnist_lab.report.saved import (
     number,
     pairs_of,
     read_picture,
-    resumptions,
     text,
     whole,
 )
@@ -32,7 +31,7 @@ from mnist_lab.terminal.wording import (
 )
 from mnist_lab.training.history import EpochRecord, read_history
 from mnist_lab.training.runs import HISTORY_FILE, JUDGED, Run, command_line
-from mnist_lab.training.tables import status_of
+from mnist_lab.training.tables import resumptions, status_of
 
 HISTORY_ROWS = 40
 """Epochs that a table shows; of longer histories every second, third ... stands for its neighbours."""

@@ -23,12 +23,10 @@ import main
 from mnist_lab.data import mnist as data
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.commands import (
-    DrawingSession,
     existing,
     find_doubt_level,
     load_reader,
     load_readers,
-    prediction_figure,
     saved_doubt_level,
 )
 from mnist_lab.drawing.images import read_picture
@@ -36,13 +34,14 @@ from mnist_lab.drawing.recognise import answers_to, recognise
 from mnist_lab.drawing.scoring import score_drawings
 from mnist_lab.drawing.strokes import Drawing, ink, read_drawings, to_mnist
 from mnist_lab.drawing.window.app import Snapshot
+from mnist_lab.drawing.window.commands import DrawingSession, prediction_figure
 from mnist_lab.drawing.wobble import Wobble, see
 from mnist_lab.errors import StorageError
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import THEME, Terminal
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_probability
-from mnist_lab.training.commands import Lab
 from mnist_lab.training.runs import find_run
 from mnist_lab.training.session import load_trained
 
@@ -114,7 +113,7 @@ def test_pictures_are_recognised_and_bad_ones_refused(
     rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if ".png" in line}
     assert rows["seven.png"][0] == "7"
     assert rows["two.png"][0] == "2"
-    reader = load_reader(Lab(Terminal(Console(file=io.StringIO())), outputs), "best")
+    reader = load_reader(Lab(Terminal(Console(file=io.StringIO())), outputs, main.load), "best")
     for picture in pictures:
         answer = recognise(reader.model, [to_mnist(read_picture(picture))], reader.compute)[0]
         assert answer is not None
@@ -236,7 +235,7 @@ def test_the_same_from_the_menu(outputs: Path, pictures: list[Path], drawings: P
     ]
     shown = io.StringIO()
     terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
-    assert main.run_menu(Lab(terminal, outputs)) == 0
+    assert main.run_menu(Lab(terminal, outputs, main.load)) == 0
     text = " ".join(shown.getvalue().split())
     assert "there is no file 'nowhere'" in text
     assert "accuracy 75.00 % (3 of 4)" in text
@@ -268,9 +267,9 @@ def test_a_run_whose_model_is_gone_is_refused(
 
 def session_for(outputs: Path, kept_in: Path) -> DrawingSession:
     terminal = Terminal(Console(file=io.StringIO(), theme=THEME, width=80), lambda: "q")
-    readers = load_readers(Lab(terminal, outputs), ["best", "latest"])
+    readers = load_readers(Lab(terminal, outputs, main.load), ["best", "latest"])
     assert len(readers) == 1  # the same run twice is one voter
-    return DrawingSession(Lab(terminal, kept_in), readers)
+    return DrawingSession(Lab(terminal, kept_in, main.load), readers)
 
 
 def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path, tmp_path: Path) -> None:
@@ -346,7 +345,7 @@ def test_the_menu_offers_ones_own_digits_to_score(outputs: Path, tmp_path: Path,
     answers = ["score", "", "q"]
     shown = io.StringIO()
     terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
-    assert main.run_menu(Lab(terminal, tmp_path)) == 0
+    assert main.run_menu(Lab(terminal, tmp_path, main.load)) == 0
     assert "accuracy 75.00 % (3 of 4)" in shown.getvalue()
 
 
@@ -357,7 +356,7 @@ def test_the_doubt_level_is_the_saved_one_or_judged_again(
     saved = run.content["results"]["validation"].pop("doubt_level")
     assert 0.1 < saved < 1
     assert find_doubt_level(load_trained(run, compute), compute) == pytest.approx(saved, abs=1e-6)
-    lab = Lab(Terminal(Console(file=io.StringIO(), theme=THEME, width=80)), tmp_path)
+    lab = Lab(Terminal(Console(file=io.StringIO(), theme=THEME, width=80)), tmp_path, main.load)
     for value in (None, True, "0.5", 0.05, 1.5, [0.5]):  # never relied on: judged again
         shutil.copytree(run.folder, tmp_path / "copy", dirs_exist_ok=True)
         run.content["results"]["validation"]["doubt_level"] = value
@@ -365,7 +364,7 @@ def test_the_doubt_level_is_the_saved_one_or_judged_again(
         assert saved_doubt_level(find_run(tmp_path, "copy")) is None
     assert load_reader(lab, "copy").doubt_level == pytest.approx(saved, abs=1e-6)
     monkeypatch.setattr(data, "load_mnist", None)  # calling it would fail
-    assert load_reader(Lab(lab.terminal, outputs), "best").doubt_level == saved
+    assert load_reader(Lab(lab.terminal, outputs, main.load), "best").doubt_level == saved
 
 
 def test_doubt_takes_all_voters(outputs: Path, tmp_path: Path) -> None:
@@ -379,7 +378,7 @@ def test_without_a_network_the_menu_offers_to_train_one(tmp_path: Path) -> None:
     answers = ["draw", "n", "draw", "q", "q"]
     shown = io.StringIO()
     terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
-    assert main.run_menu(Lab(terminal, tmp_path)) == 0
+    assert main.run_menu(Lab(terminal, tmp_path, main.load)) == 0
     assert shown.getvalue().count("Train one now") == 2
     assert answers == []
 
@@ -409,11 +408,11 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 KEEPING = """
 import sys
 from pathlib import Path
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.drawing.commands import DrawingSession
 from mnist_lab.drawing.strokes import Drawing
-session = DrawingSession(Lab(Terminal(make_console()), Path(sys.argv[1])), [])
+session = DrawingSession(Lab(Terminal(make_console()), Path(sys.argv[1]), main.load), [])
 print("ready", flush=True)
 input()
 for number in range(200):
@@ -447,7 +446,7 @@ def test_damaged_drawings_are_named_and_the_others_used(
     shutil.copytree(find_run(outputs, "best").folder, tmp_path / "copy")
     own = tmp_path / "my_digits.jsonl"
     own.write_text(f"{ONE.to_json()}{ZERO.to_json()}\n{SEVEN.to_json()[:30]}", encoding="utf-8")
-    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path), [])
+    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path, main.load), [])
     assert session.keep(SEVEN) == "kept as a 7: 1 in my_digits.jsonl"
     assert main.main(["score", str(own), "--outputs", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -477,7 +476,7 @@ def full_disk(free: int) -> Iterator[None]:
 
 
 def test_a_full_disk_takes_no_kept_drawing_away(tmp_path: Path) -> None:
-    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path), [])
+    session = DrawingSession(Lab(Terminal(Console(file=io.StringIO())), tmp_path, main.load), [])
     with full_disk(20), pytest.raises(StorageError, match=r"can't write .*my_digits.jsonl: .*; free some space"):
         session.keep(SEVEN)
     assert not (tmp_path / "my_digits.jsonl").exists()
@@ -563,7 +562,7 @@ def test_names_that_no_file_has_are_refused(outputs: Path, name: str, capsys: py
     answers = ["predict", name, "q", "score", name, "q", "xray", name, "q", "saliency", name, "q", "q"]
     shown = io.BytesIO()
     console = Console(file=io.TextIOWrapper(shown, encoding="utf-8"), theme=THEME, width=80, highlight=False)
-    assert main.run_menu(Lab(Terminal(console, lambda: answers.pop(0)), outputs)) == 0
+    assert main.run_menu(Lab(Terminal(console, lambda: answers.pop(0)), outputs, main.load)) == 0
     console.file.flush()
     assert shown.getvalue().decode().count("there is no file") == 4
     assert answers == []

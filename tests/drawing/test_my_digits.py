@@ -19,17 +19,17 @@ from rich.console import Console
 
 import main
 from mnist_lab.drawing import scoring
-from mnist_lab.drawing.my_digits import COUNTS_FILE, MY_DIGITS, Mark, load_counts
+from mnist_lab.drawing.my_digits import COUNTS_FILE, load_counts
 from mnist_lab.drawing.recognise import recognise
 from mnist_lab.drawing.strokes import Drawing, to_mnist
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import THEME, Terminal
-from mnist_lab.training import commands as actions
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training import folder_commands
 from mnist_lab.training.checkpoints import save_tensors
-from mnist_lab.training.commands import Lab
-from mnist_lab.training.runs import Run, read_run
-from mnist_lab.training.tables import leaderboard, recipe_table
+from mnist_lab.training.runs import MY_DIGITS, Run, read_run
+from mnist_lab.training.tables import Mark, leaderboard, recipe_table
 from tests.training.test_runs import START, make_run, run_content
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,8 @@ def outputs(tmp_path: Path, drawings: list[Drawing], compute: Compute) -> Path:
 def show_runs(outputs: Path) -> str:
     """What ``runs`` shows in a wide terminal."""
     shown = io.StringIO()
-    assert actions.runs(Lab(Terminal(Console(file=shown, theme=THEME, width=120, highlight=False)), outputs)) == 0
+    lab = Lab(Terminal(Console(file=shown, theme=THEME, width=120, highlight=False)), outputs, main.load)
+    assert folder_commands.runs(lab) == 0
     return shown.getvalue()
 
 
@@ -210,8 +211,8 @@ def test_a_disk_that_refuses_costs_the_keeping_only(outputs: Path) -> None:
 def test_only_the_runs_shown_are_asked(outputs: Path) -> None:
     for number in range(3):
         lay_run(outputs, f"zebra-{number}")
-    lab = Lab(Terminal(Console(file=io.StringIO(), theme=THEME, width=120)), outputs)
-    actions.runs(lab, limit=2)
+    lab = Lab(Terminal(Console(file=io.StringIO(), theme=THEME, width=120)), outputs, main.load)
+    folder_commands.runs(lab, limit=2)
     counts = load_counts(outputs)
     assert counts is not None
     assert set(counts.by_run) == {"zebra-1", "zebra-2"}
@@ -234,7 +235,7 @@ def test_ctrl_c_leads_back_to_the_menu_and_keeps_what_was_counted(
     answers = ["runs", "val", "runs", "val", "q"]
     shown = io.StringIO()
     terminal = Terminal(Console(file=shown, theme=THEME, width=80, highlight=False), lambda: answers.pop(0))
-    assert main.run_menu(Lab(terminal, outputs)) == 0
+    assert main.run_menu(Lab(terminal, outputs, main.load)) == 0
     first, second = shown.getvalue().split("Interrupted: back to the menu.")
     assert "my digits" not in first
     assert second.count("3 of 6") == 5

@@ -18,7 +18,7 @@ from mnist_lab.errors import RequestError
 from mnist_lab.experiments import trainings
 from mnist_lab.experiments.commands import experiment
 from mnist_lab.experiments.trainings import WORKERS_GONE, Finished, Task, cluster
-from mnist_lab.training.commands import OK
+from mnist_lab.terminal.lab import OK
 from mnist_lab.training.runs import list_runs
 from tests.experiment_fixtures import make_lab, small_request
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for

@@ -29,8 +29,9 @@ from mnist_lab.experiments.comparison_commands import ask_compare, compare
 from mnist_lab.experiments.experiment_results import report_experiment
 from mnist_lab.experiments.questions import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
 from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.terminal.console import Terminal
-from mnist_lab.training.commands import FAILED, INTERRUPTED, OK
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK
 from mnist_lab.training.runs import Run, list_runs, locked, read_run
 from mnist_lab.training.session import resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
@@ -204,7 +205,15 @@ def stopped_run(config: TrainConfig, outputs: Path) -> Path:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train_new(config, outputs, NOW, ReportingObserver(lambda epochs: None), workers=0, stop_requested=stop)
+        train_new(
+            config,
+            outputs,
+            NOW,
+            ReportingObserver(lambda epochs: None),
+            workers=0,
+            stop_requested=stop,
+            figures=RUN_FIGURES,
+        )
     return list_runs(outputs)[0][0].folder
 
 
@@ -220,7 +229,7 @@ def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tm
 
     def answer() -> str:
         if meanwhile == "finished":
-            resume(read_run(folder), ReportingObserver(lambda epochs: None))
+            resume(read_run(folder), ReportingObserver(lambda epochs: None), figures=RUN_FIGURES)
         else:
             held.enter_context(locked(folder))
         before.update({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -378,13 +387,13 @@ def test_the_menu_offers_saved_runs(outputs: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.experiments.commands import experiment
 from tests.experiment_fixtures import small_request
 
 if __name__ == "__main__":
-    lab = Lab(Terminal(make_console()), Path(sys.argv[1]))
+    lab = Lab(Terminal(make_console()), Path(sys.argv[1]), main.load)
     sys.exit(experiment(lab, small_request("validation", epochs=15, seeds=4)))
 """
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+import main
 from mnist_lab.config import AugmentConfig, default_config
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import normalise, to_unit
@@ -50,15 +51,16 @@ from mnist_lab.experiments.speed_commands import (
     ask_goal,
     conduct,
     seconds_of,
+    speed,
     speed_experiment,
+    speed_steps_table,
     time_steps,
 )
 from mnist_lab.experiments.speed_results import command_of, verdicts
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import THEME, Terminal
-from mnist_lab.training.commands import INTERRUPTED, OK, Lab, speed
-from mnist_lab.training.tables import speed_steps_table
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab
 from mnist_lab.training.trainer import Progress
 
 # From Python 3.12 on, starting the common recipe's loader processes beside torch's threads is remarked upon.
@@ -83,7 +85,7 @@ def make_lab(outputs: Path, answers: list[str] | None = None) -> tuple[Lab, io.S
     screen = io.StringIO()
     console = Console(file=screen, theme=THEME, highlight=False, width=80)
     answers = answers or []
-    return Lab(Terminal(console, lambda: answers.pop(0)), outputs, lambda: NOW), screen
+    return Lab(Terminal(console, lambda: answers.pop(0)), outputs, main.load, lambda: NOW), screen
 
 
 def epoch(training: float, judging: float, accuracy: float = 0.9, images: int = 1000) -> EpochTime:

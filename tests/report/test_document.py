@@ -36,9 +36,9 @@ from mnist_lab.report.document import REPORT_FILE, Picture, Prediction, Report, 
 from mnist_lab.report.index import entry_of, write_index
 from mnist_lab.report.saved import RUN_PICTURES, read_picture
 from mnist_lab.terminal.console import THEME, Terminal
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.folder_commands import ask_report, report
 from mnist_lab.training.page import HISTORY_ROWS, run_report
-from mnist_lab.training.report_commands import ask_report, report
 from mnist_lab.training.runs import read_run
 from tests.training.test_runs import make_run
 
@@ -563,7 +563,7 @@ def test_a_file_in_the_place_of_the_outputs_is_refused(tmp_path: Path) -> None:
 def make_lab(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
     shown = io.StringIO()
     console = Console(file=shown, theme=THEME, highlight=False, width=100)
-    return Lab(Terminal(console, iter(answers).__next__), outputs, lambda: NOON), shown
+    return Lab(Terminal(console, iter(answers).__next__), outputs, main.load, lambda: NOON), shown
 
 
 def last_line(shown: io.StringIO) -> str:
@@ -663,10 +663,10 @@ def test_the_menu_takes_folders_that_are_not_offered(
 OPEN_IT = """
 import sys
 from pathlib import Path
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.training.report_commands import report
-report(Lab(Terminal(make_console()), Path(sys.argv[1])), open_it=sys.argv[2] == "open")
+from mnist_lab.training.folder_commands import report
+report(Lab(Terminal(make_console()), Path(sys.argv[1]), main.load), open_it=sys.argv[2] == "open")
 print(sorted({"torch", "numpy", "matplotlib", "PIL", "scipy"} & set(sys.modules)))
 """
 
@@ -688,11 +688,11 @@ def test_the_browser_is_opened_only_if_asked_for(outputs: Path, tmp_path: Path, 
 OFFER_IT = """
 import sys
 from pathlib import Path
-from mnist_lab.training.commands import Lab
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.training.report_commands import tell_result
+from mnist_lab.training.folder_commands import tell_result
 folder = Path(sys.argv[1])
-lab = Lab(Terminal(make_console(), lambda: sys.argv[2]), folder.parent)
+lab = Lab(Terminal(make_console(), lambda: sys.argv[2]), folder.parent, main.load)
 tell_result(lab, folder, ["This was found."], offer_page=True)
 """
 
@@ -754,7 +754,7 @@ print(sorted({"torch", "numpy", "matplotlib", "PIL", "scipy"} & set(sys.modules)
 
 def test_importing_the_action_loads_no_templates() -> None:
     code = (
-        "import sys, mnist_lab.training.report_commands; print({'jinja2', 'mnist_lab.report.index'} & set(sys.modules))"
+        "import sys, mnist_lab.training.folder_commands; print({'jinja2', 'mnist_lab.report.index'} & set(sys.modules))"
     )
     assert run_python(code) == "set()\n"
 

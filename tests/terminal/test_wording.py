@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mnist_lab import plotting
 from mnist_lab.drawing.figures import answer_text
 from mnist_lab.experiments.digit_figures import Outvoted, ReadTwice, answers_to
 from mnist_lab.explain.figures import draw_answer, reading
@@ -36,7 +37,7 @@ def test_every_figure_says_the_same_of_a_probability(probability: float, text: s
     answer[3] = probability
     assert answer_text(answer) == f"reads 3, {text}"
     assert reading(answer, None) == f"read as 3 ({text})"
-    axes = plots.new_figure(4, 4, "Answer").subplots()
+    axes = plotting.new_figure(4, 4, "Answer").subplots()
     draw_answer(axes, answer, target=3)
     assert axes.texts[3].get_text() == text
     image, numbers = np.zeros((28, 28), np.uint8), np.array([probability])

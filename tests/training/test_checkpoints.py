@@ -21,7 +21,7 @@ from torch import Tensor
 import main
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.networks.models import build_model
-from tests.experiments.test_trainings import SMALL, lay
+from tests.experiments.test_trainings import PLANNED, lay
 from tests.training.test_runs import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_every_command_refuses_weights_that_are_no_numbers(
     Image.fromarray(mnist.test.images[0, 0].numpy()).save(picture)
     drawings = folder.parent / "drawings.jsonl"
     drawings.write_text('{"label": 1, "strokes": [[[140, 40], [140, 240]]]}\n', encoding="utf-8")
-    lay(folder.parent, "other", replace(SMALL, seed=1))
+    lay(folder.parent, "other", replace(PLANNED, seed=1))
     lay(folder.parent, "nan").joinpath("model.pt").write_bytes(FILES["nan"][0]())
     words = {
         "predict": [str(picture), "--run", "run"],

@@ -21,6 +21,8 @@ from matplotlib.text import Text
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from mnist_lab import plotting
+from mnist_lab.data import figures as data_figures
 from mnist_lab.training import figures as plots
 from mnist_lab.training.history import EpochRecord
 
@@ -114,13 +116,13 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion-chance": lambda: plots.confusion_counts(np.full((10, 10), 1234), title="Chance"),
     "confusion-long-title": lambda: plots.confusion_percent(make_matrix(), title=LONG_TITLE),
     **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 3, 7, 58)},
-    "samples": lambda: plots.sample_grid(make_images(120), np.repeat(np.arange(10), 12)),
-    "samples-narrow": lambda: plots.sample_grid(make_images(10), np.arange(10)),
-    "class-counts": lambda: plots.class_counts(split_counts()),
-    "class-counts-empty": lambda: plots.class_counts({"training": [0] * 10, "test": [0] * 9 + [5]}),
-    "means": lambda: plots.mean_digits(make_images(10) / 255, [5923, *range(1, 10)]),
-    "augmentation": lambda: plots.augmentation_gallery(augmented(8), "A note."),
-    "augmentation-one": lambda: plots.augmentation_gallery(augmented(1), "A note."),
+    "samples": lambda: data_figures.sample_grid(make_images(120), np.repeat(np.arange(10), 12)),
+    "samples-narrow": lambda: data_figures.sample_grid(make_images(10), np.arange(10)),
+    "class-counts": lambda: data_figures.class_counts(split_counts()),
+    "class-counts-empty": lambda: data_figures.class_counts({"training": [0] * 10, "test": [0] * 9 + [5]}),
+    "means": lambda: data_figures.mean_grid(make_images(10) / 255, [5923, *range(1, 10)]),
+    "augmentation": lambda: data_figures.augmentation_gallery(augmented(8), "A note."),
+    "augmentation-one": lambda: data_figures.augmentation_gallery(augmented(1), "A note."),
 }
 
 
@@ -282,7 +284,7 @@ class TestTrainingHistory:
 
     @pytest.mark.parametrize("epochs", [1, 2, 3, 15, 16, 17, 30, 99, 100, 1000])
     def test_ticks_whole_epochs_from_the_first(self, epochs: int) -> None:
-        ticks = plots.epoch_ticks(epochs)
+        ticks = plotting.epoch_ticks(epochs)
         assert ticks[0] == 1
         assert ticks == sorted(set(ticks))
         assert ticks[-1] <= epochs
@@ -326,7 +328,7 @@ class TestConfusion:
         rare = page.colour_at(axes, 5.2, 3.2)
         frequent = page.colour_at(axes, 9.2, 4.2)
         never = page.colour_at(axes, 2.2, 0.2)
-        assert never == pytest.approx(to_rgb(plots.PAPER), abs=0.01)
+        assert never == pytest.approx(to_rgb(plotting.PAPER), abs=0.01)
         assert np.abs(rare - never).max() > 0.1
         assert np.abs(frequent - rare).max() > 0.1
         assert frequent.sum() < rare.sum(), "more mistakes are darker"
@@ -416,7 +418,7 @@ class TestMistakes:
 class TestDataViews:
     def test_samples_stand_in_the_row_of_their_label(self) -> None:
         images = make_images(30)
-        axes = plots.sample_grid(images, np.repeat(np.arange(10), 3)).axes[0]
+        axes = data_figures.sample_grid(images, np.repeat(np.arange(10), 3)).axes[0]
         mosaic = picture(axes)
         assert mosaic.shape == (10 * 28, 3 * 28)
         for row, column in itertools.product(range(10), range(3)):
@@ -427,7 +429,7 @@ class TestDataViews:
 
     def test_class_bars_are_shares_with_their_counts(self) -> None:
         counts = split_counts()
-        panels = plots.class_counts(counts).axes
+        panels = data_figures.class_counts(counts).axes
         assert [axes.get_title(loc="left") for axes in panels] == list(counts)
         for axes, split in zip(panels, counts.values(), strict=True):
             shares = [100 * count / sum(split) for count in split]
@@ -438,20 +440,20 @@ class TestDataViews:
             assert axes.get_title(loc="right") == f"{sum(split):,} digits"
 
     def test_class_panels_share_their_scale(self) -> None:
-        panels = plots.class_counts(split_counts()).axes
+        panels = data_figures.class_counts(split_counts()).axes
         assert len({axes.get_xlim() for axes in panels}) == 1
         assert len({axes.get_ylim() for axes in panels}) == 1
         bottom, top = panels[0].get_ylim()
         assert bottom > top, "digit 0 is on top"
 
     def test_empty_splits_have_no_bars(self) -> None:
-        panels = plots.class_counts({"training": [0] * 10, "test": [1] * 10}).axes
+        panels = data_figures.class_counts({"training": [0] * 10, "test": [1] * 10}).axes
         assert set(bar_widths(panels[0])) == {0}
         assert set(bar_widths(panels[1])) == {10}
 
     def test_means_are_drawn_on_the_full_ink_scale(self) -> None:
         means = make_images(10) / 512  # at most half ink: an automatic scale would stretch it to black
-        *tiles, bar = plots.mean_digits(means, [5923] * 10).axes
+        *tiles, bar = data_figures.mean_grid(means, [5923] * 10).axes
         for digit, axes in enumerate(tiles):
             assert_allclose(picture(axes), means[digit])
             assert axes.images[0].get_clim() == (0, 1)
@@ -462,7 +464,7 @@ class TestDataViews:
 
     def test_augmented_digits_stand_below_their_original(self) -> None:
         groups = augmented(4)
-        axes = plots.augmentation_gallery(groups, "A note.").axes[0]
+        axes = data_figures.augmentation_gallery(groups, "A note.").axes[0]
         mosaic = picture(axes)
         rows = [(name, images) for group in groups for name, images in group.items()]
         assert [label.get_text() for label in axes.get_yticklabels()] == [name for name, _ in rows]
@@ -475,14 +477,14 @@ class TestDataViews:
 class TestTicks:
     @pytest.mark.parametrize("values", [[99.0], [97.1, 99.4], [10.0, 100.0], [100.0], [0.0]])
     def test_enclose_the_values(self, values: list[float]) -> None:
-        ticks = plots.enclosing_ticks(values, plots.ACCURACY_TICKS)
+        ticks = plotting.enclosing_ticks(values, plotting.ACCURACY_TICKS)
         assert ticks[0] <= min(values)
         assert max(values) <= ticks[-1]
         assert len(ticks) >= 4
 
     def test_accuracy_scale_has_an_inverse(self) -> None:
         percents = np.array([0, 10, 90, 99, 99.9, 99.99, 100])
-        heights = plots.accuracy_to_axis(percents)
+        heights = plotting.accuracy_to_axis(percents)
         assert (np.diff(heights) > 0).all()
-        assert plots.axis_to_accuracy(heights) == pytest.approx(percents)
+        assert plotting.axis_to_accuracy(heights) == pytest.approx(percents)
         assert math.isfinite(heights[-1])

@@ -12,9 +12,9 @@ import pytest
 
 import main
 from mnist_lab.errors import RunError
+from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.training.history import EpochRecord, history_csv, read_history
 from mnist_lab.training.runs import read_run
-from mnist_lab.training.session import PICTURES
 from tests.experiments.test_trainings import lay
 from tests.training.test_runs import make_run
 
@@ -70,7 +70,7 @@ def test_evaluating_names_a_damaged_history_and_leaves_its_picture_out(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = lay(tmp_path, "run")
-    for name in set(PICTURES) - {"history.png"}:
+    for name in set(RUN_FIGURES) - {"history.png"}:
         (folder / name).touch()
     (folder / "history.csv").write_text(DAMAGES[kind][0], encoding="utf-8")
     (folder / ".writing-old.png").touch()
@@ -89,7 +89,7 @@ def test_dollars_and_other_signs_in_a_run_file_are_drawn_as_they_are(
     folder = lay(tmp_path, "run", model="$\\foo$ \x1b[31m")
     assert main.main(["evaluate", "--run", "run", "--outputs", str(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
-    assert all((folder / name).stat().st_size for name in PICTURES)
+    assert all((folder / name).stat().st_size for name in RUN_FIGURES)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps named pipes elsewhere")

@@ -9,6 +9,7 @@ import pytest
 import main
 from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_config
 from mnist_lab.experiments.questions import EXPERIMENTS
+from mnist_lab.training.commands import config_from_options
 from mnist_lab.training.session import repeat_command
 
 CHANGED = replace(
@@ -32,7 +33,7 @@ CHANGED = replace(
 def repeated(config: TrainConfig) -> TrainConfig:
     words = repeat_command(config).split()
     assert words[:2] == ["python", "main.py"]
-    return main.config_from_options(main.build_parser().parse_args(words[2:]))
+    return config_from_options(main.build_parser().parse_args(words[2:]))
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)

@@ -38,7 +38,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda epochs: None)
     now = datetime(2026, 11, 22, 14)
     with pytest.raises(Stopped):
-        workflow.train_new(CONFIG, outputs, now, observer, workers=0, threads=1, stop_requested=stop_requested)
+        workflow.train_new(
+            CONFIG, outputs, now, observer, workers=0, threads=1, stop_requested=stop_requested, figures={}
+        )
     (folder,) = outputs.iterdir()
     return folder
 

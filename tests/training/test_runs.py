@@ -144,7 +144,7 @@ def test_of_equally_good_runs_the_newest_is_the_best(tmp_path: Path) -> None:
 
 
 def test_hints_name_the_output_folder_unless_it_is_the_usual_one(tmp_path: Path) -> None:
-    assert command_line("runs", main.OUTPUTS) == "python main.py runs"
+    assert command_line("runs", Path("outputs")) == "python main.py runs"
     unusual = tmp_path / "my runs"
     with pytest.raises(RunError) as caught:
         find_run(unusual, "nothing")

@@ -1,0 +1,236 @@
+"""What all figures share: one style, and the few helpers that more than one room draws with.
+
+A figure takes plain data and comes out as a ``matplotlib.figure.Figure``, which knows its own size and resolution; the
+caller saves it with :func:`save_figure`. Nothing touches pyplot's state. Digits are drawn as dark ink on white paper,
+the way they were written, although MNIST stores them white on black.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from mnist_lab.storage import write_atomically
+from mnist_lab.terminal.wording import printable
+
+# Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
+BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
+VERMILION, PURPLE = "#D55E00", "#CC79A7"
+INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
+
+DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
+TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
+
+DIGITS = range(10)
+
+EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
+LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside one
+MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
+
+# Losses and error rates 1, 2, 5, 10, ...: evenly spaced to the eye on a logarithmic axis.
+LOSS_TICKS = [digit * 10.0**exponent for exponent in range(-7, 3) for digit in (1, 2, 5)]
+ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 100]  # percent
+ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
+
+STYLE: dict[str, Any] = {
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.facecolor": PAPER,
+    "figure.titlesize": TITLE,
+    "figure.titleweight": "bold",
+    "figure.labelsize": SMALL,
+    "font.size": TEXT,
+    "text.color": INK,
+    "axes.facecolor": PAPER,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.labelsize": LABEL,
+    "axes.titlecolor": INK,
+    "axes.titlesize": LABEL,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": TEXT,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "image.cmap": "gray_r",
+    **{
+        f"{axis}.{name}": value
+        for axis in ("xtick", "ytick")
+        for name, value in {
+            "color": RULE,
+            "labelcolor": INK,
+            "labelsize": TEXT,
+            "major.size": 3,
+            "major.width": 0.8,
+        }.items()
+    },
+}
+"""How every figure looks, whatever the user's own matplotlibrc says."""
+
+styled = style.context(STYLE, after_reset=True)
+"""Decorates each function that draws or saves: matplotlib looks its settings up while it draws."""
+
+
+@styled
+def save_figure(path: Path, figure: Figure) -> None:
+    """Save a figure as a PNG file, atomically.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_atomically(path, figure.savefig)
+
+
+@styled
+def png_of(figure: Figure) -> bytes:
+    """A figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
+    """A white page of width x height inches with its title on top and, small, a note at its foot."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches
+    figure = Figure((width, height), layout=layout)
+    figure.suptitle(drawable(title), wrap=True)
+    if note:
+        figure.supxlabel(note, color=MUTED, wrap=True)
+    return figure
+
+
+def drawable(text: str) -> str:
+    """Text of a file or its name, to be drawn as it is: no formulas, no control characters, no halves of characters."""
+    return printable(text).replace("$", r"\$")
+
+
+def style_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Axes of a chart: named, with a grid, open at the top and on the right."""
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True)
+
+
+def style_colour_bar(axes: Axes, label: str) -> None:
+    """A colour bar without a frame; its label carries the unit."""
+    axes.set_ylabel(label, fontsize=TEXT)
+    axes.yaxis.set_minor_locator(NullLocator())
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def title_panel(axes: Axes, name: str, remark: str) -> None:
+    """A panel's name on its left, a remark on its right."""
+    axes.set_title(name, loc="left", fontweight="bold")
+    axes.set_title(remark, loc="right", fontsize=TEXT, color=MUTED)
+
+
+def epoch_ticks(last: int) -> list[int]:
+    """Whole epochs from 1 on, as many as fit."""
+    step = next(step for step in (1, 5, 10, 20, 50, 100, last) if last / step <= EPOCH_TICKS_UP_TO)
+    return sorted({1, *range(step, last + 1, step)})
+
+
+def scale_loss(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic loss axis whose ticks enclose these values; a loss of exactly zero falls off it."""
+    positive = [value for value in values if value > 0]
+    ticks = enclosing_ticks(positive, LOSS_TICKS)
+    if len(ticks) > LOSS_TICKS_UP_TO:
+        ticks = enclosing_ticks(positive, LOSS_TICKS[::3])  # powers of ten
+    margin = (ticks[-1] / ticks[0]) ** MARGIN
+    axes.set_ylim(ticks[0] / margin, ticks[-1] * margin)
+    axes.set_yscale("log")
+    set_ticks(axes, ticks)
+    style_axes(axes, "epoch", "loss (nats per digit, logarithmic)")
+
+
+def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
+    """An accuracy axis, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
+    ticks = enclosing_ticks(percents, ACCURACY_TICKS)
+    low, high = accuracy_to_axis(np.array([ticks[0], ticks[-1]]))
+    margin = MARGIN * (high - low)
+    # Limits before the scale: an automatic limit above 100 % would have no place on it.
+    axes.set_ylim(*axis_to_accuracy(np.array([low - margin, high + margin])))
+    axes.set_yscale("function", functions=(accuracy_to_axis, axis_to_accuracy))
+    set_ticks(axes, ticks)
+    style_axes(axes, "epoch", "accuracy (%, logarithmic in the error)")
+
+
+def accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracies in percent to their height on the axis: the decades of error that were won."""
+    return -np.log10(np.maximum(100 + ACCURACY_RESOLUTION - percent, 1e-9))
+
+
+def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of :func:`accuracy_to_axis`."""
+    percent: NDArray[np.float64] = 100 + ACCURACY_RESOLUTION - np.power(10.0, -height)
+    return percent
+
+
+def enclosing_ticks(values: Sequence[float], candidates: Sequence[float], at_least: int = 4) -> Sequence[float]:
+    """The run of candidates (ascending) from just below to just above the values, widened if too short."""
+    first = max(bisect_right(candidates, min(values)) - 1, 0)
+    last = min(bisect_left(candidates, max(values)), len(candidates) - 1)
+    while last - first + 1 < at_least:
+        first, last = max(first - 1, 0), min(last + 1, len(candidates) - 1)
+    return candidates[first : last + 1]
+
+
+def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
+    """Exactly these ticks on the y axis, in plain numbers."""
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Counts (R, C) to percent of their row; NaN all along a row without any."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    percent = np.full(matrix.shape, np.nan)
+    np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
+    return percent
+
+
+def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:
+    """One image (28, 28), 0..1, dark on white in a quiet frame without ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return axes.imshow(ink, vmin=0, vmax=1)
+
+
+def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequence[str]) -> None:
+    """Square images (R, C, S, S), 0..1, edge to edge in R named rows: one picture instead of R x C small plots."""
+    rows, columns, side = cells.shape[:3]
+    axes.imshow(mosaic_of(cells), vmin=0, vmax=1, extent=(0, columns * side, rows * side, 0))
+    frame: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "clip_on": False}
+    axes.vlines([side * column for column in range(columns + 1)], 0, rows * side, **frame)
+    axes.hlines([side * row for row in range(rows + 1)], 0, columns * side, **frame)
+    axes.set_anchor("N")  # under the title, whatever room the names leave
+    axes.set_xticks([])
+    axes.set_yticks([side * (row + 0.5) for row in range(rows)], row_names)
+    axes.tick_params(labelsize=LABEL, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Square images (R, C, S, S) as one picture (R * S, C * S)."""
+    rows, columns, side = cells.shape[:3]
+    return cells.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 digit", "10,000 digits"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

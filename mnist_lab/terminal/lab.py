@@ -1,0 +1,142 @@
+"""What every row of the menu works with: the lab at hand, and what makes a row a command as well."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mnist_lab.environment import DEVICES
+from mnist_lab.errors import RequestError
+from mnist_lab.terminal.console import Terminal
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit statuses of a row; refusals are raised."""
+
+
+DEVICE_HELP = (
+    "where to compute: cuda (NVIDIA), mps (Apple), cpu, or auto, the first of these that works (the default); "
+    "workers of a Dask cluster choose for themselves"
+)
+
+
+@dataclass
+class Lab:
+    """What every row works with.
+
+    Attributes:
+        terminal: where to show and to ask.
+        outputs: where runs and all other results are kept.
+        load: imports a module of a room by its name, "explain.figures" for example. Rows show some things that a later
+            room makes, and lists stay quick as long as nothing has to be computed for them.
+        now: the clock.
+        remarks: that were made already.
+    """
+
+    terminal: Terminal
+    outputs: Path
+    load: Callable[[str], Any]
+    now: Callable[[], datetime] = datetime.now
+    remarks: set[str] = field(default_factory=set)
+
+
+def _no_options(parser: ArgumentParser) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Command:
+    """A row of the menu, which is also a command.
+
+    Attributes:
+        from_menu: asks what it needs to know, then acts; returns an exit status.
+        from_options: acts on parsed options; returns an exit status.
+        add_options: gives the command its options.
+        computes: whether networks are trained or asked, on a device that can be chosen.
+    """
+
+    from_menu: Callable[[Lab], int]
+    from_options: Callable[[Lab, Namespace], int]
+    add_options: Callable[[ArgumentParser], None] = _no_options
+    computes: bool = True
+
+
+class OneLineParser(ArgumentParser):
+    """An argument parser that refuses in one line, like everything else here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(message, f"see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (file or sys.stderr).write(message)  # argparse itself says nothing of an output that can't be written
+
+
+class CommandParser(OneLineParser):
+    """The parser of one command, which looks for the command and asks it for its options only when it is used.
+
+    Args:
+        find: loads the command's room; returns the command.
+        options: of every argument parser.
+    """
+
+    def __init__(self, find: Callable[[], Command], **options: Any) -> None:
+        super().__init__(**options)
+        self._find = find
+
+    def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
+        command = self._find()
+        add_outputs(self, SUPPRESS)
+        command.add_options(self)
+        if command.computes:
+            self.add_argument("--device", choices=DEVICES, help=DEVICE_HELP)
+        self.set_defaults(command=command)
+        return super().parse_known_args(*arguments, **options)
+
+
+def add_outputs(parser: ArgumentParser, default: object) -> None:
+    """Give a parser the option for the folder of all results."""
+    parser.add_argument(
+        "--outputs", type=_folder_option, default=default, help="where runs are kept (default: outputs)"
+    )
+
+
+def folder_named(answer: str) -> Path:
+    """A folder as a user names it, with ~ as the home; it need not be there.
+
+    Raises:
+        ValueError: there can be none of that name.
+    """
+    try:
+        folder = Path(answer).expanduser()
+        with suppress(OSError):  # what it is, if it is anything, is found out when it is used
+            folder.stat()
+    except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
+        raise ValueError(f"there can be no folder {answer!r}") from None
+    return folder
+
+
+def _folder_option(name: str) -> Path:
+    """The folder that is given with --outputs."""
+    try:
+        return folder_named(name)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
+    """Refuse options that were given where they would change nothing; those that were not are None.
+
+    Raises:
+        RequestError: naming them.
+    """
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    if given:
+        one = len(given) == 1
+        raise RequestError(
+            f"{', '.join(given)} {'has' if one else 'have'} no effect with {place}", f"omit {'it' if one else 'them'}"
+        )

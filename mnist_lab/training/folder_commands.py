@@ -1,0 +1,420 @@
+"""The rows of the menu about what is in the output folder: the lists of runs, one run, and pages.
+
+Nothing here loads torch, so that a list is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import webbrowser
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from rich.table import Table
+
+from mnist_lab.config import check_whole
+from mnist_lab.errors import LabError, RequestError, RunError, StorageError
+from mnist_lab.report.document import REPORT_FILE, write_report
+from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
+from mnist_lab.storage import is_file, is_folder
+from mnist_lab.terminal.console import Choice, Terminal, pick
+from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
+from mnist_lab.terminal.wording import plain
+from mnist_lab.training.page import run_report
+from mnist_lab.training.runs import (
+    MY_DIGITS,
+    RUN_FILE,
+    DamagedRun,
+    Run,
+    command_line,
+    find_run,
+    list_runs,
+    name_some,
+    read_run,
+    run_folders,
+)
+from mnist_lab.training.tables import Mark, leaderboard, recipe_notes, recipe_table, run_facts
+
+SORT_KEYS: dict[str, Callable[[Run], float]] = {
+    "date": lambda run: run.created.timestamp(),
+    "val": lambda run: run.val_accuracy or 0.0,
+    "test": lambda run: run.test_accuracy or 0.0,
+    "parameters": lambda run: run.parameters,
+    "time": lambda run: run.train_seconds or 0.0,
+    "epochs": lambda run: run.epochs_run,
+}
+"""What the leaderboard can be sorted by; the largest comes first."""
+
+RUNS_NAMED = 5
+"""Runs that a question for one names."""
+
+INDEX = "index"
+"""What the menu calls the page of all folders."""
+
+FOLDERS_OFFERED = 10
+
+
+def head_line(lab: Lab) -> str:
+    """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
+    saved = len(run_folders(lab.outputs))
+    parts = [
+        "60,000 + 10,000 digits"
+        if lab.load("data.files").mnist_is_there()
+        else "[warning]MNIST files missing[/warning]",
+        f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
+    ]
+    if "torch" in sys.modules:
+        with suppress(LabError):
+            parts.append(lab.load("networks.commands").compute_for(lab).name)
+    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
+
+
+# ---------------------------------------------------------------------------------------------------- runs
+
+
+def ask_runs(lab: Lab) -> int:
+    """The menu's way to the leaderboard."""
+    found = list_runs(lab.outputs)[0]
+    if not found:
+        return runs(lab)
+    sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
+    rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
+    return runs(lab, sort, limit=count_fitting(rank_runs(found, sort), rows))
+
+
+def count_fitting(ranked: Sequence[Run], lines: int) -> int:
+    """How many runs from the top, 20 at most, fit so many lines with what their letters stand for; at least five."""
+    count = min(20, lines, len(ranked))
+    while count > 5 and count + len(recipe_notes(ranked[:count])) > lines:
+        count -= 1
+    return max(5, count)
+
+
+def rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
+    """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
+    newest_first = reversed(found)
+    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+
+
+def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
+    """The leaderboard of all saved runs, and the folders that are damaged."""
+    if sort not in SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
+    if is_file(lab.outputs):
+        raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
+    found, damaged = list_runs(lab.outputs)
+    if not found and not damaged:
+        train_one = command_line("train --epochs 1", lab.outputs)
+        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
+        return OK
+    ranked = rank_runs(found, sort)
+    shown = ranked[:limit]
+    if shown:
+        marks = marks_of(lab, shown)
+        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112).on_screen(gap=1))
+        show_notes(lab.terminal, shown)
+        lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
+    if len(ranked) > len(shown):
+        lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
+    show_damaged(lab.terminal, damaged)
+    return OK
+
+
+def show_notes(terminal: Terminal, runs: Sequence[Run]) -> None:
+    """What the letters in a table of some runs stand for."""
+    for letter, changes in recipe_notes(runs).items():
+        terminal.hint(f"{letter}: {changes}")
+
+
+def runs_by_recipe(lab: Lab) -> int:
+    """The saved runs with equal configurations taken together, whatever their seeds: mean, spread and number."""
+    finished = [run for run in list_runs(lab.outputs)[0] if run.status == "finished"]
+    if not finished:
+        lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
+        return OK
+    marks = marks_of(lab, finished)
+    lab.terminal.show(recipe_table(finished, marks).on_screen(gap=1))
+    show_notes(lab.terminal, finished)
+    lab.terminal.hint(
+        "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
+    )
+    if marks:
+        lab.terminal.hint(f"my %: mean fraction of your own drawings ({MY_DIGITS}) classified correctly")
+    return OK
+
+
+def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+    """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
+    if not is_file(lab.outputs / MY_DIGITS):
+        return {}
+    marks: dict[str, Mark | None] = lab.load("drawing.my_digits").marks_of(lab, listed)
+    return marks
+
+
+def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
+    """The folders that can't be read, each in a line."""
+    for entry in damaged[:limit]:
+        terminal.warn(entry.reason)
+    if len(damaged) > limit:
+        terminal.warn(f"... and {len(damaged) - limit:,} more damaged folders")
+
+
+def _add_runs_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: val)")
+    parser.add_argument("--limit", type=int, help="rows to show (default: 20)")
+    parser.add_argument(
+        "--by-recipe", action="store_true", help="mean and spread over runs that differ in their seed only"
+    )
+
+
+def _runs_from_options(lab: Lab, options: Namespace) -> int:
+    if options.by_recipe:
+        refuse_given(options, ["sort", "limit"], "--by-recipe")
+        return runs_by_recipe(lab)
+    limit = 20 if options.limit is None else options.limit
+    check_whole("--limit", limit, 1, 1_000_000)
+    return runs(lab, "val" if options.sort is None else options.sort, limit)
+
+
+# ----------------------------------------------------------------------------------------------------- one run
+
+
+def ask_run(lab: Lab, question: str) -> str:
+    """Ask for a run by name; says first what can be answered."""
+    find_run(lab.outputs, "latest")  # refuses at once where there is none
+    found = list_runs(lab.outputs)[0]
+    for run in found[-RUNS_NAMED:]:
+        lab.terminal.hint(f"  {run.name}")
+    older = f"{len(found) - RUNS_NAMED} older ones: see runs; " if len(found) > RUNS_NAMED else ""
+    lab.terminal.hint(f"{older}a run's name or a part of it, latest, or best (highest validation accuracy)")
+    return lab.terminal.ask(question, "latest", lambda answer: named_run(lab, answer))
+
+
+def named_run(lab: Lab, answer: str) -> str:
+    """An answer that names a run, as it is.
+
+    Raises:
+        ValueError: it means none, several, or a damaged one; the message says so.
+    """
+    try:
+        find_run(lab.outputs, answer)
+    except RunError as refusal:
+        raise ValueError(str(refusal)) from None
+    return answer
+
+
+def ask_show(lab: Lab) -> int:
+    """The menu's way to one run."""
+    return show(lab, ask_run(lab, "Show which run"), offer_pictures=True)
+
+
+def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
+    """One run: its numbers, how to repeat it, and where its pictures are."""
+    run = find_run(lab.outputs, name)
+    table = Table.grid(padding=(0, 2))
+    for label, value in run_facts(run):
+        table.add_row(f"[hint]{label}[/hint]", plain(value))
+    lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
+    pictures = sorted(filter(is_file, run.folder.glob("*.png")))
+    for picture in pictures:
+        lab.terminal.line(str(picture))
+    viewer = picture_viewer()
+    if viewer and pictures and offer_pictures:
+        open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
+    if open_pictures:
+        if viewer is None:
+            raise RequestError("this system has no picture viewer to open them with", "open the files named above")
+        for picture in pictures:
+            viewer(picture)
+    return OK
+
+
+def picture_viewer() -> Callable[[Path], object] | None:
+    """How this system opens a picture, or None where it can't (no desktop, say)."""
+    if platform.system() == "Windows":
+        return lambda path: os.startfile(path)  # type: ignore[attr-defined]
+    command = "open" if platform.system() == "Darwin" else "xdg-open"
+    has_screen = platform.system() == "Darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen or shutil.which(command) is None:
+        return None
+    quiet = subprocess.DEVNULL
+    return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)
+
+
+def add_run_option(parser: ArgumentParser) -> None:
+    """The option that names a run."""
+    parser.add_argument(
+        "--run", default="latest", help="a run's folder, latest, or best (validation accuracy); default: latest"
+    )
+
+
+def _add_show_options(parser: ArgumentParser) -> None:
+    add_run_option(parser)
+    parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
+
+
+def _show_from_options(lab: Lab, options: Namespace) -> int:
+    return show(lab, options.run, open_pictures=options.open)
+
+
+# ------------------------------------------------------------------------------------------------------- pages
+
+
+def ask_report(lab: Lab) -> int:
+    """The menu's way to a report: offers the index and the newest folders."""
+    folders = folders_of(lab.outputs)
+    offered = [folder.name for folder in folders[:FOLDERS_OFFERED]]
+    choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, offered)]
+    hidden = len(folders) - len(offered)
+    rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
+    note = f"{rest}any folder's name or a part of it will do, and latest or best for a run"
+
+    def named(answer: str) -> str | None:
+        try:
+            word = pick(answer, [choice.word for choice in choices])
+        except ValueError:
+            if answer.isdecimal() and not any(answer in folder.name for folder in folders):
+                raise  # a number that is not in the list
+            return named_folder(lab.outputs, answer)
+        return None if word == INDEX else word
+
+    name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
+    return report(lab, name, open_it=wants_to_see(lab))
+
+
+def named_folder(outputs: Path, answer: str) -> str:
+    """An answer that names a folder, as its path.
+
+    Raises:
+        ValueError: it means none, or several; the message says so.
+    """
+    try:
+        return str(find_folder(outputs, answer))
+    except LabError as unknown:
+        raise ValueError(str(unknown)) from None
+
+
+def wants_to_see(lab: Lab) -> bool:
+    """Ask whether to open a page in the browser; where there is no screen, there is nothing to ask."""
+    return picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
+
+
+def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
+    """What an experiment or a comparison found, and where it is kept.
+
+    Args:
+        lab: where to show.
+        folder: holds the report; its name is the last line.
+        sentences: what was found.
+        offer_page: whether to ask about opening the report.
+    """
+    for sentence in sentences:
+        lab.terminal.show(plain(sentence))
+    page = folder / REPORT_FILE
+    lab.terminal.hint(f"report: {page}")
+    lab.terminal.line(str(folder))
+    if offer_page and wants_to_see(lab):
+        open_page(lab, page)
+
+
+def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
+    """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
+
+    Args:
+        lab: where to look, and where to show.
+        name: a run or any other folder of the outputs, as :func:`find_folder` takes it; None for the index alone.
+        open_it: whether to open the page in the browser.
+
+    Raises:
+        RunError, RequestError: there is no such folder, it is damaged, or holds nothing to report on.
+        StorageError: the disk refuses.
+    """
+    with lab.terminal.busy("writing the page"):
+        page = None if name is None else write_page(find_folder(lab.outputs, name))
+        index = write_index(lab.outputs, lab.now())
+    if page is not None:
+        lab.terminal.hint(f"all folders: {index}")
+    asked = page or index
+    lab.terminal.line(str(asked))
+    if open_it:
+        open_page(lab, asked)
+    return OK
+
+
+def refresh_index(lab: Lab) -> None:
+    """Write the page of all folders anew if it is outdated.
+
+    It is a convenience: whatever went before has its folder, so a disk that refuses is not worth a word.
+    """
+    with suppress(StorageError):
+        if is_outdated(lab.outputs):
+            write_index(lab.outputs, lab.now())
+
+
+def write_page(folder: Path) -> Path:
+    """A folder's report: a run's is written anew, an experiment wrote its own."""
+    if is_file(folder / RUN_FILE):
+        return write_report(folder, run_report(read_run(folder)))
+    own = folder / REPORT_FILE
+    return own if is_file(own) else write_report(folder, folder_report(folder))
+
+
+def find_folder(outputs: Path, name: str) -> Path:
+    """The folder that a user means.
+
+    Args:
+        outputs: where runs and all other results are kept.
+        name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one alone, or
+            ``latest`` or ``best``, which mean runs as everywhere else.
+
+    Raises:
+        RunError, RequestError: there is no such folder, or several.
+    """
+    if name in ("latest", "best"):
+        return find_run(outputs, name).folder
+    for folder in (outputs / name, Path(name)):
+        if name and is_folder(folder):
+            return folder
+    fitting = [folder for folder in folders_of(outputs) if name and name in folder.name]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise RequestError(
+            f"{len(fitting)} folders in {outputs} have {name!r} in their names ({name_some(fitting)})",
+            "give more of the name",
+        )
+    raise RequestError(
+        f"there is no folder {name!r} in {outputs}", f"list all folders with: {command_line('report', outputs)}"
+    )
+
+
+def open_page(lab: Lab, page: Path) -> None:
+    """Open a page in the browser; where there is none, the page's name on the screen has to do."""
+    try:
+        opened = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        lab.terminal.hint("no browser could be opened here: open the file named above")
+
+
+def _add_report_options(parser: ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="FOLDER", help="a run or another folder (none: the page of all)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def _report_from_options(lab: Lab, options: Namespace) -> int:
+    return report(lab, options.name, open_it=options.open)
+
+
+COMMANDS = {
+    "runs": Command(ask_runs, _runs_from_options, _add_runs_options),
+    "show": Command(ask_show, _show_from_options, _add_show_options, computes=False),
+    "report": Command(ask_report, _report_from_options, _add_report_options, computes=False),
+}
