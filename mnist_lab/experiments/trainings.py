@@ -57,7 +57,10 @@ LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or al
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}")
-KILLED = "its process was killed, also after a new start (is the memory too small?); go on with fewer --jobs"
+KILLED = (
+    "a training process was killed, and again after a restart (too little memory?); "
+    "run the experiment again to go on, with fewer --jobs"
+)
 WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -284,6 +287,7 @@ class Pool:
         results = dict(self._results(dict(enumerate(calls))))
         measured: list[float] = [results[number] for number in range(len(calls))]
         if not all(isinstance(seconds, float) for seconds in measured):
+            self.close()  # the trainings get other processes
             return None
         means = (sum(measured[n : n + self.at_once]) / self.at_once for n in range(0, len(calls), self.at_once))
         per_epoch: dict[object, float] = dict(zip(configs, means, strict=True))

@@ -386,6 +386,7 @@ def test_the_menu_offers_saved_runs(outputs: Path) -> None:
 
 SCRIPT = """
 import sys
+import main
 from pathlib import Path
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
