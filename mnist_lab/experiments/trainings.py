@@ -467,10 +467,13 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
         except (OSError, ValueError, TimeoutError) as error:
             found = f"no scheduler answers at {address} ({type(error).__name__})"
             raise RequestError(found, "start one with: dask scheduler") from None
-        with client:
+        try:
             _check_workers(client, address)
             with _Cluster(client, tasks) as workers:
                 yield workers
+        finally:
+            with suppress(Exception):  # Dask may fail to close a connection that is lost already
+                client.close()
     finally:
         log.setLevel(level)
 
@@ -520,7 +523,8 @@ class _Cluster(Pool):
     def close(self) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=False)  # which cancels whatever is under way
+            with suppress(Exception):  # the connection may be lost
+                executor.shutdown(wait=False)  # which cancels whatever is under way
 
     def _start(self) -> Executor:
         executor: Executor = self.client.get_executor(pure=False)
