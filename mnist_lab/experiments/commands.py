@@ -14,7 +14,6 @@ from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import RequestError
-from mnist_lab.experiments.cluster import cluster
 from mnist_lab.experiments.comparison_commands import ask_runs, comparable_runs, judged_runs, show_recipes
 from mnist_lab.experiments.experiment_results import report_experiment
 from mnist_lab.experiments.predictions import parse_prediction
@@ -29,15 +28,8 @@ from mnist_lab.experiments.questions import (
     factors_between,
     find_experiment,
 )
-from mnist_lab.experiments.schedule import (
-    Task,
-    distinct_paces,
-    pace_key,
-    plan,
-    seconds_of_all,
-)
 from mnist_lab.experiments.speed_commands import ask_speed, speed_experiment
-from mnist_lab.experiments.trainings import MOST_JOBS, Board, Engine, Job, ThisProcess, default_jobs, this_machine
+from mnist_lab.experiments.trainings import MOST_JOBS, Pool, Task, cluster, default_jobs, plan
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress, Terminal
@@ -86,9 +78,7 @@ def check_request(request: Request) -> None:
     if request.jobs is not None:
         check_whole("--jobs", request.jobs, 1, MOST_JOBS)
         if request.dask is not None:
-            raise RequestError(
-                "--jobs is for this machine; a cluster trains one on each of its workers", "leave --jobs away"
-            )
+            raise RequestError("--jobs is for this machine; a cluster trains one on each of its workers", "omit --jobs")
 
 
 # ----------------------------------------------------------------------------------------------- the menu
@@ -210,7 +200,7 @@ class Prepared:
 
     variants: tuple[Variant, ...]
     tasks: list[Task]
-    engine: Engine
+    engine: Pool
     is_controlled: bool  # the pairs differ in one factor each
     seconds: float | None = None  # that the missing trainings will take
 
@@ -259,16 +249,14 @@ def check_writable(outputs: Path) -> None:
 
 
 @contextmanager
-def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Engine]:
+def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Pool]:
     """Where the missing trainings will run."""
-    if not missing_of(tasks):
-        yield ThisProcess()
-    elif request.dask is not None:
-        with cluster(request.dask) as engine:
-            yield engine
+    if request.dask is not None and missing_of(tasks):
+        with cluster(request.dask, len(tasks)) as workers:
+            yield workers
     else:
-        with this_machine(min(request.jobs or default_jobs(), len(tasks))) as here:
-            yield here
+        with Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks)) as processes:
+            yield processes
 
 
 def introduce(terminal: Terminal, request: Request, variants: Sequence[Variant], factors: Sequence[str]) -> None:
@@ -288,7 +276,7 @@ def announce(terminal: Terminal, request: Request, ready: Prepared) -> float | N
     """Say how many trainings there are to do, where, and how long that takes; returns the seconds."""
     engine, count = ready.engine, len(ready.missing)
     with terminal.busy("timing a few batches, as many trainings at once as there will be"):
-        seconds = estimate(ready)
+        seconds = engine.estimate(ready.missing)
     trainings = "1 training" if count == 1 else f"{count} trainings"
     if request.dask is not None:
         how = f" on {engine.at_once} Dask {'worker' if engine.at_once == 1 else 'workers'}"
@@ -298,16 +286,6 @@ def announce(terminal: Terminal, request: Request, ready: Prepared) -> float | N
     if engine.advice:
         terminal.warn(engine.advice)
     return seconds
-
-
-def estimate(ready: Prepared) -> float | None:
-    """Seconds that the missing trainings will take, measured the way they will run; None if that fails."""
-    configs = distinct_paces(ready.missing)
-    paces = ready.engine.measure_paces(configs)
-    if len(paces) < len(configs):
-        return None
-    by_key = {pace_key(config): pace for config, pace in zip(configs, paces, strict=True)}
-    return seconds_of_all(ready.tasks, by_key, ready.engine.at_once)
 
 
 def count_seeds(seeds: int) -> str:
@@ -371,23 +349,22 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
         The runs by the number of their task, and a sentence for each failure.
     """
     runs = {task.number: task.run for task in ready.tasks if task.run is not None}
-    jobs = [Job(task.number, task.config, task.unfinished) for task in ready.missing]
     names = {task.number: f"{task.variant}, seed {task.config.seed}" for task in ready.tasks}
     failures: list[str] = []
-    if not jobs:
+    if not ready.missing:
         return runs, failures
-    board = ready.engine.board
-    with suppress(KeyboardInterrupt), stoppable(lab, board):
-        waiting = dict.fromkeys(job.number for job in jobs)
+    engine = ready.engine
+    with suppress(KeyboardInterrupt), stoppable(lab, engine):
+        waiting = {task.number: task for task in ready.missing}
 
         def under_way() -> list[RunProgress]:
-            reports = ((number, board.read(number)) for number in list(waiting))
+            reports = ((number, engine.progress_of(task)) for number, task in list(waiting.items()))
             return [RunProgress(names[number], *report) for number, report in reports if report is not None]
 
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
         with (
-            ManyDisplay(lab.terminal.console, len(jobs), under_way, ready.seconds) as display,
-            closing(ready.engine.train(jobs, lab.outputs)) as results,
+            ManyDisplay(lab.terminal.console, len(waiting), under_way, ready.seconds) as display,
+            closing(engine.train(ready.missing, lab.outputs)) as results,
         ):
             for finished in results:
                 waiting.pop(finished.number, None)
@@ -402,11 +379,11 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
 
 
 @contextmanager
-def stoppable(lab: Lab, board: Board) -> Iterator[None]:
+def stoppable(lab: Lab, engine: Pool) -> Iterator[None]:
     """Let the first Ctrl-C stop all trainings after their batches; the second one stops at once."""
 
     def stop() -> None:
-        board.stop()
+        engine.stop()
         lab.terminal.warn("Ctrl-C: ending after the current batches ... (a second one ends at once)")
 
     with graceful_interrupts(stop):

@@ -1,215 +1,165 @@
-"""Many trainings at once: processes of this machine (on a Dask cluster: :mod:`mnist_lab.experiments.cluster`).
+"""Many trainings at once: which ones an experiment needs, and who carries them out.
 
-Every training is an ordinary one (:mod:`mnist_lab.training.session`) with an ordinary folder. It works there from the
-beginning, so a training that was stopped goes on from its last epoch next time.
+:func:`plan` lists the trainings, and finds those that are finished or were stopped. A :class:`Pool` carries out the
+others through an executor of :mod:`concurrent.futures`: processes of this machine, or the workers of a Dask cluster.
+
+Every training is an ordinary one (:mod:`mnist_lab.training.session`) with an ordinary folder. On this machine it works
+there from the beginning, so that one that was stopped goes on from its last epoch next time. A cluster shares no disk:
+there it works in a temporary folder of its worker, and the files come back with the result.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import math
 import multiprocessing
 import os
-import shutil
+import re
 import signal
-import stat
-import tempfile
+import sys
 import threading
 import time
-import warnings
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, as_completed
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from importlib.metadata import version
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
 
-from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, LabError, RunError, StorageError, one_line
-from mnist_lab.experiments.schedule import find_finished, find_stopped, known_runs
-from mnist_lab.storage import is_locked, locked, reason
-from mnist_lab.training.runs import read_run
+import torch
 
-if TYPE_CHECKING:
-    from mnist_lab.networks.compute import Compute
-    from mnist_lab.training.history import EpochRecord
-    from mnist_lab.training.session import Results
-    from mnist_lab.training.trainer import Progress
+from mnist_lab import __version__
+from mnist_lab.config import NO_AUGMENTATION, TrainConfig
+from mnist_lab.data.mnist import load_mnist, split_fingerprint
+from mnist_lab.environment import prepare_environment
+from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
+from mnist_lab.experiments.questions import Variant
+from mnist_lab.explain.figures import RUN_FIGURES
+from mnist_lab.networks.compute import Compute, choose_compute
+from mnist_lab.storage import create_folder, write_atomically
+from mnist_lab.training import trainer
+from mnist_lab.training.checkpoints import load_weights
+from mnist_lab.training.history import EpochRecord, read_history
+from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_run
+from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
-MOST_JOBS = 256
-"""The largest number of trainings at once that may be asked for."""
-
-MEMORY_EACH = 1 << 30
-"""Bytes that one training in a process of its own is given room for; most need two thirds of that."""
-
-TRUSTED = 2
-"""How often a training may be there when a process is killed; after that it goes on alone, and is blamed."""
-
-TEMPORARY = "mnist-lab-"
-"""How the names of temporary folders begin."""
-
-NEW = 60.0
-"""Seconds for which a temporary folder counts as new."""
-
-LOCK_FILE = "lock"
-STOP_FILE = "stop"
-
-LOOKS = 0.5
-"""Seconds after which a process of the pool looks again whether the experiment is still there."""
-
-IDLE = 300
-"""Seconds after which a process that has nothing to do ends."""
-
+MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
+MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
+EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
+LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
+PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""The environment's variables that decide how many threads numerical libraries compute with."""
+SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}")
+KILLED = (
+    "a training process was killed, and again after a restart (too little memory?); "
+    "run the experiment again to go on, with fewer --jobs"
+)
+WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+# ------------------------------------------------------------------------------------ what an experiment needs
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training to be done."""
+class Task:
+    """One training that an experiment needs: a variant with a seed."""
 
-    number: int  # its place in the experiment
-    config: TrainConfig
-    unfinished: Path | None = None  # the folder of one that was stopped, to go on with
+    number: int  # its place in the plan
+    variant: str
+    config: TrainConfig  # with the seed
+    run: Run | None = None  # the finished one that already answers it
+    unfinished: Path | None = None  # otherwise the folder of one that was stopped, to go on with
+
+
+def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: str) -> list[Task]:
+    """Every variant with every seed; seed by seed, so that whoever stops early has whole comparisons.
+
+    Finished and stopped runs are looked for in ``outputs``; those made on a split with another fingerprint are not
+    comparable.
+    """
+    known = _known_runs(outputs, fingerprint)
+    tasks: list[Task] = []
+    for seed in range(seeds):
+        for variant in variants:
+            task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
+            taken = [task.unfinished for task in tasks]  # two equal variants can't both go on in one folder
+            tasks.append(_looked_up(task, known, taken))
+    return tasks
+
+
+def _known_runs(outputs: Path, fingerprint: str) -> dict[TrainConfig, list[Run]]:
+    known: dict[TrainConfig, list[Run]] = {}
+    for run in reversed(list_runs(outputs)[0]):
+        if run.split_fingerprint == fingerprint:
+            with suppress(RequestError):  # a configuration that this version of the lab does not understand
+                known.setdefault(run.config.canonical, []).append(run)
+    return known
+
+
+def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Sequence[Path | None] = ()) -> Task:
+    same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]  # the newest first
+    finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
+    stopped = (run.folder for run in same if run.status == UNFINISHED and not is_being_trained(run))
+    return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
+
+
+def _looked_up_again(task: Task, outputs: Path) -> Task:
+    return _looked_up(task, _known_runs(outputs, split_fingerprint(load_mnist().validation)))
+
+
+def _is_whole(run: Run) -> bool:
+    try:
+        load_weights(run)
+        read_history(run)
+    except (RunError, CheckpointError):
+        return False
+    return True
+
+
+def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
+    """What the time of an epoch depends on, more or less: configurations with the same key are timed once."""
+    augment = config.augment or NO_AUGMENTATION
+    work = (augment.moves, augment.elastic > 0, augment.thickness > 0, augment.erases)
+    network = config.architecture
+    return (config.model, *work, network.batch_norm, network.hidden, config.batch_size, config.images_per_epoch)
+
+
+# ------------------------------------------------------------------------------------------------ one training
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a job ended: with a folder, with a failure (a sentence), or, with neither, stopped by the user."""
+    """How a task ended: with a run, with a failure (a sentence), or, with neither, stopped by the user."""
 
     number: int
     folder: Path | None = None
     failure: str | None = None
-
-
-class Engine(Protocol):
-    """Where the trainings of an experiment run."""
-
-    at_once: int
-    advice: str  # for the user; empty for none
-    board: Board  # of its trainings
-
-    def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
-        """Seconds that an epoch of each configuration takes while as many others train beside it; may be empty."""
-
-    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
-        """Train; yields each job as it ends, however it ends."""
+    files: Mapping[str, bytes] = field(default_factory=dict)  # of the folder, on its way from a cluster
 
 
 class Stopped(Exception):  # noqa: N818 - a way out, not an error
     """The user asked to stop; the training's folder stays as it is, to go on with later."""
 
 
-class Board:
-    """What trainings tell of how far they are, and whether they are to stop."""
-
-    def __init__(self) -> None:
-        self.reports: dict[int, tuple[float, str]] = {}
-        self.stopped = False
-
-    def stop(self) -> None:
-        """Ask every training to stop after its batch."""
-        self.stopped = True
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether they were asked to."""
-        return self.stopped
-
-    def report(self, number: int, share: float, note: str) -> None:
-        """Put up how much of a job is done, 0 to 1, and a few words."""
-        self.reports[number] = (share, note)
-
-    def read(self, number: int) -> tuple[float, str] | None:
-        """The newest report of a job, None before its first."""
-        return self.reports.get(number)
-
-    def forget(self, number: int) -> None:
-        """Take a job's report down: it begins again."""
-        self.reports.pop(number, None)
-
-
-class SharedBoard(Board):
-    """A board in a folder, for several processes; a disk that refuses costs no training.
-
-    Files work between processes that share nothing else, on every system, and survive the death of either side.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder = folder
-
-    def stop(self) -> None:
-        with suppress(OSError):
-            (self.folder / STOP_FILE).touch()
-
-    @property
-    def is_stopped(self) -> bool:
-        return (self.folder / STOP_FILE).exists()
-
-    def report(self, number: int, share: float, note: str) -> None:
-        report = self.folder / f"{number}.json"
-        with suppress(OSError):
-            report.with_suffix(".new").write_text(json.dumps([share, note]), encoding="utf-8")
-            report.with_suffix(".new").replace(report)  # in one step: a reader never finds half a report
-
-    def read(self, number: int) -> tuple[float, str] | None:
-        try:
-            share, note = json.loads((self.folder / f"{number}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return float(share), str(note)
-
-    def forget(self, number: int) -> None:
-        with suppress(OSError):
-            (self.folder / f"{number}.json").unlink(missing_ok=True)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A temporary folder, whose lock tells whether this process is still there; what others left behind is removed.
-
-    Raises:
-        StorageError: the system has no room for it.
-    """
-    try:
-        remove_abandoned()
-        folder = tempfile.TemporaryDirectory(prefix=TEMPORARY, ignore_cleanup_errors=True)
-    except OSError as error:
-        remedy = "free some space, or name another folder with the variable TMPDIR"
-        raise StorageError(f"can't make a temporary folder: {reason(error)}", remedy) from None
-    with folder as name, locked(Path(name) / LOCK_FILE):
-        yield Path(name)
-
-
-def remove_abandoned() -> None:
-    """Remove this user's temporary folders of programs that are no more, as when the machine was switched off."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
-        with suppress(OSError):  # somebody else was faster
-            found = folder.lstat()
-            is_mine = stat.S_ISDIR(found.st_mode) and found.st_uid == (os.getuid() if hasattr(os, "getuid") else 0)
-            is_new = time.time() - found.st_mtime < NEW  # its program may be about to lock it
-            if is_mine and not is_new and not is_locked(folder / LOCK_FILE):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 class ReportingObserver:
-    """Follows a training, and reports how much of it is done, 0 to 1, and a few words."""
+    """Follows a training, and reports how many epochs of it are done; infinitely many when only pictures are left."""
 
-    def __init__(self, report: Callable[[float, str], None]) -> None:
+    def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
-        self.epochs = 1
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
-        self.epochs = config.epochs
-        self.report(epochs_done / config.epochs, f"epoch {min(epochs_done + 1, config.epochs)}/{config.epochs}")
+        self.report(epochs_done)
 
-    def on_progress(self, progress: Progress) -> None:
-        share = (progress.epoch - 1 + progress.images_done / progress.images_per_epoch) / self.epochs
-        self.report(min(share, 1.0), f"epoch {progress.epoch}/{self.epochs}")
+    def on_progress(self, progress: trainer.Progress) -> None:
+        self.report(progress.epoch - 1 + progress.images_done / progress.images_per_epoch)
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         pass
@@ -218,198 +168,248 @@ class ReportingObserver:
         pass
 
     def on_results(self, results: Results) -> None:
-        self.report(1.0, "drawing its pictures")
+        self.report(math.inf)
 
 
-def describe_failure(error: Exception) -> str:
+def _train(task: Task, outputs: Path, report: Callable[[float], None], is_stopped: Callable[[], bool]) -> Finished:
+    """One training, in this process; whatever goes wrong is told, never raised."""
+
+    def stop_requested() -> bool:
+        if is_stopped():
+            raise Stopped
+        return False
+
+    try:
+        stop_requested()
+        report(0)
+        return Finished(task.number, _train_or_resume(task, outputs, ReportingObserver(report), stop_requested))
+    except Stopped:
+        return Finished(task.number)
+    except Exception as error:
+        return Finished(task.number, failure=describe_failure(error))
+
+
+def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_requested: Callable[[], bool]) -> Path:
+    """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning."""
+    if task.unfinished is not None:
+        with suppress(CheckpointError, RunError):
+            run = read_run(task.unfinished)
+            return resume(run, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+        if (ended := _looked_up_again(task, outputs).run) is not None:  # by another program
+            return ended.folder
+    now = datetime.now().astimezone()
+    return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+
+
+def _seconds_per_epoch(config: TrainConfig) -> float:
+    return measure_pace(config, load_mnist(), choose_compute())
+
+
+def describe_failure(error: BaseException) -> str:
     """Why a training failed: one line, whatever the error."""
-    return str(error) if isinstance(error, LabError) else one_line(f"{type(error).__name__}: {error}")
+    kind = type(error).__name__
+    if isinstance(error, BrokenExecutor):
+        return KILLED
+    if kind == "KilledWorker":
+        return "every worker of the cluster that was given it died"
+    if "Cancelled" in kind:
+        return "the cluster cancelled it, or the connection to its scheduler was lost"
+    return str(error) if isinstance(error, LabError) else one_line(f"{kind}: {error}")
 
 
 # ------------------------------------------------------------------------------------------ on this machine
 
 
-def cores() -> int:
-    """The cores that this program may use: fewer than there are where a container or an affinity limits it."""
-    from joblib import cpu_count
+class _SharedProgress:
+    """How many epochs of each task are done, and whether all are to stop, in memory that processes share.
 
-    count: int = cpu_count()
-    return count
-
-
-def default_jobs() -> int:
-    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
-
-    On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
-    two threads each. A graphics card serves one training at a time. Little memory allows fewer.
+    It has no locks: a process may be killed while it holds one.
     """
-    from mnist_lab.networks.compute import choose_compute
 
-    if choose_compute().device.type != "cpu":
-        return 1
-    return max(1, min(cores(), memory() // MEMORY_EACH, MOST_JOBS))
+    def __init__(self, tasks: int) -> None:
+        self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # -1: not begun
+        self.stop = SPAWN.RawValue("b", False)
 
+    def report(self, number: int, epochs: float) -> None:
+        self.epochs[number] = epochs
 
-def memory() -> int:
-    """Bytes of memory in this machine; where the system doesn't tell, as many as any number of trainings needs."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return MOST_JOBS * MEMORY_EACH
-
-
-@contextmanager
-def this_machine(at_once: int) -> Iterator[ThisProcess | Pool]:
-    """What trains so many at a time here; gone at the end, however it comes about."""
-    if at_once == 1:
-        yield ThisProcess()
-        return
-    with warnings.catch_warnings(), temporary_folder() as folder:
-        # A process that keeps its memory for the next batch looks to loky as if it leaked, and is started anew.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        pool = Pool(at_once, folder)
-        try:
-            yield pool
-        finally:
-            if pool.has_begun:
-                end_pool()
-
-
-class ThisProcess:
-    """Trains one after the other in this very process, which stays as it is."""
-
-    at_once = 1
-    advice = ""
-
-    def __init__(self) -> None:
-        self.board = Board()
-
-    def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
-        return [measure_here(config) for config in configs]
-
-    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
-        for job in jobs:
-            yield train_here(job, outputs, self.board)
+    def is_stopped(self) -> bool:
+        return bool(self.stop.value)
 
 
 class Pool:
-    """Trains in processes of this machine, which share its cores.
+    """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
-    experiment again gives the same bits. A training that goes on after a stop keeps the number it began with.
+    experiment again gives the same bits. A single process takes as many as torch takes by itself. A training that goes
+    on after a stop keeps the number it began with.
 
     Args:
-        at_once: how many processes.
-        folder: temporary, and locked while this process is there.
+        at_once: how many processes; they begin with the first work, and are gone after the trainings.
+        tasks: how many there are in the plan.
     """
 
-    def __init__(self, at_once: int, folder: Path) -> None:
+    advice = ""  # for the user
+
+    def __init__(self, at_once: int, tasks: int) -> None:
         self.at_once = at_once
-        self.folder = folder
-        self.board: Board = SharedBoard(folder)
-        self.threads = max(1, cores() // at_once)
-        self.advice = ""
-        self.has_begun = False
+        self.threads = None if at_once == 1 else max(1, _cores() // at_once)
+        self.progress = _SharedProgress(tasks)
+        self._executor: Executor | None = None
+        self._other_processes = set(multiprocessing.active_children())
 
-    def measure_paces(self, configs: Sequence[TrainConfig]) -> list[float]:
-        """Measured in the very processes that will train: they are started now, and stay."""
-        calls = [(measure_here, config) for config in configs for _ in range(self.at_once)]
-        try:
-            with self.submitted(calls) as futures:
-                paces: list[float] = [future.result() for future in futures]
-        except BrokenExecutor:
-            return []
-        return [sum(paces[start : start + self.at_once]) / self.at_once for start in range(0, len(paces), self.at_once)]
+    def __enter__(self) -> Pool:
+        return self
 
-    def train(self, jobs: Sequence[Job], outputs: Path) -> Generator[Finished, None, None]:
-        """Train; yields each job as it ends.
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
-        Where a process is killed (by the user, or by a system short of memory), loky gives up all of them. Those
-        that were under way then go on from their last epochs; who is there too often goes on alone, to find out
-        whether it is the cause, and the others are spared.
+    def stop(self) -> None:
+        """Let every training end after its current batch."""
+        self.progress.stop.value = True
+
+    def progress_of(self, task: Task) -> tuple[float, str] | None:
+        """The fraction of a task that is done, and what is being done; None before it begins."""
+        done, epochs = self.progress.epochs[task.number], task.config.epochs
+        if done < 0:
+            return None
+        if done == math.inf:
+            return 1.0, "drawing its pictures"
+        return done / epochs, f"epoch {max(1, math.ceil(done))}/{epochs}"
+
+    def estimate(self, tasks: Sequence[Task]) -> float | None:
+        """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails.
+
+        The longest single one is a lower bound: it can't be divided.
         """
-        waiting = {job.number: job for job in jobs}
-        killed: Counter[int] = Counter()
-        while waiting:
-            group = [number for number in waiting if killed[number] < TRUSTED] or [min(waiting)]
-            for number in group:
-                self.board.forget(number)
-            calls = [(train_here, waiting[number], outputs, self.board) for number in group]
-            try:
-                with self.submitted(calls) as futures:
-                    for future in as_completed(futures):
-                        finished: Finished = future.result()
-                        del waiting[finished.number]
-                        yield finished
-            except BrokenExecutor:
-                left = [number for number in group if number in waiting]
-                suspects = [number for number in left if self.board.read(number) is not None] or left
-                killed.update(suspects)
-                for number in suspects:
-                    ended = look_again(waiting[number], outputs)
-                    if isinstance(ended, Job) and killed[number] <= TRUSTED:
-                        waiting[number] = ended
+        configs = {_epoch_key(task.config): task.config for task in tasks}
+        calls = [self._call(_seconds_per_epoch, config) for config in configs.values() for _ in range(self.at_once)]
+        results = dict(self._results(dict(enumerate(calls))))
+        measured: list[float] = [results[number] for number in range(len(calls))]
+        if not all(isinstance(seconds, float) for seconds in measured):
+            self.close()  # the trainings get other processes
+            return None
+        means = (sum(measured[n : n + self.at_once]) / self.at_once for n in range(0, len(calls), self.at_once))
+        per_epoch: dict[object, float] = dict(zip(configs, means, strict=True))
+        durations = [task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks]
+        return max(sum(durations) / min(self.at_once, len(tasks)), max(durations))
+
+    def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
+        """Train; yields each task as it ends, however it ends.
+
+        When a process is killed (by the user, or by a system short of memory), Python gives up all of them. They are
+        started anew once; what was under way goes on from its last epoch.
+        """
+        waiting = {task.number: task for task in tasks}
+        try:
+            for is_last in (False, True):
+                calls = {number: self._training(task, outputs) for number, task in waiting.items()}
+                for number, result in self._results(calls):
+                    if isinstance(result, BrokenExecutor) and not is_last and not self.progress.is_stopped():
                         continue
-                    del waiting[number]
-                    self.board.forget(number)
-                    yield ended if isinstance(ended, Finished) else Finished(number, failure=KILLED)
+                    task = waiting.pop(number)
+                    if isinstance(result, Finished):
+                        yield _unpacked(result, task, outputs) if result.files else result
+                    else:
+                        failure = None if self.progress.is_stopped() else describe_failure(result)
+                        yield Finished(number, failure=failure)
+                self.close()
+                for number, task in list(waiting.items()):
+                    self.progress.report(number, -1.0)
+                    waiting[number] = found = _looked_up_again(task, outputs)
+                    if found.run is not None:  # it was killed with its last file written
+                        del waiting[number]
+                        yield Finished(number, found.run.folder)
+        finally:
+            self.close()
 
-    @contextmanager
-    def submitted(self, calls: Sequence[tuple[Any, ...]]) -> Iterator[list[Future[Any]]]:
-        """What some calls (function, argument, ...) will return; who leaves early, leaves nothing running.
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            with _interrupts_held_back():
+                for process in set(multiprocessing.active_children()) - self._other_processes:
+                    process.terminate()
+                executor.shutdown(cancel_futures=True)
 
-        A result raises BrokenExecutor where a process was killed.
-        """
-        from joblib.externals.loky import get_reusable_executor
-
-        self.has_begun = True
+    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+        """The number of each call and its result, as it ends; instead of a result, the error that it ended with."""
+        futures: dict[Future[Any], int] = {}
         try:
-            executor = get_reusable_executor(
-                max_workers=self.at_once,
-                timeout=IDLE,
-                initializer=begin_process,
-                initargs=(self.folder,),
-                env=dict.fromkeys(THREADS_VARIABLES, str(self.threads)),
-            )
-            with deaf_to_interrupts():
-                futures: list[Future[Any]] = [executor.submit(*call) for call in calls]
-            yield futures
-        except BaseException:
-            end_pool()
-            raise
+            with _starting_processes(self.threads):
+                self._executor = self._executor or self._start()
+                for number, call in calls.items():
+                    futures[self._executor.submit(call)] = number
+                self._executor.submit(int)  # Python watches over its newest process only from the next call on
+        except BrokenExecutor as error:  # a process was killed while it had nothing to do
+            yield from ((number, error) for number in list(calls)[len(futures) :])
+        while futures:
+            wait(futures, LOOK, FIRST_COMPLETED)
+            for future in [future for future in futures if future.done()]:
+                number = futures.pop(future)
+                try:
+                    result = future.result()
+                except Exception as error:
+                    result = error
+                yield number, result
+            if (trouble := self._trouble(futures)) is not None:
+                yield from ((number, trouble) for number in futures.values())
+                return
+
+    def _start(self) -> Executor:
+        return ProcessPoolExecutor(self.at_once, SPAWN, _begin_process, (self.progress,))
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        return partial(function, *arguments)
+
+    def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
+        return partial(_train_in_process, task, outputs)
+
+    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
+        """Why calls that are under way will never end."""
+        return None
 
 
-def end_pool() -> None:
-    """End the processes of the pool, whatever they do.
-
-    To shut loky down while there is work left may end in a traceback; processes that are killed it takes well.
-    """
-    from joblib.externals.loky import get_reusable_executor
-
-    with deaf_to_interrupts():
-        for process in multiprocessing.active_children():
-            if process.name.startswith("LokyProcess"):
-                process.terminate()
-        get_reusable_executor(reuse=True).shutdown(wait=True)
+_progress: _SharedProgress  # set in every process of a pool
 
 
-KILLED = "its process was killed again and again, at last with no other beside it (is the memory too small?)"
+def _begin_process(progress: _SharedProgress) -> None:
+    global _progress
+    _progress = progress
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def look_again(job: Job, outputs: Path) -> Job | Finished:
-    """What a killed process left of its job: a finished folder, one to go on with, or nothing."""
-    from mnist_lab.data.mnist import load_mnist, split_fingerprint
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
-    same = known_runs(outputs, split_fingerprint(load_mnist().validation)).of(job.config)
-    finished = find_finished(same)
-    return Finished(job.number, finished.folder) if finished else replace(job, unfinished=find_stopped(same))
+
+def _train_in_process(task: Task, outputs: Path) -> Finished:
+    return _train(task, outputs, partial(_progress.report, task.number), _progress.is_stopped)
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Processes that are started within never hear of Ctrl-C, which reaches all of a terminal, not even at their start.
+def _starting_processes(threads: int | None) -> Iterator[None]:
+    """Numerical libraries of processes that start within compute with so many threads: they read it as they load."""
+    before = {name: os.environ[name] for name in THREADS_VARIABLES if name in os.environ}
+    if threads is not None:
+        os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(threads)))
+    try:
+        with _interrupts_held_back():
+            yield
+    finally:
+        for name in THREADS_VARIABLES:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
-    This process hears of it at the end. Where signals can't be held back, :func:`begin_process` has to do.
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """This process hears of Ctrl-C at the end; processes that start within never do, not even while they load.
+
+    Where signals can't be held back, :func:`_begin_process` has to do.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -422,63 +422,172 @@ def deaf_to_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def begin_process(folder: Path) -> None:
-    """Make a process of the pool ready: deaf to Ctrl-C, and gone when its experiment is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with, args=(folder,), daemon=True).start()
+def default_jobs() -> int:
+    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
 
-
-def end_with(folder: Path) -> None:
-    """End this process, whatever it does, once nobody holds the lock of a temporary folder; that goes, too."""
-    while is_locked(folder / LOCK_FILE):
-        time.sleep(LOOKS)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)
-
-
-def measure_here(config: TrainConfig) -> float:
-    """The pace of one configuration, in this process."""
-    from mnist_lab.data.mnist import load_mnist
-    from mnist_lab.networks.compute import choose_compute
-    from mnist_lab.training.session import measure_pace
-
-    return measure_pace(config, load_mnist(), choose_compute())
-
-
-def train_here(job: Job, outputs: Path, board: Board) -> Finished:
-    """One training, in this process; whatever goes wrong is told, never raised."""
-
-    def stop_requested() -> bool:
-        if board.is_stopped:
-            raise Stopped
-        return False
-
-    try:
-        stop_requested()
-        board.report(job.number, 0.0, "starting")
-        observer = ReportingObserver(partial(board.report, job.number))
-        return Finished(job.number, train_or_resume(job, outputs, observer, stop_requested))
-    except Stopped:
-        return Finished(job.number)
-    except Exception as error:
-        return Finished(job.number, failure=describe_failure(error))
-
-
-def train_or_resume(job: Job, outputs: Path, observer: ReportingObserver, stop_requested: Callable[[], bool]) -> Path:
-    """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning.
-
-    Another program may have gone on with it meanwhile: if it has finished it, that is the very run that is wanted.
+    On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
+    two threads each. A graphics card serves one training at a time. Little memory allows fewer.
     """
-    from mnist_lab.explain.figures import RUN_FIGURES
-    from mnist_lab.training.session import resume, train_new
+    if choose_compute().device.type != "cpu":
+        return 1
+    memory = MOST_JOBS * MEMORY_EACH
+    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(_cores(), memory // MEMORY_EACH, MOST_JOBS))
 
-    if job.unfinished is not None:
-        with suppress(CheckpointError, RunError):
-            return resume(
-                read_run(job.unfinished), observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES
-            )
-        ended = look_again(job, outputs)
-        if isinstance(ended, Finished) and ended.folder is not None:
-            return ended.folder
-    now = datetime.now().astimezone()
-    return train_new(job.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+
+def _cores() -> int:
+    """The cores that this program may use: fewer than there are where a container or an affinity limits it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, cores)
+
+
+# ---------------------------------------------------------------------------------------- on a Dask cluster
+
+
+@contextmanager
+def cluster(address: str, tasks: int) -> Iterator[Pool]:
+    """The workers of the Dask scheduler at an address, ready to train so many tasks.
+
+    Raises:
+        RequestError: that is not an address, no scheduler answers there, there is no worker, or they can't train.
+    """
+    if not SCHEDULER_ADDRESS.fullmatch(address):
+        raise RequestError(f"{address!r} is not an address of a Dask scheduler", "give it like this: tcp://host:8786")
+    distributed = _distributed()
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)  # what matters of it is told in the lab's own words
+    try:
+        try:
+            client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            found = f"no scheduler answers at {address} ({type(error).__name__})"
+            raise RequestError(found, "start one with: dask scheduler") from None
+        try:
+            _check_workers(client, address)
+            with _Cluster(client, tasks) as workers:
+                yield workers
+        finally:
+            with suppress(Exception):  # Dask may fail to close a connection that is lost already
+                client.close()
+    finally:
+        log.setLevel(level)
+
+
+def _distributed() -> Any:
+    """The package that only ``--dask`` needs, and that need not be installed."""
+    try:
+        import distributed
+    except ImportError:
+        raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
+    return distributed
+
+
+def _check_workers(client: Any, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+        versions = client.run(version, "mnist-lab", on_error="return")
+    except TimeoutError:
+        start = f"start one for each core with: dask worker {address} --nthreads 1"
+        raise RequestError(f"the Dask scheduler at {address} has no workers", start) from None
+    except Exception as error:  # whatever another version of Dask makes of it
+        found = f"the Dask workers can't be asked for their version ({type(error).__name__})"
+        raise RequestError(found, "start them with the same versions of Python and of the packages as here") from None
+    for worker, found in versions.items():
+        if found != __version__:
+            what = f"mnist-lab {found}" if isinstance(found, str) else f"no mnist-lab ({type(found).__name__})"
+            raise RequestError(f"the Dask worker {worker} has {what}", f"install mnist-lab {__version__} there")
+
+
+class _Cluster(Pool):
+    """Carries out trainings on the workers of a Dask cluster: one with one thread on each.
+
+    A task whose worker dies is given to another by the scheduler, from the beginning.
+    """
+
+    def __init__(self, client: Any, tasks: int) -> None:
+        threads = client.nthreads()
+        super().__init__(len(threads), tasks)
+        self.threads = None
+        self.client = client
+        self.topic = f"mnist-lab-{uuid4().hex}"
+        self.seen = time.monotonic()  # when there was a worker last
+        if max(threads.values(), default=1) > 1:
+            self.advice = "some workers have several threads, but train one at a time: start them with --nthreads 1"
+        client.subscribe_topic(self.topic, lambda event: self.progress.report(*event[1]))
+
+    def close(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            with suppress(Exception):  # the connection may be lost
+                executor.shutdown(wait=False)  # which cancels whatever is under way
+
+    def _start(self) -> Executor:
+        executor: Executor = self.client.get_executor(pure=False)
+        return executor
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        return partial(_with_one_thread, function, *arguments)
+
+    def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
+        return self._call(_train_on_worker, replace(task, unfinished=None), self.topic)
+
+    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
+        if self.progress.is_stopped():
+            for future, number in futures.items():
+                if self.progress.epochs[number] != math.inf:  # one that only draws its pictures is kept
+                    future.cancel()
+        with suppress(Exception):  # whatever a connection that breaks makes of it
+            if self.client.nthreads():
+                self.seen = time.monotonic()
+        return None if time.monotonic() - self.seen < PATIENCE else WORKERS_GONE
+
+
+_ONE_AT_A_TIME = threading.Lock()  # two trainings in one process would draw from the same random numbers
+
+
+def _with_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    with _ONE_AT_A_TIME:
+        prepare_environment()
+        torch.set_num_threads(1)
+        return function(*arguments)
+
+
+def _train_on_worker(task: Task, topic: str) -> Finished:
+    """One training in a temporary folder, which Dask removes should the worker die; its files come back."""
+    worker = _distributed().get_worker()
+    key = worker.get_current_task()
+
+    def is_cancelled() -> bool:  # by the user, or because the experiment's program is gone
+        known = worker.state.tasks.get(key)
+        return known is None or known.state == "cancelled"
+
+    def report(epochs: float) -> None:
+        worker.log_event(topic, [task.number, epochs])
+
+    with TemporaryDirectory(prefix="mnist-lab-", dir=worker.local_directory, ignore_cleanup_errors=True) as outputs:
+        finished = _train(task, Path(outputs), report, is_cancelled)
+        if finished.folder is None:
+            return finished
+        files = {path.name: path.read_bytes() for path in finished.folder.iterdir() if path.is_file()}
+        return replace(finished, folder=None, files=files)
+
+
+def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
+    """Make a folder here of what came back; run.json comes last, so that no half a run is ever listed."""
+    created = datetime.fromisoformat(json.loads(finished.files[RUN_FILE])["created"])
+    try:
+        folder = create_folder(outputs, run_label(task.config), created)
+        for name in sorted(finished.files, key=RUN_FILE.__eq__):
+            write_atomically(folder / Path(name).name, partial(_write_bytes, finished.files[name]))
+    except LabError as error:
+        return Finished(task.number, failure=str(error))
+    return Finished(task.number, folder)
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

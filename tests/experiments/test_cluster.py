@@ -14,16 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from mnist_lab.experiments import cluster as cluster_module
-from mnist_lab.experiments.cluster import cluster
+from mnist_lab.errors import RequestError
+from mnist_lab.experiments import trainings
 from mnist_lab.experiments.commands import experiment
-from mnist_lab.experiments.trainings import Finished, Job
+from mnist_lab.experiments.trainings import WORKERS_GONE, Finished, Task, cluster
 from mnist_lab.terminal.lab import OK
 from mnist_lab.training.runs import list_runs
 from tests.experiment_fixtures import make_lab, small_request
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it"),
+]
 
 
 class RealCluster:
@@ -65,6 +68,11 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def workers_of(address: str) -> int:
+    with cluster(address, tasks=0) as pool:
+        return pool.at_once
+
+
 @pytest.fixture
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     running = RealCluster(tmp_path_factory.mktemp("dask"))
@@ -83,8 +91,7 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
 
     killer = in_background(kill_one)
     lab, screen = make_lab(outputs)
-    with cluster(dask.address) as engine:
-        wait_for(lambda: len(engine.threads()) == 2)
+    wait_for(lambda: workers_of(dask.address) == 2)
     assert experiment(lab, replace(small_request("validation", epochs=4, seeds=4), jobs=None, dask=dask.address)) == OK
     killer.join()
     assert dask.workers[0].wait() == -signal.SIGKILL
@@ -110,10 +117,11 @@ def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(
     running = RealCluster(tmp_path)
     running.add_worker(threads=2)
     try:
-        with cluster(running.address) as engine:
-            (done,) = engine.train([Job(0, SMALL)], tmp_path / "outputs")
-            assert engine.at_once == 1
-            assert "--nthreads 1" in engine.advice
+        with cluster(running.address, tasks=1) as pool:
+            (done,) = pool.train([Task(0, "one", SMALL)], tmp_path / "outputs")
+            assert pool.at_once == 1
+            assert "--nthreads 1" in pool.advice
+            assert pool.progress_of(Task(0, "one", SMALL)) == (1.0, "drawing its pictures")
     finally:
         running.close()
     assert run_of(done).content["machine"]["threads"] == 1
@@ -123,23 +131,69 @@ def test_workers_end_the_trainings_of_an_experiment_that_was_killed(dask: RealCl
     words = ["experiment", "validation", "--seeds", "4", "--epochs", "500", "--dask", dask.address]
     command = [sys.executable, "main.py", *words, "--outputs", str(tmp_path / "outputs")]
     client = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: len(list(dask.folder.glob("tmp/mnist-lab-*/*/run.json"))) == 2)
+    wait_for(lambda: len(trained_by(dask)) == 2)
     client.kill()
     client.wait()
-    wait_for(lambda: not list(dask.folder.glob("tmp/mnist-lab-*")), seconds=60)
+    wait_for(lambda: not trained_by(dask), seconds=60)
 
 
-@pytest.mark.slow
-def test_when_all_workers_are_gone_what_is_finished_is_kept(
-    dask: RealCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster_module, "PATIENCE", 3.0)
-    jobs = [Job(0, SMALL), Job(1, replace(LONGER, epochs=200, patience=200))]
-    with cluster(dask.address) as engine:
-        results = engine.train(jobs, tmp_path)
+def trained_by(dask: RealCluster) -> list[Path]:
+    """What is being trained in the workers' temporary folders."""
+    return list(dask.folder.glob("**/mnist-lab-*/*/run.json"))
+
+
+def test_the_first_ctrl_c_stops_the_workers_too_and_keeps_what_is_finished(dask: RealCluster, tmp_path: Path) -> None:
+    endless = replace(LONGER, epochs=400, patience=400)
+    tasks = [Task(0, "short", SMALL), Task(1, "long", endless), Task(2, "late", replace(endless, seed=1))]
+    with cluster(dask.address, tasks=3) as pool:
+        assert pool.estimate(tasks) is not None
+        results = pool.train(tasks, tmp_path)
         first = next(results)
-        for worker in dask.workers:
-            worker.kill()
+        wait_for(lambda: pool.progress_of(tasks[1]))
+        pool.stop()
+        others = list(results)
+        wait_for(lambda: not trained_by(dask), seconds=60)
+    assert run_of(first).seed == 0
+    assert sorted(others, key=lambda one: one.number) == [Finished(1), Finished(2)]
+
+
+@pytest.mark.parametrize("lost", ["workers", "scheduler"])
+def test_a_cluster_that_is_gone_ends_the_trainings_and_what_is_finished_is_kept(
+    lost: str, dask: RealCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [Task(0, "short", SMALL), Task(1, "long", replace(LONGER, epochs=400, patience=400))]
+    with cluster(dask.address, tasks=2) as pool:
+        monkeypatch.setattr(trainings, "PATIENCE", 3.0)
+        results = pool.train(tasks, tmp_path)
+        first = next(results)
+        for process in dask.workers if lost == "workers" else [dask.scheduler]:
+            process.kill()
         (second,) = results
     assert run_of(first).seed == 0
-    assert second == Finished(1, failure="no worker of the cluster is left")
+    assert second.failure is not None
+    if lost == "workers":
+        assert second.failure == str(WORKERS_GONE)
+    else:
+        assert "the connection to its scheduler was lost" in second.failure
+
+
+def test_a_scheduler_without_workers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainings, "PATIENCE", 2.0)
+    running = RealCluster(tmp_path)
+    try:
+        with pytest.raises(RequestError, match="has no workers; start one for each core"), cluster(running.address, 1):
+            pass
+    finally:
+        running.close()
+
+
+def test_workers_with_another_version_are_refused(dask: RealCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainings, "__version__", "99")
+    with pytest.raises(RequestError, match=r"has mnist-lab .*; install mnist-lab 99 there"), cluster(dask.address, 1):
+        pass
+
+
+def test_without_the_package_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RequestError, match="--dask needs the package distributed"), cluster("tcp://127.0.0.1:9", 1):
+        pass

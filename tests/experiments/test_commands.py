@@ -22,8 +22,8 @@ import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.environment import using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.experiments import cluster
 from mnist_lab.experiments import study as experiment_report
+from mnist_lab.experiments import trainings
 from mnist_lab.experiments.commands import Request, ask_experiment, experiment, experiment_on_saved
 from mnist_lab.experiments.comparison_commands import ask_compare, compare
 from mnist_lab.experiments.experiment_results import report_experiment
@@ -209,7 +209,7 @@ def stopped_run(config: TrainConfig, outputs: Path) -> Path:
             config,
             outputs,
             NOW,
-            ReportingObserver(lambda share, note: None),
+            ReportingObserver(lambda epochs: None),
             workers=0,
             stop_requested=stop,
             figures=RUN_FIGURES,
@@ -229,7 +229,7 @@ def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tm
 
     def answer() -> str:
         if meanwhile == "finished":
-            resume(read_run(folder), ReportingObserver(lambda share, note: None), figures=RUN_FIGURES)
+            resume(read_run(folder), ReportingObserver(lambda epochs: None), figures=RUN_FIGURES)
         else:
             held.enter_context(locked(folder))
         before.update({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -386,6 +386,7 @@ def test_the_menu_offers_saved_runs(outputs: Path) -> None:
 
 SCRIPT = """
 import sys
+import main
 from pathlib import Path
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
@@ -443,8 +444,8 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
         (["depth", "--jobs", "0"], "--jobs is 0"),
         (["depth", "--seeds", "two"], "invalid int value: 'two'"),
         (["depth", "--jobs", "2", "--dask", "tcp://127.0.0.1:1"], "--jobs is for this machine"),
-        (["depth", "--dask", "localhost"], "'localhost' is no address of a Dask scheduler"),
-        (["depth", "--dask", "tcp://host:x"], "is no address of a Dask scheduler"),
+        (["depth", "--dask", "localhost"], "'localhost' is not an address of a Dask scheduler"),
+        (["depth", "--dask", "tcp://host:x"], "is not an address of a Dask scheduler"),
         (["depth", "--no-target"], "--no-target has no effect with the experiment depth; omit it"),
         (["depth", "--train-size", "500"], "--train-size has no effect with the experiment depth"),
         (
@@ -471,14 +472,14 @@ def test_what_makes_no_sense_takes_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dask_address_where_nobody_answers(
+def test_a_dask_address_where_no_scheduler_answers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    monkeypatch.setattr(trainings, "PATIENCE", 1.0)
     words = ["experiment", "depth", "--dask", "tcp://127.0.0.1:9", "--outputs", str(tmp_path)]
     assert main.main(words) == 1
     error = capsys.readouterr().err
-    assert "nobody answers as a Dask scheduler at tcp://127.0.0.1:9" in error
+    assert "no scheduler answers at tcp://127.0.0.1:9" in error
     assert len(error.splitlines()) == 1
 
 

@@ -1,202 +1,412 @@
-"""Many trainings at once in processes of this machine, some of which are killed or stopped in the middle."""
+"""Which trainings an experiment needs, and many of them at once, some of which are killed or stopped in the middle."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
+from mnist_lab.data.mnist import Mnist, stratified_subset
 from mnist_lab.errors import RequestError
+from mnist_lab.experiments.questions import EXPERIMENTS, Variant, differences
 from mnist_lab.experiments.trainings import (
-    Board,
+    EVALUATION_SECONDS,
+    KILLED,
     Finished,
-    Job,
     Pool,
-    SharedBoard,
+    Task,
     default_jobs,
     describe_failure,
-    this_machine,
+    plan,
 )
-from mnist_lab.storage import locked
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.models import build_model
+from mnist_lab.training.checkpoints import save_tensors
+from mnist_lab.training.recipes import recipes_of, told_apart
+from mnist_lab.training.runs import list_runs, locked
+from mnist_lab.training.trainer import Trainer
+from tests.training.test_runs import make_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
+needs_unix = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
+SPLIT = {"fingerprint": "abc"}
+PLANNED = TrainConfig(model="1-layer", epochs=3)
+VARIANTS = (Variant("one", PLANNED), Variant("two", replace(PLANNED, dropout=0.4)))
 
 
-def children(parent: int) -> list[int]:
-    """The processes that a process has started and that are still there."""
-    listed = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout
-    return [int(word) for word in listed.split()]
+def lay(outputs: Path, name: str, config: TrainConfig = PLANNED, **changes: object) -> Path:
+    """A run's folder with everything that a comparison needs."""
+    content = {"config": config.to_dict(), "seed": config.seed, "split": SPLIT} | changes
+    folder = make_run(outputs, name, **content)
+    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+    lines = ["epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"]
+    lines += [f"{epoch},0.5,0.9,0.4,0.95,0.001,1.5" for epoch in (1, 2, 3)]
+    (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
 
 
-def trainers() -> list[int]:
-    """The processes of the pool."""
-    return [pid for pid in children(os.getpid()) if b"popen_loky" in command_of(pid)]
+def change(folder: Path, **changes: object) -> None:
+    """Write other values into a run's run.json."""
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
 
 
-def command_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+def planned(outputs: Path, seeds: int = 1) -> list[Task]:
+    return plan(VARIANTS, seeds, outputs, "abc")
 
 
-def by_number(finished: list[Finished]) -> dict[int, Finished]:
-    assert len({one.number for one in finished}) == len(finished)
-    return {one.number: one for one in finished}
+def test_seed_by_seed_and_nothing_is_there(tmp_path: Path) -> None:
+    tasks = planned(tmp_path / "nowhere", seeds=2)
+    assert [(task.number, task.variant, task.config.seed) for task in tasks] == [
+        (0, "one", 0),
+        (1, "two", 0),
+        (2, "one", 1),
+        (3, "two", 1),
+    ]
+    assert all(task.run is None and task.unfinished is None for task in tasks)
 
 
-# ------------------------------------------------------------------------------------------------ the board
+def test_finished_runs_are_used_again(tmp_path: Path) -> None:
+    lay(tmp_path, "a")
+    lay(tmp_path, "b", replace(VARIANTS[1].config, seed=1))
+    runs = [task.run.name if task.run else None for task in planned(tmp_path, seeds=2)]
+    assert runs == ["a", None, None, "b"]
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_the_board_tells_and_stops(shared: bool, tmp_path: Path) -> None:
-    board = SharedBoard(tmp_path) if shared else Board()
-    assert board.read(3) is None
-    board.report(3, 0.25, "epoch 1/4")
-    board.report(3, 0.5, "epoch 2/4")
-    assert board.read(3) == (0.5, "epoch 2/4")
-    assert board.read(4) is None
-    (tmp_path / "4.json").write_text("[0.5", encoding="utf-8")
-    assert board.read(4) is None
-    board.forget(3)
-    board.forget(3)
-    assert board.read(3) is None
-    assert not board.is_stopped
-    board.stop()
-    assert board.is_stopped
-    assert SharedBoard(tmp_path).is_stopped == shared
+def test_the_newest_counts(tmp_path: Path) -> None:
+    lay(tmp_path, "old", created="2026-11-22T10:00:00+00:00")
+    lay(tmp_path, "new", created="2026-11-22T11:00:00+00:00")
+    (task, _) = planned(tmp_path)
+    assert task.run is not None
+    assert task.run.name == "new"
 
 
-def test_a_board_that_is_gone_costs_no_training(tmp_path: Path) -> None:
-    board = SharedBoard(tmp_path / "gone")
-    board.report(0, 0.5, "epoch 1/2")
-    board.forget(0)
-    board.stop()
-    assert board.read(0) is None
-    assert not board.is_stopped
+@pytest.mark.parametrize("lost", ["model.pt", "history.csv"])
+def test_a_folder_half_deleted_is_trained_anew(tmp_path: Path, lost: str) -> None:
+    (lay(tmp_path, "a") / lost).unlink()
+    assert planned(tmp_path)[0].run is None
 
 
-# ------------------------------------------------------------------------------------------ on this machine
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_model_is_trained_anew(tmp_path: Path, damage: str) -> None:
+    model = lay(tmp_path, "a") / "model.pt"
+    model.write_bytes(model.read_bytes()[:500] if damage == "cut" else b"not a model")
+    assert planned(tmp_path)[0].run is None
+
+
+def test_a_history_of_another_length_is_not_this_runs(tmp_path: Path) -> None:
+    history = lay(tmp_path, "a") / "history.csv"
+    history.write_text("\n".join(history.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
+    assert planned(tmp_path)[0].run is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"split": {"fingerprint": "other"}},
+        {"split": None},
+        {"status": "interrupted"},
+        {"status": "failed"},
+        {"config": {"model": "1-layer"}},
+        {"config": None},
+    ],
+)
+def test_what_does_not_answer_the_question_is_left_alone(tmp_path: Path, changes: dict[str, object]) -> None:
+    change(lay(tmp_path, "a"), **changes)
+    (task, _) = planned(tmp_path)
+    assert task.run is None
+    assert task.unfinished is None
+
+
+def test_a_stopped_run_goes_on_unless_somebody_trains_it(tmp_path: Path) -> None:
+    folder = lay(tmp_path, "a", status="running")
+    assert planned(tmp_path)[0].unfinished == folder
+    with locked(folder):
+        assert planned(tmp_path)[0].unfinished is None
+
+
+def test_two_variants_of_one_configuration_never_go_on_in_one_folder(tmp_path: Path) -> None:
+    folder = lay(tmp_path, "a", status="running")
+    twins = (Variant("one", PLANNED), Variant("twin", PLANNED))
+    assert [task.unfinished for task in plan(twins, 1, tmp_path, "abc")] == [folder, None]
+
+
+AUGMENTED = replace(PLANNED, augment=AugmentConfig(), epochs=4)
+PLAIN = replace(PLANNED, recipe="plain")
+
+WRITTEN_TWICE = [
+    (PLANNED, replace(PLANNED, dropout=PLANNED.architecture.dropout, hidden=PLANNED.architecture.hidden)),
+    (PLANNED, replace(PLANNED, epoch_size=PLANNED.train_size)),
+    (PLANNED, replace(PLANNED, plain_epochs=1)),
+    (PLANNED, replace(PLANNED, patience=PLANNED.epochs - 1)),
+    (PLANNED, replace(PLANNED, augment=NO_AUGMENTATION)),
+    (replace(AUGMENTED, augment=None), replace(AUGMENTED, plain_epochs=4)),
+    (AUGMENTED, replace(AUGMENTED, augment=AugmentConfig(erase_area=(0.1, 0.2)))),
+    (PLAIN, replace(PLAIN, weight_decay=0.5)),
+]
+TWO_RECIPES = [
+    (PLANNED, replace(PLANNED, dropout=0.5)),
+    (PLANNED, replace(PLANNED, epoch_size=PLANNED.train_size + 1)),
+    (PLANNED, replace(PLANNED, patience=PLANNED.epochs - 2)),
+    (PLANNED, replace(PLANNED, weight_decay=0.5)),
+    (PLANNED, replace(PLANNED, learning_rate=PLANNED.learning_rate + 1e-12)),
+    (AUGMENTED, replace(AUGMENTED, plain_epochs=3)),
+    (replace(AUGMENTED, augment=AugmentConfig(erasing=0.1)),
+     replace(AUGMENTED, augment=AugmentConfig(erasing=0.1, erase_area=(0.1, 0.2)))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), WRITTEN_TWICE)
+def test_configurations_that_lead_to_the_same_network_are_equal(
+    first: TrainConfig, second: TrainConfig, mnist: Mnist, compute: Compute
+) -> None:
+    assert first.canonical == second.canonical
+    assert first.canonical.canonical == first.canonical
+    assert differences([first, second]) == []
+    weights = []
+    for config in (first, second):
+        config = replace(config, train_size=300, epoch_size=config.epoch_size and 300)
+        digits = stratified_subset(mnist.train, config.train_size)
+        model = compute.place(build_model(config.architecture, config.seed))
+        few = stratified_subset(mnist.validation, 100)
+        weights.append(Trainer(model, digits, few, config, compute).fit().best_weights)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize(("first", "second"), TWO_RECIPES)
+def test_configurations_that_differ_are_shown_to_differ(first: TrainConfig, second: TrainConfig) -> None:
+    assert first.canonical != second.canonical
+    (difference,) = differences([first, second])
+    assert difference.values[0] != difference.values[1]
+    assert replace(first, seed=1).canonical != first.canonical
+
+
+# -------------------------------------------------------------------------------------------------------- time
+
+
+class Timed(Pool):
+    """A pool that answers at once: an epoch of 1-layer takes 10 s, of any other network 20 s."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(at_once, tasks=20)
+        self.measured: list[str] = []
+
+    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+        configs = [call.args[0] for call in calls.values() if isinstance(call, partial)]
+        self.measured = [config.model for config in configs]
+        yield from ((number, 10.0 if config.model == "1-layer" else 20.0) for number, config in enumerate(configs))
+
+
+def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
+    tasks = [Task(number, "one", replace(PLANNED, seed=number)) for number in range(5)]
+    each = 3 * 10.0 + EVALUATION_SECONDS
+    assert Timed(1).estimate(tasks) == 5 * each
+    assert Timed(2).estimate(tasks) == 5 * each / 2
+    assert Timed(100).estimate(tasks) == each
+    longer = Task(5, "longer", replace(PLANNED, model="2-layer", epochs=50))
+    assert Timed(2).estimate([*tasks, longer]) == 50 * 20.0 + EVALUATION_SECONDS
+
+
+def test_every_kind_of_epoch_is_measured_once_on_every_process() -> None:
+    variants = EXPERIMENTS["depth"].variants(4)
+    tasks = [Task(0, variant.name, replace(variant.config, seed=seed)) for variant in variants for seed in range(3)]
+    pool = Timed(2)
+    pool.estimate(tasks)
+    assert pool.measured == ["1-layer", "1-layer", "2-layer", "2-layer", "3-layer", "3-layer"]
+
+
+# ----------------------------------------------------------------------------------------------------- recipes
+
+
+def test_runs_are_taken_together_by_recipe(tmp_path: Path) -> None:
+    lay(tmp_path, "a", PLANNED, created="2026-11-22T10:00:00+00:00")
+    lay(tmp_path, "b", replace(PLANNED, seed=1), created="2026-11-22T10:01:00+00:00")
+    lay(tmp_path, "c", replace(PLANNED, seed=5, learning_rate=0.1), created="2026-11-22T10:02:00+00:00")
+    again = lay(tmp_path, "d", PLANNED, created="2026-11-22T10:03:00+00:00")
+    lay(tmp_path, "e", PLANNED, created="2026-11-22T10:04:00+00:00", status="interrupted")
+    recipes = recipes_of(list_runs(tmp_path)[0])
+    assert [recipe.name for recipe in recipes] == ["1-layer a", "1-layer b"]
+    assert [list(recipe.runs) for recipe in recipes] == [[0, 1], [5]]
+    assert recipes[0].runs[0].folder == again  # the newest that is finished
+
+
+def test_a_recipe_that_cannot_be_understood_is_refused(tmp_path: Path) -> None:
+    change(lay(tmp_path, "a"), config={"model": "x"})
+    with pytest.raises(RequestError, match="configuration can't be used"):
+        recipes_of(list_runs(tmp_path)[0])
+
+
+def test_only_equal_names_get_letters() -> None:
+    assert told_apart(["x", "y", "x"]) == ["x a", "y", "x b"]
+    assert told_apart([]) == []
+
+
+# ------------------------------------------------------------------------------------------- many at once
+
+
+def tasks_of(*configs: TrainConfig) -> list[Task]:
+    return [Task(number, f"variant {number}", config) for number, config in enumerate(configs)]
+
+
+def processes() -> list[int]:
+    return [process.pid for process in multiprocessing.active_children() if process.pid is not None]
+
+
+def by_number(finished: Iterable[Finished]) -> dict[int, Finished]:
+    ended = list(finished)
+    assert len({one.number for one in ended}) == len(ended)
+    return {one.number: one for one in ended}
 
 
 def test_as_many_at_once_as_there_are_cores() -> None:
     assert 1 <= default_jobs() <= (os.cpu_count() or 1)
-    assert 1 <= Pool(2, Path()).threads <= max(1, (os.cpu_count() or 1) // 2)
+    threads = Pool(2, 1).threads
+    assert threads is not None
+    assert 1 <= threads <= max(1, (os.cpu_count() or 1) // 2)
 
 
-def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_nobody(
-    tmp_path: Path,
-) -> None:
-    jobs = [Job(0, SMALL), Job(1, replace(SMALL, learning_rate=1e6, weight_decay=1e3)), Job(2, replace(SMALL, seed=1))]
-    with this_machine(2) as machine:
-        assert isinstance(machine, Pool)
-        paces = machine.measure_paces([SMALL])
-        done = by_number(list(machine.train(jobs, tmp_path)))
-        assert trainers()
-        last = machine.board.read(2)
-    assert not trainers()
-    assert len(paces) == 1
-    assert 0 < paces[0] < 60
+def test_what_is_shown_of_a_training() -> None:
+    (task,) = tasks_of(replace(SMALL, epochs=4))
+    pool = Pool(1, 1)
+    assert pool.progress_of(task) is None
+    for epochs, shown in ((0, (0.0, "epoch 1/4")), (1, (0.25, "epoch 1/4")), (1.5, (0.375, "epoch 2/4")),
+                          (4, (1.0, "epoch 4/4")), (float("inf"), (1.0, "drawing its pictures"))):  # fmt: skip
+        pool.progress.report(0, epochs)
+        assert pool.progress_of(task) == shown
+
+
+def test_any_failure_takes_one_line() -> None:
+    assert describe_failure(ValueError("two\nlines")) == "ValueError: two lines"
+    assert describe_failure(RequestError("found", "next")) == "found; next"
+
+
+@pytest.mark.integration
+def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_nobody(tmp_path: Path) -> None:
+    tasks = tasks_of(SMALL, replace(SMALL, learning_rate=1e6, weight_decay=1e3), replace(SMALL, seed=1))
+    before = dict(os.environ)
+    with Pool(2, 3) as pool:
+        seconds = pool.estimate(tasks)
+        measuring = processes()
+        assert len(measuring) == 2
+        results = pool.train(tasks, tmp_path)
+        first = next(results)
+        assert processes() == measuring  # those that were timed train
+        done = by_number([first, *results])
+        assert not processes()
+        assert pool.progress_of(tasks[2]) == (1.0, "drawing its pictures")
+    assert os.environ == before
+    assert seconds is not None
+    assert 0 < seconds < 300
     assert done[1].failure is not None
     assert "the training loss became" in done[1].failure
     alone = repeat(run_of(done[2]), tmp_path / "alone")
     assert same_weights(run_of(done[2]), alone)
-    assert alone.content["machine"]["threads"] == run_of(done[2]).content["machine"]["threads"] == machine.threads
-    assert last == (1.0, "drawing its pictures")
+    assert alone.content["machine"]["threads"] == run_of(done[2]).content["machine"]["threads"] == pool.threads
 
 
-def test_one_at_a_time_needs_no_pool(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
-    file = tmp_path / "file"
-    file.write_text("mine", encoding="utf-8")
-    with this_machine(1) as machine:
-        (done,) = machine.train([Job(7, SMALL)], tmp_path / "runs")
-        assert not trainers()
-        (refused,) = machine.train([Job(0, SMALL)], file)
-        machine.board.stop()
-        (stopped,) = machine.train([Job(1, SMALL)], tmp_path / "runs")
-    assert run_of(done).content["machine"]["threads"] == threads == torch.get_num_threads()
+@pytest.mark.integration
+def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    with Pool(1, 1) as pool:
+        (done,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
+        (refused,) = pool.train(tasks_of(SMALL), tmp_path / "file")
+        pool.stop()
+        (stopped,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
+    assert run_of(done).content["machine"]["threads"] == torch.get_num_threads()
     assert refused.failure is not None
     assert "a file stands where a folder should be" in refused.failure
-    assert stopped == Finished(1)
-    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    assert stopped == Finished(0)
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
+@pytest.mark.integration
 def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> None:
-    with this_machine(1) as machine:
-        (done,) = machine.train([Job(0, SMALL)], tmp_path)
+    with Pool(1, 1) as pool:
+        (done,) = pool.train(tasks_of(SMALL), tmp_path)
         folder = run_of(done).folder
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        (folder / "run.json").write_text(json.dumps(content | {"status": "running"}), encoding="utf-8")
+        change(folder, status="running")
         (folder / "training_state.pt").write_bytes(b"torn")
-        (again,) = machine.train([Job(0, SMALL, unfinished=folder)], tmp_path)
+        (again,) = pool.train([Task(0, "one", SMALL, unfinished=folder)], tmp_path)
     assert run_of(again).folder != folder
 
 
-def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
-    jobs = [Job(0, LONGER), Job(1, replace(SMALL, seed=1)), Job(2, SMALL)]
+# ------------------------------------------------------------------------------------------ killed, interrupted
 
+
+@pytest.mark.integration
+@needs_unix
+def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
     def kill_one() -> None:
         wait_for(lambda: list(tmp_path.glob("*/training_state.pt")))
-        os.kill(trainers()[0], signal.SIGKILL)
+        os.kill(processes()[0], signal.SIGKILL)
 
     killer = in_background(kill_one)
-    with this_machine(2) as machine:
-        done = by_number(list(machine.train(jobs, tmp_path)))
+    with Pool(2, 3) as pool:
+        done = by_number(pool.train(tasks_of(LONGER, replace(SMALL, seed=1), SMALL), tmp_path))
     killer.join()
-    assert sorted(done) == [0, 1, 2]
     assert [run_of(done[number]).seed for number in range(3)] == [0, 1, 0]
     assert len(list(tmp_path.glob("*/run.json"))) == 3  # whoever was killed went on in its own folder
-    assert not trainers()
+    assert any(len(run_of(one).content["sessions"]) > 1 for one in done.values())
+    assert not processes()
 
 
-@pytest.mark.slow
-def test_the_training_that_kills_its_process_is_blamed_and_the_others_go_on(tmp_path: Path) -> None:
-    jobs = [Job(0, LONGER), Job(1, replace(SMALL, seed=1)), Job(2, replace(SMALL, seed=2))]
-    over = threading.Event()
+@pytest.mark.integration
+@needs_unix
+def test_a_process_killed_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
+    with Pool(2, 1) as pool:
+        pool.estimate(tasks_of(SMALL))
+        for pid in processes():
+            os.kill(pid, signal.SIGKILL)
+        (done,) = pool.train(tasks_of(SMALL), tmp_path)
+    assert run_of(done).seed == 0
 
-    with this_machine(2) as machine:
 
-        def kill_whoever_trains_the_first() -> None:
-            while not over.wait(0.05):
-                if (report := machine.board.read(0)) is not None and report[1].startswith("epoch"):
-                    for pid in trainers():
-                        os.kill(pid, signal.SIGKILL)
+@pytest.mark.integration
+@needs_unix
+def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
+    endless = replace(SMALL, epochs=400, patience=400)
+    tasks = tasks_of(SMALL, endless, replace(endless, seed=1))
+    killed: list[int] = []
 
-        killer = in_background(kill_whoever_trains_the_first)
-        done = by_number(list(machine.train(jobs, tmp_path)))
-    over.set()
+    def kill_twice() -> None:
+        wait_for(lambda: list(tmp_path.glob("*/model_*.pt")) and len(list(tmp_path.glob("*/training_state.pt"))) == 2)
+        for _ in range(2):
+            wait_for(
+                lambda: len(set(processes()) - set(killed)) == 2 and all(pool.progress_of(one) for one in tasks[1:])
+            )
+            killed.extend(processes())
+            os.kill(killed[-1], signal.SIGKILL)
+
+    with Pool(2, 3) as pool:
+        killer = in_background(kill_twice)
+        done = by_number(pool.train(tasks, tmp_path))
     killer.join()
-    assert done[0].failure is not None
-    assert "killed again and again" in done[0].failure
-    assert run_of(done[1]).seed == 1
-    assert run_of(done[2]).seed == 2
-    assert not trainers()
+    assert run_of(done[0]).seed == 0
+    assert {done[number].failure for number in (1, 2)} == {KILLED}
+    assert not processes()
 
 
+@pytest.mark.integration
 def test_a_caller_who_leaves_leaves_nobody_behind(tmp_path: Path) -> None:
-    jobs = [Job(0, SMALL), Job(1, replace(LONGER, epochs=50))]
-    with this_machine(2) as machine:
-        results = machine.train(jobs, tmp_path)
+    with Pool(2, 2) as pool:
+        results = pool.train(tasks_of(SMALL, replace(LONGER, epochs=50)), tmp_path)
         assert run_of(next(results)).seed == 0
         results.close()
-    assert not trainers()
-
-
-# ------------------------------------------------------------------------------------------ killed, interrupted
+        assert not processes()
 
 
 def alive(group: int) -> list[str]:
@@ -225,6 +435,8 @@ def started_experiment(folder: Path, *options: str) -> Iterator[subprocess.Popen
         process.communicate()
 
 
+@pytest.mark.integration
+@needs_unix
 @pytest.mark.parametrize(
     ("jobs", "sent", "moment"),
     [("2", signal.SIGKILL, "timing"), ("2", signal.SIGTERM, "training"), ("1", signal.SIGKILL, "training")],
@@ -232,46 +444,39 @@ def started_experiment(folder: Path, *options: str) -> Iterator[subprocess.Popen
 def test_nothing_outlives_a_killed_experiment(jobs: str, sent: int, moment: str, tmp_path: Path) -> None:
     with started_experiment(tmp_path, "--seeds", "5", "--jobs", jobs) as process:
         if moment == "timing":
-            wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
+            wait_for(lambda: any("spawn_main" in command for command in alive(process.pid)))
         else:
             wait_for(lambda: list(tmp_path.glob("outputs/*/run.json")))
         process.send_signal(sent)
         process.wait()
         wait_for(lambda: not alive(process.pid), seconds=30)
-    assert not list(tmp_path.glob("tmp/mnist-lab-*"))
     assert len(list(tmp_path.glob("outputs/*/run.json"))) <= int(jobs)  # none began after the end
+    assert not list((tmp_path / "tmp").iterdir())
 
 
-def test_temporary_folders_of_programs_that_are_gone_are_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folders = {name: tmp_path / f"mnist-lab-{name}" for name in ("gone", "held", "new")}
-    for name, folder in folders.items():
-        folder.mkdir()
-        (folder / "lock").touch()
-        if name != "new":
-            os.utime(folder, (0, 0))
-    (tmp_path / "mnist-lab-link").symlink_to(tmp_path)
-    with locked(folders["held"] / "lock"), this_machine(2) as machine:
-        assert isinstance(machine, Pool)
-        assert machine.folder.parent == tmp_path
-    assert {path.name for path in tmp_path.iterdir()} == {"mnist-lab-held", "mnist-lab-new", "mnist-lab-link"}
-
-
+@pytest.mark.integration
+@needs_unix
 @pytest.mark.parametrize("later", [0.0, 1.5])  # while the processes of the pool start, and while they are at work
 def test_ctrl_c_while_the_first_batches_are_timed_takes_one_line(later: float, tmp_path: Path) -> None:
     with started_experiment(tmp_path, "--seeds", "1", "--jobs", "2") as process:
-        wait_for(lambda: any("popen_loky" in command for command in alive(process.pid)))
+        wait_for(lambda: any("spawn_main" in command for command in alive(process.pid)))
         time.sleep(later)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends Ctrl-C to every process of the group
         _, errors = process.communicate(timeout=60)
         wait_for(lambda: not alive(process.pid), seconds=30)
     assert process.returncode == 130
     assert errors == "interrupted\n"
-    assert not list(tmp_path.glob("tmp/mnist-lab-*"))
 
 
-def test_any_failure_takes_one_line() -> None:
-    assert describe_failure(ValueError("two\nlines")) == "ValueError: two lines"
-    assert describe_failure(RequestError("found", "next")) == "found; next"
+@pytest.mark.integration
+@needs_unix
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    with started_experiment(tmp_path, "--seeds", "1", "--jobs", "2") as process:
+        wait_for(lambda: len(list(tmp_path.glob("outputs/*/run.json"))) == 2)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        wait_for(lambda: not alive(process.pid), seconds=10)
+    assert process.returncode == 130
+    assert errors == ""

@@ -35,7 +35,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise Stopped
         return False
 
-    outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda share, note: None)
+    outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda epochs: None)
     now = datetime(2026, 11, 22, 14)
     with pytest.raises(Stopped):
         workflow.train_new(
