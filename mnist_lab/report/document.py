@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table as ScreenTable
@@ -37,6 +38,8 @@ class Picture:
         png: the file's content.
         alt: what there is to see, for those who can't see it.
         caption: how to read it; may be empty.
+        name: of a file beside the page that holds it too, without its ending; empty for none.
+        numbers: what it was drawn from, ready for JSON; None if that is kept elsewhere.
 
     Raises:
         ValueError: the content is no whole PNG file.
@@ -46,6 +49,8 @@ class Picture:
     png: bytes
     alt: str
     caption: str = ""
+    name: str = ""
+    numbers: Any = None
 
     def __post_init__(self) -> None:
         png_size(self.png)
