@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -128,6 +128,41 @@ def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[Out
         for place in np.flatnonzero(~together.right(labels))
     ]
     return sorted(mistakes, key=lambda digit: (-digit.readers, -digit.probability))
+
+
+# --- choosing the best -------------------------------------------------------------------------------------------
+
+
+class Selection(NamedTuple):
+    """Mean accuracies, fractions, of a network that was chosen as the best of several."""
+
+    chosen: float  # on the digits that it was chosen by
+    fresh: float  # on as many others
+    mean: float  # of all networks, on all digits
+
+
+def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selection:
+    """How much better the best of several networks looks on the digits that it was chosen by.
+
+    What is averaged over the tries is the chosen network's lead over the mean of all: how difficult the digits of a
+    try happen to be says nothing about choosing, and would be far larger than what is looked for.
+
+    Args:
+        right: (networks, N) whether each network classifies each digit correctly.
+        digits: how many of them it is chosen by, and as many others; at most N / 2.
+        tries: random choices of the digits.
+    """
+    if not 0 < digits <= right.shape[1] // 2:
+        raise ValueError(f"{right.shape[1]} digits do not make two parts of {digits}")
+    generator = np.random.default_rng(0)
+    chosen, fresh = np.empty(tries), np.empty(tries)
+    for number in range(tries):
+        drawn = generator.permutation(right.shape[1])[: 2 * digits]
+        here, there = (right[:, part].mean(axis=1) for part in (drawn[:digits], drawn[digits:]))
+        best = generator.choice(np.flatnonzero(here == here.max()))  # among equals, any
+        chosen[number], fresh[number] = here[best] - here.mean(), there[best] - there.mean()
+    mean = float(right.mean())
+    return Selection(mean + float(chosen.mean()), mean + float(fresh.mean()), mean)
 
 
 # --- as sections of a page ---------------------------------------------------------------------------------------

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.text import Text
 
-from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
-from mnist_lab.data.mnist import Mnist, load_mnist, split_fingerprint, stratified_subset
+from mnist_lab.config import MOST_EPOCHS, check_whole
+from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import RequestError
-from mnist_lab.experiments import speed
 from mnist_lab.experiments.cluster import cluster
 from mnist_lab.experiments.questions import (
     EXPERIMENTS,
     MOST_SEEDS,
     SEEDS,
-    Difference,
     Experiment,
     Variant,
     checked_variants,
@@ -32,11 +28,11 @@ from mnist_lab.experiments.questions import (
     find_experiment,
 )
 from mnist_lab.experiments.schedule import Task, distinct_paces, pace_key, plan, seconds_of_all
+from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
 from mnist_lab.experiments.statistics import count_seeds
-from mnist_lab.experiments.study import Study, study_comparison, study_experiment, write_study
+from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import MOST_JOBS, Board, Engine, Job, ThisProcess, default_jobs, this_machine
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, Standing
@@ -50,11 +46,10 @@ from mnist_lab.terminal.wording import (
     format_percent,
     plain,
 )
-from mnist_lab.training.folder_commands import named_run, show_notes, tell_result
+from mnist_lab.training.folder_commands import named_run, show_notes
 from mnist_lab.training.recipes import Recipe, recipes_of
 from mnist_lab.training.runs import JUDGED, Run, command_line, find_run, list_runs, name_some, read_run
 from mnist_lab.training.tables import letterer
-from mnist_lab.training.trainer import Progress
 
 RUNS_OFFERED = 12
 """The newest runs that the menu offers for comparing."""
@@ -84,28 +79,14 @@ class Request:
                 words += [f"--{name}", str(value)]
         return shlex.join(words)
 
-
-def _check_request(request: Request) -> None:
-    check_whole("--epochs", request.epochs, 1, MOST_EPOCHS)
-    check_whole("--seeds", request.seeds, 1, MOST_SEEDS)
-    if request.jobs is not None:
-        check_whole("--jobs", request.jobs, 1, MOST_JOBS)
-        if request.dask is not None:
+    def check(self) -> None:
+        """Refuse numbers that make no sense."""
+        check_whole("--epochs", self.epochs, 1, MOST_EPOCHS)
+        check_whole("--seeds", self.seeds, 1, MOST_SEEDS)
+        if self.jobs is not None:
+            check_whole("--jobs", self.jobs, 1, MOST_JOBS)
+        if self.jobs is not None and self.dask is not None:
             raise RequestError("--jobs is for this machine; a cluster trains one on each of its workers", "omit --jobs")
-
-
-def _tell(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
-    """Show what came out, and leave a folder with a page; ``offer_page`` asks in the end about opening it."""
-    for table in study.tables:
-        lab.terminal.show("", table.on_screen(gap=1))
-    lab.terminal.show("")
-    if study.label != "experiment-speed":
-        lab.terminal.hint("95 % intervals: of a mean over seeds by Student's t, of a single network by Wilson")
-    with lab.terminal.busy("writing the folder"):
-        folder = write_study(lab.outputs, study)
-    prediction = study.prediction
-    said = [] if prediction is None else [f'your prediction: "{prediction.words}". {prediction.outcome}']
-    tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
 
 
 # --- experiments: the menu ---------------------------------------------------------------------------------------
@@ -115,7 +96,7 @@ def ask_experiment(lab: Lab) -> int:
     """The menu's way to an experiment: which, how thorough, and what the learner expects."""
     terminal = lab.terminal
     choices = [Choice(name, experiment.question) for name, experiment in EXPERIMENTS.items()]
-    word = terminal.choose("Which question", [*choices, Choice("speed", speed.QUESTION)], default="depth")
+    word = terminal.choose("Which question", [*choices, Choice("speed", QUESTION)], default="depth")
     if word == "speed":
         return ask_speed(lab)
     chosen = find_experiment(word)
@@ -215,7 +196,7 @@ def experiment_on_saved(
             prediction=prediction,
             all_known=True,
         )
-    _tell(lab, study, offer_page=from_menu)
+    tell_study(lab, study, offer_page=from_menu)
     return OK
 
 
@@ -243,7 +224,7 @@ def missing_of(tasks: Sequence[Task]) -> list[Task]:
 @contextmanager
 def _prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     """See what is there, and say what will be trained and how long that takes; what it needs is gone in the end."""
-    _check_request(request)
+    request.check()
     chosen, terminal = request.experiment, lab.terminal
     variants = checked_variants(chosen, request.epochs)
     with storage_errors(lab.outputs):  # a folder that nothing can be kept in is refused before anything is trained
@@ -339,7 +320,7 @@ def _conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = 
             failures=failures,
             all_known=not ready.missing,
         )
-    _tell(lab, study, offer_page=offer_page)
+    tell_study(lab, study, offer_page=offer_page)
     return FAILED if failures else OK
 
 
@@ -373,7 +354,10 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
                 name = plain(names[finished.number])
                 if finished.folder is not None:
                     runs[finished.number] = run = read_run(finished.folder)
-                    display.end(f"{name}: {describe_result(run)}")
+                    accuracies = (
+                        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"
+                    )
+                    display.end(f"{name}: {accuracies}, {format_duration(run.train_seconds)}")
                 elif finished.failure is not None:
                     failures.append(f"{names[finished.number]} failed: {finished.failure}")
                     display.end(f"{name}: [error]failed[/error]")
@@ -390,14 +374,6 @@ def stoppable(lab: Lab, board: Board) -> Iterator[None]:
 
     with graceful_interrupts(stop):
         yield
-
-
-def describe_result(run: Run) -> str:
-    """A finished training in a few words."""
-    return (
-        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}, "
-        f"{format_duration(run.train_seconds)}"
-    )
 
 
 # --- saved runs side by side -------------------------------------------------------------------------------------
@@ -457,24 +433,19 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     compute_for(lab)
     with lab.terminal.busy("asking the networks about the test digits"):
         study = study_comparison(recipes, found, lab.outputs, lab.now())
-    _tell(lab, study, offer_page=from_menu)
+    tell_study(lab, study, offer_page=from_menu)
     return OK
 
 
-def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[list[Difference], bool]:
+def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], bool]:
     """Show what some recipes differ in, and warn if it is more than one factor.
 
     Returns:
         The differences, and whether the first recipe differs from each of the others in one factor at most.
     """
     found = differences([recipe.config for recipe in recipes])
-    rows = [
-        (recipe.name, ", ".join(map(str, recipe.runs)), *(difference.values[place] for difference in found))
-        for place, recipe in enumerate(recipes)
-    ]
-    headings = ("recipe", "seeds", *(difference.factor for difference in found))
-    table = Table("What is compared", headings, rows).on_screen()
-    for column in table.columns[2:]:  # factors may be many, and augmentations are long
+    table = differences_table(recipes, found).on_screen()
+    for column in table.columns[1:]:  # augmentations are long
         column.no_wrap, column.overflow = False, "fold"
     lab.terminal.show("", table)
     if found:  # the names alone do not tell which run is which
@@ -510,158 +481,6 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
     return runs
 
 
-# --- what makes training fast ------------------------------------------------------------------------------------
-
-
-def time_one_epoch(lab: Lab) -> int:
-    """Time one epoch of the common recipe and one of the lab's."""
-    compute = compute_for(lab)
-    with lab.terminal.busy("timing a few batches"):
-        mnist = load_mnist()
-        common, *_, ours = speed.steps_on(compute)
-        seconds = {step: speed.estimate_epoch(step, mnist, compute).total for step in (common, ours)}
-    lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
-    measured = []
-    for step, about in seconds.items():
-        with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
-            measured.append(speed.measure(step, mnist, compute, speed.Goal(epochs=1, target=None)))
-    lab.terminal.show(speed.tables_of(measured)[0].on_screen())
-    lab.terminal.hint(f"on {compute.name}")
-    lab.terminal.hint(f"common recipe: {common.change}; what each change saves: python main.py experiment speed")
-    lab.terminal.line(f"{measured[0].seconds_per_epoch / measured[1].seconds_per_epoch:.1f} times as fast")
-    return OK
-
-
-@dataclass(frozen=True)
-class Timed:
-    """The steps, and how long an epoch of each takes here."""
-
-    mnist: Mnist
-    compute: Compute
-    epochs: Mapping[speed.Step, speed.EpochTime]
-
-    def longest(self, goal: speed.Goal) -> float:
-        """Seconds that all steps take at most."""
-        return sum(goal.epochs_of(step) * epoch.total for step, epoch in self.epochs.items())
-
-    def describe(self, goal: speed.Goal) -> str:
-        """How far every step trains, in words."""
-        if goal.target is None:
-            return f"{count_epochs(goal.epochs)} in each of {len(self.epochs)} ways"
-        *_, ours = self.epochs
-        return (
-            f"until {format_percent(goal.target)} of the validation digits are classified correctly, in {goal.epochs} "
-            f"epochs at most, the lab's recipe in {goal.epochs_of(ours)}"
-        )
-
-
-ONE_EPOCH = speed.Goal(epochs=1, target=None)
-
-
-def ask_speed(lab: Lab) -> int:
-    """The menu's way to the experiment about speed: how far every step trains, with the time that it takes here."""
-    timed = _time_steps(lab, load_mnist())
-    return measure_speed(lab, timed, ask_goal(lab, timed), offer_page=True)
-
-
-def ask_goal(lab: Lab, timed: Timed) -> speed.Goal:
-    """Ask how far every step trains."""
-    goals = {"target": speed.Goal(), "epoch": ONE_EPOCH}
-    choices = [
-        Choice(word, f"{format_about(timed.longest(goal))}{' at most' * (goal.target is not None)}; "
-               f"{timed.describe(goal)}")
-        for word, goal in goals.items()
-    ]  # fmt: skip
-    return goals[lab.terminal.choose("How thorough", choices, default="target")]
-
-
-def _speed_from_options(lab: Lab, options: Namespace) -> int:
-    size = TRAIN_DIGITS if options.train_size is None else options.train_size
-    check_whole("--train-size", size, 100, TRAIN_DIGITS)
-    goal = ONE_EPOCH if options.no_target else speed.Goal()
-    if options.epochs is not None:
-        check_whole("--epochs", options.epochs, 1, MOST_EPOCHS)
-        goal = replace(goal, epochs=options.epochs)
-    mnist = load_mnist()
-    timed = _time_steps(lab, replace(mnist, train=stratified_subset(mnist.train, size)))
-    return measure_speed(lab, timed, goal)
-
-
-def _time_steps(lab: Lab, mnist: Mnist) -> Timed:
-    compute = compute_for(lab)
-    steps, epochs = speed.steps_on(compute), {}
-    for number, step in enumerate(steps, start=1):
-        with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
-            epochs[step] = speed.estimate_epoch(step, mnist, compute)
-    return Timed(mnist, compute, epochs)
-
-
-def measure_speed(lab: Lab, timed: Timed, goal: speed.Goal, *, offer_page: bool = False) -> int:
-    """Say how long it will take, measure step by step, and leave a folder with a report."""
-    show, total = lab.terminal.show, len(timed.epochs)
-    show("", f"[title]{speed.QUESTION}[/title]  [hint]one change at a time[/hint]")
-    lab.terminal.hint(f"training {timed.describe(goal)}")
-    for sentence in speed.left_out_on(timed.compute):
-        lab.terminal.hint(sentence)
-    at_most = "" if goal.target is None else " at most"
-    lab.terminal.line(f"{total} trainings to do: {format_about(timed.longest(goal))}{at_most}")
-    lab.terminal.hint("Ctrl-C stops after the current batch.")
-    measured: list[speed.Measured] = []
-    with suppress(KeyboardInterrupt):
-        measured.extend(())
-        _measure_steps(lab, timed, goal, measured)
-    if len(measured) < total:
-        for table in speed.tables_of(measured) if measured else ():
-            show("", table.on_screen(gap=1))
-        lab.terminal.warn(f"stopped; {len(measured)} of {total} steps were measured, nothing is saved")
-        return INTERRUPTED
-    study = speed.study_speed(measured, timed.mnist, timed.compute, lab.outputs, lab.now())
-    _tell(lab, study, offer_page=offer_page)
-    return OK
-
-
-def _measure_steps(lab: Lab, timed: Timed, goal: speed.Goal, measured: list[speed.Measured]) -> None:
-    """Measure every step, with a live bar; what is finished stands in the list when Ctrl-C ends it."""
-    console, at_most = lab.terminal.console, "" if goal.target is None else "at most "
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=12),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        refresh_per_second=4,  # the measured training needs the processor
-    )
-    with graceful_interrupts(lambda: lab.terminal.warn("Ctrl-C: ending after this batch ...")) as stop_requested, bar:
-        task = bar.add_task("", total=1, left="")
-        waiting = dict(timed.epochs)
-        for number, (step, about) in enumerate(timed.epochs.items(), start=1):
-            del waiting[step]
-            later = replace(timed, epochs=waiting).longest(goal)
-
-            def on_progress(progress: Progress, name: str = step.name, number: int = number,
-                            evaluation: float = about.evaluation, later: float = later) -> None:  # fmt: skip
-                left = progress.seconds_left + (progress.epochs - progress.epoch + 1) * evaluation + later
-                bar.update(
-                    task,
-                    description=f"{number}/{len(timed.epochs)} {plain(name)}  epoch {progress.epoch}/{progress.epochs}",
-                    total=progress.images_per_epoch,
-                    completed=progress.images_done,
-                    left=f"{at_most}{format_duration(left)} left",
-                )
-
-            found = speed.measure(
-                step, timed.mnist, timed.compute, goal, on_progress=on_progress, stop_requested=stop_requested
-            )
-            measured.append(found)
-            best = format_percent(max(epoch.accuracy for epoch in found.epochs))
-            console.print(
-                f"[hint]{number:>3}/{len(timed.epochs)}[/hint]  {plain(step.name):<24}"
-                f"{found.seconds_per_epoch:>6.1f} s an epoch; best {best} in {count_epochs(len(found.epochs))}",
-                soft_wrap=True,
-            )
-
-
 # --- the command line --------------------------------------------------------------------------------------------
 
 
@@ -685,7 +504,7 @@ def _add_experiment_options(parser: ArgumentParser) -> None:
 def _experiment_from_options(lab: Lab, options: Namespace) -> int:
     if options.name == "speed":
         refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
-        return _speed_from_options(lab, options)
+        return speed_from_options(lab, options)
     chosen = find_experiment(options.name)
     refuse_given(options, ["no_target", "train_size"], f"the experiment {chosen.name}")
     prediction = options.predict or ""

@@ -19,20 +19,9 @@ from mnist_lab.data.pixels import to_unit
 from mnist_lab.data.randomness import seeded_generator
 from mnist_lab.drawing.scoring import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import MODES, read_drawings, to_mnist
-from mnist_lab.errors import LabError, RunError
-from mnist_lab.experiments import figures
-from mnist_lab.experiments.answers import Answers
-from mnist_lab.experiments.statistics import (
-    Accuracies,
-    Comparison,
-    Conclusion,
-    Part,
-    conclude,
-    decimals_needed,
-    format_points,
-    paired_difference,
-    verdict,
-)
+from mnist_lab.errors import LabError
+from mnist_lab.experiments import figures, statistics
+from mnist_lab.experiments.answers import Answers, selection_bias
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet
@@ -61,95 +50,69 @@ Runs = Mapping[str, Mapping[int, Run]]
 
 @dataclass(frozen=True)
 class Networks:
-    """The trained networks of an experiment, ready to be asked, by variant and seed.
+    """The trained networks of an experiment, ready to be asked, by variant and seed."""
 
-    Attributes:
-        pairs: which variants are compared: (before, after).
-        runs: that they were saved in.
-        models: the networks.
-        answers: to the test digits.
-        mnist, compute, outputs: the data, where the networks live, and the folder of all results.
-    """
-
-    pairs: Sequence[tuple[str, str]]
+    pairs: Sequence[tuple[str, str]]  # which variants are compared: (before, after)
     runs: Runs
     models: Mapping[str, Mapping[int, DigitNet]]
-    answers: Mapping[str, Mapping[int, Answers]]
+    answers: Mapping[str, Mapping[int, Answers]]  # to the test digits
     mnist: Mnist
-    compute: Compute
+    compute: Compute  # where the networks live
     outputs: Path
 
     @property
-    def tested(self) -> Accuracies:
+    def tested(self) -> statistics.Accuracies:
         """The accuracies on the test digits that the runs were saved with."""
         return {name: {seed: tested_accuracy(run) for seed, run in m.items()} for name, m in self.runs.items()}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What an experiment found.
+    """What an experiment found."""
 
-    Attributes:
-        conclusion: the accuracies, and what may be said of them.
-        digits: what the accuracies are measured on.
-        section: of the report, that comes first; None where there is none of its own.
-        content: more numbers for results.json.
-        sentences: what was found besides the comparisons, and matters more.
-        remarks: what else there is to say, after the comparisons.
-        by_variant: whether the accuracies are those of the variants on the test digits.
-        dots: whether every seed's accuracy is worth a figure besides that of the section.
-        predicted: on which digits a prediction is graded, and what these are in words; empty for all comparisons.
-    """
-
-    conclusion: Conclusion
-    digits: str = "test digits"
-    section: Section | None = None
-    content: Mapping[str, Any] = field(default_factory=dict)
-    sentences: Sequence[str] = ()
-    remarks: Sequence[str] = ()
-    by_variant: bool = True
-    dots: bool = True
-    predicted: tuple[str, str] = ("", "")
+    conclusion: statistics.Conclusion
+    digits: str = "test digits"  # what the accuracies are measured on
+    section: Section | None = None  # of the report, that comes first
+    content: Mapping[str, Any] = field(default_factory=dict)  # more numbers for results.json
+    sentences: Sequence[str] = ()  # what was found besides the comparisons, and matters more
+    remarks: Sequence[str] = ()  # what else there is to say, after the comparisons
+    by_variant: bool = True  # whether the accuracies are those of the variants on the test digits
+    predicted: tuple[str, str] = ("", "")  # on which digits a prediction is graded, also in words; empty for all
 
 
 Measure = Callable[[Networks], Measured]
 
 
 def tested_accuracy(run: Run) -> float:
-    """An evaluated run's accuracy on the test digits, a fraction.
-
-    Raises:
-        RunError: the run is not evaluated.
-    """
-    if run.test_accuracy is None:
-        raise RunError(f"the run {run.name} is not finished (status {run.status})", "finish it, or name another")
+    """An evaluated run's accuracy on the test digits, a fraction."""
+    assert run.test_accuracy is not None  # only finished runs are compared
     return run.test_accuracy
 
 
-def difference_of(pair: Comparison) -> figures.Difference:
+def difference_of(pair: statistics.Comparison) -> figures.Difference:
     """A comparison as the figures take it."""
     found = pair.difference
     return figures.Difference(found.mean, found.interval, pair.verdict.is_different, found.n)
 
 
-def measure_variants(networks: Networks) -> Measured:
+def of_variants(networks: Networks) -> Measured:
     """Accuracy on the test digits; where an experiment has no measure of its own, that is all."""
-    return Measured(conclude(networks.tested, networks.pairs))
+    return Measured(statistics.conclude(networks.tested, networks.pairs))
 
 
 # --- regularisation ----------------------------------------------------------------------------------------------
 
 
-def measure_regularisation(networks: Networks) -> Measured:
+def of_regularisation(networks: Networks) -> Measured:
     """Accuracy on the test digits, and whether batch norm and dropout gain together what each gains alone."""
-    tested, usual = networks.tested, measure_variants(networks)
+    tested, usual = networks.tested, of_variants(networks)
     neither, norm, dropout, both = (tested.get(name, {}) for name in ("neither", "batch norm", "dropout", "both"))
     seeds = sorted(neither.keys() & norm.keys() & dropout.keys() & both.keys())
     if not seeds:
         return usual
     added_up = {seed: norm[seed] + dropout[seed] - neither[seed] for seed in seeds}
-    interaction = paired_difference(added_up, {seed: both[seed] for seed in seeds})
-    words = verdict("what the two single gains add up to", "both together", interaction).sentence
+    interaction = statistics.paired_difference(added_up, {seed: both[seed] for seed in seeds})
+    words = statistics.verdict("what the two single gains add up to", "both together", interaction).sentence
     return Measured(
         usual.conclusion,
         content={"interaction": vars(interaction)},
@@ -160,11 +123,11 @@ def measure_regularisation(networks: Networks) -> Measured:
 # --- data-size ---------------------------------------------------------------------------------------------------
 
 
-def measure_sizes(networks: Networks) -> Measured:
+def of_sizes(networks: Networks) -> Measured:
     """Accuracy over the number of training digits."""
     names = {f"{size:,} {kind}": (kind, size) for kind in ("plain", "augmented") for size in DATA_SIZES}
-    parts = {name: Part(kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
-    conclusion = conclude(networks.tested, networks.pairs, parts)
+    parts = {name: statistics.Part(kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
+    conclusion = statistics.conclude(networks.tested, networks.pairs, parts)
     curves: dict[str, dict[int, Sequence[float]]] = {}
     for name, (kind, size) in names.items():
         if name in conclusion.accuracies:
@@ -196,32 +159,20 @@ def measure_sizes(networks: Networks) -> Measured:
 class Disturbance(NamedTuple):
     """One way to make digits harder, as people really deliver them; nothing is ever trained on it.
 
-    Attributes:
-        name: for titles.
-        unit: of the strength.
-        strengths: to be tried, ascending; ``neutral`` is among them.
-        neutral: the strength that leaves the digit as it is.
-        apply: (B, 1, H, W) from 0 to 1, a strength and a source of random draws to the same shape and range. It does
-            the same amount to every digit, in a random direction or place where it has one.
-        trained: the strengths, from..to, that an augmentation covers; None where it covers none.
+    ``apply`` takes (B, 1, H, W) from 0 to 1, a strength and a source of random draws to the same shape and range. It
+    does the same amount to every digit, in a random direction or place where it has one.
     """
 
     name: str
-    unit: str
-    strengths: tuple[float, ...]
-    neutral: float
+    unit: str  # of the strength
+    strengths: tuple[float, ...]  # to be tried, ascending
+    neutral: float  # the one of them that leaves the digit as it is
     apply: Callable[[Tensor, float, torch.Generator], Tensor]
-    trained: Callable[[AugmentConfig], tuple[float, float] | None]
+    trained: Callable[[AugmentConfig], tuple[float, float] | None]  # the strengths, from..to, that one covers, if any
 
 
 def disturb(images: Tensor, disturbance: Disturbance, strength: float) -> Tensor:
-    """Disturb a batch, always with the same random draws for a batch of the same size, whatever the strength.
-
-    Args:
-        images: (B, 1, H, W), 0 (background) to 1 (ink).
-        disturbance: which.
-        strength: one of its strengths; the neutral one gives back the images themselves.
-    """
+    """Disturb a batch (B, 1, H, W), 0 to 1, with the same random draws at every strength."""
     if strength == disturbance.neutral:
         return images
     return disturbance.apply(images, strength, seeded_generator("disturb", disturbance.name))
@@ -327,10 +278,10 @@ def _accuracy(model: DigitNet, images: Tensor, labels: Tensor, compute: Compute)
     return float((predict_logits(model, images, compute).argmax(dim=1) == labels).double().mean())
 
 
-def measure_robustness(networks: Networks) -> Measured:
+def of_robustness(networks: Networks) -> Measured:
     """Accuracy over the strength of six disturbances; compared is the mean over each one's strengths."""
     found = {d: robustness(networks.models, networks.mnist.test, d, networks.compute) for d in DISTURBANCES}
-    by_kind: dict[str, Accuracies] = {"undisturbed": networks.tested}
+    by_kind: dict[str, statistics.Accuracies] = {"undisturbed": networks.tested}
     for d, values in found.items():
         means = {name: rows[:, np.not_equal(d.strengths, d.neutral)].mean(axis=1) for name, rows in values.items()}
         by_kind[d.name] = {n: dict(zip(networks.models[n], means[n].tolist(), strict=True)) for n in means}
@@ -339,16 +290,19 @@ def measure_robustness(networks: Networks) -> Measured:
         for name, by_seed in networks.models.items()
     }
     return Measured(
-        conclude(
+        statistics.conclude(
             {f"{name}, {kind}": values for kind, by_name in by_kind.items() for name, values in by_name.items()},
             [(f"{a}, {kind}", f"{b}, {kind}") for kind in by_kind for a, b in networks.pairs],
-            {f"{name}, {kind}": Part(name, f"{kind} digits") for kind in by_kind for name in networks.models},
+            {
+                f"{name}, {kind}": statistics.Part(name, f"{kind} digits")
+                for kind in by_kind
+                for name in networks.models
+            },
         ),
         digits="undisturbed and disturbed test digits",
         section=_strengths_section({d.name: _panel(d, values, networks) for d, values in found.items()}, networks),
         remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
         by_variant=False,
-        dots=False,
         predicted=(f"{ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
     )
 
@@ -430,7 +384,7 @@ def shown_as(test: Digits) -> dict[str, Tensor]:
     }
 
 
-def measure_inversion(networks: Networks) -> Measured:
+def of_inversion(networks: Networks) -> Measured:
     """Test digits shown in three ways, and the user's own in the same three, if there are any."""
     test, compute = networks.mnist.test, networks.compute
     models = {seed: model for by_seed in networks.models.values() for seed, model in by_seed.items()}
@@ -440,15 +394,15 @@ def measure_inversion(networks: Networks) -> Measured:
         for name, images in ways.items()
     }
     shown = {name: (images[0, 0].numpy(), len(test)) for name, images in ways.items()}
-    parts = {name: Part(name, "test digits") for name in ways}
+    parts = {name: statistics.Part(name, "test digits") for name in ways}
     own, trouble = _own_digits(networks.outputs / MY_DIGITS)
     for way, drawings in own.items():
         name = f"own, {way}"
         accuracies[name] = {seed: count_correct(m, drawings, compute) / drawings.total for seed, m in models.items()}
         shown[name] = (drawings.pictures[0], drawings.total)
-        parts[name] = Part(way, f"own digits (n = {drawings.total:,})")
+        parts[name] = statistics.Part(way, f"own digits (n = {drawings.total:,})")
     steps = (("black on white", "inverted"), ("inverted", "MNIST-like"))
-    conclusion = conclude(accuracies, [(own + a, own + b) for own in ("", "own, ") for a, b in steps], parts)
+    conclusion = statistics.conclude(accuracies, [(own + a, own + b) for own in ("", "own, ") for a, b in steps], parts)
     rows = {
         name: figures.Showing(mean, wilson_interval(round(mean * count), count), count, picture)
         for name, (picture, count) in shown.items()
@@ -463,7 +417,6 @@ def measure_inversion(networks: Networks) -> Measured:
         section=_showing_section(rows, trouble),
         remarks=[remark] if drawn else [],
         by_variant=False,
-        dots=False,
     )
 
 
@@ -505,46 +458,11 @@ def _own_digits(path: Path) -> tuple[dict[str, Labelled], str]:
 # --- validation --------------------------------------------------------------------------------------------------
 
 
-class Selection(NamedTuple):
-    """Mean accuracies, fractions, of a network that was chosen as the best of several."""
-
-    chosen: float  # on the digits that it was chosen by
-    fresh: float  # on as many others
-    mean: float  # of all networks, on all digits
-
-
-def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selection:
-    """How much better the best of several networks looks on the digits that it was chosen by.
-
-    What is averaged over the tries is the chosen network's lead over the mean of all: how difficult the digits of a
-    try happen to be says nothing about choosing, and would be far larger than what is looked for.
-
-    Args:
-        right: (networks, N) whether each network classifies each digit correctly.
-        digits: how many it is chosen by, and as many others; at most N / 2.
-        tries: random choices of the digits, over which is averaged.
-
-    Raises:
-        ValueError: there are too few digits for two parts.
-    """
-    if not 0 < digits <= right.shape[1] // 2:
-        raise ValueError(f"{right.shape[1]} digits do not make two parts of {digits}")
-    generator = np.random.default_rng(0)
-    chosen, fresh = np.empty(tries), np.empty(tries)
-    for number in range(tries):
-        drawn = generator.permutation(right.shape[1])[: 2 * digits]
-        here, there = (right[:, part].mean(axis=1) for part in (drawn[:digits], drawn[digits:]))
-        best = generator.choice(np.flatnonzero(here == here.max()))  # among equals, any
-        chosen[number], fresh[number] = here[best] - here.mean(), there[best] - there.mean()
-    mean = float(right.mean())
-    return Selection(mean + float(chosen.mean()), mean + float(fresh.mean()), mean)
-
-
-def measure_selection(networks: Networks) -> Measured:
+def of_selection(networks: Networks) -> Measured:
     """What the best of several networks owes to the digits that it was chosen by."""
     labels = networks.mnist.test.labels.numpy()
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
-    conclusion = conclude(networks.tested, networks.pairs)
+    conclusion = statistics.conclude(networks.tested, networks.pairs)
     if len(right) < 2:
         alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
         return Measured(conclusion, sentences=[alone])
@@ -553,7 +471,9 @@ def measure_selection(networks: Networks) -> Measured:
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     looks = "does not make it look better than it is here"
     if bias > 0:
-        looks = f"makes it look {format_points(bias, decimals_needed(bias))} points better than it is"
+        looks = (
+            f"makes it look {statistics.format_points(bias, statistics.decimals_needed(bias))} points better than it is"
+        )
     text = (
         f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is "
         "chosen, as one would choose by a validation set, and then evaluated on as many others. All networks have the "

@@ -22,16 +22,7 @@ from mnist_lab.config import (
     settings_of,
 )
 from mnist_lab.errors import RequestError
-from mnist_lab.experiments.measures import (
-    DATA_SIZES,
-    Measure,
-    measure_inversion,
-    measure_regularisation,
-    measure_robustness,
-    measure_selection,
-    measure_sizes,
-    measure_variants,
-)
+from mnist_lab.experiments import measures
 
 SEEDS = 5
 """Trainings of every variant, unless another number is asked for."""
@@ -58,7 +49,7 @@ class Experiment:
     variants: Callable[[int], tuple[Variant, ...]]  # for a number of epochs
     pairs: tuple[tuple[str, str], ...]  # which are compared: (before, after)
     explanation: str  # what to look for
-    measure: Measure = measure_variants
+    measure: measures.Measure = measures.of_variants
     asks_only: bool = False  # it asks networks about digits shown in some way, and so may ask saved runs as well
 
 
@@ -111,7 +102,7 @@ def _regularisation(epochs: int) -> tuple[Variant, ...]:
 def _data_size(epochs: int) -> tuple[Variant, ...]:
     """Four sizes, each without and with augmentation, all with as many update steps as an epoch of all digits has."""
     variants = []
-    for size in DATA_SIZES:
+    for size in measures.DATA_SIZES:
         # Patience would end the small ones sooner, and the number of steps would be a second factor.
         plain = _three_layers(epochs, train_size=size, epoch_size=TRAIN_DIGITS, patience=epochs)
         variants.append(Variant(f"{size:,} plain", plain))
@@ -162,29 +153,29 @@ EXPERIMENTS = {
             _regularisation,
             (("neither", "batch norm"), ("neither", "dropout"), ("batch norm", "both"), ("dropout", "both")),
             "If both worked independently, dropout would gain the same with and without batch norm.",
-            measure_regularisation,
+            measures.of_regularisation,
         ),
         Experiment(
             "data-size", "When does augmentation matter most?", "the augmentation, at four sizes", 2, _data_size,
-            tuple((f"{size:,} plain", f"{size:,} augmented") for size in DATA_SIZES),
+            tuple((f"{size:,} plain", f"{size:,} augmented") for size in measures.DATA_SIZES),
             "Every training takes the same number of update steps, however few digits it sees again and again.",
-            measure_sizes,
+            measures.of_sizes,
         ),
         Experiment(
             "inversion", "Why must a drawing be inverted?", "how the digits are shown", 4, _augmented_only, (),
             "A network has learned white ink on black. It has no idea that ink may be dark.",
-            measure_inversion, asks_only=True,
+            measures.of_inversion, asks_only=True,
         ),
         Experiment(
             "robustness", "Where does augmentation really show?", "the augmentation", 4, _without_and_with,
             (("plain", "augmented"),),
             "Look beyond the shaded range: what was not trained is not learned.",
-            measure_robustness, asks_only=True,
+            measures.of_robustness, asks_only=True,
         ),
         Experiment(
             "validation", "Why a validation set of its own?", "the seed", 1, _lone_recipe, (),
             "The more is chosen by the test digits, the less they tell about digits that nobody has seen.",
-            measure_selection,
+            measures.of_selection,
         ),
         Experiment(
             "bad-idea", "Which augmentation hurts?", "the augmentation", 4, _bad_idea,
@@ -222,23 +213,14 @@ def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]
 # --- what differs ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A factor, and its value in each of the configurations compared, as text."""
+def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
+    """The factors that some configurations differ in, besides their seeds, and each one's value, as text.
 
-    factor: str
-    values: tuple[str, ...]
-
-
-def differences(configs: Sequence[TrainConfig]) -> list[Difference]:
-    """What some configurations differ in, besides their seeds; unstated values are what they stand for."""
+    Unstated values are what they stand for.
+    """
     effective = [_effective_values(config) for config in configs]
-    found = []
-    for factor in effective[0]:
-        values = tuple(values[factor] for values in effective)
-        if len(set(values)) > 1:
-            found.append(Difference(factor, values))
-    return found
+    by_factor = {factor: tuple(values[factor] for values in effective) for factor in effective[0]}
+    return {factor: values for factor, values in by_factor.items() if len(set(values)) > 1}
 
 
 def _effective_values(config: TrainConfig) -> dict[str, str]:
@@ -282,7 +264,7 @@ def factors_between(pairs: Sequence[tuple[str, str]], variants: Sequence[Variant
     by_name = {variant.name: variant.config for variant in variants}
     several: dict[str, None] = {}
     for before, after in pairs:
-        found = [difference.factor for difference in differences([by_name[before], by_name[after]])]
+        found = differences([by_name[before], by_name[after]])
         if len(found) > 1:
             several |= dict.fromkeys(found)
     return list(several)

@@ -11,11 +11,8 @@ of the lab's augmentations these are the ones that the common recipe has too. Al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -25,23 +22,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
-from mnist_lab.config import MILD_AUGMENTATION, TRAIN_DIGITS, AugmentConfig, Recipe, TrainConfig, default_config
+from mnist_lab.config import MILD_AUGMENTATION, AugmentConfig, Recipe, TrainConfig, default_config
 from mnist_lab.data.mnist import Batch, Digits, Mnist, TrainLoader, leave_interrupts_to_the_main_process
 from mnist_lab.data.pixels import MEAN, STD
-from mnist_lab.experiments import figures
-from mnist_lab.experiments.study import Study
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import BATCH_SIZE, predict_logits
 from mnist_lab.networks.models import build_model
-from mnist_lab.plotting import png_of
-from mnist_lab.report.document import Picture, Section, Table
-from mnist_lab.terminal.wording import count_epochs, describe_augmentation, format_duration, format_percent
-from mnist_lab.training.runs import command_line
 from mnist_lab.training.trainer import Progress, Trainer
 
 MODEL = "3-layer"
 SEED = 0
-QUESTION = "What makes training fast?"
 
 COMMON_BATCH_SIZE, COMMON_WORKERS = 64, 2
 
@@ -169,6 +159,10 @@ class Goal:
         """How many epochs a step trains at most."""
         return min(self.epochs, ONE_CYCLE_EPOCHS) if step.recipe == "one-cycle" else self.epochs
 
+    def seconds(self, per_epoch: Mapping[Step, float]) -> float:
+        """That some steps take at most, given the seconds of an epoch of each."""
+        return sum(self.epochs_of(step) * seconds for step, seconds in per_epoch.items())
+
     def is_reached(self, accuracy: float) -> bool:
         """Whether a validation accuracy ends the training."""
         return self.target is not None and accuracy >= self.target
@@ -229,11 +223,8 @@ def measure(
 ) -> Measured:
     """Train one step's way until the goal is reached; the test digits are left alone.
 
-    Args:
-        step, mnist, goal: the way, the data, and when to stop.
-        compute: the device, with all that it can do; the step says what of it is used.
-        on_progress: called every few batches.
-        stop_requested: asked after every batch.
+    The step says what is used of all that the device can do. ``on_progress`` is called every few batches,
+    ``stop_requested`` asked after every batch.
 
     Raises:
         KeyboardInterrupt: it was asked to stop, and the batch is done.
@@ -252,7 +243,7 @@ def measure(
     return Measured(step, goal, tuple(epochs))
 
 
-def estimate_epoch(step: Step, mnist: Mnist, compute: Compute) -> EpochTime:
+def estimate_seconds(step: Step, mnist: Mnist, compute: Compute) -> float:
     """About how long an epoch will take, by training a few batches; the network trained for it is thrown away."""
     digits = min(len(mnist.train), step.batch_size * (WARM_UP + TIMED))
     some = mnist.train.subset(torch.arange(digits))
@@ -266,9 +257,8 @@ def estimate_epoch(step: Step, mnist: Mnist, compute: Compute) -> EpochTime:
         trainer.step(batch.images.to(trainer.compute.device), batch.labels.to(trainer.compute.device))
         timed += len(batch.labels) if number >= warm_up else 0
     trained = time.perf_counter()
-    accuracy = evaluate_step(step, trainer)
-    seconds = (trained - start) * len(mnist.train) / timed
-    return EpochTime(seconds, time.perf_counter() - trained, len(mnist.train), accuracy)
+    evaluate_step(step, trainer)
+    return (trained - start) * len(mnist.train) / timed + time.perf_counter() - trained
 
 
 def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trainer:
@@ -378,171 +368,3 @@ def picture_loader(
 def _as_batch(samples: list[tuple[Tensor, int]]) -> Batch:
     """The usual way to put samples together, under the names that the training loop knows."""
     return Batch(*default_collate(samples))
-
-
-# --- what came out -----------------------------------------------------------------------------------------------
-
-
-def study_speed(steps: Sequence[Measured], mnist: Mnist, compute: Compute, outputs: Path, now: datetime) -> Study:
-    """What was measured, as a study.
-
-    Args:
-        steps: the common recipe first and the lab's last; at least two.
-        mnist, compute: what was trained and evaluated on, and where.
-        outputs, now: where all results are kept, and when this happens.
-    """
-    goal, digits = steps[0].goal, len(mnist.train)
-    command = f"experiment speed --epochs {goal.epochs}" + ("" if goal.target is not None else " --no-target")
-    left_out = left_out_on(compute)
-    return Study(
-        label="experiment-speed",
-        kind="Experiment",
-        title="Experiment: speed",
-        question=QUESTION,
-        repeat=command_line(command + ("" if digits == TRAIN_DIGITS else f" --train-size {digits}"), outputs),
-        created=now,
-        facts={
-            "device": compute.name,
-            "network": MODEL,
-            "training digits": f"{digits:,}",
-            "validation digits": f"{len(mnist.validation):,}",
-            "seed": str(SEED),
-        },
-        verdicts=[*verdicts(steps), *left_out],
-        sections=[_steps_section(steps), _progress_section(steps), _reading_section(goal, mnist)],
-        numbers={
-            "experiment": "speed",
-            "device": compute.name,
-            "model": MODEL,
-            "seed": SEED,
-            "epochs": goal.epochs,
-            "target": goal.target,
-            "train_size": digits,
-            "steps": [_numbers_of(measured) for measured in steps],
-            "left_out": list(left_out),
-        },
-        tables=tables_of(steps),
-    )
-
-
-def _numbers_of(measured: Measured) -> dict[str, Any]:
-    return {
-        "name": measured.step.name,
-        "change": measured.step.change,
-        "seconds_per_epoch": round(measured.seconds_per_epoch, 3),
-        "images_per_second": round(measured.images_per_second, 1),
-        "reached": measured.reached,
-        "seconds_to_target": round(measured.seconds, 3) if measured.reached else None,
-        "epochs": [
-            {
-                "training_seconds": round(epoch.training, 3),
-                "judging_seconds": round(epoch.evaluation, 3),
-                "val_accuracy": epoch.accuracy,
-            }
-            for epoch in measured.epochs
-        ],
-    }
-
-
-def verdicts(steps: Sequence[Measured]) -> list[str]:
-    """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
-    first, last = steps[0], steps[-1]
-    before, after = first.seconds_per_epoch, last.seconds_per_epoch
-    times = f"{before / after:.{1 if before >= after else 2}f}"  # with more digits where it is slower
-    found = [f"From the common recipe to the lab's: {before:.1f} s an epoch to {after:.1f} s, {times} times as fast."]
-    saved = {step.step.name: previous.seconds_per_epoch - step.seconds_per_epoch for previous, step in pairwise(steps)}
-    most = max(saved, key=lambda name: saved[name])
-    if saved[most] > 0:
-        found.append(f"The largest single saving is {most}: {saved[most]:.1f} s of each epoch.")
-    if first.goal.target is not None:
-        found.append(_target_sentence(first, last, first.goal.target))
-    return found
-
-
-def _target_sentence(first: Measured, last: Measured, target: float) -> str:
-    goal = f"{format_percent(target)} of the validation digits"
-    common, ours = (f"{format_duration(m.seconds)} ({count_epochs(len(m.epochs))})" for m in (first, last))
-    if last.reached and first.reached:
-        sooner = f"{first.seconds / last.seconds:.1f} times as soon" if last.seconds < first.seconds else "no sooner"
-        return f"The lab's recipe reads {goal} after {ours} instead of {common}: {sooner}."
-    if last.reached:
-        return f"The lab's recipe reads {goal} after {ours}; the common recipe does not within {common}."
-    if first.reached:
-        return f"The common recipe reads {goal} after {common}; the lab's does not within {ours}."
-    return f"Neither recipe reads {goal}: the common one not within {common}, the lab's not within {ours}."
-
-
-def tables_of(steps: Sequence[Measured]) -> list[Table]:
-    """How long an epoch of each step takes, compared with the first, and, if there is one, how long to the target."""
-    first, target = steps[0].seconds_per_epoch, steps[0].goal.target
-    rows = [
-        (
-            measured.step.name,
-            f"{median(epoch.training for epoch in measured.epochs):.1f}",
-            f"{median(epoch.evaluation for epoch in measured.epochs):.1f}",
-            f"{measured.seconds_per_epoch:.1f}",
-            f"{measured.images_per_second:,.0f}",
-            f"{first / measured.seconds_per_epoch:.1f}",
-        )
-        for measured in steps
-    ]
-    headings = ("step", "training", "evaluation", "in all", "images/s", "times as fast")
-    tables = [Table("Seconds of one epoch", headings, rows, numeric=range(1, len(headings)))]
-    if target is not None:
-        reached = [
-            (m.step.name, format_duration(m.seconds), str(len(m.epochs)))
-            if m.reached
-            else (m.step.name, "not reached", f"> {len(m.epochs)}")
-            for m in steps
-        ]
-        tables.append(Table(f"Until {format_percent(target)}", ("step", "time", "epochs"), reached, numeric=(1, 2)))
-    return tables
-
-
-def _steps_section(steps: Sequence[Measured]) -> Section:
-    bars = {
-        m.step.name: figures.Step(m.seconds_per_epoch, m.images_per_second, m.seconds if m.reached else None)
-        for m in steps
-    }
-    target = steps[0].goal.target or TARGET
-    figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target)
-    each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
-    changes = [(measured.step.name, measured.step.change) for measured in steps]
-    text = (
-        "Each row keeps the changes of all rows above it and adds one; in another order, one and the same change may "
-        "save more or less."
-    )
-    tables = [Table("One change at a time", ("step", "what is new"), changes), tables_of(steps)[0]]
-    picture = Picture("Every step", png_of(figure), f"Bars, seconds an epoch: {each}", name="speed")
-    return Section("Step by step", [text], tables, [picture])
-
-
-def _progress_section(steps: Sequence[Measured]) -> Section:
-    longest = max(len(measured.epochs) for measured in steps)
-    rows = []
-    for measured in steps:
-        cells = [f"{100 * epoch.accuracy:.2f}" for epoch in measured.epochs]
-        rows.append([measured.step.name, *cells, *[""] * (longest - len(cells))])
-    headings = ("after epoch", *map(str, range(1, longest + 1)))
-    accuracies = Table("Validation accuracy, %", headings, rows, numeric=range(1, longest + 1))
-    return Section("How far each came", tables=[*tables_of(steps)[1:], accuracies])
-
-
-def _reading_section(goal: Goal, mnist: Mnist) -> Section:
-    augmentation = describe_augmentation(AUGMENTATION)
-    paragraphs = [
-        "An epoch is one pass over the training digits and the evaluation of the validation digits after it; given is "
-        "the median over all epochs that a step trained. Images per second count the training alone.",
-        f"All steps train the {MODEL} network from the same initial weights, {augmentation}. The lab's pen "
-        "augmentations and erasing are off in all of them, as the common recipe has none. With PIL pictures shifts are "
-        "whole pixels and the nearest pixel is taken, torchvision's defaults; the lab's batches are interpolated, so "
-        "the second step changes what is seen a little, too.",
-        "What helps all steps alike is not measured here: max pooling comes before batch normalisation and ReLU, and "
-        "freed memory is kept for the next batch where the system can do so.",
-        f"Every step was trained once, with seed {SEED}. The seconds an epoch hardly vary with the seed, but the "
-        "number of epochs to an accuracy does, by one or several: read small differences there as chance.",
-        f"The lab's recipe has to know its length beforehand: {count_epochs(min(goal.epochs, ONE_CYCLE_EPOCHS))}. The "
-        "others keep a constant rate. Any other load on the machine makes a step look slower than it is.",
-        f"Only the {len(mnist.validation):,} validation digits were evaluated; the test digits were not touched.",
-    ]
-    return Section("How to read this", paragraphs)

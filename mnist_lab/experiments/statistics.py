@@ -31,7 +31,7 @@ DECIMALS = 2
 MOST_POINTS = 50
 """Whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy."""
 TOLD_ONE_BY_ONE = 2
-"""So many comparisons are told a sentence each; of more, a summary comes first."""
+"""Comparisons that are told a sentence each; of more, a summary comes first."""
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -190,10 +190,11 @@ def verdict(
         sentence = f"{minus} is {in_points(difference.mean)} with each of {seeds}"
         return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds.", None)
     if p < LEVEL:
-        lead, interval = _mean_and_interval(difference, signed=False)
+        low, high = sorted(abs(end) for end in difference.interval)
+        lead, interval = _mean_and_interval(abs(difference.mean), (low, high), signed=False)
         return Verdict(f"{winner} is better than {loser} by {lead} ({interval}, {seeds}).", True)
     sentence = f"{name_b} and {name_a} are not distinguishable with {seeds}"
-    facts = f"{minus}: {', '.join(_mean_and_interval(difference))}"
+    facts = f"{minus}: {', '.join(_mean_and_interval(difference.mean, difference.interval))}"
     if difference.p_value < LEVEL:  # a single comparison would have found it
         which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
         sentence += f" once {which} comparisons are counted"
@@ -290,8 +291,8 @@ class Conclusion:
     def sentences(self) -> list[str]:
         """What is said above everything: a few sentences, the most important first.
 
-        Two comparisons are told one by one. Of more, first how many differences are beyond chance, then these, the
-        largest first, and in one sentence what could not be told apart.
+        Of many comparisons, first how many differences are beyond chance, then these, the largest first, and in one
+        sentence what could not be told apart.
         """
         if len(self.compared) <= TOLD_ONE_BY_ONE:
             return [one.verdict.sentence for one in self.compared]
@@ -440,16 +441,7 @@ def _graded(
     if winner == before and points != 0:  # seen from the one that was expected to win
         ends = difference.interval and (-difference.interval[1], -difference.interval[0])
         before, after, difference = after, before, replace(difference, mean=-difference.mean, interval=ends)
-    predicted = (points or 0.0) / 100
-    if not is_different:
-        found = f"{after} minus {before} {interval_in_words(difference, predicted)}"
-    elif difference.interval is None:
-        lead = in_points(abs(difference.mean), signed=False)
-        found = f"{after if difference.mean > 0 else before} by {lead} with each of {count_seeds(difference.n)}"
-    elif difference.mean > 0:
-        found = f"{after} by {interval_in_words(difference, predicted, signed=False)}"
-    else:
-        found = f"{before} by {interval_in_words(difference, -predicted, signed=False)}"
+    found = f"{after} minus {before} {interval_in_words(difference, (points or 0.0) / 100)}"
     return f"{said}, found {found}: {_outcome(points, difference, is_different=bool(is_different))}."
 
 
@@ -478,24 +470,22 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
 # --- in words ----------------------------------------------------------------------------------------------------
 
 
-def interval_in_words(difference: Summary, *beside: float, signed: bool = True) -> str:
-    """``+0.03 points (95 % interval −0.05 to +0.11)``; without signs the lead of whoever is ahead.
+def interval_in_words(difference: Summary, *beside: float) -> str:
+    """``+0.03 points (95 % interval −0.05 to +0.11)``.
 
     It has as many decimals as it takes to see on which side of zero, and of the numbers ``beside``, each of them lies.
     """
     if difference.interval is None:
         return f"{in_points(difference.mean)} (no interval)"
-    return "{} ({})".format(*_mean_and_interval(difference, *beside, signed=signed))
+    return "{} ({})".format(*_mean_and_interval(difference.mean, difference.interval, *beside))
 
 
-def _mean_and_interval(difference: Summary, *beside: float, signed: bool = True) -> tuple[str, str]:
-    assert difference.interval is not None
-    numbers = (difference.mean, *difference.interval)
-    if not signed:
-        numbers = (abs(difference.mean), *sorted(abs(end) for end in difference.interval))
-    decimals = decimals_needed(*numbers, *beside)
-    mean, low, high = (format_points(number, decimals, signed=signed) for number in numbers)
-    return f"{mean} points", f"95 % interval {low} to {high}"
+def _mean_and_interval(
+    mean: float, interval: tuple[float, float], *beside: float, signed: bool = True
+) -> tuple[str, str]:
+    decimals = decimals_needed(mean, *interval, *beside)
+    lead, low, high = (format_points(number, decimals, signed=signed) for number in (mean, *interval))
+    return f"{lead} points", f"95 % interval {low} to {high}"
 
 
 def in_points(fraction: float, *, signed: bool = True) -> str:

@@ -14,32 +14,18 @@ from typing import Any
 import numpy as np
 
 from mnist_lab.data.mnist import Digits, load_mnist
-from mnist_lab.experiments import figures
+from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
 from mnist_lab.experiments.measures import Networks, Runs, difference_of, tested_accuracy
-from mnist_lab.experiments.questions import Difference, Experiment
-from mnist_lab.experiments.statistics import (
-    LEVEL,
-    Comparison,
-    Conclusion,
-    Summary,
-    conclude,
-    decimals_needed,
-    format_p,
-    format_points,
-    grade,
-    holm,
-    interval_in_words,
-    mcnemar,
-    mcnemar_verdict,
-    seeds_needed,
-)
+from mnist_lab.experiments.questions import Experiment
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.storage import new_folder, write_atomically, write_json
+from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.history import read_history
 from mnist_lab.training.recipes import Recipe
 from mnist_lab.training.runs import Run, command_line
@@ -52,7 +38,7 @@ MISSED_BY_MOST = 8
 """Networks at most whose answers stand in one table; of more, each variant's first seed stands for it."""
 
 CURVES_SHOWN = 8
-"""Single runs at most whose training curves are drawn in one figure."""
+"""Recipes at most whose training curves are drawn in one figure; no experiment has more."""
 
 PAIRS_TOLD = 3
 """Pairs of networks at most that get a sentence each; all of them stand in a table."""
@@ -102,6 +88,18 @@ def write_study(outputs: Path, study: Study) -> Path:
     return folder
 
 
+def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
+    """Show what came out, and leave a folder with a page; ``offer_page`` asks in the end about opening it."""
+    for table in study.tables:  # before a disk that refuses can take them along
+        lab.terminal.show("", table.on_screen(gap=1))
+    lab.terminal.show("")
+    with lab.terminal.busy("writing the folder"):
+        folder = write_study(lab.outputs, study)
+    prediction = study.prediction
+    said = [] if prediction is None else [f'your prediction: "{prediction.words}". {prediction.outcome}']
+    tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
+
+
 def _write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
@@ -142,7 +140,7 @@ def study_experiment(
     measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs))
     conclusion = measured.conclusion
     ensembles = ensembles_of(answers, mnist.test.labels.numpy()) if measured.by_variant else {}
-    results = _results_section(conclusion, ensembles, measured.digits, dots=measured.dots)
+    results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
     by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
     sections = [
         *([measured.section] if measured.section else []),
@@ -154,7 +152,7 @@ def study_experiment(
         _reading_section(experiment, conclusion, several=len(runs) > 1),
     ]
     digits, on_average = measured.predicted
-    outcome = f"Graded by {on_average}: " * bool(on_average) + grade(prediction, conclusion, digits)
+    outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted(len(by_seed) for by_seed in runs.values())
     devices = {str(run.content.get("device", "unknown")) for run in chain(*by_variant.values())}
     return Study(
@@ -210,7 +208,7 @@ def _digit_sections(
     return [*sections, together_section(everyone, test, note)[0]] if len(everyone) > 1 else sections
 
 
-def _reading_section(experiment: Experiment, conclusion: Conclusion, *, several: bool) -> Section:
+def _reading_section(experiment: Experiment, conclusion: statistics.Conclusion, *, several: bool) -> Section:
     paragraphs = [experiment.explanation]
     if several:
         paragraphs.append(
@@ -233,7 +231,9 @@ def _reading_section(experiment: Experiment, conclusion: Conclusion, *, several:
 # --- a comparison of saved runs ----------------------------------------------------------------------------------
 
 
-def study_comparison(recipes: Sequence[Recipe], found: Sequence[Difference], outputs: Path, now: datetime) -> Study:
+def study_comparison(
+    recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], outputs: Path, now: datetime
+) -> Study:
     """Compare the first recipe with each of the others, and all of their networks.
 
     Args:
@@ -253,12 +253,12 @@ def study_comparison(recipes: Sequence[Recipe], found: Sequence[Difference], out
     tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}
     first, *others = tested
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
-    over_seeds = conclude(tested, shared)
+    over_seeds = statistics.conclude(tested, shared)
 
     pairs = _networks_to_compare(recipes)
-    tests = [mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
-    adjusted = [p for p in holm([result.p_value for result in tests]) if p is not None]
-    told = [mcnemar_verdict(*both, r, p).sentence for both, r, p in zip(pairs, tests, adjusted, strict=True)]
+    tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
+    adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
+    told = [statistics.mcnemar_verdict(*both, r, p).sentence for both, r, p in zip(pairs, tests, adjusted, strict=True)]
     verdicts = [*over_seeds.sentences, *told[:PAIRS_TOLD]]
     more = len(pairs) - PAIRS_TOLD
     if more > 0:
@@ -277,14 +277,15 @@ def study_comparison(recipes: Sequence[Recipe], found: Sequence[Difference], out
         "tossed for each of them, falls at least as unevenly."
     )
     text += " The last column makes up for looking at several pairs (Holm's method)." if len(pairs) > 1 else ""
+    warning = "More than one factor differs: whatever comes out may be due to any of them."
     together, all_together = together_section(answers, test)
     sections = [
-        _differences_section(recipes, found),
+        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
         *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
         Section("Digit by digit", [text], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
-        _curves_section(by_recipe) if len(runs) > len(recipes) else _run_curves_section(runs),
+        _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
         _runs_section(by_recipe),
     ]
     title = f"Comparison of {len(recipes)} recipes"
@@ -295,14 +296,14 @@ def study_comparison(recipes: Sequence[Recipe], found: Sequence[Difference], out
         kind="Comparison",
         title=title,
         question="Do these networks read differently, and where?",
-        facts={"runs": str(len(runs)), "differ in": ", ".join(d.factor for d in found) or "their seeds only"},
+        facts={"runs": str(len(runs)), "differ in": ", ".join(found) or "their seeds only"},
         repeat=command_line(shlex.join(["compare", *(run.name for run in runs.values())]), outputs),
         created=now,
         verdicts=verdicts,
         sections=sections,
         numbers={
             "runs": {name: run.name for name, run in runs.items()},
-            "differences": {difference.factor: list(difference.values) for difference in found},
+            "differences": {factor: list(values) for factor, values in found.items()},
             "over_seeds": over_seeds.to_dict(),
             "pairs": [
                 {"before": a, "after": b, "p_adjusted": p, **vars(result)}
@@ -331,27 +332,18 @@ def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _differences_section(recipes: Sequence[Recipe], found: Sequence[Difference]) -> Section:
-    rows = [(difference.factor, *difference.values) for difference in found]
-    rows.append(("seeds", *(", ".join(map(str, recipe.runs)) for recipe in recipes)))
-    warning = ["More than one factor differs: whatever comes out may be due to any of them."] if len(found) > 1 else []
-    headings = ("factor", *(recipe.name for recipe in recipes))
-    return Section("What differs", warning, [Table("Configurations", headings, rows)])
-
-
-def _run_curves_section(runs: Mapping[str, Run]) -> Section:
-    histories = {name: read_history(run) for name, run in islice(runs.items(), CURVES_SHOWN)}
-    png = png_of(figures.run_curves(histories, title="How they learned"))
-    alt = f"Loss and accuracy, epoch by epoch, in training and validation, of {'; '.join(histories)}."
-    note = [f"The first {CURVES_SHOWN} of {len(runs)} runs."] if len(runs) > CURVES_SHOWN else []
-    return Section("How they learned", note, pictures=[Picture("Training curves", png, alt, name="curves")])
+def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
+    """What the configurations of some recipes differ in, for the page and the screen."""
+    rows = [("seeds", *(", ".join(map(str, recipe.runs)) for recipe in recipes))]
+    rows += [(factor, *values) for factor, values in found.items()]
+    return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
 
 
 # --- what came out -----------------------------------------------------------------------------------------------
 
 
 def _results_section(
-    conclusion: Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
+    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
 ) -> Section:
     """The accuracies of all variants on some digits and the differences of the pairs, as tables and figures."""
     compared = conclusion.compared
@@ -374,7 +366,7 @@ def _results_section(
     if compared:
         differences = {one.title: difference_of(one) for one in compared}
         figure = figures.difference_plot(differences, title="Differences over the same seeds")
-        each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in compared)
+        each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
         tables.append(_comparisons_table(compared))
@@ -383,7 +375,7 @@ def _results_section(
     return Section("What came out", paragraphs, tables, pictures)
 
 
-def _seeds_explained(conclusion: Conclusion) -> str:
+def _seeds_explained(conclusion: statistics.Conclusion) -> str:
     if all(summary.n == 1 for summary in conclusion.summaries.values()):
         return (
             "Everything here comes from one seed. Another seed would give somewhat other numbers, and nobody knows how "
@@ -399,7 +391,7 @@ def _seeds_explained(conclusion: Conclusion) -> str:
     return text
 
 
-def p_explained(compared: Sequence[Comparison]) -> str:
+def p_explained(compared: Sequence[statistics.Comparison]) -> str:
     """What the columns of the comparisons are."""
     text = (
         "A difference is taken seed by seed, then averaged, in percentage points. p is the probability that chance "
@@ -418,7 +410,9 @@ def p_explained(compared: Sequence[Comparison]) -> str:
     )
 
 
-def _summary_table(summaries: Mapping[str, Summary], ensembles: Mapping[str, Evaluation], digits: str) -> Table:
+def _summary_table(
+    summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
+) -> Table:
     rows = []
     for name, summary in summaries.items():
         sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
@@ -439,15 +433,17 @@ def _summary_table(summaries: Mapping[str, Summary], ensembles: Mapping[str, Eva
     return Table(f"Accuracy on {digits}", headings, rows, numeric=range(1, len(headings)))
 
 
-def _comparisons_table(compared: Sequence[Comparison]) -> Table:
+def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
     words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
     rows = []
     for one in compared:
         difference, verdict = one.difference, one.verdict.is_different
         ends = difference.interval or ()
-        decimals = decimals_needed(difference.mean, *ends)
-        mean, *shown = (format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-        needed = seeds_needed(difference, level=LEVEL / len(compared)) if verdict is False else None
+        decimals = statistics.decimals_needed(difference.mean, *ends)
+        mean, *shown = (statistics.format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
+        needed = (
+            statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared)) if verdict is False else None
+        )
         rows.append(
             (
                 one.title,
@@ -465,7 +461,7 @@ def _comparisons_table(compared: Sequence[Comparison]) -> Table:
 
 
 def _p_cell(p: float | None) -> str:
-    return "–" if p is None else format_p(p).removeprefix("p ").removeprefix("= ")
+    return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
 
 
 def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
