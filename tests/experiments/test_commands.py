@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mnist_lab.experiments.comparison_commands import ask_compare, compare
+from mnist_lab.experiments.experiment_results import report_experiment
 from scipy import stats
 
 import main
@@ -25,8 +27,6 @@ from mnist_lab.errors import LabError, RequestError, RunError, StorageError
 from mnist_lab.experiments import cluster
 from mnist_lab.experiments import study as experiment_report
 from mnist_lab.experiments.commands import Request, ask_experiment, experiment, experiment_on_saved
-from mnist_lab.experiments.comparison_commands import ask_compare, compare
-from mnist_lab.experiments.experiment_results import report_experiment
 from mnist_lab.experiments.questions import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
 from mnist_lab.experiments.trainings import ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES

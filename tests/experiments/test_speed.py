@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mnist_lab.experiments.speed_results import command_of, verdicts
 from PIL import Image
 from rich.console import Console
 
@@ -56,7 +57,6 @@ from mnist_lab.experiments.speed_commands import (
     speed_steps_table,
     time_steps,
 )
-from mnist_lab.experiments.speed_results import command_of, verdicts
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import THEME, Terminal
