@@ -407,7 +407,8 @@ NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
         ("2-layer > 1-layer by 0", Prediction("2-layer", "1-layer", 0.0)),
         ("2-layer > dropout 0.5 by 0.1 %", Prediction("2-layer", "dropout 0.5", 0.1)),
         *[(text, None) for text in (
-            "", "2-layer", "2-layer > 4-layer", "2-layer > 2-layer", "2-layer = 1-layer by 0.5", "2-layer > 1-layer by 99",
+            "", "2-layer", "2-layer > 4-layer", "2-layer > 2-layer", "2-layer = 1-layer by 0.5",
+            "2-layer > 1-layer by 99",
             "2-layer > 1-layer by -1", "2-layer > 1-layer by nan", "2-layer > 1-layer by 0,5", "2-layer wins by 0.3",
         )],
     ],
@@ -438,7 +439,7 @@ NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
         ("b > a", (0.1,), "can't be graded, as with one seed no interval can be given."),
         ("b > a", (0.1, 0.1), "can't be graded, as without any spread no interval can be given."),
         ("b > a", (0.1,) * 6, ": right."),
-        ("b > a by 0.1", (0.1,) * 6, "how large it is can't be graded, as without any spread no interval can be given."),
+        ("b > a by 0.1", (0.1,) * 6, "as without any spread no interval can be given."),
         ("b wins", CLEAR, "It was not understood as one about the variants of this experiment, so judge for yourself."),
     ],
 )  # fmt: skip
