@@ -30,8 +30,8 @@ from rich.console import Console
 
 import main
 from mnist_lab.errors import LabError, RunError, StorageError
-from mnist_lab.experiments.experiment_results import report_experiment
-from mnist_lab.experiments.questions import EXPERIMENTS, Setting
+from mnist_lab.experiments.questions import EXPERIMENTS
+from mnist_lab.experiments.study import study_experiment, write_study
 from mnist_lab.report.document import REPORT_FILE, Picture, Prediction, Report, Section, Table, render, write_report
 from mnist_lab.report.index import entry_of, write_index
 from mnist_lab.report.saved import RUN_PICTURES, read_picture
@@ -945,9 +945,11 @@ def pages(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     (hostile / "a #%41.png").write_bytes(drawn())
     fill(outputs, "2026-11-22_12-00-00_xray-photo", "xray.png")
     fill(outputs, "2026-11-22_12-00-00_compare")
-    setting = Setting(EXPERIMENTS["depth"], 2, "experiment depth --seeds 1", "2-layer wins by 1", [])
     twice = {name: {0: read_run(run)} for name in ("1-layer", "2-layer")}
-    experiment, _, _ = report_experiment(setting, twice, outputs, NOON)
+    study = study_experiment(
+        EXPERIMENTS["depth"], twice, outputs, NOON, command="experiment depth", prediction="2-layer > 1-layer by 1"
+    )
+    experiment = write_study(outputs, study)
     return {
         "experiment": experiment / REPORT_FILE,
         "run": write_report(run, run_report(read_run(run))),
