@@ -33,8 +33,16 @@ from mnist_lab.environment import prepare_environment, using_device
 from mnist_lab.errors import LabError
 from mnist_lab.storage import refusal_of
 from mnist_lab.terminal.console import BackToMenu, Terminal, discard_output, make_console, pick, prepare_streams
-from mnist_lab.terminal.interrupts import held_back_interrupts
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, CommandParser, Lab, OneLineParser, add_outputs
+from mnist_lab.terminal.lab import (
+    INTERRUPTED,
+    OK,
+    Command,
+    CommandParser,
+    Lab,
+    OneLineParser,
+    add_outputs,
+    held_back_interrupts,
+)
 
 REFUSED = 1
 

@@ -36,23 +36,20 @@ TEMPORARY = ".writing-"
 """How the names of half-written files begin."""
 
 
-# ------------------------------------------------------------------------------------------------- reading
-
-
 def open_file(path: Path) -> BinaryIO:
     """Open a regular file to read its bytes.
 
     Anything else is refused: a named pipe would wait for a writer, and a device may never end.
 
     Raises:
-        OSError: the file is missing, may not be read, or is no regular file.
+        OSError: the file is missing, may not be read, or is not a regular file.
         ValueError: the name can't be any file's.
     """
     return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
 
 
 def _open_regular(path: Path, flags: int) -> int:
-    """A descriptor of a regular file; what else may stand there is not waited for."""
+    """A descriptor of a regular file; what else may be there is not waited for."""
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o666)
@@ -81,28 +78,19 @@ def read_text(path: Path, most: int = LARGEST_FILE) -> str:
     """The same as UTF-8 text.
 
     Raises:
-        OSError, ValueError: as :func:`read_bytes`; ``UnicodeDecodeError``, a ``ValueError``, where it is no text.
+        OSError, ValueError: as :func:`read_bytes`; ``UnicodeDecodeError``, a ``ValueError``, where it is not text.
     """
     return read_bytes(path, most).decode("utf-8")
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; False for names that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with a null character
-        return False
+    """Whether a regular file is there; False for names that no file can have, for which pathlib's own raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; False for names that no folder can have."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-# ------------------------------------------------------------------------------------------------- writing
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def create_folder(outputs: Path, label: str, now: datetime) -> Path:
@@ -176,7 +164,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             write(temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~current_umask())  # mkstemp makes private files; these are ordinary ones
+            umask = os.umask(0o077)  # it can only be read by setting it
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes private files; these are ordinary ones
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -202,7 +192,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"can't write {path}: {reason(error)}", remedy(error)) from error
+        raise StorageError(f"can't write {path}: {reason(error)}", _remedy(error)) from error
 
 
 def reason(error: OSError) -> str:
@@ -211,13 +201,12 @@ def reason(error: OSError) -> str:
 
 
 def refusal_of(error: OSError) -> StorageError:
-    """What the operating system refused where nobody reckoned with it."""
+    """What the operating system refused where nobody expected it."""
     what = f"use {error.filename}" if error.filename else "write the output"
-    return StorageError(f"can't {what}: {reason(error)}", remedy(error))
+    return StorageError(f"can't {what}: {reason(error)}", _remedy(error))
 
 
-def remedy(error: OSError) -> str:
-    """What the user can do about a refused write."""
+def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "free some space, or choose another folder with --outputs"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -239,9 +228,6 @@ def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
             with suppress(OSError):  # a file that vanishes meanwhile, or that belongs to somebody else
                 if time.time() - path.stat().st_mtime >= older_than:
                     path.unlink()
-
-
-# ------------------------------------------------------------------------------------------------- locking
 
 
 @contextmanager
@@ -290,10 +276,3 @@ def is_locked(lock_file: Path) -> bool:
         return True
     except (OSError, StorageError):
         return False
-
-
-def current_umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ prepare_environment()  # before torch is loaded, as main.py does
 share_the_cores()
 hear_interrupts()
 
+import main  # noqa: E402
 from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
 from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
 
@@ -51,3 +53,13 @@ def small_validation(mnist: Mnist) -> Digits:
 @pytest.fixture(scope="session")
 def compute() -> Compute:
     return choose_compute()
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real run of some seconds, with all of its pictures; whoever damages it takes a copy."""
+    outputs = tmp_path_factory.mktemp("trained")
+    options = ["--model", "1-layer", "--train-size", "1000", "--epochs", "2", "--workers", "0"]
+    assert main.main(["train", *options, "--outputs", str(outputs)]) == 0
+    (folder,) = outputs.glob("*/")
+    return folder

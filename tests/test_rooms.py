@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "mnist_lab").rglob("*.py"))
 
 HEAVY = {
-    *("torch", "captum", "PIL", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"),
+    *("torch", "captum", "torchvision", "numpy", "scipy", "matplotlib", "seaborn", "sklearn", "tkinter"),
     "distributed",
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import pytest
 
 from mnist_lab.errors import LockedError, StorageError
 from mnist_lab.storage import (
+    append_line,
     create_folder,
     is_file,
     is_folder,
     is_locked,
     locked,
+    new_folder,
     read_bytes,
     read_text,
     remove_leftovers,
@@ -25,6 +27,9 @@ from mnist_lab.storage import (
     write_json,
     write_text,
 )
+
+if sys.platform != "win32":
+    import fcntl
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
 
@@ -67,6 +72,45 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
         write_atomically(path, fail)
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"mine, without an end")
+    for line in ("ä", "two"):
+        append_line(path, line)
+    kept = "mine, without an end\nä\ntwo\n".encode()
+    assert path.read_bytes() == kept
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for target in (path, tmp_path / "new.jsonl"):
+        with pytest.raises(StorageError, match="no space left on device; free some space"):
+            append_line(target, "three")
+    assert path.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_are_as_readable_as_the_users_others(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_nothing_could_be_written_into_goes_again(tmp_path: Path) -> None:
+    for left in ([], ["a.txt"]):
+        with pytest.raises(KeyError), new_folder(tmp_path, "x", NOW) as folder:
+            for name in left:
+                (folder / name).touch()
+            raise KeyError
+        assert folder.exists() == bool(left)
 
 
 def test_text_is_utf8_with_plain_line_ends(tmp_path: Path) -> None:
@@ -122,26 +166,18 @@ def test_a_lock_is_held_by_one_and_its_file_stays(tmp_path: Path) -> None:
     assert lock.exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no shared locks")
 def test_whoever_looks_at_a_lock_is_in_nobodys_way(tmp_path: Path) -> None:
-    lock, stop, seen = tmp_path / "a.lock", threading.Event(), list[bool]()
+    lock = tmp_path / "a.lock"
     lock.touch()
-
-    def look() -> None:
-        while not stop.is_set():
-            seen.append(is_locked(lock))
-
-    lookers = [threading.Thread(target=look) for _ in range(4)]
-    for looker in lookers:
-        looker.start()
-    time.sleep(0.2)
-    stop_first = len(seen)
-    assert not any(seen[:stop_first])  # they do not mistake each other for a holder
-    for _ in range(20):
-        with locked(lock):
+    with lock.open("rb") as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)  # as is_locked does for a moment
+        assert not is_locked(lock)  # two who look do not take each other for a holder
+        timer = threading.Timer(0.1, fcntl.flock, (looker, fcntl.LOCK_UN))
+        timer.start()
+        with locked(lock):  # waits for that moment
             assert is_locked(lock)
-    stop.set()
-    for looker in lookers:
-        looker.join()
+        timer.join()
 
 
 def test_what_a_killed_program_left_half_written_is_removed(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 
 from mnist_lab.drawing.strokes import Picture
-from mnist_lab.drawing.window.app import Voter, Window
-from mnist_lab.drawing.window.display import TKINTER_MISSING, main_window
-from mnist_lab.drawing.window.widgets import Probabilities
-from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, width_reader
+from mnist_lab.drawing.window.app import TKINTER_MISSING, Window, new_root, take_down
+from mnist_lab.drawing.window.widgets import Predictor, Probabilities
+from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
 
 @pytest.fixture(scope="session")
@@ -47,37 +46,44 @@ def screen(own_screen: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def opened(screen: str) -> Iterator[Opener]:
     """Opens windows; closes them after the test."""
-    windows = ExitStack()
+    with ExitStack() as windows:
 
-    def open_one(
-        *predictors: Callable[[Picture], Probabilities],
-        explain: Callable[[Picture, int], Any] | None = None,
-        judge: Any = None,
-        predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
-    ) -> Visitor:
-        seen: list[Picture] = []
+        def open_one(
+            *readers: Callable[[Picture], Probabilities],
+            explain: Callable[[Picture, int], Any] = uniform_map,
+            reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
+            predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
+        ) -> Visitor:
+            """Readers are asked about one picture each; predict_many, about those of several pictures at once."""
+            seen: list[Picture] = []
 
-        def noting(predict: Callable[[Picture], Probabilities]) -> Callable[[Picture], Probabilities]:
-            def predict_and_note(picture: Picture) -> Probabilities:
-                seen.append(picture)
-                return predict(picture)
+            def noting(read: Callable[[Picture], Probabilities]) -> Callable[[Sequence[Picture]], list[Probabilities]]:
+                def predict(pictures: Sequence[Picture]) -> list[Probabilities]:
+                    if predict_many is not None and len(pictures) > 1:
+                        return predict_many(pictures)
+                    seen.extend(pictures)
+                    return [read(picture) for picture in pictures]
 
-            return predict_and_note
+                return predict
 
-        voters = [
-            Voter(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(predict), explain, predict_many)
-            for place, predict in enumerate(predictors or (width_reader,))
-        ]
-        visitor: Visitor
-        root = windows.enter_context(main_window())
-        window = Window(
-            root, voters, lambda snapshot: visitor.save(snapshot), lambda labelled: visitor.keep(labelled), judge
-        )
-        visitor = Visitor(window, seen)
-        visitor.root.update()
-        return visitor
+            predictors = [
+                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain)
+                for place, read in enumerate(readers or (width_reader,))
+            ]
+            visitor: Visitor
+            root = new_root()
+            windows.callback(take_down, root)
+            window = Window(
+                root,
+                predictors,
+                lambda snapshot: visitor.save(snapshot),
+                lambda labelled: visitor.keep(labelled),
+                reject,
+            )
+            visitor = Visitor(window, seen)
+            visitor.root.update()
+            return visitor
 
-    with windows:
         yield open_one
     gc.collect()
 

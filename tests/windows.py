@@ -28,12 +28,13 @@ PATIENCE = 20  # seconds until something that should happen counts as missing
 OPEN = """
 from pathlib import Path
 import numpy as np
-from mnist_lab.drawing.window.app import Voter, open_window
+from mnist_lab.drawing.window.app import open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
-voters = [Voter("uniform", lambda picture: np.full(10, 0.1))]
+predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], lambda *asked: None)]
 def attempt():
     try:
-        open_window(voters, save=lambda snapshot: Path("nowhere"), keep=lambda drawing: "kept")
+        open_window(predictors, save=lambda snapshot: Path(), keep=lambda drawing: "", reject=lambda *seen: None)
         print("closed", flush=True)
     except LabError as error:
         print(type(error).__name__, error, sep=": ", flush=True)
@@ -92,7 +93,7 @@ class Visitor:
 
     def __init__(self, window: Window, seen: list[Picture]) -> None:
         self.window, self.seen = window, seen
-        self.root, self.paper = window.root, window.paper
+        self.root, self.canvas = window.root, window.canvas
         self.saved: list[Snapshot] = []
         self.kept: list[Drawing] = []
         self.refusal: StorageError | None = None
@@ -111,9 +112,9 @@ class Visitor:
 
     def pen(self, event: str, x: float, y: float) -> None:
         """Down, moved or up at a place of the 280x280 canvas."""
-        scale = self.paper.canvas.winfo_width() / CANVAS
+        scale = self.canvas.canvas.winfo_width() / CANVAS
         state = 0 if event == "<Button-1>" else 0x100
-        self.paper.canvas.event_generate(event, x=round(x * scale), y=round(y * scale), state=state)
+        self.canvas.canvas.event_generate(event, x=round(x * scale), y=round(y * scale), state=state)
 
     def draw(self, *points: tuple[float, float], lift: bool = True) -> None:
         self.pen("<Button-1>", *points[0])
@@ -139,7 +140,7 @@ class Visitor:
 
     @property
     def sketched(self) -> tuple[Stroke, ...]:
-        return self.paper.sketch.strokes
+        return self.canvas.sketch.strokes
 
     @property
     def status(self) -> str:
@@ -147,10 +148,10 @@ class Visitor:
 
     @property
     def sentence(self) -> str:
-        return str(self.window._verdict.cget("text"))
+        return option(self.window._verdict, "verdict", "text")
 
 
-def option(surface: Any, item: int, name: str) -> str:
+def option(surface: Any, item: int | str, name: str) -> str:
     """How something on a Tk canvas is configured."""
     return str(surface.itemcget(item, name))
 
@@ -184,7 +185,7 @@ def cut_off(window: Window) -> list[str]:
             bottom = widget.winfo_rooty() + widget.winfo_height() - root.winfo_rooty()
             if narrow or low or right > root.winfo_width() or bottom > root.winfo_height():
                 found.append(f"{widget} {widget.winfo_class()}")
-    canvases = [ballot.canvas for ballot in window.ballots]
+    canvases = [panel.canvas for panel in window.panels]
     for surface in [*canvases, window.xray.canvas] if window.xray.is_open else canvases:
         left, top, right, bottom = surface.bbox("all")
         if left < 0 or top < 0 or right > surface.winfo_width() or bottom > surface.winfo_height():
@@ -197,7 +198,8 @@ from __future__ import annotations
 import gc, json, sys, threading, tkinter
 from pathlib import Path
 import numpy as np
-from mnist_lab.drawing.window.app import Voter, open_window
+from mnist_lab.drawing.window.app import open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
 
 def note(**what):
@@ -206,10 +208,11 @@ def note(**what):
 def widgets_left():
     return sum(issubclass(type(thing), tkinter.Misc) for thing in gc.get_objects())
 
-def predict(picture):
-    probabilities = width_reader(picture)
-    note(reads=int(probabilities.argmax()))
-    return probabilities
+def predict(pictures):
+    answers = [width_reader(picture) for picture in pictures]
+    for probabilities in answers:
+        note(reads=int(probabilities.argmax()))
+    return answers
 
 def save(snapshot):
     note(saved=len(snapshot.drawing.strokes))
@@ -222,7 +225,7 @@ def keep(drawing):
 for round in range(int(sys.argv[1])):
     note(opening=round)
     try:
-        open_window([Voter("width", predict)], save=save, keep=keep)
+        open_window([Predictor("width", predict, lambda *asked: None)], save=save, keep=keep, reject=lambda *seen: None)
         note(closed=round, threads=threading.active_count(), widgets=widgets_left())
     except LabError as error:
         note(error=type(error).__name__, message=str(error), widgets=widgets_left())

@@ -53,68 +53,53 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: to
         A new tensor of the same shape and range.
     """
     if config.moves:
-        images = move(images, labels, config, generator)
+        images = _move(images, labels, config, generator)
     if config.thickness > 0:
-        images = change_thickness(images, draw_uniform(len(images), config.thickness, generator))
+        images = change_thickness(images, _draw_uniform(len(images), config.thickness, generator))
     if config.erases:
-        images = erase(images, config, generator)
+        images = _erase(images, config, generator)
     return images
 
 
-def move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Add strokes, turn, shift, scale, slant and bend: all that needs resampling, in one."""
     count, _, height, width = images.shape
-    inverse = inverse_affine(draw_affine(count, config, generator))  # (B, 2, 3)
-    bend = draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
+    inverse = inverse_affine(_draw_affine(count, config, generator))  # (B, 2, 3)
+    bend = _draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
     if config.strokes == 0:
         return warp(images, inverse, bend)
     strokes = draw_strokes(images, labels, config.strokes, generator)
     if not len(strokes.where):  # every other batch, at the usual strength
         return warp(images, inverse, bend)
     scale, centre = fit_into_box(strokes, count)
-    inverse = after_fitting(inverse, scale, 2 * centre / torch.tensor([width, height]))
-    warped = warp(images, inverse, bend)
+    # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
+    linear = inverse[:, :, :2] / scale.view(-1, 1, 1)
+    offset = inverse[:, :, 2] / scale.unsqueeze(1) + 2 * centre / torch.tensor([width, height])
+    warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
     size = torch.tensor([width, height]) / 2
-    lines = carry(strokes.lines / size, inverse[strokes.where]) * size
+    shifted = strokes.lines / size - offset[strokes.where, None, None]  # (K, S, 2, 2)
+    # Lines go forwards through the pose that pixels are taken from backwards.
+    lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * size
     drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
     shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
     warped[strokes.where] = torch.maximum(change_thickness(warped[strokes.where], shrunk), drawn)
     return warped
 
 
-def after_fitting(inverse: Tensor, scale: Tensor, centre: Tensor) -> Tensor:
-    """The inverse map (B, 2, 3) of a pose that begins with moving ``centre`` (B, 2) to the middle and scaling (B,)."""
-    linear, offset = inverse[:, :, :2] / scale.view(-1, 1, 1), inverse[:, :, 2] / scale.unsqueeze(1)
-    return torch.cat([linear, (offset + centre).unsqueeze(2)], dim=2)
-
-
-def carry(points: Tensor, inverse: Tensor) -> Tensor:
-    """Where points (K, S, P, 2) go, forwards, under poses given by their inverse maps (K, 2, 3)."""
-    linear, offset = inverse[:, None, None, :, :2], inverse[:, None, None, :, 2]
-    carried: Tensor = torch.linalg.solve(linear, (points - offset).unsqueeze(-1)).squeeze(-1)
-    return carried
-
-
-def draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) -> AffineDraw:
-    """Draw one pose per sample, every parameter uniform in its symmetric range."""
+def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) -> AffineDraw:
     return AffineDraw(
-        angle=draw_uniform(count, config.rotation, generator),
-        shift_x=draw_uniform(count, config.shift, generator),
-        shift_y=draw_uniform(count, config.shift, generator),
-        scale=1 + draw_uniform(count, config.scale, generator),
-        shear=draw_uniform(count, config.shear, generator),
-        mirror=draw_mirror(count, config.flip, generator),
+        angle=_draw_uniform(count, config.rotation, generator),
+        shift_x=_draw_uniform(count, config.shift, generator),
+        shift_y=_draw_uniform(count, config.shift, generator),
+        scale=1 + _draw_uniform(count, config.scale, generator),
+        shear=_draw_uniform(count, config.shear, generator),
+        mirror=torch.where(torch.rand(count, generator=generator) < config.flip, -1.0, 1.0)
+        if config.flip > 0
+        else torch.ones(count),
     )
 
 
-def draw_mirror(count: int, chance: float, generator: torch.Generator) -> Tensor:
-    """(count,) signs, -1 for the share of digits that are mirrored."""
-    if chance == 0:
-        return torch.ones(count)
-    return torch.where(torch.rand(count, generator=generator) < chance, -1.0, 1.0)
-
-
-def draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
+def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
     """(count,) numbers, uniform from -limit to limit."""
     return (2 * torch.rand(count, generator=generator) - 1) * limit
 
@@ -139,28 +124,23 @@ def inverse_affine(draw: AffineDraw) -> Tensor:
     return torch.cat([linear, -linear @ shift], dim=2)  # (B, 2, 3)
 
 
-def draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -> Tensor:
+def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -> Tensor:
     """Random smooth displacements, as of a hand that trembles slowly (Simard et al. 2003, elastic distortions).
 
     Simard et al. blur one random number per pixel with a Gaussian. Blurred that much, a coarse grid of random numbers
     does the same for a thirtieth of the work; the two passes of the separable blur are two small matrix products.
 
-    Args:
-        shape: of the batch, (B, 1, H, W).
-        strength: standard deviation of each displacement, as a fraction of the side.
-        generator: source of all draws.
-
     Returns:
-        (B, H, W, 2), x and y in ``affine_grid``'s units.
+        (B, H, W, 2), x and y in ``affine_grid``'s units, with a standard deviation of ``strength`` sides each.
     """
     count, _, height, width = shape
     noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)
-    field = blur_matrix(height) @ noise @ blur_matrix(width).T  # (B, 2, H, W)
+    field = _blur_matrix(height) @ noise @ _blur_matrix(width).T  # (B, 2, H, W)
     return 2 * strength * field.permute(0, 2, 3, 1)
 
 
 @cache
-def blur_matrix(side: int) -> Tensor:
+def _blur_matrix(side: int) -> Tensor:
     """(side, KNOTS): weights by which every pixel takes from knots around it; squares of a row add up to 1.
 
     So a field of independent numbers of variance 1 becomes a smooth one that has the variance 1 everywhere.
@@ -195,7 +175,7 @@ def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
     Args:
         images: (B, 1, H, W).
         inverse: (B, 2, 3), from :func:`inverse_affine`.
-        bend: (B, H, W, 2), from :func:`draw_bend`, added to the places that the pixels are taken from.
+        bend: (B, H, W, 2), added to the places that the pixels are taken from, in ``affine_grid``'s units.
     """
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
     if bend is not None:
@@ -203,7 +183,7 @@ def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Random erasing (Zhong et al. 2020, arXiv:1708.04896): black out one random rectangle in some of the images.
 
     A rectangle covers a fraction of the image drawn from ``erase_area``, with a height-to-width ratio between 1:3

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -16,9 +15,9 @@ from torch import Tensor
 
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import augment
+from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import SIDE, to_unit
-from mnist_lab.data.randomness import seeded_generator
 from mnist_lab.plotting import (
     DIGITS,
     GREEN,
@@ -27,7 +26,6 @@ from mnist_lab.plotting import (
     ORANGE,
     SKY_BLUE,
     SMALL,
-    TEXT,
     counted,
     draw_digit,
     draw_mosaic,
@@ -39,6 +37,7 @@ from mnist_lab.plotting import (
     styled,
     title_panel,
 )
+from mnist_lab.report.document import Caption
 
 SAMPLES_PER_CLASS = 12
 DRAWS = 4
@@ -50,16 +49,27 @@ VISIBLE = 0.08
 SEED = 0
 """Of the samples shown: everybody sees the same."""
 
+CAPTIONS = {
+    "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
+    "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
+    "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
+    "augmentation.png": Caption(
+        "Before and after each augmentation", "Digits as they are, and turned, shifted, scaled, slanted or erased."
+    ),
+}
+"""What is said of these pictures, by file name."""
+
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
     """The four pictures of the data view, each with its file name. The test digits are counted, not shown."""
-    sample = sample_by_class(mnist.train, SAMPLES_PER_CLASS)
+    train = mnist.train
+    sample = _sample_by_class(train, SAMPLES_PER_CLASS)
     yield "samples.png", sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
-    splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
-    counts = {name: digits.class_counts() for name, digits in splits.items()}
-    yield "class_counts.png", class_counts(counts)
-    yield "mean_digits.png", mean_grid(mean_digits(mnist.train).numpy(), counts["train"])
-    groups = augmentation_examples(mnist.train)
+    splits = {"train": train, "validation": mnist.validation, "test": mnist.test}
+    yield "class_counts.png", class_counts({name: digits.class_counts() for name, digits in splits.items()})
+    means = [to_unit(train.images[train.labels == digit]).mean(dim=(0, 1)) for digit in DIGITS]
+    yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), train.class_counts())
+    groups = [_augmentation_examples(train), _stroke_examples(train)]
     pictures = [{name: images.squeeze(1).numpy() for name, images in group.items()} for group in groups]
     note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
     yield "augmentation.png", augmentation_gallery(pictures, note)
@@ -78,30 +88,36 @@ def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
     axes = figure.subplots()
     cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
     draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
-    axes.set_ylabel("label")
-    axes.set_xlabel("samples")
+    axes.set(xlabel="samples", ylabel="label")
     return figure
 
 
 @styled
 def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
-    """How often each digit occurs in each split, on one scale of shares.
+    """How often each digit occurs in each split, on one scale of percentages, with the counts written on the bars.
 
     Args:
         counts: split name to ten counts, digit 0 first. A split may be empty.
     """
     note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
     figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
-    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
-    shares = {name: row_percent(np.array([split]))[0] for name, split in counts.items()}
-    widest = max(10.0, max(float(np.nan_to_num(share).max()) for share in shares.values()))
-    colours = [SKY_BLUE, ORANGE, GREEN]
-    for place, (axes, name) in enumerate(zip(panels, counts, strict=True)):
-        colour = colours[place % len(colours)]
-        draw_class_bars(axes, counts[name], np.nan_to_num(shares[name]), colour, widest)
-        title_panel(axes, name, counted(sum(counts[name]), "digit"))
-    panels[0].set_ylabel("digit")
-    panels[0].invert_yaxis()  # shared: all panels read from 0 at the top
+    panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
+    percents = np.nan_to_num(row_percent(np.array(list(counts.values()))))  # (splits, 10)
+    widest = max(10.0, float(percents.max()))
+    for axes, (name, split), percent, colour in zip(
+        panels, counts.items(), percents, (SKY_BLUE, ORANGE, GREEN), strict=False
+    ):
+        axes.barh(DIGITS, percent, color=colour, height=0.78)
+        axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
+        for digit, count in enumerate(split):
+            axes.text(0.03 * widest, digit, f"{count:,}", va="center")
+            axes.text(1.25 * widest, digit, f"{percent[digit]:.1f} %", va="center", ha="right", color=MUTED)
+        style_axes(axes, "fraction of the split (%)", "")
+        axes.grid(visible=False, axis="y")
+        title_panel(axes, name, counted(sum(split), "digit"))
+    panels[0].set(xlim=(0, 1.25 * widest), ylim=(9.5, -0.5), yticks=DIGITS, ylabel="digit")
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, widest)
+    panels[0].set_xticks([tick for tick in ticks if tick <= widest])  # no grid behind the percentages
     return figure
 
 
@@ -135,61 +151,34 @@ def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]
         note: at the foot of the figure.
     """
     names = [name for group in groups for name in group]
-    cells = np.stack([images for group in groups for images in group.values()])  # (rows, K, 28, 28)
-    before = np.stack([next(iter(group.values())) for group in groups for _ in group])
+    cells = np.concatenate([list(group.values()) for group in groups])  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
     figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
     draw_mosaic(axes, cells, names)
-    places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
-    firsts = np.cumsum([0, *(len(group) for group in groups)])
-    outlines = before.copy()
-    outlines[firsts[:-1]] = 0
-    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
-    for first in firsts[:-1]:
+    outlines, first = np.zeros_like(cells), 0
+    for group in groups:
+        outlines[first + 1 : first + len(group)] = cells[first]
         axes.axhline(SIDE * (first + 1), color=INK, linewidth=1.2)
-    for first in firsts[1:-1]:
-        axes.axhline(SIDE * first, color=INK, linewidth=2.4)
-    axes.set_xlabel("one digit per column")
-    axes.set_ylabel("augmentation")
+        if first:
+            axes.axhline(SIDE * first, color=INK, linewidth=2.4)
+        first += len(group)
+    places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
+    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
+    axes.set(xlabel="one digit per column", ylabel="augmentation")
     return figure
 
 
-def draw_class_bars(axes: Axes, counts: Sequence[int], shares: NDArray[np.float64], colour: str, widest: float) -> None:
-    """Ten bars as long as the shares in percent, with the counts written on them."""
-    axes.barh(DIGITS, shares, color=colour, height=0.78)
-    axes.axvline(100 / len(DIGITS), color=INK, linewidth=0.9, linestyle=":")
-    for digit, count, share in zip(DIGITS, counts, shares, strict=True):
-        axes.text(0.03 * widest, digit, f"{count:,}", va="center", fontsize=TEXT)
-        axes.text(1.25 * widest, digit, f"{share:.1f} %", va="center", ha="right", fontsize=TEXT, color=MUTED)
-    style_axes(axes, "share of the split (%)", "")
-    axes.set_xlim(0, 1.25 * widest)
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= widest])  # no grid behind the column
-    axes.grid(visible=False, axis="y")
-    axes.set_yticks(DIGITS)
-
-
-def sample_by_class(digits: Digits, per_class: int) -> Digits:
+def _sample_by_class(digits: Digits, per_class: int) -> Digits:
     """Some random digits of each class, class by class."""
     order = torch.randperm(len(digits), generator=seeded_generator(SEED, "samples"))
     labels = digits.labels[order]
-    return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in range(10)]))
+    return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in DIGITS]))
 
 
-def mean_digits(digits: Digits) -> Tensor:
-    """The mean image of each class, (10, 28, 28), 0 to 1."""
-    return torch.stack([to_unit(digits.images[digits.labels == d]).mean(dim=(0, 1)) for d in range(10)])
-
-
-def augmentation_examples(digits: Digits) -> list[dict[str, Tensor]]:
-    """Ten digits, and the same after each augmentation alone and after all together; strokes have digits of their own.
-
-    Returns:
-        Groups of rows, each of images (10, 1, 28, 28) from 0 to 1, named with its strength. A group begins with its
-        digits as they are.
-    """
-    sample = sample_by_class(digits, 1)
+def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
+    """Ten digits, and the same after each augmentation alone and after all together, (10, 1, 28, 28) each, 0 to 1."""
+    sample = _sample_by_class(digits, 1)
     usual, none = AugmentConfig(), NO_AUGMENTATION
     steps = {
         f"rotation\n±{usual.rotation:g}°": replace(none, rotation=usual.rotation),
@@ -201,32 +190,29 @@ def augmentation_examples(digits: Digits) -> list[dict[str, Tensor]]:
         "erasing, every digit\n(off in the recipe)": replace(none, erasing=1.0),
     }
     rows = {"original": to_unit(sample.images)}
-    rows |= {name: most_changed(sample, config, DRAWS) for name, config in steps.items()}
-    rows["the usual mix\n(a single draw)"] = most_changed(sample, usual, 1)
-    return [rows, stroke_examples(digits)]
+    rows |= {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
+    return rows | {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
 
 
-def stroke_examples(digits: Digits) -> dict[str, Tensor]:
+def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
     """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
-    sample = sample_by_class(digits, 60)
-    with_strokes = most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
-    suits = change_of(with_strokes, to_unit(sample.images)) > VISIBLE
+    sample = _sample_by_class(digits, 60)
+    original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
+    suits = _change_of(with_strokes, original) > VISIBLE
     counts = {0: 4, 1: 3, 7: 3}
-    found = [torch.nonzero(suits & (sample.labels == digit)).flatten()[:most] for digit, most in counts.items()]
-    chosen = torch.cat(found)
+    chosen = [torch.nonzero(suits & (sample.labels == digit)).flatten()[:most] for digit, most in counts.items()]
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
-    return {"original": to_unit(sample.images[chosen]), name: with_strokes[chosen]}
+    return {"original": original[torch.cat(chosen)], name: with_strokes[torch.cat(chosen)]}
 
 
-def most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
+def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
     """Each digit after the one of some random draws that changed it most, (N, 1, 28, 28)."""
     original, labels = to_unit(digits.images).repeat(draws, 1, 1, 1), digits.labels.repeat(draws)
     changed = augment(original, labels, config, seeded_generator(SEED, "augmentation", repr(config)))
-    by_draw = change_of(changed, original).view(draws, -1)  # (D, N)
-    strongest = by_draw.argmax(dim=0)
+    strongest = _change_of(changed, original).view(draws, -1).argmax(dim=0)  # (N,)
     return changed.view(draws, len(digits), *changed.shape[1:])[strongest, torch.arange(len(digits))]
 
 
-def change_of(changed: Tensor, original: Tensor) -> Tensor:
+def _change_of(changed: Tensor, original: Tensor) -> Tensor:
     """How much ink each of some images (N, 1, 28, 28) differs by, on average, (N,)."""
     return (changed - original).abs().mean(dim=(1, 2, 3))

@@ -76,42 +76,30 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     Args:
         images: (B, 1, H, W), floats 0 (background) to 1 (ink).
         labels: (B,), which digit each image shows.
-        chance: share of the zeros that are chosen, 0 to 1, and of the others as ``SHARES`` says; blobs and narrow
+        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says; blobs and narrow
             zeros are spared.
         generator: source of all draws.
     """
-    chosen = torch.rand(len(images), generator=generator) < chance * SHARES[labels]
+    chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
     where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
-    frame = frame_of(images[where, 0])
+    frame = _frame_of(images[where, 0])
     suits = (labels[where] != 0) | (frame.width >= NARROWEST * frame.height)
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
-    draw = uniform_draws(len(where), generator)
+
+    def draw(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(len(where), generator=generator)
+
     lines = torch.zeros(len(where), 2, 2, 2)
     for digit, style in STYLES.items():  # each style draws for all: two or three digits more cost nothing
         lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
     return Strokes(where, frame, lines, draw(*PEN_WIDTHS))
 
 
-def uniform_draws(count: int, generator: torch.Generator) -> Draw:
-    """A source of (count,) numbers, uniform between two limits."""
-
-    def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(count, generator=generator)
-
-    return draw
-
-
-def frame_of(ink: Tensor) -> Frame:
+def _frame_of(ink: Tensor) -> Frame:
     """Find the ink of digits (K, H, W); one without ink has its frame in the image's centre."""
-    y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
     inked = ink > FAINT
-    rows, columns = inked.any(dim=2), inked.any(dim=1)  # (K, H), (K, W)
-    far = float(max(ink.shape[1:]))
-    empty = ~rows.any(dim=1)
-    top, left = (torch.where(seen, at, far).amin(dim=1).masked_fill(empty, 0) for seen, at in ((rows, y), (columns, x)))
-    bottom, right = (
-        torch.where(seen, at, -far).amax(dim=1).masked_fill(empty, 0) for seen, at in ((rows, y), (columns, x))
-    )
+    (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
+    y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
 
     def middle_near(row: Tensor) -> Tensor:
         """Mean x of the ink in about three rows around each digit's own."""
@@ -119,17 +107,23 @@ def frame_of(ink: Tensor) -> Frame:
         mass = (ink * near.unsqueeze(2)).sum(dim=1)  # (K, W)
         return (mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6)
 
-    return Frame(
-        left, top, right, bottom, middle_near(top + 1), middle_near((top + bottom) / 2), middle_near(bottom - 1)
-    )
+    middles = (middle_near(row) for row in (top + 1, (top + bottom) / 2, bottom - 1))
+    return Frame(left, top, right, bottom, *middles)
 
 
-def line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Tensor:
+def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Where (K, N) is true first and last, in pixels from the middle; 0 where it never is."""
+    middle, never = (seen.shape[1] - 1) / 2, ~seen.any(dim=1)
+    first, from_last = (ends.int().argmax(dim=1) for ends in (seen, seen.flip(1)))
+    return (first - middle).masked_fill(never, 0), (middle - from_last).masked_fill(never, 0)
+
+
+def _line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Tensor:
     """(K, 2, 2) from four times (K,)."""
     return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)
 
 
-def slashed(frame: Frame, draw: Draw) -> Tensor:
+def _slashed(frame: Frame, draw: Draw) -> Tensor:
     """A line through a zero and beyond it on both sides, rising to the right; now and then it falls.
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
@@ -139,11 +133,11 @@ def slashed(frame: Frame, draw: Draw) -> Tensor:
     across = torch.where(draw(0, 1) < 0.1, -across, across)
     x, y = frame.centre
     x, y = x + draw(-0.5, 0.5), y + draw(-0.5, 0.5)
-    slash = line(x - across, y + up, x + across, y - up)
+    slash = _line(x - across, y + up, x + across, y - up)
     return torch.stack([slash, slash], dim=1)
 
 
-def flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
+def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
     """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both.
 
     No flag is nearly level, and none is long where there is no base: that would be a seven.
@@ -153,27 +147,27 @@ def flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
     angle, length = torch.deg2rad(draw(40, 70)), frame.height * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
     flag_x, flag_y = frame.top_x, frame.top + 1
-    flag = line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
+    flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
     based = torch.where(which > 0.4, 1.0, 0.0)
     base_x, base_y, tilt = frame.bottom_x, frame.bottom - 1, based * draw(-1, 1)
-    base = line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
+    base = _line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
     return torch.stack([flag, base], dim=1)
 
 
-def crossed(frame: Frame, draw: Draw) -> Tensor:
+def _crossed(frame: Frame, draw: Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
     _, y = frame.centre
     x, y = frame.middle_x + draw(-1, 1), y + draw(-2, 2)
-    bar = line(x - reach, y - tilt, x + reach, y + tilt)
+    bar = _line(x - reach, y - tilt, x + reach, y + tilt)
     return torch.stack([bar, bar], dim=1)
 
 
-STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: slashed, 1: flagged_or_based, 7: crossed}
+STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 """For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice."""
 
-SHARES = torch.zeros(CLASSES)
-SHARES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
+FREQUENCIES = torch.zeros(CLASSES)
+FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
 """(10,) how often each digit is chosen, compared with the zeros.
 
 Some of MNIST's ones and sevens have these strokes already, and a one with a long flag is hardly told from a seven by
@@ -214,12 +208,10 @@ def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
     Returns:
         (K, H, W), 0 to 1.
     """
-    y, x = torch.meshgrid(
-        torch.arange(height) - (height - 1) / 2, torch.arange(breadth) - (breadth - 1) / 2, indexing="ij"
-    )
+    y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, breadth))
     start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each
     along_x, along_y = end_x - start_x, end_y - start_y
-    away_x, away_y = x - start_x, y - start_y  # (K, S, H, W)
+    away_x, away_y = x - start_x, y.unsqueeze(1) - start_y  # (K, S, 1, W) and (K, S, H, 1)
     length = (along_x**2 + along_y**2).clamp_min(1e-6)
     place = ((away_x * along_x + away_y * along_y) / length).clamp(0, 1)  # 0 beside the start, 1 beside the end
     distance = torch.hypot(away_x - place * along_x, away_y - place * along_y).amin(dim=1)  # (K, H, W)

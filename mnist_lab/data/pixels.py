@@ -1,8 +1,12 @@
-"""How pixels become network input: one place, shared by training, drawing and saliency, so they can't drift apart."""
+"""The MNIST files, and how their pixels become network input. Light: nothing here loads numpy or torch.
+
+Training, drawing and saliency all normalise through this module, so they can't drift apart.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,16 +14,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Values = TypeVar("Values", "Tensor", "NDArray[np.float64]")
-"""Pictures of floats, as either torch or numpy has them."""
+"""Images of floats, as either torch or numpy has them."""
 
 SIDE = 28
 """Height and width of a digit, in pixels."""
 
-MEAN = 0.1307
-"""Mean of all pixels of the 60,000 training images, on the scale 0 (black background) to 1 (white ink)."""
+MEAN, STD = 0.1307, 0.3081
+"""Mean and standard deviation of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)."""
 
-STD = 0.3081
-"""Standard deviation of the same pixels."""
+MNIST_FOLDER = Path(__file__).parent / "idx"
+
+
+class IdxFile(NamedTuple):
+    """One file of the data set: its name, the canonical MD5 of its unzipped content, and what it must hold."""
+
+    name: str
+    md5: str
+    header: int  # bytes before the values
+    shape: tuple[int, ...]
+
+
+MNIST_FILES = (
+    IdxFile("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", 16, (60_000, SIDE, SIDE)),
+    IdxFile("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", 8, (60_000,)),
+    IdxFile("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", 16, (10_000, SIDE, SIDE)),
+    IdxFile("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", 8, (10_000,)),
+)
+"""Images and labels to train on, images and labels to test with."""
+
+
+def mnist_is_there(folder: Path = MNIST_FOLDER) -> bool:
+    """Whether all four files exist; their content is checked when they are loaded."""
+    return all((folder / file.name).is_file() for file in MNIST_FILES)
 
 
 def to_unit(images: Tensor) -> Tensor:

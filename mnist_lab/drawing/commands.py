@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import load_mnist
-from mnist_lab.drawing.figures import Variant
+from mnist_lab.drawing.figures import CAPTIONS, Variant
 from mnist_lab.drawing.figures import xray as draw_xray
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.recognise import answers_to, recognise
@@ -29,12 +29,14 @@ from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
-from mnist_lab.report.saved import inside
+from mnist_lab.report.document import inside
+from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_json
 from mnist_lab.terminal.console import Choice, borderless
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import describe_run, format_interval, format_probability, plain
 from mnist_lab.training import figures as plots
+from mnist_lab.training.page import score_summary
 from mnist_lab.training.runs import MY_DIGITS, Run, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 from mnist_lab.training.tables import per_digit_table
@@ -78,7 +80,7 @@ def saved_doubt_level(run: Run) -> float | None:
 
 def find_doubt_level(model: DigitNet, compute: Compute) -> float:
     """The doubt level of a network, from its answers to the validation digits."""
-    return evaluate_on(model, load_mnist().validation, compute).doubt_level
+    return evaluate_on(model, load_mnist().validation, compute).rejection_threshold
 
 
 def label_of(text: str) -> str:
@@ -177,7 +179,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     reader = load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         result = score_drawings(reader.model, drawings, preprocess, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings"), "")
+    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
     if result.blanks:
         lab.terminal.hint(f"{result.blanks:,} drawings show no ink on the canvas and count as missed")
     if result.unlabelled:
@@ -193,25 +195,23 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
 
 def save_score(folder: Path, result: Score, reader: Reader, path: Path, preprocess: str) -> None:
     """Fill the folder of a score."""
-    content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess}
-    write_json(folder / "score.json", content | result.to_dict())
+    content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
+    write_json(folder / SCORE_FILE, content)
     title = f"{path.name} read by {reader.name} ({preprocess})"
     evaluation = result.evaluation
     mistakes = evaluation.mistakes
     save_figure(folder / "confusion_counts.png", plots.confusion_counts(evaluation.confusion, title=title))
     worst = plots.mistakes(
         result.pictures[mistakes.positions],
-        mistakes.labels,
-        mistakes.predictions,
-        mistakes.probabilities,
-        mistakes.true_probabilities,
+        mistakes,
         result.positions[mistakes.positions] + 1,
-        total=len(mistakes),
-        judged=evaluation.total,
+        evaluated=evaluation.total,
         title=title,
         noun="drawing",
     )
     save_figure(folder / "mistakes.png", worst)
+    captions = {name: plots.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
+    write_summary(folder, replace(score_summary(content), pictures=captions))
 
 
 # ----------------------------------------------------------------------------------------- x-ray, saliency
@@ -301,6 +301,7 @@ def xray(lab: Lab, *, image: Path | None, drawing: Path | None, run: str = BEST)
     figure = draw_xray(prepare(source) or [], variants, title=f"{subject.title}, read by {reader.name}")
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
+        write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=CAPTIONS))
     lab.terminal.line(str(folder))
     return OK
 
@@ -345,6 +346,8 @@ def saliency(
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in figures.items():
                 save_figure(folder / name, figure)
+            found = Summary(sentences=sentences[:1], thumbnail="saliency.png", pictures=saliency_plots.CAPTIONS)
+            write_summary(folder, found)
     for sentence in sentences:
         lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))

@@ -13,9 +13,23 @@ from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import normalise
 from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
+from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 
 Picture = NDArray[np.uint8]
+
+CAPTIONS = {
+    "xray.png": Caption(
+        "From ink to 28x28",
+        "The steps that turn a picture into what the network sees, and its answers with each step left out.",
+        "Above: the steps in order. Below: what the network answers with all steps, and without each of them.",
+    ),
+    "drawing.png": Caption("The drawing", "The drawn digit, dark on white."),
+    "prediction.png": Caption(
+        "What the network made of it", "The drawing as the network sees it, its ten probabilities, and a map."
+    ),
+}
+"""What is said of the pictures of drawings, by file name."""
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
     return made | {"shuffled pixels": np.stack([shuffled_pixels(random, digit) for digit in digits[:count]])}
 
 
-def doubted_shares(
+def rejected_fractions(
     model: nn.Module, digits: Digits, level: float, compute: Compute, count: int = 200
 ) -> dict[str, float]:
     """How often the rule for "probably no digit" speaks up: for real digits, wrongly, and for each kind of others.

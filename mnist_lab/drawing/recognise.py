@@ -44,7 +44,7 @@ class Answer:
         lines, scribbles, shapes, letters and shuffled pixels are, ``python main.py evaluate`` tells for each run.
 
         Args:
-            level: :attr:`mnist_lab.training.evaluation.Evaluation.doubt_level` of the validation digits.
+            level: :attr:`mnist_lab.training.evaluation.Evaluation.rejection_threshold` of the validation digits.
         """
         return self.certainty < level
 

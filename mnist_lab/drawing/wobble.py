@@ -1,10 +1,12 @@
-"""Wobbling: a drawing moved off MNIST's way of placing it, to see when a network changes its mind."""
+"""Wobbling: a drawing moved off MNIST's way of placing it, to see when a network changes its prediction."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import SIDE
 from mnist_lab.drawing.strokes import (
@@ -13,8 +15,6 @@ from mnist_lab.drawing.strokes import (
     PEN,
     Drawing,
     Picture,
-    Point,
-    Stroke,
     centre_of_mass,
     crop,
     ink,
@@ -25,6 +25,8 @@ from mnist_lab.drawing.strokes import (
     to_mnist,
     visible,
 )
+
+UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
 
 
 @dataclass(frozen=True)
@@ -47,56 +49,36 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     Returns:
         (28, 28) uint8, white on black; None if there is no ink to see.
     """
-    if wobble == Wobble():
-        return to_mnist(drawing)
-    placed = place_like_mnist(drawing)
-    if placed is None:
-        return None
-    moved = Drawing(wobbled(placed.strokes, wobble))
-    picture = squeeze(invert(ink(moved, PEN * CANVAS / SIDE * wobble.stroke / 100)))
+    final = to_mnist(drawing)
+    if final is None or wobble == Wobble():
+        return final
+    lines = _wobbled(_placed_like_mnist(drawing, final), wobble).reshape(-1, 2, 2)  # (S, 2, 2)
+    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines.tolist()))
+    picture = squeeze(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)))
     return picture if picture.any() else None
 
 
-def place_like_mnist(drawing: Drawing) -> Drawing | None:
-    """Move and scale the strokes to where they lie in MNIST's picture, ten canvas pixels for each of its pixels.
+def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
+    """Move and scale a drawing's lines to where they lie in its final picture (28, 28), in canvas pixels.
+
+    Inking them there gives nearly the final picture (fractions of a pixel fall differently).
 
     Returns:
-        What can be seen of the drawing, as lines from point to point, so that squeezing its ink to 28x28 gives nearly
-        what :func:`to_mnist` does (fractions of a pixel fall differently); None if there is no ink.
+        (2 S, 2): x and y, in canvas pixels, of the start and the end of each of S visible lines in turn.
     """
-    final = to_mnist(drawing)
-    if final is None:
-        return None
     light = invert(ink(drawing, pen_width(drawing)))
-    scale = CANVAS / SIDE * BOX / max(crop(light).shape)
+    scale = UNIT * BOX / max(crop(light).shape)
+    points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
-    row, column = (middle + 0.5 for middle in centre_of_mass(light))
-    final_row, final_column = ((middle + 0.5) * CANVAS / SIDE for middle in centre_of_mass(final))
-    lines = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in visible(segments(drawing)).tolist()]
-    return Drawing(
-        tuple(
-            tuple((final_column + scale * (x - column), final_row + scale * (y - row)) for x, y in line)
-            for line in lines
-        )
-    )
+    row, column = centre_of_mass(light)
+    final_row, final_column = centre_of_mass(final)
+    from_centre = points - np.array([column + 0.5, row + 0.5])
+    placed: NDArray[np.float64] = UNIT * np.array([final_column + 0.5, final_row + 0.5]) + scale * from_centre
+    return placed
 
 
-def wobbled(strokes: Sequence[Stroke], wobble: Wobble) -> tuple[Stroke, ...]:
-    """Resize and turn strokes about the canvas's middle, then shift them; the stroke width is not theirs to change.
-
-    Args:
-        strokes: in pixels of the 280x280 canvas, ten for each pixel of the picture, y downwards.
-        wobble: its shifts are in pixels of the picture.
-    """
-    middle, unit = CANVAS / 2, CANVAS / SIDE
-    angle, size = math.radians(wobble.turn), wobble.size / 100
-    cosine, sine = size * math.cos(angle), size * math.sin(angle)
-
-    def moved(point: Point) -> Point:
-        x, y = point[0] - middle, point[1] - middle
-        return (
-            middle + cosine * x - sine * y + unit * wobble.right,
-            middle + sine * x + cosine * y + unit * wobble.down,
-        )
-
-    return tuple(tuple(map(moved, stroke)) for stroke in strokes)
+def _wobbled(points: NDArray[np.float64], wobble: Wobble) -> NDArray[np.float64]:
+    """Resize and turn points (N, 2) about the canvas's middle, then shift them; in canvas pixels, y downwards."""
+    angle = math.radians(wobble.turn)
+    turn = wobble.size / 100 * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return CANVAS / 2 + (points - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])

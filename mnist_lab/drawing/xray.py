@@ -7,47 +7,34 @@ from typing import NamedTuple
 from mnist_lab.drawing.strokes import BRUSH, STEP_NAMES, Drawing, Picture, Steps, from_ink, ink, pen_width
 
 
-class Words(NamedTuple):
-    """What there is to say about a step.
-
-    Attributes:
-        title: its name.
-        taken: what it does.
-        left_out: what happens instead where it is switched off.
-    """
+class StepText(NamedTuple):
+    """The name of a step, what it does, and what happens instead where it is switched off."""
 
     title: str
     taken: str
     left_out: str
 
 
-WORDS = {
-    "pen": Words("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
-    "invert": Words("Invert", "white on black, as in MNIST", "off: black on white, as on paper"),
-    "crop": Words("Crop", "empty paper is cut away", "off: all the paper stays"),
-    "box": Words("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
-    "centre": Words("Centre", "centre of mass to the middle", "off: left where it is"),
-    "normalise": Words("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
+STEP_TEXTS = {
+    "pen": StepText("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
+    "invert": StepText("Invert", "white on black, as in MNIST", "off: black on white, as on paper"),
+    "crop": StepText("Crop", "empty paper is cut away", "off: all the paper stays"),
+    "box": StepText("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
+    "centre": StepText("Centre", "centre of mass to the middle", "off: left where it is"),
+    "normalise": StepText("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
 }
 """One for each field of :class:`~mnist_lab.drawing.strokes.Steps`, in the order in which the steps are taken."""
 
 
 class Xray(NamedTuple):
-    """A drawing taken apart.
+    """A drawing taken apart, in pictures of uint8; None stands where the brush left no ink on the canvas."""
 
-    Attributes:
-        stages: the ink as it was drawn, then what each of the six steps made of it, (H, W) uint8 each; a step that
-            is switched off passes on what it was given (but from the last but one on it is 28x28 in any case, and
-            the last shows what a network is shown that gets 0 to 1).
-        chosen: what comes out of the chosen steps, (28, 28) uint8; None if the brush left no ink on the canvas.
-        whole: what comes out of all steps, as :func:`~mnist_lab.drawing.strokes.to_mnist` has it.
-        without: what comes out if one step of all is left out, by the step's name; None as above.
-    """
-
+    # The ink as drawn, then what each of the six steps made of it, (H, W). A step that is switched off passes on what
+    # it was given; but from the last but one on it is 28x28 in any case, and the last is what a network is shown.
     stages: tuple[Picture, ...]
-    chosen: Picture | None
-    whole: Picture
-    without: dict[str, Picture | None]
+    chosen: Picture | None  # what comes out of the chosen steps, (28, 28)
+    whole: Picture  # what comes out of all steps, as to_mnist has it
+    without: dict[str, Picture | None]  # what comes out if one step of all is left out, by the step's name
 
 
 def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | None:
@@ -72,35 +59,23 @@ def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | N
     whole = outcome(Steps())
     if whole is None:
         return None
+    paper = inked_again if steps.pen else drawn
+    taken = dict(from_ink(paper, steps) or [])
+    stages = [drawn, paper]
+    for names in (("inverted",), ("cropped",), ("20-pixel box", "squeezed"), ("centred", "in the middle")):
+        stages.append(next((taken[name] for name in names if name in taken), stages[-1]))
+    stages.append(taken.get("normalised", taken.get("as 0 to 1", stages[-1])))
     return Xray(
-        stages=after_each_step(drawn, inked_again, steps),
+        stages=tuple(stages),
         chosen=outcome(steps),
         whole=whole,
         without={name: outcome(Steps().without(name)) for name in STEP_NAMES},
     )
 
 
-def after_each_step(drawn: Picture, inked_again: Picture, steps: Steps) -> tuple[Picture, ...]:
-    """The ink as drawn, and the picture after each of the six steps, whether taken or passed by.
-
-    Args:
-        drawn: (280, 280) uint8, the user's brush on paper.
-        inked_again: (280, 280) uint8, MNIST's pen on paper.
-        steps: which of them to take.
-    """
-    paper = inked_again if steps.pen else drawn
-    taken = dict(from_ink(paper, steps) or [])
-    light = taken.get("inverted", paper)
-    cropped = taken.get("cropped", light)
-    boxed = taken.get("20-pixel box" if steps.box else "squeezed", cropped)
-    centred = taken.get("centred", taken.get("in the middle", boxed))
-    final = taken.get("normalised", taken.get("as 0 to 1", centred))
-    return drawn, paper, light, cropped, boxed, centred, final
-
-
 def name_steps(steps: Steps) -> str:
     """Which steps are taken, in few words: "All steps", "Without crop", "Without MNIST's pen, invert"."""
-    left_out = [WORDS[name].title for name in STEP_NAMES if not getattr(steps, name)]
+    left_out = [STEP_TEXTS[name].title for name in STEP_NAMES if not getattr(steps, name)]
     if not left_out:
         return "All steps"
     if len(left_out) == len(STEP_NAMES):

@@ -35,9 +35,8 @@ from mnist_lab.experiments.trainings import MOST_JOBS, Board, Engine, Job, ThisP
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
-from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, Standing
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, refuse_given
+from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_recipe,
@@ -340,13 +339,13 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
     with suppress(KeyboardInterrupt), stoppable(lab, board):
         waiting = dict.fromkeys(job.number for job in jobs)
 
-        def standings() -> list[Standing]:
+        def under_way() -> list[RunProgress]:
             reports = ((number, board.read(number)) for number in list(waiting))
-            return [Standing(names[number], *report) for number, report in reports if report is not None]
+            return [RunProgress(names[number], *report) for number, report in reports if report is not None]
 
         lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
         with (
-            ManyDisplay(lab.terminal.console, len(jobs), standings, ready.seconds) as display,
+            ManyDisplay(lab.terminal.console, len(jobs), under_way, ready.seconds) as display,
             closing(ready.engine.train(jobs, lab.outputs)) as results,
         ):
             for finished in results:
@@ -397,7 +396,7 @@ def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
     newest = _finished_runs(lab)[:RUNS_OFFERED]
     model = letterer(newest, lambda run: describe_recipe(run.model, augmented=run.augmented))
     rows = [
-        (Text(str(n), "key"), run.name, Text.from_markup(model(run)), str(run.seed), format_percent(run.test_accuracy))
+        (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
         for n, run in enumerate(newest, start=1)
     ]
     lab.terminal.show(Table("", ("", "run", "model", "seed", "test"), rows, numeric=(3, 4)).on_screen())

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mnist_lab.config import TRAIN_DIGITS, AugmentConfig
 from mnist_lab.data.augment import AffineDraw, change_thickness, inverse_affine, warp
+from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.data.randomness import seeded_generator
 from mnist_lab.drawing.scoring import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import MODES, read_drawings, to_mnist
 from mnist_lab.errors import LabError

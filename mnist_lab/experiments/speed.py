@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
 from mnist_lab.config import MILD_AUGMENTATION, AugmentConfig, Recipe, TrainConfig, default_config
-from mnist_lab.data.mnist import Batch, Digits, Mnist, TrainLoader, leave_interrupts_to_the_main_process
+from mnist_lab.data.loader import Batch, TrainLoader, leave_interrupts_to_the_main_process
+from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import MEAN, STD
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import BATCH_SIZE, predict_logits
@@ -287,7 +288,7 @@ def config_of(step: Step, epochs: int) -> TrainConfig:
 @torch.no_grad()
 def evaluate_step(step: Step, trainer: Trainer) -> float:
     """Accuracy on the validation digits, a fraction."""
-    digits, network, compute = trainer.validation, trainer.judged_model, trainer.compute
+    digits, network, compute = trainer.validation, trainer.evaluated_model, trainer.compute
     if step.evaluated_from_memory:
         predictions = predict_logits(network, digits.images, compute).argmax(dim=1)  # (N,)
         return int((predictions == digits.labels).sum()) / len(digits)

@@ -35,8 +35,7 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.console import Choice
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab, graceful_interrupts
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_augmentation,

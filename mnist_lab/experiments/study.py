@@ -21,12 +21,14 @@ from mnist_lab.experiments.questions import Experiment
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
+from mnist_lab.report.index import write_summary
 from mnist_lab.storage import new_folder, write_atomically, write_json
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.history import read_history
+from mnist_lab.training.page import results_summary
 from mnist_lab.training.recipes import Recipe
 from mnist_lab.training.runs import Run, command_line
 from mnist_lab.training.session import load_trained
@@ -84,6 +86,7 @@ def write_study(outputs: Path, study: Study) -> Path:
             **({"figures": drawn_from} if drawn_from else {}),
         }
         write_json(folder / RESULTS_FILE, content)
+        write_summary(folder, results_summary(content))
         write_report(folder, study)
     return folder
 

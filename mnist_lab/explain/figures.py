@@ -41,9 +41,10 @@ from mnist_lab.plotting import (
     style_colour_bar,
     styled,
 )
+from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
-from mnist_lab.training.figures import RunData
+from mnist_lab.training.figures import RunData, RunFigure
 
 if TYPE_CHECKING:
     from matplotlib.typing import HashableList
@@ -453,5 +454,33 @@ def _draw_run(run: RunData) -> Figure:
     return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.title)
 
 
-RUN_FIGURES = {**training_figures.RUN_FIGURES, "saliency.png": _draw_run}
+_SALIENCY_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
+
+RUN_FIGURES = {
+    **training_figures.RUN_FIGURES,
+    "saliency.png": RunFigure(
+        _draw_run,
+        Caption(
+            "Which pixels mattered",
+            "A digit of each class and, beside it, a map of the pixels that the network's answer depended on.",
+            _SALIENCY_TEXT,
+        ),
+    ),
+}
 """All figures that a run leaves, by file name."""
+
+CAPTIONS = {
+    "saliency.png": Caption(
+        "Which pixels mattered",
+        "A digit, a map of the pixels that the network's answer depended on, and the controls that tell whether the "
+        "map may be believed.",
+        _SALIENCY_TEXT,
+    ),
+    "methods.png": Caption(
+        "The same question, asked by every method",
+        "Maps of one digit by several methods, side by side.",
+        "Where the methods disagree, none of them should be believed alone.",
+    ),
+    "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
+}
+"""What is said of the pictures of a folder that is about one digit."""

@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from mnist_lab.config import Architecture
+from mnist_lab.data.loader import derive_seed, seeded_generator
 from mnist_lab.data.mnist import Digits
 from mnist_lab.data.pixels import SIDE, normalise, to_unit
-from mnist_lab.data.randomness import derive_seed, seeded_generator
 from mnist_lab.errors import RequestError
 from mnist_lab.explain.methods import DEFAULT_METHOD, check_method, check_target
 from mnist_lab.networks.compute import Compute
@@ -232,7 +232,7 @@ def grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
 def cell_centres(model: DigitNet) -> NDArray[np.float64]:
     """Where the cells of the last block's feature maps lie along one side of the image, (S,) in pixels.
 
-    The start of the grid and its step grow as in the capacity ledger: a 3x3 window begins 1 - padding steps
+    The start of the grid and its step grow as in the model summary: a 3x3 window begins 1 - padding steps
     further in, a 2x2 window half a step, and then the step doubles.
     """
     start, step, side = 0.0, 1, SIDE

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
 
-from rich.table import Table
+from rich.text import Text
 
 from mnist_lab.config import ARCHITECTURES, check_model
 from mnist_lab.environment import asked_device
 from mnist_lab.networks.compute import Compute, choose_compute, devices_here
-from mnist_lab.networks.models import LedgerRow, build_model, capacity_ledger
-from mnist_lab.terminal.console import Choice, Terminal, borderless
+from mnist_lab.networks.models import build_model, model_summary
+from mnist_lab.report.document import Table
+from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import describe_architecture
 
@@ -38,10 +38,10 @@ def ask_device(terminal: Terminal) -> str | None:
 
 
 def models(lab: Lab, name: str | None = None) -> int:
-    """Show each network as a diagram with its capacity ledger."""
+    """Show each network, layer by layer, with what every layer costs."""
     for model in [name] if name else ARCHITECTURES:
         check_model(model)
-        lab.terminal.show(_ledger_table(model, capacity_ledger(build_model(model))), "")
+        lab.terminal.show(_summary_table(model).on_screen(), "")
     lab.terminal.hint(
         "output: channels x height x width. sees: the square of input pixels that one output depends on. "
         "The first convolution is unpadded (the border of a digit is black), so 28 becomes 26. Convolutions have no "
@@ -52,22 +52,20 @@ def models(lab: Lab, name: str | None = None) -> int:
     return OK
 
 
-def _ledger_table(name: str, rows: Sequence[LedgerRow]) -> Table:
-    """A network's capacity ledger."""
-    title = f"{name}: {describe_architecture(name)}"
-    table = borderless(title, left=("layer",), right=("output", "parameters", "multiply-adds", "sees"))
-    table.add_row("[hint]input[/hint]", "1 x 28 x 28", "", "", "1 x 1")
-    for row in rows:
-        shape = " x ".join(str(size) for size in row.output_shape)
-        sees = f"{row.receptive_field} x {row.receptive_field}"
-        table.add_row(row.layer, shape, _blank_zero(row.parameters), _blank_zero(row.multiply_adds), sees)
-    parameters, multiply_adds = sum(row.parameters for row in rows), sum(row.multiply_adds for row in rows)
-    table.add_row("[title]in all[/title]", "", f"{parameters:,}", f"{multiply_adds:,}", "")
-    return table
+def _summary_table(name: str) -> Table:
+    summary = model_summary(build_model(name))
+    rows: list[list[str | Text]] = [[Text("input", "hint"), "1 x 28 x 28", "", "", "1 x 1"]]
+    for layer in summary:
+        shape = " x ".join(str(size) for size in layer.output_shape)
+        sees = f"{layer.receptive_field} x {layer.receptive_field}"
+        rows.append([layer.name, shape, _blank_zero(layer.parameters), _blank_zero(layer.multiply_adds), sees])
+    parameters, multiply_adds = sum(one.parameters for one in summary), sum(one.multiply_adds for one in summary)
+    rows.append([Text("in all", "title"), "", f"{parameters:,}", f"{multiply_adds:,}", ""])
+    headings = ["layer", "output", "parameters", "multiply-adds", "sees"]
+    return Table(f"{name}: {describe_architecture(name)}", headings, rows, numeric=range(1, 5))
 
 
 def _blank_zero(count: int) -> str:
-    """A count, or nothing where there is none."""
     return f"{count:,}" if count else ""
 
 

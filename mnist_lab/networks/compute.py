@@ -6,10 +6,10 @@ import ctypes
 import platform
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -43,9 +43,12 @@ class Compute:
     @property
     def name(self) -> str:
         """For people, with the threads that torch computes with just now: ``CPU, 2 threads, bfloat16``."""
-        threads = [count_threads(torch.get_num_threads())] if self.device.type == "cpu" else []
-        precision = [] if self.low_precision is None else [str(self.low_precision).removeprefix("torch.")]
-        return ", ".join([self.hardware, *threads, *precision])
+        parts, threads = [self.hardware], torch.get_num_threads()
+        if self.device.type == "cpu":
+            parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
+        if self.low_precision is not None:
+            parts.append(str(self.low_precision).removeprefix("torch."))
+        return ", ".join(parts)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Run the operations that bear it in the lower precision (weights and sums stay float32)."""
@@ -85,14 +88,14 @@ def compute_on(name: str) -> Compute:
         )
     remark = ""
     for device in [device for device in there if name in ("auto", device) and device != "cpu"]:
-        trouble = trouble_with(torch.device(device))
+        trouble = _trouble_with(torch.device(device))
         if not trouble:
-            return graphics_card(torch.device(device))
+            return _graphics_card(torch.device(device))
         if name == device:
             raise RequestError(f"the {name} device can't be used ({trouble})", "give --device cpu, or omit --device")
         remark = f"computing on the CPU: the {device} device can't be used ({trouble})"
-    low = torch.bfloat16 if cpu_has_bfloat16() else None
-    keep_freed_memory()
+    low = torch.bfloat16 if _cpu_has_bfloat16() else None
+    _keep_freed_memory()
     return Compute(torch.device("cpu"), low, "CPU", remark=remark)
 
 
@@ -102,16 +105,15 @@ def devices_here() -> list[str]:
     return [name for name, is_there in there.items() if is_there]
 
 
-def graphics_card(device: torch.device) -> Compute:
+def _graphics_card(device: torch.device) -> Compute:
     """A device that works; 16 bits only where it has them natively."""
     if device.type == "cuda":
         low = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
         return Compute(device, low, torch.cuda.get_device_name())
-    channels_last = layouts_agree(partial(batch_norm_gradients, device))
-    return Compute(device, None, "Apple GPU (MPS)", channels_last)
+    return Compute(device, None, "Apple GPU (MPS)", _layouts_agree(device))
 
 
-def trouble_with(device: torch.device) -> str:
+def _trouble_with(device: torch.device) -> str:
     """Why a device can't be used, found out by trying; empty if it can.
 
     A card that torch finds may be older or newer than all those that this release was built for.
@@ -119,52 +121,46 @@ def trouble_with(device: torch.device) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says the same, in many lines
         try:
-            try_convolution(device)
+            _try_convolution(device)
         except RuntimeError as error:
             return textwrap.shorten(str(error).partition("\n")[0], 120, placeholder=" ...")
     return ""
 
 
-def try_convolution(device: torch.device) -> None:
-    """A small convolution, forward and backward; raises what torch makes of a device that can't do it."""
+def _try_convolution(device: torch.device) -> None:
     weight = torch.ones(1, 1, 3, 3, device=device, requires_grad=True)
-    F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum().backward()  # type: ignore[no-untyped-call]
-    assert weight.grad is not None
-    weight.grad.cpu()  # waits for the device, which reports its troubles late
+    (gradient,) = torch.autograd.grad(F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum(), weight)
+    gradient.cpu()  # waits for the device, which reports its troubles late
 
 
-def layouts_agree(gradients: Callable[[torch.memory_format], Sequence[Tensor]]) -> bool:
+def _layouts_agree(device: torch.device) -> bool:
     """Whether a device computes the same gradients in both memory layouts.
 
     On Apple's GPU, batch normalisation in channels_last has wrong ones, or fails, in releases of torch up to 2026
     (https://github.com/pytorch/pytorch/issues/175189).
     """
     try:
-        pairs = zip(gradients(torch.contiguous_format), gradients(torch.channels_last), strict=True)
-        return all(torch.allclose(usual, other, rtol=1e-3, atol=1e-3) for usual, other in pairs)
+        usual, other = (_batch_norm_gradients(device, to) for to in (torch.contiguous_format, torch.channels_last))
     except RuntimeError:
         return False
+    return all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(usual, other, strict=True))
 
 
-def batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
+def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
     """The gradients of a small batch normalisation, for its input, its weight and its bias, on the CPU."""
     values, pull = torch.linspace(-2, 2, 2 * 2 * 3 * 4 * 4).sin().view(2, 2, 3, 4, 4).to(device)
     images = values.contiguous(memory_format=layout).requires_grad_()
     norm = nn.BatchNorm2d(3).to(device)
-    norm(images).backward(pull.contiguous(memory_format=layout))
-    return [found.grad.cpu() for found in (images, norm.weight, norm.bias) if found.grad is not None]
-
-
-def count_threads(count: int) -> str:
-    """``1 thread``, ``2 threads``."""
-    return f"{count} thread" if count == 1 else f"{count} threads"
+    wanted = (images, norm.weight, norm.bias)
+    found = torch.autograd.grad(norm(images), wanted, pull.contiguous(memory_format=layout))
+    return [gradient.cpu() for gradient in found]
 
 
 @contextmanager
 def computing_with(threads: int | None) -> Iterator[None]:
     """Compute with so many threads of the processor; None leaves their number as it is.
 
-    The threads share the terms of every sum among them, so with another number the last bits of a result differ.
+    The threads divide the terms of every sum among them, so with another number the last bits of a result differ.
     """
     if threads is None:
         yield
@@ -177,13 +173,13 @@ def computing_with(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def cpu_has_bfloat16() -> bool:
+def _cpu_has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
 
-def keep_freed_memory() -> None:
+def _keep_freed_memory() -> None:
     """Ask glibc to keep freed memory for the next batch instead of returning it to the system.
 
     Every batch allocates and frees the same large tensors; returned and faulted in again page by page, they cost

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mnist_lab.config import CLASSES
 from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute
@@ -32,10 +33,10 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     was_training = model.training
     model.eval()
     try:
-        outputs = [model_step(model, batch, compute) for batch in torch.split(images, batch_size)]
+        outputs = [_model_step(model, batch, compute) for batch in torch.split(images, batch_size)]
     finally:
         model.train(was_training)
-    logits = torch.cat(outputs) if outputs else torch.empty(0, 10)
+    logits = torch.cat(outputs) if outputs else torch.empty(0, CLASSES)
     if not logits.isfinite().all():
         raise TrainingError(
             "the network's answers are no longer finite numbers", "train one with a smaller --learning-rate"
@@ -43,9 +44,8 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     return logits
 
 
-def model_step(model: nn.Module, images: Tensor, compute: Compute) -> Tensor:
-    """One batch of raw images (B, 1, 28, 28) to float32 logits (B, 10) on the CPU."""
-    unit = to_unit(images) if images.dtype == torch.uint8 else images
+def _model_step(model: nn.Module, images: Tensor, compute: Compute) -> Tensor:
+    unit = to_unit(images) if images.dtype == torch.uint8 else images  # (B, 1, 28, 28)
     with compute.autocast():
-        logits: Tensor = model(normalise(unit).to(compute.device))
+        logits: Tensor = model(normalise(unit).to(compute.device))  # (B, 10)
     return logits.float().cpu()

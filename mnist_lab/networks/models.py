@@ -1,4 +1,4 @@
-"""The three networks, each readable as a diagram, and the ledger of what every layer costs."""
+"""The three networks, each readable as a diagram, and the summary of what every layer costs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.config import ARCHITECTURES, CLASSES, Architecture
+from mnist_lab.data.loader import derive_seed
 from mnist_lab.data.pixels import SIDE
-from mnist_lab.data.randomness import derive_seed
 
 
 class ConvBlock(nn.Module):
@@ -98,89 +98,57 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @dataclass(frozen=True)
-class LedgerRow:
+class LayerSummary:
     """What one layer makes and costs, for a single image."""
 
-    layer: str
+    name: str
     output_shape: tuple[int, ...]  # (channels, height, width), or (features,)
     parameters: int
     multiply_adds: int  # of convolutions and linear layers; the others' are negligible
-    receptive_field: int  # side of the square of input pixels that one output value can see
+    receptive_field: int  # side of the square of input pixels that one output value depends on
 
 
-def capacity_ledger(model: DigitNet) -> list[LedgerRow]:
-    """One row per layer, found by sending one blank image through the network.
+@torch.no_grad()
+def model_summary(model: DigitNet) -> list[LayerSummary]:
+    """One entry per layer, found by sending one blank image through the network.
 
     The receptive field r grows with every window: r += (kernel - 1) * jump, where jump, the distance in input pixels
     between two neighbouring outputs, multiplies with every stride (Araujo et al. 2019, "Computing receptive fields").
     """
-    rows: list[LedgerRow] = []
+    found: list[LayerSummary] = []
     receptive_field, jump = 1, 1
     value = torch.zeros(1, 1, SIDE, SIDE)
     was_training = model.training
     model.eval()
-    with torch.no_grad():
-        for layer in layers_in_order(model):
-            value = layer(value)
-            shape = tuple(value.shape[1:])
-            if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-                receptive_field += (side_of(layer.kernel_size) - 1) * jump
-                jump *= side_of(layer.stride)
-            if isinstance(layer, nn.Linear):
+    for layer in _layers_in_order(model):
+        value = layer(value)
+        multiply_adds = 0
+        match layer:
+            case nn.Conv2d(kernel_size=(kernel, _)):
+                name = f"convolution {kernel}x{kernel}, {layer.out_channels} filters"
+                multiply_adds = value.numel() * layer.in_channels * kernel**2
+                receptive_field += (kernel - 1) * jump
+            case nn.MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
+                name = f"max pooling {kernel}x{kernel}"
+                receptive_field += (kernel - 1) * jump
+                jump *= stride
+            case nn.Linear():
+                name = f"linear, {layer.out_features} units"
+                multiply_adds = layer.in_features * layer.out_features
                 receptive_field = SIDE  # every unit is joined to all of the flattened picture
-            rows.append(
-                LedgerRow(
-                    describe(layer),
-                    shape,
-                    count_parameters(layer),
-                    multiply_adds(layer, shape),
-                    receptive_field,
-                )
-            )
+            case nn.Dropout():
+                name = f"dropout {layer.p:g}"
+            case _:
+                name = {nn.BatchNorm2d: "batch normalisation", nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
+        shape = tuple(value.shape[1:])
+        found.append(LayerSummary(name, shape, count_parameters(layer), multiply_adds, receptive_field))
     model.train(was_training)
-    return rows
+    return found
 
 
-def layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
+def _layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
     """The layers in the order in which an image passes them, without those that leave everything as it is."""
-    for block in model.blocks:
-        assert isinstance(block, ConvBlock)
-        yield from (layer for layer in (block.conv, block.pool, block.norm, block.relu) if not changes_nothing(layer))
-    yield from (layer for layer in model.classifier if not changes_nothing(layer))
-
-
-def changes_nothing(layer: nn.Module) -> bool:
-    """Whether a layer stands in for one that was left out: batch normalisation, or dropout of nothing."""
-    return isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
-
-
-def describe(layer: nn.Module) -> str:
-    """A layer's name for people."""
-    match layer:
-        case nn.Conv2d():
-            return f"convolution 3x3, {layer.out_channels} filters"
-        case nn.MaxPool2d():
-            return "max pooling 2x2"
-        case nn.BatchNorm2d():
-            return "batch normalisation"
-        case nn.Linear():
-            return f"linear, {layer.out_features} units"
-        case nn.Dropout():
-            return f"dropout {layer.p:g}"
-        case _:
-            return {nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
-
-
-def multiply_adds(layer: nn.Module, output_shape: tuple[int, ...]) -> int:
-    """Multiplications (each followed by an addition) for one image; 0 for layers without matrix products."""
-    if isinstance(layer, nn.Conv2d):
-        channels, height, width = output_shape
-        return channels * height * width * layer.in_channels * side_of(layer.kernel_size) ** 2
-    if isinstance(layer, nn.Linear):
-        return layer.in_features * layer.out_features
-    return 0
-
-
-def side_of(size: int | tuple[int, ...]) -> int:
-    """The side of a square window, which torch may give as one number or as two."""
-    return size if isinstance(size, int) else size[0]
+    for layer in model.modules():
+        changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
+        if not list(layer.children()) and not changes_nothing:
+            yield layer

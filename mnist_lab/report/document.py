@@ -1,32 +1,47 @@
 """Pages to read: plain values in, one HTML file out, pictures inside.
 
-A page needs no network and no script; its policy even forbids both. Names and labels are taken for what they may be, a
-stranger's: whatever they hold, they come out as text.
+A page needs no network and no script; its policy even forbids both. Names of files and values of JSON files may be a
+stranger's: whatever they hold comes out as text, and whatever is missing or of the wrong kind counts as nothing.
 """
 
 from __future__ import annotations
 
 import base64
+import io
+import json
+import math
 import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from reprlib import repr as shortened
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 from rich.table import Table as ScreenTable
 from rich.text import Text
 
 from mnist_lab import __version__
-from mnist_lab.storage import write_text
+from mnist_lab.storage import read_bytes, read_text, write_text
 from mnist_lab.terminal.wording import printable
 
-REPORT_FILE = "report.html"
-RESULTS_FILE = "results.json"
+REPORT_FILE, RESULTS_FILE = "report.html", "results.json"
 """The page, and the numbers beside it."""
+
+LARGEST_PICTURE = 50_000_000
+"""Bytes; the lab draws none as large, and no browser would open the page."""
+
+
+class Caption(NamedTuple):
+    """What is said of a picture: a few words, what there is to see for those who can't see it, and how to read it."""
+
+    title: str
+    alt: str
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Picture:
         numbers: what it was drawn from, ready for JSON; None if that is kept elsewhere.
 
     Raises:
-        ValueError: the content is no whole PNG file.
+        ValueError: the content is not a whole PNG file.
     """
 
     title: str
@@ -53,17 +68,38 @@ class Picture:
     numbers: Any = None
 
     def __post_init__(self) -> None:
-        png_size(self.png)
+        _ = self.size
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height as its maker meant them, in CSS pixels (96 per inch)."""
-        return png_size(self.png)
+        """Width and height in CSS pixels, 96 per inch; a picture that tells no resolution is taken as it is."""
+        try:
+            with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
+                scale = 96 / (image.info.get("dpi", (96,))[0] or 96)
+                image.verify()
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise ValueError(f"not a whole PNG picture ({error})") from None
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        return width, height
 
     @property
     def uri(self) -> str:
         """The content as an address that holds it."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Picture | None:
+    """A picture of a folder; None if it is missing, damaged or far too large."""
+    title, alt, text = caption or Caption(file_title(name).capitalize(), f"A picture: {file_title(name)}.")
+    try:
+        return Picture(title, read_bytes(folder / name, LARGEST_PICTURE), alt, text)
+    except (OSError, ValueError):
+        return None
+
+
+def file_title(name: str) -> str:
+    """A file's name as words: ``confusion_counts.png`` is ``confusion counts``."""
+    return Path(name).stem.replace("_", " ") or name
 
 
 @dataclass(frozen=True)
@@ -84,14 +120,11 @@ class Table:
 
     def on_screen(self, gap: int = 2) -> ScreenTable:
         """The table for the terminal: no lines, and ``gap`` blanks between columns."""
-        table = ScreenTable(
-            title=Text(printable(self.title)) if self.title else None,
-            title_justify="left",
-            box=None,
-            padding=(0, gap, 0, 0),
-        )
+        title = Text(printable(self.title)) if self.title else None
+        table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if place in self.numeric else "left", no_wrap=True)
+            side: Literal["left", "right"] = "right" if place in self.numeric else "left"
+            table.add_column(Text(printable(heading)), justify=side, no_wrap=True)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         return table
@@ -109,13 +142,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the learner wrote down, and how it came out.
-
-    Attributes:
-        words: as they were written.
-        outcome: what they were held against.
-        is_late: whether all trainings were there already, so that the answer may have been known.
-    """
+    """What the learner wrote down, what it was held against, and whether the answer may have been known by then."""
 
     words: str
     outcome: str
@@ -124,28 +151,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a page says.
-
-    Attributes:
-        title: its main heading.
-        kind: what sort of thing it reports on, "Training run" for example.
-        created: when that was made, local time.
-        question: what was to be found out; may be empty.
-        verdicts: what was found, the most important sentence first.
-        sections: the grounds for it.
-        repeat: the command line that does it again; may be empty.
-        facts: a few numbers worth seeing at once, by name.
-        prediction: None if nobody made one.
-    """
+    """Everything that a page says."""
 
     title: str
-    kind: str
-    created: datetime
-    question: str = ""
-    verdicts: Sequence[str] = ()
-    sections: Sequence[Section] = ()
-    repeat: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    kind: str  # what sort of thing it reports on, "Training run" for example
+    created: datetime  # when that was made, local time
+    question: str = ""  # what was to be found out
+    verdicts: Sequence[str] = ()  # what was found, the most important sentence first
+    sections: Sequence[Section] = ()  # the grounds for it
+    repeat: str = ""  # the command line that does it again
+    facts: Mapping[str, str] = field(default_factory=dict)  # a few numbers worth seeing at once, by name
     prediction: Prediction | None = None
 
 
@@ -172,38 +187,23 @@ def environment() -> Environment:
         loader=PackageLoader("mnist_lab.report"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: legible(value) if type(value) is str else value,  # Markup has been through here
+        finalize=lambda value: _legible(value) if type(value) is str else value,  # Markup has been through here
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["spoken"] = spoken
-    made.filters["prose"] = prose
+    made.filters.update(prose=_prose, day=day_of, file_title=file_title)
     return made
 
 
-def legible(text: str) -> str:
-    """Text without control characters, marks that reverse its direction, and halves of characters.
-
-    A per cent sign stays on the line of its number.
-    """
-    return "".join(map(visible, text)).replace(" %", "\N{NO-BREAK SPACE}%")
+def _legible(text: str) -> str:
+    """Text without control characters, marks that reverse its direction, and halves of characters."""
+    shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
+    return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which stays on the line of its number
 
 
-def prose(text: str) -> str:
+def _prose(text: str) -> str:
     """Text for reading, not for copying: the names of the networks are not broken at their hyphens."""
     return re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
-
-
-def visible(character: str) -> str:
-    """The character, or what stands for one that can't be shown."""
-    if character.isprintable() or character == "\n":
-        return character
-    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
-
-
-def spoken(moment: datetime) -> str:
-    """A time as people write it: ``22 November 2026, 14:30``."""
-    return f"{day_of(moment)}, {moment:%H:%M}"
 
 
 def day_of(moment: datetime) -> str:
@@ -211,37 +211,56 @@ def day_of(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-def png_size(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG picture in CSS pixels, 96 per inch; one that tells no resolution is taken as it is.
+# ------------------------------------------------------------------------------------------- untrusted values
 
-    https://www.w3.org/TR/png-3/: IHDR begins with width and height, pHYs holds the pixels per metre.
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty if there is none that can be read."""
+    try:
+        content = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def inside(content: Any, *names: str) -> Any:
+    """A value inside nested JSON objects; None if there is none."""
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+def number(value: Any) -> float | None:
+    """A finite number; None if it is something else."""
+    try:
+        return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def text(value: Any, otherwise: str = "–") -> str:
+    """Text or a number as text; ``otherwise`` if it is something else."""
+    return str(value) if isinstance(value, str) or number(value) is not None else otherwise
+
+
+def fraction(value: Any) -> float:
+    """A number from 0 to 1.
 
     Raises:
-        ValueError: it is no PNG file, or not a whole one.
+        ValueError: it is something else.
     """
-    parts = dict(reversed(list(png_chunks(png))))  # of chunks of one name, the first counts
-    if not {b"IHDR", b"IDAT", b"IEND"} <= parts.keys() or len(parts[b"IHDR"]) != 13:
-        raise ValueError("a part of the picture is missing")
-    width, height = (int.from_bytes(parts[b"IHDR"][start : start + 4]) for start in (0, 4))
-    resolution = parts.get(b"pHYs", b"")
-    per_metre = int.from_bytes(resolution[:4]) if len(resolution) == 9 and resolution[8] == 1 else 0
-    scale = 96 / (per_metre * 0.0254) if per_metre else 1.0
-    return max(1, round(width * scale)), max(1, round(height * scale))
+    if number(value) is None or not 0 <= value <= 1:
+        raise ValueError(f"{shortened(value)} is not a fraction")
+    return float(value)
 
 
-def png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of each chunk of a PNG file, their checksums verified.
+def interval(value: Any) -> tuple[float, float]:
+    """Two fractions, the lower one first.
 
     Raises:
-        ValueError: it is no PNG file, cut off, or altered.
+        TypeError, ValueError: it is something else.
     """
-    if not png.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError("no PNG picture")
-    place = 8
-    while place < len(png):
-        length = int.from_bytes(png[place : place + 4])
-        end = place + 8 + length
-        if zlib.crc32(png[place + 4 : end]) != int.from_bytes(png[end : end + 4]) or end + 4 > len(png):
-            raise ValueError("the picture is damaged")
-        yield png[place + 4 : place + 8], png[place + 8 : end]
-        place = end + 4
+    low, high = map(fraction, value)
+    if low > high:
+        raise ValueError(f"{shortened(value)} is not an interval")
+    return low, high

@@ -8,8 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.live import Live
@@ -41,8 +40,7 @@ class BackToMenu(Exception):  # noqa: N818 - a way out, not an error
     """The user left a question with q or Ctrl-C."""
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One answer to a question: the word that names it, and what it means."""
 
     word: str
@@ -65,16 +63,11 @@ def make_console(**options: Any) -> Console:
 
 
 class Terminal:
-    """A console to show things on and a source of answers.
-
-    Args:
-        console: where everything is shown.
-        read_line: gives the next line of input; raises ``EOFError`` at its end. Tests hand in a list's ``pop``.
-    """
+    """A console to show things on and a source of answers, which raises ``EOFError`` at its end."""
 
     def __init__(self, console: Console, read_line: Callable[[], str] = input) -> None:
         self.console = console
-        self.read_line = read_line
+        self._read_line = read_line
 
     def show(self, *renderables: object) -> None:
         """Print markup or rich renderables, each below the last."""
@@ -98,13 +91,13 @@ class Terminal:
         else:
             yield
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, style: str = "warning") -> None:
         """One line about something that went wrong without stopping the work."""
-        self.console.print(Text(printable(text), "warning"), soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(printable(text), style), soft_wrap=not self.console.is_terminal)
 
     def error(self, text: str) -> None:
         """One line about a refused request."""
-        self.console.print(Text(printable(text), "error"), soft_wrap=not self.console.is_terminal)
+        self.warn(text, "error")
 
     def ask_line(self, question: str) -> str:
         """Show a question (markup) and read one line, without surrounding blanks.
@@ -114,7 +107,7 @@ class Terminal:
         """
         self.console.print(question, end=" ")
         try:
-            answer = self.read_line()
+            answer = self._read_line()
         except (EOFError, KeyboardInterrupt):
             self.console.print()
             raise
@@ -123,12 +116,7 @@ class Terminal:
         return answer.strip()
 
     def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
-        """Ask until the answer can be understood; Enter takes the default.
-
-        Args:
-            question: plain text.
-            default: shown in brackets, and parsed when the user just presses Enter.
-            parse: turns the answer into a value; a ``ValueError`` explains what is wrong with it.
+        """Ask until ``parse`` understands the answer; its ``ValueError`` says what is wrong, Enter takes the default.
 
         Raises:
             BackToMenu: the user answered q, or pressed Ctrl-C.
@@ -166,11 +154,11 @@ class Terminal:
 
     def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
         """Ask for a whole number in a range."""
-        return self.ask(question, str(default), lambda answer: parse_whole(answer, low, high))
+        return self.ask(question, str(default), lambda answer: _whole(answer, low, high))
 
     def ask_yes_no(self, question: str, *, default: bool) -> bool:
         """Ask for yes or no."""
-        return self.ask(f"{question} (y/n)", "y" if default else "n", parse_yes_no)
+        return self.ask(f"{question} (y/n)", "y" if default else "n", _yes_or_no)
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
@@ -188,123 +176,107 @@ def pick(answer: str, words: Sequence[str]) -> str:
         if len(fitting) == 1:
             return fitting[0]
     raise ValueError(
-        f"{answer!r} is no choice here; answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+        f"{answer!r} is not one of the choices; answer with a number from 1 to {len(words)} or a word: "
+        f"{', '.join(words)}"
     )
 
 
-def parse_whole(answer: str, low: int, high: int) -> int:
-    """A whole number in a range.
-
-    Raises:
-        ValueError: it is none; the message names the range.
-    """
+def _whole(answer: str, low: int, high: int) -> int:
     try:
         value = int(answer)
     except ValueError:
-        raise ValueError(f"{answer!r} is no whole number; give one from {low:,} to {high:,}") from None
+        raise ValueError(f"{answer!r} is not a whole number; give one from {low:,} to {high:,}") from None
     if not low <= value <= high:
         raise ValueError(f"{value} is out of range; give a whole number from {low:,} to {high:,}")
     return value
 
 
-def parse_yes_no(answer: str) -> bool:
-    """True for y or yes, False for n or no.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if answer.lower() in ("y", "yes"):
-        return True
-    if answer.lower() in ("n", "no"):
-        return False
+def _yes_or_no(answer: str) -> bool:
+    for word, value in (("yes", True), ("no", False)):
+        if answer.lower() in (word, word[0]):
+            return value
     raise ValueError(f"{answer!r} is neither y nor n")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """How far one of many trainings is: 0 to 1, and a few words."""
+class RunProgress(NamedTuple):
+    """How far one of many trainings is, 0 to 1, and a few words about it."""
 
     name: str
-    share: float
+    fraction: float
     note: str
 
 
 class ManyDisplay:
-    """One live display for many trainings at once; in a pipe, a line for each that ends.
+    """One live display for so many trainings; in a pipe, a line for each that ends.
 
-    Args:
-        console: where it is shown.
-        total: trainings in all.
-        standings: asked several times a second how far those under way are.
-        forecast: seconds that all of it was expected to take, if anything was.
-        clock: seconds, for the time left.
+    How far those under way are is asked several times a second. The forecast is the seconds that all of it was expected
+    to take, if anything was; the clock counts seconds.
     """
 
     def __init__(
         self,
         console: Console,
         total: int,
-        standings: Callable[[], Sequence[Standing]],
+        under_way: Callable[[], Sequence[RunProgress]],
         forecast: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.console = console
-        self.total = total
-        self.standings = standings
-        self.forecast = forecast
-        self.clock = clock
-        self.started = clock()
-        self.ended = 0
-        self.head_start: dict[str, float] = {}  # how far each was when first seen: done before, in no time
-        self.live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
+        self._total = total
+        self._under_way = under_way
+        self._forecast = forecast
+        self._clock = clock
+        self._started = clock()
+        self._ended = 0
+        self._head_start: dict[str, float] = {}  # how far each was when first seen: done before, in no time
+        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> ManyDisplay:
         if self.console.is_terminal:
-            self.live.start()
+            self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.live.stop()
+        self._live.stop()
 
     def end(self, line: str) -> None:
         """One more training has ended; its line (markup) stays."""
-        self.ended += 1
-        self.console.print(f"[hint]{self.ended:>3}/{self.total}[/hint]  {line}", soft_wrap=True)
-        self.live.refresh()
+        self._ended += 1
+        self.console.print(f"[hint]{self._ended:>3}/{self._total}[/hint]  {line}", soft_wrap=True)
+        self._live.refresh()
 
     def render(self) -> Table:
         """A bar for all, and one for each training under way, as many as there is room for."""
-        running = self.standings()
-        done = min(self.ended + sum(standing.share for standing in running), self.total)
+        running = self._under_way()
+        done = min(self._ended + sum(one.fraction for one in running), self._total)
         table = Table.grid(padding=(0, 2))
-        ended = f"{self.ended} of {self.total} done"
-        table.add_row(
-            "[title]all[/title]", ProgressBar(self.total, done, width=24), ended, self.time_left(running, done)
-        )
+        ended = f"{self._ended} of {self._total} done"
+        left = self._time_left(running, done)
+        table.add_row("[title]all[/title]", ProgressBar(self._total, done, width=24), ended, left)
         room = max(1, self.console.height - 4)
-        for standing in running[:room]:
-            table.add_row(plain(standing.name), ProgressBar(1, standing.share, width=24), plain(standing.note), "")
+        for one in running[:room]:
+            table.add_row(plain(one.name), ProgressBar(1, one.fraction, width=24), plain(one.note), "")
         if len(running) > room:
             table.add_row(f"[hint]and {len(running) - room} more[/hint]", "", "", "")
         return table
 
-    def time_left(self, running: Sequence[Standing], done: float) -> str:
-        """How long it will take: at first by the forecast, in the end by the pace so far; nothing if both are missing.
+    def _time_left(self, running: Sequence[RunProgress], done: float) -> str:
+        """At first by the forecast, in the end by the time taken so far; nothing if both are missing.
 
-        The pace knows nothing yet of what comes after the epochs of the first trainings.
+        The first trainings' epochs tell nothing yet of what comes after them.
         """
-        for standing in running:
-            self.head_start.setdefault(standing.name, standing.share)
-        if running and all(one.share == 1 for one in running) and self.ended + len(running) == self.total:
+        for one in running:
+            self._head_start.setdefault(one.name, one.fraction)
+        if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self._total:
             return "a few seconds left"  # only pictures are still drawn
-        worked, elapsed = done - sum(self.head_start.values()), self.clock() - self.started
+        worked, elapsed = done - sum(self._head_start.values()), self._clock() - self._started
         # A forecast counts all epochs, also those that a resumed training has behind it.
-        forecast = None if any(self.head_start.values()) else self.forecast
+        forecast = None if any(self._head_start.values()) else self._forecast
         if worked <= 0.02:
             return "" if forecast is None or forecast < elapsed else f"{format_duration(forecast - elapsed)} left"
-        left = elapsed * (self.total - done) / worked
+        left = elapsed * (self._total - done) / worked
         if forecast is not None:
-            trust = worked / (worked + self.total - done)  # in the pace, as far as the work is done
+            trust = worked / (worked + self._total - done)  # in the time taken, as far as the work is done
             left = trust * left + (1 - trust) * max(left, forecast - elapsed)
         return f"{format_duration(left)} left"
 

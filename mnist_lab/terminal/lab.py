@@ -1,14 +1,17 @@
-"""What every row of the menu works with: the lab at hand, and what makes a row a command as well."""
+"""What every row of the menu works with: the lab at hand, what makes a row a command as well, and Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from mnist_lab.environment import DEVICES
@@ -18,8 +21,7 @@ from mnist_lab.terminal.console import Terminal
 OK, FAILED, INTERRUPTED = 0, 1, 130
 """Exit statuses of a row; refusals are raised."""
 
-
-DEVICE_HELP = (
+_DEVICE_HELP = (
     "where to compute: cuda (NVIDIA), mps (Apple), cpu, or auto, the first of these that works (the default); "
     "workers of a Dask cluster choose for themselves"
 )
@@ -27,43 +29,25 @@ DEVICE_HELP = (
 
 @dataclass
 class Lab:
-    """What every row works with.
-
-    Attributes:
-        terminal: where to show and to ask.
-        outputs: where runs and all other results are kept.
-        load: imports a module of a room by its name, "explain.figures" for example. Rows show some things that a later
-            room makes, and lists stay quick as long as nothing has to be computed for them.
-        now: the clock.
-        remarks: that were made already.
-    """
+    """What every row works with."""
 
     terminal: Terminal
-    outputs: Path
+    outputs: Path  # where runs and all other results are kept
+    # Imports a module of a room by its name, "explain.figures" for example. Rows show some things that a later room
+    # makes, and lists stay quick as long as nothing has to be computed for them.
     load: Callable[[str], Any]
     now: Callable[[], datetime] = datetime.now
-    remarks: set[str] = field(default_factory=set)
-
-
-def _no_options(parser: ArgumentParser) -> None:
-    pass
+    remarks: set[str] = field(default_factory=set)  # that were made already
 
 
 @dataclass(frozen=True)
 class Command:
-    """A row of the menu, which is also a command.
+    """A row of the menu, which is also a command; both ways return an exit status."""
 
-    Attributes:
-        from_menu: asks what it needs to know, then acts; returns an exit status.
-        from_options: acts on parsed options; returns an exit status.
-        add_options: gives the command its options.
-        computes: whether networks are trained or asked, on a device that can be chosen.
-    """
-
-    from_menu: Callable[[Lab], int]
+    from_menu: Callable[[Lab], int]  # asks what it needs to know, then acts
     from_options: Callable[[Lab, Namespace], int]
-    add_options: Callable[[ArgumentParser], None] = _no_options
-    computes: bool = True
+    add_options: Callable[[ArgumentParser], None] = lambda parser: None
+    computes: bool = True  # with networks, on a device that can be chosen
 
 
 class OneLineParser(ArgumentParser):
@@ -77,12 +61,7 @@ class OneLineParser(ArgumentParser):
 
 
 class CommandParser(OneLineParser):
-    """The parser of one command, which looks for the command and asks it for its options only when it is used.
-
-    Args:
-        find: loads the command's room; returns the command.
-        options: of every argument parser.
-    """
+    """The parser of one command, which loads the command's room and asks it for its options only when it is used."""
 
     def __init__(self, find: Callable[[], Command], **options: Any) -> None:
         super().__init__(**options)
@@ -93,7 +72,7 @@ class CommandParser(OneLineParser):
         add_outputs(self, SUPPRESS)
         command.add_options(self)
         if command.computes:
-            self.add_argument("--device", choices=DEVICES, help=DEVICE_HELP)
+            self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
         self.set_defaults(command=command)
         return super().parse_known_args(*arguments, **options)
 
@@ -121,7 +100,6 @@ def folder_named(answer: str) -> Path:
 
 
 def _folder_option(name: str) -> Path:
-    """The folder that is given with --outputs."""
     try:
         return folder_named(name)
     except ValueError as error:
@@ -140,3 +118,40 @@ def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
         raise RequestError(
             f"{', '.join(given)} {'has' if one else 'have'} no effect with {place}", f"omit {'it' if one else 'them'}"
         )
+
+
+@contextmanager
+def held_back_interrupts() -> Iterator[None]:
+    """Within this context Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again."""
+    with graceful_interrupts(must_finish=lambda: True) as was_requested:
+        yield
+    if was_requested():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def graceful_interrupts(
+    on_request: Callable[[], None] = lambda: None, must_finish: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[], bool]]:
+    """Within this context the first Ctrl-C only sets a flag, which the yielded function tells; a second one interrupts.
+
+    Args:
+        on_request: called from the signal handler at every Ctrl-C that does not interrupt.
+        must_finish: whether something has begun that is to be finished whatever the user presses.
+    """
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested.is_set  # only the main thread may handle signals
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if requested.is_set() and not must_finish():
+            raise KeyboardInterrupt
+        requested.set()
+        on_request()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield requested.is_set
+    finally:
+        signal.signal(signal.SIGINT, previous)

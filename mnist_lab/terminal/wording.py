@@ -101,23 +101,22 @@ def letters(place: int) -> str:
     return (letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
+_STRENGTHS = {
+    "rotation": (1, "rotation ±{:g}°"),
+    "shift": (100, "shift ±{:g} %"),
+    "scale": (100, "scale ±{:g} %"),
+    "shear": (1, "shear ±{:g}°"),
+    "flip": (100, "{:g} % mirrored"),
+    "elastic": (100, "bends {:g} %"),
+    "thickness": (1, "thickness ±{:g} pixels"),
+    "strokes": (100, "strokes added to {:g} % of the zeros and fewer 1 and 7"),
+    "erasing": (100, "erasing in {:g} %"),
+}
+"""How each strength is told, and what it is multiplied by before."""
+
+
 def describe_augmentation(augment: AugmentConfig | None) -> str:
-    """The augmentation in a few words."""
-    if augment is None:
-        return "no augmentation"
-    parts = []
-    if augment.rotation:
-        parts.append(f"rotation ±{augment.rotation:g}°")
-    if augment.shift or augment.scale or augment.shear:
-        parts.append(f"shift ±{100 * augment.shift:g} %, scale ±{100 * augment.scale:g} %, shear ±{augment.shear:g}°")
-    if augment.flip:
-        parts.append(f"{100 * augment.flip:g} % mirrored")
-    if augment.elastic:
-        parts.append(f"bends {100 * augment.elastic:g} %")
-    if augment.thickness:
-        parts.append(f"thickness ±{augment.thickness:g} pixels")
-    if augment.strokes:
-        parts.append(f"strokes added to {100 * augment.strokes:g} % of the zeros and fewer 1 and 7")
-    if augment.erasing:
-        parts.append(f"erasing in {100 * augment.erasing:g} %")
+    """The augmentation in a few words; what is switched off is not named."""
+    strengths = {name: getattr(augment, name, 0) for name in _STRENGTHS}
+    parts = [words.format(factor * strengths[name]) for name, (factor, words) in _STRENGTHS.items() if strengths[name]]
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"

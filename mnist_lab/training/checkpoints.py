@@ -5,11 +5,13 @@ Nothing in such a file is ever executed, and reading it takes no more memory tha
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from mnist_lab.config import TrainConfig
 from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
-from mnist_lab.training.runs import JUDGED, RUN_FILE, STATE_FILE, Run, damaged_run
+from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run
 
 CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
 """The instructions of a pickle that tell its version, or refer to something outside it."""
@@ -41,7 +43,7 @@ EPOCH_BYTES = 256
 """What each epoch of the history adds to a state file, at most."""
 
 STATE_NETWORKS = 5
-"""Tensors of a state file, in networks: weights, average, best weights, and the optimiser's two moments."""
+"""Tensors of a state file, in networks: weights, EMA, best weights, and the optimiser's two moments."""
 
 REMEDY = "choose another run, or train a new one"
 
@@ -67,8 +69,8 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
     """
     named = f"the {'saved state' if path.name == STATE_FILE else 'model file'} {path}"
     try:
-        archive = checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
-        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a file of a stranger is no help
+        archive = _checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
+        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file is no help
             content = torch.load(archive, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{named} is missing", REMEDY) from None
@@ -82,25 +84,18 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
     return content
 
 
-def checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
-    """The entries of a torch archive, in a new one, so that torch reads what was checked and nothing else.
-
-    Raises:
-        Exception: it is no archive, larger inside than outside, or its pickle is not of the lab's making.
-    """
+def _checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
+    """The entries of a torch archive, in a new one, so that torch reads what was checked and nothing else."""
     found = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(found, "w") as checked:
         entries = archive.infolist()
-        if len({entry.filename for entry in entries}) < len(entries):
-            raise ValueError("two entries of one name")
-        if sum(entry.file_size for entry in entries) > len(data):
-            raise ValueError("entries that are compressed, or that overlap")
+        require(len({entry.filename for entry in entries}) == len(entries), "two entries of one name")
+        inside = sum(entry.file_size for entry in entries)
+        require(inside <= len(data), "entries that are compressed, or that overlap")
         (pickle,) = (entry for entry in entries if entry.filename.endswith(".pkl"))
-        if pickle.file_size > plain_bytes:
-            raise ValueError("too large a pickle")
+        require(pickle.file_size <= plain_bytes, "too large a pickle")
         for instruction, argument, _ in pickletools.genops(archive.read(pickle)):
-            if instruction.name in CHECKED and argument not in KNOWN:
-                raise ValueError("something that no checkpoint needs")
+            require(instruction.name not in CHECKED or argument in KNOWN, "something that no checkpoint needs")
         for entry in entries:
             checked.writestr(entry.filename, archive.read(entry))
     found.seek(0)
@@ -108,24 +103,24 @@ def checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
 
 
 def load_weights(run: Run) -> dict[str, Tensor]:
-    """The trained weights of a judged run, as its configuration says they are.
+    """The trained weights of an evaluated run, as its configuration says they are.
 
     Raises:
         RequestError: the configuration can't be used.
         RunError: the run is not finished, or names no model file.
         CheckpointError: the model file is missing, refused, or does not hold such a network's weights.
     """
-    if run.status not in JUDGED:
+    if not run.is_evaluated:
         raise RunError(
             f"the run {run.name} is not finished (status {run.status})",
             f"finish it with: python main.py train --resume {run.name}",
         )
-    name = run.content.get("model_file")
+    name = run.model_file
     if not isinstance(name, str) or Path(name).name != name:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
     config = run.config
-    expected = blank_weights(config)
-    weights = load_tensors(run.folder / name, bytes_of(expected))
+    expected = _blank_weights(config)
+    weights = load_tensors(run.folder / name, _bytes_of(expected))
     try:
         return checked_weights(weights, expected)
     except ValueError as error:
@@ -143,18 +138,17 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
     path = folder / STATE_FILE
     if not path.exists():
         return None
-    tensor_bytes = STATE_NETWORKS * bytes_of(blank_weights(config))
+    tensor_bytes = STATE_NETWORKS * _bytes_of(_blank_weights(config))
     return load_tensors(path, tensor_bytes, PLAIN_BYTES + EPOCH_BYTES * config.epochs)
 
 
-def blank_weights(config: TrainConfig) -> dict[str, Tensor]:
+def _blank_weights(config: TrainConfig) -> dict[str, Tensor]:
     """The names, shapes and types of a network's weights, without any values."""
     with torch.device("meta"):
         return dict(DigitNet(config.architecture).state_dict())
 
 
-def bytes_of(tensors: Mapping[str, Tensor]) -> int:
-    """What some tensors take."""
+def _bytes_of(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
@@ -173,9 +167,49 @@ def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str
     found: dict[str, Tensor] = {}
     for name, like in expected.items():
         value = weights[name]
-        if not isinstance(value, torch.Tensor) or (value.shape, value.dtype) != (like.shape, like.dtype):
+        if not isinstance(value, Tensor) or (value.shape, value.dtype) != (like.shape, like.dtype):
             raise ValueError(f"{name} has another shape or type")
         found[name] = value.detach().clone()  # a dense tensor of its own, however the file laid it out
-        if not found[name].isfinite().all() or (name.endswith(("running_var", "exp_avg_sq")) and found[name].min() < 0):
+        is_square = name.endswith(("running_var", "exp_avg_sq"))
+        if not found[name].isfinite().all() or (is_square and found[name].min() < 0):
             raise ValueError(f"{name} holds values that no training leaves")
     return found
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Refuse what does not meet a condition with a ``ValueError``."""
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def agrees(saved: object, expected: object) -> bool:
+    """Whether saved values are those expected, but for rounding and for names that another version of torch has."""
+    if isinstance(expected, dict):
+        return isinstance(saved, dict) and all(agrees(saved[name], expected[name]) for name in expected.keys() & saved)
+    if isinstance(expected, list | tuple):
+        return isinstance(saved, list | tuple) and len(saved) == len(expected) and all(map(agrees, saved, expected))
+    if isinstance(expected, float):
+        return isinstance(saved, int | float) and math.isclose(saved, expected, rel_tol=1e-9)
+    return type(saved) is type(expected) and saved == expected
+
+
+def digest_of(state: object) -> str:
+    """A fingerprint of tensors and plain values, however they are nested: tells damage, though not forgery."""
+    digest = hashlib.sha256()
+    for part in _parts_of(state):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts_of(state: object) -> Iterator[bytes]:
+    if isinstance(state, Tensor):
+        yield state.detach().cpu().contiguous().numpy().tobytes()
+    elif isinstance(state, dict):
+        for name, value in state.items():
+            yield repr(name).encode()
+            yield from _parts_of(value)
+    elif isinstance(state, list | tuple):
+        for value in state:
+            yield from _parts_of(value)
+    else:
+        yield repr(state).encode()

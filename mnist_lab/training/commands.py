@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from mnist_lab.config import (
     ARCHITECTURES,
@@ -34,9 +32,9 @@ from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import RequestError
 from mnist_lab.networks.commands import ask_device, compute_for
 from mnist_lab.networks.compute import Compute
-from mnist_lab.terminal.console import Choice, Terminal, borderless
-from mnist_lab.terminal.interrupts import graceful_interrupts
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, refuse_given
+from mnist_lab.report.document import Table
+from mnist_lab.terminal.console import Choice, Terminal
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_architecture,
@@ -47,10 +45,9 @@ from mnist_lab.terminal.wording import (
     plain,
 )
 from mnist_lab.training import session
-from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.history import EpochRecord
-from mnist_lab.training.runs import UNFINISHED, Run, find_run, is_being_trained, list_runs, read_run
+from mnist_lab.training.runs import UNFINISHED, find_run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.tables import describe_confused, evaluation_table, per_digit_table, results_table
 from mnist_lab.training.trainer import Progress
@@ -68,22 +65,22 @@ def ask_training(lab: Lab) -> int:
     choices = [Choice(name, describe_architecture(name)) for name in ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
-    epochs = ask_length(lab, default_config(model, augmented=augmented))
+    epochs = _ask_length(lab, default_config(model, augmented=augmented))
     config = default_config(model, augmented=augmented, epochs=epochs)
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
-    config = ask_details(terminal, config)
-    workers = terminal.ask_whole("Loader processes", default_workers(), 0, MOST_WORKERS)
+    config = _ask_details(terminal, config)
+    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
         return train(replace(lab, outputs=outputs), config, workers)
 
 
-def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
+def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
     """Ask for everything that a training can be given besides its network and length; Enter leaves it as it is."""
     recipes = [
-        Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, weight average"),
+        Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, EMA"),
         Choice("plain", "Adam at a constant rate, nothing added"),
     ]
     word = terminal.choose("Which recipe", recipes, default=config.recipe)
@@ -104,52 +101,50 @@ def ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
         config = replace(config, augment=replace(augment, erasing=erasing / 100))
     return replace(
         config,
-        seed=ask_number(terminal, "seed", config.seed),
-        batch_size=ask_number(terminal, "batch_size", config.batch_size),
-        patience=ask_number(terminal, "patience", config.patience),
+        seed=_ask_number(terminal, "seed", config.seed),
+        batch_size=_ask_number(terminal, "batch_size", config.batch_size),
+        patience=_ask_number(terminal, "patience", config.patience),
     )
 
 
-def ask_number(terminal: Terminal, name: str, default: int) -> int:
-    """Ask for one of the whole numbers of a configuration."""
+def _ask_number(terminal: Terminal, name: str, default: int) -> int:
     found = settings_of(TrainConfig)[name]
     unit = f" ({found.unit})" if found.unit else ""
     return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
 
-def ask_length(lab: Lab, config: TrainConfig) -> int:
+def _ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
-        pace = measure_pace(config, load_mnist(), compute)
-    lab.terminal.hint(f"as measured on this machine ({compute.name}); judging and pictures add some seconds:")
+        seconds = measure_pace(config, load_mnist(), compute)
+    lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
     presets = dict(PRESETS) | {"thorough": max(config.epochs, LEAST_THOROUGH)}
-    choices = [
-        Choice(name, f"{format_about(epochs * pace)}, {count_epochs(epochs)}") for name, epochs in presets.items()
-    ]
-    choices.append(Choice("own", f"choose the number of epochs ({format_about(pace)} each)"))
+    choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
+    choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
-    return presets[word] if word in presets else ask_number(lab.terminal, "epochs", config.epochs)
+    return presets[word] if word in presets else _ask_number(lab.terminal, "epochs", config.epochs)
 
 
-def default_workers() -> int:
-    """Two loader processes where there are cores to spare; on small machines they would compete with training."""
+def _default_workers() -> int:
+    """Two where there are cores to spare; on small machines they would compete with training."""
     return 2 if (os.cpu_count() or 1) > 2 else 0
 
 
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, judge it, and leave its folder; the folder is the last line.
+    """Train a network, evaluate it, and leave its folder; the folder is the last line.
 
     Args:
         lab: where to show, and where the folder is made.
         config: the recipe.
-        workers: loader processes; None for the usual number.
+        workers: processes that load data; None for the usual number.
         threads: of the processor; None for as many as torch takes by itself.
     """
     check_config(config)
-    workers = default_workers() if workers is None else workers
+    workers = _default_workers() if workers is None else workers
     compute_for(lab)  # refused, if at all, before there is a folder
-    with training_observer(lab) as (observer, stop_requested):
+    figures = lab.load("explain.figures").RUN_FIGURES
+    with _observed(lab) as (observer, stop_requested):
         folder = session.train_new(
             config,
             lab.outputs,
@@ -158,9 +153,9 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
             workers=workers,
             threads=threads,
             stop_requested=stop_requested,
-            figures=lab.load("explain.figures").RUN_FIGURES,
+            figures=figures,
         )
-    return show_finished(lab, folder)
+    return _show_finished(lab, folder)
 
 
 def ask_resume(lab: Lab) -> int:
@@ -169,7 +164,7 @@ def ask_resume(lab: Lab) -> int:
     if not killed:
         lab.terminal.hint(
             f"There is no unfinished run in {lab.outputs}: nothing to resume. (A training ended with Ctrl-C is "
-            "finished: its best weights so far were kept, and judged.)"
+            "finished: its best weights so far were kept, and evaluated.)"
         )
         return OK
     name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
@@ -182,147 +177,103 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
     It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
     """
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
-    saved = run.content.get("device_asked")
-    with using_device(asked_device() or (saved if saved in DEVICES else None)):
+    with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
         compute_for(lab)
-        with training_observer(lab) as (observer, stop_requested):
-            folder = session.resume(
-                run,
-                observer,
-                workers=workers,
-                stop_requested=stop_requested,
-                figures=lab.load("explain.figures").RUN_FIGURES,
-            )
-    return show_finished(lab, folder)
+        figures = lab.load("explain.figures").RUN_FIGURES
+        with _observed(lab) as (observer, stop_requested):
+            folder = session.resume(run, observer, workers=workers, stop_requested=stop_requested, figures=figures)
+    return _show_finished(lab, folder)
 
 
-def show_finished(lab: Lab, folder: Path) -> int:
-    """Name the folder that a training left."""
+def _show_finished(lab: Lab, folder: Path) -> int:
     lab.terminal.line(str(folder))
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
 
 
-class TrainingDisplay:
-    """A line per finished epoch, and on a terminal a live bar for the one under way."""
-
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.epochs = epochs
-        self.progress = Bar(
-            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[pace]:>7} images/s"),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.console = console
-        self.task: TaskID | None = None
-
-    def start(self) -> None:
-        """Show the column titles, and the bar where there is a terminal."""
-        self.console.print(
-            "[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]",
-            soft_wrap=True,
-        )
-        self.progress.start()
-
-    def stop(self) -> None:
-        """Take the bar away; the lines stay."""
-        self.progress.stop()
-
-    def on_progress(self, report: Progress) -> None:
-        """Move the bar."""
-        if self.task is None:
-            self.task = self.progress.add_task("", epoch=0, epochs=self.epochs, pace="", left="")
-        self.progress.update(
-            self.task,
-            total=report.images_per_epoch,
-            completed=report.images_done,
-            epoch=report.epoch,
-            epochs=report.epochs,
-            pace=f"{report.images_per_second:,.0f}",
-            left=f"{format_duration(report.seconds_left)} left",
-        )
-
-    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """Print the epoch's line."""
-        mark = "[best]best[/best]" if is_best else ""
-        self.console.print(
-            f"{record.epoch:>4}/{self.epochs:<4}"
-            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
-            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}",
-            soft_wrap=True,
-        )
-
-
 class ScreenObserver:
-    """Shows a training on the terminal as it goes."""
+    """Shows a training as it goes: a line per finished epoch, and on a terminal a live bar for the one under way."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
-        self.display: TrainingDisplay | None = None
-        self.is_judged = False  # from then on the folder is completed: the test digits are read only once
+        self.epochs = 0
+        self.is_evaluated = False  # from then on the folder is completed: the test digits are read only once
+        columns = ("{task.percentage:>3.0f} %", "{task.fields[rate]:>7} images/s", "{task.fields[left]} left")
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            *map(TextColumn, columns),
+            console=terminal.console,
+            transient=True,
+            disable=not terminal.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", visible=False, rate="", left="")
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
+        self.epochs = config.epochs
         verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
         augmentation = describe_augmentation(config.augment)
-        show = self.terminal.show
-        show(f"\n[title]{verb} {plain(config.model)}[/title], {augmentation}")
+        self.terminal.show(f"\n[title]{verb} {plain(config.model)}[/title], {augmentation}")
         self.terminal.hint(
             f"{config.train_size:,} digits, at most {count_epochs(config.epochs)}, batch size {config.batch_size}, "
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
-        self.terminal.show("")
-        self.display = TrainingDisplay(self.terminal.console, config.epochs)
-        self.display.start()
+        self._print("\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]")
+        self.bar.start()
 
     def on_progress(self, progress: Progress) -> None:
-        if self.display is not None:
-            self.display.on_progress(progress)
+        self.bar.update(
+            self.task,
+            visible=True,
+            description=f"epoch {progress.epoch:>3}/{progress.epochs}",
+            total=progress.images_per_epoch,
+            completed=progress.images_done,
+            rate=f"{progress.images_per_second:,.0f}",
+            left=format_duration(progress.seconds_left),
+        )
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        if self.display is not None:
-            self.display.on_epoch(record, is_best)
+        mark = "[best]best[/best]" if is_best else ""
+        self._print(
+            f"{record.epoch:>4}/{self.epochs:<4}"
+            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
+            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
+            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}"
+        )
 
     def on_warning(self, message: str) -> None:
         self.terminal.warn(message)
 
     def on_results(self, results: Results) -> None:
-        self.is_judged = True
-        self.stop()
-        show_results(self.terminal, results)
+        self.is_evaluated = True
+        self.bar.stop()
+        _show_results(self.terminal, results)
         self.terminal.hint("drawing the pictures, some seconds ...")
 
-    def stop(self) -> None:
-        """Take the live bar away."""
-        if self.display is not None:
-            self.display.stop()
+    def _print(self, line: str) -> None:
+        self.terminal.console.print(line, soft_wrap=True)
 
 
 @contextmanager
-def training_observer(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
+def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
     """An observer on the screen, and the question whether Ctrl-C was pressed; the screen is tidied in the end."""
     observer = ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
-        judged = "the run is judged; its folder is being completed"
-        lab.terminal.warn(f"Ctrl-C: {judged if observer.is_judged else 'ending after this batch'} ...")
+        completing = "the run is evaluated; its folder is being completed"
+        lab.terminal.warn(f"Ctrl-C: {completing if observer.is_evaluated else 'ending after this batch'} ...")
 
-    with graceful_interrupts(acknowledge, lambda: observer.is_judged) as stop_requested:
+    with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
             yield observer, stop_requested
         except KeyboardInterrupt:
             lab.terminal.warn("stopped at once; the run can go on with: python main.py resume")
             raise
         finally:
-            observer.stop()
+            observer.bar.stop()
 
 
-def show_results(terminal: Terminal, results: Results) -> None:
+def _show_results(terminal: Terminal, results: Results) -> None:
     """Why the training ended and how good the kept weights are."""
     outcome = results.outcome
     ended = {
@@ -333,7 +284,7 @@ def show_results(terminal: Terminal, results: Results) -> None:
     terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(results_table(results.validation, results.test))
+    terminal.show(results_table(results.validation, results.test).on_screen())
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
         f"most confused: {describe_confused(results.test)}"
@@ -353,9 +304,8 @@ def _add_train_options(parser: ArgumentParser) -> None:
     """What is not given comes from the network's default recipe."""
     parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
     parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
-    for part in (TrainConfig, AugmentConfig):
+    for part, about in ((TrainConfig, ""), (AugmentConfig, "augmentation: ")):
         for setting in settings_of(part).values():
-            about = "augmentation: " if part is AugmentConfig else ""
             if setting.kind is bool:
                 option = f"--no-{setting.option[2:]}"
                 parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
@@ -377,19 +327,15 @@ def _help_with_default(setting: Setting) -> str:
     if setting.choices:
         default = TrainConfig.__dataclass_fields__[setting.name].default
         return f"{', '.join(setting.choices)} (default: {default})"
-    values = {model: f"{_usual_value(model, setting.name):g}" for model in ARCHITECTURES}
+    values = {}
+    for model in ARCHITECTURES:
+        config = default_config(model, augmented=True)
+        part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, setting.name))
+        values[model] = f"{getattr(part, setting.name):g}"
     *_, usual = values.values()
     differing = [f"{model} {value}" for model, value in values.items() if value != usual]
     unit = f", {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
     return f"{setting.help}{unit} (default: {usual}{'; ' if differing else ''}{', '.join(differing)})"
-
-
-def _usual_value(model: str, name: str) -> float:
-    """What a number is for a network, unless something else is asked for."""
-    config = default_config(model, augmented=True)
-    part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, name))
-    value: float = getattr(part, name)
-    return value
 
 
 def _add_workers_option(parser: ArgumentParser) -> None:
@@ -474,44 +420,30 @@ def ask_evaluate(lab: Lab) -> int:
 
 
 def evaluate(lab: Lab, name: str) -> int:
-    """Judge a saved run again, from its model file, and restore pictures that are missing from its folder."""
-    run = find_run(lab.outputs, name)
+    """Evaluate a saved run again, from its model file, and restore pictures that are missing from its folder."""
+    run, terminal = find_run(lab.outputs, name), lab.terminal
     compute = compute_for(lab)
-    with lab.terminal.busy("loading the model"):
+    with terminal.busy("loading the model"):
         model = load_trained(run, compute)
         mnist = load_mnist()
-    with lab.terminal.busy("evaluating"):
-        validation = evaluate_on(model, mnist.validation, compute)
-        test = evaluate_on(model, mnist.test, compute)
-    show_evaluation(lab.terminal, run, validation, test)
-    with lab.terminal.busy("drawing things that are no digits"):
-        doubted_shares = lab.load("drawing.nondigits").doubted_shares
-        lab.terminal.show(doubt_table(doubted_shares(model, mnist.test, validation.doubt_level, compute)))
-    lab.terminal.hint("a picture is doubted if the network is less sure of it than of 98 % of the validation digits")
-    with lab.terminal.busy("looking for missing pictures"):
-        restored = restore_pictures(
-            run, test, mnist.test, model, lab.load("explain.figures").RUN_FIGURES, lab.terminal.warn
-        )
-    if restored:
-        lab.terminal.hint(f"restored: {', '.join(restored)}")
-    lab.terminal.line(str(run.folder))
-    return OK
-
-
-def doubt_table(shares: Mapping[str, float]) -> Table:
-    """How often pictures of each kind are called "probably no digit"."""
-    table = borderless("Called probably no digit", left=("pictures",), right=("share",))
-    for name, share in shares.items():
-        table.add_row(name, f"{100 * share:.1f} %")
-    return table
-
-
-def show_evaluation(terminal: Terminal, run: Run, validation: Evaluation, test: Evaluation) -> None:
-    """All numbers of an evaluation."""
-    terminal.show(evaluation_table(run, validation, test), "")
-    terminal.show(per_digit_table(test), "")
+    with terminal.busy("evaluating"):
+        validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
+    terminal.show(evaluation_table(run, validation, test).on_screen(), "", per_digit_table(test).on_screen(), "")
     terminal.show(f"most confused: {describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
+    with terminal.busy("drawing things that are not digits"):
+        rejected_fractions = lab.load("drawing.nondigits").rejected_fractions
+        fractions = rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
+    rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
+    terminal.show(Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
+    terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
+    with terminal.busy("looking for missing pictures"):
+        figures = lab.load("explain.figures").RUN_FIGURES
+        restored = restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
+    if restored:
+        terminal.hint(f"restored: {', '.join(restored)}")
+    terminal.line(str(run.folder))
+    return OK
 
 
 COMMANDS = {

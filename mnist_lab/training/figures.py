@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import seaborn
+import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -39,13 +40,18 @@ from mnist_lab.plotting import (
     styled,
     title_panel,
 )
+from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import describe_run, format_probability
-from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.evaluation import Evaluation, Mistakes
 from mnist_lab.training.history import EpochRecord
 
-DIAGONAL = "#E4EAF0"  # what is right stays in the background, so that the rare mistakes stand out
-# From a single mistake, unlike paper at a glance, to the darkest ground that ink is legible on.
-MISTAKE_COLOURS = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
+# Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
+# happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
+RIGHT = 1e9
+LIGHTEST, DARKEST = "#FBE0C8", "#DE6A12"
+CONFUSION_COLOURS = LinearSegmentedColormap.from_list("mistakes", [LIGHTEST, "#F2A65E", DARKEST]).with_extremes(
+    bad=PAPER, under=LIGHTEST, over="#E4EAF0"
+)
 
 MISTAKES_SHOWN = 25
 MISTAKE_COLUMNS = 5
@@ -76,27 +82,39 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
 
     train = [record.train_loss for record in history]
     validation = [record.val_loss for record in history]
-    draw_curves(loss, epochs, train, validation, kept, stop_reason)
+    _draw_curves(loss, epochs, train, validation, kept, stop_reason)
     scale_loss(loss, train + validation)
     title_panel(loss, "Loss", f"best epoch, validation: {validation[kept]:.4f}")
 
     train = [100 * record.train_accuracy for record in history]
     validation = [100 * record.val_accuracy for record in history]
-    draw_curves(accuracy, epochs, train, validation, kept, stop_reason)
+    _draw_curves(accuracy, epochs, train, validation, kept, stop_reason)
     scale_accuracy(accuracy, train + validation)
     title_panel(accuracy, "Accuracy", f"best epoch, validation: {validation[kept]:.2f} %")
 
     handles, labels = loss.get_legend_handles_labels()
-    panels.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=len(labels),
-        fontsize=TEXT,
-        labelcolor=INK,
-        frameon=False,
-    )
+    panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    epochs: Sequence[int],
+    train: Sequence[float],
+    validation: Sequence[float],
+    kept: int,
+    stop_reason: str,
+) -> None:
+    """Both curves of one quantity, with the place of the epoch that was kept and the last one."""
+    for name, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
+        shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
+        axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
+    kept_label = f"best epoch: {epochs[kept]} (weights kept)"
+    axes.plot([epochs[kept]], [validation[kept]], "o", ms=11, mfc="none", mec=INK, mew=1.4, label=kept_label)
+    stopped = f"stopped after epoch {epochs[-1]} ({stop_reason})"
+    axes.axvline(epochs[-1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
+    axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))
+    axes.set_xticks(epoch_ticks(epochs[-1]))
 
 
 @styled
@@ -108,164 +126,49 @@ def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
         title: of the figure.
     """
     right, total = int(np.trace(matrix)), int(matrix.sum())
-    share = f", accuracy {100 * right / total:.2f} %" if total else ""
-    note = f"{counted(total - right, 'mistake')} in {counted(total, 'digit')}{share}. Dots: never happened."
-    figure = new_figure(7.4, 6.6, title, note)
-    texts = [[f"{count:,}" for count in row] for row in matrix]
-    scale = LogNorm(1, max(10, highest_mistake(matrix)), clip=True)
-    draw_confusion(figure, matrix.astype(float), texts, scale, "mistakes (digits, logarithmic)")
-    return figure
+    accuracy = f", accuracy {100 * right / total:.2f} %" if total else ""
+    note = f"{counted(total - right, 'mistake')} in {counted(total, 'digit')}{accuracy}. Dots: never happened."
+    texts = np.array([[f"{count:,}" for count in row] for row in matrix])
+    return _confusion(matrix.astype(float), texts, (1, 10), "mistakes (digits, logarithmic)", title, note)
 
 
 @styled
 def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
-    """What share of each class was taken for which; a class without digits has none (n/a).
+    """What fraction of each class was taken for which; a class without digits has none (n/a).
 
     Args:
         matrix: (10, 10) counts; rows are true digits, columns predicted ones. Every row is brought to 100 %.
         title: of the figure.
     """
-    figure = new_figure(7.4, 6.6, title, "Each row adds up to 100 % of a true digit. Dots: never happened.")
     percent = row_percent(matrix)
-    texts = [["n/a" if math.isnan(share) else percent_text(share) for share in row] for row in percent]
-    scale = LogNorm(0.05, max(5, highest_mistake(percent)), clip=True)
-    draw_confusion(figure, percent, texts, scale, "mistakes (% of the true digit, logarithmic)")
-    return figure
+    texts = np.array([["n/a" if math.isnan(cell) else _percent_text(cell) for cell in row] for row in percent])
+    note = "Each row adds up to 100 % of a true digit. Dots: never happened."
+    unit = "mistakes (% of the true digit, logarithmic)"
+    return _confusion(np.nan_to_num(percent), texts, (0.05, 5), unit, title, note)
 
 
-@styled
-def mistakes(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
-    predictions: NDArray[np.int64],
-    probabilities: NDArray[np.floating[Any]],
-    true_probabilities: NDArray[np.floating[Any]],
-    indices: NDArray[np.int64],
-    *,
-    total: int,
-    judged: int,
-    title: str,
-    noun: str = "test digit",
+def _percent_text(percent: float) -> str:
+    """A percentage for a narrow cell, without its sign: two decimals, or none where they say nothing."""
+    return f"{percent:.0f}" if percent in (0, 100) else f"{percent:.2f}"
+
+
+def _confusion(
+    values: NDArray[np.float64], texts: NDArray[np.str_], scale: tuple[float, float], unit: str, title: str, note: str
 ) -> Figure:
-    """The worst mistakes, as they come, 25 at most.
-
-    Args:
-        images: (N, 28, 28), 0..255, worst mistake first.
-        labels: (N,) true digits.
-        predictions: (N,) predicted digits.
-        probabilities: (N,) 0..1, which the network gave to its prediction.
-        true_probabilities: (N,) 0..1, which it gave to the true digit.
-        indices: (N,) positions in the MNIST test file.
-        total: how many mistakes there were.
-        judged: how many digits were judged.
-        title: of the figure.
-        noun: what the indices count.
-    """
-    shown = min(len(images), MISTAKES_SHOWN)
-    if shown == 0:
-        return no_mistakes(judged, title)
-    columns = min(shown, MISTAKE_COLUMNS)
-    rows = math.ceil(shown / columns)
-    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, mistakes_note(shown, total, judged))
-    tiles = figure.subplots(rows, columns, squeeze=False).flat
-    for place in range(shown):
-        axes, true, predicted = tiles[place], labels[place], predictions[place]
-        draw_digit(axes, images[place] / 255)
-        axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT)
-        certainty = format_probability(probabilities[place])
-        doubt = format_probability(true_probabilities[place])
-        caption = f"p({predicted}) {certainty}, p({true}) {doubt}\n{noun} {indices[place]}"
-        axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
-    for place in range(shown, rows * columns):
-        tiles[place].set_axis_off()
-    return figure
-
-
-def draw_curves(
-    axes: Axes,
-    epochs: Sequence[int],
-    train: Sequence[float],
-    validation: Sequence[float],
-    kept: int,
-    stop_reason: str,
-) -> None:
-    """Both curves of one quantity, with the place of the epoch that was kept and the last one."""
-    with_markers = len(epochs) <= MARKERS_UP_TO
-    curves = [("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")]
-    for name, values, colour, marker in curves:
-        shape = marker if with_markers else "none"
-        axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
-    axes.plot(
-        [epochs[kept]],
-        [validation[kept]],
-        linestyle="none",
-        marker="o",
-        markersize=11,
-        markerfacecolor="none",
-        markeredgecolor=INK,
-        markeredgewidth=1.4,
-        label=f"best epoch: {epochs[kept]} (weights kept)",
-    )
-    axes.axvline(
-        epochs[-1],
-        color=MUTED,
-        linewidth=1.2,
-        linestyle=(0, (4, 3)),
-        zorder=1,
-        label=f"stopped after epoch {epochs[-1]} ({stop_reason})",
-    )
-    axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))
-    axes.set_xticks(epoch_ticks(epochs[-1]))
-
-
-def highest_mistake(values: NDArray[Any]) -> float:
-    """The largest off-diagonal value of (10, 10); 0 if there is none."""
-    return float(np.nan_to_num(values)[~np.eye(len(values), dtype=bool)].max())
-
-
-def draw_confusion(
-    figure: Figure, values: NDArray[np.float64], texts: list[list[str]], scale: LogNorm, unit: str
-) -> None:
-    """A confusion matrix (10, 10) in three layers: what was right, what never happened, and the mistakes.
-
-    Each layer has its own colours: on one common scale, 0.2 % of mistakes beside 99 % would look like none.
-    """
-    axes = figure.subplots()
+    """A confusion matrix (10, 10) on a logarithmic scale of mistakes, from the first to at least the second value."""
     diagonal = np.eye(len(values), dtype=bool)
-    mistaken = ~diagonal & (np.nan_to_num(values) > 0)
-    never = ~diagonal & ~mistaken
-    flat = Normalize(0, 1)
-    draw_cells(axes, values, diagonal, np.array(texts), ListedColormap([DIAGONAL]), flat)
-    draw_cells(axes, values, never, np.full(values.shape, "·"), ListedColormap([PAPER]), flat)
-    draw_cells(axes, values, mistaken, np.array(texts), MISTAKE_COLOURS, scale)
-    bar = figure.colorbar(axes.collections[-1], ax=axes, shrink=0.8, aspect=30)
-    ticks = [tick for tick in LOSS_TICKS if (scale.vmin or 0) <= tick <= (scale.vmax or 0)]
-    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    style_colour_bar(bar.ax, unit)
-    axes.set_xlabel("predicted digit")
-    axes.set_ylabel("true digit")
-    axes.tick_params(labelsize=LABEL, labelrotation=0, length=0)
-
-
-def draw_cells(
-    axes: Axes,
-    values: NDArray[np.float64],
-    chosen: NDArray[np.bool_],
-    texts: NDArray[np.str_],
-    colours: Colormap,
-    scale: Normalize,
-) -> None:
-    """One layer of a heat map: the chosen cells alone, with their texts."""
+    lowest, highest = scale[0], max(scale[1], values[~diagonal].max())
+    figure = new_figure(7.4, 6.6, title, note)
+    axes = figure.subplots()
     seaborn.heatmap(
-        np.nan_to_num(values),
-        mask=~chosen,
-        annot=texts,
+        np.where(diagonal, RIGHT, values),
+        annot=np.where(diagonal | (values > 0), texts, "·"),
         fmt="",
         annot_kws={"fontsize": TEXT, "color": INK},
-        cmap=colours,
-        norm=scale,
-        vmin=scale.vmin,  # said twice: seaborn would look for limits in the chosen cells, and there may be none
-        vmax=scale.vmax,
+        cmap=CONFUSION_COLOURS,
+        norm=LogNorm(lowest, highest),
+        vmin=lowest,  # said twice: seaborn would look for limits in the cells
+        vmax=highest,
         cbar=False,
         square=True,
         linewidths=0.6,
@@ -274,29 +177,63 @@ def draw_cells(
         yticklabels=DIGITS,
         ax=axes,
     )
-
-
-def no_mistakes(judged: int, title: str) -> Figure:
-    """The gallery's best case: a sentence, in the place where the mistakes would be."""
-    figure = new_figure(5.4, 1.7, title)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    sentence = f"No mistakes: all {judged:,} digits were read correctly."
-    axes.text(0.5, 0.5, sentence, ha="center", va="center")
+    bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8, aspect=30)
+    ticks = [tick for tick in LOSS_TICKS if lowest <= tick <= highest]
+    bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    style_colour_bar(bar.ax, unit)
+    axes.set(xlabel="predicted digit", ylabel="true digit")
+    axes.tick_params(labelsize=LABEL, labelrotation=0, length=0)
     return figure
 
 
-def mistakes_note(shown: int, total: int, judged: int) -> str:
-    """Which of how many mistakes are shown."""
-    among = f"in {counted(judged, 'digit')}"
-    if shown < total:
-        return f"{shown} worst of {counted(total, 'mistake')} {among}"
-    return f"the only mistake {among}" if total == 1 else f"all {counted(total, 'mistake')} {among}, worst first"
+@styled
+def mistakes(
+    images: NDArray[np.uint8],
+    missed: Mistakes,
+    indices: NDArray[np.int64],
+    *,
+    evaluated: int,
+    title: str,
+    noun: str = "test digit",
+) -> Figure:
+    """The worst mistakes, as they come, 25 at most.
 
-
-def percent_text(percent: float) -> str:
-    """A percentage for a narrow cell, without its sign: two decimals, or none where they say nothing."""
-    return f"{percent:.0f}" if percent in (0, 100) else f"{percent:.2f}"
+    Args:
+        images: (M, 28, 28), 0..255, of the missed digits.
+        missed: worst mistake first.
+        indices: (M,) what the captions call them by, positions in the MNIST test file for example.
+        evaluated: how many digits there were.
+        title: of the figure.
+        noun: what the indices count.
+    """
+    among = f"in {counted(evaluated, 'digit')}"
+    if not len(missed):
+        figure = new_figure(5.4, 1.7, title)
+        axes = figure.subplots()
+        axes.set_axis_off()
+        sentence = f"No mistakes: all {evaluated:,} digits were classified correctly."
+        axes.text(0.5, 0.5, sentence, ha="center", va="center")
+        return figure
+    shown = min(len(missed), MISTAKES_SHOWN)
+    note = f"all {counted(shown, 'mistake')} {among}, worst first" if shown > 1 else f"the only mistake {among}"
+    if shown < len(missed):
+        note = f"{shown} worst of {counted(len(missed), 'mistake')} {among}"
+    columns = min(shown, MISTAKE_COLUMNS)
+    rows = math.ceil(shown / columns)
+    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note)
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        if place >= shown:
+            axes.set_axis_off()
+            continue
+        true, predicted = missed.labels[place], missed.predictions[place]
+        draw_digit(axes, images[place] / 255)
+        axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT)
+        confidence, other = (
+            format_probability(given[place]) for given in (missed.probabilities, missed.true_probabilities)
+        )
+        caption = f"p({predicted}) {confidence}, p({true}) {other}\n{noun} {indices[place]}"
+        axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
+    return figure
 
 
 # ----------------------------------------------------------------------------------- what every run leaves
@@ -338,24 +275,62 @@ def _draw_percent(run: RunData) -> Figure:
 
 
 def _draw_mistakes(run: RunData) -> Figure:
-    missed, digits = run.test.mistakes, run.digits
-    return mistakes(
-        digits.images[missed.positions].squeeze(1).numpy(),
-        missed.labels,
-        missed.predictions,
-        missed.probabilities,
-        missed.true_probabilities,
-        digits.indices[missed.positions].numpy(),
-        total=len(missed),
-        judged=len(digits),
-        title=run.title,
-    )
+    missed = run.test.mistakes
+    digits = run.digits.subset(torch.from_numpy(missed.positions))
+    images, indices = digits.images.squeeze(1).numpy(), digits.indices.numpy()
+    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.title)
 
 
-RUN_FIGURES: dict[str, Callable[[RunData], Figure]] = {
-    "history.png": _draw_history,
-    "confusion_counts.png": _draw_counts,
-    "confusion_percent.png": _draw_percent,
-    "mistakes.png": _draw_mistakes,
+@dataclass(frozen=True)
+class RunFigure:
+    """A figure that a run leaves: how it is drawn, and what is said of it."""
+
+    draw: Callable[[RunData], Figure]
+    caption: Caption
+
+    def __call__(self, run: RunData) -> Figure:
+        return self.draw(run)
+
+
+RUN_FIGURES: dict[str, RunFigure] = {
+    "history.png": RunFigure(
+        _draw_history,
+        Caption(
+            "Loss and accuracy over the epochs",
+            "Two charts side by side, loss and accuracy over the epochs, each with a curve for training and one for "
+            "validation; the kept epoch is marked. The table below holds the same numbers.",
+            "The distance between the curves shows how much better the network knows the digits that it trained on. "
+            "Training values are taken in passing, with dropout and augmentation where there are any, so they may be "
+            "the worse ones.",
+        ),
+    ),
+    "confusion_counts.png": RunFigure(
+        _draw_counts,
+        Caption(
+            "Which digit was taken for which",
+            "A table of ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in "
+            "each cell; mistakes are coloured, the frequent ones more strongly.",
+            "What is right lies on the grey diagonal. The other cells are mistakes: the row is what was written, the "
+            "column what was predicted.",
+        ),
+    ),
+    "confusion_percent.png": RunFigure(
+        _draw_percent,
+        Caption(
+            "The same in percent of each digit",
+            "The same table of true and predicted digits with percentages; each row adds up to 100 %.",
+            "Each row adds up to 100 %, so that digits of which there are few can be compared with those of which "
+            "there are many.",
+        ),
+    ),
+    "mistakes.png": RunFigure(
+        _draw_mistakes,
+        Caption(
+            "The most confident mistakes",
+            "Misclassified digits, most confidently wrong first, each with its true digit, the predicted one and "
+            "their probabilities.",
+            "Would you have read them correctly? Some have a label that a person may doubt too.",
+        ),
+    ),
 }
 """The figures that a run leaves, by file name, but for those that later rooms add."""

@@ -26,7 +26,7 @@ from mnist_lab.storage import is_file, is_folder
 from mnist_lab.terminal.console import Choice, Terminal, pick
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import plain
-from mnist_lab.training.page import run_report
+from mnist_lab.training.page import run_report, unsummarised
 from mnist_lab.training.runs import (
     MY_DIGITS,
     RUN_FILE,
@@ -65,7 +65,7 @@ def head_line(lab: Lab) -> str:
     saved = len(run_folders(lab.outputs))
     parts = [
         "60,000 + 10,000 digits"
-        if lab.load("data.files").mnist_is_there()
+        if lab.load("data.pixels").mnist_is_there()
         else "[warning]MNIST files missing[/warning]",
         f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
     ]
@@ -117,7 +117,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     shown = ranked[:limit]
     if shown:
         marks = marks_of(lab, shown)
-        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112))
+        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112).on_screen(gap=1))
         show_notes(lab.terminal, shown)
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
@@ -139,13 +139,13 @@ def runs_by_recipe(lab: Lab) -> int:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
     marks = marks_of(lab, finished)
-    lab.terminal.show(recipe_table(finished, marks))
+    lab.terminal.show(recipe_table(finished, marks).on_screen(gap=1))
     show_notes(lab.terminal, finished)
     lab.terminal.hint(
         "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
     )
     if marks:
-        lab.terminal.hint(f"my %: mean share of your own drawings ({MY_DIGITS}) read rightly")
+        lab.terminal.hint(f"my %: mean fraction of your own drawings ({MY_DIGITS}) classified correctly")
     return OK
 
 
@@ -337,7 +337,7 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
     """
     with lab.terminal.busy("writing the page"):
         page = None if name is None else write_page(find_folder(lab.outputs, name))
-        index = write_index(lab.outputs, lab.now())
+        index = write_index(lab.outputs, lab.now(), unsummarised)
     if page is not None:
         lab.terminal.hint(f"all folders: {index}")
     asked = page or index
@@ -354,7 +354,7 @@ def refresh_index(lab: Lab) -> None:
     """
     with suppress(StorageError):
         if is_outdated(lab.outputs):
-            write_index(lab.outputs, lab.now())
+            write_index(lab.outputs, lab.now(), unsummarised)
 
 
 def write_page(folder: Path) -> Path:
@@ -362,7 +362,7 @@ def write_page(folder: Path) -> Path:
     if is_file(folder / RUN_FILE):
         return write_report(folder, run_report(read_run(folder)))
     own = folder / REPORT_FILE
-    return own if is_file(own) else write_report(folder, folder_report(folder))
+    return own if is_file(own) else write_report(folder, folder_report(folder, unsummarised))
 
 
 def find_folder(outputs: Path, name: str) -> Path:

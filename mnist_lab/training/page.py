@@ -1,24 +1,33 @@
-"""The report of one run, from what its folder holds; nothing heavy is loaded, so it opens at once."""
+"""What the pages say of a run, from what its folder holds; nothing heavy is loaded, so they open at once."""
 
 from __future__ import annotations
 
 import math
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from mnist_lab.config import ARCHITECTURES, TRAIN_DIGITS, TrainConfig
+from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.report.document import Picture, Report, Section, Table
-from mnist_lab.report.saved import (
-    RUN_PICTURES,
-    checked_interval,
+from mnist_lab.report.document import (
+    RESULTS_FILE,
+    Caption,
+    Picture,
+    Report,
+    Section,
+    Table,
     inside,
+    interval,
     number,
-    pairs_of,
+    read_object,
     read_picture,
     text,
-    whole,
 )
+from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal.wording import (
     count_epochs,
     describe_architecture,
@@ -30,30 +39,14 @@ from mnist_lab.terminal.wording import (
     format_percent,
 )
 from mnist_lab.training.history import EpochRecord, read_history
-from mnist_lab.training.runs import HISTORY_FILE, JUDGED, Run, command_line
+from mnist_lab.training.runs import HISTORY_FILE, JUDGED, RUN_FILE, Run, command_line, read_run
 from mnist_lab.training.tables import resumptions, status_of
 
 HISTORY_ROWS = 40
 """Epochs that a table shows; of longer histories every second, third ... stands for its neighbours."""
 
-MEANINGS = {
-    "seed": "decides the first weights, the order of the digits, augmentation and dropout",
-    "recipe": "one-cycle: AdamW, with a learning rate that rises, then falls; plain: Adam at a constant rate",
-    "epochs": "passes over the training digits, at most",
-    "batch_size": "digits per step",
-    "learning_rate": "the one-cycle recipe's peak, or the plain one's constant rate",
-    "weight_decay": "how strongly AdamW draws weights towards zero",
-    "label_smoothing": "share of the target that is spread evenly over all ten digits",
-    "average_decay": "memory of the weight average, per step; 0: none",
-    "plain_epochs": "last epochs without augmentation",
-    "patience": "epochs without a better validation loss before the training stops",
-    "train_size": f"training digits, of {TRAIN_DIGITS:,}",
-    "epoch_size": "digits in an epoch; 0: every training digit once",
-    "batch_norm": "batch normalisation in every block",
-    "dropout": "share of the hidden activations dropped in training; –: the network's usual one",
-    "hidden": "units between the feature maps and the ten answers; –: the network's usual number",
-}
-"""What each value of a configuration means."""
+RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
+"""What every evaluated run leaves."""
 
 
 def run_report(run: Run) -> Report:
@@ -61,129 +54,119 @@ def run_report(run: Run) -> Report:
 
     A file that is missing or damaged costs its own part of the page, and is named.
     """
-    pictures = {name: picture for name in RUN_PICTURES if (picture := read_picture(run.folder, name))}
-    history, damage = history_rows(run)
+    captions = (read_summary(run.folder) or Summary()).pictures
+    pictures = {
+        name: picture for name in RUN_PICTURES if (picture := read_picture(run.folder, name, captions.get(name)))
+    }
+
+    def shown(*names: str) -> list[Picture]:
+        return [pictures[name] for name in names if name in pictures]
+
+    history, damage = [], ""
+    try:
+        history = read_history(run)
+    except RunError as error:
+        damage = error.found
     found = [
-        Section("How good it is", goodness(run), [results_table(run)] if run.status in JUDGED else []),
-        Section("How it learned", learning(run, history), history_tables(history), some(pictures, "history.png")),
+        Section("How good it is", _goodness(run), [_results_table(run)] if run.status in JUDGED else []),
+        Section("How it learned", _thinned_out(history), _history_tables(run, history), shown("history.png")),
         Section(
             "Which digits it confuses",
-            confusions(run),
-            per_digit_tables(run),
-            some(pictures, "confusion_counts.png", "confusion_percent.png"),
+            _confusions(run),
+            _per_digit_tables(run),
+            shown("confusion_counts.png", "confusion_percent.png"),
         ),
-        Section("Its surest mistakes", pictures=some(pictures, "mistakes.png")),
-        Section("Which pixels mattered", pictures=some(pictures, "saliency.png")),
-        Section("What it was trained with", tables=settings(run)),
-        Section("Where it was trained", tables=[machine_table(run)]),
-        Section("What is missing", missing_words(run, pictures, damage)),
+        Section("Its most confident mistakes", pictures=shown("mistakes.png")),
+        Section("Which pixels mattered", pictures=shown("saliency.png")),
+        Section("What it was trained with", tables=_settings_tables(run)),
+        Section("Where it was trained", tables=[_machine_table(run)]),
+        Section("What is missing", _missing(run, pictures, damage)),
     ]
+    how = "with augmentation" if run.augmented else "without augmentation"
     return Report(
-        title=title_of(run),
+        title=describe_run(run.model, augmented=run.augmented, seed=run.seed),
         kind="Training run",
         created=run.created,
-        question=question_of(run),
-        verdicts=verdicts_of(run),
+        question=f"How well does the {run.model} network, trained {how}, read handwritten digits that it has not seen?",
+        verdicts=_verdicts(run),
         sections=[section for section in found if section.paragraphs or section.tables or section.pictures],
         repeat=text(run.content.get("command"), ""),
-        facts=facts_of(run),
+        facts={
+            "Test accuracy": format_percent(run.test_accuracy),
+            "95 % interval": format_interval(run.test_interval),
+            "Validation accuracy": format_percent(run.val_accuracy),
+            "Epochs": f"{run.epochs_run:,}",
+            "Training time": format_duration(run.train_seconds),
+            "Parameters": f"{run.parameters:,}",
+        },
     )
 
 
-def title_of(run: Run) -> str:
-    """The network, as all titles name it."""
-    return describe_run(run.model, augmented=run.augmented, seed=run.seed)
-
-
-def question_of(run: Run) -> str:
-    """What a training asks."""
-    how = "with augmentation" if run.augmented else "without augmentation"
-    return f"How well does the {run.model} network, trained {how}, read handwritten digits that it has never seen?"
-
-
-def verdicts_of(run: Run) -> list[str]:
-    """What a run found, and what it can't tell."""
+def _verdicts(run: Run) -> list[str]:
     if run.status not in JUDGED:
         reason = text(run.content.get("failure"), "")
-        ended = f"The training did not come to its end: it is marked as {status_of(run)}"
-        return [f"{ended} ({reason})." if reason else f"{ended}.", "Its network was never judged."]
+        ended = f"The training did not finish: it is marked as {status_of(run)}"
+        return [f"{ended} ({reason})." if reason else f"{ended}.", "Its network was never evaluated."]
+    counts = _counts(run, "test")
+    ended = {
+        "last epoch": "The training went on to its last epoch.",
+        "patience": "The training stopped early, when its patience was at an end.",
+        "interrupted": "The training was interrupted by Ctrl-C.",
+    }[run.content["stop_reason"]]
     return [
-        f"It reads {format_percent(run.test_accuracy)} of the test digits rightly{counted(run)}, with a 95 % interval "
-        f"from {format_interval(run.test_interval)}.",
+        f"It classifies {format_percent(run.test_accuracy)} of the test digits correctly"
+        f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
         f"Kept are the weights of epoch {text(run.content.get('best_epoch'))} of {run.epochs_run:,}, which had the "
-        f"lowest validation loss. {ending_of(run)}",
+        f"lowest validation loss. {ended}",
         "This is one network from one seed. Whether another recipe is better takes several seeds of each, and a "
         "difference several times their spread.",
     ]
 
 
-def counted(run: Run) -> str:
-    """How many test digits were right, in brackets; nothing where it was not saved."""
-    correct, total = counts_of(run, "test")
-    return "" if correct is None or total is None else f" ({correct:,} of {total:,})"
+def _counts(run: Run, split: str) -> str:
+    """How many digits of a split were classified correctly; empty where it was not saved."""
+    correct, total = (inside(run.content, "results", split, name) for name in ("correct", "total"))
+    return f"{correct:,} of {total:,}" if type(correct) is type(total) is int else ""
 
 
-def ending_of(run: Run) -> str:
-    """Why a training ended, as a sentence."""
-    reasons = {
-        "last epoch": "The training went on to its last epoch.",
-        "patience": "The training stopped early, when its patience was at an end.",
-        "interrupted": "The training was interrupted by Ctrl-C.",
-    }
-    return reasons[run.content["stop_reason"]]
-
-
-def facts_of(run: Run) -> dict[str, str]:
-    """The numbers at the head of the page."""
-    return {
-        "Test accuracy": format_percent(run.test_accuracy),
-        "95 % interval": format_interval(run.test_interval),
-        "Validation accuracy": format_percent(run.val_accuracy),
-        "Epochs": f"{run.epochs_run:,}",
-        "Training time": format_duration(run.train_seconds),
-        "Parameters": f"{run.parameters:,}",
-    }
-
-
-def goodness(run: Run) -> list[str]:
-    """How the numbers came about, and what to make of the network's own probabilities."""
+def _goodness(run: Run) -> list[str]:
     if run.status not in JUDGED:
         return []
     error = number(inside(run.content, "results", "test", "expected_calibration_error"))
-    calibration = (
-        f" Its expected calibration error is {100 * error:.2f} points: so far off are its probabilities, on average."
-        if error is not None
-        else ""
+    told = (
+        "The validation digits chose the epoch that was kept. The test digits were used once, after the training: only "
+        "they tell how well it does with new handwriting."
     )
-    return [
-        "The validation digits chose the epoch that was kept. The test digits were read once, after the training: "
-        f"only they tell how well it does with new handwriting.{calibration}"
-    ]
+    if error is not None:
+        told += f" Its probabilities are off by {100 * error:.2f} points on average (expected calibration error)."
+    return [told]
 
 
-def results_table(run: Run) -> Table:
-    """Both accuracies, their intervals, and the counts behind them."""
+def _results_table(run: Run) -> Table:
     rows = []
     for split, accuracy in (("validation", run.val_accuracy), ("test", run.test_accuracy)):
-        correct, total = counts_of(run, split)
-        saved = run.test_interval if split == "test" else checked_interval(run.content, "results", split, "interval_95")
-        counts = f"{correct:,} of {total:,}" if correct is not None and total is not None else "–"
-        rows.append((split, format_percent(accuracy), format_interval(saved), counts))
-    return Table("Accuracy", ("digits", "accuracy", "95 % interval", "right"), rows, numeric=(1, 2, 3))
+        saved = inside(run.content, "results", split, "interval_95") if split == "validation" else run.test_interval
+        rows.append((split, format_percent(accuracy), format_interval(_interval(saved)), _counts(run, split) or "–"))
+    return Table("Accuracy", ("digits", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
 
 
-def confusions(run: Run) -> list[str]:
-    """The most frequent mistakes in a sentence."""
+def _interval(saved: Any) -> tuple[float, float] | None:
+    try:
+        return interval(saved)
+    except (TypeError, ValueError):
+        return None
+
+
+def _confusions(run: Run) -> list[str]:
     pairs = inside(run.content, "results", "test", "most_confused")
     described = [
-        f"{text(inside(pair, 'true'))} taken for {text(inside(pair, 'predicted'))} ({text(inside(pair, 'count'))}x)"
+        "{} taken for {} ({}x)".format(*(text(inside(pair, name)) for name in ("true", "predicted", "count")))
         for pair in (pairs[:5] if isinstance(pairs, list) else [])
     ]
     return [f"Most often, among the test digits: {', '.join(described)}."] if described else []
 
 
-def per_digit_tables(run: Run) -> list[Table]:
-    """Precision, recall and F1 of every test digit; none where they were not saved."""
+def _per_digit_tables(run: Run) -> list[Table]:
     scores = inside(run.content, "results", "test", "per_digit")
     if not isinstance(scores, list) or not scores:
         return []
@@ -191,7 +174,7 @@ def per_digit_tables(run: Run) -> list[Table]:
         (
             text(inside(one, "digit")),
             *(format_percent(number(inside(one, name))) for name in ("precision", "recall", "f1")),
-            text(whole(inside(one, "support"))),
+            text(inside(one, "support")),
         )
         for one in scores[:10]
     ]
@@ -199,79 +182,64 @@ def per_digit_tables(run: Run) -> list[Table]:
     return [Table("Test digits, one by one", headings, rows, numeric=range(5))]
 
 
-def learning(run: Run, history: Sequence[Sequence[str]]) -> list[str]:
-    """How the table of the history is to be read."""
+def _thinned_out(history: list[EpochRecord]) -> list[str]:
     if len(history) <= HISTORY_ROWS:
         return []
     return [f"Of {count_epochs(len(history))}, the table shows some; all are in {HISTORY_FILE}, in the run's folder."]
 
 
-def history_rows(run: Run) -> tuple[list[tuple[str, ...]], str]:
-    """The run's history as text, an epoch a row; or no rows, and why it can't be read."""
-    try:
-        return [history_row(record, run.content.get("best_epoch")) for record in read_history(run)], ""
-    except RunError as error:
-        return [], error.found
-
-
-def history_row(record: EpochRecord, best: object) -> tuple[str, ...]:
-    """One epoch as text."""
-    return (
-        str(record.epoch),
-        format_loss(record.train_loss),
-        format_percent(record.train_accuracy),
-        format_loss(record.val_loss),
-        format_percent(record.val_accuracy),
-        f"{record.learning_rate:.1e}",
-        format_duration(record.seconds),
-        "kept" if record.epoch == best else "",
-    )
-
-
-def history_tables(history: Sequence[tuple[str, ...]]) -> list[Table]:
+def _history_tables(run: Run, history: list[EpochRecord]) -> list[Table]:
     """The epochs, thinned out if there are many; the first, the kept and the last are always there."""
-    if not history:
-        return []
-    step = math.ceil(len(history) / HISTORY_ROWS)
-    last = len(history) - 1
-    rows = [row for place, row in enumerate(history) if place % step == 0 or place == last or row[-1]]
+    best, step = run.content.get("best_epoch"), math.ceil(len(history) / HISTORY_ROWS)
+    rows = [
+        (
+            str(record.epoch),
+            format_loss(record.train_loss),
+            format_percent(record.train_accuracy),
+            format_loss(record.val_loss),
+            format_percent(record.val_accuracy),
+            f"{record.learning_rate:.1e}",
+            format_duration(record.seconds),
+            "kept" if record.epoch == best else "",
+        )
+        for place, record in enumerate(history)
+        if place % step == 0 or record.epoch in (best, len(history))
+    ]
     headings = ("epoch", "training loss", "accuracy", "validation loss", "accuracy", "learning rate", "time", "weights")
-    return [Table("Epoch by epoch", headings, rows, numeric=range(7))]
+    return [Table("Epoch by epoch", headings, rows, numeric=range(7))] if history else []
 
 
-def settings(run: Run) -> list[Table]:
-    """The saved configuration, as far as there is one: name, value, and what the value means."""
+def _settings_tables(run: Run) -> list[Table]:
+    """The saved configuration, as far as there is one: label, value, and what the value means."""
     saved = run.content.get("config")
     if not isinstance(saved, dict) or not saved:
         return []
-    known = {
-        "model": describe_architecture(run.model) if run.model in ARCHITECTURES else "",
-        "augment": augmentation_of(saved),
-        **MEANINGS,
-    }
-    rows = [(name.replace("_", " "), setting(value), known.get(name, "")) for name, value in saved.items()]
-    return [Table("Configuration", ("setting", "value", "meaning"), rows, numeric=(1,))]
+    model, augment = "", _pairs(saved.get("augment"))
+    with suppress(RequestError):  # of a configuration that is not the lab's, the bare values are shown
+        config = TrainConfig.from_dict(saved)
+        model, augment = describe_architecture(config.model), describe_augmentation(config.augment)
+        saved = saved | {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
+    told = {"model": model, "augment": augment}
+    settings, rows = settings_of(TrainConfig), []
+    for name, value in saved.items():
+        known = settings.get(name)
+        label, unit, meaning = (known.label, known.unit, known.help) if known else (name.replace("_", " "), "", "")
+        rows.append((label, _setting(value), unit, told.get(name, meaning)))
+    return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))]
 
 
-def setting(value: object) -> str:
-    """A value of a configuration as text."""
-    if isinstance(value, dict):
-        return "yes"
-    if isinstance(value, bool):
+def _setting(value: object) -> str:
+    if isinstance(value, bool | dict):
         return "yes" if value else "no"
     return text(value)
 
 
-def augmentation_of(saved: dict[str, object]) -> str:
-    """The augmentation in words; its bare strengths where they can't be understood."""
-    try:
-        return describe_augmentation(TrainConfig.from_dict(saved).augment)
-    except RequestError:
-        return ", ".join(pairs_of(saved.get("augment")))
+def _pairs(content: object) -> str:
+    """A flat JSON object as ``name value`` pairs."""
+    return ", ".join(f"{name} {text(value)}" for name, value in content.items()) if isinstance(content, dict) else ""
 
 
-def machine_table(run: Run) -> Table:
-    """What the numbers were measured on."""
+def _machine_table(run: Run) -> Table:
     content = run.content
     speed = number(content.get("images_per_second"))
     rows = [
@@ -280,32 +248,81 @@ def machine_table(run: Run) -> Table:
         ("device", text(content.get("device"))),
         *(("resumed", words) for words in resumptions(run)),
         ("speed", "–" if speed is None else f"{speed:,.0f} images/s"),
-        ("loader processes", text(content.get("workers"))),
-        ("split", ", ".join(pairs_of(content.get("split"))) or "–"),
-        ("machine", ", ".join(pairs_of(content.get("machine"))) or "–"),
-        ("versions", ", ".join(pairs_of(content.get("versions"))) or "–"),
+        ("workers", text(content.get("workers"))),
+        *((name, _pairs(content.get(name)) or "–") for name in ("split", "machine", "versions")),
     ]
     return Table("Machine and versions", ("what", "value"), rows)
 
 
-def missing_words(run: Run, pictures: Mapping[str, Picture], damage: str) -> list[str]:
+def _missing(run: Run, pictures: Mapping[str, Picture], damage: str) -> list[str]:
     """Which files the page does without, and what brings them back."""
     gone = [name for name in RUN_PICTURES if name not in pictures]
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
     if gone and run.status in JUDGED:
         restore = command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
         remarks.append(f"Pictures that are missing are drawn again by: {restore}")
-    if damage:
-        remarks.append(f"Without {HISTORY_FILE}: {damage}.")
-    return remarks
+    return [*remarks, f"Without {HISTORY_FILE}: {damage}."] if damage else remarks
 
 
-def some(pictures: Mapping[str, Picture], *names: str) -> list[Picture]:
-    """Those of the named pictures that are there."""
-    return [pictures[name] for name in names if name in pictures]
+# ----------------------------------------------------------------------------------------------- for the index
 
 
-def counts_of(run: Run, split: str) -> tuple[int | None, int | None]:
-    """How many digits of a split were read rightly, and how many there are, if it was saved."""
-    saved = inside(run.content, "results", split)
-    return whole(inside(saved, "correct")), whole(inside(saved, "total"))
+def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
+    """What the index shows of a run; ``captions`` say what can be said of its pictures, by file name."""
+    summary = Summary(
+        kind="run",
+        title=describe_run(run.model, augmented=run.augmented, seed=run.seed),
+        remark="" if run.status == "finished" else status_of(run),
+        thumbnail=RUN_PICTURES[0],
+        created=run.created.isoformat(),
+        pictures=captions or {},
+    )
+    if run.status not in JUDGED:
+        return summary
+    lasted = f"{count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
+    return replace(
+        summary,
+        headline=format_percent(run.test_accuracy),
+        headline_meaning="of the test digits",
+        sentences=[f"95 % interval {format_interval(run.test_interval)}; {lasted}"],
+    )
+
+
+def unsummarised(folder: Path) -> Summary | None:
+    """What the index shows of a folder without a ``summary.json``: a run under way, or one of an earlier version."""
+    if os.path.lexists(folder / RUN_FILE):
+        try:
+            return summary_of(read_run(folder))
+        except RunError as error:
+            return Summary("run", folder.name, remark=error.found)
+    for name, summarise in ((RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
+        if os.path.lexists(folder / name):
+            content = read_object(folder / name)
+            return summarise(content) if content else Summary(remark=f"its {name} can't be read")
+    return None
+
+
+def results_summary(content: dict[str, Any]) -> Summary:
+    """What the index shows of an experiment or a comparison, from its results.json, which is not trusted."""
+    verdicts = content.get("verdicts")
+    first = text(verdicts[0], "") if isinstance(verdicts, list) and verdicts else ""
+    sizes = ((name, text(inside(content, "facts", name), "")) for name in ("runs", "seeds", "epochs"))
+    size = ", ".join(f"{name}: {value}" for name, value in sizes if value)  # tells repetitions apart
+    return Summary(
+        title=text(content.get("title"), ""),
+        sentences=[sentence for sentence in (text(content.get("question"), ""), first, size) if sentence],
+        thumbnail=text(content.get("thumbnail"), ""),
+    )
+
+
+def score_summary(content: dict[str, Any]) -> Summary:
+    """What the index shows of a score, from its score.json, which is not trusted."""
+    accuracy, total = number(content.get("accuracy")), content.get("total")
+    if accuracy is None:
+        return Summary(remark=f"its {SCORE_FILE} can't be read")
+    interval_95, run = format_interval(_interval(content.get("interval_95"))), text(content.get("run"))
+    return Summary(
+        headline=format_percent(accuracy),
+        headline_meaning=f"of {total:,} drawings" if type(total) is int else "of the drawings",
+        sentences=[f"95 % interval {interval_95}; read by {run}"],
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from reprlib import repr as shortened
@@ -14,8 +14,9 @@ from typing import Any, Literal, TypeVar, get_args
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
 from mnist_lab.errors import LockedError, RunError
-from mnist_lab.report.saved import fraction, interval
-from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers
+from mnist_lab.report.document import fraction, interval
+from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers, write_json
+from mnist_lab.terminal.wording import describe_run
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
@@ -45,25 +46,64 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """What the list of runs shows of one folder; accuracies are fractions."""
+    """What run.json tells of a run, and its folder.
+
+    What the lab relies on is checked when it is read; what is only shown may be missing, and is then None or empty.
+    Accuracies and intervals are fractions.
+    """
 
     folder: Path
     model: str
-    augmented: bool
-    status: str
-    created: datetime
+    augment: bool
     seed: int
-    epochs_run: int
-    parameters: int
-    val_accuracy: float | None  # None until the run is judged
-    test_accuracy: float | None
-    test_interval: tuple[float, float] | None
-    train_seconds: float | None
-    content: dict[str, Any]  # all of run.json
+    status: str  # one of STATUSES
+    created: datetime
+    command: str | None = None  # that repeats it
+    device_asked: str | None = None
+    saved_config: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)  # seed, sizes and fingerprint of the validation digits
+    parameters: int = 0
+    epochs_run: int = 0
+    workers: int | None = None
+    device: str | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    sessions: Sequence[Mapping[str, Any]] = ()  # its start, and each time it went on
+    failure: str | None = None
+    # From here on None until the run is evaluated.
+    stop_reason: StopReason | None = None
+    best_epoch: int | None = None
+    stopped_early: bool | None = None
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    test_accuracy: float | None = None
+    test_interval: tuple[float, float] | None = None  # 95 %
+    train_seconds: float | None = None
+    images_per_second: float | None = None
+    model_file: str | None = None
+    results: Mapping[str, Any] = field(default_factory=dict)  # Evaluation.to_dict() of validation and test
 
     @property
     def name(self) -> str:
         return self.folder.name
+
+    @property
+    def title(self) -> str:
+        """The network, as titles name it."""
+        return describe_run(self.model, augmented=self.augment, seed=self.seed)
+
+    @property
+    def augmented(self) -> bool:
+        return self.augment
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return self.to_json()
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether it came to an end, and was evaluated on the test digits."""
+        return self.status in JUDGED
 
     @property
     def config(self) -> TrainConfig:
@@ -72,13 +112,82 @@ class Run:
         Raises:
             RequestError: it can't be used.
         """
-        return TrainConfig.from_dict(self.content.get("config"))
+        return TrainConfig.from_dict(self.saved_config)
 
     @property
     def split_fingerprint(self) -> object:
         """What run.json says about the validation digits: equal for runs that may be compared."""
-        split = self.content.get("split")
-        return split.get("fingerprint") if isinstance(split, dict) else None
+        return self.split.get("fingerprint")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of run.json, without what is not known."""
+        values = {part.name.removeprefix("saved_"): getattr(self, part.name) for part in fields(self)[1:]}
+        values["created"] = self.created.isoformat(timespec="seconds")
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, folder: Path, content: Any) -> Run:
+        """Check the content of run.json, value by value.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is missing, of the wrong kind, or out of its range.
+        """
+        if not isinstance(content, dict):
+            raise TypeError("not a JSON object")
+        status = _typed(content, "status", str)
+        if status not in STATUSES:
+            raise ValueError(f"unknown status {shortened(status)}")
+        created = _typed(content, "created", str)
+        moment = datetime.fromisoformat(created)
+        values: dict[str, Any] = {
+            "model": _typed(content, "model", str),
+            "augment": _typed(content, "augment", bool),
+            "seed": _whole(content, "seed", 0, MOST_SEED),
+            "parameters": _whole(content, "parameters", 0, MOST_PARAMETERS),
+            "epochs_run": _whole(content, "epochs_run", 1 if status in JUDGED else 0, MOST_EPOCHS),
+        }
+        values |= {name: content[name] for name, kind in SHOWN.items() if type(content.get(name)) is kind}
+        if status in JUDGED:
+            if content["stop_reason"] not in get_args(StopReason):
+                raise ValueError(f"unknown stop reason {shortened(content['stop_reason'])}")
+            values |= {
+                "stop_reason": content["stop_reason"],
+                "best_epoch": _whole(content, "best_epoch", 1, values["epochs_run"]),
+                "stopped_early": content["stop_reason"] != "last epoch",
+                "val_accuracy": fraction(content["val_accuracy"]),
+                "test_accuracy": fraction(content["test_accuracy"]),
+                "test_interval": interval(content["test_interval"]),
+                "train_seconds": _duration(content["train_seconds"]),
+            }
+        # Earlier versions of the lab noted the first session only, outside of a list.
+        first = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
+        sessions = content.get("sessions", [{"started": created, "after_epoch": 0, **first}])
+        return cls(
+            folder=folder,
+            status=status,
+            created=moment if moment.tzinfo else moment.astimezone(),
+            saved_config=content["config"] if isinstance(content.get("config"), dict) else {},
+            sessions=[one for one in sessions if isinstance(one, dict)] if isinstance(sessions, list) else [],
+            **values,
+        )
+
+
+SHOWN: dict[str, type] = {
+    **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file"), str),
+    **dict.fromkeys(("split", "machine", "versions", "results"), dict),
+    **dict.fromkeys(("val_loss", "images_per_second"), float),
+    "workers": int,
+}
+"""What is only shown, or checked where it is used: whatever is of another kind counts as missing."""
+
+
+def write_run(run: Run) -> None:
+    """Write a run's run.json, atomically.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_json(run.folder / RUN_FILE, run.to_json())
 
 
 @dataclass(frozen=True)
@@ -125,7 +234,7 @@ def read_run(folder: Path) -> Run:
         why = storage.reason(error) if isinstance(error, OSError) else error
         raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
-        return parse_run(folder, content)
+        return Run.from_json(folder, content)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise damaged_run(folder, f"{RUN_FILE} is not a run's ({detail})") from None
@@ -136,57 +245,23 @@ def damaged_run(folder: Path, what: str) -> RunError:
     return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
 
 
-def parse_run(folder: Path, content: Any) -> Run:
-    """Check run.json's content, value by value.
-
-    Raises:
-        KeyError, TypeError, ValueError: a value is missing, of the wrong kind, or out of its range.
-    """
-    if not isinstance(content, dict):
-        raise TypeError("not a JSON object")
-    status = typed(content, "status", str)
-    if status not in STATUSES:
-        raise ValueError(f"unknown status {shortened(status)}")
-    judged = status in JUDGED
-    epochs_run = whole(content, "epochs_run", 1 if judged else 0, MOST_EPOCHS)
-    if judged:
-        whole(content, "best_epoch", 1, epochs_run)
-        if content["stop_reason"] not in get_args(StopReason):
-            raise ValueError(f"unknown stop reason {shortened(content['stop_reason'])}")
-    return Run(
-        folder=folder,
-        model=typed(content, "model", str),
-        augmented=typed(content, "augment", bool),
-        status=status,
-        created=datetime.fromisoformat(typed(content, "created", str)).astimezone(),
-        seed=whole(content, "seed", 0, MOST_SEED),
-        epochs_run=epochs_run,
-        parameters=whole(content, "parameters", 0, MOST_PARAMETERS),
-        val_accuracy=fraction(content["val_accuracy"]) if judged else None,
-        test_accuracy=fraction(content["test_accuracy"]) if judged else None,
-        test_interval=interval(content["test_interval"]) if judged else None,
-        train_seconds=duration(content["train_seconds"]) if judged else None,
-        content=content,
-    )
-
-
-def typed(content: dict[str, Any], key: str, kind: type[T]) -> T:
+def _typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """A value of exactly this kind."""
     value = content[key]
-    if type(value) is not kind:  # bool is a subclass of int: a seed of true is no seed
+    if type(value) is not kind:  # bool is a subclass of int: a seed of true is not a seed
         raise TypeError(f"{key} is {shortened(value)}")
     return value
 
 
-def whole(content: dict[str, Any], key: str, low: int, high: int) -> int:
+def _whole(content: Mapping[str, Any], key: str, low: int, high: int) -> int:
     """A whole number from ``low`` to ``high``."""
-    value = typed(content, key, int)
+    value = _typed(content, key, int)
     if not low <= value <= high:
         raise ValueError(f"{key} is {shortened(value)}")
     return value
 
 
-def duration(value: Any) -> float:
+def _duration(value: Any) -> float:
     """A number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS:
         raise ValueError(f"{shortened(value)} is not a duration")

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from matplotlib.figure import Figure
 
 from mnist_lab import __version__
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
@@ -30,11 +29,13 @@ from mnist_lab.networks.compute import Compute, choose_compute, computing_with
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet, build_model, count_parameters
 from mnist_lab.plotting import save_figure
-from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_json, write_text
+from mnist_lab.report.index import write_summary
+from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_text
 from mnist_lab.training.checkpoints import load_state, load_weights, save_tensors
 from mnist_lab.training.evaluation import Evaluation, evaluate
-from mnist_lab.training.figures import RunData
+from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.history import EpochRecord, history_csv, read_history
+from mnist_lab.training.page import summary_of
 from mnist_lab.training.runs import (
     HISTORY_FILE,
     RUN_FILE,
@@ -45,16 +46,17 @@ from mnist_lab.training.runs import (
     locked,
     model_file_name,
     read_run,
+    write_run,
 )
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
-RunFigures = Mapping[str, Callable[[RunData], Figure]]
+RunFigures = Mapping[str, RunFigure]
 """What draws the figures of a run, by file name."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """A finished training, judged on the validation digits it was chosen by, and once on the test digits."""
+    """A finished training, evaluated on the validation digits it was chosen by, and once on the test digits."""
 
     outcome: Outcome
     validation: Evaluation
@@ -80,7 +82,7 @@ class Observer(Protocol):
         """Something went wrong that the training can do without."""
 
     def on_results(self, results: Results) -> None:
-        """The training is over and judged; the folder is being completed."""
+        """The training is over and evaluated; the folder is being completed."""
 
 
 def train_new(
@@ -101,7 +103,7 @@ def train_new(
         outputs: where the folder is made.
         now: the folder's time stamp.
         observer: is told how it goes.
-        workers: loader processes.
+        workers: processes that load data.
         threads: of the processor to compute with; None for as many as torch takes by itself.
         stop_requested: asked after every batch whether to end early.
         figures: to leave in the folder.
@@ -116,8 +118,8 @@ def train_new(
     folder = create_folder(outputs, run_label(config), now)
     try:
         with locked(folder), computing_with(threads):
-            content = initial_content(config, mnist, workers, now)
-            return complete(folder, content, config, mnist, observer, workers, stop_requested, figures, state=None)
+            run = _new_run(folder, config, mnist, workers, now)
+            return _complete(run, config, mnist, observer, workers, stop_requested, figures, state=None)
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk was full from the beginning, say: nothing has come about
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +139,7 @@ def resume(
     Args:
         run: an unfinished one.
         observer: is told how it goes.
-        workers: loader processes; None for as many as the run began with. Their number never changes the outcome.
+        workers: processes that load data, which never change the outcome; None for as many as the run began with.
         stop_requested: asked after every batch whether to end early.
         figures: to leave in the folder.
 
@@ -145,42 +147,33 @@ def resume(
         RunError: the run is finished, in use, or was made on another split.
         CheckpointError: its saved state is damaged; nothing in the folder is changed.
     """
-    refuse_ended(run)
+    _refuse_ended(run)
     mnist = load_mnist()
     with locked(run.folder):
         run = read_run(run.folder)  # whoever held the lock meanwhile may have finished it
-        refuse_ended(run)
+        _refuse_ended(run)
         config = run.config
-        if (run.model, run.augmented, run.seed) != (config.model, config.augment is not None, config.seed):
+        if (run.model, run.augment, run.seed) != (config.model, config.augment is not None, config.seed):
             raise damaged_run(run.folder, f"{RUN_FILE} contradicts its own configuration")
-        if run.content.get("split") != split_content(mnist):
+        if run.split != _split_of(mnist):
             raise RunError(f"the run {run.name} was made on another split of the data", "train a new run")
         if workers is None:
-            saved = run.content.get("workers")
-            workers = saved if type(saved) is int and 0 <= saved <= MOST_WORKERS else 0
-        with computing_with(threads_of(run)):
+            workers = run.workers if run.workers is not None and 0 <= run.workers <= MOST_WORKERS else 0
+        threads = run.machine.get("threads")
+        with computing_with(threads if type(threads) is int and 1 <= threads <= MOST_THREADS else None):
             state = load_state(run.folder, config)
-            return complete(run.folder, run.content, config, mnist, observer, workers, stop_requested, figures, state)
+            return _complete(run, config, mnist, observer, workers, stop_requested, figures, state)
 
 
-def refuse_ended(run: Run) -> None:
-    """Refuse to go on with a run that came to its end."""
+def _refuse_ended(run: Run) -> None:
     if run.status == UNFINISHED:
         return
-    end = "has failed" if run.status == "failed" else f"is {run.status} and has been judged on the test digits"
+    end = "has failed" if run.status == "failed" else f"is {run.status} and has been evaluated on the test digits"
     raise RunError(f"the run {run.name} {end}; it can't go on", "train a new run")
 
 
-def threads_of(run: Run) -> int | None:
-    """How many threads of the processor a run computes with; None if its folder does not tell."""
-    machine = run.content.get("machine")
-    threads = machine.get("threads") if isinstance(machine, dict) else None
-    return threads if type(threads) is int and 1 <= threads <= MOST_THREADS else None
-
-
-def complete(
-    folder: Path,
-    content: dict[str, Any],
+def _complete(
+    run: Run,
     config: TrainConfig,
     mnist: Mnist,
     observer: Observer,
@@ -189,17 +182,19 @@ def complete(
     figures: RunFigures,
     state: dict[str, Any] | None,
 ) -> Path:
-    """Train from the beginning or from a saved state, judge, and fill the folder."""
+    """Train from the beginning or from a saved state, evaluate, and fill the folder."""
     compute = choose_compute()
     model = compute.place(build_model(config.architecture, config.seed))
     digits = stratified_subset(mnist.train, config.train_size)
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers=workers)
     if state is not None:
-        restore(trainer, state, folder)
-    content = content | {"sessions": [*sessions_of(content), session_content(workers, len(trainer.history))]}
-    write_json(folder / RUN_FILE, content)
-    observer.on_start(folder, config, compute, count_parameters(model), len(trainer.history))
-    saver = StateSaver(folder / STATE_FILE, trainer, observer)
+        _restore(trainer, state, run.folder)
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    session = {"started": started, "after_epoch": len(trainer.history), **_place(workers)}
+    run = replace(run, sessions=[*run.sessions, session])
+    write_run(run)
+    observer.on_start(run.folder, config, compute, run.parameters, len(trainer.history))
+    saver = _StateSaver(run.folder / STATE_FILE, trainer, observer)
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:
         observer.on_epoch(record, is_best)
@@ -208,26 +203,27 @@ def complete(
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
-        results = judge(model, outcome, mnist, compute, trainer.images_per_epoch)
+        results = _evaluate(model, outcome, mnist, compute, trainer.images_per_epoch)
     except TrainingError as error:
-        write_json(folder / RUN_FILE, content | {"status": "failed", "failure": error.found})
-        (folder / STATE_FILE).unlink(missing_ok=True)
+        run = replace(run, status="failed", failure=error.found)
+        write_run(run)
+        write_summary(run.folder, summary_of(run))
+        (run.folder / STATE_FILE).unlink(missing_ok=True)
         raise
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise TrainingError(
-            f"a loader process died ({error})",
-            f"go on without them: python main.py resume --run {folder.name} --workers 0",
+            f"a worker died ({error})", f"go on without them: python main.py resume --run {run.name} --workers 0"
         ) from None
     observer.on_results(results)
-    save_results(folder, content, results, mnist, model, figures)
-    (folder / STATE_FILE).unlink(missing_ok=True)
-    return folder
+    _save_results(run, results, mnist, model, figures)
+    (run.folder / STATE_FILE).unlink(missing_ok=True)
+    return run.folder
 
 
-class StateSaver:
-    """Keeps the state after every epoch on disk; a disk that refuses costs the resuming, not the training."""
+class _StateSaver:
+    """Keeps state and history on disk after every epoch; a disk that refuses costs the resuming, not the training."""
 
     def __init__(self, path: Path, trainer: Trainer, observer: Observer) -> None:
         self.path = path
@@ -241,12 +237,13 @@ class StateSaver:
             return
         try:
             save_tensors(self.path, self.trainer.state())
+            write_text(self.path.with_name(HISTORY_FILE), history_csv(self.trainer.history))
         except StorageError as error:
             self.refused = True
             self.observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
 
 
-def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
+def _restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
     """Put a saved state back.
 
     Raises:
@@ -261,7 +258,7 @@ def restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
         ) from None
 
 
-def judge(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, images_per_epoch: int) -> Results:
+def _evaluate(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, images_per_epoch: int) -> Results:
     """Evaluate the best weights on the validation digits, and, for the only time, on the test digits."""
     model.load_state_dict(outcome.best_weights)
     seconds = sum(record.seconds for record in outcome.history)
@@ -276,13 +273,13 @@ def judge(model: DigitNet, outcome: Outcome, mnist: Mnist, compute: Compute, ima
 
 
 def evaluate_on(model: DigitNet, digits: Digits, compute: Compute) -> Evaluation:
-    """Judge a network on some digits."""
+    """Evaluate a network on some digits."""
     logits = predict_logits(model, digits.images, compute)  # (N, 10)
     return evaluate(logits.numpy(), digits.labels.numpy())
 
 
 def load_trained(run: Run, compute: Compute) -> DigitNet:
-    """The trained network of a judged run, ready to be asked.
+    """The trained network of an evaluated run, ready to be asked.
 
     Raises:
         RunError, CheckpointError: the run has no usable model, or its weights belong to another architecture.
@@ -295,31 +292,32 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
     return placed
 
 
-def save_results(
-    folder: Path,
-    content: dict[str, Any],
-    results: Results,
-    mnist: Mnist,
-    model: DigitNet,
-    figures: RunFigures,
-) -> None:
-    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there.
-
-    Args:
-        folder: the run's.
-        content: of its run.json so far.
-        results: of the training.
-        mnist: the data.
-        model: with the best weights.
-        figures: to leave in it.
-    """
-    created = datetime.fromisoformat(content["created"])
-    model_file = model_file_name(created, results.validation.accuracy, results.test.accuracy)
-    save_tensors(folder / model_file, results.outcome.best_weights)
-    write_text(folder / HISTORY_FILE, history_csv(results.outcome.history))
-    content = content | final_content(results, model_file)
-    save_figures(folder, RunData(content, results.outcome.history, results.test, mnist.test, model), figures)
-    write_json(folder / RUN_FILE, content)
+def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> None:
+    """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
+    outcome, folder = results.outcome, run.folder
+    model_file = model_file_name(run.created, results.validation.accuracy, results.test.accuracy)
+    save_tensors(folder / model_file, outcome.best_weights)
+    write_text(folder / HISTORY_FILE, history_csv(outcome.history))
+    run = replace(
+        run,
+        status="interrupted" if outcome.stop_reason == "interrupted" else "finished",
+        stop_reason=outcome.stop_reason,
+        epochs_run=len(outcome.history),
+        best_epoch=outcome.best_epoch,
+        stopped_early=outcome.stop_reason != "last epoch",
+        val_accuracy=results.validation.accuracy,
+        val_loss=outcome.history[outcome.best_epoch - 1].val_loss,
+        test_accuracy=results.test.accuracy,
+        test_interval=results.test.interval,
+        train_seconds=results.train_seconds,
+        images_per_second=results.images_per_second,
+        model_file=model_file,
+        results={"validation": results.validation.to_dict(), "test": results.test.to_dict()},
+    )
+    save_figures(folder, RunData(run.to_json(), outcome.history, results.test, mnist.test, model), figures)
+    write_run(run)
+    captions = {name: figure.caption for name, figure in figures.items()}
+    write_summary(folder, summary_of(run, captions))  # for a run without, the index looks at run.json
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
         stray.unlink()
 
@@ -352,7 +350,7 @@ def restore_pictures(
         except RunError as error:
             del missing["history.png"]
             warn(f"without history.png: {error}")
-    save_figures(run.folder, RunData(run.content, history, test, digits, model), missing)
+    save_figures(run.folder, RunData(run.to_json(), history, test, digits, model), missing)
     return list(missing)
 
 
@@ -361,71 +359,41 @@ def run_label(config: TrainConfig) -> str:
     return f"{config.model}-aug" if config.augment is not None else config.model
 
 
-def initial_content(config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> dict[str, Any]:
-    """run.json as it is while the run is under way: everything needed to repeat it."""
-    return {
-        "model": config.model,
-        "augment": config.augment is not None,
-        "seed": config.seed,
-        "status": UNFINISHED,
-        "created": now.astimezone().isoformat(timespec="seconds"),
-        "command": repeat_command(config, threads=compute_threads(), device=asked_device()),
-        "device_asked": asked_device(),
-        "config": config.to_dict(),
-        "split": split_content(mnist),
-        "parameters": count_parameters(build_model(config.architecture)),
-        "epochs_run": 0,
-        **place_content(workers),
-        "sessions": [],
-    }
+def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> Run:
+    """A run as it is while it is under way: all that is needed to repeat it."""
+    return Run(
+        folder=folder,
+        model=config.model,
+        augment=config.augment is not None,
+        seed=config.seed,
+        status=UNFINISHED,
+        created=now.astimezone(),
+        command=repeat_command(config, threads=_compute_threads(), device=asked_device()),
+        device_asked=asked_device(),
+        saved_config=config.to_dict(),
+        split=_split_of(mnist),
+        parameters=count_parameters(build_model(config.architecture)),
+        **_place(workers),
+    )
 
 
-def place_content(workers: int) -> dict[str, Any]:
+def _place(workers: int) -> dict[str, Any]:
     """Where and with what a training computes."""
     return {
         "workers": workers,
         "device": choose_compute().name,
-        "machine": machine_content(),
-        "versions": versions_content(),
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {"mnist_lab": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "numpy", "scipy", "matplotlib", "seaborn")},
     }
 
 
-def session_content(workers: int, epochs_done: int) -> dict[str, Any]:
-    """A training's start, or its going on after so many epochs, for the list of its sessions."""
-    started = datetime.now().astimezone().isoformat(timespec="seconds")
-    return {"started": started, "after_epoch": epochs_done, **place_content(workers)}
-
-
-def sessions_of(content: dict[str, Any]) -> list[Any]:
-    """A run's sessions so far; earlier versions of the lab noted the first one only, outside of a list."""
-    sessions = content.get("sessions")
-    if isinstance(sessions, list):
-        return sessions
-    place = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
-    return [{"started": content["created"], "after_epoch": 0, **place}]
-
-
-def final_content(results: Results, model_file: str) -> dict[str, Any]:
-    """What a finished run adds to its run.json; accuracies are fractions."""
-    outcome = results.outcome
-    return {
-        "status": "interrupted" if outcome.stop_reason == "interrupted" else "finished",
-        "stop_reason": outcome.stop_reason,
-        "epochs_run": len(outcome.history),
-        "best_epoch": outcome.best_epoch,
-        "stopped_early": outcome.stop_reason != "last epoch",
-        "val_accuracy": results.validation.accuracy,
-        "val_loss": outcome.history[outcome.best_epoch - 1].val_loss,
-        "test_accuracy": results.test.accuracy,
-        "test_interval": list(results.test.interval),
-        "train_seconds": results.train_seconds,
-        "images_per_second": results.images_per_second,
-        "model_file": model_file,
-        "results": {"validation": results.validation.to_dict(), "test": results.test.to_dict()},
-    }
-
-
-def split_content(mnist: Mnist) -> dict[str, Any]:
+def _split_of(mnist: Mnist) -> dict[str, Any]:
     """How the data were split, with a fingerprint of the validation digits."""
     return {
         "seed": SPLIT_SEED,
@@ -436,23 +404,7 @@ def split_content(mnist: Mnist) -> dict[str, Any]:
     }
 
 
-def machine_content() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def versions_content() -> dict[str, str]:
-    """The versions that the outcome depends on."""
-    names = ("torch", "numpy", "scipy", "matplotlib", "seaborn")
-    return {"mnist_lab": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def compute_threads() -> int | None:
+def _compute_threads() -> int | None:
     """How many threads of the processor compute; None where a graphics card does."""
     return torch.get_num_threads() if choose_compute().device.type == "cpu" else None
 
@@ -495,5 +447,5 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute, batches: i
     training = (time.perf_counter() - start) * config.images_per_epoch / max(done, 1)
     start = time.perf_counter()
     with suppress(TrainingError):  # it takes as long, whatever comes out
-        predict_logits(trainer.judged_model, mnist.validation.images[:1000], compute)
+        predict_logits(trainer.evaluated_model, mnist.validation.images[:1000], compute)
     return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

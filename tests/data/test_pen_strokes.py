@@ -10,14 +10,14 @@ import torch
 from scipy.ndimage import label
 from torch import Tensor
 
-from mnist_lab.config import AUGMENTATIONS, AugmentConfig
+from mnist_lab.config import NO_AUGMENTATION
 from mnist_lab.data.augment import augment
+from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Mnist
-from mnist_lab.data.pen_strokes import BOX, NARROWEST, SHARES, STYLES, draw_strokes, fit_into_box, frame_of, ink_of
+from mnist_lab.data.pen_strokes import BOX, FREQUENCIES, NARROWEST, STYLES, draw_strokes, fit_into_box, ink_of
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.data.randomness import seeded_generator
 
-STROKES = replace(AugmentConfig().without(*AUGMENTATIONS), strokes=1.0)
+STROKES = replace(NO_AUGMENTATION, strokes=1.0)
 
 
 def some(mnist: Mnist, digit: int, count: int = 300) -> tuple[Tensor, Tensor]:
@@ -32,37 +32,35 @@ def holes(image: Tensor) -> int:
     return int(regions) - 1
 
 
-@pytest.mark.parametrize("digit", range(10))
-def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist, digit: int) -> None:
-    images, labels = some(mnist, digit)
-    out = augment(images, labels, STROKES, seeded_generator(1))
-    changed = (out - images).abs().flatten(1).amax(dim=1) > 0.3
-    if digit in STYLES:
-        light = images.mean(dim=(1, 2, 3)) < 0.16
-        frame = frame_of(images[:, 0])
-        suits = light & ((labels != 0) | (frame.width >= NARROWEST * frame.height))
-        assert float(changed[suits].float().mean()) == pytest.approx(0.97 * float(SHARES[digit]), abs=0.07)
-        assert not changed[~suits].any()
-    else:
-        assert not changed.any()
+def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist) -> None:
+    for digit in range(10):
+        images, labels = some(mnist, digit)
+        changed = (augment(images, labels, STROKES, seeded_generator(1)) - images).abs().flatten(1).amax(dim=1) > 0.3
+        if digit in STYLES:
+            ink = images[:, 0] > 0.3
+            width, height = (ink.any(dim=side).sum(dim=1) - 1 for side in (1, 2))
+            suits = (images.mean(dim=(1, 2, 3)) < 0.16) & ((labels != 0) | (width >= NARROWEST * height))
+            assert float(changed[suits].float().mean()) == pytest.approx(0.97 * float(FREQUENCIES[digit]), abs=0.07)
+            assert not changed[~suits].any()
+        else:
+            assert not changed.any()
 
 
-def test_a_share_of_them_is_chosen(mnist: Mnist) -> None:
+def test_a_fraction_of_them_is_chosen(mnist: Mnist) -> None:
     images, labels = some(mnist, 1, 3000)
     strokes = draw_strokes(images, labels, 0.2, seeded_generator(2))
-    assert len(strokes.where) / 3000 == pytest.approx(0.2 * float(SHARES[1]), abs=0.02)
+    assert len(strokes.where) / 3000 == pytest.approx(0.2 * float(FREQUENCIES[1]), abs=0.02)
     assert not len(draw_strokes(images, labels, 0.0, seeded_generator(2)).where)
 
 
 def test_a_slash_cuts_the_hole_of_a_zero(mnist: Mnist) -> None:
-    images, labels = some(mnist, 0, 900)
+    images, labels = some(mnist, 0, 600)
     open_zeros = [i for i in range(len(images)) if holes(images[i, 0]) == 1 and images[i].mean() < 0.13]
     images, labels = images[open_zeros], labels[open_zeros]
     strokes = draw_strokes(images, labels, 1.0, seeded_generator(3))
     drawn = torch.maximum(images[strokes.where, 0], ink_of(strokes.lines, strokes.width, 28, 28))
-    more = np.mean([holes(picture) > 1 for picture in drawn])
     assert len(drawn) > 40
-    assert more > 0.6  # a slash at the very side of a narrow zero leaves one hole
+    assert np.mean([holes(picture) > 1 for picture in drawn]) > 0.6  # one at the side of a narrow zero leaves one hole
 
 
 def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
@@ -82,33 +80,35 @@ def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
 
 def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
     for digit in STYLES:
-        images, labels = some(mnist, digit, 1500)
+        images, labels = some(mnist, digit, 800)
         strokes = draw_strokes(images, labels, 1.0, seeded_generator(4))
         scale, centre = fit_into_box(strokes, len(images))
         assert scale.max() <= 1
         ends = (strokes.lines.flatten(1, 2) - centre[strokes.where].unsqueeze(1)) * scale[strokes.where].view(-1, 1, 1)
         assert ends.abs().max() <= BOX / 2
-        untouched = torch.ones(len(images), dtype=torch.bool)
-        untouched[strokes.where] = False
-        assert torch.equal(scale[untouched], torch.ones(int(untouched.sum())))
+        untouched = torch.ones(len(images), dtype=torch.bool).index_fill(0, strokes.where, False)
+        assert (scale[untouched] == 1).all()
         assert not centre[untouched].any()
         out = augment(images, labels, STROKES, seeded_generator(4))
         changed = out[(out - images).abs().flatten(1).amax(dim=1) > 0.3]
-        assert len(changed) > 40
+        assert len(changed) > 20
         assert changed[:, :, [0, 1, -2, -1]].max() < 0.5  # nothing is cut off at the border
         assert changed[..., [0, 1, -2, -1]].max() < 0.5
 
 
 def test_a_frame_is_where_the_ink_is() -> None:
-    ink = torch.zeros(2, 28, 28)
-    ink[0, 4:24, 10:13] = 1.0
-    ink[0, 4:6, 13:15] = 1.0
-    frame = frame_of(ink)
+    """A one, upright with a tick at its top; and a blank, whose frame is a point in the middle."""
+    ones = torch.zeros(2, 1, 28, 28)
+    ones[0, 0, 4:24, 10:13] = 1.0
+    ones[0, 0, 4:6, 13:15] = 1.0
+    strokes = draw_strokes(ones, torch.ones(2).long(), 100.0, seeded_generator(6))
+    assert strokes.where.tolist() == [0, 1]
+    frame = strokes.frame
     assert [float(value[0]) for value in frame[:4]] == [10 - 13.5, 4 - 13.5, 14 - 13.5, 23 - 13.5]
     assert float(frame.bottom_x[0]) == pytest.approx(11 - 13.5)
     assert float(frame.middle_x[0]) == pytest.approx(11 - 13.5)
     assert float(frame.top_x[0]) > 11 - 13.5
-    assert [float(value[1]) for value in frame] == [0.0] * 7  # no ink: the middle
+    assert [float(value[1]) for value in frame] == [0.0] * 7
 
 
 def test_lines_are_drawn_as_wide_as_asked() -> None:
@@ -119,8 +119,3 @@ def test_lines_are_drawn_as_wide_as_asked() -> None:
     assert drawn[0].sum() == pytest.approx(2.0 * 16 + torch.pi * 1.0**2, abs=0.5)  # with two half round ends
     assert drawn.min() == 0
     assert drawn.max() == 1
-
-
-def test_most_of_mnists_fours_are_open_already(mnist: Mnist) -> None:
-    images, _ = some(mnist, 4, 2000)
-    assert np.mean([holes(image[0]) == 0 for image in images]) > 0.85

@@ -131,7 +131,9 @@ def test_a_file_of_drawings_is_scored(outputs: Path, drawings: Path, capsys: pyt
     assert shown.splitlines()[-1] == "accuracy 75.00 % (3 of 4)"
     assert "1 drawings have no label" in shown
     folder = new_folder(outputs, "score-my-drawings")
-    assert {path.name for path in folder.iterdir()} == {"score.json", "confusion_counts.png", "mistakes.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "score.json", "summary.json", "confusion_counts.png", "mistakes.png",
+    }  # fmt: skip
     content = json.loads((folder / "score.json").read_text(encoding="utf-8"))
     assert (content["correct"], content["total"], content["blanks"], content["unlabelled"]) == (3, 4, 1, 1)
 
@@ -182,7 +184,7 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(outputs: Path, capsys:
     assert "the map is for the target 9" in shown
     assert "random weights" in shown
     folder = new_folder(outputs, "saliency-test-0")
-    assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png"}
+    assert {path.name for path in folder.iterdir()} == {"saliency.png", "methods.png", "summary.json"}
     original = find_run(outputs, "best")
     shutil.copytree(original.folder, outputs / "copy")
     assert main.main([*arguments, "--run", original.name, "--run", "copy", "--outputs", str(outputs)]) == 0
@@ -268,24 +270,23 @@ def test_a_run_whose_model_is_gone_is_refused(
 def session_for(outputs: Path, kept_in: Path) -> DrawingSession:
     terminal = Terminal(Console(file=io.StringIO(), theme=THEME, width=80), lambda: "q")
     readers = load_readers(Lab(terminal, outputs, main.load), ["best", "latest"])
-    assert len(readers) == 1  # the same run twice is one voter
+    assert len(readers) == 1  # the same run twice is one network
     return DrawingSession(Lab(terminal, kept_in, main.load), readers)
 
 
 def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path, tmp_path: Path) -> None:
     session = session_for(outputs, tmp_path)
-    (voter,) = session.voters()
+    (predictor,) = session.predictors()
     wobble = Wobble(right=1.5, turn=5)
     picture = see(SEVEN, wobble)
     assert picture is not None
-    probabilities = voter.predict(picture)
+    (probabilities,) = predictor.predict([picture])
     assert probabilities.argmax() == 7
-    assert voter.explain is not None
-    assert voter.explain(picture, 7).shape == (28, 28)
+    assert predictor.explain(picture, 7).shape == (28, 28)
     folder = session.save(Snapshot(SEVEN, 31.0, wobble, picture, (probabilities,)))
     assert session.saved == [folder]
     assert folder.name.endswith("_drawing-7")
-    names = {"drawing.json", "drawing.png", "seen.png", "prediction.json", "prediction.png"}
+    names = {"drawing.json", "drawing.png", "seen.png", "prediction.json", "prediction.png", "summary.json"}
     assert {path.name for path in folder.iterdir()} == names
     assert Drawing.from_json((folder / "drawing.json").read_text(encoding="utf-8")) == SEVEN
     with Image.open(folder / "drawing.png") as image:
@@ -302,7 +303,7 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     assert answer["probabilities"] == pytest.approx(probabilities.tolist())
     assert content["brush"] == 31
     assert content["wobble"] == {"right": 1.5, "down": 0, "turn": 5, "size": 100, "stroke": 100}
-    assert content["probably_no_digit"] == (session.judge(picture, [probabilities]) is not None)
+    assert content["probably_no_digit"] == (session.reject(picture, [probabilities]) is not None)
 
 
 def test_the_prediction_shows_the_drawing_beside_what_mattered(outputs: Path, tmp_path: Path) -> None:
@@ -322,11 +323,10 @@ def test_the_prediction_shows_the_drawing_beside_what_mattered(outputs: Path, tm
 
 
 def test_many_pictures_are_read_as_one_by_one(outputs: Path, tmp_path: Path) -> None:
-    (voter,) = session_for(outputs, tmp_path).voters()
+    (predictor,) = session_for(outputs, tmp_path).predictors()
     seen = [picture for picture in map(to_mnist, (ONE, SEVEN, ZERO)) if picture is not None]
-    assert voter.predict_many is not None
-    for together, picture in zip(voter.predict_all(seen), seen, strict=True):
-        assert together == pytest.approx(voter.predict(picture), abs=2e-3)
+    for together, picture in zip(predictor.predict(seen), seen, strict=True):
+        assert together == pytest.approx(predictor.predict([picture])[0], abs=2e-3)
 
 
 def test_labelled_drawings_become_a_test_set_of_ones_own(
@@ -367,11 +367,11 @@ def test_the_doubt_level_is_the_saved_one_or_judged_again(
     assert load_reader(Lab(lab.terminal, outputs, main.load), "best").doubt_level == saved
 
 
-def test_doubt_takes_all_voters(outputs: Path, tmp_path: Path) -> None:
+def test_a_picture_is_rejected_by_all_networks_or_not_at_all(outputs: Path, tmp_path: Path) -> None:
     session = session_for(outputs, tmp_path)
     picture = np.zeros((28, 28), dtype=np.uint8)
-    assert session.judge(picture, [np.full(10, 0.1)]) == "probably no digit"
-    assert session.judge(picture, [np.eye(10)[3]]) is None
+    assert session.reject(picture, [np.full(10, 0.1)]) == "probably not a digit"
+    assert session.reject(picture, [np.eye(10)[3]]) is None
 
 
 def test_without_a_network_the_menu_offers_to_train_one(tmp_path: Path) -> None:
@@ -407,11 +407,12 @@ def command(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 
 KEEPING = """
 import sys
+import main
 from pathlib import Path
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.drawing.commands import DrawingSession
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.drawing.window.commands import DrawingSession
 session = DrawingSession(Lab(Terminal(make_console()), Path(sys.argv[1]), main.load), [])
 print("ready", flush=True)
 input()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.drawing.nondigits import doubted_shares, examples
+from mnist_lab.drawing.nondigits import examples, rejected_fractions
 from mnist_lab.drawing.recognise import Answer
 from mnist_lab.networks.compute import Compute
 from mnist_lab.training.evaluation import evaluate
@@ -41,7 +41,7 @@ def test_an_answer_below_the_level_is_doubted() -> None:
 def test_the_level_doubts_two_in_a_hundred_of_what_it_is_taken_from() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(size=(5000, 10)).astype(np.float32) * 3
-    level = evaluate(logits, random.integers(0, 10, 5000)).doubt_level
+    level = evaluate(logits, random.integers(0, 10, 5000)).rejection_threshold
     certainty = torch.from_numpy(logits).double().softmax(dim=1).max(dim=1).values.numpy()
     assert float((certainty < level).mean()) == pytest.approx(0.02, abs=0.001)
 
@@ -56,7 +56,7 @@ class SureOfTheBright(nn.Module):
 
 def test_shares_are_those_of_the_answers(compute: Compute) -> None:
     white = Digits(torch.full((50, 1, 28, 28), 255, dtype=torch.uint8), torch.zeros(50).long(), torch.arange(50))
-    shares = doubted_shares(SureOfTheBright().to(compute.device), white, 0.99999, compute, count=10)
+    shares = rejected_fractions(SureOfTheBright().to(compute.device), white, 0.99999, compute, count=10)
     assert shares.keys() == {"real digits", *KINDS}
     assert shares["real digits"] == 0.0
     assert shares["shuffled pixels"] == 0.0

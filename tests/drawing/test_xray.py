@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnist_lab.drawing.strokes import STEP_NAMES, Drawing, Steps, prepare, to_mnist
-from mnist_lab.drawing.xray import WORDS, name_steps, take_apart
+from mnist_lab.drawing.xray import STEP_TEXTS, name_steps, take_apart
 from tests.drawing.test_strokes import by_hand
 
 EVERY_CHOICE = [Steps(*choice) for choice in itertools.product([True, False], repeat=len(STEP_NAMES))]
@@ -74,7 +74,7 @@ def test_a_brush_that_leaves_no_ink_leaves_nothing_to_choose() -> None:
 
 
 def test_steps_are_named_in_few_words() -> None:
-    assert tuple(WORDS) == STEP_NAMES
+    assert tuple(STEP_TEXTS) == STEP_NAMES
     assert name_steps(Steps()) == "All steps"
     assert name_steps(Steps().without("invert")) == "Without invert"
     assert name_steps(Steps().without("pen").without("box")) == "Without MNIST's pen, 20-pixel box"

@@ -21,7 +21,7 @@ from scipy import stats
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.experiments import cluster
+from mnist_lab.experiments import cluster, measures
 from mnist_lab.experiments.commands import (
     Request,
     ask_compare,
@@ -30,7 +30,6 @@ from mnist_lab.experiments.commands import (
     experiment,
     experiment_on_saved,
 )
-from mnist_lab.experiments.measures import tested_accuracy
 from mnist_lab.experiments.questions import EXPERIMENTS, Experiment, Variant
 from mnist_lab.experiments.trainings import ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES
@@ -332,7 +331,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
         assert name in shown
         assert known.question in shown
     assert "What makes training fast?" in shown
-    assert "is no choice here" in " ".join(shown.split())
+    assert "is not one of the choices" in " ".join(shown.split())
     assert "0 is out of range" in shown
     assert "'half' is not a number" in shown
     assert "a lead is more than 0" in shown
@@ -380,7 +379,7 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
     assert [(pair["before"], pair["after"]) for pair in results["over_seeds"]["comparisons"]] == [
         ("1-layer", "1-layer, augmented")
     ]
-    accuracies = [[tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
+    accuracies = [[measures.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
     expected = stats.ttest_rel(accuracies[1], accuracies[0]).pvalue
     assert results["over_seeds"]["comparisons"][0]["p_value"] == pytest.approx(expected)
     assert "ensemble of all" in shown

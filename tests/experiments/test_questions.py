@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from mnist_lab.config import AUGMENTATIONS, TRAIN_DIGITS, AugmentConfig, check_config, default_config
-from mnist_lab.data.mnist import Mnist, TrainLoader, stratified_subset
+from mnist_lab.data.loader import TrainLoader
+from mnist_lab.data.mnist import Mnist, stratified_subset
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments.measures import DATA_SIZES
 from mnist_lab.experiments.questions import (

@@ -340,7 +340,7 @@ def test_every_step_really_trains(conducted: tuple[Path, str]) -> None:
 
 def test_the_folder_holds_numbers_figure_and_report(conducted: tuple[Path, str]) -> None:
     folder, shown = conducted
-    assert {file.name for file in folder.iterdir()} == {"results.json", "speed.png", "report.html"}
+    assert {file.name for file in folder.iterdir()} == {"results.json", "summary.json", "speed.png", "report.html"}
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert results["title"] == "Experiment: speed"
     assert results["question"] == "What makes training fast?"

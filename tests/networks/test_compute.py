@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,14 @@ import torch
 from torch import Tensor
 
 import main
-from mnist_lab.config import TrainConfig
-from mnist_lab.data.mnist import Mnist
 from mnist_lab.environment import using_device
 from mnist_lab.experiments.speed import left_out_on, steps_on
 from mnist_lab.experiments.trainings import default_jobs
 from mnist_lab.networks import compute as device
-from mnist_lab.networks.compute import batch_norm_gradients, choose_compute, layouts_agree
+from mnist_lab.networks.compute import choose_compute, computing_with
 from mnist_lab.storage import write_json
-from mnist_lab.training.session import initial_content
 
-TINY = ["train", "--model", "1-layer", "--train-size", "1000", "--epochs", "1", "--workers", "0"]
-CPU = torch.device("cpu")
+TINY = ["train", "--model", "1-layer", "--train-size", "300", "--epochs", "1", "--workers", "0"]
 NO_KERNELS = "CUDA error: no kernel image is available for execution on the device"
 
 
@@ -36,6 +30,12 @@ def fresh_choice() -> Iterator[None]:
     device.compute_on.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the trainings."""
+    monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})
+
+
 @pytest.fixture
 def old_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graphics card that torch finds, but was not built for."""
@@ -44,7 +44,7 @@ def old_card(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError(f"{NO_KERNELS}\nCUDA kernel errors might be asynchronously reported at some other API call")
 
     monkeypatch.setattr(device, "devices_here", lambda: ["cuda", "cpu"])
-    monkeypatch.setattr(device, "try_convolution", fail)
+    monkeypatch.setattr(device, "_try_convolution", fail)
 
 
 @pytest.fixture
@@ -101,56 +101,51 @@ def test_as_many_trainings_at_once_as_without_the_card_that_does_not_work(monkey
     assert default_jobs() == usual
 
 
-def test_a_run_names_the_device_that_was_asked_for(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_cards")
+def test_a_run_names_the_device_that_was_asked_for_and_goes_on_there_unless_another_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main.main([*TINY, "--outputs", str(tmp_path), "--device", "cpu"]) == 0
     content = content_of(tmp_path)
     assert content["device_asked"] == "cpu"
     assert content["command"].endswith(" --device cpu")
 
-
-@pytest.mark.usefixtures("no_cards")
-def test_a_run_goes_on_where_it_was_asked_to_unless_another_device_is_asked_for(
-    mnist: Mnist, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = TrainConfig(model="1-layer", train_size=1000, epochs=1)
-    (tmp_path / "stopped").mkdir()
-    content = initial_content(config, mnist, workers=0, now=datetime.now()) | {"device_asked": "cuda"}
-    write_json(tmp_path / "stopped" / "run.json", content)
+    (path,) = tmp_path.glob("*/run.json")
+    content |= {"status": "running", "device_asked": "cuda"}  # as if it had been killed on a card
+    write_json(path, content)
     assert main.main(["resume", "--outputs", str(tmp_path)]) == 1
     assert "finds no cuda device here" in capsys.readouterr().err
-    assert content_of(tmp_path) == json.loads(json.dumps(content))
+    assert content_of(tmp_path) == content
     assert main.main(["resume", "--outputs", str(tmp_path), "--device", "cpu"]) == 0
     assert content_of(tmp_path)["status"] == "finished"
 
 
-def test_both_layouts_agree_on_a_processor_and_wrong_gradients_do_not() -> None:
-    right = partial(batch_norm_gradients, CPU)
-    assert layouts_agree(right)
+@pytest.mark.parametrize("flaw", ["none", "wrong", "failing"])
+def test_apples_card_takes_the_layout_that_works(monkeypatch: pytest.MonkeyPatch, flaw: str) -> None:
+    """A card that is really the processor, whose batch normalisation goes wrong in one of the layouts."""
+    right = device._batch_norm_gradients
 
-    def wrong(layout: torch.memory_format) -> list[Tensor]:
-        images, weight, bias = right(layout)
-        return [images, weight + 13 * (layout is torch.channels_last), bias]
-
-    def failing(layout: torch.memory_format) -> list[Tensor]:
-        if layout is torch.channels_last:
+    def gradients(card: torch.device, layout: torch.memory_format) -> list[Tensor]:
+        assert card.type == "mps"
+        images, weight, bias = right(torch.device("cpu"), layout)
+        if layout is torch.channels_last and flaw == "failing":
             raise RuntimeError("view size is not compatible with input tensor's size and stride")
-        return right(layout)
-
-    assert not layouts_agree(wrong)
-    assert not layouts_agree(failing)
-
-
-@pytest.mark.parametrize("is_sound", [True, False])
-def test_apples_card_takes_the_layout_that_works(monkeypatch: pytest.MonkeyPatch, is_sound: bool) -> None:
-    def gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
-        assert device.type == "mps"
-        return [torch.tensor(1.0 if is_sound or layout is torch.contiguous_format else 2.0)]
+        return [images, weight + 13 * (layout is torch.channels_last and flaw == "wrong"), bias]
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    monkeypatch.setattr(device, "try_convolution", lambda device: None)
-    monkeypatch.setattr(device, "batch_norm_gradients", gradients)
+    monkeypatch.setattr(device, "_try_convolution", lambda card: None)
+    monkeypatch.setattr(device, "_batch_norm_gradients", gradients)
     compute = choose_compute()
-    assert (compute.device.type, compute.channels_last, compute.remark) == ("mps", is_sound, "")
-    assert any(step.name == "channels last" for step in steps_on(compute)) == is_sound
-    assert any("channels last is left out" in sentence for sentence in left_out_on(compute)) != is_sound
+    assert (compute.device.type, compute.channels_last, compute.remark) == ("mps", flaw == "none", "")
+    assert any(step.name == "channels last" for step in steps_on(compute)) == (flaw == "none")
+    assert any("channels last is left out" in sentence for sentence in left_out_on(compute)) == (flaw != "none")
+
+
+def test_threads_are_put_back_whatever_happens() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), computing_with(before + 3):
+        assert torch.get_num_threads() == before + 3
+        assert choose_compute().name.startswith(f"CPU, {before + 3} threads") or choose_compute().device.type != "cpu"
+        raise KeyError
+    assert torch.get_num_threads() == before

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and settings as people read them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 
 from mnist_lab import plotting
+from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.drawing.figures import answer_text
 from mnist_lab.experiments.digit_figures import Outvoted, ReadTwice, answers_to
 from mnist_lab.explain.figures import draw_answer, reading
-from mnist_lab.terminal.wording import format_probability
+from mnist_lab.terminal.wording import (
+    describe_augmentation,
+    format_about,
+    format_duration,
+    format_loss,
+    format_probability,
+    letters,
+    mean_and_spread,
+)
 from mnist_lab.training import figures as plots
+from mnist_lab.training.evaluation import Mistakes
 
 PROBABILITIES = {
     0.0: "0.0 %",
@@ -42,8 +52,45 @@ def test_every_figure_says_the_same_of_a_probability(probability: float, text: s
     assert axes.texts[3].get_text() == text
     image, numbers = np.zeros((28, 28), np.uint8), np.array([probability])
     one = np.array([1])
-    figure = plots.mistakes(image[None], one, one + 1, numbers, numbers, one, total=1, judged=1, title="Mistakes")
+    missed = Mistakes(one, one, one + 1, numbers, numbers)
+    figure = plots.mistakes(image[None], missed, one, evaluated=1, title="Mistakes")
     assert figure.axes[0].get_xlabel() == f"p(2) {text}, p(1) {text}\ntest digit 1"
     twice = ReadTwice(image, 9, 1, 2, probability, 1, probability)
     assert answers_to(twice) == f"A ✗ 2, {text}\nB ✓ 1, {text}"
     assert answers_to(Outvoted(image, 9, 1, 2, probability, 1, 3)).startswith(f"✗ 2, {text}\n")
+
+
+def test_durations_read_well() -> None:
+    assert [format_duration(s) for s in (7.123, 59.94, 59.96, 112, 3599.6, 7500, None)] == [
+        "7.1 s", "59.9 s", "1 min 00 s", "1 min 52 s", "1 h 00 min", "2 h 05 min", "–",
+    ]  # fmt: skip
+    assert [format_about(s) for s in (0.2, 8.4, 100, 600)] == ["about 1 s", "about 8 s", "about 2 min", "about 10 min"]
+
+
+def test_a_loss_keeps_its_column_when_the_training_has_gone_astray() -> None:
+    assert [format_loss(loss) for loss in (0.01234, 999.0, 12345.6)] == ["0.0123", "999.0000", "1.2e+04"]
+
+
+def test_letters_go_on_after_z() -> None:
+    assert [letters(place) for place in (0, 25, 26, 51, 52, 701, 702)] == ["a", "z", "aa", "az", "ba", "zz", "aaa"]
+
+
+def test_the_spread_is_that_of_a_sample() -> None:
+    assert mean_and_spread([0.990, 0.992, 0.994]) == f"99.200 ± {100 * np.std([0.990, 0.992, 0.994], ddof=1):.3f}"
+    assert mean_and_spread([0.99]) == "99.000"
+
+
+def test_an_augmentation_is_told_by_what_is_switched_on() -> None:
+    assert describe_augmentation(None) == describe_augmentation(NO_AUGMENTATION) == "no augmentation"
+    words = describe_augmentation(AugmentConfig(thickness=0.5))
+    assert words.startswith("augmented: rotation ±10°, shift ±7 %, scale ±10 %, shear ±8°, thickness ±0.5 pixels, ")
+    for name in ("rotation", "affine", "pen", "erasing"):
+        told = describe_augmentation(AugmentConfig(elastic=0.03, erasing=0.3, flip=0.1).only(name))
+        assert told.startswith("augmented: ")
+        others = {"rotation", "shift", "mirrored", "bends", "erasing in"} - {
+            "rotation": {"rotation"},
+            "affine": {"shift", "mirrored"},
+            "pen": {"bends"},
+            "erasing": {"erasing in"},
+        }[name]
+        assert not [word for word in others if word in told]

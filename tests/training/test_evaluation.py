@@ -1,4 +1,4 @@
-"""Numbers from logits and labels, against scikit-learn and by hand."""
+"""Numbers from logits and labels, by hand."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from sklearn import metrics
 
-from mnist_lab.training.evaluation import (
-    Confusion,
-    confusion_matrix,
-    evaluate,
-    expected_calibration_error,
-    find_mistakes,
-    wilson_interval,
-)
+from mnist_lab.training.evaluation import Confusion, evaluate, expected_calibration_error, wilson_interval
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +20,20 @@ def answers() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return logits.astype(np.float32), labels
 
 
-def test_scores_are_those_of_scikit_learn(answers: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+def test_scores_by_counting(answers: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     logits, labels = answers
-    found, predictions = evaluate(logits, labels), logits.argmax(axis=1)
-    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predictions))
-    assert np.array_equal(found.confusion, metrics.confusion_matrix(labels, predictions))
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(labels, predictions)
-    assert [scores.precision for scores in found.classes] == pytest.approx(list(precision))
-    assert [scores.recall for scores in found.classes] == pytest.approx(list(recall))
-    assert [scores.f1 for scores in found.classes] == pytest.approx(list(f1))
-    assert [scores.support for scores in found.classes] == list(support)
+    found, pairs = evaluate(logits, labels), list(zip(labels.tolist(), logits.argmax(axis=1).tolist(), strict=True))
+    assert (found.correct, found.total) == (sum(true == predicted for true, predicted in pairs), 3000)
+    assert found.accuracy == found.correct / 3000
+    for true in range(10):
+        assert found.confusion[true].tolist() == [pairs.count((true, predicted)) for predicted in range(10)]
+        hits, scores = pairs.count((true, true)), found.classes[true]
+        assert scores.support == sum(pair[0] == true for pair in pairs)
+        assert scores.recall == pytest.approx(hits / scores.support, rel=1e-12)
+        called = sum(predicted == true for _, predicted in pairs)
+        assert scores.precision == pytest.approx(hits / called, rel=1e-12)
+        assert scores.f1 == pytest.approx(2 * hits / (called + scores.support), rel=1e-12)
+        assert scores.digit == true
 
 
 def test_classes_that_never_occur_score_zero() -> None:
@@ -63,32 +59,57 @@ def test_most_confused_pairs_come_first() -> None:
     found = evaluate(np.eye(10, dtype=np.float32)[predictions], labels)
     assert found.most_confused() == [Confusion(4, 9, 5), Confusion(7, 1, 3)]
     assert found.most_confused(1) == [Confusion(4, 9, 5)]
-    assert np.array_equal(found.confusion, confusion_matrix(labels, predictions))
+    assert (found.confusion[4, 9], found.confusion[7, 1], found.confusion[9, 9], found.confusion.sum()) == (5, 3, 1, 9)
+
+
+def test_ties_go_by_digit() -> None:
+    labels, predictions = np.array([8, 2, 2, 5]), np.array([1, 7, 3, 5])
+    found = evaluate(np.eye(10, dtype=np.float32)[predictions], labels)
+    assert found.most_confused() == [Confusion(2, 3, 1), Confusion(2, 7, 1), Confusion(8, 1, 1)]
 
 
 def test_calibration_by_hand() -> None:
-    sure, half = [0.9, *[0.1 / 9] * 9], [0.5, *[0.5 / 9] * 9]
-    probabilities = np.array([sure] * 10 + [half] * 4)
-    labels = np.array([0] * 7 + [1] * 3 + [0] * 4)  # 70 % right where 90 % sure, 100 % right where 50 % sure
-    assert expected_calibration_error(probabilities, labels) == pytest.approx((10 * 0.2 + 4 * 0.5) / 14)
+    confidence = np.array([0.9] * 10 + [0.5] * 4 + [1.0])
+    is_correct = np.array([True] * 7 + [False] * 3 + [True] * 4 + [True])
+    expected = (10 * 0.2 + 4 * 0.5) / 15  # 70 % right where 90 % sure, 100 % right where 50 % sure
+    assert expected_calibration_error(confidence, is_correct) == pytest.approx(expected)
+
+
+def test_errors_in_one_bin_cancel_and_those_in_others_do_not() -> None:
+    half = np.full(2, 0.5)
+    assert expected_calibration_error(half, np.array([True, False])) == 0
+    apart = np.array([0.49, 0.51])  # on both sides of no bin's end: 15 bins of one fifteenth
+    assert expected_calibration_error(apart, np.array([True, False])) == pytest.approx(0.0)
+    assert expected_calibration_error(np.array([0.4, 0.6]), np.array([True, False])) == pytest.approx(0.6)
 
 
 def test_honest_probabilities_are_calibrated() -> None:
     random = np.random.default_rng(1)
     probabilities = random.dirichlet(np.full(10, 0.3), size=40_000)
     labels = (random.random((40_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 9)
-    assert expected_calibration_error(probabilities, labels) < 0.01
+    honest, sure = (evaluate(factor * np.log(probabilities + 1e-30), labels) for factor in (1, 3))
+    assert honest.calibration_error < 0.01
+    assert sure.calibration_error > 0.1
+
+
+def test_the_threshold_rejects_two_in_a_hundred(answers: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    logits, labels = answers
+    confidence = torch.from_numpy(logits).double().softmax(dim=1).amax(dim=1).numpy()
+    found = evaluate(logits, labels)
+    assert int((confidence < found.rejection_threshold).sum()) == 60
+    assert found.to_dict()["doubt_level"] == found.rejection_threshold  # the name in all saved runs
 
 
 def test_mistakes_come_surest_first(answers: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
     logits, labels = answers
     probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
-    found = find_mistakes(probabilities, labels)
-    assert len(found) == int((logits.argmax(axis=1) != labels).sum())
+    found = evaluate(logits, labels).mistakes
+    assert sorted(found.positions) == np.flatnonzero(logits.argmax(axis=1) != labels).tolist()
     assert (np.diff(found.probabilities) <= 0).all()
-    assert (found.predictions != found.labels).all()
-    assert np.array_equal(labels[found.positions], found.labels)
-    assert np.array_equal(probabilities[found.positions, found.labels], found.true_probabilities)
+    assert np.array_equal(found.predictions, logits.argmax(axis=1)[found.positions])
+    assert np.array_equal(found.labels, labels[found.positions])
+    assert np.allclose(found.probabilities, probabilities.max(axis=1)[found.positions])
+    assert np.allclose(found.true_probabilities, probabilities[found.positions, found.labels])
 
 
 def test_no_mistakes() -> None:

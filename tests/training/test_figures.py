@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from mnist_lab import plotting
 from mnist_lab.data import figures as data_figures
 from mnist_lab.training import figures as plots
+from mnist_lab.training.evaluation import Mistakes
 from mnist_lab.training.history import EpochRecord
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -61,21 +62,12 @@ def make_images(count: int) -> NDArray[np.uint8]:
     return np.random.RandomState(0).randint(0, 256, (count, 28, 28)).astype(np.uint8)
 
 
-def mistakes_figure(count: int, total: int | None = None) -> Figure:
+def mistakes_figure(count: int) -> Figure:
     """A gallery of ``count`` mistakes: digit i of class i % 10 taken for the next class."""
     labels = np.arange(count) % 10
     certainty = np.linspace(0.9999, 0.4, count)
-    return plots.mistakes(
-        make_images(count),
-        labels,
-        (labels + 1) % 10,
-        certainty,
-        (1 - certainty) / 2,
-        np.arange(count) + 9000,
-        total=count if total is None else total,
-        judged=10_000,
-        title="Worst mistakes",
-    )
+    missed = Mistakes(np.arange(count), labels, (labels + 1) % 10, certainty, (1 - certainty) / 2)
+    return plots.mistakes(make_images(count), missed, np.arange(count) + 9000, evaluated=10_000, title="Worst mistakes")
 
 
 def history_figure(epochs: int, reason: str = "last epoch") -> Figure:
@@ -380,20 +372,19 @@ class TestMistakes:
             assert f"test digit {9000 + place}" in axes.get_xlabel()
 
     @pytest.mark.parametrize(
-        ("count", "total", "note"),
+        ("count", "note"),
         [
-            (58, 58, "25 worst of 58 mistakes in 10,000 digits"),
-            (25, 58, "25 worst of 58 mistakes in 10,000 digits"),
-            (25, 25, "all 25 mistakes in 10,000 digits, worst first"),
-            (1, 1, "the only mistake in 10,000 digits"),
+            (58, "25 worst of 58 mistakes in 10,000 digits"),
+            (25, "all 25 mistakes in 10,000 digits, worst first"),
+            (1, "the only mistake in 10,000 digits"),
         ],
     )
-    def test_says_how_many_there_were(self, count: int, total: int, note: str) -> None:
-        assert note in words(mistakes_figure(count, total))
+    def test_says_how_many_there_were(self, count: int, note: str) -> None:
+        assert note in words(mistakes_figure(count))
 
     def test_is_glad_about_none(self) -> None:
         figure = mistakes_figure(0)
-        assert "No mistakes: all 10,000 digits were read correctly." in words(figure)
+        assert "No mistakes: all 10,000 digits were classified correctly." in words(figure)
         assert not any(axes.images for axes in figure.axes)
 
     def test_captions_both_probabilities(self) -> None:
@@ -409,7 +400,8 @@ class TestMistakes:
         image = np.zeros((1, 28, 28), np.uint8)
         image[0, 10, 20] = 255
         one = np.array([1])
-        figure = plots.mistakes(image, one, one + 1, one * 0.9, one * 0.1, one, total=1, judged=1, title="One dot")
+        missed = Mistakes(one, one, one + 1, one * 0.9, one * 0.1)
+        figure = plots.mistakes(image, missed, one, evaluated=1, title="One dot")
         page = render(figure)
         assert page.colour_at(figure.axes[0], 20, 10).max() < 0.05
         assert page.colour_at(figure.axes[0], 10, 20).min() > 0.95

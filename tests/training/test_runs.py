@@ -18,6 +18,7 @@ from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, save_tensors
+from mnist_lab.training.folder_commands import COMMANDS
 from mnist_lab.training.runs import (
     UNFINISHED,
     command_line,
@@ -150,7 +151,7 @@ def test_hints_name_the_output_folder_unless_it_is_the_usual_one(tmp_path: Path)
         find_run(unusual, "nothing")
     command = caught.value.next_step.removeprefix("list the runs with: ")
     options = main.build_parser().parse_args(shlex.split(command.replace("\\", "\\\\"))[2:])
-    assert (options.command, options.outputs) == ("runs", unusual)
+    assert (options.command, options.outputs) == (COMMANDS["runs"], unusual)
 
 
 @pytest.mark.parametrize("name", ["nonsense", "", "latest", "best", "[red]x[/red]", "../.."])

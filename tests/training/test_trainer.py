@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,35 +14,44 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
 from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
-from mnist_lab.data.mnist import Digits
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
+from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.history import EpochRecord
-from mnist_lab.training.trainer import (
-    Criterion,
-    EarlyStopping,
-    Outcome,
-    Progress,
-    Trainer,
-    WeightAverage,
-    build_optimizer,
-)
+from mnist_lab.training.trainer import EMA, Criterion, EarlyStopping, Outcome, Progress, Trainer, build_optimizer
 
-SHORT = TrainConfig(model="2-layer", augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=64, seed=3)
+SHORT = TrainConfig(model="3-layer", hidden=32, augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=50, seed=3)
 FROZEN = TrainConfig(recipe="plain", learning_rate=0.0, label_smoothing=0.0, average_decay=0.0, epochs=10, patience=3)
 
 
-def trainer_for(config: TrainConfig, small: Digits, validation: Digits, compute: Compute) -> Trainer:
-    model = compute.place(build_model(config.model, config.seed))
-    return Trainer(model, small, validation, config, compute)
+@pytest.fixture(scope="module")
+def few(mnist: Mnist) -> Digits:
+    """500 digits: ten batches of 50."""
+    return stratified_subset(mnist.train, 500)
 
 
-def bare_trainer(config: TrainConfig, small: Digits, validation: Digits, compute: Compute) -> Trainer:
+@pytest.fixture(scope="module")
+def validation(mnist: Mnist) -> Digits:
+    return stratified_subset(mnist.validation, 300)
+
+
+@pytest.fixture
+def trainer(few: Digits, validation: Digits, compute: Compute) -> Trainer:
+    return trainer_for(SHORT, few, validation, compute)
+
+
+def trainer_for(config: TrainConfig, few: Digits, validation: Digits, compute: Compute, workers: int = 0) -> Trainer:
+    model = compute.place(build_model(config.architecture, config.seed))
+    return Trainer(model, few, validation, config, compute, workers=workers, start_method="spawn")
+
+
+def bare_trainer(config: TrainConfig, few: Digits, validation: Digits, compute: Compute) -> Trainer:
     """Of a network in which nothing moves but by gradient descent: no batch norm statistics, no dropout."""
     model = compute.place(build_model(Architecture(filters=(8,), dropout=0.0, batch_norm=False)))
-    return Trainer(model, small, validation, config, compute)
+    return Trainer(model, few, validation, config, compute)
 
 
 def assert_same_weights(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
@@ -50,39 +60,17 @@ def assert_same_weights(first: dict[str, Tensor], second: dict[str, Tensor]) -> 
         assert torch.equal(first[name], second[name]), name
 
 
-def test_it_learns(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    outcome = trainer_for(replace(SHORT, epochs=5), small, small_validation, compute).fit()
-    assert len(outcome.history) == 5
-    assert outcome.stop_reason == "last epoch"
-    assert outcome.history[-1].val_accuracy > 0.9
-    assert outcome.history[-1].train_loss < outcome.history[0].train_loss
-
-
-def test_the_same_seed_gives_the_same_bits(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    first, again, other = (
-        trainer_for(replace(SHORT, seed=seed), small, small_validation, compute).fit() for seed in (3, 3, 4)
-    )
-    assert_same_weights(first.best_weights, again.best_weights)
-    timeless = [[replace(record, seconds=0.0) for record in outcome.history] for outcome in (first, again)]
-    assert timeless[0] == timeless[1]
-    assert not torch.equal(first.best_weights["classifier.4.weight"], other.best_weights["classifier.4.weight"])
-
-
-def test_loader_processes_do_not_change_the_outcome(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    config = replace(SHORT, epochs=2)
-    alone = trainer_for(config, small, small_validation, compute).fit()
-    model = compute.place(build_model(config.model, config.seed))
-    helped = Trainer(model, small, small_validation, config, compute, workers=2, start_method="spawn").fit()
-    assert_same_weights(alone.best_weights, helped.best_weights)
+def timeless(outcome: Outcome) -> list[EpochRecord]:
+    return [replace(record, seconds=0.0) for record in outcome.history]
 
 
 @pytest.mark.parametrize("recipe", ["one-cycle", "plain"])
-def test_a_restored_state_goes_on_to_the_same_bits(
-    recipe: Any, small: Digits, small_validation: Digits, compute: Compute
+def test_the_same_seed_gives_the_same_bits_also_after_a_stop(
+    recipe: Any, few: Digits, validation: Digits, compute: Compute
 ) -> None:
     config = replace(SHORT, recipe=recipe, epochs=4)
     kept = io.BytesIO()
-    whole = trainer_for(config, small, small_validation, compute)
+    whole = trainer_for(config, few, validation, compute)
 
     def keep(record: EpochRecord, is_best: bool) -> None:
         if record.epoch == 2:
@@ -90,34 +78,62 @@ def test_a_restored_state_goes_on_to_the_same_bits(
 
     expected = whole.fit(on_epoch=keep)
     kept.seek(0)
-    resumed = trainer_for(config, small, small_validation, compute)
+    resumed = trainer_for(config, few, validation, compute)
     resumed.restore(torch.load(kept, weights_only=True))
     found = resumed.fit()
     assert_same_weights(found.best_weights, expected.best_weights)
-    assert [replace(r, seconds=0.0) for r in found.history] == [replace(r, seconds=0.0) for r in expected.history]
+    assert timeless(found) == timeless(expected)
+    other = trainer_for(replace(config, seed=4, epochs=1), few, validation, compute).fit()
+    assert not torch.equal(found.best_weights["classifier.4.weight"], other.best_weights["classifier.4.weight"])
 
 
-def test_a_frozen_network_runs_out_of_patience(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    outcome = bare_trainer(FROZEN, small, small_validation, compute).fit()
+def test_it_learns_and_keeps_the_weights_of_the_lowest_validation_loss(
+    few: Digits, validation: Digits, compute: Compute
+) -> None:
+    trainer = trainer_for(replace(SHORT, epochs=6, learning_rate=0.01), few, validation, compute)
+    outcome = trainer.fit()
+    assert (len(outcome.history), outcome.stop_reason, outcome.images_seen) == (6, "last epoch", 3000)
+    assert outcome.history[-1].val_accuracy > 0.9
+    assert outcome.history[-1].train_loss < outcome.history[0].train_loss
+    best = min(outcome.history, key=lambda record: record.val_loss)
+    assert outcome.best_epoch == best.epoch
+    trainer.model.load_state_dict(outcome.best_weights)
+    logits = predict_logits(trainer.model, validation.images, compute)
+    smoothed = F.cross_entropy(logits, validation.labels, label_smoothing=0.05)
+    floor = -(0.955 * math.log(0.955) + 9 * 0.005 * math.log(0.005))
+    assert float(smoothed) - floor == pytest.approx(best.val_loss, rel=1e-5)
+    assert float((logits.argmax(1) == validation.labels).float().mean()) == pytest.approx(best.val_accuracy)
+
+
+@pytest.mark.integration
+def test_workers_do_not_change_the_outcome(few: Digits, validation: Digits, compute: Compute) -> None:
+    config = replace(SHORT, epochs=2)
+    alone, helped = (trainer_for(config, few, validation, compute, workers).fit() for workers in (0, 2))
+    assert_same_weights(alone.best_weights, helped.best_weights)
+    assert timeless(alone) == timeless(helped)
+
+
+def test_a_frozen_network_runs_out_of_patience(few: Digits, validation: Digits, compute: Compute) -> None:
+    outcome = bare_trainer(FROZEN, few, validation, compute).fit()
     assert outcome.stop_reason == "patience"
     assert outcome.best_epoch == 1
     assert len(outcome.history) == 1 + FROZEN.patience
     assert len({record.val_loss for record in outcome.history}) == 1
 
 
-def test_losses_are_weighted_by_batch_size(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    config = replace(FROZEN, epochs=1, batch_size=300)  # three batches of 300 and one of 100
-    trainer = bare_trainer(config, small, small_validation, compute)
+def test_losses_are_weighted_by_batch_size(few: Digits, validation: Digits, compute: Compute) -> None:
+    config = replace(FROZEN, epochs=1, batch_size=150)  # three batches of 150 and one of 50
+    trainer = bare_trainer(config, few, validation, compute)
     (record,) = trainer.fit().history
-    logits = predict_logits(trainer.model, small.images, compute)
-    assert record.train_loss == pytest.approx(float(F.cross_entropy(logits, small.labels)), rel=2e-3)
-    assert record.train_accuracy == pytest.approx(float((logits.argmax(1) == small.labels).float().mean()), abs=0.003)
+    logits = predict_logits(trainer.model, few.images, compute)
+    assert record.train_loss == pytest.approx(float(F.cross_entropy(logits, few.labels)), rel=2e-3)
+    assert record.train_accuracy == pytest.approx(float((logits.argmax(1) == few.labels).float().mean()), abs=0.003)
 
 
 def test_the_best_weights_are_a_copy_that_later_steps_leave_alone(
-    small: Digits, small_validation: Digits, compute: Compute
+    few: Digits, validation: Digits, compute: Compute
 ) -> None:
-    trainer = trainer_for(replace(SHORT, average_decay=0.0), small, small_validation, compute)
+    trainer = trainer_for(replace(SHORT, average_decay=0.0), few, validation, compute)
     after_first: dict[str, Tensor] = {}
 
     def remember(record: EpochRecord, is_best: bool) -> None:
@@ -131,87 +147,72 @@ def test_the_best_weights_are_a_copy_that_later_steps_leave_alone(
     assert not torch.equal(trainer.model.state_dict()["classifier.4.weight"], after_first["classifier.4.weight"])
 
 
-def test_the_best_weights_are_those_of_the_lowest_validation_loss(
-    small: Digits, small_validation: Digits, compute: Compute
-) -> None:
-    trainer = trainer_for(replace(SHORT, epochs=6, learning_rate=0.02), small, small_validation, compute)
-    outcome = trainer.fit()
-    best = min(outcome.history, key=lambda record: record.val_loss)
-    assert outcome.best_epoch == best.epoch
-    trainer.model.load_state_dict(outcome.best_weights)
-    logits = predict_logits(trainer.model, small_validation.images, compute)
-    smoothed = F.cross_entropy(logits, small_validation.labels, label_smoothing=trainer.config.label_smoothing)
-    assert float(smoothed) - trainer.criterion.floor == pytest.approx(best.val_loss, rel=1e-5)
-
-
 def fit_until(batches: int, trainer: Trainer) -> Outcome:
     asked = iter(range(1, 10_000))
     return trainer.fit(stop_requested=lambda: next(asked) >= batches)
 
 
-def test_an_interruption_drops_the_unfinished_epoch(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    outcome = fit_until(20, trainer_for(SHORT, small, small_validation, compute))  # 16 batches make an epoch
-    assert outcome.stop_reason == "interrupted"
-    assert len(outcome.history) == 1
-    whole = trainer_for(SHORT, small, small_validation, compute)
+def test_an_interruption_drops_the_unfinished_epoch(few: Digits, validation: Digits, compute: Compute) -> None:
+    outcome = fit_until(15, trainer_for(SHORT, few, validation, compute))  # ten batches make an epoch
+    assert (outcome.stop_reason, len(outcome.history), outcome.images_seen) == ("interrupted", 1, 500)
+    whole = trainer_for(SHORT, few, validation, compute)
     first: dict[str, Tensor] = {}
     whole.fit(on_epoch=lambda record, best: first.update(whole.best_weights) if record.epoch == 1 else None)
     assert_same_weights(outcome.best_weights, first)
 
 
-def test_an_interrupted_first_epoch_is_judged_as_far_as_it_came(
-    small: Digits, small_validation: Digits, compute: Compute
-) -> None:
-    trainer = trainer_for(SHORT, small, small_validation, compute)
+def test_an_interrupted_first_epoch_is_evaluated_as_far_as_it_came(trainer: Trainer) -> None:
     outcome = fit_until(5, trainer)
     assert not trainer.is_between_epochs  # nobody may resume from here
-    assert outcome.images_seen == 5 * SHORT.batch_size
-    assert outcome.stop_reason == "interrupted"
-    assert len(outcome.history) == 1
+    assert (outcome.stop_reason, len(outcome.history), outcome.images_seen) == ("interrupted", 1, 250)
     assert outcome.best_weights
 
 
-def test_an_exploding_loss_ends_in_one_clear_line(small: Digits, small_validation: Digits, compute: Compute) -> None:
+def test_an_exploding_loss_ends_in_one_clear_line(few: Digits, validation: Digits, compute: Compute) -> None:
     config = replace(SHORT, recipe="plain", learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"the training loss became (nan|inf) in epoch 1.*smaller --learning-rate"):
-        trainer_for(config, small, small_validation, compute).fit()
+        trainer_for(config, few, validation, compute).fit()
 
 
-def test_weights_that_are_no_numbers_are_never_kept(small: Digits, small_validation: Digits, compute: Compute) -> None:
-    trainer = trainer_for(replace(SHORT, average_decay=0.0), small, small_validation, compute)
+def test_weights_that_are_no_numbers_are_never_kept(few: Digits, validation: Digits, compute: Compute) -> None:
+    trainer = trainer_for(replace(SHORT, average_decay=0.0), few, validation, compute)
 
     def spoil(progress: Progress) -> None:
         """A variance that became infinite in passing: all answers stay finite."""
-        if progress.images_done == len(small):
+        if progress.images_done == len(few):
             trainer.model.get_buffer("blocks.0.norm.running_var").fill_(float("inf"))
 
     with pytest.raises(TrainingError, match="weights are no longer finite numbers in epoch 1"):
         trainer.fit(on_progress=spoil)
 
 
-def test_progress_counts_up_to_the_whole_epoch(small: Digits, small_validation: Digits, compute: Compute) -> None:
+def test_progress_counts_up_to_the_whole_epoch(few: Digits, validation: Digits, compute: Compute) -> None:
     reports: list[Progress] = []
-    trainer_for(replace(SHORT, batch_size=20), small, small_validation, compute).fit(on_progress=reports.append)
+    trainer_for(replace(SHORT, batch_size=10, epochs=1), few, validation, compute).fit(on_progress=reports.append)
     assert [report.epoch for report in reports] == sorted(report.epoch for report in reports)
-    assert reports[-1].images_done == reports[-1].images_per_epoch == 1000
+    assert reports[-1].images_done == reports[-1].images_per_epoch == 500
     assert reports[-1].seconds_left == 0
     assert all(report.images_per_second > 0 for report in reports)
     assert all(report.seconds_left > 0 for report in reports[:-1])
 
 
-def test_the_last_epochs_can_be_left_unaugmented(small: Digits, small_validation: Digits, compute: Compute) -> None:
+def test_the_last_epochs_can_be_left_unaugmented(few: Digits, validation: Digits, compute: Compute) -> None:
     seen: list[Tensor] = []
-    trainer = trainer_for(replace(SHORT, epochs=2, plain_epochs=1), small, small_validation, compute)
+    trainer = trainer_for(replace(SHORT, epochs=2, plain_epochs=1), few, validation, compute)
     trainer.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
     trainer.fit()
     per_epoch = len(trainer.loader)
     plain = {tuple(row) for row in torch.cat(seen[per_epoch:]).flatten(1).tolist()}
     augmented = {tuple(row) for row in torch.cat(seen[:per_epoch]).flatten(1).tolist()}
-    from mnist_lab.data.pixels import normalise, to_unit
-
-    originals = {tuple(row) for row in normalise(to_unit(small.images)).flatten(1).tolist()}
+    originals = {tuple(row) for row in normalise(to_unit(few.images)).flatten(1).tolist()}
     assert plain == originals
     assert not augmented & originals
+
+
+def test_every_epoch_drops_other_activations(trainer: Trainer) -> None:
+    seeds: dict[int, int] = {}
+    trainer.fit(on_progress=lambda progress: seeds.update({progress.epoch: torch.initial_seed()}))
+    assert len(set(seeds.values())) == len(seeds) == SHORT.epochs
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.3])
@@ -226,49 +227,82 @@ def test_the_criterion_is_zero_for_a_perfect_answer_and_has_the_gradient_of_cros
     assert torch.equal(found, expected)
 
 
-def test_early_stopping_is_pure_state() -> None:
+@pytest.mark.parametrize(
+    ("losses", "best", "stops_after"),
+    [
+        ([1.0, 0.5, 0.5, 0.4, 0.6, 0.41], 4, 6),  # an equal loss is no better
+        ([1.0, 1.1, 0.9, 1.0, 0.95], 3, 5),
+        ([0.3, 0.4, 0.5], 1, 3),
+        ([0.5, 0.4, 0.3, 0.2], 4, None),
+    ],
+)
+def test_early_stopping_ends_after_two_epochs_without_a_better_loss(
+    losses: list[float], best: int, stops_after: int | None
+) -> None:
     stopping = EarlyStopping(patience=2)
-    answers = [stopping.update(epoch, loss) for epoch, loss in enumerate([1.0, 0.5, 0.5, 0.4, 0.6], start=1)]
-    assert answers == [True, True, False, True, False]
-    assert (stopping.best_epoch, stopping.best_loss, stopping.exhausted) == (4, 0.4, False)
-    stopping.update(6, 0.41)
-    assert stopping.exhausted
+    stops: int | None = None
+    for epoch, loss in enumerate(losses, start=1):
+        assert stopping.update(epoch, loss) == (loss < min(losses[: epoch - 1], default=math.inf))
+        if stopping.exhausted and stops is None:
+            stops = epoch
+    assert (stopping.best_epoch, stopping.best_loss, stops) == (best, min(losses), stops_after)
 
 
-def test_the_weight_average_by_hand() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        model.weight.fill_(0.0)
-    average = WeightAverage(model, decay=0.25)
-    expected, weight = 0.0, 0.0
-    for step in range(1, 6):
-        weight = float(step)
-        with torch.no_grad():
-            model.weight.fill_(weight)
-        average.update()
-        decay = min(0.25, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * weight
-    assert average.model.state_dict()["weight"].item() == pytest.approx(expected)
-    assert model.weight.item() == 5.0
+def test_the_ema_is_its_closed_form() -> None:
+    """After n steps the trained weight of step k counts (1 - d_k) times all later d; the first weight, all of them."""
+    model = nn.BatchNorm1d(1)
+    values = [5.0, 1.0, -2.0, 3.0, 8.0, 0.5, 4.0]
+    model.weight.data.fill_(values[0])
+    ema = EMA(model, decay=0.3)
+    for value in values[1:]:
+        model.weight.data.fill_(value)
+        model.get_buffer("running_var").fill_(value)
+        model.get_buffer("num_batches_tracked").fill_(int(value))
+        ema.update()
+    decays = [min(0.3, (1 + step) / (10 + step)) for step in range(1, len(values))]
+    assert decays[0] < decays[1] < 0.3 == decays[-1]
+    parts = [1.0, *(1 - decay for decay in decays)]
+    factors = [part * math.prod(decays[step:]) for step, part in enumerate(parts)]
+    assert sum(factors) == pytest.approx(1)
+    found = ema.model.state_dict()
+    assert found["weight"].item() == pytest.approx(sum(f * v for f, v in zip(factors, values, strict=True)))
+    assert found["running_var"].item() == pytest.approx(
+        sum(f * v for f, v in zip(factors, [1, *values[1:]], strict=True))
+    )
+    assert found["num_batches_tracked"].item() == 4  # a counter is copied
+    assert model.weight.item() == 4.0
 
 
-def test_the_recipes_are_what_they_are_called(compute: Compute) -> None:
-    model = build_model("1-layer")
-    adamw, schedule = build_optimizer(model, TrainConfig(learning_rate=0.01), 100, compute)
+def test_one_cycle_rises_and_falls_along_cosines(compute: Compute) -> None:
+    model, steps, peak = build_model("1-layer"), 100, 0.01
+    adamw, schedule = build_optimizer(model, TrainConfig(learning_rate=peak), steps, compute)
     rates = []
-    for _ in range(100):
+    for _ in range(steps):
         rates.append(adamw.param_groups[0]["lr"])
         adamw.step()
         schedule.step()
+    up, down = 0.3 * steps - 1, steps - 0.3 * steps
+    expected = [
+        cosine(peak / 25, peak, step / up) if step <= up else cosine(peak, peak / 25e4, (step - up) / down)
+        for step in range(steps)
+    ]
+    assert rates == pytest.approx(expected)
     assert isinstance(adamw, AdamW)
-    assert max(rates) == pytest.approx(0.01)
-    assert rates.index(max(rates)) == pytest.approx(30, abs=1)
-    assert rates[0] < 0.001
-    assert rates[-1] < 1e-4
-    assert {p.ndim > 1 for p in adamw.param_groups[0]["params"]} == {True}
-    assert adamw.param_groups[1]["weight_decay"] == 0.0
+    decayed, spared = adamw.param_groups
+    assert {weight.ndim > 1 for weight in decayed["params"]} == {True}
+    assert {weight.ndim > 1 for weight in spared["params"]} == {False}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
+    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
-    plain, constant = build_optimizer(model, TrainConfig(recipe="plain", learning_rate=0.001), 100, compute)
+
+def cosine(start: float, end: float, place: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * place)) / 2
+
+
+def test_the_plain_recipe_is_adam_at_a_constant_rate(compute: Compute) -> None:
+    plain, constant = build_optimizer(
+        build_model("1-layer"), TrainConfig(recipe="plain", learning_rate=0.001), 100, compute
+    )
     assert isinstance(plain, Adam)
     assert not isinstance(plain, AdamW)
     for _ in range(5):

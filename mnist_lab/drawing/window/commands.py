@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnist_lab.drawing.commands import BEST, Reader, load_readers
+from mnist_lab.drawing.figures import CAPTIONS
 from mnist_lab.drawing.my_digits import keep_drawing
 from mnist_lab.drawing.recognise import Answer, answers_to
 from mnist_lab.drawing.strokes import Drawing, Picture, ink
-from mnist_lab.drawing.window.app import Snapshot, Voter, open_window
+from mnist_lab.drawing.window.app import Snapshot, open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.methods import DEFAULT_METHOD
 from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.training.commands import ask_training
@@ -43,11 +46,11 @@ def ask_draw(lab: Lab) -> int:
 
 
 def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
-    """Open the window to draw in; the networks of several runs vote side by side."""
+    """Open the window to draw in; the networks of several runs predict side by side."""
     readers = load_readers(lab, runs)
     session = DrawingSession(lab, readers)
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(session.voters(), save=session.save, keep=session.keep, judge=session.judge)
+    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -61,25 +64,20 @@ class DrawingSession:
         self.readers = readers
         self.saved: list[Path] = []
 
-    def voters(self) -> list[Voter]:
-        """One voter per network."""
+    def predictors(self) -> list[Predictor]:
+        """One predictor per network."""
         names = [reader.name for reader in self.readers]
         if len(set(names)) < len(names):  # networks that differ in their recipe or length only
             names = [reader.run.name for reader in self.readers]
         return [
-            Voter(
-                name,
-                partial(probabilities_of, reader),
-                partial(live_map, reader),
-                partial(probabilities_of_many, reader),
-            )
+            Predictor(name, partial(probabilities_of, reader), partial(live_map, reader))
             for name, reader in zip(names, self.readers, strict=True)
         ]
 
-    def judge(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        """A remark if all networks doubt that there is a digit."""
+    def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
+        """A remark if all networks reject the picture, being less certain than they are of real digits."""
         answers = zip(self.readers, map(Answer, probabilities), strict=True)
-        return "probably no digit" if all(answer.is_doubtful(r.doubt_level) for r, answer in answers) else None
+        return "probably not a digit" if all(answer.is_doubtful(r.doubt_level) for r, answer in answers) else None
 
     def save(self, snapshot: Snapshot) -> Path:
         """Leave a drawing, what the networks saw of it and what they said in a folder of its own.
@@ -97,6 +95,11 @@ class DrawingSession:
             write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
             write_json(folder / "prediction.json", self.prediction_of(snapshot))
             save_figure(folder / "prediction.png", figure)
+            reads = [
+                f"{reader.name} reads {p.argmax()}"
+                for reader, p in zip(self.readers, snapshot.probabilities, strict=True)
+            ]
+            write_summary(folder, Summary(sentences=reads, thumbnail="drawing.png", pictures=CAPTIONS))
         self.saved.append(folder)
         return folder
 
@@ -111,10 +114,10 @@ class DrawingSession:
             }
             for reader, probabilities in zip(self.readers, snapshot.probabilities, strict=True)
         ]
-        doubted = self.judge(snapshot.picture, snapshot.probabilities) is not None
+        is_rejected = self.reject(snapshot.picture, snapshot.probabilities) is not None
         return {
             "answers": answers,
-            "probably_no_digit": doubted,
+            "probably_no_digit": is_rejected,
             "brush": snapshot.brush,
             "wobble": asdict(snapshot.wobble),
         }
@@ -124,13 +127,8 @@ class DrawingSession:
         return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
-def probabilities_of(reader: Reader, picture: Picture) -> NDArray[np.float64]:
-    """One network's ten probabilities for one picture (28, 28)."""
-    return answers_to(reader.model, [picture], reader.compute)[0].probabilities
-
-
-def probabilities_of_many(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
-    """One network's ten probabilities for each of several pictures (28, 28), asked at once."""
+def probabilities_of(reader: Reader, pictures: Sequence[Picture]) -> list[NDArray[np.float64]]:
+    """One network's ten probabilities for each of several pictures (28, 28)."""
     return [answer.probabilities for answer in answers_to(reader.model, pictures, reader.compute)]
 
 
@@ -151,7 +149,9 @@ def live_map(reader: Reader, picture: Picture, target: int) -> NDArray[np.float3
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several vote")
+    parser.add_argument(
+        "--run", action="append", help="a run's folder, latest or best (the default); several predict side by side"
+    )
 
 
 COMMANDS = {"draw": Command(ask_draw, lambda lab, options: draw(lab, options.run or (BEST,)), _add_draw_options)}

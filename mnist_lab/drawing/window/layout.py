@@ -7,133 +7,87 @@ from typing import NamedTuple
 
 from mnist_lab.data.pixels import SIDE
 
+MARGIN, GUTTER = 14, 12  # units, around and between the parts
+SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
+TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
+PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each network, by how many there are
+LARGEST = 1.25  # screen pixels per unit, on a screen of 96 dots per inch, however large the screen is
+TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
+
 
 class Box(NamedTuple):
     """A rectangle, in pixels of the screen."""
 
-    left: int
-    top: int
+    x: int
+    y: int
     width: int
     height: int
 
 
-MARGIN, GUTTER = 14, 12  # units, around and between the parts
-SHEET = 364  # units, side of the paper: 1.3 for each canvas pixel
-TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
-VOTER_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each, by how many there are
-LARGEST = 1.25
-"""Screen pixels per unit, on a screen of 96 dots per inch, however large the screen is."""
-TASKBAR = 80
-"""Pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing."""
-
-
 @dataclass(frozen=True)
 class Layout:
-    """Where everything lies, for a number of voters.
+    """Where everything lies, in pixels of the screen."""
 
-    Attributes:
-        voters: how many, 1 to 4.
-        scale: pixels of the screen per unit. A unit is about a pixel of an ordinary small screen.
-    """
-
-    voters: int
-    scale: float
+    scale: float  # pixels per unit; a unit is about a pixel of an ordinary small screen
+    window: Box  # all of it
+    canvas: Box  # to draw on, a square
+    tools: Box  # brush and buttons, below the canvas
+    seen: Box  # the picture that the networks see, below the tools
+    verdict: Box  # one sentence above the predictions
+    panels: tuple[Box, ...]  # the predictions of each network
+    wobble: Box  # the sliders, below the predictions
+    xray: Box  # the X-ray, over the predictions and, where they are too narrow for it, over the sliders as well
+    xray_columns: int  # how many of the X-ray's seven pictures lie side by side
+    foot: Box  # messages and keys
 
     def px(self, units: float) -> int:
         """Whole pixels of the screen."""
         return round(units * self.scale)
 
-    def box(self, left: float, top: float, width: float, height: float) -> Box:
-        """A rectangle given in units; edges are rounded, so that neighbours neither gape nor overlap."""
-        right, bottom = self.px(left + width), self.px(top + height)
-        return Box(self.px(left), self.px(top), right - self.px(left), bottom - self.px(top))
-
-    @property
-    def right_edge(self) -> int:
-        """Where the right half starts, in units."""
-        return MARGIN + SHEET + GUTTER
-
-    @property
-    def right_width(self) -> int:
-        """Width of the right half, in units."""
-        return self.voters * VOTER_WIDTHS[self.voters] + (self.voters - 1) * GUTTER
-
-    @property
-    def lower_edge(self) -> int:
-        """Where the lower part starts, in units."""
-        return MARGIN + SHEET + GUTTER + TOOLS_HEIGHT + GUTTER
-
-    @property
-    def window(self) -> Box:
-        """All of it; left and top are 0."""
-        height = self.lower_edge + LOWER_HEIGHT + GUTTER + FOOT_HEIGHT + MARGIN
-        return self.box(0, 0, self.right_edge + self.right_width + MARGIN, height)
-
-    @property
-    def paper(self) -> Box:
-        """The sheet to draw on, a square."""
-        side = self.px(SHEET)
-        return Box(self.px(MARGIN), self.px(MARGIN), side, side)
-
-    @property
-    def tools(self) -> Box:
-        """Brush and buttons, below the paper."""
-        return self.box(MARGIN, MARGIN + SHEET + GUTTER, SHEET, TOOLS_HEIGHT)
-
-    @property
-    def seen(self) -> Box:
-        """The picture that the networks see, below the tools."""
-        return self.box(MARGIN, self.lower_edge, SHEET, LOWER_HEIGHT)
-
-    @property
-    def verdict(self) -> Box:
-        """One sentence above the voters."""
-        return self.box(self.right_edge, MARGIN, self.right_width, VERDICT_HEIGHT)
-
-    def voter(self, index: int) -> Box:
-        """The bars of one voter."""
-        width, top = VOTER_WIDTHS[self.voters], MARGIN + VERDICT_HEIGHT + GUTTER / 2
-        height = self.lower_edge - GUTTER - top
-        return self.box(self.right_edge + index * (width + GUTTER), top, width, height)
-
-    @property
-    def wobble(self) -> Box:
-        """The sliders, below the voters."""
-        return self.box(self.right_edge, self.lower_edge, self.right_width, LOWER_HEIGHT)
-
-    @property
-    def xray(self) -> Box:
-        """The X-ray, over the voters and, where they are too narrow for it, over the sliders as well."""
-        top = MARGIN + VERDICT_HEIGHT + GUTTER / 2
-        bottom = self.lower_edge - GUTTER if self.xray_columns > 4 else self.lower_edge + LOWER_HEIGHT
-        return self.box(self.right_edge, top, self.right_width, bottom - top)
-
-    @property
-    def xray_columns(self) -> int:
-        """How many of the X-ray's seven pictures lie side by side."""
-        return 4 if self.voters <= 2 else 7
-
-    @property
-    def foot(self) -> Box:
-        """Messages and keys."""
-        top = self.lower_edge + LOWER_HEIGHT + GUTTER
-        return self.box(MARGIN, top, self.right_edge + self.right_width - MARGIN, FOOT_HEIGHT)
-
-    def zoom(self, units: float) -> int:
-        """How many whole screen pixels a pixel of the 28x28 picture gets where it should be so many units long."""
-        return max(1, round(units * self.scale / SIDE))
+    def tile(self, units: float, spare: int = 0) -> int:
+        """Side of the largest picture of 28x28 whole pixels and a line around it, in so many units and some pixels."""
+        return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
 
 
-def plan_layout(screen_width: int, screen_height: int, density: float, voters: int) -> Layout:
-    """As large as the screen allows, but not larger than is comfortable to look at.
+def arrange(networks: int, scale: float) -> Layout:
+    """Lay everything out for 1 to 4 networks, at so many screen pixels per unit."""
+
+    def box(left: float, top: float, width: float, height: float) -> Box:
+        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        x0, y0, x1, y1 = (round(scale * edge) for edge in (left, top, left + width, top + height))
+        return Box(x0, y0, x1 - x0, y1 - y0)
+
+    tools = MARGIN + SHEET + GUTTER
+    lower = tools + TOOLS_HEIGHT + GUTTER
+    foot = lower + LOWER_HEIGHT + GUTTER
+    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks]
+    right_width = networks * (width + GUTTER) - GUTTER
+    upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
+    panel_height = lower - GUTTER - upper
+    return Layout(
+        scale=scale,
+        window=box(0, 0, right + right_width + MARGIN, foot + FOOT_HEIGHT + MARGIN),
+        canvas=box(MARGIN, MARGIN, SHEET, SHEET),
+        tools=box(MARGIN, tools, SHEET, TOOLS_HEIGHT),
+        seen=box(MARGIN, lower, SHEET, LOWER_HEIGHT),
+        verdict=box(right, MARGIN, right_width, VERDICT_HEIGHT),
+        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(networks)),
+        wobble=box(right, lower, right_width, LOWER_HEIGHT),
+        xray=box(right, upper, right_width, panel_height if networks > 2 else lower + LOWER_HEIGHT - upper),
+        xray_columns=4 if networks <= 2 else 7,
+        foot=box(MARGIN, foot, right + right_width - MARGIN, FOOT_HEIGHT),
+    )
+
+
+def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
+    """Lay everything out as large as the screen allows, but not larger than is comfortable to look at.
 
     Args:
-        screen_width: in pixels.
-        screen_height: in pixels.
+        screen_width, screen_height: in pixels.
         density: dots per inch, divided by 96.
-        voters: how many, 1 to 4.
+        networks: how many, 1 to 4.
     """
-    whole = Layout(voters, 1.0).window
+    whole = arrange(networks, 1.0).window
     wide = 0.98 * screen_width / whole.width
     high = (screen_height - TASKBAR * density) / whole.height
-    return Layout(voters, min(wide, high, LARGEST * density))
+    return arrange(networks, min(wide, high, LARGEST * density))

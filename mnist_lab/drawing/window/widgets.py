@@ -1,229 +1,257 @@
-"""The parts of the window: its look, its timers, and the widgets that show a drawing and what is said about it."""
+"""The parts of the window: its theme, and the widgets that show a drawing and what is predicted for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_lab.data.pixels import SIDE
-from mnist_lab.drawing.strokes import BRUSH, CANVAS, Point, Sketch
+from mnist_lab.drawing.strokes import BRUSH, CANVAS, Drawing, Picture, Point, Sketch, Stroke, ink, invert, resample
 from mnist_lab.drawing.window.layout import Box, Layout
-from mnist_lab.drawing.window.pictures import (
-    BLUE,
-    CHOSEN,
-    FAINT_INK,
-    GROUND,
-    HOVER,
-    INK,
-    LATER,
-    LOSER,
-    MUTED,
-    PAPER,
-    RULE,
-    TRACK,
-    Pixels,
-    disc,
-    enlarged,
-    ppm,
-    rgb,
-    tick_box,
-)
-from mnist_lab.drawing.window.words import shortened
 from mnist_lab.terminal.wording import format_probability
 
-with suppress(ImportError):  # display.py tells what is missing when a window is asked for
+with suppress(ImportError):  # app.py says what is missing when a window is asked for
     import tkinter as tk
     from tkinter import font as tkfont
     from tkinter import ttk
 
+Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
+Scale: TypeAlias = tuple[str, float, float, float, str]
+"""A slider's label, lowest and highest value, step and unit."""
+
+STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
+DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
+
+# Okabe & Ito's colours, as in the figures: blue is evidence for a digit, vermilion against it.
+BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
+INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
+PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
 
-class Look:
+def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
+    """A picture in grey with a saliency map over it.
+
+    Args:
+        picture: (28, 28) uint8, white on black.
+        saliency: (28, 28); blue where it is above zero, vermilion where below, the stronger the further from zero.
+
+    Returns:
+        (28, 28, 3) uint8.
+    """
+    values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
+    strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
+    strength = np.minimum(np.abs(values) / strongest, 1)
+    tint = np.where(values > 0, _rgb(SKY_BLUE), _rgb(VERMILION))  # (28, 28, 3)
+    blended: NDArray[np.float64] = DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
+    return np.rint(blended).astype(np.uint8)
+
+
+def fitted(picture: Pixels, side: int) -> Pixels:
+    """A picture of any size in the middle of a square, as large as it fits, with a thin line around it.
+
+    Small pictures are enlarged by a whole number, so that their pixels stay sharp; large ones are made smaller by area.
+
+    Args:
+        picture: grey (H, W) or, if it need not be made smaller, coloured (H, W, 3), uint8.
+        side: of the square, at least 30.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    room, longer = side - 2, max(picture.shape)
+    zoom = room // longer
+    if zoom:
+        picture = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    else:
+        picture = resample(picture, *(max(1, round(length * room / longer)) for length in picture.shape))
+    height, width = picture.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.full((side, side, 3), _rgb(PAPER), dtype=np.uint8)
+    square[top - 1 : top + height + 1, left - 1 : left + width + 1] = _rgb(RULE)
+    square[top : top + height, left : left + width] = picture.reshape(height, width, -1)
+    return square
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    """``#RRGGBB`` as three numbers 0..255."""
+    return np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)
+
+
+def _ppm(pixels: Pixels) -> bytes:
+    """A picture (H, W, 3) uint8 in the simplest format that every Tk reads."""
+    height, width, _ = pixels.shape
+    return b"P6 %d %d 255 " % (width, height) + pixels.tobytes()
+
+
+def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
+    """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
+    if measure(text) <= width:
+        return text
+    while text and measure(f"…{text}") > width:
+        text = text[1:]
+    return f"…{text}"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network, as functions of pictures (28, 28) uint8, white on black."""
+
+    name: str
+    """Its heading; different from the others'."""
+    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]
+    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
+    explain: Callable[[Picture, int], NDArray[np.float32]]
+    """Which pixels mattered for a digit 0..9, (28, 28) in any unit: above zero for it, below zero against it."""
+
+
+class Theme:
     """Fonts, styles and small pictures of one window."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
-        self.layout = layout
-        self._root = root
-        self.family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
-        self.text = self.font(13)
-        self.small = self.font(11.5)
-        self.bold = self.font(13, "bold")
-        self.heading = self.font(14, "bold")
-        self.name = self.font(11, "bold") if layout.voters > 2 else self.bold
-        self.digit = self.font(72, "bold")
-        self.smaller_digit = self.font(44, "bold")
-        self.hint = self.font(22)
-        # Images live as long as somebody refers to them.
-        self._knobs = [self.knob(colour) for colour in (BLUE, "#005A8E", "#004A75")]
-        self._trough = self.trough()
-        self._boxes = [self.box(is_ticked=is_ticked) for is_ticked in (False, True)]
+        self.layout, self._root = layout, root
+        self._family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
+        self.text, self.bold = self._font(13), self._font(13, "bold")
+        self.small, self.hint = self._font(11.5), self._font(22)
+        self.heading = self._font(14, "bold")
+        self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
+        self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
+        self._icons: list[tk.PhotoImage] = []  # Tk shows them only as long as Python refers to them
         root.configure(background=GROUND)
-        # Colours that are first needed later: to ask a vanished display for one would abort the process.
-        self._palette = [tk.Frame(root, background=colour) for colour in LATER]
-        self._style(ttk.Style(root))
+        style = ttk.Style(root)
+        style.theme_use("clam")
+        style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK)
+        style.configure("Ground.TLabel", background=GROUND)
+        style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
+        self._style_buttons(style)
+        self._style_check_boxes(style)
+        self._style_sliders(style)
 
-    def font(self, units: float, weight: str = "normal") -> tkfont.Font:
+    def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
         """A font by its height in units; negative sizes are pixels to Tk."""
         size = -max(8, self.layout.px(units))
-        return tkfont.Font(
-            root=self._root, family=self.family, size=size, weight="bold" if weight == "bold" else "normal"
-        )
+        return tkfont.Font(root=self._root, family=self._family, size=size, weight=weight)
 
-    def image(self, pixels: Pixels) -> tk.PhotoImage:
-        """A picture (H, W, 3) that Tk can show."""
-        return tk.PhotoImage(master=self._root, data=ppm(pixels), format="PPM")
+    def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
+        """A stroke on the 280x280 canvas, made smaller: smooth, as Tk can't draw."""
+        covered = resample(invert(ink(Drawing((stroke,)), brush)), side, side)[..., np.newaxis] / 255  # (side, side, 1)
+        pixels = np.rint(covered * _rgb(colour) + (1 - covered) * _rgb(ground)).astype(np.uint8)
+        self._icons.append(tk.PhotoImage(master=self._root, data=_ppm(pixels), format="PPM"))
+        return self._icons[-1]
 
-    def knob(self, colour: str) -> tk.PhotoImage:
-        """The round handle of a slider."""
-        side = self.layout.px(16)
-        return self.image(disc(side, side - 2, colour, PAPER))
-
-    def trough(self) -> tk.PhotoImage:
-        """The line that a handle moves along: to be stretched, so its round ends are what matters."""
-        side, thick = self.layout.px(16), max(3, self.layout.px(4))
-        pixels = np.full((side, side, 3), rgb(PAPER), dtype=np.uint8)
-        top = (side - thick) // 2
-        pixels[top : top + thick] = disc(thick, thick, RULE, PAPER)[:, [thick // 2]]
-        return self.image(pixels)
-
-    def box(self, *, is_ticked: bool) -> tk.PhotoImage:
-        """The box to tick beside a step; Tk draws a cross, of a size of its own, where others draw a tick."""
-        ticked = tick_box(self.layout.px(14), is_ticked=is_ticked)
-        return self.image(np.pad(ticked, ((0, 0), (0, self.layout.px(5)), (0, 0)), constant_values=255))
-
-    def _style(self, style: ttk.Style) -> None:
-        style.theme_use("clam")
-        style.configure(
-            ".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK, relief="flat"
-        )
-        style.configure("Muted.TLabel", foreground=MUTED, font=self.small)
-        style.configure("Heading.TLabel", font=self.bold)
-        style.configure("Ground.TLabel", background=GROUND, font=self.text)
-        style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
+    def _style_buttons(self, style: ttk.Style) -> None:
         px = self.layout.px
-        for name in ("TButton", "Toolbutton"):
-            style.configure(
-                name,
-                background=PAPER,
-                foreground=INK,
-                bordercolor=RULE,
-                lightcolor=PAPER,
-                darkcolor=PAPER,
-                borderwidth=1,
-                relief="solid",
-                padding=(px(6), px(3)),
-                anchor="center",
-                width=0,
-            )
-            style.map(
-                name,
-                background=[("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)],
-                foreground=[("disabled", FAINT_INK)],
-                bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)],
-                lightcolor=[("pressed", RULE), ("active", HOVER)],
-                darkcolor=[("pressed", RULE), ("active", HOVER)],
-                relief=[("pressed", "solid"), ("selected", "solid"), ("!disabled", "solid"), ("disabled", "solid")],
-            )
-        empty, ticked = self._boxes
-        style.element_create("Lab.Step.box", "image", empty, ("selected", ticked), sticky="")
-        label: Any = ("Button.label", {"side": "left", "sticky": ""})
-        mark: Any = ("Lab.Step.box", {"side": "left", "sticky": ""})
-        style.layout("Step.TButton", [("Button.focus", {"sticky": "nsew", "children": [mark, label]})])
-        style.configure("Step.TButton", padding=(px(5), 0), font=self.bold)
+        style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
+        style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
+        edges = [("pressed", RULE), ("active", HOVER)]
+        style.map(
+            "TButton",
+            background=[("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)],
+            foreground=[("disabled", FAINT_INK)],
+            bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)],
+            lightcolor=edges,
+            darkcolor=edges,
+        )
+
+    def _style_check_boxes(self, style: ttk.Style) -> None:
+        """A text with a box to tick; Tk draws a cross, of a size of its own, where others draw a tick."""
+        side, far = self.layout.px(14), float(CANVAS)
+        frame = self._icon(((0, 0), (far, 0), (far, far), (0, far), (0, 0)), CANVAS / 6, side, MUTED)
+        tick = self._icon(((65, 145), (120, 200), (215, 85)), 36, side, PAPER, BLUE)
+        width = side + self.layout.px(5)
+        style.element_create("Lab.Step.box", "image", frame, ("selected", tick), width=width, sticky="w")
+        parts: Any = [(name, {"side": "left", "sticky": ""}) for name in ("Lab.Step.box", "Button.label")]
+        style.layout("Step.TButton", [("Button.focus", {"sticky": "nsew", "children": parts})])
+        style.configure("Step.TButton", padding=(self.layout.px(5), 0), font=self.bold)
         style.map("Step.TButton", background=[], foreground=[("!selected", MUTED), ("active", BLUE)])
-        plain, active, pressed = self._knobs
+
+    def _style_sliders(self, style: ttk.Style) -> None:
+        """A thin line with a round handle."""
+        side, middle = self.layout.px(16), CANVAS / 2
+        dot, brush = ((middle, middle),), CANVAS * (side - 2) / side
+        plain, active, pressed = (self._icon(dot, brush, side, colour) for colour in (BLUE, "#005A8E", "#004A75"))
+        line = self._icon(((0, middle), (CANVAS, middle)), CANVAS / 4, side, RULE)
         style.element_create("Lab.Scale.slider", "image", plain, ("pressed", pressed), ("active", active), sticky="")
-        style.element_create("Lab.Scale.trough", "image", self._trough, border=px(6), padding=0, sticky="ew")
+        style.element_create("Lab.Scale.trough", "image", line, border=self.layout.px(6), padding=0, sticky="ew")
         handle: Any = ("Lab.Scale.slider", {"side": "left", "sticky": ""})
-        style.layout("Lab.Horizontal.TScale", [("Lab.Scale.trough", {"sticky": "ew", "children": [handle]})])
+        style.layout("Horizontal.TScale", [("Lab.Scale.trough", {"sticky": "ew", "children": [handle]})])
 
 
 def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk.Frame:
     """A part of the window: a white area with a thin line around it, whose size does not follow its content."""
     frame = tk.Frame(root, background=colour, highlightthickness=1, highlightbackground=border, highlightcolor=border)
-    frame.place(x=box.left, y=box.top, width=box.width, height=box.height)
+    frame.place(**box._asdict())
     frame.pack_propagate(False)
-    frame.grid_propagate(False)
     return frame
 
 
-class Dial(NamedTuple):
-    """A slider: what it says, how far it goes, and in which steps."""
+class Panel:
+    """A card with a Tk canvas on it, and the canvas items that several panels are made of; in screen pixels."""
 
-    label: str
-    low: float
-    high: float
-    step: float
-    unit: str
+    def __init__(self, root: tk.Misc, theme: Theme, box: Box) -> None:
+        self.theme, self.px, self.box = theme, theme.layout.px, box
+        self.width, self.height = box.width - 2, box.height - 2  # without the frame's line
+        self.frame = card(root, box)
+        self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
+        self.canvas.pack(fill="both", expand=True)
 
-    def rounded(self, value: float) -> float:
-        """The nearest step."""
-        return self.step * round(value / self.step)
+    def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
+        """A text in one of the theme's fonts, by its name, and in that font's usual colour unless another is given."""
+        fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
+        self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
 
-    def shown(self, value: float) -> str:
-        """The value with its unit."""
-        sign = "+" if self.low < 0 else ""
-        digits = 0 if self.step >= 1 else 1
-        return f"{value:{sign}.{digits}f}{self.unit}" if value or not sign else f"0{self.unit}"
+    def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
+        """A filled rectangle; none where it would be narrower or lower than a pixel."""
+        if right - left >= 1 and bottom - top >= 1:
+            self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
+
+    def arrow(self, x: float, y: float, reach: int, colour: str, tags: str = "") -> None:
+        """A small triangle that points to the right."""
+        corners = x - reach, y - reach, x + reach, y, x - reach, y + reach
+        self.canvas.create_polygon(corners, fill=colour, tags=tags)
 
 
 class Slider:
-    """A dial on the screen: its name, a handle to move, and its value."""
+    """A name, a handle to move in steps, and its value; the caller places its frame."""
 
-    def __init__(
-        self, parent: tk.Misc, look: Look, dial: Dial, value: float, on_change: Callable[[float], None]
-    ) -> None:
-        self._dial, self._on_change = dial, on_change
+    def __init__(self, parent: tk.Misc, scale: Scale, value: float, on_change: Callable[[float], None]) -> None:
+        label, self._low, high, self._step, self._unit = scale
+        self._on_change = on_change
         self.frame = tk.Frame(parent, background=PAPER)
-        ttk.Label(self.frame, text=dial.label, width=8).pack(side="left")
+        ttk.Label(self.frame, text=label, width=8).pack(side="left")
         self._number = ttk.Label(self.frame, width=6, anchor="e")
         self._number.pack(side="right")
-        self.scale = ttk.Scale(
-            self.frame,
-            from_=dial.low,
-            to=dial.high,
-            value=value,
-            style="Lab.Horizontal.TScale",
-            command=self._moved,
-        )
-        self.scale.pack(side="left", fill="x", expand=True, padx=look.layout.px(4))
-        self._value = value
-        self._show()
-
-    def set(self, value: float) -> None:
-        """Move the handle."""
-        self.scale.set(value)
+        self.scale = ttk.Scale(self.frame, from_=self._low, to=high, value=value, command=self._moved)
+        self.scale.pack(side="left", fill="x", expand=True, padx=4)
+        self._show(value)
 
     def _moved(self, position: str) -> None:
-        value = self._dial.rounded(float(position))
+        value = self._step * round(float(position) / self._step)
         if value != self._value:
-            self._value = value
-            self._show()
+            self._show(value)
             self._on_change(value)
 
-    def _show(self) -> None:
-        self._number.configure(text=self._dial.shown(self._value))
+    def _show(self, value: float) -> None:
+        self._value = value
+        sign = "+" if self._low < 0 and value else ""
+        digits = 0 if self._step >= 1 or not value else 1
+        self._number.configure(text=f"{value:{sign}.{digits}f}{self._unit}")
 
 
-class Paper:
-    """The sheet to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
+class DrawingCanvas(Panel):
+    """The canvas to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
 
-    def __init__(self, root: tk.Misc, look: Look, on_change: Callable[[], None], on_full: Callable[[], None]) -> None:
-        box = look.layout.paper
-        self._look, self._on_change, self._on_full = look, on_change, on_full
-        self._scale = (box.width - 2) / CANVAS  # without the frame's line
+    def __init__(self, root: tk.Misc, theme: Theme, on_change: Callable[[], None]) -> None:
+        super().__init__(root, theme, theme.layout.canvas)
+        self._on_change, self._scale = on_change, self.width / CANVAS
         self.sketch = Sketch()
         self.brush = BRUSH
         self._tip: Point | None = None  # where the pen is, while it is down
-        self.canvas = tk.Canvas(
-            card(root, box), background=PAPER, highlightthickness=0, borderwidth=0, cursor="pencil", takefocus=False
-        )
-        self.canvas.pack(fill="both", expand=True)
+        self.canvas.configure(cursor="pencil")
         self.canvas.bind("<Button-1>", self._down)
         self.canvas.bind("<B1-Motion>", self._move)
         self.canvas.bind("<ButtonRelease-1>", self._up)
@@ -233,55 +261,45 @@ class Paper:
         """Show the sketch as it is now: after undo, redo, clearing, and with another brush."""
         self.canvas.delete("all")
         if not self.sketch.strokes:
-            middle = self._scale * CANVAS / 2
-            self.canvas.create_text(
-                middle, middle, text="draw a digit", font=self._look.hint, fill=FAINT_INK, tags="hint"
-            )
+            self.text(self.width / 2, self.width / 2, "draw a digit", "hint", tags="hint")
         for stroke in self.sketch.strokes:
-            self._ink(stroke, "ink")
+            self._ink(stroke)
 
-    def _ink(self, stroke: Sequence[Point], tag: str) -> None:
-        """One stroke, with round ends; a point is a dot."""
-        points = [(self._scale * x, self._scale * y) for x, y in stroke]
+    def _ink(self, stroke: Sequence[Point]) -> None:
+        """Points joined by a line with round ends; one point is a dot, a line that ends where it starts."""
+        points = [(self._scale * x, self._scale * y) for x, y in (stroke if len(stroke) > 1 else [*stroke, *stroke])]
         width = self._scale * self.brush
-        if len(points) == 1:
-            (x, y), reach = points[0], width / 2
-            self.canvas.create_oval(x - reach, y - reach, x + reach, y + reach, fill=INK, outline="", tags=tag)
-        else:
-            self.canvas.create_line(points, width=width, fill=INK, capstyle="round", joinstyle="round", tags=tag)
+        self.canvas.create_line(points, width=width, fill=INK, capstyle="round", joinstyle="round", tags="ink")
 
     def _down(self, event: tk.Event[tk.Canvas]) -> None:
         self.canvas.focus_set()  # away from a slider, whose arrow keys would go on moving it
-        if self.sketch.is_full:
-            self._on_full()
-            return
         self.canvas.delete("hint")
-        self._tip = self._place(event)
-        self.sketch.begin(*self._tip)
-        self._ink([self._tip], "growing")
-        self._on_change()
+        self._tip = None
+        self._follow(self._place(event))
 
     def _move(self, event: tk.Event[tk.Canvas]) -> None:
         point = self._place(event)
-        if self._tip is None or point == self._tip:
-            return
-        if self.sketch.is_full:
-            self._on_full()
-            return
-        self.sketch.extend(*point)
-        # Only the new piece, whatever the stroke's length: ink must never wait.
-        self._ink([self._tip, point], "growing")
-        self._tip = point
+        if self._tip is not None and point != self._tip:
+            self._follow(point)
+
+    def _follow(self, point: Point) -> None:
+        """The pen is down, and now here."""
+        if not self.sketch.is_full:
+            if self._tip is None:
+                self.sketch.begin(*point)
+            else:
+                self.sketch.extend(*point)
+            # Only the new piece, whatever the stroke's length: ink must never wait.
+            self._ink([self._tip or point, point])
+            self._tip = point
         self._on_change()
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
-        if self._tip is None:
-            return
-        self._tip = None
-        self.sketch.end()
-        self.canvas.delete("growing")
-        self._ink(self.sketch.strokes[-1], "ink")
-        self._on_change()
+        if self._tip is not None:
+            self.sketch.end()
+            self._tip = None
+            self.redraw()
+            self._on_change()
 
     def change(self, step: Callable[[], None]) -> None:
         """Undo, redo or clear; a stroke being drawn ends there."""
@@ -295,113 +313,66 @@ class Paper:
         return round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
 
 
-class Tile:
-    """A picture of 28x28, enlarged without blur, on a Tk canvas."""
+class ImageTile:
+    """A picture of any size in a square on a panel."""
 
-    def __init__(self, canvas: tk.Canvas, look: Look, left: int, top: int, zoom: int) -> None:
-        self._zoom = zoom
-        side = zoom * SIDE
-        canvas.create_rectangle(left, top, left + side - 1, top + side - 1, fill=TRACK, outline="")
-        self._image = tk.PhotoImage(master=canvas, width=side, height=side)
-        canvas.create_image(left, top, anchor="nw", image=self._image)
+    def __init__(self, panel: Panel, left: int, top: int, side: int) -> None:
+        self._side = side
+        panel.rectangle(left, top, left + side, top + side, TRACK)
+        self.image = tk.PhotoImage(master=panel.canvas, width=side, height=side)
+        panel.canvas.create_image(left, top, anchor="nw", image=self.image)
 
-    def show(self, pixels: Pixels) -> None:
-        """Show (28, 28, 3)."""
-        self._image.configure(data=ppm(enlarged(pixels, self._zoom)), format="PPM")
-
-    def clear(self) -> None:
-        """Show the empty ground."""
-        self._image.blank()
+    def show(self, picture: Pixels | None) -> None:
+        """Show a picture as :func:`fitted` takes it, or the empty ground."""
+        if picture is None:
+            self.image.blank()
+        else:
+            self.image.configure(data=_ppm(fitted(picture, self._side)), format="PPM")
 
 
-class Ballot:
-    """What one voter says: the winning digit, ten bars with their numbers, and its saliency map."""
+class PredictionPanel(Panel):
+    """What one network predicts: the most probable digit, ten bars with their numbers, and its saliency map."""
 
-    def __init__(self, root: tk.Misc, look: Look, box: Box, name: str, *, has_map: bool) -> None:
-        px = look.layout.px
-        self._look = look
-        self.canvas = tk.Canvas(card(root, box), background=PAPER, highlightthickness=0, borderwidth=0)
-        self.canvas.pack(fill="both", expand=True)
-        self._width, edge = box.width - 2, px(12)
-        heading = shortened(name, self._width - 2 * edge, look.name.measure)
-        self.canvas.create_text(edge, px(19), text=heading, font=look.name, fill=INK, anchor="w")
-        self.tile: Tile | None = None
-        zoom = look.layout.zoom(112)
-        left, top = self._width - edge - zoom * SIDE, px(34)
-        if has_map:
-            self.tile = Tile(self.canvas, look, left, top, zoom)
-            self._invitation = self.canvas.create_text(
-                left + zoom * SIDE // 2,
-                top + zoom * SIDE // 2,
-                text="press m to see\nwhat mattered",
-                justify="center",
-                font=look.small,
-                fill=MUTED,
-            )
-        centre = (left if self.tile else self._width) // 2 + edge // 3
-        self._digit = self.canvas.create_text(centre, top + px(44), font=look.digit, fill=BLUE)
-        self._certainty = self.canvas.create_text(centre, top + px(100), font=look.heading, fill=INK)
-        self._rows = [self._row(digit, px(34 + 112 + 22 + 23.5 * digit)) for digit in range(10)]
-        reach = px(4)
-        self._mark = self.canvas.create_polygon(0, 0, 0, 0, 0, 0, fill=BLUE, state="hidden")
-        self._mark_shape = ((-reach, -reach), (reach, 0), (-reach, reach))
+    def __init__(self, root: tk.Misc, theme: Theme, box: Box, name: str) -> None:
+        super().__init__(root, theme, box)
+        edge, side, top = self.px(12), theme.layout.tile(112, spare=16), self.px(34)
+        left = self.width - edge - side
+        self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")
+        self.tile = ImageTile(self, left, top, side)
+        self.text(left + side / 2, top + side / 2, "", "small", justify="center", tags="invitation")
+        self._middle = left / 2 + edge / 3
+        self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
+        for digit in range(10):
+            self._bar(digit, 1.0, TRACK, "track")
+        self.show(None)
 
-    def _row(self, digit: int, middle: int) -> tuple[int, int, int, int]:
-        """One digit: the items of its name, bar and number, and its height on the canvas."""
-        px = self._look.layout.px
-        self._bar_left, self._bar_right = px(38), self._width - px(88)
-        name = self.canvas.create_text(px(26), middle, text=str(digit), font=self._look.text, fill=INK)
-        half = px(7)
-        self.canvas.create_rectangle(
-            self._bar_left, middle - half, self._bar_right, middle + half, fill=TRACK, outline=""
-        )
-        bar = self.canvas.create_rectangle(
-            self._bar_left, middle - half, self._bar_left, middle + half, fill=FAINT_INK, outline="", state="hidden"
-        )
-        number = self.canvas.create_text(
-            self._width - px(12), middle, font=self._look.text, fill=MUTED, anchor="e", text=""
-        )
-        return name, bar, number, middle
+    def show(self, probabilities: Probabilities | None) -> None:
+        """Ten probabilities, 0..1, or no prediction."""
+        self.canvas.delete("answer")
+        winner = None if probabilities is None else int(np.argmax(probabilities))
+        for digit in range(10):
+            font, y = "bold" if digit == winner else "text", self._row(digit)
+            self.text(self.px(26), y, str(digit), font, tags="answer")
+            if probabilities is not None:
+                probability, right = float(probabilities[digit]), self.width - self.px(12)
+                self._bar(digit, probability, BLUE if digit == winner else LOSER, f"answer bar.{digit}")
+                colour, tags = INK if digit == winner else MUTED, f"answer number.{digit}"
+                self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
+        if probabilities is not None and winner is not None:
+            certainty = format_probability(float(probabilities[winner]))
+            self.arrow(self.px(11), self._row(winner), self.px(4), BLUE, "answer")
+            self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
+            self.text(self._middle, self.px(134), certainty, "heading", tags="answer")
 
-    def show(self, probabilities: Probabilities) -> None:
-        """Ten probabilities, 0..1."""
-        winner = int(np.argmax(probabilities))
-        self.canvas.itemconfigure(self._digit, text=str(winner))
-        self.canvas.itemconfigure(self._certainty, text=format_probability(float(probabilities[winner])))
-        for digit, (name, bar, number, middle) in enumerate(self._rows):
-            won, probability = digit == winner, float(probabilities[digit])
-            right = self._bar_left + probability * (self._bar_right - self._bar_left)
-            half = self._look.layout.px(7)
-            self.canvas.coords(bar, self._bar_left, middle - half, right, middle + half)
-            visible_bar = right - self._bar_left >= 1
-            colour = BLUE if won else LOSER
-            self.canvas.itemconfigure(bar, fill=colour, state="normal" if visible_bar else "hidden")
-            font = self._look.bold if won else self._look.text
-            self.canvas.itemconfigure(name, font=font)
-            self.canvas.itemconfigure(
-                number, text=format_probability(probability), font=font, fill=INK if won else MUTED
-            )
-        middle = self._rows[winner][3]
-        mark = [number for x, y in self._mark_shape for number in (self._look.layout.px(11) + x, middle + y)]
-        self.canvas.coords(self._mark, *mark)
-        self.canvas.itemconfigure(self._mark, state="normal")
+    def _row(self, digit: int) -> int:
+        return self.px(168 + 23.5 * digit)
 
-    def clear(self) -> None:
-        """No prediction."""
-        for item in (self._digit, self._certainty):
-            self.canvas.itemconfigure(item, text="")
-        for name, bar, number, _ in self._rows:
-            self.canvas.itemconfigure(name, font=self._look.text)
-            self.canvas.itemconfigure(bar, state="hidden")
-            self.canvas.itemconfigure(number, text="")
-        self.canvas.itemconfigure(self._mark, state="hidden")
+    def _bar(self, digit: int, probability: float, colour: str, tags: str) -> None:
+        middle, half, length = self._row(digit), self.px(7), self.bar_right - self.bar_left
+        right = self.bar_left + probability * length
+        self.rectangle(self.bar_left, middle - half, right, middle + half, colour, tags)
 
     def show_map(self, pixels: Pixels | None, *, invite: bool) -> None:
-        """The picture with or without its map, (28, 28, 3), or none; then perhaps how to see one."""
-        if self.tile is None:
-            return
-        if pixels is None:
-            self.tile.clear()
-        else:
-            self.tile.show(pixels)
-        self.canvas.itemconfigure(self._invitation, state="normal" if invite else "hidden")
+        """The picture with or without its map, or none; then perhaps how to see one."""
+        self.tile.show(pixels)
+        self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")

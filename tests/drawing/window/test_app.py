@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import json
 import math
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lab.drawing.strokes import CANVAS, MAX_POINTS, Drawing, Picture, to_mnist
-from mnist_lab.drawing.window.app import Voter, open_window
-from mnist_lab.drawing.window.layout import plan_layout
-from mnist_lab.drawing.window.widgets import Probabilities
+from mnist_lab.drawing.strokes import CANVAS, Drawing, Picture, to_mnist
+from mnist_lab.drawing.window.app import _command_for, _summary, open_window
+from mnist_lab.drawing.window.layout import LARGEST, plan_layout
+from mnist_lab.drawing.window.widgets import Predictor, Probabilities
 from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
@@ -28,35 +29,36 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import build_model
 from tests.drawing.test_wobble import seen
-from tests.terminal.test_wording import PROBABILITIES
 from tests.windows import (
     CORNER,
     LINE,
+    OPEN,
     PATIENCE,
     Guest,
     Opener,
     cut_off,
-    option,
     run_python,
+    start_screen,
     uniform_map,
     width_reader,
 )
 
 pytest_plugins = ["tests.window_fixtures"]
+pytestmark = pytest.mark.integration
 
 
-def test_torch_stays_out_of_the_window() -> None:
-    done = run_python("import sys, mnist_lab.drawing.window.app; print('torch' in sys.modules)")
-    assert (done.stdout, done.stderr) == ("False\n", "")
-
-
-def test_only_voters_that_can_be_told_apart_are_taken() -> None:
-    def unsure(picture: Picture) -> Probabilities:
-        return np.full(10, 0.1)
+def test_only_networks_that_can_be_told_apart_are_taken() -> None:
+    def unsure(pictures: Sequence[Picture]) -> list[Probabilities]:
+        return [np.full(10, 0.1) for _ in pictures]
 
     for names in ([], ["a", "b", "c", "d", "e"], ["a", "b", "a"]):
         with pytest.raises(RequestError):
-            open_window([Voter(name, unsure) for name in names], save=lambda snapshot: Path(), keep=lambda drawing: "")
+            open_window(
+                [Predictor(name, unsure, uniform_map) for name in names],
+                save=lambda snapshot: Path(),
+                keep=lambda drawing: "",
+                reject=lambda picture, probabilities: None,
+            )
 
 
 def test_predictions_follow_while_the_button_is_down(opened: Opener) -> None:
@@ -68,22 +70,13 @@ def test_predictions_follow_while_the_button_is_down(opened: Opener) -> None:
     visitor.pen("<Motion>", 260, 220)
     visitor.settle()
     assert visitor.sentence == "a 7"
-    assert visitor.window.paper.sketch.can_undo
+    assert visitor.canvas.sketch.can_undo
     visitor.pen("<ButtonRelease-1>", 260, 220)
-    drawing = visitor.paper.sketch.drawing()
+    drawing = visitor.canvas.sketch.drawing()
     assert np.vstack(drawing.strokes) == pytest.approx(np.array([*LINE, CORNER[-1]]), abs=0.9)
     expected = to_mnist(drawing)
     assert expected is not None
     assert np.array_equal(visitor.seen[-1], expected)
-
-
-def test_a_click_is_a_dot_and_is_read(opened: Opener) -> None:
-    visitor = opened()
-    visitor.draw((100.0, 100.0))
-    visitor.settle()
-    assert [len(stroke) for stroke in visitor.paper.sketch.strokes] == [1]
-    assert len(visitor.seen) == 1
-    assert len(visitor.paper.canvas.find_all()) == 1
 
 
 def test_a_burst_of_motion_is_one_prediction_for_the_newest_strokes(opened: Opener) -> None:
@@ -91,20 +84,20 @@ def test_a_burst_of_motion_is_one_prediction_for_the_newest_strokes(opened: Open
     points = [(20 + step / 2, 140 + 100 * math.sin(step / 40)) for step in range(400)]
     visitor.draw(*points, lift=False)
     assert visitor.seen == []  # the pen comes first
-    assert len(visitor.paper.canvas.find_withtag("growing")) > 300
+    assert len(visitor.canvas.canvas.find_withtag("ink")) > 300
     visitor.settle()
-    expected = to_mnist(visitor.paper.sketch.drawing())
+    expected = to_mnist(visitor.canvas.sketch.drawing())
     assert len(visitor.seen) == 1
     assert expected is not None
     assert np.array_equal(visitor.seen[0], expected)
 
 
-def test_a_slow_voter_queues_nothing_and_is_asked_about_the_newest_strokes(opened: Opener) -> None:
+def test_a_slow_network_queues_nothing_and_is_asked_about_the_newest_strokes(opened: Opener) -> None:
     points_then: list[int] = []
 
     def slow(picture: Picture) -> Probabilities:
-        points_then.append(len(visitor.paper.sketch.strokes[0]))
-        expected = to_mnist(visitor.paper.sketch.drawing())
+        points_then.append(len(visitor.canvas.sketch.strokes[0]))
+        expected = to_mnist(visitor.canvas.sketch.drawing())
         assert expected is not None
         assert np.array_equal(picture, expected)
         time.sleep(0.1)
@@ -136,8 +129,8 @@ def test_undo_redo_and_clear_by_key(opened: Opener) -> None:
         counts.append(len(visitor.sketched))
         blank = not visitor.sketched
         assert (visitor.window.picture is None) == blank
-        assert len(visitor.paper.canvas.find_withtag("ink")) == counts[-1]
-        assert len(visitor.paper.canvas.find_withtag("hint")) == int(blank)
+        assert len(visitor.canvas.canvas.find_withtag("ink")) == counts[-1]
+        assert len(visitor.canvas.canvas.find_withtag("hint")) == int(blank)
         assert visitor.sentence.startswith("draw a digit") == blank
     assert counts == [1, 0, 1, 2, 2, 0, 2, 1, 2]
     assert visitor.window.buttons["undo"].instate(["!disabled"])
@@ -153,8 +146,8 @@ def test_undo_ends_the_stroke_being_drawn(opened: Opener) -> None:
     visitor.pen("<Motion>", 200, 200)
     visitor.pen("<ButtonRelease-1>", 200, 200)
     visitor.settle()
-    assert visitor.paper.sketch.strokes == ()
-    assert visitor.paper.canvas.find_withtag("growing") == ()
+    assert visitor.canvas.sketch.strokes == ()
+    assert visitor.canvas.canvas.find_withtag("ink") == ()
 
 
 def test_a_digit_key_labels_the_drawing_once(opened: Opener) -> None:
@@ -162,7 +155,7 @@ def test_a_digit_key_labels_the_drawing_once(opened: Opener) -> None:
     visitor.key("3")
     assert "nothing to keep" in visitor.status
     visitor.draw(*LINE)
-    drawing = visitor.paper.sketch.drawing()
+    drawing = visitor.canvas.sketch.drawing()
     visitor.refusal = StorageError("the disk is full", "free some space")
     visitor.key("1")
     assert visitor.status == "! not kept: the disk is full; free some space"
@@ -183,11 +176,11 @@ def test_saving_hands_out_what_is_seen_now(opened: Opener) -> None:
     assert "nothing to save" in visitor.status
     visitor.window._set_brush(33.0)
     visitor.draw(*CORNER)
-    visitor.window.sliders["right"].set(2)
+    visitor.window.sliders["right"].scale.set(2)
     visitor.key("s")  # before the prediction's turn has come
     (snapshot,) = visitor.saved
     drawing = snapshot.drawing
-    assert drawing == visitor.paper.sketch.drawing()
+    assert drawing == visitor.canvas.sketch.drawing()
     assert (snapshot.brush, snapshot.wobble) == (33.0, Wobble(right=2))
     assert np.array_equal(snapshot.picture, seen(drawing, Wobble(right=2)))
     assert np.array_equal(snapshot.probabilities[0], width_reader(snapshot.picture))
@@ -195,7 +188,7 @@ def test_saving_hands_out_what_is_seen_now(opened: Opener) -> None:
     visitor.refusal = StorageError("the disk is full", "free some space")
     visitor.window.buttons["save"].invoke()
     assert visitor.status == "! not saved: the disk is full; free some space"
-    assert visitor.paper.sketch.drawing() == drawing
+    assert visitor.canvas.sketch.drawing() == drawing
     assert visitor.window.error is None
 
 
@@ -204,39 +197,18 @@ def test_sliders_wobble_what_the_networks_see_and_r_resets_them(opened: Opener) 
     visitor.draw(*LINE)
     visitor.settle()
     assert visitor.sentence == "a 1"
-    strokes = visitor.paper.sketch.strokes
-    visitor.window.sliders["turn"].set(89.6)
-    visitor.window.sliders["stroke"].set(151)
+    strokes = visitor.canvas.sketch.strokes
+    visitor.window.sliders["turn"].scale.set(89.6)
+    visitor.window.sliders["stroke"].scale.set(151)
     visitor.settle()
     assert visitor.window.wobble == Wobble(turn=90, stroke=150)
     assert visitor.sentence == "a 7"
-    assert visitor.paper.sketch.strokes == strokes
+    assert visitor.canvas.sketch.strokes == strokes
     assert np.array_equal(visitor.seen[-1], seen(Drawing(strokes), Wobble(turn=90, stroke=150)))
     visitor.key("r")
     visitor.settle()
     assert visitor.window.wobble == Wobble()
     assert visitor.sentence == "a 1"
-
-
-def test_a_handle_can_be_dragged(opened: Opener) -> None:
-    visitor = opened()
-    scale = visitor.window.sliders["right"].scale
-    x, y = (int(number) for number in scale.coords())
-    scale.event_generate("<Enter>", x=x, y=y)
-    scale.event_generate("<Button-1>", x=x, y=y)
-    scale.event_generate("<Motion>", x=x + 30, y=y, state=0x100)
-    scale.event_generate("<ButtonRelease-1>", x=x + 30, y=y)
-    assert visitor.window.wobble.right > 0
-
-
-def test_the_brush_changes_the_ink_that_is_there(opened: Opener) -> None:
-    visitor = opened()
-    visitor.draw(*LINE)
-    (item,) = visitor.paper.canvas.find_withtag("ink")
-    before = float(option(visitor.paper.canvas, item, "width"))
-    visitor.window._set_brush(40.0)
-    (item,) = visitor.paper.canvas.find_withtag("ink")
-    assert float(option(visitor.paper.canvas, item, "width")) == pytest.approx(2 * before)
 
 
 def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) -> None:
@@ -254,9 +226,8 @@ def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) 
     visitor.settle()
     assert [digit for digit, _ in asked] == [7, 7]
     assert visitor.window.buttons["map"].instate(["selected"])
-    tile = visitor.window.ballots[0].tile
-    assert tile is not None
-    assert tile._image.get(0, 0) == (0x56, 0xB4, 0xE9)
+    tile = visitor.window.panels[0].tile
+    assert tile.image.get(1, 1) == (0x56, 0xB4, 0xE9)
     visitor.draw((20.0, 20.0), (30.0, 40.0))
     visitor.draw((40.0, 20.0), (50.0, 40.0))
     visitor.settle()
@@ -269,87 +240,26 @@ def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) 
     assert not visitor.window.buttons["map"].instate(["selected"])
 
 
-def test_a_voter_without_maps_has_none(opened: Opener) -> None:
-    visitor = opened()
-    visitor.draw(*LINE)
-    visitor.key("m")
-    visitor.settle()
-    assert visitor.window.ballots[0].tile is None
-    assert "map" not in visitor.window.buttons
-    assert visitor.window.error is None
-
-
-def test_what_is_probably_no_digit_is_called_so(opened: Opener) -> None:
-    def judge(picture: Picture, probabilities: Any) -> str | None:
+def test_what_is_probably_not_a_digit_is_rejected(opened: Opener) -> None:
+    def reject(picture: Picture, probabilities: Any) -> str | None:
         assert len(probabilities) == 2
-        return "probably no digit" if probabilities[0][7] > 0.5 else None
+        return "probably not a digit" if probabilities[0][7] > 0.5 else None
 
-    visitor = opened(width_reader, width_reader, judge=judge)
+    visitor = opened(width_reader, width_reader, reject=reject)
     visitor.draw(*LINE, lift=False)
     visitor.settle()
     assert visitor.sentence == "both say 1"
     visitor.pen("<Motion>", 260, 220)
     visitor.settle()
-    assert visitor.sentence == "▲ probably no digit"
+    assert visitor.sentence == "▲ probably not a digit"
 
 
-def test_bars_carry_their_numbers(opened: Opener) -> None:
-    visitor = opened()
-    ballot = visitor.window.ballots[0]
-    visitor.draw(*LINE)
-    visitor.settle()
-    texts = [option(ballot.canvas, number, "text") for _, _, number, _ in ballot._rows]
-    assert texts == ["2.0 %", "82.0 %", *["2.0 %"] * 8]
-    widths = [np.ptp(ballot.canvas.coords(bar)[::2]) for _, bar, _, _ in ballot._rows]
-    assert widths[1] == pytest.approx(41 * widths[0], rel=1e-3)
-    assert option(ballot.canvas, ballot._mark, "state") == "normal"
-    visitor.key("c")
-    visitor.settle()
-    assert [option(ballot.canvas, number, "text") for _, _, number, _ in ballot._rows] == [""] * 10
-    assert option(ballot.canvas, ballot._digit, "text") == ""
-
-
-def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
-    visitor = opened(lambda picture: np.array(list(PROBABILITIES)))
-    visitor.draw(*LINE)
-    visitor.settle()
-    ballot = visitor.window.ballots[0]
-    assert [option(ballot.canvas, number, "text") for _, _, number, _ in ballot._rows] == list(PROBABILITIES.values())
-    visitor.key("x")
-    visitor.settle()
-    panel = visitor.window.xray
-    assert option(panel.canvas, panel.result.certainty, "text") == "100.0 %"
-
-
-def test_the_widest_number_stands_clear_of_its_bar(opened: Opener) -> None:
-    visitor = opened(lambda picture: np.array([0.9996, *[0.0] * 9]))
-    visitor.draw(*LINE)
-    visitor.settle()
-    ballot = visitor.window.ballots[0]
-    number = ballot._rows[0][2]
-    assert option(ballot.canvas, number, "text") == "> 99.9 %"
-    assert ballot.canvas.bbox(number)[0] > ballot._bar_right
-
-
-@pytest.mark.parametrize("voters", [1, 2, 3, 4])
-def test_nothing_is_cut_off(opened: Opener, voters: int) -> None:
-    visitor = opened(*[width_reader] * voters, explain=uniform_map)
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
+def test_nothing_is_cut_off(opened: Opener, networks: int) -> None:
+    visitor = opened(*[width_reader] * networks)
     visitor.draw(*CORNER)
     visitor.settle()
     assert cut_off(visitor.window) == []
-
-
-def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
-    visitor = opened()
-    sketch = visitor.paper.sketch
-    sketch.begin(5, 5)
-    for step in range(MAX_POINTS - 1):
-        sketch._growing.append((5.0 + step % 7, 6.0))
-    sketch.end()
-    visitor.draw(*LINE)
-    assert "as many lines as it can hold" in visitor.status
-    assert len(sketch.strokes) == 1
-    assert visitor.window.error is None
 
 
 def test_a_mistake_inside_closes_the_window_and_is_raised(opened: Opener, capfd: pytest.CaptureFixture[str]) -> None:
@@ -382,22 +292,21 @@ def test_a_real_network_answers_and_explains(opened: Opener, compute: Compute) -
     visitor.settle()
     (shown,) = visitor.window.probabilities
     assert shown.sum() == pytest.approx(1)
-    assert np.array_equal(shown, predict(seen(visitor.paper.sketch.drawing(), Wobble())))
+    assert np.array_equal(shown, predict(seen(visitor.canvas.sketch.drawing(), Wobble())))
     assert visitor.sentence.startswith(("a ", "an "))
-    tile = visitor.window.ballots[0].tile
-    assert tile is not None
-    colours = {tile._image.get(x, y) for x in range(0, 100, 5) for y in range(0, 100, 5)}
+    tile = visitor.window.panels[0].tile
+    colours = {tile.image.get(x, y) for x in range(0, 100, 5) for y in range(0, 100, 5)}
     assert any(red != blue for red, _, blue in colours)
 
 
 def test_a_person_draws_and_the_prediction_changes_while_the_button_is_down(guest: Callable[..., Guest]) -> None:
     person = guest()
     left, top = person.find()
-    paper = plan_layout(1366, 768, 1.0, 1).paper
+    canvas = plan_layout(1366, 768, 1.0, 1).canvas
 
     def at(x: float, y: float) -> list[str]:
-        scale = paper.width / CANVAS
-        return ["mousemove", str(round(left + paper.left + x * scale)), str(round(top + paper.top + y * scale))]
+        scale = canvas.width / CANVAS
+        return ["mousemove", str(round(left + canvas.x + x * scale)), str(round(top + canvas.y + y * scale))]
 
     person.xdotool(*at(80, 60), "mousedown", "1")
     person.xdotool(*itertools.chain.from_iterable(at(80, y) for y in range(65, 230, 5)))
@@ -449,9 +358,124 @@ def test_ctrl_c_in_the_terminal_is_not_slept_through(guest: Callable[..., Guest]
     assert person.err.read_text().splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_no_threads_were_started(opened: Opener) -> None:
-    before = threading.active_count()
-    visitor = opened()
-    visitor.draw(*LINE)
-    visitor.settle()
-    assert threading.active_count() == before
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these always have a display")
+@pytest.mark.parametrize("display", [None, ":4321"])
+def test_no_display_is_told_in_one_line(display: str | None) -> None:
+    done = run_python(f"{OPEN}\nattempt()", DISPLAY=display)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+    for words in ("LabError: no window can be opened", "ssh -X", "python main.py predict IMAGE"):
+        assert words in done.stdout
+
+
+def test_a_missing_tkinter_is_told_in_one_line() -> None:
+    done = run_python(f"import sys; sys.modules['tkinter'] = None\n{OPEN}\nattempt()")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+    for words in ("LabError: this Python has no tkinter", "install", "python main.py predict IMAGE"):
+        assert words in done.stdout
+
+
+SHARP = """
+from __future__ import annotations
+import ctypes, json, os, _tkinter
+from pathlib import Path
+from typing import Any
+import numpy as np
+from mnist_lab.drawing.window.app import Window, new_root
+from mnist_lab.drawing.window.widgets import Predictor
+
+x11 = ctypes.CDLL(_tkinter.__file__)
+x11.XOpenDisplay.restype = x11.XDefaultRootWindow.restype = ctypes.c_void_p
+display = ctypes.c_void_p(x11.XOpenDisplay(None))
+root = ctypes.c_void_p(x11.XDefaultRootWindow(display))
+resource_manager, string, replacing = ctypes.c_long(23), ctypes.c_long(31), 0  # Xatom.h, X.h
+x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft.dpi:\\t192\\n", 13)
+x11.XCloseDisplay(display)
+
+root = new_root()
+predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
+window = Window(root, predictors, lambda snapshot: Path(), lambda drawing: "", lambda *seen: None)
+root.update()
+height = window.theme.text.metrics("linespace") / window.layout.px(13)
+lost = cut_off(window)
+window.buttons["xray"].invoke()
+root.update()
+side = window.xray.stages[0].image.width()
+print(json.dumps([window.layout.scale, height, lost + cut_off(window), side]))
+"""
+
+
+def test_sharp_screens_get_a_sharp_window() -> None:
+    """Where the desktop has chosen 192 dots per inch, as X11 desktops tell (``xrdb``)."""
+    server, name = start_screen("3840x2160")
+    try:
+        code = SHARP.replace("root = new_root", f"{inspect.getsource(cut_off)}\n\nroot = new_root")
+        done = run_python(code, DISPLAY=name)
+    finally:
+        server.terminate()
+        server.wait()
+    assert done.stderr == ""
+    scale, height, lost, side = json.loads(done.stdout)
+    assert (scale, lost) == (2 * LARGEST, [])
+    assert side >= 2 * LARGEST * 84 - 28  # a picture of the X-ray has the pixels that the screen has for it
+    assert height == pytest.approx(1.17, abs=0.1)  # of a line, for each pixel of its font
+
+
+def test_the_sentence_above_the_predictions() -> None:
+    def rows(*digits: int, second: int = 5, probability: float = 0.01) -> list[Probabilities]:
+        found = [np.zeros(10) for _ in digits]
+        for row, digit in zip(found, digits, strict=True):
+            row[[second, digit]] = probability, 1 - probability
+        return found
+
+    assert _summary(rows(3)) == "a 3"
+    assert _summary(rows(8, second=3, probability=0.3)) == "an 8, or perhaps a 3"
+    assert _summary(rows(3, 3, probability=0.4)) == "both say 3"
+    assert _summary(rows(3, 3, 3)) == "all three say 3"
+    assert _summary(rows(3, 8, 3, 3)) == "they disagree: 3, 8, 3, 3"
+
+
+@pytest.mark.parametrize(
+    ("key", "modified", "shifted", "command"),
+    [
+        ("z", False, False, "undo"),
+        ("Z", False, False, "undo"),
+        ("z", True, False, "undo"),
+        ("Z", True, True, "redo"),
+        ("y", True, False, "redo"),
+        ("y", False, False, "redo"),
+        ("c", False, False, "clear"),
+        ("c", True, False, None),  # out of habit, to copy
+        ("s", False, False, "save"),
+        ("m", False, False, "map"),
+        ("x", False, False, "xray"),
+        ("x", True, False, None),  # out of habit, to cut
+        ("r", False, False, "reset"),
+        ("Escape", False, False, "close"),
+        ("7", False, False, "7"),
+        ("KP_0", False, False, "0"),
+        ("7", True, False, None),
+        ("F7", False, False, None),
+        ("KP_Enter", False, False, None),
+        ("", False, False, None),
+    ],
+)
+def test_keys(key: str, modified: bool, shifted: bool, command: str | None) -> None:
+    assert _command_for(key, modified=modified, shifted=shifted) == command
+
+
+def test_a_display_that_vanishes_ends_the_program_after_what_was_kept(guest: Callable[..., Guest]) -> None:
+    server, display = start_screen()
+    try:
+        person = guest(display)
+        left, top = person.find()
+        person.xdotool("mousemove", str(left + 100), str(top + 100), "click", "1", "key", "7")
+        person.wait_for_note(kept=7)
+        server.kill()
+        assert person.process.wait(PATIENCE) != 0
+    finally:
+        server.kill()
+        server.wait()

@@ -18,41 +18,41 @@ SCREENS = [
 ]
 
 
-@pytest.mark.parametrize("voters", [1, 2, 3, 4])
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
 @pytest.mark.parametrize("screen", SCREENS, ids=str)
-def test_the_window_fits_on_the_screen(screen: tuple[int, int, float], voters: int) -> None:
-    layout = plan_layout(*screen, voters)
+def test_the_window_fits_on_the_screen(screen: tuple[int, int, float], networks: int) -> None:
+    layout = plan_layout(*screen, networks)
     assert layout.window.width <= screen[0]
     assert layout.window.height <= screen[1] - 80 * screen[2] + 1
-    parts = [layout.paper, layout.tools, layout.seen, layout.verdict, layout.wobble, layout.foot]
-    parts += [layout.voter(index) for index in range(voters)]
+    parts = [layout.canvas, layout.tools, layout.seen, layout.verdict, layout.wobble, layout.foot]
+    parts += layout.panels
     for part in parts:
-        assert part.left >= 0
-        assert part.top >= 0
-        assert part.left + part.width <= layout.window.width
-        assert part.top + part.height <= layout.window.height
+        assert part.x >= 0
+        assert part.y >= 0
+        assert part.x + part.width <= layout.window.width
+        assert part.y + part.height <= layout.window.height
     for one, other in itertools.combinations(parts, 2):
-        beside = one.left + one.width <= other.left or other.left + other.width <= one.left
-        assert beside or one.top + one.height <= other.top or other.top + other.height <= one.top
-    assert layout.paper.width == layout.paper.height
+        beside = one.x + one.width <= other.x or other.x + other.width <= one.x
+        assert beside or one.y + one.height <= other.y or other.y + other.height <= one.y
+    assert layout.canvas.width == layout.canvas.height
 
 
 def test_ordinary_screens_get_ordinary_sizes_and_sharp_ones_more_pixels() -> None:
     assert plan_layout(1366, 768, 1.0, 4).scale > 0.95
     assert plan_layout(2560, 1440, 1.0, 1).scale == LARGEST
     assert plan_layout(5120, 2880, 2.0, 1).scale == 2 * LARGEST
-    assert plan_layout(3840, 2160, 2.0, 1).zoom(112) >= 8
+    assert plan_layout(3840, 2160, 2.0, 1).tile(112) >= 8 * 28
 
 
-@pytest.mark.parametrize("voters", [1, 2, 3, 4])
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
 @pytest.mark.parametrize("screen", SCREENS, ids=str)
-def test_the_xray_lies_over_the_voters_and_nothing_else_but_the_sliders(
-    screen: tuple[int, int, float], voters: int
+def test_the_xray_lies_over_the_networks_and_nothing_else_but_the_sliders(
+    screen: tuple[int, int, float], networks: int
 ) -> None:
-    layout = plan_layout(*screen, voters)
-    first, last = layout.voter(0), layout.voter(voters - 1)
+    layout = plan_layout(*screen, networks)
+    first, last = layout.panels[0], layout.panels[-1]
     assert layout.xray[:2] == first[:2]
-    assert layout.xray.width == pytest.approx(last.left + last.width - first.left, abs=1)
+    assert layout.xray.width == pytest.approx(last.x + last.width - first.x, abs=1)
     below = first if layout.xray_columns == 7 else layout.wobble
-    assert layout.xray.top + layout.xray.height == pytest.approx(below.top + below.height, abs=1)
+    assert layout.xray.y + layout.xray.height == pytest.approx(below.y + below.height, abs=1)
     assert layout.xray.width >= layout.xray_columns * layout.px(120)

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 
 from mnist_lab.drawing.strokes import CANVAS, STEP_NAMES, Picture, Steps, to_mnist
-from mnist_lab.drawing.window import app as canvas
-from mnist_lab.drawing.window.layout import Layout, plan_layout
+from mnist_lab.drawing.window import app
+from mnist_lab.drawing.window.layout import arrange, plan_layout
 from mnist_lab.drawing.window.widgets import Probabilities
 from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, XrayPanel
 from mnist_lab.drawing.wobble import Wobble
-from mnist_lab.drawing.xray import WORDS, Xray, take_apart
+from mnist_lab.drawing.xray import STEP_TEXTS, Xray, take_apart
 from tests.drawing.test_wobble import seen
 from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
 
 pytest_plugins = ["tests.window_fixtures"]
+pytestmark = pytest.mark.integration
 
 
-def said(panel: XrayPanel, item: int) -> str:
+def said(panel: XrayPanel, item: int | str) -> str:
     return option(panel.canvas, item, "text")
 
 
@@ -42,16 +43,18 @@ def variants(xray: Xray | None) -> list[Picture]:
     return [picture for picture in found if picture is not None]
 
 
-def test_x_opens_it_over_the_voters_and_x_closes_it(opened: Opener) -> None:
+def test_x_opens_it_over_the_networks_and_x_closes_it(opened: Opener) -> None:
     visitor = opened()
     panel, button = visitor.window.xray, visitor.window.buttons["xray"]
     assert "x" in str(button.cget("text")).split()
     for is_open in (True, False, True):
+        visitor.window.sliders["turn"].scale.focus_force()
         visitor.key("x")
         visitor.root.update()
         assert panel.is_open == is_open
         assert bool(panel.canvas.winfo_viewable()) == is_open
         assert button.instate(["selected" if is_open else "!selected"])
+        assert visitor.root.focus_get() is visitor.canvas.canvas  # not a slider that is covered now
         left, top = panel.canvas.winfo_rootx() + 20, panel.canvas.winfo_rooty() + 60
         assert (visitor.root.winfo_containing(left, top) is panel.canvas) == is_open
     button.invoke()
@@ -64,14 +67,16 @@ def test_it_shows_the_drawing_after_every_step(opened: Opener) -> None:
     visitor.key("x")
     visitor.draw(*CORNER)
     visitor.settle()
-    corners = [plate._image.get(2, plate._image.height() // 2) for plate in visitor.window.xray.stages[:3]]
+    corners = [tile.image.get(2, tile.image.height() // 2) for tile in visitor.window.xray.stages[:3]]
     assert corners == [(255, 255, 255), (255, 255, 255), (0, 0, 0)]  # ink, MNIST's pen, inverted
-    expected = take_apart(visitor.paper.sketch.drawing(), Steps(), visitor.paper.brush)
+    expected = take_apart(visitor.canvas.sketch.drawing(), Steps(), visitor.canvas.brush)
     assert all(map(np.array_equal, visitor.seen[-8:], variants(expected)))
+    corners = [visitor.window.xray.without[name].image.get(3, 3) for name in ("crop", "invert")]
+    assert corners == [(0, 0, 0), (255, 255, 255)]
     visitor.key("c")
     visitor.settle()
-    assert said(visitor.window.xray, visitor.window.xray.result.digit) == ""
-    assert visitor.window.xray.stages[0]._image.transparency_get(20, 20)
+    assert said(visitor.window.xray, "digit.result") == ""
+    assert visitor.window.xray.stages[0].image.transparency_get(20, 20)
 
 
 def test_it_follows_the_pen_with_one_update_for_the_newest_strokes(opened: Opener) -> None:
@@ -87,23 +92,23 @@ def test_it_follows_the_pen_with_one_update_for_the_newest_strokes(opened: Opene
     visitor.settle()
     visitor.draw(*[(140.0, 60.0 + step) for step in range(150)], lift=False)
     assert batches == []  # the pen comes first
-    assert len(visitor.paper.canvas.find_withtag("growing")) > 100
+    assert len(visitor.canvas.canvas.find_withtag("ink")) > 100
     visitor.settle()
     assert batches == [8]
-    assert said(panel, panel.result.digit) == "1"
+    assert said(panel, "digit.result") == "1"
     visitor.draw(*[(140.0 + step, 209.0) for step in range(100)], lift=False)
     visitor.settle()
     assert batches == [8, 8]
-    assert said(panel, panel.result.digit) == "7"
+    assert said(panel, "digit.result") == "7"
 
 
 def test_a_slow_one_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas, "STILL_MS", 1000)
+    monkeypatch.setattr(app, "STILL_MS", 1000)
     points_then: list[int] = []
 
     def slow(pictures: Sequence[Picture]) -> list[Probabilities]:
         points_then.append(sum(map(len, visitor.sketched)))
-        time.sleep(2 * canvas.LIVE)
+        time.sleep(2 * app.LIVE)
         return [width_reader(picture) for picture in pictures]
 
     visitor = opened(predict_many=slow)
@@ -112,38 +117,38 @@ def test_a_slow_one_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytes
         visitor.draw((x, 60.0), (x, 200.0))
         visitor.settle()
     assert points_then == [2, 4]
-    voted = len(visitor.seen)
+    predicted = len(visitor.seen)
     visitor.draw((20.0, 140.0), lift=False)
     for step in range(60):
         visitor.pen("<Motion>", 30 + 4 * step, 100 + step)
         visitor.root.update()
         time.sleep(0.002)
-    visitor.wait(lambda: len(visitor.seen) > voted)  # the voters go on meanwhile
+    visitor.wait(lambda: len(visitor.seen) > predicted)  # the networks go on meanwhile
     assert points_then == [2, 4]
     visitor.settle()
     assert points_then == [2, 4, 65]
 
 
-def test_a_step_switched_off_changes_what_is_read_but_not_what_the_voters_see(opened: Opener) -> None:
+def test_a_step_switched_off_changes_what_is_read_but_not_what_the_networks_see(opened: Opener) -> None:
     visitor = opened()
     panel = visitor.window.xray
     visitor.draw(*LINE)
     visitor.key("x")
     visitor.settle()
-    assert (said(panel, panel.result.digit), said(panel, panel._outcome)) == ("1", "All steps")
-    assert said(panel, panel.without["invert"].digit) == "≠ 7"
+    assert (said(panel, "digit.result"), said(panel, "outcome")) == ("1", "All steps")
+    assert said(panel, "digit.invert") == "≠ 7"
     click(visitor, "invert")
     visitor.settle()
     assert panel.steps == Steps().without("invert")
     assert panel.buttons["invert"].instate(["!selected"])
-    assert (said(panel, panel.result.digit), said(panel, panel.result.certainty)) == ("7", "82.0 %")
-    assert said(panel, panel._outcome) == "Without invert"
-    assert said(panel, panel.captions["invert"]) == WORDS["invert"].left_out
-    drawing = visitor.paper.sketch.drawing()
+    assert (said(panel, "digit.result"), said(panel, "certainty.result")) == ("7", "82.0 %")
+    assert said(panel, "outcome") == "Without invert"
+    assert said(panel, "caption.invert") == STEP_TEXTS["invert"].left_out
+    drawing = visitor.canvas.sketch.drawing()
     assert all(map(np.array_equal, visitor.seen[-8:], variants(take_apart(drawing, panel.steps))))
-    heights = [np.ptp(panel.canvas.coords(bar)[1::2]) for bar in panel.bars]
-    assert int(np.argmax(heights)) == 7
-    assert heights[7] == pytest.approx(41 * heights[0], rel=1e-3)
+    assert [digit for digit in range(10) if panel.canvas.find_withtag(f"bar.{digit}")] == [7]  # 2 % is below a pixel
+    height = np.ptp(panel.canvas.coords("bar.7")[1::2])
+    assert height == pytest.approx(0.82 * (panel._floor - panel._ceiling), abs=1)
     assert visitor.sentence == "a 1"
     expected = to_mnist(drawing)
     assert expected is not None
@@ -153,7 +158,7 @@ def test_a_step_switched_off_changes_what_is_read_but_not_what_the_voters_see(op
     visitor.settle()
     assert panel.steps == Steps()
     assert panel.buttons["invert"].instate(["selected"])
-    assert said(panel, panel.result.digit) == "1"
+    assert said(panel, "digit.result") == "1"
 
 
 def test_steps_stay_chosen_while_it_is_closed(opened: Opener) -> None:
@@ -175,7 +180,7 @@ def test_the_brush_is_part_of_it(opened: Opener) -> None:
     visitor.window._set_brush(40.0)
     visitor.settle()
     assert visitor.seen[-6].sum() > 1.5 * before.sum()
-    assert "brush 40 px" in said(visitor.window.xray, visitor.window.xray.captions["ink"])
+    assert "brush 40 px" in said(visitor.window.xray, "caption.ink")
 
 
 def test_it_shows_the_drawing_before_any_wobble_and_says_so(opened: Opener) -> None:
@@ -184,14 +189,14 @@ def test_it_shows_the_drawing_before_any_wobble_and_says_so(opened: Opener) -> N
     visitor.draw(*LINE)
     visitor.key("x")
     visitor.settle()
-    assert said(panel, panel._hint) == HINT
-    visitor.window.sliders["turn"].set(90)
+    assert said(panel, "hint") == HINT
+    visitor.window.sliders["turn"].scale.set(90)
     visitor.settle()
-    assert said(panel, panel._hint) == BEFORE_WOBBLE
+    assert said(panel, "hint") == BEFORE_WOBBLE
     assert visitor.sentence == "a 7"
-    assert said(panel, panel.result.digit) == "1"
+    assert said(panel, "digit.result") == "1"
     assert visitor.window.picture is not None
-    assert np.array_equal(visitor.window.picture, seen(visitor.paper.sketch.drawing(), Wobble(turn=90)))
+    assert np.array_equal(visitor.window.picture, seen(visitor.canvas.sketch.drawing(), Wobble(turn=90)))
 
 
 def test_m_closes_it_and_shows_the_maps(opened: Opener) -> None:
@@ -212,16 +217,18 @@ def test_m_closes_it_and_shows_the_maps(opened: Opener) -> None:
     assert asked == [7]
     assert not visitor.window.xray.is_open
     assert visitor.window.buttons["map"].instate(["selected"])
-    assert option(visitor.window.ballots[0].canvas, visitor.window.ballots[0]._digit, "text") == "7"
+    assert option(visitor.window.panels[0].canvas, "digit", "text") == "7"
 
 
 @pytest.mark.parametrize(
-    ("voters", "scale"), [(1, None), (2, None), (3, None), (4, None), (1, 0.9), (1, 1.0), (1, 1.17)]
+    ("networks", "scale"), [(1, None), (2, None), (3, None), (4, None), (1, 0.9), (1, 1.0), (1, 1.17)]
 )
-def test_nothing_is_cut_off(opened: Opener, monkeypatch: pytest.MonkeyPatch, voters: int, scale: float | None) -> None:
+def test_nothing_is_cut_off(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, networks: int, scale: float | None
+) -> None:
     if scale is not None:  # as on another screen
-        monkeypatch.setattr(canvas, "plan_layout", lambda *screen: Layout(voters, scale))
-    visitor = opened(*[width_reader] * voters, explain=uniform_map)
+        monkeypatch.setattr(app, "plan_layout", lambda *screen: arrange(networks, scale))
+    visitor = opened(*[width_reader] * networks, explain=uniform_map)
     panel, px = visitor.window.xray, visitor.window.layout.px
     visitor.draw(*CORNER)
     visitor.key("x")
@@ -234,8 +241,8 @@ def test_nothing_is_cut_off(opened: Opener, monkeypatch: pytest.MonkeyPatch, vot
     assert panel.steps == Steps(*[False] * len(STEP_NAMES))
     assert cut_off(visitor.window) == []
     assert overlapping_texts(panel) == []
-    for caption in panel.captions.values():
-        _, top, _, bottom = panel.canvas.bbox(caption)
+    for name in ("ink", *STEP_NAMES):
+        _, top, _, bottom = panel.canvas.bbox(f"caption.{name}")
         assert bottom - top <= px(CAPTION)
 
 
@@ -261,13 +268,13 @@ def test_a_person_clicks_a_step_away_with_the_mouse(opened: Opener, guest: Calla
 
     person = guest()
     left, top = person.find()
-    paper = plan_layout(1366, 768, 1.0, 1).paper
-    middle, step = left + paper.left + paper.width // 2, paper.height / CANVAS
-    places = [str(round(top + paper.top + height * step)) for height in range(60, 220, 5)]
+    canvas = plan_layout(1366, 768, 1.0, 1).canvas
+    middle, step = left + canvas.x + canvas.width // 2, canvas.height / CANVAS
+    places = [str(round(top + canvas.y + height * step)) for height in range(60, 220, 5)]
     person.xdotool("key", "x", "mousemove", str(middle), places[0], "mousedown", "1")
     person.xdotool(*itertools.chain.from_iterable(("mousemove", str(middle), place) for place in places))
     person.xdotool("mouseup", "1")
-    person.wait(lambda: reads(person) == [1, 1, 1, 1, 7, 1, 7, 1, 1])  # the voter, all steps twice, each left out
+    person.wait(lambda: reads(person) == [1, 1, 1, 1, 7, 1, 7, 1, 1])  # the network, all steps twice, each left out
     person.xdotool("mousemove", str(left + x), str(top + y), "click", "1")
     person.wait(lambda: reads(person) == [1, 1, 7, 1, 7, 1, 7, 1, 1])
     person.xdotool("key", "Escape")

@@ -1,0 +1,134 @@
+"""Training batches, and the seeds that decide everything random in them.
+
+Every random draw of the lab is a pure function of the run's seed, the epoch and a name. Nothing depends on how many
+numbers were drawn before, so a run that was killed resumes at an epoch with exactly the draws that the uninterrupted
+run would have made, and worker processes draw what the main process would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from mnist_lab.config import AugmentConfig
+from mnist_lab.data.augment import augment
+from mnist_lab.data.mnist import Digits
+from mnist_lab.data.pixels import normalise, to_unit
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Hash the parts, ``(seed, epoch, "order")`` for example, into an independent seed.
+
+    Returns:
+        An integer in [0, 2**63), the same on every machine and Python version.
+    """
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "little") >> 1
+
+
+def seeded_generator(*parts: int | str) -> torch.Generator:
+    """A CPU generator seeded with :func:`derive_seed` of the parts."""
+    return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+class Batch(NamedTuple):
+    """What the network trains on: normalised images (B, 1, 28, 28) float32 and labels (B,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class BatchKey(NamedTuple):
+    """Which digits make a batch, and with what seed they are augmented (None: not at all)."""
+
+    positions: Tensor  # (B,) int64
+    augment_seed: int | None
+
+
+class BatchDataset(Dataset[Batch]):
+    """Digits in memory, fetched and transformed a whole batch at a time.
+
+    A key carries everything a batch depends on, so it comes out the same from the main process and from any worker.
+    """
+
+    def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
+        self.digits = digits
+        self.augmentation = augmentation
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        images = to_unit(self.digits.images[key.positions])  # (B, 1, 28, 28)
+        labels = self.digits.labels[key.positions]
+        if self.augmentation is not None and key.augment_seed is not None:
+            generator = torch.Generator().manual_seed(key.augment_seed)
+            images = augment(images, labels, self.augmentation, generator)
+        return Batch(normalise(images), labels)
+
+
+class TrainLoader:
+    """The training digits as batches; worker processes start with the first epoch and stay for all of them.
+
+    Args:
+        digits: what to train on.
+        augmentation: None for the digits as they are.
+        batch_size: digits per batch; the last batch of an epoch holds the rest.
+        seed: the run's seed.
+        epoch_size: digits dealt in an epoch; 0 for every digit once.
+        workers: processes that load data; 0 fetches in this process.
+        start_method: how workers start ("spawn", "fork", "forkserver"); None is the platform's own way.
+        pin_memory: page-locked batches, which travel faster to a CUDA device.
+    """
+
+    def __init__(
+        self,
+        digits: Digits,
+        augmentation: AugmentConfig | None,
+        *,
+        batch_size: int,
+        seed: int,
+        epoch_size: int = 0,
+        workers: int = 0,
+        start_method: str | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        self.size = len(digits)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch_size = epoch_size or self.size
+        self.keys: list[BatchKey] = []  # of the epoch under way
+        self.loader = DataLoader(
+            BatchDataset(digits, augmentation),
+            batch_size=None,  # each key is a whole batch already
+            sampler=self.keys,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context=start_method if workers > 0 else None,
+            worker_init_fn=leave_interrupts_to_the_main_process if workers > 0 else None,
+            pin_memory=pin_memory,
+            generator=seeded_generator(seed, "workers"),
+        )
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return -(-self.epoch_size // self.batch_size)
+
+    def epoch(self, epoch: int, *, augmented: bool = True) -> Iterator[Batch]:
+        """The batches of one epoch (from 1), in an order that depends on (seed, epoch) alone."""
+        generator = seeded_generator(self.seed, epoch, "order")
+        passes = -(-self.epoch_size // self.size)  # whole shuffled passes, the last one cut off
+        order = torch.cat([torch.randperm(self.size, generator=generator) for _ in range(passes)])[: self.epoch_size]
+        self.keys[:] = [
+            BatchKey(positions, derive_seed(self.seed, epoch, number, "augment") if augmented else None)
+            for number, positions in enumerate(torch.split(order, self.batch_size))
+        ]
+        return iter(self.loader)
+
+
+def leave_interrupts_to_the_main_process(worker_id: int) -> None:
+    """Ctrl-C reaches every process of a terminal; a worker that died of it would break the batch being finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

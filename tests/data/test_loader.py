@@ -1,0 +1,102 @@
+"""Batches: each epoch deals what it should, the same from this process and from others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from mnist_lab.config import AugmentConfig
+from mnist_lab.data.loader import Batch, TrainLoader, derive_seed
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
+from mnist_lab.data.pixels import denormalise, normalise, to_unit
+
+
+@pytest.fixture(scope="module")
+def few(mnist: Mnist) -> Digits:
+    """300 digits, each its own."""
+    return stratified_subset(mnist.train, 300)
+
+
+def loader(digits: Digits, seed: int = 5, workers: int = 0, epoch_size: int = 0) -> TrainLoader:
+    method = "spawn" if workers else None
+    strong = AugmentConfig(elastic=0.03, strokes=0.5, erasing=0.5)
+    return TrainLoader(
+        digits, strong, batch_size=64, seed=seed, workers=workers, start_method=method, epoch_size=epoch_size
+    )
+
+
+def gather(batches: Iterator[Batch]) -> tuple[Tensor, Tensor]:
+    images, labels = zip(*batches, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def dealt(batches: Iterator[Batch], digits: Digits) -> list[int]:
+    """The positions of the digits that unaugmented batches hold, in their order."""
+    position = {bytes(image.flatten().tolist()): place for place, image in enumerate(digits.images)}
+    images, labels = gather(batches)
+    places = [position[bytes(row)] for row in (denormalise(images) * 255).round().byte().flatten(1).tolist()]
+    assert torch.equal(digits.labels[places], labels)
+    assert torch.equal(normalise(to_unit(digits.images[places])), images)
+    return places
+
+
+def test_an_epoch_holds_every_digit_once_in_whole_batches(few: Digits) -> None:
+    batches = list(loader(few).epoch(1, augmented=False))
+    assert [len(batch.labels) for batch in batches] == [64] * 4 + [44]
+    places = dealt(iter(batches), few)
+    assert sorted(places) == list(range(300))
+    assert places != sorted(places)
+
+
+def test_a_longer_epoch_deals_whole_passes_and_part_of_one(few: Digits) -> None:
+    longer = loader(few, epoch_size=700)
+    assert len(longer) == 11
+    places = dealt(longer.epoch(1, augmented=False), few)
+    assert Counter(Counter(places).values()) == {3: 100, 2: 200}
+    assert sorted(places[:300]) == sorted(places[300:600]) == list(range(300))
+    assert places[:300] == dealt(loader(few).epoch(1, augmented=False), few)  # the first pass is the usual epoch
+
+
+def test_epochs_and_seeds_differ_and_each_epoch_can_be_repeated_alone(few: Digits) -> None:
+    again = loader(few)
+    list(again.epoch(7))
+    made = [gather(loader(few).epoch(1)), gather(loader(few).epoch(2)), gather(again.epoch(2))]
+    other = gather(loader(few, seed=6).epoch(1))
+    assert all(torch.equal(*pair) for pair in zip(made[1], made[2], strict=True))
+    assert not torch.equal(made[0][1], made[1][1])
+    assert not torch.equal(made[0][1], other[1])
+
+
+def test_each_batch_and_epoch_is_augmented_anew(few: Digits) -> None:
+    """The same digit twenty times over: no two pictures of it may be equal."""
+    same = few.subset(torch.zeros(1, dtype=torch.int64))
+    config = AugmentConfig(strokes=0.0)
+    images = [
+        image
+        for epoch in (1, 2)
+        for batch in TrainLoader(same, config, batch_size=2, seed=5, epoch_size=10).epoch(epoch)
+        for image in batch.images
+    ]
+    assert len(images) == 20
+    assert len({tuple(image.flatten().tolist()) for image in images}) == 20
+
+
+def test_seeds_are_far_apart_and_never_change() -> None:
+    assert derive_seed(0, 1, "order") == 2970216001742124781
+    seeds = {derive_seed(a, b, name) for a in range(10) for b in range(10) for name in ("order", "augment")}
+    assert len(seeds) == 200
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert min(b - a for a, b in pairwise(sorted(seeds))) > 2**40
+
+
+@pytest.mark.integration
+def test_workers_make_the_very_same_batches(few: Digits) -> None:
+    alone, helped = loader(few), loader(few, workers=2)
+    for epoch in (1, 2):  # the second epoch shows that persistent workers learn of the new epoch
+        expected, found = gather(alone.epoch(epoch)), gather(helped.epoch(epoch))
+        assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))

@@ -1,0 +1,146 @@
+"""The widgets: pictures as plain pixels, and what real panels show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mnist_lab.drawing.strokes import MAX_POINTS
+from mnist_lab.drawing.window.widgets import PredictionPanel, coloured, fitted, shortened
+from tests.terminal.test_wording import PROBABILITIES
+from tests.windows import LINE, Opener, option
+
+pytest_plugins = ["tests.window_fixtures"]
+pytestmark = pytest.mark.integration
+
+
+def test_maps_lie_over_the_picture_in_blue_and_vermilion() -> None:
+    picture = np.zeros((28, 28), dtype=np.uint8)
+    picture[10:20, 14] = 255
+    saliency = np.zeros((28, 28), dtype=np.float32)
+    saliency[0, :10], saliency[1, :10], saliency[2, 0] = 4.0, -4.0, np.nan
+    covered = coloured(picture, saliency)
+    assert covered[0, 0].tolist() == [0x56, 0xB4, 0xE9]
+    assert covered[1, 0].tolist() == [0xD5, 0x5E, 0x00]
+    assert covered[2, 0].tolist() == covered[27, 27].tolist() == [0, 0, 0]
+    assert 100 < covered[15, 14, 0] < 255
+    flat = coloured(picture, np.zeros((28, 28), dtype=np.float32))
+    assert (flat[picture == 0] == 0).all()
+
+
+@pytest.mark.parametrize(("height", "width", "zoom"), [(28, 28, 3), (20, 20, 4), (40, 10, 2), (84, 84, 1), (1, 1, 84)])
+def test_small_pictures_are_mounted_sharp(height: int, width: int, zoom: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
+    square = fitted(picture, 86)
+    assert square.shape == (86, 86, 3)
+    top, left = (86 - zoom * height) // 2, (86 - zoom * width) // 2
+    inside = square[top : top + zoom * height, left : left + zoom * width]
+    assert np.array_equal(inside, np.kron(picture, np.ones((zoom, zoom), np.uint8))[..., np.newaxis].repeat(3, axis=2))
+    for line in (square[top - 1, left], square[top, left - 1], square[top + zoom * height, left]):
+        assert line.tolist() == [0xD5, 0xDA, 0xE1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(280, 280), (200, 50), (87, 90)])
+def test_large_pictures_are_mounted_whole(height: int, width: int) -> None:
+    picture = np.zeros((height, width), dtype=np.uint8)
+    picture[: height // 2] = 200
+    square = fitted(picture, 86)
+    shown = round(width * 84 / max(height, width))
+    left = (86 - shown) // 2
+    tall = round(height * 84 / max(height, width))
+    top = (86 - tall) // 2
+    assert (square[top + 1, left : left + shown] == 200).all()
+    assert (square[top + tall - 2, left : left + shown] == 0).all()
+    inside = square[top : top + tall, left : left + shown, 0]
+    assert inside.mean() == pytest.approx(picture.mean(), abs=1)
+
+
+def test_long_names_keep_their_ends() -> None:
+    assert shortened("3-layer", 7, len) == "3-layer"
+    assert shortened("2026-11-22_3-layer-aug", 12, len) == "…3-layer-aug"
+    assert shortened("anything", 0, len) == "…"
+
+
+def numbers(panel: PredictionPanel) -> list[str]:
+    return [option(panel.canvas, f"number.{digit}", "text") for digit in range(10)]
+
+
+def test_bars_carry_their_numbers(opened: Opener) -> None:
+    visitor = opened()
+    panel = visitor.window.panels[0]
+    visitor.draw(*LINE)
+    visitor.settle()
+    texts = numbers(panel)
+    assert texts == ["2.0 %", "82.0 %", *["2.0 %"] * 8]
+    widths = [np.ptp(panel.canvas.coords(f"bar.{digit}")[::2]) for digit in range(10)]
+    assert widths[1] == pytest.approx(41 * widths[0], rel=1e-3)
+    assert option(panel.canvas, "digit", "text") == "1"
+    visitor.key("c")
+    visitor.settle()
+    assert numbers(panel) == [""] * 10
+    assert option(panel.canvas, "digit", "text") == ""
+    assert panel.canvas.find_withtag("bar.1") == ()
+
+
+def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
+    visitor = opened(lambda picture: np.array(list(PROBABILITIES)))
+    visitor.draw(*LINE)
+    visitor.settle()
+    panel = visitor.window.panels[0]
+    assert numbers(panel) == list(PROBABILITIES.values())
+    visitor.key("x")
+    visitor.settle()
+    assert option(visitor.window.xray.canvas, "certainty.result", "text") == "100.0 %"
+
+
+def test_the_widest_number_stands_clear_of_its_bar(opened: Opener) -> None:
+    visitor = opened(lambda picture: np.array([0.9996, *[0.0] * 9]))
+    visitor.draw(*LINE)
+    visitor.settle()
+    panel = visitor.window.panels[0]
+    assert numbers(panel)[0] == "> 99.9 %"
+    assert panel.canvas.bbox("number.0")[0] > panel.bar_right
+
+
+def test_a_handle_can_be_dragged(opened: Opener) -> None:
+    visitor = opened()
+    scale = visitor.window.sliders["right"].scale
+    x, y = (int(number) for number in scale.coords())
+    scale.event_generate("<Enter>", x=x, y=y)
+    scale.event_generate("<Button-1>", x=x, y=y)
+    scale.event_generate("<Motion>", x=x + 30, y=y, state=0x100)
+    scale.event_generate("<ButtonRelease-1>", x=x + 30, y=y)
+    assert visitor.window.wobble.right > 0
+
+
+def test_the_brush_changes_the_ink_that_is_there(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    (item,) = visitor.canvas.canvas.find_withtag("ink")
+    before = float(option(visitor.canvas.canvas, item, "width"))
+    visitor.window._set_brush(40.0)
+    (item,) = visitor.canvas.canvas.find_withtag("ink")
+    assert float(option(visitor.canvas.canvas, item, "width")) == pytest.approx(2 * before)
+
+
+def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
+    visitor = opened()
+    sketch = visitor.canvas.sketch
+    sketch.begin(5, 5)
+    for step in range(MAX_POINTS - 1):
+        sketch._growing.append((5.0 + step % 7, 6.0))
+    sketch.end()
+    visitor.draw(*LINE)
+    assert "as many lines as it can hold" in visitor.status
+    assert len(sketch.strokes) == 1
+    assert visitor.canvas.canvas.find_withtag("ink") == ()  # nothing is shown that is not kept
+    assert visitor.window.error is None
+
+
+def test_a_click_is_a_dot_and_is_read(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw((100.0, 100.0))
+    visitor.settle()
+    assert [len(stroke) for stroke in visitor.canvas.sketch.strokes] == [1]
+    assert len(visitor.seen) == 1
+    assert len(visitor.canvas.canvas.find_all()) == 1
