@@ -205,7 +205,7 @@ def test_only_questions_to_networks_take_saved_runs(outputs: Path) -> None:
 def test_the_menu_offers_saved_runs(outputs: Path) -> None:
     lab, screen = make_lab(outputs, ["inversion", "saved", "1"])
     assert ask_experiment(lab) == OK
-    assert "What is compared" in screen.getvalue()
+    assert "What differs" in screen.getvalue()
 
 
 # ------------------------------------------------------------------------------------------------- interrupted
