@@ -433,7 +433,8 @@ def _summary_table(
         "95 % interval, %",
         *(["ensemble, %"] if ensembles else []),
     ]
-    return Table(f"Accuracy on {digits}", headings, rows, numeric=range(1, len(headings)))
+    title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
+    return Table(title, headings, rows, numeric=range(1, len(headings)))
 
 
 def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:

@@ -377,6 +377,10 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     short = conclusion.sentences
     assert short[0] == "None of the 3 comparisons shows a difference that is more than chance."
     assert short[1].startswith("Not distinguishable: some minus none +0.97 points (95 % interval +0.")
+    # The interval alone leaves out zero; with all counted, no difference is possible as well.
+    assert first.difference.interval is not None
+    assert first.difference.interval[0] > 0.001
+    assert grade("some > none by 0.1", conclusion).endswith("but there may as well be no difference at all.")
     # On certain digits: the sentence says on which, and is about the variants.
     parts = {name: Part(name.upper(), "large digits") for name in found}
     (one,) = conclude(found, [("none", "some")], parts).compared
