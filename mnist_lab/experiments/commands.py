@@ -29,22 +29,16 @@ from mnist_lab.experiments.questions import (
 )
 from mnist_lab.experiments.schedule import Task, distinct_paces, pace_key, plan, seconds_of_all
 from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
-from mnist_lab.experiments.statistics import count_seeds
+from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import MOST_JOBS, Board, Engine, Job, ThisProcess, default_jobs, this_machine
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
+from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import (
-    count_epochs,
-    describe_recipe,
-    format_about,
-    format_duration,
-    format_percent,
-    plain,
-)
+from mnist_lab.terminal.wording import format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import named_run, show_notes
 from mnist_lab.training.recipes import Recipe, recipes_of
 from mnist_lab.training.runs import JUDGED, Run, command_line, find_run, list_runs, name_some, read_run
@@ -52,9 +46,6 @@ from mnist_lab.training.tables import letterer
 
 RUNS_OFFERED = 12
 """The newest runs that the menu offers for comparing."""
-
-MOST_LEAD = 50.0
-"""Percentage points that a lead can be predicted with."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +127,8 @@ def _ask_prediction(lab: Lab, chosen: Experiment) -> str:
             points = float(answer) if answer else None
         except ValueError:
             raise ValueError(f"{answer!r} is not a number") from None
-        if points is not None and not 0 < points <= MOST_LEAD:
-            raise ValueError(f"a lead is more than 0 and at most {MOST_LEAD:g} percentage points")
+        if points is not None and not 0 < points <= MOST_POINTS:
+            raise ValueError(f"a lead is more than 0 and at most {MOST_POINTS} percentage points")
         return word if points is None else f"{word} by {points:g}"
 
     return terminal.ask("By how many percentage points (Enter: no number)", "", lead)
@@ -236,7 +227,7 @@ def _prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     factors = factors_between(chosen.pairs, variants)
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
-    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {count_epochs(request.epochs)}")
+    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {wording.count_epochs(request.epochs)}")
     if factors:
         terminal.warn(f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any")
     if request.seeds == 1:
@@ -394,7 +385,7 @@ def _finished_runs(lab: Lab) -> list[Run]:
 def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
     """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
     newest = _finished_runs(lab)[:RUNS_OFFERED]
-    model = letterer(newest, lambda run: describe_recipe(run.model, augmented=run.augmented))
+    model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augmented))
     rows = [
         (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
         for n, run in enumerate(newest, start=1)

@@ -61,9 +61,6 @@ class Study(Report):
 def write_study(outputs: Path, study: Study) -> Path:
     """Write the figures, the numbers, and the page, which comes last, when all that it shows is there.
 
-    Returns:
-        The folder, which is new.
-
     Raises:
         StorageError: the disk refuses.
     """
@@ -71,7 +68,7 @@ def write_study(outputs: Path, study: Study) -> Path:
     prediction = study.prediction
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
-            write_atomically(folder / f"{picture.name}.png", partial(_write_bytes, content=picture.png))
+            write_atomically(folder / f"{picture.name}.png", partial(Path.write_bytes, data=picture.png))
         drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
         content = {
             "title": study.title,
@@ -101,10 +98,6 @@ def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
     prediction = study.prediction
     said = [] if prediction is None else [f'your prediction: "{prediction.words}". {prediction.outcome}']
     tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 # --- an experiment -----------------------------------------------------------------------------------------------
