@@ -1,64 +1,61 @@
-"""The row of the menu that conducts experiments: variants over seeds, or a question put to saved runs."""
+"""The rows of the menu that compare: experiments, saved runs side by side, and what makes training fast."""
 
 from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from tempfile import TemporaryFile
 
-from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
+from rich.text import Text
+
+from mnist_lab.config import MOST_EPOCHS, check_whole
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import RequestError
-from mnist_lab.experiments.comparison_commands import ask_runs, comparable_runs, judged_runs, show_recipes
-from mnist_lab.experiments.experiment_results import report_experiment
-from mnist_lab.experiments.predictions import parse_prediction
 from mnist_lab.experiments.questions import (
     EXPERIMENTS,
     MOST_SEEDS,
     SEEDS,
     Experiment,
-    Setting,
     Variant,
     checked_variants,
+    differences,
     factors_between,
     find_experiment,
 )
-from mnist_lab.experiments.speed_commands import ask_speed, speed_experiment
+from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
+from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
+from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import MOST_JOBS, Pool, Task, cluster, default_jobs, plan
 from mnist_lab.networks.commands import compute_for
+from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
-from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress, Terminal
+from mnist_lab.terminal import wording
+from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
-from mnist_lab.training.folder_commands import tell_result
-from mnist_lab.training.recipes import recipes_of
-from mnist_lab.training.runs import Run, command_line, read_run
+from mnist_lab.terminal.wording import format_about, format_duration, format_percent, plain
+from mnist_lab.training.folder_commands import named_run, show_notes
+from mnist_lab.training.recipes import Recipe, recipes_of
+from mnist_lab.training.runs import JUDGED, Run, command_line, find_run, list_runs, name_some, read_run
+from mnist_lab.training.tables import letterer
+
+RUNS_OFFERED = 12
+"""The newest runs that the menu offers for comparing."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants done.
-
-    Attributes:
-        experiment: which.
-        epochs: of every training.
-        seeds: of every variant.
-        jobs: trainings at once; None for as many as are fastest here.
-        dask: a scheduler's address, to train on its workers; None for this machine.
-        prediction: what the learner expects, in the learner's words; empty for nothing.
-    """
+    """What the user wants done."""
 
     experiment: Experiment
     epochs: int
     seeds: int = SEEDS
-    jobs: int | None = None
-    dask: str | None = None
-    prediction: str = ""
+    jobs: int | None = None  # trainings at once; None for as many as are fastest here
+    dask: str | None = None  # a scheduler's address, to train on its workers; None for this machine
+    prediction: str = ""  # what the learner expects; empty for nothing
 
     @property
     def command(self) -> str:
@@ -70,93 +67,90 @@ class Request:
                 words += [f"--{name}", str(value)]
         return shlex.join(words)
 
-
-def check_request(request: Request) -> None:
-    """Refuse numbers that make no sense."""
-    check_whole("--epochs", request.epochs, 1, MOST_EPOCHS)
-    check_whole("--seeds", request.seeds, 1, MOST_SEEDS)
-    if request.jobs is not None:
-        check_whole("--jobs", request.jobs, 1, MOST_JOBS)
-        if request.dask is not None:
+    def check(self) -> None:
+        """Refuse numbers that make no sense."""
+        check_whole("--epochs", self.epochs, 1, MOST_EPOCHS)
+        check_whole("--seeds", self.seeds, 1, MOST_SEEDS)
+        if self.jobs is not None:
+            check_whole("--jobs", self.jobs, 1, MOST_JOBS)
+        if self.jobs is not None and self.dask is not None:
             raise RequestError("--jobs is for this machine; a cluster trains one on each of its workers", "omit --jobs")
 
 
-# ----------------------------------------------------------------------------------------------- the menu
+# --- experiments: the menu ---------------------------------------------------------------------------------------
 
 
 def ask_experiment(lab: Lab) -> int:
     """The menu's way to an experiment: which, how thorough, and what the learner expects."""
     terminal = lab.terminal
     choices = [Choice(name, experiment.question) for name, experiment in EXPERIMENTS.items()]
-    choices.append(Choice("speed", "What makes training fast?"))
-    word = terminal.choose("Which question", choices, default="depth")
+    word = terminal.choose("Which question", [*choices, Choice("speed", QUESTION)], default="depth")
     if word == "speed":
         return ask_speed(lab)
     chosen = find_experiment(word)
     terminal.hint(f"{chosen.explanation} More seeds and more epochs make it surer, and slower.")
-    if chosen.asks_only and judged_runs(lab) and terminal.choose("With which networks", NETWORKS, "new") == "saved":
-        return ask_saved(lab, chosen)
+    networks = (
+        Choice("new", "trained for it, several seeds of each: what may be concluded from"),
+        Choice("saved", "runs of yours, at once"),
+    )
+    if chosen.asks_only and _finished_runs(lab) and terminal.choose("With which networks", networks, "new") == "saved":
+        names = _ask_runs(lab, default="1")
+        return experiment_on_saved(lab, chosen, names, from_menu=True)
     seeds = terminal.ask_whole("Seeds (trainings of every variant)", SEEDS, 1, MOST_SEEDS)
     epochs = terminal.ask_whole("Epochs of every training", chosen.epochs, 1, MOST_EPOCHS)
     request = Request(chosen, epochs, seeds)
-    with prepared(lab, request) as ready:
+    with _prepared(lab, request) as ready:
         if not ready.is_controlled and not terminal.ask_yes_no("Go on all the same", default=False):
             return OK
-        terminal.hint(f"What do you expect? {example_prediction(chosen)}; Enter for none.")
-        prediction = terminal.ask("Prediction", "", str)
-        if prediction and ready.variants and not can_be_graded(prediction, ready.variants):
-            names = ", ".join(variant.name for variant in ready.variants)
-            terminal.hint(f"not understood as one about {names}: it will be shown beside the result, for you to judge")
+        prediction = _ask_prediction(lab, chosen)
         if not terminal.ask_yes_no("Start", default=True):
             return OK
-        return conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
+        return _conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
 
 
-NETWORKS = (
-    Choice("new", "trained for it, several seeds of each: what may be concluded from"),
-    Choice("saved", "runs of yours, at once"),
-)
-"""Which networks an experiment may ask."""
+def _ask_prediction(lab: Lab, chosen: Experiment) -> str:
+    """Which variant wins, and by how much, as :func:`mnist_lab.experiments.statistics.parse_prediction` takes it."""
+    terminal = lab.terminal
+    expected = [f"{x} {sign} {y}" for a, b in chosen.pairs for x, sign, y in ((b, ">", a), (a, ">", b), (b, "=", a))]
+    if not expected:
+        return ""
+    terminal.hint("What do you expect? It is shown beside the result, and graded. >: more accurate; =: no difference")
+    choices = [Choice("none", "no prediction"), *map(Choice, expected)]
+    word = terminal.choose("Prediction", choices, default="none")
+    if word == "none" or ">" not in word:
+        return "" if word == "none" else word
+
+    def lead(answer: str) -> str:
+        try:
+            points = float(answer) if answer else None
+        except ValueError:
+            raise ValueError(f"{answer!r} is not a number") from None
+        if points is not None and not 0 < points <= MOST_POINTS:
+            raise ValueError(f"a lead is more than 0 and at most {MOST_POINTS} percentage points")
+        return word if points is None else f"{word} by {points:g}"
+
+    return terminal.ask("By how many percentage points (Enter: no number)", "", lead)
 
 
-def ask_saved(lab: Lab, chosen: Experiment) -> int:
-    """The menu's way to an experiment with saved runs."""
-    names = ask_runs(lab, "Which runs (numbers, the first is compared with the others)", default="1")
-    return experiment_on_saved(lab, chosen, names, from_menu=True)
-
-
-def example_prediction(experiment: Experiment) -> str:
-    """What a prediction may look like."""
-    if not experiment.pairs:
-        return "In your own words"
-    before, after = experiment.pairs[-1]
-    return f'For example "{after} wins by 0.3" (percentage points), "{before} beats {after}" or "no difference"'
-
-
-def can_be_graded(prediction: str, variants: Sequence[Variant]) -> bool:
-    """Whether a prediction says something of the variants that the result can be held against."""
-    return parse_prediction(prediction, [variant.name for variant in variants]) is not None
+# --- experiments: what to do -------------------------------------------------------------------------------------
 
 
 def experiment(lab: Lab, request: Request) -> int:
     """Put a question to the networks: train what is missing, compare, and leave a folder with a report."""
-    with prepared(lab, request) as ready:
-        if not ready.is_controlled and not may_go_on(lab):
-            return OK
-        return conduct(lab, request, ready)
+    with _prepared(lab, request) as ready:
+        if not ready.is_controlled:
+            try:
+                if not lab.terminal.ask_yes_no("Go on all the same", default=False):
+                    return OK
+            except (EOFError, BackToMenu):  # where nobody can answer, the answer is no
+                return OK
+        return _conduct(lab, request, ready)
 
 
 def experiment_on_saved(
     lab: Lab, chosen: Experiment, names: Sequence[str], prediction: str = "", *, from_menu: bool = False
 ) -> int:
-    """Put a question to saved runs instead of training for it.
-
-    Args:
-        lab: where to look, and where to show.
-        chosen: an experiment that only asks networks.
-        names: of the runs; those that differ in their seeds only are taken together.
-        prediction: what the learner expects.
-        from_menu: whether to ask about opening the report.
+    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together.
 
     Raises:
         RequestError: the experiment compares ways to train, or the runs were made on different splits.
@@ -165,33 +159,33 @@ def experiment_on_saved(
     if not chosen.asks_only:
         possible = [name for name, other in EXPERIMENTS.items() if other.asks_only]
         raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {' and '.join(possible)}")
-    runs = comparable_runs(lab, names)
+    runs = _comparable_runs(lab, names)
     recipes = recipes_of(runs)
-    show_recipes(lab, recipes)
-    pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
-    words = ["experiment", chosen.name, *(word for run in runs for word in ("--run", name_below(lab.outputs, run)))]
+    _show_recipes(lab, recipes)
+    words = ["experiment", chosen.name]
+    for run in runs:
+        is_below = run.folder.resolve().parent == lab.outputs.resolve()
+        words += ["--run", run.name if is_below else str(run.folder)]
     words += ["--predict", prediction] if prediction else []
-    factor = "the recipe" if chosen.pairs else chosen.factor
-    asked = replace(chosen, pairs=pairs, factor=factor)
-    by_recipe = {recipe.name: dict(recipe.runs) for recipe in recipes}
-    setting = Setting(asked, None, shlex.join(words), prediction, all_known=True)
-    return tell(lab, setting, by_recipe, offer_page=from_menu)
-
-
-def name_below(outputs: Path, run: Run) -> str:
-    """What a run is called in a command: its whole name, or its path if it lies elsewhere."""
-    return run.name if run.folder.resolve().parent == outputs.resolve() else str(run.folder)
-
-
-def may_go_on(lab: Lab) -> bool:
-    """Ask; where nobody can answer, the answer is no."""
-    try:
-        return lab.terminal.ask_yes_no("Go on all the same", default=False)
-    except (EOFError, BackToMenu):
-        return False
-
-
-# ----------------------------------------------------------------------------------------------- what to do
+    asked = replace(
+        chosen,
+        pairs=tuple((recipes[0].name, recipe.name) for recipe in recipes[1:]),
+        factor="the recipe" if chosen.pairs else chosen.factor,
+    )
+    compute_for(lab)
+    with lab.terminal.busy("comparing, and drawing the figures"):
+        by_recipe = {recipe.name: recipe.runs for recipe in recipes}
+        study = study_experiment(
+            asked,
+            by_recipe,
+            lab.outputs,
+            lab.now(),
+            command=shlex.join(words),
+            prediction=prediction,
+            all_known=True,
+        )
+    tell_study(lab, study, offer_page=from_menu)
+    return OK
 
 
 @dataclass(frozen=True)
@@ -216,36 +210,33 @@ def missing_of(tasks: Sequence[Task]) -> list[Task]:
 
 
 @contextmanager
-def prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
+def _prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     """See what is there, and say what will be trained and how long that takes; what it needs is gone in the end."""
-    check_request(request)
-    chosen = request.experiment
+    request.check()
+    chosen, terminal = request.experiment, lab.terminal
     variants = checked_variants(chosen, request.epochs)
-    check_writable(lab.outputs)
+    with storage_errors(lab.outputs):  # a folder that nothing can be kept in is refused before anything is trained
+        lab.outputs.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=lab.outputs):
+            pass
     compute_for(lab)
-    with lab.terminal.busy("looking for finished trainings"):
+    with terminal.busy("looking for finished trainings"):
         tasks = plan(variants, request.seeds, lab.outputs, split_fingerprint(load_mnist().validation))
     factors = factors_between(chosen.pairs, variants)
-    introduce(lab.terminal, request, variants, factors)
+    terminal.show("", f"[title]{plain(chosen.question)}[/title]")
+    terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
+    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {wording.count_epochs(request.epochs)}")
+    if factors:
+        terminal.warn(f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any")
+    if request.seeds == 1:
+        terminal.warn("with one seed no interval can be given: a difference may be chance")
     done = len(tasks) - len(missing_of(tasks))
     if done:
         are = "is there already and is" if done == 1 else "are there already and are"
-        lab.terminal.hint(f"{done} of the {len(tasks)} trainings {are} used again")
+        terminal.hint(f"{done} of the {len(tasks)} trainings {are} used again")
     with engine_for(request, tasks) as engine:
         ready = Prepared(variants, tasks, engine, not factors)
-        yield replace(ready, seconds=announce(lab.terminal, request, ready)) if ready.missing else ready
-
-
-def check_writable(outputs: Path) -> None:
-    """Refuse, before anything is trained, a folder that nothing can be kept in.
-
-    Raises:
-        StorageError: it can't be made, or not written to.
-    """
-    with storage_errors(outputs):
-        outputs.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=outputs):
-            pass
+        yield replace(ready, seconds=announce(lab, request, ready)) if ready.missing else ready
 
 
 @contextmanager
@@ -259,45 +250,24 @@ def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Pool]:
             yield processes
 
 
-def introduce(terminal: Terminal, request: Request, variants: Sequence[Variant], factors: Sequence[str]) -> None:
-    """Show the question, and how it is put."""
-    chosen = request.experiment
-    terminal.show("", f"[title]{plain(chosen.question)}[/title]")
-    names = ", ".join(variant.name for variant in variants)
-    terminal.hint(f"what differs: {chosen.factor}; variants: {names}")
-    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {count_epochs(request.epochs)}")
-    if factors:
-        terminal.warn(f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any")
-    if request.seeds == 1:
-        terminal.warn("with one seed no interval can be given: a difference may be chance")
-
-
-def announce(terminal: Terminal, request: Request, ready: Prepared) -> float | None:
+def announce(lab: Lab, request: Request, ready: Prepared) -> float | None:
     """Say how many trainings there are to do, where, and how long that takes; returns the seconds."""
     engine, count = ready.engine, len(ready.missing)
-    with terminal.busy("timing a few batches, as many trainings at once as there will be"):
+    with lab.terminal.busy("timing a few batches, as many trainings at once as there will be"):
         seconds = engine.estimate(ready.missing)
     trainings = "1 training" if count == 1 else f"{count} trainings"
     if request.dask is not None:
         how = f" on {engine.at_once} Dask {'worker' if engine.at_once == 1 else 'workers'}"
     else:
         how = f", {engine.at_once} at a time" if engine.at_once > 1 and count > 1 else ""
-    terminal.line(f"{trainings} to do{how}: {'time unknown' if seconds is None else format_about(seconds)}")
+    lab.terminal.line(f"{trainings} to do{how}: {'time unknown' if seconds is None else format_about(seconds)}")
     if engine.advice:
-        terminal.warn(engine.advice)
+        lab.terminal.warn(engine.advice)
     return seconds
 
 
-def count_seeds(seeds: int) -> str:
-    """``1 seed``, ``5 seeds``."""
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
-
-
-# ------------------------------------------------------------------------------------------------- to do it
-
-
-def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = False) -> int:
-    """Train what is missing, then compare; ``offer_page`` asks in the end about opening the report."""
+def _conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = False) -> int:
+    """Train what is missing, then compare."""
     runs, failures = train_missing(lab, ready)
     for failure in failures:
         lab.terminal.warn(failure)
@@ -307,39 +277,27 @@ def conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = F
             f"go on with: {command_line(request.command, lab.outputs)}"
         )
         return INTERRUPTED
-    by_variant = {
-        variant.name: {task.config.seed: runs[task.number] for task in ready.tasks
-                       if task.variant == variant.name and task.number in runs}
-        for variant in ready.variants
-    }  # fmt: skip
-    if not any(by_variant.values()):
+    if not runs:
         raise RequestError("no training of the experiment came to its end", "see the lines above")
-    setting = Setting(
-        request.experiment,
-        request.epochs,
-        request.command,
-        request.prediction,
-        failures,
-        all_known=not ready.missing,
-    )
-    return tell(lab, setting, by_variant, offer_page=offer_page)
-
-
-LEGEND = "over the seeds: mean, sd (standard deviation) and 95 % interval of the mean (t)"
-COMMITTEE_LEGEND = "committee: all seeds' networks answer together, with their mean probability"
-"""What the columns of the table on screen mean; only some experiments have committees."""
-
-
-def tell(lab: Lab, setting: Setting, by_variant: Mapping[str, Mapping[int, Run]], *, offer_page: bool) -> int:
-    """Compare finished runs, show what came out, and leave a folder with a report."""
+    by_variant: dict[str, dict[int, Run]] = {variant.name: {} for variant in ready.variants}
+    for task in ready.tasks:
+        if task.number in runs:
+            by_variant[task.variant][task.config.seed] = runs[task.number]
     compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
-        folder, lines, table = report_experiment(setting, by_variant, lab.outputs, lab.now())
-    lab.terminal.show("", table, "")
-    has_committees = any(column.header == "committee %" for column in table.columns)
-    lab.terminal.hint(f"{LEGEND}; {COMMITTEE_LEGEND}" if has_committees else LEGEND)
-    tell_result(lab, folder, lines, offer_page=offer_page)
-    return FAILED if setting.failures else OK
+        study = study_experiment(
+            request.experiment,
+            by_variant,
+            lab.outputs,
+            lab.now(),
+            command=request.command,
+            epochs=request.epochs,
+            prediction=request.prediction,
+            failures=failures,
+            all_known=not ready.missing,
+        )
+    tell_study(lab, study, offer_page=offer_page)
+    return FAILED if failures else OK
 
 
 def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]:
@@ -371,7 +329,10 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
                 name = plain(names[finished.number])
                 if finished.folder is not None:
                     runs[finished.number] = run = read_run(finished.folder)
-                    display.end(f"{name}: {describe_result(run)}")
+                    accuracies = (
+                        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"
+                    )
+                    display.end(f"{name}: {accuracies}, {format_duration(run.train_seconds)}")
                 elif finished.failure is not None:
                     failures.append(f"{names[finished.number]} failed: {finished.failure}")
                     display.end(f"{name}: [error]failed[/error]")
@@ -390,15 +351,115 @@ def stoppable(lab: Lab, engine: Pool) -> Iterator[None]:
         yield
 
 
-def describe_result(run: Run) -> str:
-    """A finished training in a few words."""
-    return (
-        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}, "
-        f"{format_duration(run.train_seconds)}"
-    )
+# --- saved runs side by side -------------------------------------------------------------------------------------
 
 
-def _add_options(parser: ArgumentParser) -> None:
+def ask_compare(lab: Lab) -> int:
+    """The menu's way to compare saved runs."""
+    if len(_finished_runs(lab)) < 2:
+        lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
+        return OK
+    return compare(lab, _ask_runs(lab, default="1 2", least=2), from_menu=True)
+
+
+def _finished_runs(lab: Lab) -> list[Run]:
+    """The saved runs that have been evaluated, the newest first."""
+    return [run for run in reversed(list_runs(lab.outputs)[0]) if run.status in JUDGED]
+
+
+def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
+    """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
+    newest = _finished_runs(lab)[:RUNS_OFFERED]
+    model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augmented))
+    rows = [
+        (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
+        for n, run in enumerate(newest, start=1)
+    ]
+    lab.terminal.show(Table("", ("", "run", "model", "seed", "test"), rows, numeric=(3, 4)).on_screen())
+    show_notes(lab.terminal, newest)
+
+    def named(answer: str) -> list[str]:
+        numbers = {str(number): run.name for number, run in enumerate(newest, start=1)}
+        names = [numbers.get(word) or named_run(lab, word) for word in answer.replace(",", " ").split()]
+        if len(set(names)) < least:
+            raise ValueError(
+                f"that names {len(set(names))} of at least {least} different runs; give more numbers or names"
+            )
+        return names
+
+    return lab.terminal.ask("Which runs (numbers, the first is compared with the others)", default, named)
+
+
+def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
+    """Compare saved runs on the same test digits, the first with each of the others, and leave a folder with a report.
+
+    From the menu it asks before runs are compared that differ in more than one factor, and about the report.
+
+    Raises:
+        RequestError: there are fewer than two, or they were made on different splits.
+        RunError, CheckpointError: a run is missing, unfinished or damaged.
+    """
+    recipes = recipes_of(_comparable_runs(lab, names))
+    if sum(len(recipe.runs) for recipe in recipes) < 2:
+        raise RequestError("fewer than two different trainings are named", "name two or more: compare RUN RUN")
+    found, is_controlled = _show_recipes(lab, recipes)
+    if from_menu and not is_controlled and not lab.terminal.ask_yes_no("Compare all the same", default=True):
+        return OK
+    compute_for(lab)
+    with lab.terminal.busy("asking the networks about the test digits"):
+        study = study_comparison(recipes, found, lab.outputs, lab.now())
+    tell_study(lab, study, offer_page=from_menu)
+    return OK
+
+
+def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], bool]:
+    """Show what some recipes differ in, and warn if it is more than one factor.
+
+    Returns:
+        The differences, and whether the first recipe differs from each of the others in one factor at most.
+    """
+    found = differences([recipe.config for recipe in recipes])
+    table = differences_table(recipes, found).on_screen()
+    for column in table.columns[1:]:  # augmentations are long
+        column.no_wrap, column.overflow = False, "fold"
+    lab.terminal.show("", table)
+    if found:  # the names alone do not tell which run is which
+        for recipe in recipes:
+            lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")
+    pairs = [(recipes[0].name, recipe.name) for recipe in recipes[1:]]
+    factors = factors_between(pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
+    if factors:
+        lab.terminal.warn(
+            f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
+        )
+    return found, not factors
+
+
+def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
+    """Runs by their names, each once, in the order given; all finished, and made on the same split."""
+    runs = list({run.folder.resolve(): run for run in (find_run(lab.outputs, name) for name in names)}.values())
+    if len(runs) < len(names):
+        lab.terminal.hint("a run that is named more than once counts once")
+    if not runs:
+        raise RequestError("no run is named", "name one or more; python main.py runs lists them")
+    for run in runs:
+        if run.status not in JUDGED:
+            raise RequestError(
+                f"the run {run.name} is not finished (status {run.status})", "finish it, or name another"
+            )
+    splits = {str(run.split_fingerprint) for run in runs}
+    if len(splits) > 1:
+        raise RequestError(
+            f"the runs were made on different splits of the data ({', '.join(sorted(splits))})",
+            "compare runs of the same split: train one of them anew",
+        )
+    return runs
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def _add_experiment_options(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
     parser.add_argument("--seeds", type=int, help=f"trainings of every variant (default: {SEEDS})")
     parser.add_argument("--epochs", type=int, help="of every training (default: the experiment's)")
@@ -409,14 +470,16 @@ def _add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
     parser.add_argument("--run", action="append", help="robustness, inversion: ask this saved run instead of training")
-    parser.add_argument("--predict", type=str.strip, metavar="TEXT", help='what you expect: "3-layer wins by 0.3"')
+    parser.add_argument(
+        "--predict", type=str.strip, metavar="TEXT",
+        help='what you expect, to be graded: "3-layer > 2-layer by 0.3" (percentage points), "A > B" or "A = B"',
+    )  # fmt: skip
 
 
-def _from_options(lab: Lab, options: Namespace) -> int:
+def _experiment_from_options(lab: Lab, options: Namespace) -> int:
     if options.name == "speed":
         refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
-        size = TRAIN_DIGITS if options.train_size is None else options.train_size
-        return speed_experiment(lab, epochs=options.epochs, to_target=not options.no_target, train_size=size)
+        return speed_from_options(lab, options)
     chosen = find_experiment(options.name)
     refuse_given(options, ["no_target", "train_size"], f"the experiment {chosen.name}")
     prediction = options.predict or ""
@@ -425,8 +488,15 @@ def _from_options(lab: Lab, options: Namespace) -> int:
         return experiment_on_saved(lab, chosen, options.run, prediction)
     epochs = chosen.epochs if options.epochs is None else options.epochs
     seeds = SEEDS if options.seeds is None else options.seeds
-    request = Request(chosen, epochs, seeds, options.jobs, options.dask, prediction)
-    return experiment(lab, request)
+    return experiment(lab, Request(chosen, epochs, seeds, options.jobs, options.dask, prediction))
 
 
-COMMANDS = {"experiment": Command(ask_experiment, _from_options, _add_options)}
+def _add_compare_options(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders, or parts of their names; latest, best")
+
+
+COMMANDS = {
+    "experiment": Command(ask_experiment, _experiment_from_options, _add_experiment_options),
+    "compare": Command(ask_compare, lambda lab, options: compare(lab, options.runs), _add_compare_options),
+    "speed": Command(time_one_epoch, lambda lab, options: time_one_epoch(lab)),
+}

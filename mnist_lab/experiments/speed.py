@@ -1,8 +1,8 @@
 """What makes training fast: from the common recipe to the lab's in steps that change one thing each.
 
 The common recipe is the one of most tutorials: every image is turned into a PIL picture and transformed alone, in a
-``DataLoader`` with two worker processes, in batches of 64, with Adam at a constant rate, in float32; the validation
-digits go through the same kind of loader after the epoch.
+``DataLoader`` with two workers, in batches of 64, with Adam at a constant rate, in float32; the validation digits go
+through the same kind of loader after the epoch.
 
 All steps train the same network from the same weights, with the same strengths of rotation, shift, scale and shear:
 of the lab's augmentations these are the ones that the common recipe has too. All go through the one training loop.
@@ -10,15 +10,15 @@ of the lab's augmentations these are the ones that the common recipe has too. Al
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import transforms
 
@@ -27,16 +27,14 @@ from mnist_lab.data.loader import Batch, TrainLoader, leave_interrupts_to_the_ma
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import MEAN, STD
 from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import BATCH_SIZE as JUDGED_AT_ONCE
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.inference import BATCH_SIZE, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.trainer import Progress, Trainer
 
 MODEL = "3-layer"
 SEED = 0
 
-COMMON_BATCH_SIZE = 64
-COMMON_WORKERS = 2
+COMMON_BATCH_SIZE, COMMON_WORKERS = 64, 2
 
 TARGET = 0.9933
 """Validation accuracy, a fraction, that the steps train up to."""
@@ -54,70 +52,50 @@ WARM_UP, TIMED = 8, 24
 """Batches before and during an estimate: the first ones also set up the processor's kernels and fill the queue."""
 
 
-# ------------------------------------------------------------------------------------------------- the steps
+# --- the steps ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Step:
-    """One way of training; the defaults are the common recipe.
-
-    Attributes:
-        name: for tables and figures.
-        change: what is new against the step before, in words.
-        batched: augment whole batches in this process; otherwise PIL pictures, one by one, in two worker processes.
-        judged_from_memory: validate on the digits in memory; otherwise through a loader of PIL pictures.
-        fused: one kernel updates all weights; otherwise torch's usual way, one tensor after the other on a CPU.
-        channels_last: memory layout of the convolutions.
-        low_precision: 16 bits where the device has them natively; otherwise float32.
-        batch_size: digits per update.
-        recipe: optimiser and all that belongs to it.
-    """
+    """One way of training; the defaults are the common recipe."""
 
     name: str
-    change: str
-    batched: bool = False
-    judged_from_memory: bool = False
-    fused: bool = False
-    channels_last: bool = False
-    low_precision: bool = False
+    change: str  # what is new against the step before, in words
+    batched: bool = False  # whole batches are augmented in this process; otherwise PIL pictures one by one in workers
+    evaluated_from_memory: bool = False  # the validation digits; otherwise through a loader of PIL pictures
+    fused: bool = False  # one kernel updates all weights; otherwise one tensor after the other on a CPU
+    channels_last: bool = False  # memory layout of the convolutions
+    low_precision: bool = False  # 16 bits where the device has them natively; otherwise float32
     batch_size: int = COMMON_BATCH_SIZE
     recipe: Recipe = "plain"
 
 
-@dataclass(frozen=True)
-class Change:
-    """What turns one step into the next.
-
-    Attributes:
-        name, explanation: of the new step.
-        values: fields of :class:`Step`; one, so that one thing changes at a time.
-        is_possible: whether a device can do it.
-        otherwise: what to say where it can't.
-    """
+class Change(NamedTuple):
+    """What turns one step into the next."""
 
     name: str
     explanation: str
-    values: Mapping[str, Any]
-    is_possible: Callable[[Compute], bool] = field(default=lambda compute: True)
-    otherwise: str = ""
+    values: Mapping[str, Any]  # fields of Step; one, so that one thing changes at a time
+    is_possible: Callable[[Compute], bool] = lambda compute: True
+    otherwise: str = ""  # what to say where it is not
 
 
 COMMON = Step(
     "common recipe",
-    f"PIL pictures transformed one by one in {COMMON_WORKERS} worker processes, batches of {COMMON_BATCH_SIZE}, "
+    f"PIL pictures transformed one by one in {COMMON_WORKERS} workers, batches of {COMMON_BATCH_SIZE}, "
     "Adam at a constant rate, float32",
 )
 
 CHANGES = (
     Change(
         "augmentation in batches",
-        "a whole batch is turned, shifted and slanted at once; no pictures, no worker processes",
+        "a whole batch is turned, shifted and slanted at once; no pictures, no workers",
         {"batched": True},
     ),
     Change(
-        "judging from memory",
-        f"the validation digits are judged {JUDGED_AT_ONCE} at a time as they lie in memory, not as PIL pictures",
-        {"judged_from_memory": True},
+        "evaluation from memory",
+        f"the validation digits are evaluated {BATCH_SIZE} at a time as they lie in memory, not as PIL pictures",
+        {"evaluated_from_memory": True},
     ),
     Change(
         "Adam in one kernel",
@@ -147,8 +125,8 @@ CHANGES = (
     ),
     Change(
         "the lab's recipe",
-        "AdamW, a rate that rises and falls, smoothed labels, averaged weights: a little more to do in each epoch, "
-        "for fewer epochs",
+        "AdamW, a rate that rises and falls, smoothed labels, an EMA of the weights: a little more to do in each "
+        "epoch, for fewer epochs",
         {"recipe": "one-cycle"},
     ),
 )
@@ -168,24 +146,23 @@ def left_out_on(compute: Compute) -> tuple[str, ...]:
     return tuple(change.otherwise for change in CHANGES if not change.is_possible(compute))
 
 
-# ------------------------------------------------------------------------------------------------- measuring
+# --- measuring ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Goal:
-    """How long every step trains.
+    """How long every step trains."""
 
-    Attributes:
-        epochs: at most; the one-cycle recipe is planned for :data:`ONE_CYCLE_EPOCHS` if that is less.
-        target: the validation accuracy, a fraction, that ends a training; None to train all epochs.
-    """
-
-    epochs: int = MOST_EPOCHS_TO_TARGET
-    target: float | None = TARGET
+    epochs: int = MOST_EPOCHS_TO_TARGET  # at most; the one-cycle recipe is planned for ONE_CYCLE_EPOCHS if that is less
+    target: float | None = TARGET  # the validation accuracy that ends a training; None to train all epochs
 
     def epochs_of(self, step: Step) -> int:
         """How many epochs a step trains at most."""
         return min(self.epochs, ONE_CYCLE_EPOCHS) if step.recipe == "one-cycle" else self.epochs
+
+    def seconds(self, per_epoch: Mapping[Step, float]) -> float:
+        """That some steps take at most, given the seconds of an epoch of each."""
+        return sum(self.epochs_of(step) * seconds for step, seconds in per_epoch.items())
 
     def is_reached(self, accuracy: float) -> bool:
         """Whether a validation accuracy ends the training."""
@@ -194,22 +171,17 @@ class Goal:
 
 @dataclass(frozen=True)
 class EpochTime:
-    """Seconds of one epoch, training and judging on the validation digits, and the accuracy reached, a fraction."""
+    """Seconds of one epoch, training and evaluating the validation digits, and the accuracy reached, a fraction."""
 
     training: float
-    judging: float
+    evaluation: float
     images_trained: int
     accuracy: float
 
     @property
     def total(self) -> float:
-        """Training and judging."""
-        return self.training + self.judging
-
-    @property
-    def images_per_second(self) -> float:
-        """Training images per second of training."""
-        return self.images_trained / self.training
+        """Training and evaluation."""
+        return self.training + self.evaluation
 
 
 @dataclass(frozen=True)
@@ -222,13 +194,13 @@ class Measured:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """Training and judging: the median, so that one disturbed epoch does not count."""
-        return statistics.median(epoch.total for epoch in self.epochs)
+        """Training and evaluation: the median, so that one disturbed epoch does not count."""
+        return median(epoch.total for epoch in self.epochs)
 
     @property
     def images_per_second(self) -> float:
-        """The median of the epochs."""
-        return statistics.median(epoch.images_per_second for epoch in self.epochs)
+        """Training images per second of training, the median of the epochs."""
+        return median(epoch.images_trained / epoch.training for epoch in self.epochs)
 
     @property
     def seconds(self) -> float:
@@ -240,11 +212,6 @@ class Measured:
         """Whether the last epoch reached the target."""
         return self.goal.is_reached(self.epochs[-1].accuracy)
 
-    @property
-    def seconds_to_target(self) -> float | None:
-        """Training and judging until the target was reached; None if it was not, or there is none."""
-        return self.seconds if self.reached else None
-
 
 def measure(
     step: Step,
@@ -255,15 +222,10 @@ def measure(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Measured:
-    """Train one step's way until the goal is reached.
+    """Train one step's way until the goal is reached; the test digits are left alone.
 
-    Args:
-        step: the way.
-        mnist: its test digits are left alone.
-        compute: the device, with all that it can do; the step says what of it is used.
-        goal: when to stop.
-        on_progress: called every few batches.
-        stop_requested: asked after every batch.
+    The step says what is used of all that the device can do. ``on_progress`` is called every few batches,
+    ``stop_requested`` asked after every batch.
 
     Raises:
         KeyboardInterrupt: it was asked to stop, and the batch is done.
@@ -271,34 +233,19 @@ def measure(
     """
     trainer = new_trainer(step, mnist, compute, goal.epochs_of(step))
     epochs: list[EpochTime] = []
-    while len(epochs) < goal.epochs_of(step):
+    while len(epochs) < goal.epochs_of(step) and not (epochs and goal.is_reached(epochs[-1].accuracy)):
         start = time.perf_counter()
         _, _, seen = trainer.train_epoch(len(epochs) + 1, on_progress, stop_requested)
         trained = time.perf_counter()
-        accuracy = 0.0 if stop_requested() else judge(step, trainer)
+        accuracy = 0.0 if stop_requested() else evaluate_step(step, trainer)
         if stop_requested():
             raise KeyboardInterrupt
         epochs.append(EpochTime(trained - start, time.perf_counter() - trained, seen, accuracy))
-        if goal.is_reached(accuracy):
-            break
     return Measured(step, goal, tuple(epochs))
 
 
-@dataclass(frozen=True)
-class Pace:
-    """About how many seconds an epoch will take: to train and to judge."""
-
-    training: float
-    judging: float
-
-    @property
-    def total(self) -> float:
-        """Training and judging."""
-        return self.training + self.judging
-
-
-def estimate_pace(step: Step, mnist: Mnist, compute: Compute) -> Pace:
-    """Find a step's pace by training a few batches; the network trained for it is thrown away."""
+def estimate_seconds(step: Step, mnist: Mnist, compute: Compute) -> float:
+    """About how long an epoch will take, by training a few batches; the network trained for it is thrown away."""
     digits = min(len(mnist.train), step.batch_size * (WARM_UP + TIMED))
     some = mnist.train.subset(torch.arange(digits))
     trainer = new_trainer(step, replace(mnist, train=some), compute, epochs=1)
@@ -311,17 +258,8 @@ def estimate_pace(step: Step, mnist: Mnist, compute: Compute) -> Pace:
         trainer.step(batch.images.to(trainer.compute.device), batch.labels.to(trainer.compute.device))
         timed += len(batch.labels) if number >= warm_up else 0
     trained = time.perf_counter()
-    judge(step, trainer)
-    return Pace((trained - start) * len(mnist.train) / timed, time.perf_counter() - trained)
-
-
-def seconds_left(progress: Progress, pace: Pace, later: float) -> float:
-    """How long it takes at most from here: this step's training and judging, and the later steps."""
-    judgements = progress.epochs - progress.epoch + 1
-    return progress.seconds_left + judgements * pace.judging + later
-
-
-# ---------------------------------------------------------------------------------------- how a step trains
+    evaluate_step(step, trainer)
+    return (trained - start) * len(mnist.train) / timed + time.perf_counter() - trained
 
 
 def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trainer:
@@ -342,25 +280,32 @@ def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trai
 
 
 def config_of(step: Step, epochs: int) -> TrainConfig:
-    """A step's training as a configuration, as far as it can be told by one."""
+    """A step's training as a configuration, as far as one can describe it."""
     usual = default_config(MODEL, augmented=True, recipe=step.recipe, epochs=epochs)
     return replace(usual, augment=AUGMENTATION, batch_size=step.batch_size, seed=SEED)
 
 
-def judge(step: Step, trainer: Trainer) -> float:
+@torch.no_grad()
+def evaluate_step(step: Step, trainer: Trainer) -> float:
     """Accuracy on the validation digits, a fraction."""
-    digits, network = trainer.validation, trainer.evaluated_model
-    if not step.judged_from_memory:
-        return judge_pictures(network, digits, trainer.compute, step.batch_size)
-    predictions = predict_logits(network, digits.images, trainer.compute).argmax(dim=1)  # (N,)
-    return int((predictions == digits.labels).sum()) / len(digits)
+    digits, network, compute = trainer.validation, trainer.evaluated_model, trainer.compute
+    if step.evaluated_from_memory:
+        predictions = predict_logits(network, digits.images, compute).argmax(dim=1)  # (N,)
+        return int((predictions == digits.labels).sum()) / len(digits)
+    network.eval()
+    correct = 0
+    for images, labels in picture_loader(digits, plain_transforms(), step.batch_size, shuffle=False):
+        with compute.autocast():
+            predictions = network(images.to(compute.device)).argmax(dim=1).cpu()
+        correct += int((predictions == labels).sum())
+    return correct / len(digits)
 
 
-# ---------------------------------------------------------------------------------------- the common recipe
+# --- the common recipe -------------------------------------------------------------------------------------------
 
 
 class PictureLoader(TrainLoader):
-    """The common loader in the place of the lab's: sample by sample, in two processes."""
+    """The common loader in the place of the lab's: sample by sample, in two workers."""
 
     def __init__(self, digits: Digits, config: TrainConfig) -> None:
         super().__init__(digits, config.augment, batch_size=config.batch_size, seed=config.seed)
@@ -368,9 +313,7 @@ class PictureLoader(TrainLoader):
         self.loader = picture_loader(digits, transform, config.batch_size, shuffle=True)
 
 
-class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """Digits as PIL pictures, one at a time."""
-
+class _Pictures(Dataset[tuple[Tensor, int]]):
     def __init__(self, digits: Digits, transform: Callable[[Image.Image], Tensor]) -> None:
         self.images = digits.images.squeeze(1).numpy()  # (N, 28, 28)
         self.labels = digits.labels.tolist()
@@ -411,33 +354,18 @@ def plain_transforms() -> Callable[[Image.Image], Tensor]:
 def picture_loader(
     digits: Digits, transform: Callable[[Image.Image], Tensor], batch_size: int, *, shuffle: bool
 ) -> DataLoader[Batch]:
-    """Pictures one by one from two processes, put together to batches.
-
-    The processes end with the loop over the loader, whatever ends it.
-    """
-    pictures: Dataset[Any] = PictureDataset(digits, transform)
+    """Pictures one by one from two workers, put together to batches; the workers end with the loop over the loader."""
+    pictures: Dataset[Any] = _Pictures(digits, transform)
     return DataLoader(
         pictures,
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=COMMON_WORKERS,
-        collate_fn=as_batch,
+        collate_fn=_as_batch,
         worker_init_fn=leave_interrupts_to_the_main_process,
     )
 
 
-def as_batch(samples: list[tuple[Tensor, int]]) -> Batch:
+def _as_batch(samples: list[tuple[Tensor, int]]) -> Batch:
     """The usual way to put samples together, under the names that the training loop knows."""
     return Batch(*default_collate(samples))
-
-
-@torch.no_grad()
-def judge_pictures(model: nn.Module, digits: Digits, compute: Compute, batch_size: int) -> float:
-    """Accuracy over a loader of pictures."""
-    model.eval()
-    correct = 0
-    for images, labels in picture_loader(digits, plain_transforms(), batch_size, shuffle=False):
-        with compute.autocast():
-            predictions = model(images.to(compute.device)).argmax(dim=1).cpu()
-        correct += int((predictions == labels).sum())
-    return correct / len(digits)

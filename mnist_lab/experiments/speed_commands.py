@@ -1,293 +1,334 @@
-"""The experiment about speed: what each change on the way from the common recipe to the lab's saves."""
+"""The row of the menu and the experiment about speed: what each change on the way to the lab's recipe saves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
 from mnist_lab.data.mnist import Mnist, load_mnist, stratified_subset
+from mnist_lab.experiments import figures
 from mnist_lab.experiments.speed import (
-    EpochTime,
+    AUGMENTATION,
+    MODEL,
+    ONE_CYCLE_EPOCHS,
+    SEED,
+    TARGET,
     Goal,
     Measured,
-    Pace,
     Step,
-    estimate_pace,
+    estimate_seconds,
     left_out_on,
     measure,
-    seconds_left,
     steps_on,
 )
-from mnist_lab.experiments.speed_results import report_speed, target_cells
+from mnist_lab.experiments.study import Study, tell_study
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
-from mnist_lab.terminal.console import Choice, Terminal, borderless
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, graceful_interrupts
-from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent, plain
-from mnist_lab.training.folder_commands import tell_result
+from mnist_lab.plotting import png_of
+from mnist_lab.report.document import Picture, Section, Table
+from mnist_lab.terminal.console import Choice
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab, graceful_interrupts
+from mnist_lab.terminal.wording import (
+    count_epochs,
+    describe_augmentation,
+    format_about,
+    format_duration,
+    format_percent,
+    plain,
+)
+from mnist_lab.training.runs import command_line
 from mnist_lab.training.trainer import Progress
 
+QUESTION = "What makes training fast?"
 
-def speed(lab: Lab) -> int:
+ONE_EPOCH = Goal(epochs=1, target=None)
+
+
+def time_one_epoch(lab: Lab) -> int:
     """Time one epoch of the common recipe and one of the lab's."""
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
         mnist = load_mnist()
         common, *_, ours = steps_on(compute)
-        seconds = {step: estimate_pace(step, mnist, compute).total for step in (common, ours)}
+        seconds = {step: estimate_seconds(step, mnist, compute) for step in (common, ours)}
     lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
-    times = {}
+    measured = []
     for step, about in seconds.items():
         with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
-            times[step.name] = measure(step, mnist, compute, Goal(epochs=1, target=None)).epochs[0]
-    lab.terminal.show(speed_table(f"One epoch on {compute.name}", times))
-    lab.terminal.hint(f"common recipe: {common.change}; what each change saves: python main.py experiment speed")
-    lab.terminal.line(f"{times[common.name].total / times[ours.name].total:.1f} times as fast")
+            measured.append(measure(step, mnist, compute, ONE_EPOCH))
+    lab.terminal.show(tables_of(measured)[0].on_screen())
+    lab.terminal.hint(f"on {compute.name}; common recipe: {common.change}; what each change saves: experiment speed")
+    lab.terminal.line(f"{measured[0].seconds_per_epoch / measured[1].seconds_per_epoch:.1f} times as fast")
     return OK
-
-
-def speed_table(title: str, times: Mapping[str, EpochTime]) -> Table:
-    """Epochs side by side."""
-    table = borderless(title, left=("",), right=("training", "judging", "in all", "images/s"))
-    for name, taken in times.items():
-        durations = (format_duration(seconds) for seconds in (taken.training, taken.judging, taken.total))
-        table.add_row(name, *durations, f"{taken.images_per_second:,.0f}")
-    return table
-
-
-def speed_steps_table(steps: Sequence[Measured]) -> Table:
-    """One row per step from the common recipe to the lab's; the first is what the others are compared with."""
-    target = steps[0].goal.target
-    to_target = () if target is None else (f"to {100 * target:g} %", "epochs")
-    table = borderless(
-        "", left=("step",), right=("an epoch", "images/s", "times as fast", *to_target), gap=1 if to_target else 2
-    )
-    for measured in steps:
-        table.add_row(
-            measured.step.name,
-            f"{measured.seconds_per_epoch:.1f} s",
-            f"{measured.images_per_second:,.0f}",
-            f"{steps[0].seconds_per_epoch / measured.seconds_per_epoch:.1f}",
-            *(target_cells(measured) if to_target else ()),
-        )
-    return table
 
 
 def ask_speed(lab: Lab) -> int:
-    """The menu's way to the experiment."""
-    prepared = prepare(lab)
-    return conduct(lab, prepared, ask_goal(lab.terminal, prepared), offer_page=True)
+    """The menu's way to the experiment about speed: how far every step trains, with the time that it takes here."""
+    mnist = load_mnist()
+    seconds = _time_steps(lab, mnist)
+    return measure_speed(lab, mnist, seconds, ask_goal(lab, seconds), offer_page=True)
 
 
-def ask_goal(terminal: Terminal, prepared: Prepared) -> Goal:
-    """Ask how far every step trains, with the time that it takes on this machine."""
-    to_target, one_epoch = usual_goal(to_target=True), usual_goal(to_target=False)
-    choices = [
-        Choice("target", f"{format_about(prepared.longest(to_target))} at most; {describe_goal(prepared, to_target)}"),
-        Choice("epoch", f"{format_about(prepared.longest(one_epoch))}; {describe_goal(prepared, one_epoch)}"),
-    ]
-    word = terminal.choose("How thorough", choices, default="target")
-    return to_target if word == "target" else one_epoch
+def ask_goal(lab: Lab, seconds: Mapping[Step, float]) -> Goal:
+    """Ask how far every step trains; ``seconds`` of an epoch of each."""
+    goals = {"target": Goal(), "epoch": ONE_EPOCH}
+    choices = [Choice(word, f"{_longest(seconds, goal)}; {_describe(goal)}") for word, goal in goals.items()]
+    return goals[lab.terminal.choose("How thorough", choices, default="target")]
 
 
-def speed_experiment(
-    lab: Lab, *, epochs: int | None = None, to_target: bool = True, train_size: int = TRAIN_DIGITS
-) -> int:
-    """Train in every way between the common recipe and the lab's, and leave a folder with a report.
-
-    Args:
-        lab: where to show, and where the folder is made.
-        epochs: of each way at most; None for as many as the target usually takes, or one without a target.
-        to_target: whether to train until the target accuracy is reached, or all epochs whatever is reached.
-        train_size: use only so many training digits, stratified.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        RequestError: a number makes no sense.
-        DataError, TrainingError, StorageError: see there.
-    """
-    if epochs is not None:
-        check_whole("--epochs", epochs, 1, MOST_EPOCHS)
-    check_whole("--train-size", train_size, 100, TRAIN_DIGITS)
-    prepared = prepare(lab, train_size)
-    goal = usual_goal(to_target=to_target)
-    return conduct(lab, prepared, goal if epochs is None else replace(goal, epochs=epochs))
+def _longest(seconds: Mapping[Step, float], goal: Goal) -> str:
+    return format_about(goal.seconds(seconds)) + " at most" * (goal.target is not None)
 
 
-def usual_goal(*, to_target: bool) -> Goal:
-    """Up to the target in as many epochs as that may take, or a single epoch."""
-    return Goal() if to_target else Goal(epochs=1, target=None)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The steps, and how long an epoch of each takes here."""
-
-    mnist: Mnist
-    compute: Compute
-    paces: Mapping[Step, Pace]
-
-    def longest(self, goal: Goal) -> float:
-        """Seconds that all steps take at most."""
-        return seconds_of(self.paces, goal)
-
-
-def seconds_of(paces: Mapping[Step, Pace], goal: Goal) -> float:
-    """Seconds that some steps take at most."""
-    return sum(goal.epochs_of(step) * pace.total for step, pace in paces.items())
-
-
-def prepare(lab: Lab, train_size: int = TRAIN_DIGITS) -> Prepared:
-    """Load the data, and time a few batches of every step."""
-    compute = compute_for(lab)
-    with lab.terminal.busy("loading the digits"):
-        mnist = load_mnist()
-    return time_steps(lab, replace(mnist, train=stratified_subset(mnist.train, train_size)), compute)
-
-
-def time_steps(lab: Lab, mnist: Mnist, compute: Compute) -> Prepared:
-    """Find the pace of every step."""
-    steps, paces = steps_on(compute), {}
-    for number, step in enumerate(steps, start=1):
-        with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
-            paces[step] = estimate_pace(step, mnist, compute)
-    return Prepared(mnist, compute, paces)
-
-
-def describe_goal(prepared: Prepared, goal: Goal) -> str:
-    """How far every step trains, in words."""
+def _describe(goal: Goal) -> str:
     if goal.target is None:
-        return f"{count_epochs(goal.epochs)} in each of {len(prepared.paces)} ways"
-    *_, ours = prepared.paces
+        return f"{count_epochs(goal.epochs)} in each way"
     return (
-        f"until {format_percent(goal.target)} of the validation digits are read rightly, in {goal.epochs} epochs at "
-        f"most, the lab's recipe in {goal.epochs_of(ours)}"
+        f"until {format_percent(goal.target)} of the validation digits are classified correctly, in {goal.epochs} "
+        f"epochs at most, the lab's recipe in {min(goal.epochs, ONE_CYCLE_EPOCHS)}"
     )
 
 
-def conduct(lab: Lab, prepared: Prepared, goal: Goal, *, offer_page: bool = False) -> int:
-    """Say how long it will take, measure step by step, and report; ``offer_page`` asks about opening the report."""
-    show = lab.terminal.show
-    show("", "[title]What makes training fast?[/title]  [hint]one change at a time[/hint]")
-    lab.terminal.hint(f"training {describe_goal(prepared, goal)}")
-    for sentence in left_out_on(prepared.compute):
-        lab.terminal.hint(sentence)
-    at_most = "" if goal.target is None else " at most"
-    lab.terminal.line(f"{len(prepared.paces)} trainings to do: {format_about(prepared.longest(goal))}{at_most}")
-    measured = measure_steps(lab, prepared, goal)
-    if len(measured) < len(prepared.paces):
-        if measured:
-            show("", speed_steps_table(measured))
-        lab.terminal.warn(f"stopped; {len(measured)} of {len(prepared.paces)} steps were measured, nothing is saved")
+def speed_from_options(lab: Lab, options: Namespace) -> int:
+    """The experiment about speed on the command line."""
+    size = TRAIN_DIGITS if options.train_size is None else options.train_size
+    check_whole("--train-size", size, 100, TRAIN_DIGITS)
+    goal = ONE_EPOCH if options.no_target else Goal()
+    if options.epochs is not None:
+        check_whole("--epochs", options.epochs, 1, MOST_EPOCHS)
+        goal = replace(goal, epochs=options.epochs)
+    mnist = load_mnist()
+    mnist = replace(mnist, train=stratified_subset(mnist.train, size))
+    return measure_speed(lab, mnist, _time_steps(lab, mnist), goal)
+
+
+def _time_steps(lab: Lab, mnist: Mnist) -> dict[Step, float]:
+    compute = compute_for(lab)
+    seconds, steps = {}, steps_on(compute)
+    for number, step in enumerate(steps, start=1):
+        with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
+            seconds[step] = estimate_seconds(step, mnist, compute)
+    return seconds
+
+
+def measure_speed(
+    lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: Goal, *, offer_page: bool = False
+) -> int:
+    """Say how long it will take, measure step by step, and leave a folder with a report.
+
+    Args:
+        lab: where to show, and where the folder is made.
+        mnist: the data.
+        seconds: that an epoch of each step takes, about.
+        goal: how far every step trains.
+        offer_page: whether to ask about opening the report.
+    """
+    terminal, compute = lab.terminal, compute_for(lab)
+    terminal.show("", f"[title]{QUESTION}[/title]  [hint]one change at a time[/hint]")
+    terminal.hint(f"training {_describe(goal)}")
+    for sentence in left_out_on(compute):
+        terminal.hint(sentence)
+    terminal.line(f"{len(seconds)} trainings to do: {_longest(seconds, goal)}")
+    terminal.hint("Ctrl-C stops after the current batch.")
+    measured: list[Measured] = []
+    waiting = dict(seconds)
+    with (
+        suppress(KeyboardInterrupt),
+        graceful_interrupts(lambda: terminal.warn("Ctrl-C: ending after this batch ...")) as stop_requested,
+        terminal.console.status("", refresh_per_second=4) as status,  # the measured training needs the processor
+    ):
+
+        def show_left(progress: Progress) -> None:
+            step, *later = waiting
+            epochs = progress.epochs - progress.epoch + 1 - progress.images_done / progress.images_per_epoch
+            left = epochs * seconds[step] + goal.seconds({other: seconds[other] for other in later})
+            at_most = "" if goal.target is None else "at most "
+            where = f"epoch {progress.epoch}/{progress.epochs}"
+            status.update(f"{plain(step.name)}  [hint]{where}, {at_most}{format_duration(left)} left[/hint]")
+
+        for number, step in enumerate(seconds, start=1):
+            found = measure(step, mnist, compute, goal, on_progress=show_left, stop_requested=stop_requested)
+            measured.append(found)
+            del waiting[step]
+            best = format_percent(max(epoch.accuracy for epoch in found.epochs))
+            terminal.line(
+                f"{number:>3}/{len(seconds)}  {step.name:<24}{found.seconds_per_epoch:>6.1f} s an epoch; "
+                f"best {best} in {count_epochs(len(found.epochs))}"
+            )
+    if waiting:
+        for table in tables_of(measured) if measured else ():
+            terminal.show("", table.on_screen(gap=1))
+        terminal.warn(f"stopped; {len(measured)} of {len(seconds)} steps were measured, nothing is saved")
         return INTERRUPTED
-    show("", speed_steps_table(measured), "")  # before a disk that refuses can take it along
-    with lab.terminal.busy("drawing the figure"):
-        folder, sentences = report_speed(measured, prepared.mnist, prepared.compute, lab.outputs, lab.now())
-    tell_result(lab, folder, sentences, offer_page=offer_page)
+    tell_study(lab, study_speed(measured, mnist, compute, lab.outputs, lab.now()), offer_page=offer_page)
     return OK
 
 
-def measure_steps(lab: Lab, prepared: Prepared, goal: Goal) -> list[Measured]:
-    """Measure every step, with a live bar; fewer of them if the user presses Ctrl-C."""
-    found: list[Measured] = []
-    display = StepsDisplay(lab.terminal, prepared.paces, goal)
-    with suppress(KeyboardInterrupt), stoppable(lab.terminal) as stop_requested, display:
-        for step in prepared.paces:
-            display.begin(step)
-            measured = measure(
-                step,
-                prepared.mnist,
-                prepared.compute,
-                goal,
-                on_progress=display.on_progress,
-                stop_requested=stop_requested,
-            )
-            found.append(measured)
-            display.end(measured)
+# --- what came out -----------------------------------------------------------------------------------------------
+
+
+def study_speed(steps: Sequence[Measured], mnist: Mnist, compute: Compute, outputs: Path, now: datetime) -> Study:
+    """What was measured, the common recipe first and the lab's last, as a study."""
+    goal, digits = steps[0].goal, len(mnist.train)
+    command = f"experiment speed --epochs {goal.epochs}" + ("" if goal.target is not None else " --no-target")
+    left_out = left_out_on(compute)
+    return Study(
+        label="experiment-speed",
+        kind="Experiment",
+        title="Experiment: speed",
+        question=QUESTION,
+        repeat=command_line(command + ("" if digits == TRAIN_DIGITS else f" --train-size {digits}"), outputs),
+        created=now,
+        facts={
+            "device": compute.name,
+            "network": MODEL,
+            "training digits": f"{digits:,}",
+            "validation digits": f"{len(mnist.validation):,}",
+            "seed": str(SEED),
+        },
+        verdicts=[*verdicts(steps), *left_out],
+        sections=[_steps_section(steps), _progress_section(steps), _reading_section(goal, mnist)],
+        numbers={
+            "experiment": "speed",
+            "device": compute.name,
+            "model": MODEL,
+            "seed": SEED,
+            "epochs": goal.epochs,
+            "target": goal.target,
+            "train_size": digits,
+            "steps": [_numbers_of(measured) for measured in steps],
+            "left_out": list(left_out),
+        },
+        tables=tables_of(steps),
+    )
+
+
+def _numbers_of(measured: Measured) -> dict[str, Any]:
+    return {
+        "name": measured.step.name,
+        "change": measured.step.change,
+        "seconds_per_epoch": round(measured.seconds_per_epoch, 3),
+        "images_per_second": round(measured.images_per_second, 1),
+        "reached": measured.reached,
+        "seconds_to_target": round(measured.seconds, 3) if measured.reached else None,
+        "epochs": [
+            {
+                "training_seconds": round(epoch.training, 3),
+                "judging_seconds": round(epoch.evaluation, 3),
+                "val_accuracy": epoch.accuracy,
+            }
+            for epoch in measured.epochs
+        ],
+    }
+
+
+def verdicts(steps: Sequence[Measured]) -> list[str]:
+    """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
+    first, last = steps[0], steps[-1]
+    before, after = first.seconds_per_epoch, last.seconds_per_epoch
+    times = f"{before / after:.{1 if before >= after else 2}f}"  # with more digits where it is slower
+    found = [f"From the common recipe to the lab's: {before:.1f} s an epoch to {after:.1f} s, {times} times as fast."]
+    saved = {step.step.name: previous.seconds_per_epoch - step.seconds_per_epoch for previous, step in pairwise(steps)}
+    most = max(saved, key=lambda name: saved[name])
+    if saved[most] > 0:
+        found.append(f"The largest single saving is {most}: {saved[most]:.1f} s of each epoch.")
+    if first.goal.target is not None:
+        found.append(_target_sentence(first, last, first.goal.target))
     return found
 
 
-@contextmanager
-def stoppable(terminal: Terminal) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C end the measuring after the current batch; the second one stops at once."""
-    terminal.hint("Ctrl-C stops after the current batch.")
-    with graceful_interrupts(lambda: terminal.warn("Ctrl-C: ending after this batch ...")) as stop_requested:
-        yield stop_requested
+def _target_sentence(first: Measured, last: Measured, target: float) -> str:
+    goal = f"{format_percent(target)} of the validation digits"
+    common, ours = (f"{format_duration(m.seconds)} ({count_epochs(len(m.epochs))})" for m in (first, last))
+    if last.reached and first.reached:
+        sooner = f"{first.seconds / last.seconds:.1f} times as soon" if last.seconds < first.seconds else "no sooner"
+        return f"The lab's recipe reads {goal} after {ours} instead of {common}: {sooner}."
+    if last.reached:
+        return f"The lab's recipe reads {goal} after {ours}; the common recipe does not within {common}."
+    if first.reached:
+        return f"The common recipe reads {goal} after {common}; the lab's does not within {ours}."
+    return f"Neither recipe reads {goal}: the common one not within {common}, the lab's not within {ours}."
 
 
-class StepsDisplay:
-    """A line per finished step, and on a terminal a live bar for the one under way, with the time left."""
-
-    def __init__(self, terminal: Terminal, paces: Mapping[Step, Pace], goal: Goal) -> None:
-        self.console = terminal.console
-        self.goal = goal
-        self.steps = len(paces)
-        self.waiting = dict(paces)  # the step under way is taken out
-        self.pace: Pace | None = None  # of the step under way
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            TextColumn("{task.fields[epoch]}"),
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[left]}"),
-            console=terminal.console,
-            transient=True,
-            disable=not terminal.console.is_terminal,
-            refresh_per_second=4,  # the measured training needs the processor
+def tables_of(steps: Sequence[Measured]) -> list[Table]:
+    """How long an epoch of each step takes, compared with the first, and, if there is one, how long to the target."""
+    first, target = steps[0].seconds_per_epoch, steps[0].goal.target
+    rows = [
+        (
+            measured.step.name,
+            f"{median(epoch.training for epoch in measured.epochs):.1f}",
+            f"{median(epoch.evaluation for epoch in measured.epochs):.1f}",
+            f"{measured.seconds_per_epoch:.1f}",
+            f"{measured.images_per_second:,.0f}",
+            f"{first / measured.seconds_per_epoch:.1f}",
         )
-        self.task = self.bar.add_task("", total=1, epoch="", left="")
-
-    def __enter__(self) -> StepsDisplay:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
-
-    @property
-    def number(self) -> int:
-        """Of the step under way, from 1."""
-        return self.steps - len(self.waiting)
-
-    def begin(self, step: Step) -> None:
-        """The next step begins."""
-        left = self.describe_left(seconds_of(self.waiting, self.goal))
-        self.pace = self.waiting.pop(step)
-        name = f"{self.number}/{self.steps} {plain(step.name)}"
-        self.bar.update(self.task, description=name, completed=0, epoch="", left=left)
-
-    def describe_left(self, seconds: float) -> str:
-        """The time left in words; with a target it is a bound."""
-        return f"{'' if self.goal.target is None else 'at most '}{format_duration(seconds)} left"
-
-    def on_progress(self, progress: Progress) -> None:
-        """Move the bar."""
-        if self.pace is None:
-            return
-        left = seconds_left(progress, self.pace, later=seconds_of(self.waiting, self.goal))
-        self.bar.update(
-            self.task,
-            total=progress.images_per_epoch,
-            completed=progress.images_done,
-            epoch=f"epoch {progress.epoch}/{progress.epochs}",
-            left=self.describe_left(left),
-        )
-
-    def end(self, measured: Measured) -> None:
-        """Print the step's line."""
-        best = format_percent(max(epoch.accuracy for epoch in measured.epochs))
-        self.console.print(
-            f"[hint]{self.number:>2}/{self.steps}[/hint]  {plain(measured.step.name):<24}"
-            f"{measured.seconds_per_epoch:>6.1f} s an epoch; best {best} in {count_epochs(len(measured.epochs))}",
-            soft_wrap=True,
-        )
+        for measured in steps
+    ]
+    headings = ("step", "training", "evaluation", "in all", "images/s", "times as fast")
+    tables = [Table("Seconds of one epoch", headings, rows, numeric=range(1, len(headings)))]
+    if target is not None:
+        reached = [
+            (m.step.name, format_duration(m.seconds), str(len(m.epochs)))
+            if m.reached
+            else (m.step.name, "not reached", f"> {len(m.epochs)}")
+            for m in steps
+        ]
+        tables.append(Table(f"Until {format_percent(target)}", ("step", "time", "epochs"), reached, numeric=(1, 2)))
+    return tables
 
 
-COMMANDS = {"speed": Command(speed, lambda lab, options: speed(lab))}
+def _steps_section(steps: Sequence[Measured]) -> Section:
+    bars = {
+        m.step.name: figures.Step(m.seconds_per_epoch, m.images_per_second, m.seconds if m.reached else None)
+        for m in steps
+    }
+    target = steps[0].goal.target or TARGET
+    figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target)
+    each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
+    changes = [(measured.step.name, measured.step.change) for measured in steps]
+    text = (
+        "Each row keeps the changes of all rows above it and adds one; in another order, one and the same change may "
+        "save more or less."
+    )
+    tables = [Table("One change at a time", ("step", "what is new"), changes), tables_of(steps)[0]]
+    picture = Picture("Every step", png_of(figure), f"Bars, seconds an epoch: {each}", name="speed")
+    return Section("Step by step", [text], tables, [picture])
+
+
+def _progress_section(steps: Sequence[Measured]) -> Section:
+    longest = max(len(measured.epochs) for measured in steps)
+    rows = []
+    for measured in steps:
+        cells = [f"{100 * epoch.accuracy:.2f}" for epoch in measured.epochs]
+        rows.append([measured.step.name, *cells, *[""] * (longest - len(cells))])
+    headings = ("after epoch", *map(str, range(1, longest + 1)))
+    accuracies = Table("Validation accuracy, %", headings, rows, numeric=range(1, longest + 1))
+    return Section("How far each came", tables=[*tables_of(steps)[1:], accuracies])
+
+
+def _reading_section(goal: Goal, mnist: Mnist) -> Section:
+    augmentation = describe_augmentation(AUGMENTATION)
+    paragraphs = [
+        "An epoch is one pass over the training digits and the evaluation of the validation digits after it; given is "
+        "the median over all epochs that a step trained. Images per second count the training alone.",
+        f"All steps train the {MODEL} network from the same initial weights, {augmentation}. The lab's pen "
+        "augmentations and erasing are off in all of them, as the common recipe has none. With PIL pictures shifts are "
+        "whole pixels and the nearest pixel is taken, torchvision's defaults; the lab's batches are interpolated, so "
+        "the second step changes what is seen a little, too.",
+        "What helps all steps alike is not measured here: max pooling comes before batch normalisation and ReLU, and "
+        "freed memory is kept for the next batch where the system can do so.",
+        f"Every step was trained once, with seed {SEED}. The seconds an epoch hardly vary with the seed, but the "
+        "number of epochs to an accuracy does, by one or several: read small differences there as chance.",
+        f"The lab's recipe has to know its length beforehand: {count_epochs(min(goal.epochs, ONE_CYCLE_EPOCHS))}. The "
+        "others keep a constant rate. Any other load on the machine makes a step look slower than it is.",
+        f"Only the {len(mnist.validation):,} validation digits were evaluated; the test digits were not touched.",
+    ]
+    return Section("How to read this", paragraphs)

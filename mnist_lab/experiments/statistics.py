@@ -1,8 +1,7 @@
-"""What may be concluded: from trainings repeated over seeds, and from two networks judged on the same digits.
+"""What may be concluded from trainings repeated over seeds, and from two networks that answered the same digits.
 
-Two sources of chance are kept apart. Training the same recipe with another seed gives another accuracy: means over
-seeds and paired t tests deal with that. Two finished networks miss different digits: McNemar's test deals with that,
-and says nothing about other seeds.
+Two sources of chance are kept apart. Another seed gives another accuracy: means over seeds and paired t tests deal with
+that. Two finished networks miss different digits: McNemar's test deals with that, and says nothing about other seeds.
 
 Accuracies and their differences are fractions (0.9954); sentences show differences in percentage points. Intervals
 are 95 % intervals. A difference is always that of the second (``b``) minus the first (``a``).
@@ -10,60 +9,49 @@ are 95 % intervals. A difference is always that of the second (``b``) minus the 
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, ncf, t
+from scipy.stats import binomtest, ncf, t, ttest_1samp
 
 from mnist_lab.errors import RequestError
 
 LEVEL = 0.05
-"""A difference counts as found when chance alone would give one as large in less than this share of experiments."""
+"""A difference counts as found when chance alone would give one as large in less than this fraction of experiments."""
 MOST_SEEDS = 1000
 """More seeds than this are not worth naming: nobody trains so often."""
 TINY = 1e-12
-"""Differences of accuracies below this are floating-point dust: one digit in 10,000 makes 1e-4."""
+"""Differences of accuracies below this are rounding errors: one digit in 10,000 makes 1e-4."""
 DECIMALS = 2
 """Of percentage points, unless more are needed to tell numbers apart."""
+MOST_POINTS = 50
+"""Whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy."""
+TOLD_ONE_BY_ONE = 2
+"""Comparisons that are told a sentence each; of more, a summary comes first."""
+
+Accuracies = Mapping[str, Mapping[int, float]]
+"""Test accuracy, a fraction, by variant and seed."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Repeated measurements of one thing.
-
-    Attributes:
-        mean: in the unit of the values.
-        sd: sample standard deviation (n - 1 in the divisor); None for a single value.
-        n: how many values there are.
-        interval: 95 % t interval of the mean; None without any spread, which is always so for a single value.
-    """
+    """Repeated measurements of one thing."""
 
     mean: float
-    sd: float | None
+    sd: float | None  # sample standard deviation (n - 1 in the divisor); None for a single value
     n: int
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None  # 95 % t interval of the mean; None without any spread
 
 
 @dataclass(frozen=True)
-class PairedDifference:
-    """How far two recipes lie apart when each seed is compared with itself: ``b`` minus ``a``, as a fraction.
+class PairedDifference(Summary):
+    """How far two recipes lie apart when each seed is compared with itself: a summary of ``b`` minus ``a``."""
 
-    Attributes:
-        mean: of the differences.
-        sd: their sample standard deviation; None for a single seed.
-        n: how many seeds both have.
-        interval: 95 % t interval of the mean difference; None for a single seed, and where all differences are equal.
-        p_value: two-sided; None for a single seed.
-    """
-
-    mean: float
-    sd: float | None
-    n: int
-    interval: tuple[float, float] | None
-    p_value: float | None
+    p_value: float | None  # two-sided; None for a single seed
 
 
 @dataclass(frozen=True)
@@ -79,7 +67,7 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be concluded, in one sentence without a full stop; ``is_different`` is None where nothing may be."""
+    """What may be concluded, in one sentence; ``is_different`` is None where nothing may be."""
 
     sentence: str
     is_different: bool | None
@@ -108,20 +96,16 @@ def summarise(values: Sequence[float]) -> Summary:
     if sd < TINY:
         # A zero-width interval would claim certainty, where accuracies merely come in steps of one digit.
         return Summary(mean, 0.0, n, None)
-    half = float(t.isf(LEVEL / 2, n - 1)) * sd / math.sqrt(n)
-    return Summary(mean, sd, n, (mean - half, mean + half))
+    low, high = ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
+    return Summary(mean, sd, n, (float(low), float(high)))
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference:
     """Compare two recipes over the seeds that both were trained with: ``b`` minus ``a``, and the paired t test.
 
-    Where all differences are equal, the t test divides by zero: any other difference from nought would pass for
-    certain, though accuracies come in steps of one digit and two seeds agree quite often. The sign test stands in for
-    it: n times the same direction has p = 2 / 2**n. Where all differences are nought, p is 1.
-
-    Args:
-        a: accuracy of the first recipe (a fraction) by seed.
-        b: of the second.
+    Where all differences are equal, the t test divides by zero: any other difference than zero would pass for certain,
+    though accuracies come in steps of one digit and two seeds agree quite often. The sign test stands in for it: n
+    times the same direction has p = 2 / 2**n. Where all differences are zero, p is 1.
 
     Raises:
         RequestError: the two have no seed in common, or an accuracy is not a finite number.
@@ -129,30 +113,23 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         raise RequestError("the two recipes have no seed in common", "train both with the same seeds")
-    differences = summarise([b[seed] - a[seed] for seed in seeds])
-    mean, sd, n = differences.mean if abs(differences.mean) > TINY else 0.0, differences.sd, differences.n
-    if sd is None:
-        return PairedDifference(mean, None, n, None, None)
-    if sd == 0:
-        return PairedDifference(mean, sd, n, None, 2.0 ** (1 - n) if mean else 1.0)
-    p_value = 2 * float(t.sf(abs(mean) / (sd / math.sqrt(n)), n - 1))
-    return PairedDifference(mean, sd, n, differences.interval, p_value)
+    differences = [b[seed] - a[seed] for seed in seeds]
+    found = summarise(differences)
+    mean = found.mean if abs(found.mean) > TINY else 0.0
+    if found.sd is None:
+        p_value = None
+    elif not mean:
+        p_value = 1.0
+    else:
+        p_value = 2.0 ** (1 - found.n) if found.sd == 0 else float(ttest_1samp(differences, 0).pvalue)
+    return PairedDifference(mean, found.sd, found.n, found.interval, p_value)
 
 
-def seeds_needed(difference: PairedDifference, power: float = 0.8, level: float = LEVEL) -> int | None:
+def seeds_needed(difference: Summary, power: float = 0.8, level: float = LEVEL) -> int | None:
     """How many seeds in all the paired t test would need to find the observed difference with this probability.
 
-    An estimate, and a rough one: it takes the observed mean difference and standard deviation for the true ones, while
-    both are themselves uncertain, the more so the fewer the seeds.
-
-    Args:
-        difference: what was observed.
-        power: the probability of finding the difference, in 0..1.
-        level: of the two-sided test.
-
-    Returns:
-        The smallest sufficient number, at least 2. None if it exceeds ``MOST_SEEDS``, if no difference was seen, or
-        if there is no spread to estimate from.
+    A rough estimate: it takes the observed mean and standard deviation for the true ones. None if the number exceeds
+    ``MOST_SEEDS``, if no difference was seen, or if there is no spread to estimate from.
     """
     if not difference.mean or not difference.sd:
         return None
@@ -166,15 +143,8 @@ def paired_power(seeds: NDArray[np.int64], effect: float, level: float = LEVEL) 
     """The probability that the two-sided paired t test finds a difference, exactly, for normal differences.
 
     The square of t follows the noncentral F distribution with 1 and n - 1 degrees of freedom. (It holds both tails at
-    once; scipy's noncentral t gives nan far out in its lower tail.)
-
-    Args:
-        seeds: numbers of seeds, each at least 2.
-        effect: the true mean difference divided by the true standard deviation of the differences.
-        level: of the test.
-
-    Returns:
-        One probability per number of seeds.
+    once; scipy's noncentral t gives nan far out in its lower tail.) ``effect`` is the true mean difference divided by
+    the true standard deviation of the differences.
     """
     critical = t.isf(level / 2, seeds - 1) ** 2
     return np.asarray(ncf.sf(critical, 1, seeds - 1, seeds * effect**2), dtype=np.float64)
@@ -185,12 +155,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     Compared with 0.05, the adjusted values find a difference among identical recipes in at most 5 % of experiments,
     however many comparisons each makes. Source: S. Holm, "A simple sequentially rejective multiple test procedure".
-
-    Args:
-        p_values: one per comparison; None where there was no test, which stays None and does not count.
-
-    Returns:
-        The adjusted p values in the same order.
+    None, where there was no test, stays None and does not count.
     """
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -201,115 +166,77 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def verdict(
+    name_a: str, name_b: str, difference: PairedDifference, p_adjusted: float | None = None, comparisons: int = 1
+) -> Verdict:
+    """What a comparison over seeds allows to say; ``difference`` is the second recipe minus the first.
+
+    Where one experiment makes several ``comparisons``, ``p_adjusted`` is the p value after :func:`holm`; the interval
+    stays that of a single comparison, and the sentence says so where the two disagree.
+    """
+    minus, seeds = f"{name_b} minus {name_a}", count_seeds(difference.n)
+    winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
+    if difference.p_value is None:
+        sentence = f"with one seed nothing can be concluded: {minus} is {in_points(difference.mean)}"
+        return Verdict(f"{sentence}, but no interval can be given; it takes several seeds, 5 or so.", None)
+    p = difference.p_value if p_adjusted is None else p_adjusted
+    if difference.interval is None:
+        if not difference.mean:
+            same = f"{name_b} and {name_a} have the same accuracy with each of {seeds}: not distinguishable."
+            return Verdict(same, False)
+        if p < LEVEL:
+            lead = f"{winner} is better than {loser} by {in_points(abs(difference.mean), signed=False)} with each of"
+            return Verdict(f"{lead} {seeds} (sign test {format_p(p)}; without any spread there is no interval).", True)
+        sentence = f"{minus} is {in_points(difference.mean)} with each of {seeds}"
+        return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds.", None)
+    if p < LEVEL:
+        low, high = sorted(abs(end) for end in difference.interval)
+        lead, interval = _mean_and_interval(abs(difference.mean), (low, high), signed=False)
+        return Verdict(f"{winner} is better than {loser} by {lead} ({interval}, {seeds}).", True)
+    sentence = f"{name_b} and {name_a} are not distinguishable with {seeds}"
+    facts = f"{minus}: {', '.join(_mean_and_interval(difference.mean, difference.interval))}"
+    if difference.p_value < LEVEL:  # a single comparison would have found it
+        which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
+        sentence += f" once {which} comparisons are counted"
+        facts += f", Holm-adjusted {format_p(p)}"
+    sentence += f" ({facts})"
+    if difference.mean:
+        needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
+        number = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
+        sentence += f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
+    return Verdict(f"{sentence}.", False)
+
+
 # --- on the same digits ------------------------------------------------------------------------------------------
 
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test (McNemar 1947): do two networks read the same digits equally well?
+    """McNemar's exact test (McNemar 1947): do two networks classify the same digits equally well?
 
     Only digits that one of them reads and the other misses can tell; if the two were equally good, each would fall to
     either side like a fair coin.
 
     Args:
-        right_a: (N,) whether the first network reads each digit rightly.
-        right_b: (N,) the second, on the same digits in the same order.
+        right_a, right_b: (N,) whether each network classifies the same digits correctly.
 
     Raises:
-        RequestError: the two were judged on different numbers of digits.
+        RequestError: the two were evaluated on different numbers of digits.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
         raise RequestError(
-            f"one network was judged on {a.size:,} digits, the other on {b.size:,}", "judge both on the same digits"
+            f"one network was evaluated on {a.size:,} digits, the other on {b.size:,}",
+            "evaluate both on the same digits",
         )
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     p_value = float(binomtest(only_b, only_a + only_b).pvalue) if only_a + only_b else 1.0
     return McNemar(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()), p_value)
 
 
-# --- in words ----------------------------------------------------------------------------------------------------
-
-
-def verdict(
-    name_a: str, name_b: str, difference: PairedDifference, p_adjusted: float | None = None, comparisons: int = 1
-) -> Verdict:
-    """What a comparison over seeds allows to say.
-
-    Args:
-        name_a: the first recipe.
-        name_b: the second.
-        difference: the second minus the first.
-        p_adjusted: the p value after :func:`holm`, where one experiment makes several comparisons; the interval stays
-            that of a single comparison, and the sentence says so where the two disagree.
-        comparisons: how many the experiment makes.
-    """
-    minus = f"{name_b} minus {name_a}"
-    if difference.p_value is None:
-        sentence = f"with one seed nothing can be concluded: {minus} is {in_points(difference.mean)}"
-        return Verdict(f"{sentence}, but no interval can be given; it takes several seeds, 5 or so", None)
-    p = difference.p_value if p_adjusted is None else p_adjusted
-    if difference.interval is None:
-        return verdict_without_spread(name_a, name_b, difference, p)
-    if p < LEVEL:
-        winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
-        lead, interval = lead_and_interval(difference)
-        seeds = count_seeds(difference.n)
-        return Verdict(f"{winner} is better than {loser} by {lead} ({interval}, {seeds})", True)
-    mean, interval = mean_and_interval(difference)
-    sentence = f"{name_b} and {name_a} are not distinguishable with {count_seeds(difference.n)}"
-    facts = f"{minus}: {mean}, {interval}"
-    if difference.p_value < LEVEL:  # a single comparison would have found it
-        which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
-        sentence += f" once {which} comparisons are counted"
-        facts += f", Holm-adjusted {format_p(p)}"
-    return Verdict(f"{sentence} ({facts}){describe_needed(difference, comparisons)}", False)
-
-
-def verdicts(pairs: Sequence[tuple[str, str, PairedDifference]]) -> list[Verdict]:
-    """The verdicts of all comparisons that one experiment makes, with p values adjusted for their number.
-
-    Args:
-        pairs: first name, second name, second minus first.
-    """
-    adjusted = holm([difference.p_value for *_, difference in pairs])
-    count = sum(p is not None for p in adjusted)
-    return [verdict(*pair, p_adjusted, count) for pair, p_adjusted in zip(pairs, adjusted, strict=True)]
-
-
-def verdict_without_spread(name_a: str, name_b: str, difference: PairedDifference, p: float) -> Verdict:
-    """The verdict where every seed gave the same difference, so that no interval can be given."""
-    seeds = count_seeds(difference.n)
-    if not difference.mean:
-        same = f"{name_b} and {name_a} have the same accuracy with each of {seeds}: not distinguishable"
-        return Verdict(same, False)
-    if p < LEVEL:
-        winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
-        lead = f"{winner} is better than {loser} by {in_points(abs(difference.mean), signed=False)} with each of"
-        return Verdict(f"{lead} {seeds} (sign test {format_p(p)}; without any spread there is no interval)", True)
-    sentence = f"{name_b} minus {name_a} is {in_points(difference.mean)} with each of {seeds}"
-    return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds", None)
-
-
-def describe_needed(difference: PairedDifference, comparisons: int) -> str:
-    """How many seeds would be needed, as the end of a sentence; nothing if no difference was seen."""
-    if not difference.mean:
-        return ""
-    needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
-    number = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
-    return f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
-
-
 def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
-    """What two networks' answers to the same test digits allow to say, about these two networks alone.
-
-    Args:
-        name_a: the first network.
-        name_b: the second.
-        result: their answers.
-        p_adjusted: the p value after :func:`holm`, where several pairs are compared.
-    """
+    """What two networks' answers to the same test digits allow to say, about these two networks alone."""
     if not result.only_a and not result.only_b:
-        return Verdict(f"{name_b} and {name_a} read and miss the very same test digits", False)
+        return Verdict(f"{name_b} and {name_a} read and miss the very same test digits.", False)
     (winner, more), (loser, fewer) = (name_b, result.only_b), (name_a, result.only_a)
     if fewer > more:
         winner, more, loser, fewer = loser, fewer, winner, more
@@ -321,27 +248,244 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float
     if result.p_value < LEVEL <= p:
         found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
     scope = "whether their recipes are, only several seeds can tell"
-    return Verdict(f"{counts}: these two networks are {found}; {scope}", different)
+    return Verdict(f"{counts}: these two networks are {found}; {scope}.", different)
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------
+# --- an experiment -----------------------------------------------------------------------------------------------
 
 
-def lead_and_interval(difference: PairedDifference, *beside: float) -> tuple[str, str]:
-    """The winner's lead and its interval, without signs: ``0.14 points``, ``95 % interval 0.09 to 0.19``."""
-    assert difference.interval is not None
-    mean, (low, high) = abs(difference.mean), sorted(abs(end) for end in difference.interval)
-    decimals = decimals_needed(mean, low, high, *beside)
-    interval = f"95 % interval {format_points(low, decimals)} to {format_points(high, decimals)}"
-    return f"{format_points(mean, decimals)} points", interval
+class Part(NamedTuple):
+    """A row of results that is about one variant on certain digits: ``plain`` on ``shifted digits``."""
+
+    variant: str
+    digits: str
 
 
-def mean_and_interval(difference: PairedDifference, *beside: float) -> tuple[str, str]:
-    """The difference and its interval with their signs: ``+0.03 points``, ``95 % interval −0.05 to +0.11``."""
-    assert difference.interval is not None
-    decimals = decimals_needed(difference.mean, *difference.interval, *beside)
-    low, high = (format_points(end, decimals, signed=True) for end in difference.interval)
-    return f"{format_points(difference.mean, decimals, signed=True)} points", f"95 % interval {low} to {high}"
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows of results over the seeds that both have."""
+
+    before: str
+    after: str
+    variants: tuple[str, str]  # the same names, but for rows that are about certain digits
+    digits: str  # which these are; empty for all test digits
+    difference: PairedDifference  # after minus before
+    p_adjusted: float | None  # with all comparisons of the experiment counted (Holm)
+    verdict: Verdict  # with all counted, too
+
+    @property
+    def title(self) -> str:
+        """``shifted digits: augmented minus plain``."""
+        return f"{self.digits}: " * bool(self.digits) + f"{self.variants[1]} minus {self.variants[0]}"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Everything that an experiment's accuracies allow to say."""
+
+    accuracies: Accuracies
+    summaries: Mapping[str, Summary]
+    compared: Sequence[Comparison]
+
+    @property
+    def sentences(self) -> list[str]:
+        """What is said above everything: a few sentences, the most important first.
+
+        Of many comparisons, first how many differences are beyond chance, then these, the largest first, and in one
+        sentence what could not be told apart.
+        """
+        if len(self.compared) <= TOLD_ONE_BY_ONE:
+            return [one.verdict.sentence for one in self.compared]
+        if all(one.difference.n == 1 for one in self.compared):
+            seen = "; ".join(f"{one.title} {in_points(one.difference.mean)}" for one in self.compared)
+            return [
+                "With one seed nothing can be concluded, as no interval can be given; it takes several, 5 or so.",
+                f"What this seed shows, chance included: {seen}.",
+            ]
+        found, equal, unknown = (
+            [one for one in self.compared if one.verdict.is_different is kind] for kind in (True, False, None)
+        )
+        found.sort(key=lambda one: -abs(one.difference.mean))
+        told = [_how_many(len(found), len(self.compared)), *(one.verdict.sentence for one in found)]
+        for beginning, some in (("Not distinguishable", equal), ("Nothing to conclude", unknown)):
+            if len(some) == 1:
+                told.append(some[0].verdict.sentence)
+            elif some:
+                each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
+                told.append(f"{beginning}: {each}.")
+        return told
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; accuracies are fractions."""
+        return {
+            "variants": {
+                name: {"test_accuracy_by_seed": dict(self.accuracies[name]), **vars(summary)}
+                for name, summary in self.summaries.items()
+            },
+            "comparisons": [
+                {"before": pair.before, "after": pair.after, **vars(pair.difference), **vars(pair.verdict)}
+                for pair in self.compared
+            ],
+        }
+
+
+def conclude(
+    accuracies: Accuracies, pairs: Sequence[tuple[str, str]], parts: Mapping[str, Part] | None = None
+) -> Conclusion:
+    """Sum up every variant, and compare the pairs over the seeds that both have, all comparisons counted.
+
+    Args:
+        accuracies: by variant and seed; a variant all of whose trainings failed is left out.
+        pairs: (before, after); those of which one is left out, or that share no seed, are passed over.
+        parts: of the names that join a variant and some digits.
+    """
+    present = {name: by_seed for name, by_seed in accuracies.items() if by_seed}
+    possible = [(a, b) for a, b in pairs if a in present and b in present and present[a].keys() & present[b].keys()]
+    found = [paired_difference(present[a], present[b]) for a, b in possible]
+    adjusted = holm([difference.p_value for difference in found])
+    counted = sum(p is not None for p in adjusted)
+    compared = []
+    for (before, after), difference, p in zip(possible, found, adjusted, strict=True):
+        (a, digits), (b, _) = ((parts or {}).get(name, Part(name, "")) for name in (before, after))
+        said = verdict(a, b, difference, p, counted)
+        if digits:
+            said = replace(said, sentence=f"{digits[0].upper()}{digits[1:]}: {said.sentence}")
+        compared.append(Comparison(before, after, (a, b), digits, difference, p, said))
+    return Conclusion(present, {name: summarise(list(m.values())) for name, m in present.items()}, compared)
+
+
+def _how_many(found: int, total: int) -> str:
+    if not found:
+        return f"None of the {total} comparisons shows a difference that is more than chance."
+    show = "shows" if found == 1 else "show"
+    number = "All" if found == total else f"{found} of"
+    return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
+
+
+# --- predictions -------------------------------------------------------------------------------------------------
+
+
+class Prediction(NamedTuple):
+    """What somebody expects of an experiment: who wins over whom, and by how many percentage points.
+
+    0 points stand for no difference; None where no number was given.
+    """
+
+    winner: str
+    loser: str
+    points: float | None
+
+
+FORM = re.compile(r"(?P<a>.+?) ?(?P<sign>[>=]) ?(?P<b>.+?)(?: by (?P<points>\d+(?:\.\d+)?|\.\d+)(?: ?%| points?)?)?")
+
+
+def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
+    """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``.
+
+    Args:
+        words: what was written; upper and lower case are alike.
+        names: of the recipes in the experiment.
+
+    Returns:
+        The prediction; None for anything else, a free text that can't be graded.
+    """
+    known = {" ".join(name.casefold().split()): name for name in names}
+    match = FORM.fullmatch(" ".join(words.casefold().split()))
+    if match is None or not {match["a"], match["b"]} <= known.keys() or match["a"] == match["b"]:
+        return None
+    points = None if match["points"] is None else float(match["points"])
+    if match["sign"] == "=":
+        return None if points is not None else Prediction(known[match["a"]], known[match["b"]], 0.0)
+    return (
+        None
+        if points is not None and points > MOST_POINTS
+        else Prediction(known[match["a"]], known[match["b"]], points)
+    )
+
+
+def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
+    """How what a learner wrote down beforehand came out, in a sentence that never contradicts the verdict.
+
+    Args:
+        words: as written; what can't be understood is kept, and not graded.
+        conclusion: of the experiment.
+        digits: the comparisons on which digits it is about, where variants are compared on several.
+    """
+    about = {
+        pair: one
+        for one in conclusion.compared
+        for pair in [one.variants if digits else (one.before, one.after)]
+        if digits in ("", one.digits)
+    }
+    if not about:
+        return "Nothing is compared in this experiment, so judge for yourself."
+    prediction = parse_prediction(words, [name for pair in about for name in pair])
+    if prediction is None:
+        return "It was not understood as one about the variants of this experiment, so judge for yourself."
+    for pair, one in about.items():
+        if set(pair) == {prediction.winner, prediction.loser}:
+            return _graded(prediction, pair, one.difference, one.verdict.is_different)
+    return "The experiment does not compare these two directly: their means stand in the table."
+
+
+def _graded(
+    prediction: Prediction, pair: tuple[str, str], difference: PairedDifference, is_different: bool | None
+) -> str:
+    winner, loser, points = prediction
+    said = f"Predicted {winner} over {loser}" + ("" if points is None else f" by {points:g} points")
+    said = "Predicted no difference" if points == 0 else said
+    if difference.interval is None and not is_different:
+        why = "with one seed" if difference.n == 1 else "without any spread"
+        return f"{said}: can't be graded, as {why} no interval can be given."
+    before, after = pair
+    if winner == before and points != 0:  # seen from the one that was expected to win
+        ends = difference.interval and (-difference.interval[1], -difference.interval[0])
+        before, after, difference = after, before, replace(difference, mean=-difference.mean, interval=ends)
+    found = f"{after} minus {before} {interval_in_words(difference, (points or 0.0) / 100)}"
+    return f"{said}, found {found}: {_outcome(points, difference, is_different=bool(is_different))}."
+
+
+def _outcome(points: float | None, difference: PairedDifference, *, is_different: bool) -> str:
+    """The grade in a few words; the difference is positive for the one that was to win."""
+    if points == 0:
+        return "there is one" if is_different else "nothing speaks against it, though that is no proof"
+    if is_different and difference.mean < 0:
+        return "it came out the other way round"
+    if points is None:
+        return "right" if is_different else f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
+    if difference.interval is None:
+        return "the right direction; how large it is can't be graded, as without any spread no interval can be given"
+    low, high = difference.interval
+    if not is_different:  # with all comparisons counted, none is possible, though the interval alone may leave it out
+        low, high = min(low, 0.0), max(high, 0.0)
+    is_inside = low - TINY <= points / 100 <= high + TINY
+    if is_different:
+        missed = f"the right direction, but too {'large' if points / 100 > difference.mean else 'small'}"
+        return "well predicted, it lies inside the interval" if is_inside else missed
+    if is_inside:
+        return "it may be so, but there may as well be no difference at all"
+    return "too large, and which of the two is ahead is not decided"
+
+
+# --- in words ----------------------------------------------------------------------------------------------------
+
+
+def interval_in_words(difference: Summary, *beside: float) -> str:
+    """``+0.03 points (95 % interval −0.05 to +0.11)``.
+
+    It has as many decimals as it takes to see on which side of zero, and of the numbers ``beside``, each of them lies.
+    """
+    if difference.interval is None:
+        return f"{in_points(difference.mean)} (no interval)"
+    return "{} ({})".format(*_mean_and_interval(difference.mean, difference.interval, *beside))
+
+
+def _mean_and_interval(
+    mean: float, interval: tuple[float, float], *beside: float, signed: bool = True
+) -> tuple[str, str]:
+    decimals = decimals_needed(mean, *interval, *beside)
+    lead, low, high = (format_points(number, decimals, signed=signed) for number in (mean, *interval))
+    return f"{lead} points", f"95 % interval {low} to {high}"
 
 
 def in_points(fraction: float, *, signed: bool = True) -> str:
@@ -351,19 +495,18 @@ def in_points(fraction: float, *, signed: bool = True) -> str:
 
 def decimals_needed(*fractions: float) -> int:
     """The fewest decimals of percentage points with which different numbers look different, also from zero."""
-    points = {to_points(fraction) for fraction in (0.0, *fractions)}
+    points = {_to_points(fraction) for fraction in (0.0, *fractions)}
     return next(places for places in range(DECIMALS, 11) if len({round(x, places) for x in points}) == len(points))
-
-
-def to_points(fraction: float) -> float:
-    """A fraction in percentage points, without floating-point dust."""
-    return round(100 * fraction, 10)
 
 
 def format_points(fraction: float, decimals: int = DECIMALS, *, signed: bool = False) -> str:
     """A difference of fractions in percentage points, with a true minus sign; zero is ``0``, never ``0.00``."""
-    points = to_points(fraction)
+    points = _to_points(fraction)
     return f"{points:{'+' if signed else ''}.{decimals}f}".replace("-", "−") if points else "0"
+
+
+def _to_points(fraction: float) -> float:
+    return round(100 * fraction, 10)  # without rounding errors
 
 
 def format_p(p: float) -> str:
@@ -372,11 +515,6 @@ def format_p(p: float) -> str:
         return "p < 0.001"
     decimals = next((places for places in range(3, 12) if round(p, places) != LEVEL), 3)
     return f"p = {p:.{decimals}f}"
-
-
-def excludes_zero(interval: tuple[float, float]) -> bool:
-    """Whether both ends lie on the same side of zero."""
-    return interval[0] > 0 or interval[1] < 0
 
 
 def count_seeds(seeds: int) -> str:

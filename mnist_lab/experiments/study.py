@@ -1,319 +1,402 @@
-"""A finished experiment or comparison on disk: its figures, its numbers, and a report that shows both."""
+"""From finished runs to a folder: figures, numbers, and a page that shows both."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from mnist_lab.errors import RunError
-from mnist_lab.experiments import digit_figures as digit_plots
-from mnist_lab.experiments import figures as plots
-from mnist_lab.experiments.answers import (
-    Answers,
-    Changed,
-    committee,
-    fixed_and_broken,
-    judge_answers,
-    missed_by_all,
-    mistakes_of_committee,
-)
-from mnist_lab.experiments.conclusions import Compared, Conclusion, as_sentence
-from mnist_lab.experiments.statistics import (
-    LEVEL,
-    Summary,
-    decimals_needed,
-    excludes_zero,
-    format_p,
-    format_points,
-    holm,
-    in_points,
-    mcnemar,
-    mcnemar_verdict,
-    mean_and_interval,
-    seeds_needed,
-    verdicts,
-)
+from mnist_lab.data.mnist import Digits, load_mnist
+from mnist_lab.experiments import figures, statistics
+from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
+from mnist_lab.experiments.measures import Networks, Runs, difference_of, tested_accuracy
+from mnist_lab.experiments.questions import Experiment
+from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.report.index import write_summary
-from mnist_lab.storage import write_atomically, write_json
-from mnist_lab.terminal.wording import format_interval, format_percent
+from mnist_lab.storage import new_folder, write_atomically, write_json
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
-from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.folder_commands import tell_result
+from mnist_lab.training.history import read_history
 from mnist_lab.training.page import results_summary
-from mnist_lab.training.runs import Run
+from mnist_lab.training.recipes import Recipe
+from mnist_lab.training.runs import Run, command_line
+from mnist_lab.training.session import load_trained
 
-TOLD_ONE_BY_ONE = 2
-"""So many comparisons are told a sentence each; of more, a summary comes first."""
+CHANGES_SHOWN = 2
+"""Comparisons at most whose networks are looked at digit by digit."""
 
+MISSED_BY_MOST = 8
+"""Networks at most whose answers stand in one table; of more, each variant's first seed stands for it."""
 
-@dataclass
-class Pages:
-    """A folder that is being filled: figures are saved as they come, and kept for the report.
+CURVES_SHOWN = 8
+"""Recipes at most whose training curves are drawn in one figure; no experiment has more."""
 
-    Attributes:
-        folder: where.
-        sections: of the report, in order.
-        figures: by the name of a picture, the numbers that it was drawn from, as plain values.
-        thumbnail: the picture that stands for the folder: the first that was saved.
-    """
-
-    folder: Path
-    sections: list[Section] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    thumbnail: str = ""
-
-    def picture(
-        self, name: str, figure: Figure, alt: str, caption: str = "", *, title: str = "", numbers: Any = None
-    ) -> Picture:
-        """Save a figure beside the report, and give it back as the report's picture.
-
-        Args:
-            name: of the file, without its ending.
-            figure: to save.
-            alt: what there is to see, in words.
-            caption: how to read it.
-            title: a few words; made from the name if left out.
-            numbers: what it was drawn from, ready for JSON; None if results.json holds them anyway.
-        """
-        png = png_of(figure)
-        write_atomically(self.folder / f"{name}.png", lambda temporary: temporary.write_bytes(png))
-        self.thumbnail = self.thumbnail or f"{name}.png"
-        if numbers is not None:
-            self.figures[name] = numbers
-        return Picture(title=title or name.replace("_", " ").capitalize(), png=png, alt=alt, caption=caption)
+PAIRS_TOLD = 3
+"""Pairs of networks at most that get a sentence each; all of them stand in a table."""
 
 
 @dataclass(frozen=True)
-class Heading:
-    """What stands above the answer."""
+class Study(Report):
+    """A question that was put to networks, and everything that came out: its page, and what else is kept and shown.
 
-    title: str
-    kind: str
-    question: str
-    command: str
-    created: datetime
-    facts: Mapping[str, str]
-    prediction: Prediction | None = None
+    The verdicts are the same values on the page, in results.json and on the screen.
+    """
 
-
-def finish(pages: Pages, heading: Heading, verdicts: Sequence[str], content: Mapping[str, Any]) -> Path:
-    """Write the numbers and the report; the report comes last, when all that it shows is there."""
-    prediction = heading.prediction
-    results = (
-        {
-            "title": heading.title,
-            "question": heading.question,
-            "verdicts": list(verdicts),
-            "prediction": None if prediction is None else {"words": prediction.words, "outcome": prediction.outcome},
-            "facts": dict(heading.facts),
-            "command": heading.command,
-            "created": heading.created.astimezone().isoformat(timespec="seconds"),
-            "thumbnail": pages.thumbnail,
-        }
-        | dict(content)
-        | ({"figures": pages.figures} if pages.figures else {})
-    )
-    write_json(pages.folder / RESULTS_FILE, results)
-    write_summary(pages.folder, results_summary(results))
-    return write_report(
-        pages.folder,
-        Report(
-            title=heading.title,
-            kind=heading.kind,
-            created=heading.created,
-            question=heading.question,
-            verdicts=verdicts,
-            sections=pages.sections,
-            repeat=heading.command,
-            facts=heading.facts,
-            prediction=prediction,
-        ),
-    )
+    label: str = ""  # of the folder
+    numbers: Mapping[str, Any] = field(default_factory=dict)  # for results.json; accuracies are fractions
+    tables: Sequence[Table] = ()  # of the sections', those that the screen shows as well
 
 
-# ------------------------------------------------------------------------------------------ what runs left
-
-
-def tested_accuracy(run: Run) -> float:
-    """A judged run's accuracy on the test digits, a fraction.
+def write_study(outputs: Path, study: Study) -> Path:
+    """Write the figures, the numbers, and the page, which comes last, when all that it shows is there.
 
     Raises:
-        RunError: the run is not judged.
+        StorageError: the disk refuses.
     """
-    if run.test_accuracy is None:
-        raise RunError(f"the run {run.name} is not finished (status {run.status})", "finish it, or name another")
-    return run.test_accuracy
+    pictures = [picture for section in study.sections for picture in section.pictures]
+    prediction = study.prediction
+    with new_folder(outputs, study.label, study.created) as folder:
+        for picture in pictures:
+            write_atomically(folder / f"{picture.name}.png", partial(Path.write_bytes, data=picture.png))
+        drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
+        content = {
+            "title": study.title,
+            "question": study.question,
+            "verdicts": list(study.verdicts),
+            "prediction": prediction and {"words": prediction.words, "outcome": prediction.outcome},
+            "facts": dict(study.facts),
+            "command": study.repeat,
+            "created": study.created.astimezone().isoformat(timespec="seconds"),
+            "thumbnail": f"{pictures[0].name}.png",
+            **study.numbers,
+            **({"figures": drawn_from} if drawn_from else {}),
+        }
+        write_json(folder / RESULTS_FILE, content)
+        write_summary(folder, results_summary(content))
+        write_report(folder, study)
+    return folder
 
 
-# ---------------------------------------------------------------------------------------------- over seeds
+def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
+    """Show what came out, and leave a folder with a page; ``offer_page`` asks in the end about opening it."""
+    for table in study.tables:  # before a disk that refuses can take them along
+        lab.terminal.show("", table.on_screen(gap=1))
+    lab.terminal.show("")
+    with lab.terminal.busy("writing the folder"):
+        folder = write_study(lab.outputs, study)
+    prediction = study.prediction
+    said = [] if prediction is None else [f'your prediction: "{prediction.words}". {prediction.outcome}']
+    tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
 
 
-class Part(NamedTuple):
-    """A row of results that is about one variant on certain digits: ``plain`` on ``shifted digits``."""
-
-    variant: str
-    digits: str
+# --- an experiment -----------------------------------------------------------------------------------------------
 
 
-Parts = Mapping[str, Part]
-"""Those rows, by their names."""
-
-
-class Told(NamedTuple):
-    """A comparison in words."""
-
-    title: str  # ``shifted digits: augmented minus plain``
-    sentence: str
-    pair: Compared
-    p_adjusted: float | None
-
-
-def tell(conclusion: Conclusion, parts: Parts) -> list[Told]:
-    """The comparisons in words; those on certain digits say on which, and are otherwise about the variants."""
-    pairs = conclusion.compared
-    names = [
-        (parts[p.before].variant, parts[p.after].variant) if p.before in parts else (p.before, p.after) for p in pairs
-    ]
-    found = verdicts([(*both, pair.difference) for both, pair in zip(names, pairs, strict=True)])
-    adjusted = holm([pair.difference.p_value for pair in pairs])
-    told = []
-    for (before, after), pair, verdict, p in zip(names, pairs, found, adjusted, strict=True):
-        digits = f"{parts[pair.before].digits}: " if pair.before in parts else ""
-        sentence = as_sentence(digits[:1].upper() + digits[1:] + verdict.sentence)
-        told.append(Told(f"{digits}{after} minus {before}", sentence, pair, p))
-    return told
-
-
-def in_short(told: Sequence[Told]) -> list[str]:
-    """What is said above everything: a few sentences, the most important first.
-
-    Two comparisons are told one by one. Of more, first how many differences are beyond chance, then these, the largest
-    first, and in one sentence what could not be told apart.
-    """
-    if len(told) <= TOLD_ONE_BY_ONE:
-        return [one.sentence for one in told]
-    if all(one.pair.difference.n == 1 for one in told):
-        seen = "; ".join(f"{one.title} {in_points(one.pair.difference.mean)}" for one in told)
-        return [
-            "With one seed nothing can be concluded, as no interval can be given; it takes several, 5 or so.",
-            f"What this seed shows, chance included: {seen}.",
-        ]
-    found = [one for one in told if one.pair.verdict.is_different]
-    found.sort(key=lambda one: -abs(one.pair.difference.mean))
-    equal = [one for one in told if one.pair.verdict.is_different is False]
-    unknown = [one for one in told if one.pair.verdict.is_different is None]
-    return [
-        how_many(len(found), len(told)),
-        *(one.sentence for one in found),
-        *([one.sentence for one in equal] if len(equal) == 1 else together_in_one("Not distinguishable", equal)),
-        *([one.sentence for one in unknown] if len(unknown) == 1 else together_in_one("Nothing to conclude", unknown)),
-    ]
-
-
-def how_many(found: int, total: int) -> str:
-    """How many of more than two comparisons show a difference."""
-    if not found:
-        return f"None of the {total} comparisons shows a difference that is more than chance."
-    show = "shows" if found == 1 else "show"
-    number = "All" if found == total else f"{found} of"
-    return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
-
-
-def together_in_one(beginning: str, told: Sequence[Told]) -> list[str]:
-    """Several comparisons in one sentence, or none at all."""
-    if not told:
-        return []
-    return [f"{beginning}: " + "; ".join(f"{one.title} {difference_in_words(one.pair)}" for one in told) + "."]
-
-
-def difference_in_words(pair: Compared) -> str:
-    """``+0.03 points (95 % interval −0.05 to +0.11)``."""
-    if pair.difference.interval is None:
-        return f"{in_points(pair.difference.mean)} (no interval)"
-    mean, interval = mean_and_interval(pair.difference)
-    return f"{mean} ({interval})"
-
-
-def results_section(
-    pages: Pages,
-    conclusion: Conclusion,
-    committees: Mapping[str, Evaluation],
-    digits: str,
+def study_experiment(
+    experiment: Experiment,
+    runs: Runs,
+    outputs: Path,
+    now: datetime,
     *,
-    parts: Parts | None = None,
-    dots: bool = True,
-) -> Section:
-    """The accuracies of all variants and the differences of the pairs, as tables and figures.
+    command: str,
+    epochs: int | None = None,
+    prediction: str = "",
+    failures: Sequence[str] = (),
+    all_known: bool = False,
+) -> Study:
+    """Ask an experiment's networks, and conclude.
 
     Args:
-        pages: where the figures go.
-        conclusion: what was found; its numbers stand in results.json.
-        committees: what the networks of a variant reach together, by variant; may be empty.
-        digits: what the accuracies were measured on.
-        parts: of the rows' names.
-        dots: whether to draw every seed's accuracy; where another figure shows them, there is no need.
+        experiment, runs: the question, and finished runs to answer it.
+        outputs, now: where all results are kept, and when this happens.
+        command: the words that repeat it.
+        epochs: of every training; None for whatever saved runs had.
+        prediction: what the learner expected; empty for nothing.
+        failures: a sentence for each training that failed.
+        all_known: whether all trainings were there already when it began.
+
+    Raises:
+        RunError, CheckpointError, RequestError: the model, history or configuration of a run can't be used.
     """
-    told = tell(conclusion, parts or {})
-    pictures, paragraphs = [], [seeds_explained(conclusion)]
-    if committees:
+    runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
+    mnist, compute = load_mnist(), choose_compute()
+    models = {name: {seed: load_trained(run, compute) for seed, run in found.items()} for name, found in runs.items()}
+    answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
+    measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs))
+    conclusion = measured.conclusion
+    ensembles = ensembles_of(answers, mnist.test.labels.numpy()) if measured.by_variant else {}
+    results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
+    by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
+    sections = [
+        *([measured.section] if measured.section else []),
+        results,
+        _curves_section(by_variant),
+        *_digit_sections(experiment.pairs, answers, mnist.test),
+        _runs_section(by_variant),
+        *([Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []),
+        _reading_section(experiment, conclusion, several=len(runs) > 1),
+    ]
+    digits, on_average = measured.predicted
+    outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
+    counts = sorted(len(by_seed) for by_seed in runs.values())
+    devices = {str(run.content.get("device", "unknown")) for run in chain(*by_variant.values())}
+    return Study(
+        label=f"experiment-{experiment.name}",
+        kind="Experiment",
+        title=f"Experiment: {experiment.name}",
+        question=experiment.question,
+        facts={
+            "differs": experiment.factor,
+            **({} if epochs is None else {"epochs": str(epochs)}),
+            "seeds": " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1])))),
+            "device": "; ".join(sorted(devices)),
+        },
+        repeat=command_line(command, outputs),
+        created=now,
+        verdicts=[*measured.sentences, *conclusion.sentences, *measured.remarks],
+        sections=sections,
+        numbers={
+            "experiment": experiment.name,
+            "factor": experiment.factor,
+            "epochs": epochs,
+            "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in runs.items()},
+            "failures": list(failures),
+            "measured_on": measured.digits,
+            "conclusion": conclusion.to_dict(),
+            "committees": {name: _counts(together) for name, together in ensembles.items()},
+            "extra": dict(measured.content),
+        },
+        tables=results.tables[:1],
+        prediction=Prediction(prediction, outcome, all_known) if prediction else None,
+    )
+
+
+def _digit_sections(
+    pairs: Sequence[tuple[str, str]], answers: Mapping[str, Mapping[int, Answers]], test: Digits
+) -> list[Section]:
+    """Fixed and broken digits of the first pairs, with the first seed that both have, and what everybody misses."""
+    sections = []
+    note = f"Of the {len(pairs)} comparisons, the first {CHANGES_SHOWN} stand here, with one seed."
+    for place, (before, after) in enumerate(pairs[:CHANGES_SHOWN], start=1):
+        for seed in sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())[:1]:
+            both = {f"{name}, seed {seed}": answers[name][seed] for name in (before, after)}
+            picture = "changed" if place == 1 else f"changed_{place}"
+            sections.append(changes_section(both, test, picture, note if len(pairs) > CHANGES_SHOWN else ""))
+    everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
+    note = ""
+    if len(everyone) > MISSED_BY_MOST:
+        note = f"Of the {len(everyone)} networks, one of each variant stands here."
+        firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
+        if len(firsts) == 1:
+            firsts, note = dict(islice(everyone.items(), MISSED_BY_MOST)), f"The first {MISSED_BY_MOST} networks."
+        everyone = firsts
+    return [*sections, together_section(everyone, test, note)[0]] if len(everyone) > 1 else sections
+
+
+def _reading_section(experiment: Experiment, conclusion: statistics.Conclusion, *, several: bool) -> Section:
+    paragraphs = [experiment.explanation]
+    if several:
         paragraphs.append(
-            "The committee of a variant answers with the mean of its networks' probabilities. There is one of each, so "
+            "Every variant was trained with the same seeds. Equal seeds mean equal initial weights and an equal order "
+            "of the digits, wherever the variants have the same network and the same digits: what differs is what the "
+            "experiment is about."
+        )
+    if conclusion.compared:
+        paragraphs.append(
+            "Not distinguishable does not mean equal. It means that so many seeds can't tell: a difference inside the "
+            "interval may well be there."
+        )
+    paragraphs.append(
+        "The best epoch of each training was chosen on the validation digits. The test digits were read once the "
+        "training had ended, and nothing about a network was chosen by them."
+    )
+    return Section("How to read this", paragraphs)
+
+
+# --- a comparison of saved runs ----------------------------------------------------------------------------------
+
+
+def study_comparison(
+    recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], outputs: Path, now: datetime
+) -> Study:
+    """Compare the first recipe with each of the others, and all of their networks.
+
+    Args:
+        recipes: with at least two runs in all, of the same split.
+        found: what their configurations differ in.
+        outputs, now: where all results are kept, and when this happens.
+
+    Raises:
+        RunError, CheckpointError: a run's model or history can't be used.
+    """
+    test, compute = load_mnist().test, choose_compute()
+    labels = test.labels.numpy()
+    runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
+    by_recipe = {recipe.name: list(recipe.runs.values()) for recipe in recipes}
+    answers = {name: ask(load_trained(run, compute), test, compute) for name, run in runs.items()}
+    ensembles = ensembles_of({r.name: {s: answers[r.network(s)] for s in r.runs} for r in recipes}, labels)
+    tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}
+    first, *others = tested
+    shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
+    over_seeds = statistics.conclude(tested, shared)
+
+    pairs = _networks_to_compare(recipes)
+    tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
+    adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
+    told = [statistics.mcnemar_verdict(*both, r, p).sentence for both, r, p in zip(pairs, tests, adjusted, strict=True)]
+    verdicts = [*over_seeds.sentences, *told[:PAIRS_TOLD]]
+    more = len(pairs) - PAIRS_TOLD
+    if more > 0:
+        verdicts.append(f"{more} more {'pair' if more == 1 else 'pairs'} of networks: see the report's table.")
+    if len(others) > len(over_seeds.compared):
+        verdicts.append(
+            "Nothing is said about the recipes themselves where two seeds or more of both are not at hand: train each "
+            "with the same seeds, 0 to 4 for example, and compare those runs."
+        )
+    cells = [(f"{r.only_a:,}", f"{r.only_b:,}", f"{r.both_wrong:,}", _p_cell(r.p_value)) for r in tests]
+    rows = [(" and ".join(both), *c, _p_cell(p)) for both, c, p in zip(pairs, cells, adjusted, strict=True)]
+    headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
+    text = (
+        "Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads "
+        "and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, "
+        "tossed for each of them, falls at least as unevenly."
+    )
+    text += " The last column makes up for looking at several pairs (Holm's method)." if len(pairs) > 1 else ""
+    warning = "More than one factor differs: whatever comes out may be due to any of them."
+    together, all_together = together_section(answers, test)
+    sections = [
+        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
+        *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
+        Section("Digit by digit", [text], [Table("On the same test digits", headings, rows, range(1, 6))]),
+        changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
+        together,
+        _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
+        _runs_section(by_recipe),
+    ]
+    title = f"Comparison of {len(recipes)} recipes"
+    if len(recipes) < 3:
+        title = f"Comparison: {' and '.join(tested)}" if others else f"Comparison: {len(runs)} runs of {first}"
+    return Study(
+        label="compare",
+        kind="Comparison",
+        title=title,
+        question="Do these networks read differently, and where?",
+        facts={"runs": str(len(runs)), "differ in": ", ".join(found) or "their seeds only"},
+        repeat=command_line(shlex.join(["compare", *(run.name for run in runs.values())]), outputs),
+        created=now,
+        verdicts=verdicts,
+        sections=sections,
+        numbers={
+            "runs": {name: run.name for name, run in runs.items()},
+            "differences": {factor: list(values) for factor, values in found.items()},
+            "over_seeds": over_seeds.to_dict(),
+            "pairs": [
+                {"before": a, "after": b, "p_adjusted": p, **vars(result)}
+                for (a, b), result, p in zip(pairs, tests, adjusted, strict=True)
+            ],
+            "committee": _counts(all_together),
+        },
+        tables=together.tables,
+    )
+
+
+def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
+    """A network of the first recipe with one of every other recipe, of the first seed that both have if there is one.
+
+    Of a single recipe, the first network with each of the others.
+    """
+    first, *others = recipes
+    start, *rest = first.runs
+    if not others:
+        return [(first.network(start), first.network(seed)) for seed in rest]
+    pairs = []
+    for other in others:
+        common = next((seed for seed in first.runs if seed in other.runs), None)
+        seeds = (start, next(iter(other.runs))) if common is None else (common, common)
+        pairs.append((first.network(seeds[0]), other.network(seeds[1])))
+    return pairs
+
+
+def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
+    """What the configurations of some recipes differ in, for the page and the screen."""
+    rows = [("seeds", *(", ".join(map(str, recipe.runs)) for recipe in recipes))]
+    rows += [(factor, *values) for factor, values in found.items()]
+    return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
+
+
+# --- what came out -----------------------------------------------------------------------------------------------
+
+
+def _results_section(
+    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
+) -> Section:
+    """The accuracies of all variants on some digits and the differences of the pairs, as tables and figures."""
+    compared = conclusion.compared
+    pictures, paragraphs = [], [_seeds_explained(conclusion)]
+    if ensembles:
+        paragraphs.append(
+            "The ensemble of a variant answers with the mean of its networks' probabilities. There is one of each, so "
             "it has no spread over seeds."
         )
     if dots:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
-        alt = f"Dot plot of the accuracy on {digits}: " + "; ".join(map(spoken_summary, conclusion.summaries.items()))
-        figure = plots.dot_plot(rows, title=f"Accuracy on {digits}, every seed", digits=digits)
-        pictures.append(pages.picture("accuracies", figure, f"{alt}.", title="Accuracies"))
-    tables = [summary_table(conclusion.summaries, committees, digits)]
-    if told:
-        differences = {one.title: difference_of(one.pair) for one in told}
-        alt = "Differences with their 95 % intervals: " + "; ".join(
-            f"{one.title} {difference_in_words(one.pair)}" for one in told
+        means = "; ".join(
+            f"{name} {format_percent(one.mean)} ({f'mean of {one.n} seeds' if one.n > 1 else 'one seed'})"
+            for name, one in conclusion.summaries.items()
         )
-        figure = plots.difference_plot(differences, title="Differences over the same seeds")
-        pictures.append(pages.picture("differences", figure, f"{alt}.", title="Differences"))
-        tables.append(comparisons_table(told))
-        if any(one.pair.difference.p_value is not None for one in told):
-            paragraphs.append(p_explained(told))
+        figure = figures.dot_plot(rows, title=f"Accuracy on {digits}, every seed", digits=digits)
+        alt = f"Dot plot of the accuracy on {digits}: {means}."
+        pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
+    tables = [_summary_table(conclusion.summaries, ensembles, digits)]
+    if compared:
+        differences = {one.title: difference_of(one) for one in compared}
+        figure = figures.difference_plot(differences, title="Differences over the same seeds")
+        each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
+        alt = f"Differences with their 95 % intervals: {each}."
+        pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
+        tables.append(_comparisons_table(compared))
+        if any(one.difference.p_value is not None for one in compared):
+            paragraphs.append(p_explained(compared))
     return Section("What came out", paragraphs, tables, pictures)
 
 
-def seeds_explained(conclusion: Conclusion) -> str:
-    """What mean, spread and interval are taken over."""
-    counts = {summary.n for summary in conclusion.summaries.values()}
-    if counts == {1}:
+def _seeds_explained(conclusion: statistics.Conclusion) -> str:
+    if all(summary.n == 1 for summary in conclusion.summaries.values()):
         return (
             "Everything here comes from one seed. Another seed would give somewhat other numbers, and nobody knows how "
             "far apart: there is no spread and no interval."
         )
     text = (
-        "Mean, standard deviation and 95 % interval (Student's t) are taken over the seeds, on the same digits: they "
-        "tell how far a result moves when nothing changes but the draws of chance."
+        "Mean, standard deviation (sd) and 95 % interval of the mean (Student's t) are taken over the seeds, on the "
+        "same digits: they tell how far a result moves when nothing changes but the draws of chance."
     )
     intervals = [summary.interval for summary in conclusion.summaries.values() if summary.interval is not None]
-    if any(inside_possible(interval) != interval for interval in intervals):
+    if any(low < 0 or high > 1 for low, high in intervals):
         text += " An interval that reaches beyond 100 % is cut there; it takes more seeds to narrow it."
     return text
 
 
-def p_explained(told: Sequence[Told]) -> str:
+def p_explained(compared: Sequence[statistics.Comparison]) -> str:
     """What the columns of the comparisons are."""
     text = (
         "A difference is taken seed by seed, then averaged, in percentage points. p is the probability that chance "
         "alone would give one at least as large; below 0.05 it counts as found. "
     )
-    if len(told) > 1:
+    if len(compared) > 1:
         text += "Who looks at many differences finds one by luck: p, all counted, makes up for that (Holm's method). "
-    if any(excluded_by_one_alone(one) for one in told):
+    missed = [one.difference.interval for one in compared if one.verdict.is_different is False]
+    if any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in missed):
         text += (
             "An interval is that of its comparison alone. So it may leave out 0 although the verdict, for which all "
             "are counted, is not distinguishable. "
@@ -323,77 +406,50 @@ def p_explained(told: Sequence[Told]) -> str:
     )
 
 
-def excluded_by_one_alone(one: Told) -> bool:
-    """Whether a comparison's interval leaves out 0, but its verdict, which counts all comparisons, finds nothing."""
-    interval = one.pair.difference.interval
-    return one.pair.verdict.is_different is False and interval is not None and excludes_zero(interval)
-
-
-def difference_of(pair: Compared) -> plots.Difference:
-    """A comparison as the figures take it."""
-    found = pair.difference
-    return plots.Difference(found.mean, found.interval, pair.verdict.is_different, found.n)
-
-
-def spoken_summary(item: tuple[str, Summary]) -> str:
-    """A variant's result in words, for a picture's alternative text."""
-    name, summary = item
-    seeds = f"mean of {summary.n} seeds" if summary.n > 1 else "one seed"
-    return f"{name} {format_percent(summary.mean)} ({seeds})"
-
-
-def summary_table(
-    summaries: Mapping[str, Summary], committees: Mapping[str, Evaluation], digits: str = "test digits"
+def _summary_table(
+    summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
 ) -> Table:
-    """Mean, spread, number and interval of every variant, and what its networks reach together, if anywhere."""
     rows = []
     for name, summary in summaries.items():
-        cells = [
-            name,
-            str(summary.n),
-            f"{100 * summary.mean:.3f}",
-            "–" if summary.sd is None else f"{100 * summary.sd:.3f}",
-            percent_range(summary.interval),
-        ]
-        if committees:
-            cells.append(f"{100 * committees[name].accuracy:.2f}" if name in committees else "–")
+        sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
+        low, high = summary.interval or (0.0, 0.0)
+        interval = f"{100 * max(low, 0):.3f} to {100 * min(high, 1):.3f}" if summary.interval else "–"
+        cells = [name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval]
+        if ensembles:
+            cells.append(f"{100 * ensembles[name].accuracy:.2f}" if name in ensembles else "–")
         rows.append(cells)
-    headings = ["variant", "seeds", "mean, %", "standard deviation, points", "95 % interval of the mean, %"]
-    headings += ["committee, %"] if committees else []
-    return Table(f"Accuracy on {digits}", headings, rows, numeric=range(1, len(headings)))
+    headings = [
+        "variant",
+        "seeds",
+        "mean, %",
+        "sd, points",
+        "95 % interval, %",
+        *(["ensemble, %"] if ensembles else []),
+    ]
+    title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
+    return Table(title, headings, rows, numeric=range(1, len(headings)))
 
 
-def percent_range(interval: tuple[float, float] | None) -> str:
-    """An interval of a mean accuracy, without what lies outside 0..100 %, as finely as the mean itself."""
-    if interval is None:
-        return "–"
-    low, high = inside_possible(interval)
-    return f"{100 * low:.3f} to {100 * high:.3f}"
-
-
-def inside_possible(interval: tuple[float, float]) -> tuple[float, float]:
-    """An interval without what no accuracy can be."""
-    return max(0.0, interval[0]), min(1.0, interval[1])
-
-
-def comparisons_table(told: Sequence[Told]) -> Table:
-    """The differences in numbers."""
+def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
+    words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
     rows = []
-    for one in told:
-        difference, verdict = one.pair.difference, one.pair.verdict.is_different
+    for one in compared:
+        difference, verdict = one.difference, one.verdict.is_different
         ends = difference.interval or ()
-        decimals = decimals_needed(difference.mean, *ends)
-        mean, *shown = (format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-        needed = seeds_needed(difference, level=LEVEL / len(told)) if verdict is False else None
+        decimals = statistics.decimals_needed(difference.mean, *ends)
+        mean, *shown = (statistics.format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
+        needed = (
+            statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared)) if verdict is False else None
+        )
         rows.append(
             (
                 one.title,
                 str(difference.n),
                 mean,
-                f"{shown[0]} to {shown[1]}" if shown else "–",
-                p_cell(difference.p_value),
-                p_cell(one.p_adjusted),
-                {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}[verdict],
+                " to ".join(shown) or "–",
+                _p_cell(difference.p_value),
+                _p_cell(one.p_adjusted),
+                words[verdict],
                 "–" if needed is None else f"about {needed:,}",
             )
         )
@@ -401,248 +457,34 @@ def comparisons_table(told: Sequence[Told]) -> Table:
     return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
 
 
-def p_cell(p: float | None) -> str:
-    """A p value for a column whose heading says so."""
-    return "–" if p is None else format_p(p).removeprefix("p ").removeprefix("= ")
+def _p_cell(p: float | None) -> str:
+    return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
 
 
-Histories = Mapping[str, Sequence[Sequence["EpochRecord"]]]
-"""By variant, the histories of its runs in their order."""
-
-
-def curves_section(pages: Pages, runs: Mapping[str, Sequence[Run]], histories: Histories) -> Section:
+def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
     """How the variants learned."""
-    curves, numbers = {}, {}
+    curves, numbers, last = {}, {}, []
     for name, members in runs.items():
         images = members[0].config.images_per_epoch
-        curves[name] = plots.variant_curves(histories[name], images_per_epoch=images)
+        curves[name] = figures.variant_curves([read_history(run) for run in members], images_per_epoch=images)
+        last.append(f"{name} {format_percent(float(np.mean([run[-1] for run in curves[name].accuracies])))}")
         numbers[name] = {
             "runs": [run.name for run in members],
             "images_per_epoch": images,
             "val_loss": curves[name].losses,
             "val_accuracy": curves[name].accuracies,
         }
-    figure = plots.curves_with_spread(curves, title="Validation results while training")
-    alt = "Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: " + "; ".join(
-        f"{name} {format_percent(float(np.mean([run[-1] for run in curve.accuracies])))}"
-        for name, curve in curves.items()
-    )
+    png = png_of(figures.curves_with_spread(curves, title="Validation results while training"))
+    alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {'; '.join(last)}."
     text = (
         "Measured after every epoch on the 6,000 validation digits, which are neither trained nor tested on. The best "
         "epoch of each training is chosen by them."
     )
-    picture = pages.picture("curves", figure, f"{alt}.", title="Training curves", numbers=numbers)
+    picture = Picture("Training curves", png, alt, name="curves", numbers=numbers)
     return Section("How they learned", [text], pictures=[picture])
 
 
-# ------------------------------------------------------------------------------------------- digit by digit
-
-
-@dataclass(frozen=True)
-class PlainDigits:
-    """The test digits as plain arrays."""
-
-    pictures: NDArray[np.uint8]  # (N, 28, 28)
-    labels: NDArray[np.int64]  # (N,)
-
-
-def changes_section(
-    pages: Pages,
-    names: tuple[str, str],
-    answers: tuple[Answers, Answers],
-    test: PlainDigits,
-    *,
-    p_adjusted: float | None = None,
-    picture: str = "changed",
-    note: str = "",
-) -> Section:
-    """Which digits a second network reads that a first misses, and the reverse.
-
-    Args:
-        pages: where the figure goes.
-        names: of the two networks.
-        answers: theirs, to the same digits.
-        test: what they were asked about.
-        p_adjusted: the p value of their difference with all pairs counted, where there are several.
-        picture: the name of the figure.
-        note: what else to say, such as which networks these are.
-    """
-    before, after = answers
-    fixed, broken = (read_twice(some, test) for some in fixed_and_broken(before, after, test.labels))
-    found = mcnemar(before.right(test.labels), after.right(test.labels))
-    sentence = as_sentence(mcnemar_verdict(*names, found, p_adjusted).sentence)
-    explained = (
-        "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
-        "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
-    )
-    figure = digit_plots.fixed_and_broken(
-        fixed, broken, name_a=names[0], name_b=names[1], title="Fixed and broken test digits"
-    )
-    alt = (
-        f"Gallery of test digits with both networks' answers: {len(fixed)} that {names[1]} reads and {names[0]} "
-        f"misses, {len(broken)} the other way round; those first of whose answers both are surest."
-    )
-    numbers = {
-        "a": names[0],
-        "b": names[1],
-        "both_right": found.both_right,
-        "both_wrong": found.both_wrong,
-        "p_value": found.p_value,
-        "fixed": [numbers_of_change(digit) for digit in fixed],
-        "broken": [numbers_of_change(digit) for digit in broken],
-    }
-    paragraphs = [text for text in (sentence, explained, note) if text]
-    drawn = pages.picture(picture, figure, alt, title="Fixed and broken", numbers=numbers)
-    return Section(f"Fixed and broken: from {names[0]} to {names[1]}", paragraphs, pictures=[drawn])
-
-
-def read_twice(changed: Changed, test: PlainDigits) -> list[digit_plots.ReadTwice]:
-    """Digits with both answers, as the gallery takes them."""
-    return [
-        digit_plots.ReadTwice(
-            picture=test.pictures[position],
-            index=int(position),
-            label=int(changed.labels[place]),
-            answer_a=int(changed.before[place]),
-            probability_a=float(changed.before_probability[place]),
-            answer_b=int(changed.after[place]),
-            probability_b=float(changed.after_probability[place]),
-        )
-        for place, position in enumerate(changed.positions)
-    ]
-
-
-def numbers_of_change(digit: digit_plots.ReadTwice) -> dict[str, Any]:
-    """A digit that was read twice as plain values, without its picture."""
-    return {
-        "index": digit.index,
-        "label": digit.label,
-        "a": digit.answer_a,
-        "probability_a": round(digit.probability_a, 5),
-        "b": digit.answer_b,
-        "probability_b": round(digit.probability_b, 5),
-    }
-
-
-def together_section(
-    pages: Pages, members: Mapping[str, Answers], test: PlainDigits, note: str = ""
-) -> tuple[Section, Evaluation]:
-    """What several networks know together: the digits that all of them miss, their committee, and what that misses.
-
-    Args:
-        pages: where the figures go.
-        members: at least two networks' answers, by name.
-        test: what they were asked about.
-        note: what else to say, such as which networks these are.
-    """
-    answers = list(members.values())
-    together = judge_answers(committee(answers), test.labels)
-    alone = {name: judge_answers(member, test.labels) for name, member in members.items()}
-    rows = [(name, *accuracy_row(one)) for name, one in alone.items()]
-    rows.append(("committee of all", *accuracy_row(together)))
-    headings = ("network", "accuracy", "95 % interval", "missed")
-    table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
-    missed = missed_picture(pages, members, test)
-    mistakes = committee_picture(pages, members, test)
-    paragraphs = [
-        note,
-        committee_sentence(together, list(alone.values())),
-        f"{len(missed_by_all(answers, test.labels)):,} digits are missed by every single one. Would you read them? "
-        "Some of MNIST's test digits are ambiguous, and a few are labelled wrongly.",
-        "The intervals in this table (95 %, Wilson) are about the choice of digits: where the accuracy of this very "
-        "network on other digits of the same kind may lie. They say nothing about other seeds.",
-    ]
-    return Section("Together", [text for text in paragraphs if text], [table], [missed, mistakes]), together
-
-
-def committee_sentence(together: Evaluation, alone: Sequence[Evaluation]) -> str:
-    """What the committee misses, beside its networks."""
-    missed = [one.total - one.correct for one in alone]
-    each = f"{min(missed):,}" if min(missed) == max(missed) else f"{min(missed):,} to {max(missed):,}"
-    return (
-        f"The committee answers with the mean of the {len(alone)} networks' probabilities. It misses "
-        f"{together.total - together.correct:,} of {together.total:,} digits; alone, they miss {each}, "
-        f"{sum(missed) / len(missed):,.1f} on average."
-    )
-
-
-def missed_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigits) -> Picture:
-    """The gallery of what nobody reads."""
-    answers = list(members.values())
-    missed = [
-        digit_plots.Missed(
-            test.pictures[position],
-            int(position),
-            int(test.labels[position]),
-            [int(member.predictions[position]) for member in answers],
-        )
-        for position in missed_by_all(answers, test.labels)
-    ]
-    figure = digit_plots.missed_by_all(
-        missed, runs=len(answers), judged=len(test.labels), title="Digits that nobody reads"
-    )
-    alt = (
-        f"Gallery of the {len(missed)} test digits that all {len(answers)} networks miss, with what they were taken "
-        "for; those first of whose wrong answer the networks together are surest."
-    )
-    numbers = {
-        "networks": list(members),
-        "digits": [{"index": digit.index, "label": digit.label, "answers": list(digit.answers)} for digit in missed],
-    }
-    return pages.picture("missed_by_all", figure, alt, title="Missed by all", numbers=numbers)
-
-
-def committee_picture(pages: Pages, members: Mapping[str, Answers], test: PlainDigits) -> Picture:
-    """The gallery of the committee's own mistakes."""
-    lost = mistakes_of_committee(list(members.values()), test.labels)
-    figure = digit_plots.committee_mistakes(
-        [
-            digit_plots.Outvoted(
-                picture=test.pictures[digit.position],
-                index=digit.position,
-                label=digit.label,
-                answer=digit.answer,
-                probability=digit.probability,
-                readers=digit.readers,
-                members=len(members),
-            )
-            for digit in lost
-        ],
-        judged=len(test.labels),
-        title="The mistakes that the committee still makes",
-    )
-    outvoted = sum(digit.readers > 0 for digit in lost)
-    alt = (
-        f"Gallery of the {len(lost)} test digits that the committee misses, with its answer and its probability; "
-        f"{outvoted} of them are read by at least one of its networks, and come first."
-    )
-    numbers = {
-        "networks": list(members),
-        "digits": [
-            {
-                "index": digit.position,
-                "label": digit.label,
-                "answer": digit.answer,
-                "probability": round(digit.probability, 5),
-                "answers": list(digit.members),
-            }
-            for digit in lost
-        ],
-    }
-    return pages.picture("committee", figure, alt, title="The committee's mistakes", numbers=numbers)
-
-
-def accuracy_row(evaluation: Evaluation) -> tuple[str, str, str]:
-    """Accuracy, interval, and the number missed."""
-    return (
-        format_percent(evaluation.accuracy),
-        format_interval(evaluation.interval),
-        f"{evaluation.total - evaluation.correct:,}",
-    )
-
-
-def runs_section(runs: Mapping[str, Sequence[Run]]) -> Section:
-    """The runs that all of it rests on."""
+def _runs_section(runs: Mapping[str, Sequence[Run]]) -> Section:
     rows = [
         (run.name, name, str(run.seed), format_percent(run.val_accuracy), format_percent(run.test_accuracy))
         for name, members in runs.items()
@@ -651,3 +493,7 @@ def runs_section(runs: Mapping[str, Sequence[Run]]) -> Section:
     headings = ("folder", "variant", "seed", "validation", "test")
     text = "Each of them can be looked at with: python main.py show --run FOLDER"
     return Section("The runs it rests on", [text], [Table("Ordinary saved runs", headings, rows, (2, 3, 4))])
+
+
+def _counts(evaluation: Evaluation) -> dict[str, Any]:
+    return {"accuracy": evaluation.accuracy, "correct": evaluation.correct, "total": evaluation.total}

@@ -53,6 +53,8 @@ class Picture:
         png: the file's content.
         alt: what there is to see, for those who can't see it.
         caption: how to read it; may be empty.
+        name: of a file beside the page that holds it too, without its ending; empty for none.
+        numbers: what it was drawn from, ready for JSON; None if that is kept elsewhere.
 
     Raises:
         ValueError: the content is not a whole PNG file.
@@ -62,6 +64,8 @@ class Picture:
     png: bytes
     alt: str
     caption: str = ""
+    name: str = ""
+    numbers: Any = None
 
     def __post_init__(self) -> None:
         _ = self.size

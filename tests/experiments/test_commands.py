@@ -9,25 +9,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy import stats
 
 import main
 from mnist_lab.config import TrainConfig
-from mnist_lab.environment import using_device
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.experiments import study as experiment_report
-from mnist_lab.experiments import trainings
-from mnist_lab.experiments.commands import Request, ask_experiment, experiment, experiment_on_saved
-from mnist_lab.experiments.comparison_commands import ask_compare, compare
-from mnist_lab.experiments.experiment_results import report_experiment
-from mnist_lab.experiments.questions import DATA_SIZES, EXPERIMENTS, Experiment, Setting, Variant
+from mnist_lab.experiments import measures, trainings
+from mnist_lab.experiments.commands import (
+    Request,
+    ask_compare,
+    ask_experiment,
+    compare,
+    experiment,
+    experiment_on_saved,
+)
+from mnist_lab.experiments.questions import EXPERIMENTS, Experiment, Variant
 from mnist_lab.experiments.trainings import ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.terminal.console import Terminal
@@ -35,33 +38,16 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK
 from mnist_lab.training.runs import Run, list_runs, locked, read_run
 from mnist_lab.training.session import resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
+from tests.experiments.conftest import PREDICTION, blank_figures
 from tests.training.test_runs import make_run
 
 ROOT = Path(__file__).parents[2]
-PREDICTION = "augmented wins by 0.3"
 
 
-@pytest.fixture(scope="module")
-def conducted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The outputs of a whole experiment, and what was shown while it ran."""
-    outputs = tmp_path_factory.mktemp("conducted")
-    lab, screen = make_lab(outputs)
-    with using_device("cpu"):  # the processes that train inherit the wish
-        assert experiment(lab, small_request("robustness", prediction=PREDICTION)) == OK
-    return outputs, screen.getvalue()
-
-
-@pytest.fixture(autouse=True)
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is asked whether to open a report."""
-    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(variable, raising=False)
-
-
-@pytest.fixture
-def outputs(conducted: tuple[Path, str], tmp_path: Path) -> Path:
-    """A copy to work on."""
-    return Path(shutil.copytree(conducted[0], tmp_path / "outputs"))
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with blank_figures():
+        yield
 
 
 def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
@@ -81,87 +67,33 @@ def results_of(folder: Path) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------- an experiment
 
 
-def test_every_training_leaves_its_ordinary_folder(conducted: tuple[Path, str]) -> None:
-    runs = runs_of(conducted[0])
-    assert set(runs) == {(False, 0), (False, 1), (True, 0), (True, 1)}
-    for run in runs.values():
-        assert run.status == "finished"
-        assert (run.folder / run.content["model_file"]).exists()
-        assert (run.folder / "history.png").exists()
-        assert run.content["device_asked"] == "cpu"
-
-
 def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Path, str]) -> None:
     outputs, shown = conducted
     lines = shown.splitlines()
     assert "Where does augmentation really show?" in lines
     assert "what differs: the augmentation; variants: plain, augmented" in lines
-    assert any(line.startswith("4 trainings to do, 2 at a time: about ") for line in lines)
+    assert any(line.startswith("4 trainings to do: about ") for line in lines)
     for number, seed in ((4, 1), (1, 0)):
         assert f"{number}/4" in shown
         assert f"augmented, seed {seed}: validation " in shown
     assert lines[-1] == str(folder_of(outputs, "experiment-robustness"))
-    assert f'your prediction: "{PREDICTION}". Judged by the mean over all 6 kinds' in " ".join(shown.split())
+    assert f'your prediction: "{PREDICTION}". Graded by the mean over all 6 kinds' in " ".join(shown.split())
     assert all(len(line) <= 80 for line in lines if not line.startswith(("/", "report: ")) and "seed" not in line)
-
-
-def test_the_numbers_are_those_of_scipy(conducted: tuple[Path, str]) -> None:
-    outputs, _ = conducted
-    results = results_of(folder_of(outputs, "experiment-robustness"))
-    runs = runs_of(outputs)
-    conclusion = results["conclusion"]
-    plain, augmented = (
-        [experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)
-    )
-    assert len(conclusion["comparisons"]) == 8  # six kinds, all of them together, and none
-    saved = conclusion["variants"]["plain, undisturbed"]
-    assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
-    assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
-    (compared,) = [pair for pair in conclusion["comparisons"] if pair["after"] == "augmented, undisturbed"]
-    assert compared["p_value"] == pytest.approx(stats.ttest_rel(augmented, plain).pvalue)
-    assert results["runs"]["augmented"]["1"] == runs[True, 1].name
-    assert results["prediction"]["words"] == PREDICTION
-    shifted = results["figures"]["robustness"]["shifted"]
-    assert shifted["strengths"] == [0, 1, 2, 3, 4, 5, 6]
-    assert len(shifted["accuracy_by_seed_and_strength"]["plain"]["0"]) == 7
-
-
-def test_the_report_shows_question_prediction_verdict_and_how_to_repeat_it(conducted: tuple[Path, str]) -> None:
-    folder = folder_of(conducted[0], "experiment-robustness")
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    pictures = {path.name for path in folder.glob("*.png")}
-    assert pictures >= {"robustness.png", "curves.png", "differences.png", "changed.png", "missed_by_all.png"}
-    assert page.count("<img ") == len(pictures)
-    for words in ("Predicted beforehand", PREDICTION, "Verdict", "How to repeat it", "experiment robustness --seeds 2"):
-        assert words in page
 
 
 def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> None:
     before = set(runs_of(outputs))
     lab, screen = make_lab(outputs)
-    assert experiment(lab, replace(small_request("robustness"), prediction="plain loses")) == OK
+    assert experiment(lab, replace(small_request("robustness"), prediction="augmented > plain")) == OK
     assert set(runs_of(outputs)) == before
     assert "4 of the 4 trainings are there already and are used again" in screen.getvalue()
     first, second = sorted(outputs.glob("*_experiment-robustness*"))
     early, late = ((folder / "report.html").read_text(encoding="utf-8") for folder in (first, second))
     assert "Predicted beforehand" in early
     assert "Predicted when all trainings were there already" in late
-    assert "Predicted plain to be worse" in late
+    assert "Predicted augmented over plain" in late
     assert results_of(first)["conclusion"] == results_of(second)["conclusion"]
     assert results_of(first)["thumbnail"] == results_of(second)["thumbnail"] == "robustness.png"
-
-
-@pytest.mark.slow
-def test_a_run_folder_half_deleted_is_trained_anew(outputs: Path) -> None:
-    run = runs_of(outputs)[True, 1]
-    (run.folder / run.content["model_file"]).unlink()
-    lab, screen = make_lab(outputs)
-    assert experiment(lab, small_request("robustness")) == OK
-    assert "3 of the 4 trainings are there already" in screen.getvalue()
-    assert "1 training to do: about" in screen.getvalue()
-    again = [run for run in list_runs(outputs)[0] if (run.augmented, run.seed) == (True, 1)]
-    assert len(again) == 2
-    assert again[0].content["results"] == again[1].content["results"]  # the same seed, the same bits
 
 
 def test_one_seed_says_that_nothing_can_be_concluded(outputs: Path) -> None:
@@ -179,6 +111,7 @@ def failing() -> Experiment:
     return replace(EXPERIMENTS["depth"], variants=lambda epochs: variants, pairs=(("good", "bad"),))
 
 
+@pytest.mark.integration
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     lab, screen = make_lab(tmp_path, answers=["y"])
     assert experiment(lab, Request(failing(), epochs=1, seeds=2, jobs=2)) == FAILED
@@ -246,110 +179,9 @@ def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tm
     assert len(list_runs(tmp_path)[0]) == (2 if meanwhile == "finished" else 3)
 
 
-# ------------------------------------------------------------------------------- what else is measured, on saved runs
-
-
-def setting(name: str) -> Setting:
-    return Setting(EXPERIMENTS[name], 1, f"experiment {name}", "", [])
-
-
-@pytest.fixture(scope="module")
-def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, Run]]:
-    runs = runs_of(conducted[0])
-    return {name: {seed: runs[aug, seed] for seed in (0, 1)} for name, aug in (("plain", False), ("augmented", True))}
-
-
-@pytest.mark.slow
-def test_data_size_draws_growth_at_every_size(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
-    runs = {f"{size:,} {kind}": by_variant[kind] for size in DATA_SIZES for kind in ("plain", "augmented")}
-    folder, lines, _ = report_experiment(setting("data-size"), runs, tmp_path, NOW)
-    assert (folder / "growth.png").exists()
-    assert "comparisons" in lines[0]
-    assert len(results_of(folder)["conclusion"]["comparisons"]) == len(DATA_SIZES)
-
-
-def test_inversion_shows_test_digits_and_ones_own_in_three_ways(
-    by_variant: dict[str, dict[int, Run]], tmp_path: Path
-) -> None:
-    lines = []
-    for digit, x in ((1, 140), (1, 100), (1, 180)):
-        lines.append(json.dumps({"label": digit, "strokes": [[[x, 40], [x, 240]]]}))
-    (tmp_path / "my_digits.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    augmented = {"augmented": by_variant["augmented"]}
-    folder, told, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
-    assert told[-1].startswith("What is said of your own digits rests on 3 drawings")
-    found = {name: values["mean"] for name, values in results_of(folder)["conclusion"]["variants"].items()}
-    assert set(found) == {
-        f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")
-    }
-    assert found["black on white"] < 0.4 < found["inverted"]
-    assert found["MNIST-like"] == pytest.approx(found["inverted"], abs=0.03)
-    assert found["own, MNIST-like"] == 1.0
-
-
-def test_broken_own_digits_cost_their_part_only(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
-    (tmp_path / "my_digits.jsonl").write_text('{"label": 1, "strokes": [[[1, ', encoding="utf-8")
-    augmented = {"augmented": by_variant["augmented"]}
-    folder, _, _ = report_experiment(setting("inversion"), augmented, tmp_path, NOW)
-    assert "Your own digits are left out: line 1 of" in (folder / "report.html").read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-def test_regularisation_tells_whether_the_gains_add_up(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
-    names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
-    runs = {name: by_variant[which] for name, which in names.items()}
-    folder, lines, _ = report_experiment(setting("regularisation"), runs, tmp_path, NOW)
-    assert lines[-1] == (  # 0.5 + (1.0 - 0.5) is what there is
-        "Do they work together? Both together and what the two single gains add up to have the same accuracy with each "
-        "of 2 seeds: not distinguishable."
-    )
-    assert results_of(folder)["extra"]["interaction"]["mean"] == 0
-    looked_at = {name: found["b"] for name, found in results_of(folder)["figures"].items() if "changed" in name}
-    assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("Of the 4 comparisons, the first 2 stand here, with one seed.") == 2
-
-
-def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
-    leads = {"plain": (0.0, 0.0), "mirrored": (0.0100, 0.0115), "upside down": (-0.01, 0.01)}
-    runs = {
-        name: {seed: replace(by_variant["plain"][seed], test_accuracy=0.95 + lead) for seed, lead in enumerate(by_seed)}
-        for name, by_seed in leads.items()
-    }
-    asked = replace(setting("bad-idea"), prediction="mirrored beats plain")
-    folder, lines, _ = report_experiment(asked, runs, tmp_path, NOW)
-    (first, _) = results_of(folder)["conclusion"]["comparisons"]
-    assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
-    assert first["is_different"] is False
-    assert "not distinguishable with 2 seeds once both comparisons are counted" in lines[0]
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    for told in (lines[-1], " ".join(page.split())):
-        assert "not decided yet, 2 seeds can" in told
-        assert "): right" not in told
-
-
-def test_validation_tells_what_choosing_costs(by_variant: dict[str, dict[int, Run]], tmp_path: Path) -> None:
-    folder, lines, _ = report_experiment(setting("validation"), {"1-layer": by_variant["plain"]}, tmp_path, NOW)
-    selection = results_of(folder)["extra"]["selection"]
-    assert selection["chosen"] >= selection["fresh"] - 0.01
-    assert lines[0].startswith("Choosing the best of 2 networks by 1,000 digits")
-    alone = {"1-layer": {0: by_variant["plain"][0]}}
-    _, lines, _ = report_experiment(setting("validation"), alone, tmp_path, NOW)
-    assert lines[0] == "With one network there is nothing to choose from; it takes several seeds, 5 or so."
-
-
-def test_a_model_that_is_gone_leaves_no_half_folder(outputs: Path, tmp_path: Path) -> None:
-    run = runs_of(outputs)[True, 0]
-    (run.folder / run.content["model_file"]).unlink()
-    with pytest.raises(LabError, match="model file"):
-        report_experiment(setting("depth"), {"3-layer": {0: run}}, tmp_path / "new", NOW)
-    assert not (tmp_path / "new").exists()
-
-
 # -------------------------------------------------------------------------------------------- on saved runs
 
 
-@pytest.mark.slow
 def test_saved_runs_can_be_asked_without_any_training(outputs: Path) -> None:
     runs = runs_of(outputs)
     names = [runs[aug, seed].name for aug in (False, True) for seed in (0, 1)]
@@ -365,12 +197,6 @@ def test_saved_runs_can_be_asked_without_any_training(outputs: Path) -> None:
     assert f"--run {names[3]}" in found["command"]
 
 
-def test_one_saved_run_is_enough_to_ask(outputs: Path) -> None:
-    lab, screen = make_lab(outputs)
-    assert experiment_on_saved(lab, EXPERIMENTS["inversion"], [runs_of(outputs)[True, 0].name]) == OK
-    assert "black on white" in screen.getvalue()
-
-
 def test_only_questions_to_networks_take_saved_runs(outputs: Path) -> None:
     with pytest.raises(RequestError, match="--run is not for the experiment depth; it is for inversion and robustness"):
         experiment_on_saved(make_lab(outputs)[0], EXPERIMENTS["depth"], ["latest"])
@@ -379,15 +205,16 @@ def test_only_questions_to_networks_take_saved_runs(outputs: Path) -> None:
 def test_the_menu_offers_saved_runs(outputs: Path) -> None:
     lab, screen = make_lab(outputs, ["inversion", "saved", "1"])
     assert ask_experiment(lab) == OK
-    assert "What is compared" in screen.getvalue()
+    assert "What differs" in screen.getvalue()
 
 
 # ------------------------------------------------------------------------------------------------- interrupted
 
 SCRIPT = """
 import sys
-import main
 from pathlib import Path
+
+import main
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.experiments.commands import experiment
@@ -399,6 +226,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as Unix does it")
 def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path) -> None:
     script, outputs = tmp_path / "script.py", tmp_path / "outputs"
@@ -496,7 +324,7 @@ def test_outputs_that_are_a_file_are_refused_before_anything_is_trained(tmp_path
 
 
 def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
-    lab, screen = make_lab(tmp_path, ["nonsense", "depth", "0", "2", "1", "3-layer wins by 0.5", "n"])
+    lab, screen = make_lab(tmp_path, ["nonsense", "depth", "0", "2", "1", "3-layer > 2-layer", "0", "half", "0.5", "n"])
     assert ask_experiment(lab) == OK
     shown = screen.getvalue()
     for name, known in EXPERIMENTS.items():
@@ -505,7 +333,8 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
     assert "What makes training fast?" in shown
     assert "is not one of the choices" in " ".join(shown.split())
     assert "0 is out of range" in shown
-    assert 'For example "3-layer wins by 0.3"' in " ".join(shown.split())
+    assert "'half' is not a number" in shown
+    assert "a lead is more than 0" in shown
     assert "6 trainings to do" in shown
     assert list(tmp_path.iterdir()) == []
 
@@ -550,23 +379,12 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
     assert [(pair["before"], pair["after"]) for pair in results["over_seeds"]["comparisons"]] == [
         ("1-layer", "1-layer, augmented")
     ]
-    accuracies = [[experiment_report.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
+    accuracies = [[measures.tested_accuracy(runs[aug, seed]) for seed in (0, 1)] for aug in (False, True)]
     expected = stats.ttest_rel(accuracies[1], accuracies[0]).pvalue
     assert results["over_seeds"]["comparisons"][0]["p_value"] == pytest.approx(expected)
-    assert "committee of all" in shown
+    assert "ensemble of all" in shown
     assert (folder / "accuracies.png").exists()
     assert "Nothing is said about the recipes" not in shown
-
-
-def test_seeds_of_one_recipe_make_a_committee(outputs: Path) -> None:
-    runs = runs_of(outputs)
-    names = [runs[True, seed].name for seed in (0, 1, 1)]
-    folder, shown = compared(outputs, *names)
-    assert "a run that is named more than once counts once" in " ".join(shown.split())
-    results = results_of(folder)
-    assert results["title"] == "Comparison: 2 runs of 1-layer, augmented"
-    assert results["committee"]["total"] == 10_000
-    assert results["differences"] == {}
 
 
 def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,61 +7,53 @@ import json
 import multiprocessing
 import signal
 from dataclasses import asdict, replace
-from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from rich.console import Console
 
-import main
 from mnist_lab.config import AugmentConfig, default_config
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import normalise, to_unit
-from mnist_lab.errors import RequestError
+from mnist_lab.experiments import speed_commands
 from mnist_lab.experiments.speed import (
     AUGMENTATION,
-    CHANGES,
     COMMON,
     MODEL,
     EpochTime,
     Goal,
     Measured,
-    Pace,
     PictureLoader,
     Step,
     config_of,
-    estimate_pace,
-    judge,
-    judge_pictures,
+    estimate_seconds,
+    evaluate_step,
     left_out_on,
     measure,
     new_trainer,
     picture_loader,
     plain_transforms,
-    seconds_left,
     steps_on,
     training_transforms,
 )
 from mnist_lab.experiments.speed_commands import (
-    Prepared,
-    StepsDisplay,
+    ONE_EPOCH,
     ask_goal,
-    conduct,
-    seconds_of,
-    speed,
-    speed_experiment,
-    speed_steps_table,
-    time_steps,
+    measure_speed,
+    tables_of,
+    time_one_epoch,
+    verdicts,
 )
-from mnist_lab.experiments.speed_results import command_of, verdicts
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.terminal.console import THEME, Terminal
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab
+from mnist_lab.terminal.console import THEME
+from mnist_lab.terminal.lab import INTERRUPTED, OK
 from mnist_lab.training.trainer import Progress
+from tests.experiment_fixtures import make_lab
 
 # From Python 3.12 on, starting the common recipe's loader processes beside torch's threads is remarked upon.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -70,8 +62,6 @@ CPU = torch.device("cpu")
 WITH_BFLOAT16 = Compute(CPU, torch.bfloat16, "CPU with bfloat16")
 FLOAT32_ONLY = Compute(CPU, None, "CPU without bfloat16")
 APPLE = Compute(torch.device("mps"), None, "Apple GPU (MPS)")
-NOW = datetime(2026, 11, 22, 14, 30, 5)
-ONE_EPOCH = Goal(epochs=1, target=None)
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +71,8 @@ def tiny(mnist: Mnist, small: Digits, small_validation: Digits) -> Mnist:
     return Mnist(small.subset(torch.arange(600)), small_validation.subset(torch.arange(200)), none)
 
 
-def make_lab(outputs: Path, answers: list[str] | None = None) -> tuple[Lab, io.StringIO]:
-    screen = io.StringIO()
-    console = Console(file=screen, theme=THEME, highlight=False, width=80)
-    answers = answers or []
-    return Lab(Terminal(console, lambda: answers.pop(0)), outputs, main.load, lambda: NOW), screen
-
-
-def epoch(training: float, judging: float, accuracy: float = 0.9, images: int = 1000) -> EpochTime:
-    return EpochTime(training, judging, images, accuracy)
+def epoch(training: float, evaluation: float, accuracy: float = 0.9, images: int = 1000) -> EpochTime:
+    return EpochTime(training, evaluation, images, accuracy)
 
 
 def measured(step: Step, *epochs: EpochTime, target: float | None = 0.9933) -> Measured:
@@ -112,13 +95,6 @@ def test_every_step_changes_one_thing_and_keeps_the_rest(compute: Compute) -> No
         assert len(fields_that_differ(before, after)) == 1
     assert len({step.name for step in steps}) == len(steps)
     assert all(step.change for step in steps)
-
-
-def test_with_bfloat16_nothing_is_left_out() -> None:
-    names = [step.name for step in steps_on(WITH_BFLOAT16)]
-    assert names == ["common recipe", *(change.name for change in CHANGES)]
-    assert len(names) == 8
-    assert left_out_on(WITH_BFLOAT16) == ()
 
 
 def test_without_bfloat16_the_step_is_left_out_and_said_so() -> None:
@@ -178,15 +154,6 @@ def test_plain_pictures_are_the_digits_as_the_networks_see_them(small_validation
     assert torch.equal(torch.cat([batch.labels for batch in batches]), digits.labels)
 
 
-def test_shuffled_pictures_come_once_each(small_validation: Digits) -> None:
-    digits = small_validation.subset(torch.arange(100))
-    batches = list(picture_loader(digits, plain_transforms(), 64, shuffle=True))
-    sums = torch.cat([batch.images.sum(dim=(1, 2, 3)) for batch in batches])
-    expected = normalise(to_unit(digits.images)).sum(dim=(1, 2, 3))
-    torch.testing.assert_close(sums.sort().values, expected.sort().values, rtol=1e-4, atol=1e-2)
-    assert not torch.equal(torch.cat([batch.labels for batch in batches]), digits.labels)
-
-
 def test_the_common_chain_moves_digits_unless_all_strengths_are_zero(small_validation: Digits) -> None:
     picture = Image.fromarray(small_validation.images[0, 0].numpy())
     still = AugmentConfig().without("rotation", "affine", "pen", "erasing")
@@ -194,13 +161,12 @@ def test_the_common_chain_moves_digits_unless_all_strengths_are_zero(small_valid
     assert not torch.equal(training_transforms(AUGMENTATION)(picture), plain_transforms()(picture))
 
 
-def test_judging_pictures_and_judging_from_memory_agree(tiny: Mnist) -> None:
+def test_evaluating_pictures_and_evaluating_from_memory_agree(tiny: Mnist) -> None:
     by_pictures = new_trainer(COMMON, tiny, FLOAT32_ONLY, epochs=1)
-    from_memory = replace(COMMON, judged_from_memory=True)
+    from_memory = replace(COMMON, evaluated_from_memory=True)
     by_pictures.train_epoch(1, lambda progress: None, lambda: False)
-    assert judge(COMMON, by_pictures) == judge(from_memory, by_pictures) > 0.2
-    accuracy = by_pictures.validate()[1]
-    assert judge_pictures(by_pictures.model, tiny.validation, FLOAT32_ONLY, 50) == pytest.approx(accuracy)
+    assert evaluate_step(COMMON, by_pictures) == evaluate_step(from_memory, by_pictures) > 0.2
+    assert evaluate_step(COMMON, by_pictures) == pytest.approx(by_pictures.validate()[1])
 
 
 # ------------------------------------------------------------------------------------------------- measuring
@@ -221,46 +187,27 @@ def test_a_training_ends_with_the_epoch_that_reaches_the_target(tiny: Mnist) -> 
     unreachable = measure(step, tiny, FLOAT32_ONLY, Goal(epochs=2, target=1.1))
     assert len(unreachable.epochs) == 2
     assert not unreachable.reached
-    assert unreachable.seconds_to_target is None
 
 
 def test_measured_times_by_hand() -> None:
     step = measured(COMMON, epoch(10, 2, 0.98), epoch(5, 1, 0.99), epoch(4, 1, 0.9933))
     assert step.seconds_per_epoch == 6
     assert step.images_per_second == 200
-    assert step.seconds_to_target == step.seconds == 23
-    assert measured(COMMON, epoch(10, 2, 0.98)).seconds_to_target is None
-    assert measured(COMMON, epoch(10, 2, 1.0), target=None).seconds_to_target is None
-
-
-def test_the_time_left_counts_training_judging_and_the_later_steps() -> None:
-    # Epoch 2 of 3 half done at 100 images/s: 50 + 100 images of training, two judgements, then the other steps.
-    progress = Progress(2, 3, 50, 100, 100.0, seconds_left=1.5)
-    assert seconds_left(progress, Pace(training=1.0, judging=0.5), later=20) == 22.5
-    paces = {COMMON: Pace(1.0, 0.5), replace(COMMON, name="b", recipe="one-cycle"): Pace(2.0, 0.0)}
-    assert seconds_of(paces, Goal(epochs=10)) == 10 * 1.5 + 4 * 2
+    assert step.reached
+    assert step.seconds == 23
+    assert not measured(COMMON, epoch(10, 2, 0.98)).reached
+    assert not measured(COMMON, epoch(10, 2, 1.0), target=None).reached
+    paces = {COMMON: 1.5, replace(COMMON, name="b", recipe="one-cycle"): 2.0}
+    assert Goal(epochs=10).seconds(paces) == 10 * 1.5 + 4 * 2
 
 
 def test_a_pace_is_estimated_even_from_fewer_digits_than_a_batch(tiny: Mnist) -> None:
     fewest = replace(tiny, train=tiny.train.subset(torch.arange(100)))
     for step in (COMMON, steps_on(FLOAT32_ONLY)[-1]):
-        pace = estimate_pace(step, fewest, FLOAT32_ONLY)
-        assert pace.training > 0
-        assert pace.judging > 0
+        assert estimate_seconds(step, fewest, FLOAT32_ONLY) > 0
 
 
 # ------------------------------------------------------------------------------------------------- stopping
-
-
-def interrupt(progress: Progress) -> None:
-    raise KeyboardInterrupt
-
-
-def test_an_interrupt_between_batches_leaves_no_process_behind(mnist: Mnist, tiny: Mnist) -> None:
-    many = replace(tiny, train=mnist.train.subset(torch.arange(2000)))  # the first report comes while workers work
-    with pytest.raises(KeyboardInterrupt):
-        measure(COMMON, many, FLOAT32_ONLY, ONE_EPOCH, on_progress=interrupt)
-    assert multiprocessing.active_children() == []
 
 
 def test_a_request_to_stop_ends_the_training_after_its_batch(mnist: Mnist, tiny: Mnist) -> None:
@@ -272,16 +219,33 @@ def test_a_request_to_stop_ends_the_training_after_its_batch(mnist: Mnist, tiny:
     assert multiprocessing.active_children() == []
 
 
+SECONDS = dict.fromkeys(steps_on(WITH_BFLOAT16), 11.0)
+
+
+@pytest.fixture
+def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed_commands, "compute_for", lambda lab: WITH_BFLOAT16)
+
+
 def test_ctrl_c_ends_the_experiment_and_saves_nothing(
-    tiny: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_bfloat16: None
 ) -> None:
-    monkeypatch.setattr(StepsDisplay, "on_progress", lambda display, progress: signal.raise_signal(signal.SIGINT))
+    measured_before: list[Step] = []
+
+    def measured_or_interrupted(step: Step, *arguments: Any, **options: Any) -> Measured:
+        if measured_before:
+            signal.raise_signal(signal.SIGINT)
+        measured_before.append(step)
+        return measure(replace(step, evaluated_from_memory=True, batched=True), *arguments, **options)
+
+    monkeypatch.setattr(speed_commands, "measure", measured_or_interrupted)
     before = signal.getsignal(signal.SIGINT)
     lab, screen = make_lab(tmp_path)
-    assert conduct(lab, with_paces(tiny, FLOAT32_ONLY), ONE_EPOCH) == INTERRUPTED
-    assert "stopped; 0 of 7 steps were measured, nothing is saved" in screen.getvalue()
+    assert measure_speed(lab, tiny, SECONDS, ONE_EPOCH) == INTERRUPTED
+    shown = screen.getvalue()
+    assert "Seconds of one epoch" in shown
+    assert "stopped; 1 of 8 steps were measured, nothing is saved" in shown
     assert signal.getsignal(signal.SIGINT) is before
-    assert multiprocessing.active_children() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -324,49 +288,30 @@ def test_without_a_target_and_without_a_gain_only_the_times_are_told() -> None:
     assert verdicts(pair) == ["From the common recipe to the lab's: 5.0 s an epoch to 10.0 s, 0.50 times as fast."]
 
 
-def test_the_command_that_measures_again() -> None:
-    assert command_of(Goal(), 54_000) == "python main.py experiment speed --epochs 12"
-    assert command_of(ONE_EPOCH, 600) == "python main.py experiment speed --epochs 1 --no-target --train-size 600"
-
-
-def test_the_table_of_steps_fits_into_80_columns() -> None:
+def test_tables_fit_into_80_columns_and_say_what_was_not_reached() -> None:
     steps = steps_on(WITH_BFLOAT16)
     slow = [epoch(600, 60, 0.99, 54_000)] * 12
     rows = [measured(steps[0], *slow), *(measured(step, epoch(5, 1, 0.9933, 54_000)) for step in steps[1:])]
     console = Console(file=io.StringIO(), width=80, theme=THEME)
     with console.capture() as shown:
-        console.print(speed_steps_table(rows))
+        console.print(*(table.on_screen(gap=1) for table in tables_of(rows)))
     lines = [" ".join(line.split()) for line in shown.get().splitlines()]
-    assert lines[0] == "step an epoch images/s times as fast to 99.33 % epochs"
-    assert lines[1] == "common recipe 660.0 s 90 1.0 not reached > 12"
-    assert lines[2] == "augmentation in batches 6.0 s 10,800 110.0 6.0 s 1"
-    assert len(lines) == 1 + len(steps)
+    assert "common recipe 600.0 60.0 660.0 90 1.0" in lines
+    assert "augmentation in batches 5.0 1.0 6.0 10,800 110.0" in lines
+    assert "common recipe not reached > 12" in lines
+    assert "augmentation in batches 6.0 s 1" in lines
 
 
 # ------------------------------------------------------------------------------------------------- all of it
 
 
-def with_paces(mnist: Mnist, compute: Compute) -> Prepared:
-    return Prepared(mnist, compute, {step: Pace(10.0, 1.0) for step in steps_on(compute)})
-
-
 @pytest.mark.parametrize("answer", [("", Goal()), ("epoch", ONE_EPOCH)])
-def test_the_menu_asks_how_thorough_with_the_time_it_takes(
-    answer: tuple[str, Goal], tiny: Mnist, tmp_path: Path
-) -> None:
+def test_the_menu_asks_how_thorough_with_the_time_it_takes(answer: tuple[str, Goal], tmp_path: Path) -> None:
     lab, screen = make_lab(tmp_path, [answer[0]])
-    assert ask_goal(lab.terminal, with_paces(tiny, WITH_BFLOAT16)) == answer[1]
+    assert ask_goal(lab, SECONDS) == answer[1]
     shown = screen.getvalue()
     assert "about 16 min at most" in shown  # 7 steps of 12 epochs and one of 4, 11 s each
     assert "about 88 s" in shown
-
-
-def test_numbers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    lab, _ = make_lab(tmp_path)
-    with pytest.raises(RequestError, match="--epochs is 0"):
-        speed_experiment(lab, epochs=0)
-    with pytest.raises(RequestError, match="--train-size is 99"):
-        speed_experiment(lab, train_size=99)
 
 
 @pytest.fixture(scope="module")
@@ -374,8 +319,9 @@ def conducted(tiny: Mnist, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """The whole experiment with some hundred digits and one epoch: its folder, and what was shown."""
     outputs = tmp_path_factory.mktemp("outputs")
     lab, screen = make_lab(outputs)
-    prepared = time_steps(lab, tiny, WITH_BFLOAT16)
-    assert conduct(lab, prepared, Goal(epochs=1, target=0.9933)) == OK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed_commands, "compute_for", lambda lab: WITH_BFLOAT16)
+        assert measure_speed(lab, tiny, SECONDS, Goal(epochs=1, target=0.9933)) == OK
     return outputs / "2026-11-22_14-30-05_experiment-speed", screen.getvalue()
 
 
@@ -399,7 +345,7 @@ def test_the_folder_holds_numbers_figure_and_report(conducted: tuple[Path, str])
     assert results["title"] == "Experiment: speed"
     assert results["question"] == "What makes training fast?"
     assert results["thumbnail"] == "speed.png"
-    assert results["command"].endswith("experiment speed --epochs 1 --train-size 600")
+    assert "experiment speed --epochs 1 --train-size 600 --outputs " in results["command"]
     with Image.open(folder / results["thumbnail"]) as picture:
         picture.verify()
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -414,7 +360,7 @@ def test_the_folder_holds_numbers_figure_and_report(conducted: tuple[Path, str])
 @pytest.mark.slow
 def test_the_quick_check_times_both_recipes(tmp_path: Path) -> None:
     lab, screen = make_lab(tmp_path)
-    assert speed(lab) == OK
+    assert time_one_epoch(lab) == OK
     shown = screen.getvalue()
     assert shown.index("common recipe") < shown.index("the lab's recipe") < shown.index("times as fast")
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 
@@ -16,36 +17,27 @@ from mnist_lab.experiments.statistics import (
     LEVEL,
     McNemar,
     PairedDifference,
+    Part,
+    Prediction,
     Summary,
     Verdict,
+    conclude,
     format_p,
+    grade,
     holm,
     mcnemar,
     mcnemar_verdict,
     paired_difference,
     paired_power,
+    parse_prediction,
     seeds_needed,
     summarise,
     verdict,
-    verdicts,
 )
-
-TRIES = 1000
-ALLOWED = int(stats.binom.ppf(0.999, TRIES, LEVEL))
-"""Of 1,000 tries in which chance alone is at work, 5 % may find a difference: 50, and a test that keeps its level
-exceeds 72 of them in less than one of 1,000 simulations. Fewer than 30 would be as rare for a test that uses its whole
-level, as the t test does with normal numbers."""
-EXPECTED_AT_LEAST = int(stats.binom.ppf(0.001, TRIES, LEVEL))
 
 
 def by_seed(accuracies: NDArray[np.float64]) -> dict[int, float]:
     return dict(enumerate(accuracies.tolist()))
-
-
-def p_value_of(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    p_value = paired_difference(by_seed(a), by_seed(b)).p_value
-    assert p_value is not None
-    return p_value
 
 
 def difference_of(*points: float) -> PairedDifference:
@@ -55,14 +47,6 @@ def difference_of(*points: float) -> PairedDifference:
 
 
 # --- one recipe --------------------------------------------------------------------------------------------------
-
-
-def test_summary_by_hand() -> None:
-    found = summarise([0.990, 0.992, 0.994])
-    assert found.n == 3
-    assert (found.mean, found.sd) == pytest.approx((0.992, 0.002))
-    half = 4.302652729911275 * 0.002 / math.sqrt(3)  # Student's table, 2 degrees of freedom
-    assert found.interval == pytest.approx((0.992 - half, 0.992 + half))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 40])
@@ -87,15 +71,6 @@ def test_values_that_cannot_be_summarised_are_refused(values: list[float]) -> No
         summarise(values)
 
 
-def test_interval_covers_the_mean_as_often_as_it_says() -> None:
-    random = np.random.default_rng(1)
-    covered = 0
-    for values in random.normal(0.995, 0.0004, (TRIES, 4)):
-        low, high = summarise(values).interval or (1.0, 0.0)
-        covered += low <= 0.995 <= high
-    assert EXPECTED_AT_LEAST <= TRIES - covered <= ALLOWED
-
-
 # --- two recipes over seeds --------------------------------------------------------------------------------------
 
 
@@ -116,18 +91,6 @@ def test_paired_difference_is_that_of_scipy(n: int) -> None:
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert found.interval == pytest.approx((interval.low, interval.high), rel=1e-9)
     assert found.mean == pytest.approx((b - a).mean())
-
-
-def test_only_seeds_that_both_have_count() -> None:
-    a, b = {0: 0.99, 1: 0.98, 2: 0.97, 7: 0.1}, {2: 0.975, 1: 0.981, 0: 0.992, 8: 0.2}
-    assert paired_difference(a, b) == difference_at(a, b, (0, 1, 2))
-    reverse = paired_difference(b, a)
-    assert reverse.mean == -paired_difference(a, b).mean
-    assert reverse.p_value == paired_difference(a, b).p_value
-
-
-def difference_at(a: dict[int, float], b: dict[int, float], seeds: tuple[int, ...]) -> PairedDifference:
-    return paired_difference({seed: a[seed] for seed in seeds}, {seed: b[seed] for seed in seeds})
 
 
 def test_no_seed_in_common_is_refused() -> None:
@@ -159,26 +122,6 @@ def test_opposite_differences_cancel_exactly() -> None:
     assert found.p_value == 1.0
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-def test_identical_recipes_are_rarely_called_different(n: int) -> None:
-    """Seeds that are good for one recipe are good for the other: what the two share must not count."""
-    random = np.random.default_rng(10 + n)
-    shared = random.normal(0.995, 0.0005, (TRIES, n))
-    a, b = shared + random.normal(0, 0.0003, (2, TRIES, n))
-    p_values = [p_value_of(x, y) for x, y in zip(a, b, strict=True)]
-    assert EXPECTED_AT_LEAST <= sum(p < LEVEL for p in p_values) <= ALLOWED
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-def test_identical_recipes_are_rarely_called_different_in_whole_digits(n: int) -> None:
-    """Real accuracies are counts of 10,000 digits, so that two seeds often give the same difference by chance."""
-    random = np.random.default_rng(20 + n)
-    shared = random.normal(0.995, 0.0005, (TRIES, n))
-    a, b = np.round(shared + random.normal(0, 0.0002, (2, TRIES, n)), 4)
-    p_values = [p_value_of(x, y) for x, y in zip(a, b, strict=True)]
-    assert sum(p < LEVEL for p in p_values) <= ALLOWED
-
-
 # --- how many seeds ----------------------------------------------------------------------------------------------
 
 
@@ -199,22 +142,13 @@ def test_seeds_needed_give_the_power_they_promise(effect: float) -> None:
     needed = seeds_needed(seen(effect))
     assert needed is not None
     random = np.random.default_rng(needed)
-    tries = 20_000
+    tries = 5_000
     low, high = (float(stats.binom.ppf(q, tries, 0.8)) / tries - 0.8 for q in (0.0001, 0.9999))  # about ±0.01
     for seeds in (needed - 1, needed):
         p_values = np.asarray(stats.ttest_1samp(random.normal(effect, 1, (tries, seeds)), 0, axis=1).pvalue)
         power = float(paired_power(np.array([seeds]), effect)[0])
         assert low <= np.mean(p_values < LEVEL) - power <= high
         assert (power >= 0.8) == (seeds == needed)
-
-
-def test_power_is_that_of_the_noncentral_t() -> None:
-    """Where scipy's noncentral t holds out: nearer than its far lower tail."""
-    seeds = np.array([2, 3, 5, 10, 30])
-    for effect in (0.01, 0.1, 0.5, 0.9):
-        bound, shift = stats.t.ppf(0.975, seeds - 1), effect * np.sqrt(seeds)
-        expected = stats.nct.sf(bound, seeds - 1, shift) + stats.nct.cdf(-bound, seeds - 1, shift)
-        assert paired_power(seeds, effect) == pytest.approx(expected, abs=1e-9)
 
 
 def test_seeds_needed_where_there_is_no_answer() -> None:
@@ -239,14 +173,6 @@ def test_more_is_needed_than_was_not_enough() -> None:
 # --- several comparisons -----------------------------------------------------------------------------------------
 
 
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    assert holm([0.04]) == [0.04]
-    assert holm([]) == []
-    assert holm([0.02, None, 0.03]) == pytest.approx([0.04, None, 0.04])
-
-
 def test_holm_is_the_closed_test_of_bonferroni() -> None:
     """The definition: the largest Bonferroni p of all groups of comparisons to which the comparison belongs."""
     random = np.random.default_rng(2)
@@ -260,33 +186,20 @@ def test_holm_is_the_closed_test_of_bonferroni() -> None:
         assert holm(p_values) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("n", [3, 5])
-def test_a_family_of_identical_recipes_is_rarely_called_different(n: int) -> None:
-    """Three recipes against one baseline, all alike: all three verdicts must hold together."""
-    random = np.random.default_rng(30 + n)
-    shared = random.normal(0.995, 0.0005, (TRIES, 1, n))
-    experiments = shared + random.normal(0, 0.0003, (TRIES, 4, n))
-    families = [[p_value_of(baseline, other) for other in others] for baseline, *others in experiments]
-    wrong = sum(any(p is not None and p < LEVEL for p in holm(family)) for family in families)
-    unadjusted = sum(min(family) < LEVEL for family in families)
-    assert wrong <= ALLOWED
-    assert unadjusted > ALLOWED  # the reason why the adjustment is made
-
-
-def test_verdicts_share_one_adjustment() -> None:
-    clear, near = difference_of(0.4, 0.45, 0.38, 0.42), difference_of(0.09, 0.2, 0.05, 0.15)
-    assert near.p_value is not None
-    assert 0.02 < near.p_value < LEVEL
-    found = verdicts([("a", "b", clear), ("a", "c", near), ("a", "d", near), ("a", "e", difference_of(0.2))])
-    assert [call.is_different for call in found] == [True, False, False, None]
-    assert verdict("a", "c", near).is_different
-    assert found[1].sentence.startswith(
-        "c and a are not distinguishable with 4 seeds once all 3 comparisons are counted"
-    )
-    assert "once both comparisons are counted" in verdict("a", "c", near, 0.06, 2).sentence
-    assert "once all comparisons are counted" in verdict("a", "c", near, 0.06).sentence
-    assert f"Holm-adjusted p = {2 * near.p_value:.3f})" in found[1].sentence
-    assert f"about {seeds_needed(near, level=LEVEL / 3)} would be needed" in found[1].sentence
+def test_a_family_of_identical_recipes_is_rarely_called_different() -> None:
+    """Three recipes against one baseline, all alike, in whole digits: all three verdicts must hold together."""
+    random, tries = np.random.default_rng(33), 400
+    names = ["none", "a", "b", "c"]
+    shared = random.normal(0.995, 0.0005, (tries, 1, 3))
+    experiments = np.round(shared + random.normal(0, 0.0003, (tries, 4, 3)), 4)
+    wrong = unadjusted = 0
+    for accuracies in experiments:
+        found = dict(zip(names, map(by_seed, accuracies), strict=True))
+        compared = conclude(found, [("none", name) for name in names[1:]]).compared
+        wrong += any(one.verdict.is_different for one in compared)
+        unadjusted += any((one.difference.p_value or 1) < LEVEL for one in compared)
+    allowed = stats.binom.ppf(0.999, tries, LEVEL)
+    assert wrong <= allowed < unadjusted  # the reason why the adjustment is made
 
 
 # --- two networks on the same digits -----------------------------------------------------------------------------
@@ -307,10 +220,15 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar(*answers(0, 0, 0, 0)) == McNemar(0, 0, 0, 0, 1.0)
 
 
-@pytest.mark.parametrize(("only_a", "only_b"), [(11, 23), (40, 13), (0, 6), (100, 101)])
-def test_mcnemar_is_a_binomial_test(only_a: int, only_b: int) -> None:
-    tail = stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)
-    assert mcnemar(*answers(9000, only_a, only_b, 30)).p_value == pytest.approx(min(1.0, 2 * tail))
+def test_mcnemar_is_a_binomial_test() -> None:
+    random = np.random.default_rng(4)
+    for only_a, only_b in random.integers(0, 120, (100, 2)):
+        found = mcnemar(*answers(50, only_a, only_b, 30))
+        assert (found.only_a, found.only_b) == (only_a, only_b)
+        assert found.p_value == (stats.binomtest(only_b, only_a + only_b).pvalue if only_a + only_b else 1.0)
+        said = mcnemar_verdict("a", "b", found)
+        assert said.is_different == (found.p_value < LEVEL)
+        assert ("not distinguishable" in said.sentence or "very same" in said.sentence) != said.is_different
 
 
 def test_mcnemar_needs_the_same_digits() -> None:
@@ -318,25 +236,11 @@ def test_mcnemar_needs_the_same_digits() -> None:
         mcnemar(np.ones(10_000, dtype=bool), np.ones(6_000, dtype=bool))
 
 
-def test_equally_good_networks_are_rarely_called_different() -> None:
-    """Each misses 40 of 10,000 on average, mostly among the same hard ones; one that misses 30 more is mostly found."""
-    random = np.random.default_rng(4)
-    hardness = np.where(np.arange(10_000) < 100, 0.3, 0.001)
-    wrong = found = 0
-    for _ in range(TRIES):
-        draws = random.random((3, 10_000), dtype=np.float32)
-        a, b, worse = draws[0] > hardness, draws[1] > hardness, draws[2] > hardness + 0.003
-        wrong += mcnemar_verdict("a", "b", mcnemar(a, b)).is_different is True
-        found += mcnemar_verdict("a", "b", mcnemar(a, worse)).is_different is True
-    assert wrong <= ALLOWED
-    assert found > 0.6 * TRIES
-
-
 def test_mcnemar_in_words() -> None:
     apart = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)))
     assert apart == Verdict(
         "2-layer reads 30 test digits that 1-layer misses, and misses 11 that 1-layer reads: these two networks are "
-        "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell",
+        "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell.",
         True,
     )
     counted = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)), p_adjusted=0.06)
@@ -350,14 +254,14 @@ def test_mcnemar_in_words() -> None:
     assert near.is_different is False
     assert "reads 1 test digit that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
     same = mcnemar_verdict("a", "b", mcnemar(*answers(9, 0, 0, 1)))
-    assert same == Verdict("b and a read and miss the very same test digits", False)
+    assert same == Verdict("b and a read and miss the very same test digits.", False)
 
 
 # --- verdicts in words -------------------------------------------------------------------------------------------
 
 
 def test_verdict_names_the_better_one() -> None:
-    expected = "3-layer is better than 2-layer by 0.14 points (95 % interval 0.10 to 0.18, 5 seeds)"
+    expected = "3-layer is better than 2-layer by 0.14 points (95 % interval 0.10 to 0.18, 5 seeds)."
     found = difference_of(0.14, 0.10, 0.18, 0.15, 0.13)
     assert verdict("2-layer", "3-layer", found) == Verdict(expected, True)
     reverse = difference_of(-0.14, -0.10, -0.18, -0.15, -0.13)
@@ -368,12 +272,12 @@ def test_verdict_says_how_many_seeds_would_be_needed() -> None:
     assert verdict("2-layer", "3-layer", difference_of(0.08, 0.05, -0.02)) == Verdict(
         "3-layer and 2-layer are not distinguishable with 3 seeds (3-layer minus 2-layer: +0.04 points, "
         "95 % interval −0.09 to +0.16); about 18 would be needed to find it in 4 of 5 tries, if the difference is "
-        "what it looks like",
+        "what it looks like.",
         False,
     )
     far = verdict("a", "b", difference_of(0.11, -0.1, 0.01)).sentence
     assert far.endswith(
-        "; more than 1,000 would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
+        "; more than 1,000 would be needed to find it in 4 of 5 tries, if the difference is what it looks like."
     )
     assert "needed" not in verdict("a", "b", difference_of(0.1, -0.1)).sentence
 
@@ -381,22 +285,22 @@ def test_verdict_says_how_many_seeds_would_be_needed() -> None:
 def test_verdict_of_one_seed() -> None:
     assert verdict("2-layer", "3-layer", difference_of(0.1)) == Verdict(
         "with one seed nothing can be concluded: 3-layer minus 2-layer is +0.10 points, but no interval can be given; "
-        "it takes several seeds, 5 or so",
+        "it takes several seeds, 5 or so.",
         None,
     )
 
 
 def test_verdict_without_spread() -> None:
     assert verdict("a", "b", difference_of(0.0, 0.0, 0.0)) == Verdict(
-        "b and a have the same accuracy with each of 3 seeds: not distinguishable", False
+        "b and a have the same accuracy with each of 3 seeds: not distinguishable.", False
     )
     assert verdict("a", "b", difference_of(-0.01, -0.01)) == Verdict(
-        "b minus a is −0.01 points with each of 2 seeds: without any spread no interval can be given; use more seeds",
+        "b minus a is −0.01 points with each of 2 seeds: without any spread no interval can be given; use more seeds.",
         None,
     )
     assert verdict("a", "b", difference_of(*[-0.01] * 6)) == Verdict(
         "a is better than b by 0.01 points with each of 6 seeds "
-        "(sign test p = 0.031; without any spread there is no interval)",
+        "(sign test p = 0.031; without any spread there is no interval).",
         True,
     )
 
@@ -429,3 +333,167 @@ def test_p_values_stay_on_their_side_of_the_level() -> None:
         "p < 0.001",
         "p = 0.001",
     ]
+
+
+# --- an experiment -----------------------------------------------------------------------------------------------
+
+FOUND = {
+    "plain": {0: 0.990, 1: 0.991, 2: 0.989, 3: 0.990, 4: 0.992},
+    "augmented": {0: 0.993, 1: 0.994, 2: 0.9925, 3: 0.993, 4: 0.9945},
+    "slow": {0: 0.9905, 1: 0.990, 2: 0.9895, 3: 0.9905, 4: 0.9918},
+}
+PAIRS = [("plain", "augmented"), ("plain", "slow")]
+
+
+def test_a_conclusion_is_ready_for_json_and_its_numbers_are_those_of_scipy() -> None:
+    content = json.loads(json.dumps(conclude(FOUND, PAIRS).to_dict()))
+    plain, augmented = (list(FOUND[name].values()) for name in ("plain", "augmented"))
+    assert content["variants"]["plain"]["test_accuracy_by_seed"]["3"] == 0.99
+    assert content["variants"]["plain"]["mean"] == pytest.approx(np.mean(plain))
+    first, second = content["comparisons"]
+    expected = stats.ttest_rel(augmented, plain)
+    assert first["p_value"] == pytest.approx(expected.pvalue)
+    assert first["interval"] == pytest.approx(list(expected.confidence_interval(0.95)))
+    assert (first["is_different"], second["is_different"]) == (True, False)
+
+
+def test_all_comparisons_are_counted_in_every_verdict() -> None:
+    by_variant = {
+        "none": [0.980, 0.981, 0.982],
+        "some": [0.990, 0.993, 0.989],
+        "other": [0.981, 0.980, 0.982],
+        "more": [0.979, 0.983, 0.981],
+    }
+    alone = stats.ttest_rel(by_variant["some"], by_variant["none"]).pvalue
+    assert alone < 0.05 < 3 * alone
+    found = {name: dict(enumerate(values)) for name, values in by_variant.items()}
+    conclusion = conclude(found, [("none", name) for name in ("some", "other", "more")])
+    first = conclusion.compared[0]
+    assert [one.verdict.is_different for one in conclusion.compared] == [False, False, False]
+    assert first.p_adjusted == pytest.approx(3 * alone)
+    assert "not distinguishable with 3 seeds once all 3 comparisons are counted" in first.verdict.sentence
+    assert f"Holm-adjusted p = {3 * alone:.3f})" in first.verdict.sentence
+    assert f"about {seeds_needed(first.difference, level=LEVEL / 3)} would be needed" in first.verdict.sentence
+    short = conclusion.sentences
+    assert short[0] == "None of the 3 comparisons shows a difference that is more than chance."
+    assert short[1].startswith("Not distinguishable: some minus none +0.97 points (95 % interval +0.")
+    # The interval alone leaves out zero; with all counted, no difference is possible as well.
+    assert first.difference.interval is not None
+    assert first.difference.interval[0] > 0.001
+    assert grade("some > none by 0.1", conclusion).endswith("but there may as well be no difference at all.")
+    # On certain digits: the sentence says on which, and is about the variants.
+    parts = {name: Part(name.upper(), "large digits") for name in found}
+    (one,) = conclude(found, [("none", "some")], parts).compared
+    assert one.title == "large digits: SOME minus NONE"
+    assert one.verdict.sentence.startswith("Large digits: SOME is better than NONE by ")
+
+
+def test_what_failed_is_left_out_and_what_shares_no_seed_is_passed_over() -> None:
+    conclusion = conclude({"plain": FOUND["plain"], "augmented": {}, "slow": {9: 0.9}}, PAIRS)
+    assert list(conclusion.summaries) == ["plain", "slow"]
+    assert not conclusion.compared
+    assert conclusion.sentences == []
+    (common,) = conclude({"plain": FOUND["plain"], "augmented": {4: 0.9945, 0: 0.993, 7: 0.5}}, PAIRS).compared
+    assert common.difference == paired_difference({0: 0.990, 4: 0.992}, {0: 0.993, 4: 0.9945})
+
+
+# --- predictions -------------------------------------------------------------------------------------------------
+
+NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2-layer > 1-layer by 0.5", Prediction("2-layer", "1-layer", 0.5)),
+        ("  2-Layer>1-layer  by .5 points", Prediction("2-layer", "1-layer", 0.5)),
+        ("1-layer > 3-layer, augmented", Prediction("1-layer", "3-layer, augmented", None)),
+        ("2-layer = 1-layer", Prediction("2-layer", "1-layer", 0.0)),
+        ("2-layer > 1-layer by 0", Prediction("2-layer", "1-layer", 0.0)),
+        ("2-layer > dropout 0.5 by 0.1 %", Prediction("2-layer", "dropout 0.5", 0.1)),
+        *[(text, None) for text in (
+            "", "2-layer", "2-layer > 4-layer", "2-layer > 2-layer", "2-layer = 1-layer by 0.5",
+            "2-layer > 1-layer by 99",
+            "2-layer > 1-layer by -1", "2-layer > 1-layer by nan", "2-layer > 1-layer by 0,5", "2-layer wins by 0.3",
+        )],
+    ],
+)  # fmt: skip
+def test_predictions_are_understood_or_free_text(text: str, expected: Prediction | None) -> None:
+    assert parse_prediction(text, NETWORKS) == expected
+
+
+CLEAR = (0.14, 0.10, 0.18, 0.15, 0.13)  # interval 0.10 to 0.18
+NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
+
+
+@pytest.mark.parametrize(
+    ("text", "points", "expected"),
+    [
+        ("b > a by 0.15", CLEAR, "well predicted, it lies inside the interval."),
+        ("b > a by 0.5", CLEAR, "the right direction, but too large."),
+        ("b > a by 0.1", CLEAR, "(95 % interval +0.104 to +0.176): the right direction, but too small."),
+        ("a > b by 0.15", CLEAR, "found a minus b −0.14 points (95 % interval −0.18 to −0.10): "
+         "it came out the other way round."),
+        ("b = a", CLEAR, "Predicted no difference, found b minus a +0.14 points (95 % interval +0.10 to +0.18): "
+         "there is one."),
+        ("b > a", CLEAR, ": right."),
+        ("b > a by 0.1", NOISE, "it may be so, but there may as well be no difference at all."),
+        ("b > a by 0.5", NOISE, "too large, and which of the two is ahead is not decided."),
+        ("a = b", NOISE, "nothing speaks against it, though that is no proof."),
+        ("a > b", NOISE, "not decided yet, 3 seeds can't tell the two apart."),
+        ("b > a", (0.1,), "can't be graded, as with one seed no interval can be given."),
+        ("b > a", (0.1, 0.1), "can't be graded, as without any spread no interval can be given."),
+        ("b > a", (0.1,) * 6, ": right."),
+        ("b > a by 0.1", (0.1,) * 6, "as without any spread no interval can be given."),
+        ("b wins", CLEAR, "It was not understood as one about the variants of this experiment, so judge for yourself."),
+    ],
+)  # fmt: skip
+def test_a_prediction_is_graded_whichever_way_it_is_compared(
+    text: str, points: tuple[float, ...], expected: str
+) -> None:
+    a = np.linspace(0.98, 0.99, len(points))
+    found = {"a": by_seed(a), "b": by_seed(a + np.array(points) / 100)}
+    said = grade(text, conclude(found, [("a", "b")]))
+    assert said.endswith(expected)
+    turned = grade(text, conclude(found, [("b", "a")]))
+    assert turned.split("): ")[-1] == said.split("): ")[-1]
+
+
+def test_what_is_not_compared_is_not_graded() -> None:
+    assert grade("augmented > slow", conclude(FOUND, PAIRS)).startswith("The experiment does not compare these two")
+    assert grade("augmented > slow", conclude(FOUND, [])).startswith("Nothing is compared in this experiment")
+
+
+DECIDED = (": right.", "the other way round.", "the right direction", "well predicted", ": there is one.")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 8])
+def test_a_grade_never_contradicts_the_verdict_beside_it(seeds: int) -> None:
+    generator = np.random.default_rng(seeds)
+    met: set[bool | None] = set()
+    for _ in range(60):
+        effects = generator.choice([0.0, 0.0005, 0.002, 0.01], size=4)
+        spread = generator.choice([0.0, 0.0002, 0.002])
+        names = ["none", "some", "more", "most"]
+        by_variant = {
+            name: {seed: round(0.98 + effect + generator.normal(0, spread), 4) for seed in range(seeds)}
+            for name, effect in zip(names, effects, strict=True)
+        }
+        conclusion = conclude(by_variant, [("none", name) for name in names[1:]])
+        for pair in conclusion.compared:
+            is_different = pair.verdict.is_different
+            for words in (
+                f"{pair.after} > none",
+                f"none > {pair.after}",
+                f"none = {pair.after}",
+                f"{pair.after} > none by {generator.choice([0.02, 0.1, 1.0])}",
+            ):
+                outcome = grade(words, conclusion)
+                assert any(grade in outcome for grade in DECIDED) == bool(is_different)
+                assert ("not distinguishable" in pair.verdict.sentence) == (is_different is False)
+            ahead = pair.after if pair.difference.mean > 0 else "none"
+            assert grade(f"{ahead} > {'none' if ahead != 'none' else pair.after}", conclusion).endswith(": right.") == (
+                bool(is_different)
+            )
+            met.add(is_different)
+    assert {True, False} <= met

@@ -1,4 +1,4 @@
-"""Disturbed digits: the same amount to each, always the same draws, and what each does checked by other means."""
+"""What the experiments measure: disturbed and inverted digits, checked by other means, and what is made of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from mnist_lab.config import FULL_AUGMENTATION, MILD_AUGMENTATION
-from mnist_lab.data.mnist import Digits
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import to_unit
-from mnist_lab.experiments.disturbances import DISTURBANCES, Disturbance, disturb
+from mnist_lab.experiments.answers import ask
+from mnist_lab.experiments.measures import DISTURBANCES, ROBUSTNESS_DIGITS, Disturbance, disturb, robustness, shown_as
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.models import build_model
 
 BY_NAME = {disturbance.name: disturbance for disturbance in DISTURBANCES}
 STRENGTHS = [(disturbance, strength) for disturbance in DISTURBANCES for strength in disturbance.strengths]
@@ -127,3 +130,34 @@ def test_the_trained_range_is_that_of_the_augmentation() -> None:
     assert trained["partly hidden"] == pytest.approx((28 * 0.02**0.5, 28 * 0.10**0.5))
     assert BY_NAME["thickened"].trained(MILD_AUGMENTATION) is None
     assert BY_NAME["partly hidden"].trained(MILD_AUGMENTATION) is None
+
+
+def test_robustness_asks_every_network_about_the_same_disturbed_digits(mnist: Mnist, compute: Compute) -> None:
+    models = {
+        "a": {seed: compute.place(build_model("1-layer", seed=seed)) for seed in (0, 5)},
+        "b": {0: compute.place(build_model("1-layer", seed=1))},
+    }
+    disturbance = DISTURBANCES[1]
+    found = robustness(models, mnist.test, disturbance, compute)
+    assert {name: values.shape for name, values in found.items()} == {"a": (2, 7), "b": (1, 7)}
+    sample = stratified_subset(mnist.test, ROBUSTNESS_DIGITS)
+    turned = disturb(to_unit(sample.images), disturbance, disturbance.strengths[3])
+    models["a"][5].eval()
+    shown = Digits((turned * 255).round().to(torch.uint8), sample.labels, sample.indices)
+    expected = ask(models["a"][5], shown, compute).right(sample.labels.numpy()).mean()
+    assert found["a"][1, 3] == pytest.approx(expected, abs=0.003)  # bytes against floats
+
+
+def test_digits_are_shown_in_three_ways(small: Digits) -> None:
+    ways = shown_as(small)
+    assert torch.equal(ways["black on white"], 255 - ways["inverted"])
+    assert torch.equal(ways["inverted"], small.images)
+    assert ways["MNIST-like"].shape == small.images.shape
+    # MNIST's digits have been prepared this way already: hardly anything is left to do.
+    change = (ways["MNIST-like"].float() - small.images.float()).abs().mean(dim=(1, 2, 3))
+    assert float(change.median()) < 8
+
+
+def test_a_digit_without_ink_stays_as_it_is(small: Digits) -> None:
+    blank = Digits(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), small.labels[:1], small.indices[:1])
+    assert shown_as(blank)["MNIST-like"].sum() == 0

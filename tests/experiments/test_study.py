@@ -1,0 +1,165 @@
+"""From finished runs to a folder: what each experiment measures, what stands in results.json and on the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mnist_lab.data.mnist import Mnist, stratified_subset
+from mnist_lab.errors import LabError
+from mnist_lab.experiments import measures
+from mnist_lab.experiments import study as studies
+from mnist_lab.experiments.questions import EXPERIMENTS
+from mnist_lab.experiments.statistics import conclude
+from mnist_lab.experiments.study import p_explained, study_experiment, write_study
+from mnist_lab.training.runs import Run
+from tests.experiment_fixtures import NOW
+from tests.experiments.conftest import PREDICTION, blank_figures
+
+Runs = Mapping[str, Mapping[int, Run]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with blank_figures():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def fewer_test_digits(mnist: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = replace(mnist, test=stratified_subset(mnist.test, 2_000))
+    monkeypatch.setattr(studies, "load_mnist", lambda: fewer)
+
+
+def studied(name: str, runs: Runs, outputs: Path, prediction: str = "") -> tuple[dict[str, Any], str]:
+    """What an experiment leaves: results.json and the page's text."""
+    command = f"experiment {name}"
+    study = study_experiment(EXPERIMENTS[name], runs, outputs, NOW, command=command, epochs=1, prediction=prediction)
+    folder = write_study(outputs, study)
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert content["verdicts"] == list(study.verdicts)
+    assert {path.stem for path in folder.glob("*.png")} == {p.name for s in study.sections for p in s.pictures}
+    page = " ".join((folder / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ").split())
+    return content, page
+
+
+def test_the_numbers_of_robustness_are_those_of_scipy(conducted: tuple[Path, str], by_variant: Runs) -> None:
+    folder = next(conducted[0].glob("*experiment-robustness"))
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    plain, augmented = ([measures.tested_accuracy(by_variant[name][seed]) for seed in (0, 1)] for name in by_variant)
+    assert len(results["conclusion"]["comparisons"]) == 8  # six kinds, all of them together, and none
+    saved = results["conclusion"]["variants"]["plain, undisturbed"]
+    assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
+    assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
+    (compared,) = [pair for pair in results["conclusion"]["comparisons"] if pair["after"] == "augmented, undisturbed"]
+    assert compared["p_value"] == pytest.approx(stats.ttest_rel(augmented, plain).pvalue)
+    assert results["runs"]["augmented"]["1"] == by_variant["augmented"][1].name
+    assert results["thumbnail"] == "robustness.png"
+    panels = results["figures"]["robustness"]
+    shifted = panels["shifted"]
+    assert shifted["strengths"] == [0, 1, 2, 3, 4, 5, 6]
+    assert shifted["trained"] == {"augmented": [0, 28 * 0.05]}
+    curves = shifted["accuracy_by_seed_and_strength"]["plain"]
+    means = results["conclusion"]["variants"]["plain, shifted"]["test_accuracy_by_seed"]
+    assert {seed: pytest.approx(np.mean(values[1:])) for seed, values in curves.items()} == means
+    assert results["prediction"]["words"] == PREDICTION
+    assert results["prediction"]["outcome"].startswith("Graded by the mean over all 6 kinds of disturbance: Predicted ")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for words in ("Predicted beforehand", "Verdict", "How to repeat it", "experiment robustness --seeds 2"):
+        assert words in page
+
+
+def test_data_size_compares_at_every_size(by_variant: Runs, tmp_path: Path) -> None:
+    runs = {f"{size:,} {kind}": by_variant[kind] for size in measures.DATA_SIZES for kind in by_variant}
+    results, page = studied("data-size", runs, tmp_path, "500 augmented > 500 plain")
+    assert results["thumbnail"] == "growth.png"
+    assert len(results["conclusion"]["comparisons"]) == len(measures.DATA_SIZES)
+    assert "comparisons" in results["verdicts"][0]
+    assert "500 training digits: augmented minus plain" in page
+    assert results["prediction"]["outcome"].startswith("Predicted 500 augmented over 500 plain, found ")
+    assert "Of the 4 comparisons, the first 2 stand here, with one seed." in page
+    assert "Of the 16 networks, one of each variant stands here." in page
+
+
+def test_inversion_shows_test_digits_and_ones_own_in_three_ways(by_variant: Runs, tmp_path: Path) -> None:
+    own = [json.dumps({"label": 1, "strokes": [[[x, 40], [x, 240]]]}) for x in (140, 100, 180)]
+    (tmp_path / "my_digits.jsonl").write_text("\n".join(own) + "\n", encoding="utf-8")
+    results, _ = studied("inversion", {"augmented": by_variant["augmented"]}, tmp_path)
+    assert results["verdicts"][-1].startswith("What is said of your own digits rests on 3 drawings")
+    found = {name: values["mean"] for name, values in results["conclusion"]["variants"].items()}
+    assert set(found) == {
+        f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")
+    }
+    assert found["black on white"] < 0.4 < found["inverted"]
+    assert found["MNIST-like"] == pytest.approx(found["inverted"], abs=0.03)
+    assert found["own, MNIST-like"] == 1.0
+    assert results["committees"] == {}
+
+
+def test_broken_own_digits_cost_their_part_only(by_variant: Runs, tmp_path: Path) -> None:
+    (tmp_path / "my_digits.jsonl").write_text('{"label": 1, "strokes": [[[1, ', encoding="utf-8")
+    _, page = studied("inversion", {"augmented": {0: by_variant["augmented"][0]}}, tmp_path)
+    assert "Your own digits are left out: line 1 of" in page
+
+
+def test_regularisation_tells_whether_the_gains_add_up(by_variant: Runs, tmp_path: Path) -> None:
+    names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
+    results, _ = studied("regularisation", {name: by_variant[which] for name, which in names.items()}, tmp_path)
+    assert results["verdicts"][-1] == (  # 0.5 + (1.0 - 0.5) is what there is
+        "Do they work together? Both together and what the two single gains add up to have the same accuracy with each "
+        "of 2 seeds: not distinguishable."
+    )
+    assert results["extra"]["interaction"]["mean"] == 0
+    looked_at = {name: found["b"] for name, found in results["figures"].items() if "changed" in name}
+    assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
+
+
+def test_validation_tells_what_choosing_costs(by_variant: Runs, tmp_path: Path) -> None:
+    results, _ = studied("validation", {"1-layer": by_variant["plain"]}, tmp_path, "two > one")
+    selection = results["extra"]["selection"]
+    assert selection["chosen"] >= selection["fresh"] - 0.01
+    assert selection["mean"] == pytest.approx(
+        np.mean([measures.tested_accuracy(r) for r in by_variant["plain"].values()])
+    )
+    assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 1,000 digits")
+    assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
+    assert results["committees"]["1-layer"]["total"] == 2_000
+    results, _ = studied("validation", {"1-layer": {0: by_variant["plain"][0]}, "failed": {}}, tmp_path)
+    assert results["verdicts"] == ["With one network there is nothing to choose from; it takes several seeds, 5 or so."]
+
+
+def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_path: Path) -> None:
+    leads = {"plain": (0.0, 0.0), "mirrored": (0.0100, 0.0115), "upside down": (-0.01, 0.01)}
+    runs = {
+        name: {seed: replace(by_variant["plain"][seed], test_accuracy=0.95 + lead) for seed, lead in enumerate(by_seed)}
+        for name, by_seed in leads.items()
+    }
+    results, page = studied("bad-idea", runs, tmp_path, "mirrored > plain")
+    first, _ = results["conclusion"]["comparisons"]
+    assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
+    assert first["is_different"] is False
+    assert first["sentence"] == results["verdicts"][0]
+    assert "not distinguishable with 2 seeds once both comparisons are counted" in first["sentence"]
+    assert results["prediction"]["outcome"].endswith("not decided yet, 2 seeds can't tell the two apart.")
+    assert "not decided yet, 2 seeds can" in page
+    assert "An interval is that of its comparison alone." in page
+
+
+def test_an_interval_without_zero_beside_nothing_found_is_explained_only_then() -> None:
+    found = {"a": {0: 0.98, 1: 0.981, 2: 0.982}, "b": {0: 0.99, 1: 0.993, 2: 0.989}}
+    assert "An interval is that" not in p_explained(conclude(found, [("a", "b")]).compared)
+
+
+def test_a_model_that_is_gone_leaves_no_folder(outputs: Path, by_variant: Runs, tmp_path: Path) -> None:
+    folder = outputs / by_variant["plain"][0].name
+    (folder / by_variant["plain"][0].content["model_file"]).unlink()
+    with pytest.raises(LabError, match="model file"):
+        studied("depth", {"3-layer": {0: replace(by_variant["plain"][0], folder=folder)}}, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
