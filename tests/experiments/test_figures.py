@@ -160,7 +160,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves-long-names": lambda: plots.curves_with_spread(
         {name: make_curves(1 + place, 4 + 4 * place, 1 + place / 50) for place, name in enumerate(LONG_NAMES)},
         title=LONG_TITLE,
-        band="sd",
     ),
     "curves-images": lambda: plots.curves_with_spread(
         {f"{size:,} digits": make_curves(2, 6, size / 500, size) for size in SIZES}, title="Curves"
