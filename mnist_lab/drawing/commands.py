@@ -23,8 +23,8 @@ from mnist_lab.drawing.scoring import Score, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import MODES, STEP_NAMES, Drawing, Picture, Steps, prepare, read_drawings, to_mnist
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import figures as saliency_plots
-from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS, check_method, check_target
-from mnist_lab.explain.saliency import attribute, explain
+from mnist_lab.explain.controls import explain
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, attribute, check_method, check_target
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet

@@ -21,9 +21,9 @@ from mnist_lab.drawing.recognise import Answer, answers_to
 from mnist_lab.drawing.strokes import Drawing, Picture, ink
 from mnist_lab.drawing.window.app import Snapshot, Voter, open_window
 from mnist_lab.drawing.wobble import Wobble
+from mnist_lab.explain.controls import explain
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.methods import DEFAULT_METHOD
-from mnist_lab.explain.saliency import attribute, explain
+from mnist_lab.explain.saliency import DEFAULT_METHOD, attribute
 from mnist_lab.plotting import save_figure
 from mnist_lab.storage import new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
