@@ -232,8 +232,8 @@ def curve(axes: Axes, style: plots.Style, *, linestyle: str = "-") -> NDArray[An
 
 def whiskers(axes: Axes) -> list[list[list[float]]]:
     """The two ends [x, y] of every interval that is drawn, without those that are NaN."""
-    drawn = [np.asarray(part.get_segments()) for part in axes.collections if isinstance(part, LineCollection)]
-    return [ends.tolist() for lines in drawn for ends in lines if np.isfinite(ends).all() and np.ptp(ends) < 1e3]
+    drawn = [ends for part in axes.collections if isinstance(part, LineCollection) for ends in part.get_segments()]
+    return [ends.tolist() for ends in map(np.asarray, drawn) if ends.size and np.isfinite(ends).all()]
 
 
 def bands(axes: Axes) -> list[tuple[float, float]]:
@@ -321,9 +321,8 @@ class TestEveryFigure:
 class TestLearning:
     def test_draws_means_and_ranges_over_the_seeds(self) -> None:
         variants = {name: make_curves(5, 8, 1 + place) for place, name in enumerate(NAMES)}
-        for axes, field, unit in zip(
-            plots.curves_with_spread(variants, title="Curves").axes, (0, 1), (1, 100), strict=True
-        ):
+        figure = plots.curves_with_spread(variants, title="Curves")
+        for axes, field, unit in zip(figure.axes, (0, 1), (1, 100), strict=True):
             for variant, style in zip(variants.values(), plots.styles(3), strict=True):
                 expected = np.column_stack([np.arange(1, 9), unit * np.mean(variant[field], axis=0)])
                 assert_allclose(curve(axes, style), expected)
@@ -331,10 +330,7 @@ class TestLearning:
             assert_allclose(bands(axes), [(unit * np.min(values), unit * np.max(values)) for values in runs])
             low, high = axes.get_ylim()
             assert low < unit * np.min(runs) < unit * np.max(runs) < high
-        assert [axes.get_ylabel().split("(")[1][:4] for axes in plots.curves_with_spread(variants, title="").axes] == [
-            "nats",
-            "%, l",
-        ]
+        assert ["nats" in figure.axes[0].get_ylabel(), "%" in figure.axes[1].get_ylabel()] == [True, True]
 
     def test_names_every_variant_once_with_its_seeds(self) -> None:
         figure = plots.curves_with_spread({"a": make_curves(1, 5), "b": make_curves(3, 2)}, title="Curves")
@@ -514,10 +510,7 @@ class TestGrowth:
             means = [100 * np.mean(values) for values in results.values()]
             assert_allclose(curve(accuracy, style), np.column_stack([SIZES, means]))
             expected += [[(size, end) for end in t_interval(values)] for size, values in results.items()]
-        drawn = [
-            ends for part in accuracy.collections if isinstance(part, LineCollection) for ends in part.get_segments()
-        ]
-        assert_allclose(drawn, expected)
+        assert_allclose(whiskers(accuracy), expected)
         assert [label.get_text() for label in gain.get_xticklabels()] == ["500", "2,000", "10,000", "54,000"]
         assert ("%" in accuracy.get_ylabel(), "points" in gain.get_ylabel()) == (True, True)
 

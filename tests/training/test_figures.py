@@ -153,6 +153,9 @@ def page(request: pytest.FixtureRequest) -> Page:
 def texts(figure: Figure) -> list[Text]:
     """Every text that is drawn."""
     hidden = {id(text) for axes in figure.axes if not axes.axison for text in axes_names(axes)}
+    for axis in [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        hidden |= {id(tick.label1) for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high}
     return [
         text
         for text in figure.findobj(Text)
