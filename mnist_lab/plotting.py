@@ -8,9 +8,9 @@ the way they were written, although MNIST stores them white on black.
 from __future__ import annotations
 
 import io
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from mnist_lab.storage import write_atomically
@@ -29,6 +29,7 @@ from mnist_lab.terminal.wording import printable
 BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
 VERMILION, PURPLE = "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
 
 DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
 TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
@@ -38,10 +39,12 @@ DIGITS = range(10)
 EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
 LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside one
 MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
+LEAST_HEIGHT = 0.2  # of an accuracy axis, in decades of error
+NOTE_CHARACTERS = 14.5  # to an inch, at the foot of a figure
 
 # Losses and error rates 1, 2, 5, 10, ...: evenly spaced to the eye on a logarithmic axis.
 LOSS_TICKS = [digit * 10.0**exponent for exponent in range(-7, 3) for digit in (1, 2, 5)]
-ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 100]  # percent
+ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100]  # percent
 ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
 
 STYLE: dict[str, Any] = {
@@ -60,6 +63,10 @@ STYLE: dict[str, Any] = {
     "axes.titlecolor": INK,
     "axes.titlesize": LABEL,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "errorbar.capsize": 4,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5.5,
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "legend.fontsize": TEXT,
@@ -108,8 +115,13 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     figure = Figure((width, height), layout=layout)
     figure.suptitle(drawable(title), wrap=True)
     if note:
-        figure.supxlabel(note, color=MUTED, wrap=True)
+        figure.supxlabel(wrapped(note, int(NOTE_CHARACTERS * width)), color=MUTED)
     return figure
+
+
+def wrapped(text: str, width: int) -> str:
+    """Text in lines of at most so many characters; line breaks that it has stay."""
+    return "\n".join(fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def drawable(text: str) -> str:
@@ -145,26 +157,31 @@ def epoch_ticks(last: int) -> list[int]:
 
 
 def scale_loss(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic loss axis whose ticks enclose these values; a loss of exactly zero falls off it."""
-    positive = [value for value in values if value > 0]
-    ticks = enclosing_ticks(positive, LOSS_TICKS)
-    if len(ticks) > LOSS_TICKS_UP_TO:
-        ticks = enclosing_ticks(positive, LOSS_TICKS[::3])  # powers of ten
-    margin = (ticks[-1] / ticks[0]) ** MARGIN
-    axes.set_ylim(ticks[0] / margin, ticks[-1] * margin)
+    """A logarithmic loss axis around these values; a loss of exactly zero falls off it."""
+    positive = [value for value in values if 0 < value < np.inf] or [1.0]
+    low, high = min(positive), max(positive)
+    if high < 5 * low:  # room for two ticks at least
+        low, high = low / 2, 2.5 * high
+    margin = (high / low) ** MARGIN
+    axes.set_ylim(low / margin, high * margin)
     axes.set_yscale("log")
-    set_ticks(axes, ticks)
+    ticks = [tick for tick in LOSS_TICKS if low / margin <= tick <= high * margin]
+    set_ticks(axes, ticks if len(ticks) <= LOSS_TICKS_UP_TO else [tick for tick in ticks if tick in LOSS_TICKS[::3]])
     style_axes(axes, "epoch", "loss (nats per digit, logarithmic)")
 
 
 def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
-    """An accuracy axis, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
-    ticks = enclosing_ticks(percents, ACCURACY_TICKS)
-    low, high = accuracy_to_axis(np.array([ticks[0], ticks[-1]]))
-    margin = MARGIN * (high - low)
+    """An accuracy axis around these values, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
+    low, high = (float(height) for height in accuracy_to_axis(np.array([min(percents), max(percents)])))
+    margin = max(MARGIN * (high - low), (LEAST_HEIGHT - (high - low)) / 2)
     # Limits before the scale: an automatic limit above 100 % would have no place on it.
-    axes.set_ylim(*axis_to_accuracy(np.array([low - margin, high + margin])))
+    first, last = (float(end) for end in axis_to_accuracy(np.array([low - margin, high + margin])))
+    axes.set_ylim(first, last)
     axes.set_yscale("function", functions=(accuracy_to_axis, axis_to_accuracy))
+    ticks = [tick for tick in ACCURACY_TICKS if first <= tick <= last]
+    if len(ticks) < 3:  # errors of about one size, where even steps look even
+        steps = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(max(first, 0), min(last, 100))
+        ticks = [round(float(tick), 6) for tick in steps if max(first, 0) <= tick <= min(last, 100)]
     set_ticks(axes, ticks)
     style_axes(axes, "epoch", "accuracy (%, logarithmic in the error)")
 
@@ -178,15 +195,6 @@ def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of :func:`accuracy_to_axis`."""
     percent: NDArray[np.float64] = 100 + ACCURACY_RESOLUTION - np.power(10.0, -height)
     return percent
-
-
-def enclosing_ticks(values: Sequence[float], candidates: Sequence[float], at_least: int = 4) -> Sequence[float]:
-    """The run of candidates (ascending) from just below to just above the values, widened if too short."""
-    first = max(bisect_right(candidates, min(values)) - 1, 0)
-    last = min(bisect_left(candidates, max(values)), len(candidates) - 1)
-    while last - first + 1 < at_least:
-        first, last = max(first - 1, 0), min(last + 1, len(candidates) - 1)
-    return candidates[first : last + 1]
 
 
 def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:

@@ -35,7 +35,7 @@ from mnist_lab.explain.commands import (
     picture_or_drawing,
 )
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.methods import DEFAULT_METHOD
+from mnist_lab.explain.saliency import DEFAULT_METHOD
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary

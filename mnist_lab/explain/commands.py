@@ -19,8 +19,8 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.data.pixels import SIDE
 from mnist_lab.explain import figures
-from mnist_lab.explain.methods import DEFAULT_METHOD, METHODS
-from mnist_lab.explain.saliency import Explanation, Map, attribute, explain
+from mnist_lab.explain.controls import Explanation, explain
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Map, attribute
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
