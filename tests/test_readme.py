@@ -7,6 +7,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 import main
 
 ROOT = Path(__file__).parents[1]
@@ -57,3 +59,15 @@ def test_the_project_speaks_of_no_machine_and_no_host() -> None:
     ]:
         if path.is_file() and path.suffix not in (".gz", ".png"):
             assert not forbidden.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_tour_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code.splitlines()) <= 50
+    shown: dict[str, object] = {"folder": tmp_path}
+    exec(compile(code, "tour.md", "exec"), shown)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1", "epoch 2"]
+    assert lines[-1].startswith("the drawing is taken for a ")
+    assert 0.8 < shown["test"].accuracy < 1  # type: ignore[attr-defined]
+    assert (tmp_path / "confusion.png").stat().st_size > 10_000

@@ -353,7 +353,7 @@ def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now:
         augment=config.augment is not None,
         seed=config.seed,
         status=UNFINISHED,
-        created=now.astimezone(),
+        created=now.astimezone().replace(microsecond=0),
         command=repeat_command(config, threads=_compute_threads(), device=asked_device()),
         device_asked=asked_device(),
         saved_config=config.to_dict(),
