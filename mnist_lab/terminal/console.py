@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
@@ -85,10 +85,8 @@ class Terminal:
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""
-        if self.console.is_terminal:
-            with self.console.status(Text(f"{printable(what)} ...", "hint")):
-                yield
-        else:
+        status = self.console.status(Text(f"{printable(what)} ...", "hint"))
+        with status if self.console.is_terminal else nullcontext():
             yield
 
     def warn(self, text: str, style: str = "warning") -> None:
@@ -100,11 +98,7 @@ class Terminal:
         self.warn(text, "error")
 
     def ask_line(self, question: str) -> str:
-        """Show a question (markup) and read one line, without surrounding blanks.
-
-        Raises:
-            EOFError: the input has ended.
-        """
+        """Show a question (markup) and read one line, without surrounding blanks; ``EOFError`` if there is none."""
         self.console.print(question, end=" ")
         try:
             answer = self._read_line()
@@ -162,7 +156,7 @@ class Terminal:
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
-    """The word that an answer means: its number in the list, the word itself, or a beginning that fits one alone.
+    """The word that an answer means, by its number, by itself, or by a beginning that fits one alone.
 
     Raises:
         ValueError: none or several fit; the message says what can be answered.
@@ -209,8 +203,10 @@ class RunProgress(NamedTuple):
 class ManyDisplay:
     """One live display for so many trainings; in a pipe, a line for each that ends.
 
-    How far those under way are is asked several times a second. The forecast is the seconds that all of it was expected
-    to take, if anything was; the clock counts seconds.
+    Args:
+        under_way: is asked several times a second how far those under way are.
+        forecast: seconds that all of it was expected to take.
+        clock: counts seconds.
     """
 
     def __init__(
@@ -279,16 +275,6 @@ class ManyDisplay:
             trust = worked / (worked + self._total - done)  # in the time taken, as far as the work is done
             left = trust * left + (1 - trust) * max(left, forecast - elapsed)
         return f"{format_duration(left)} left"
-
-
-def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
-    """An empty table without lines: first the columns that are aligned left, then those aligned right."""
-    table = Table(title=plain(title) or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def prepare_streams() -> None:
