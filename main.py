@@ -32,7 +32,7 @@ from mnist_lab.environment import prepare_environment, using_device
 from mnist_lab.errors import LabError
 from mnist_lab.storage import refusal_of
 from mnist_lab.terminal.console import BackToMenu, Terminal, discard_output, make_console, pick, prepare_streams
-from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, OneLineParser, graceful_interrupts
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, graceful_interrupts
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ def load(module: str) -> Any:
     return loaded
 
 
-def build_parser() -> OneLineParser:
+def build_parser() -> CommandParser:
     """The command line: one command per row of the menu."""
-    parser = OneLineParser(prog="python main.py", description="A laboratory for handwritten digits.")
+    parser = CommandParser(prog="python main.py", description="A laboratory for handwritten digits.")
     parser.add_outputs(Path("outputs"))
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands (none: the menu)", parser_class=CommandParser)
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands (none: the menu)")
     for row in ROWS:
         commands.add_parser(row.word, find=row.command, help=row.meaning, description=row.meaning)
     return parser

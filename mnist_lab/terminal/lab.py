@@ -50,54 +50,48 @@ class Command:
     computes: bool = True  # with networks, on a device that can be chosen
 
 
-class OneLineParser(ArgumentParser):
-    """An argument parser that refuses in one line, like everything else here."""
+class CommandParser(ArgumentParser):
+    """A parser that refuses in one line; given a command to find, it loads the command's room only when it is used."""
+
+    def __init__(self, find: Callable[[], Command] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._find = find
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, f"see {self.prog} --help")
 
-    def add_outputs(self, default: object) -> None:
-        """Let the folder of all results be chosen."""
-        shown = "where runs are kept (default: outputs)"
-        self.add_argument("--outputs", type=_folder_option, default=default, help=shown)
-
     def _print_message(self, message: str, file: Any = None) -> None:
         (file or sys.stderr).write(message)  # argparse itself says nothing of an output that can't be written
 
-
-class CommandParser(OneLineParser):
-    """The parser of one command, which loads the command's room and asks it for its options only when it is used."""
-
-    def __init__(self, find: Callable[[], Command], **options: Any) -> None:
-        super().__init__(**options)
-        self._find = find
+    def add_outputs(self, default: object) -> None:
+        """Let the folder of all results be chosen."""
+        shown = "where runs are kept (default: outputs)"
+        self.add_argument("--outputs", type=folder_named, default=default, help=shown)
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
-        command = self._find()
-        self.add_outputs(SUPPRESS)
-        command.add_options(self)
-        if command.computes:
-            self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
-        self.set_defaults(command=command)
+        if self._find:
+            command = self._find()
+            self.add_outputs(SUPPRESS)
+            command.add_options(self)
+            if command.computes:
+                self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
+            self.set_defaults(command=command)
         return super().parse_known_args(*arguments, **options)
 
 
 def folder_named(answer: str) -> Path:
-    """A folder as a user names it, with ~ as the home, be it there or not; ``ValueError`` if there can be none."""
+    """A folder as a user names it, with ~ as the home, be it there or not.
+
+    Raises:
+        ArgumentTypeError: there can be none of that name.
+    """
     try:
         folder = Path(answer).expanduser()
         with suppress(OSError):  # what it is, if it is anything, is found out when it is used
             folder.stat()
     except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
-        raise ValueError(f"there can be no folder {answer!r}") from None
+        raise ArgumentTypeError(f"there can be no folder {answer!r}") from None
     return folder
-
-
-def _folder_option(name: str) -> Path:
-    try:
-        return folder_named(name)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
 
 
 def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
