@@ -65,19 +65,17 @@ class Summary:
     def from_json(cls, content: Any) -> Summary:
         """The inverse of :meth:`to_json`, for a file that is not trusted: what is not text counts as empty."""
         names = ("kind", "title", "headline", "headline_meaning", "thumbnail", "remark", "created")
+        texts = {name: text(inside(content, name), "") for name in names}
         sentences, pictures = inside(content, "sentences"), inside(content, "pictures")
-        return cls(
-            **{name: text(inside(content, name), "") for name in names},
-            sentences=[text(one, "") for one in sentences] if isinstance(sentences, list) else [],
-            pictures={
-                name: Caption(*(text(inside(caption, part), "") for part in Caption._fields))
-                for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
-            },
-        )
+        captions = {
+            name: Caption(*(text(inside(caption, part), "") for part in Caption._fields))
+            for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
+        }
+        said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
+        return cls(**texts, sentences=said, pictures=captions)
 
 
-Earlier = Callable[[Path], Summary | None]
-"""What is known of a folder without a ``summary.json``: it was filled by an earlier version, or is not finished."""
+Earlier = Callable[[Path], Summary | None]  # what is known of a folder that an earlier version filled, or unfinished
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
@@ -148,16 +146,13 @@ def _is_foreign(page: Path) -> bool:
 
 
 def is_outdated(outputs: Path) -> bool:
-    """Whether a folder below ``outputs`` was made, changed or deleted since the index was written.
-
-    An index from the future, before the clock was set back, is outdated, too. Without folders, none is missed.
-    """
+    """Whether a folder below ``outputs`` was made, changed or deleted since the index was written."""
     folders = folders_of(outputs)
     try:
-        written = (outputs / INDEX_FILE).stat().st_mtime
+        written = (outputs / INDEX_FILE).stat().st_mtime  # in the future, if the clock was set back since
         return written > time.time() or written < max(folder.stat().st_mtime for folder in (outputs, *folders))
     except OSError:
-        return bool(folders)
+        return bool(folders)  # without any, no index is missed
 
 
 def folders_of(outputs: Path) -> list[Path]:
@@ -178,17 +173,13 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
         remark = f"can't be read: {storage.reason(error)}"
         return Card(folder.name, when, Summary(kind, folder.name, remark=remark))
     damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
-    summary = read_summary(folder) or earlier(folder) or Summary(remark=damage)
+    found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
     pictures = [name for name in files if name.lower().endswith(".png")]
-    thumbnails = (name for name in (summary.thumbnail, *THUMBNAILS, *pictures) if name in pictures)
-    shown = replace(
-        summary,
-        kind=summary.kind if summary.kind in KINDS else kind,
-        title=summary.title or title,
-        thumbnail=next(thumbnails, ""),
-    )
+    thumbnail = next((name for name in (found.thumbnail, *THUMBNAILS, *pictures) if name in pictures), "")
+    kind = found.kind if found.kind in KINDS else kind
+    summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
     documents = [name for name in (document.REPORT_FILE, *DATA_FILES) if name in files]
-    return Card(folder.name, when or _moment(summary.created), shown, pictures, documents)
+    return Card(folder.name, when or _moment(found.created), summary, pictures, documents)
 
 
 def _named(folder: Path) -> tuple[datetime | None, str, str]:
