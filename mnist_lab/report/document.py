@@ -46,11 +46,7 @@ class Caption(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, inside the page.
-
-    Raises:
-        ValueError: the content is not a whole PNG file, or has far too many pixels.
-    """
+    """A figure, inside the page; ``ValueError`` if its content is not a whole PNG file, or has far too many pixels."""
 
     title: str
     png: bytes  # the file's content
@@ -73,8 +69,7 @@ class Picture:
                 image.verify()
         except Exception as error:  # a damaged file can make a decoder raise anything
             raise ValueError(f"not a whole PNG picture that fits a page ({error})") from None
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        return width, height
+        return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
     @property
     def uri(self) -> str:

@@ -1,7 +1,6 @@
 """The index of all folders, a card each, from the ``summary.json`` that whoever fills a folder leaves in it.
 
-The index copies nothing: its pictures are the folders' own, loaded when they come into sight, so it is quick to write
-and to open with a thousand folders.
+Its pictures are the folders' own, loaded when they come into sight: it is quick with a thousand folders.
 """
 
 from __future__ import annotations

@@ -77,7 +77,6 @@ class Terminal:
             self.console.print(renderable)
 
     def hint(self, text: str) -> None:
-        """A quiet remark."""
         self.console.print(Text(printable(text), "hint"))
 
     def line(self, text: str) -> None:
@@ -96,7 +95,6 @@ class Terminal:
         self.console.print(Text(printable(text), style), soft_wrap=not self.console.is_terminal)
 
     def error(self, text: str) -> None:
-        """One line about a refused request."""
         self.warn(text, "error")
 
     def ask_line(self, question: str) -> str:
@@ -112,11 +110,9 @@ class Terminal:
         return answer.strip()
 
     def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
-        """Ask until ``parse`` understands the answer; its error says what is wrong with it. Enter takes the default.
+        """Ask until ``parse`` understands the answer or, after Enter, the default; its error says what is wrong.
 
-        Raises:
-            BackToMenu: the user answered q, or pressed Ctrl-C.
-            EOFError: the input has ended.
+        Raises ``BackToMenu`` for q and Ctrl-C, ``EOFError`` at the end of the input.
         """
         shown = rf" [hint]\[{plain(default)}][/hint]" if default else ""
         while True:
@@ -158,11 +154,7 @@ class Terminal:
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
-    """The word that an answer means, by its number, by itself, or by a beginning that fits one alone.
-
-    Raises:
-        ValueError: none or several fit; the message says what can be answered.
-    """
+    """The word that an answer means, by its number, itself or a beginning that fits no other; else ``ValueError``."""
     if answer.isdecimal() and 1 <= int(answer) <= len(words):
         return words[int(answer) - 1]
     if answer in words:
@@ -245,10 +237,7 @@ class ManyDisplay:
         return table
 
     def _time_left(self, running: Sequence[RunProgress], done: float) -> str:
-        """At first by the forecast, in the end by the time taken so far; nothing if both are missing.
-
-        The first trainings' epochs tell nothing yet of what comes after them.
-        """
+        """By the forecast at first, as the first epochs tell little yet, and in the end by the time taken so far."""
         for one in running:
             self._head_start.setdefault(one.name, one.fraction)
         if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self.total:

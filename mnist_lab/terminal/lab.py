@@ -80,11 +80,7 @@ class CommandParser(ArgumentParser):
 
 
 def folder_named(answer: str) -> Path:
-    """A folder as a user names it, with ~ as the home, be it there or not.
-
-    Raises:
-        ArgumentTypeError: there can be none of that name.
-    """
+    """A folder as a user names it, ~ being the home, be it there or not; ``ArgumentTypeError`` if it can't be."""
     try:
         folder = Path(answer).expanduser()
         with suppress(OSError):  # what it is, if it is anything, is found out when it is used
