@@ -23,7 +23,6 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _leave)  # while what follows is loaded
 
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -33,18 +32,7 @@ from mnist_lab.environment import prepare_environment, using_device
 from mnist_lab.errors import LabError
 from mnist_lab.storage import refusal_of
 from mnist_lab.terminal.console import BackToMenu, Terminal, discard_output, make_console, pick, prepare_streams
-from mnist_lab.terminal.lab import (
-    INTERRUPTED,
-    OK,
-    Command,
-    CommandParser,
-    Lab,
-    OneLineParser,
-    add_outputs,
-    held_back_interrupts,
-)
-
-REFUSED = 1
+from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, graceful_interrupts
 
 
 @dataclass(frozen=True)
@@ -55,6 +43,10 @@ class Row:
     word: str
     meaning: str
     module: str
+
+    def command(self) -> Any:
+        """What the row does; its room is loaded."""
+        return load(self.module).COMMANDS[self.word]
 
 
 ROWS = (
@@ -70,34 +62,34 @@ ROWS = (
     Row("Draw", "saliency", "which pixels mattered, and may the map be believed", "explain.commands"),
     Row("Draw", "score", "score a file of labelled drawings", "drawing.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),
-    Row("Understand", "compare", "saved runs side by side: what differs, who errs where",
-        "experiments.commands"),
+    Row("Understand", "compare", "saved runs side by side: what differs, who errs", "experiments.commands"),
     Row("Understand", "report", "a run, experiment or all folders as a page to read", "training.folder_commands"),
     Row("Runs", "runs", "leaderboard of all saved runs", "training.folder_commands"),
     Row("Runs", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
-)  # fmt: skip
+)
 WORDS = [row.word for row in ROWS]
 
 
 def load(module: str) -> Any:
     """Import a module of a room: the one place that imports late, so that the menu is there at once."""
-    with held_back_interrupts():  # torch, once interrupted while it loads, can't be loaded again
-        return import_module(f"mnist_lab.{module}")
+    # Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again.
+    with graceful_interrupts(must_finish=lambda: True) as was_interrupted:
+        try:
+            loaded = import_module(f"mnist_lab.{module}")
+        except ImportError as error:
+            raise LabError(f"a package can't be loaded: {error}", "install it: python -m pip install -e .") from error
+    if was_interrupted():
+        raise KeyboardInterrupt
+    return loaded
 
 
-def command_of(row: Row) -> Command:
-    """What a row does; its room is loaded."""
-    command: Command = load(row.module).COMMANDS[row.word]
-    return command
-
-
-def build_parser() -> OneLineParser:
+def build_parser() -> CommandParser:
     """The command line: one command per row of the menu."""
-    parser = OneLineParser(prog="python main.py", description="A laboratory for handwritten digits.")
-    add_outputs(parser, Path("outputs"))
-    commands = parser.add_subparsers(metavar="COMMAND", title="commands (none: the menu)", parser_class=CommandParser)
+    parser = CommandParser(prog="python main.py", description="A laboratory for handwritten digits.")
+    parser.add_outputs(Path("outputs"))
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands (none: the menu)")
     for row in ROWS:
-        commands.add_parser(row.word, find=partial(command_of, row), help=row.meaning, description=row.meaning)
+        commands.add_parser(row.word, find=row.command, help=row.meaning, description=row.meaning)
     return parser
 
 
@@ -132,7 +124,7 @@ def run_menu(lab: Lab) -> int:
             continue
         try:
             with lab.terminal.busy("loading"):
-                command = command_of(row)
+                command = row.command()
             command.from_menu(lab)
             load("training.folder_commands").refresh_index(lab)
         except EOFError:
@@ -149,8 +141,10 @@ def run_menu(lab: Lab) -> int:
 
 def act(arguments: Sequence[str] | None) -> int:
     """Understand a command line and do what it says; returns the exit status."""
-    options = build_parser().parse_args(arguments)
-    lab = Lab(Terminal(make_console()), options.outputs, load)
+    terminal = Terminal(make_console())
+    with terminal.busy("loading"):
+        options = build_parser().parse_args(arguments)
+    lab = Lab(terminal, options.outputs, load)
     if not hasattr(options, "command"):
         return run_menu(lab)
     with using_device(getattr(options, "device", None)):
@@ -160,11 +154,7 @@ def act(arguments: Sequence[str] | None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the menu or one command.
-
-    Returns:
-        The exit status: 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C.
-    """
+    """Run the menu or one command; returns 0, 1 for a refused request (one line on standard error), 130 for Ctrl-C."""
     prepare_environment()
     prepare_streams()
     try:
@@ -173,15 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()  # what can't be written is told here, not by Python on its way out
     except LabError as error:
-        return _end(str(error), REFUSED)
+        return _end(str(error), FAILED)
     except KeyboardInterrupt:
         return _end("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output, "head" say, has seen enough
+    except OSError as error:  # the reader of our output, "head" say, has seen enough; or the disk is full
         discard_output()
-        return OK
-    except OSError as error:  # a full disk that our output is written to, say
-        discard_output()
-        return _end(str(refusal_of(error)), REFUSED)
+        return OK if isinstance(error, BrokenPipeError) else _end(str(refusal_of(error)), FAILED)
 
 
 def _end(line: str, status: int) -> int:

@@ -25,38 +25,24 @@ MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1
 TRAIN_DIGITS = 54_000
 """Digits to train on, once a tenth of MNIST's 60,000 is set apart for validation."""
 
-
 REQUIRED = object()
 """In place of a value for earlier runs: every run has one of its own."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting, wherever it is asked for, checked, saved or shown.
+    """What is known of one setting, wherever it is asked for, checked, saved or shown."""
 
-    Attributes:
-        kind: int, float, bool or str.
-        low: lowest value of a number.
-        high: highest value of a number.
-        unit: of a number; may be empty.
-        help: what it does.
-        label: what reports call it; the name if empty.
-        choices: of a word.
-        may_be_none: whether None stands for the network's own value.
-        earlier: the value of runs that were saved before the setting existed, or ``REQUIRED``.
-        name: of the field and, with hyphens, of the option.
-    """
-
-    kind: type
-    low: float
+    kind: type  # int, float, bool or str
+    low: float  # lowest value of a number
     high: float
-    unit: str
-    help: str
-    label: str
-    choices: tuple[str, ...]
-    may_be_none: bool
-    earlier: object
-    name: str = ""
+    unit: str  # of a number; may be empty
+    help: str  # what it does
+    label: str  # what reports call it; the name if empty
+    choices: tuple[str, ...]  # of a word
+    may_be_none: bool  # None stands for the network's own value
+    earlier: object  # the value of runs that were saved before the setting existed, or REQUIRED
+    name: str = ""  # of the field and, with hyphens, of the option
 
     @property
     def option(self) -> str:
@@ -159,10 +145,8 @@ class AugmentConfig:
 
     def without(self, *names: str) -> AugmentConfig:
         """The same with some of :data:`AUGMENTATIONS` switched off."""
-        off: dict[str, float] = {}
-        for name in names:
-            off |= dict.fromkeys(AUGMENTATIONS[name], 0.0)
-        return replace(self, **off)  # type: ignore[arg-type]
+        off: dict[str, Any] = {strength: 0.0 for name in names for strength in AUGMENTATIONS[name]}
+        return replace(self, **off)
 
     def only(self, name: str) -> AugmentConfig:
         """The same with all but one of them switched off."""
@@ -176,7 +160,6 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
     "erasing": ("erasing",),
 }
 """The augmentations that can be switched off, and the strengths that each consists of."""
-
 
 NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
 """All of it switched off."""
@@ -228,12 +211,7 @@ class TrainConfig:
         5, 1, MOST_EPOCHS, "epochs", help="epochs without a better validation loss before training stops"
     )
     train_size: int = setting(
-        TRAIN_DIGITS,
-        100,
-        TRAIN_DIGITS,
-        "digits",
-        help="train on so many digits only, stratified",
-        label="training digits",
+        TRAIN_DIGITS, 100, TRAIN_DIGITS, "digits", help="train on so many digits, stratified", label="training digits"
     )
     epoch_size: int = setting(
         0,
@@ -337,9 +315,6 @@ def default_config(
     with nothing added, to compare with.
 
     Args:
-        model: one of :data:`ARCHITECTURES`.
-        augmented: whether to augment the training digits.
-        recipe: which of the two.
         epochs: None for the network's usual number.
 
     Raises:
@@ -361,7 +336,6 @@ def default_config(
         weight_decay=0.0,
         label_smoothing=0.0,
         average_decay=0.0,
-        plain_epochs=0,
     )
 
 
@@ -370,9 +344,8 @@ def changed_options(config: TrainConfig) -> list[str]:
 
     The recipe itself (network, recipe, length, whether augmented) and the seed are not among them.
     """
-    usual = default_config(
-        config.model, augmented=config.augment is not None, recipe=config.recipe, epochs=config.epochs
-    )
+    augmented = config.augment is not None
+    usual = default_config(config.model, augmented=augmented, recipe=config.recipe, epochs=config.epochs)
     words: list[str] = []
     for part, other in ((config, usual), (config.augment, usual.augment)):
         if part is None:
@@ -410,11 +383,7 @@ def check_model(name: str) -> None:
 
 
 def as_recipe(word: str) -> Recipe:
-    """A recipe by its name.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
+    """A recipe by its name; a name of none is refused."""
     settings_of(TrainConfig)["recipe"].check(word)
     return word  # type: ignore[return-value]
 

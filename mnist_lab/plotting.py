@@ -1,8 +1,7 @@
 """What all figures share: one style, and the few helpers that more than one room draws with.
 
-A figure takes plain data and comes out as a ``matplotlib.figure.Figure``, which knows its own size and resolution; the
-caller saves it with :func:`save_figure`. Nothing touches pyplot's state. Digits are drawn as dark ink on white paper,
-the way they were written, although MNIST stores them white on black.
+A figure takes plain data and comes out as a ``matplotlib.figure.Figure``, without pyplot; the caller saves it. Digits
+are drawn as dark ink on white paper, the way they were written, although MNIST stores them white on black.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # 
 
 DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
 TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
-
 DIGITS = range(10)
 
 EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
@@ -73,19 +71,12 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "image.cmap": "gray_r",
-    **{
-        f"{axis}.{name}": value
-        for axis in ("xtick", "ytick")
-        for name, value in {
-            "color": RULE,
-            "labelcolor": INK,
-            "labelsize": TEXT,
-            "major.size": 3,
-            "major.width": 0.8,
-        }.items()
-    },
 }
 """How every figure looks, whatever the user's own matplotlibrc says."""
+
+for _axis in ("xtick", "ytick"):
+    _ticks = {"color": RULE, "labelcolor": INK, "labelsize": TEXT, "major.size": 3, "major.width": 0.8}
+    STYLE |= {f"{_axis}.{name}": value for name, value in _ticks.items()}
 
 styled = style.context(STYLE, after_reset=True)
 """Decorates each function that draws or saves: matplotlib looks its settings up while it draws."""
@@ -93,11 +84,7 @@ styled = style.context(STYLE, after_reset=True)
 
 @styled
 def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as a PNG file, atomically.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Save a figure as a PNG file, atomically, unless the disk refuses (``StorageError``)."""
     write_atomically(path, figure.savefig)
 
 
@@ -111,8 +98,7 @@ def png_of(figure: Figure) -> bytes:
 
 def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
     """A white page of width x height inches with its title on top and, small, a note at its foot."""
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches
-    figure = Figure((width, height), layout=layout)
+    figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))  # inches
     figure.suptitle(drawable(title), wrap=True)
     if note:
         figure.supxlabel(wrapped(note, int(NOTE_CHARACTERS * width)), color=MUTED)
@@ -140,8 +126,7 @@ def style_colour_bar(axes: Axes, label: str) -> None:
     """A colour bar without a frame; its label carries the unit."""
     axes.set_ylabel(label, fontsize=TEXT)
     axes.yaxis.set_minor_locator(NullLocator())
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def title_panel(axes: Axes, name: str, remark: str) -> None:
@@ -172,10 +157,10 @@ def scale_loss(axes: Axes, values: Sequence[float]) -> None:
 
 def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
     """An accuracy axis around these values, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
-    low, high = (float(height) for height in accuracy_to_axis(np.array([min(percents), max(percents)])))
+    low, high = map(float, accuracy_to_axis(np.array([min(percents), max(percents)])))
     margin = max(MARGIN * (high - low), (LEAST_HEIGHT - (high - low)) / 2)
     # Limits before the scale: an automatic limit above 100 % would have no place on it.
-    first, last = (float(end) for end in axis_to_accuracy(np.array([low - margin, high + margin])))
+    first, last = map(float, axis_to_accuracy(np.array([low - margin, high + margin])))
     axes.set_ylim(first, last)
     axes.set_yscale("function", functions=(accuracy_to_axis, axis_to_accuracy))
     ticks = [tick for tick in ACCURACY_TICKS if first <= tick <= last]
@@ -193,8 +178,7 @@ def accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of :func:`accuracy_to_axis`."""
-    percent: NDArray[np.float64] = 100 + ACCURACY_RESOLUTION - np.power(10.0, -height)
-    return percent
+    return 100 + ACCURACY_RESOLUTION - 10.0**-height
 
 
 def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
@@ -213,8 +197,7 @@ def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:
     """One image (28, 28), 0..1, dark on white in a quiet frame without ticks."""
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     return axes.imshow(ink, vmin=0, vmax=1)
 
 
@@ -229,8 +212,7 @@ def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequenc
     axes.set_xticks([])
     axes.set_yticks([side * (row + 0.5) for row in range(rows)], row_names)
     axes.tick_params(labelsize=LABEL, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

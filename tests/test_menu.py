@@ -87,6 +87,20 @@ def test_a_wrong_answer_is_explained(play: Play) -> None:
     assert "q leaves" in session.text
 
 
+@pytest.mark.parametrize("arguments", [["saliency"], ["saliency", "--help"]])
+def test_a_missing_package_is_named_in_one_line(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def import_module(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'captum'")
+
+    monkeypatch.setattr(main, "import_module", import_module)
+    assert main.main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "captum" in line
+    assert "pip install" in line
+
+
 def test_leaving_a_question_leads_back_to_the_menu(play: Play) -> None:
     session = play(["train", "q", "train", KeyboardInterrupt, "train", "1-layer", "n", EOFError])
     assert session.status == 0

@@ -1,7 +1,7 @@
-"""Pages to read: plain values in, one HTML file out, pictures inside.
+"""Pages to read: plain values in, one HTML file out, pictures inside. A page needs no network and no script.
 
-A page needs no network and no script; its policy even forbids both. Names of files and values of JSON files may be a
-stranger's: whatever they hold comes out as text, and whatever is missing or of the wrong kind counts as nothing.
+Names of files and values of JSON files may be a stranger's: whatever they hold comes out as text, and whatever is
+missing or of the wrong kind counts as nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -32,8 +32,8 @@ from mnist_lab.terminal.wording import printable
 REPORT_FILE, RESULTS_FILE = "report.html", "results.json"
 """The page, and the numbers beside it."""
 
-LARGEST_PICTURE = 50_000_000
-"""Bytes; the lab draws none as large, and no browser would open the page."""
+_MOST_BYTES, _MOST_PIXELS = 50_000_000, 50_000_000
+"""Of a picture; the lab draws none as large, and no browser would open the page."""
 
 
 class Caption(NamedTuple):
@@ -46,26 +46,14 @@ class Caption(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, inside the page.
-
-    Attributes:
-        title: a few words.
-        png: the file's content.
-        alt: what there is to see, for those who can't see it.
-        caption: how to read it; may be empty.
-        name: of a file beside the page that holds it too, without its ending; empty for none.
-        numbers: what it was drawn from, ready for JSON; None if that is kept elsewhere.
-
-    Raises:
-        ValueError: the content is not a whole PNG file.
-    """
+    """A figure, inside the page; ``ValueError`` if its content is not a whole PNG file, or has far too many pixels."""
 
     title: str
-    png: bytes
-    alt: str
-    caption: str = ""
-    name: str = ""
-    numbers: Any = None
+    png: bytes  # the file's content
+    alt: str  # what there is to see, for those who can't see it
+    caption: str = ""  # how to read it
+    name: str = ""  # of a file beside the page that holds it too, without its ending
+    numbers: Any = None  # what it was drawn from, ready for JSON, unless that is kept elsewhere
 
     def __post_init__(self) -> None:
         _ = self.size
@@ -75,16 +63,16 @@ class Picture:
         """Width and height in CSS pixels, 96 per inch; a picture that tells no resolution is taken as it is."""
         try:
             with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
+                if image.width * image.height > _MOST_PIXELS:  # Pillow's own bound is not as tight
+                    raise ValueError(f"{image.width} x {image.height} pixels")
                 scale = 96 / (image.info.get("dpi", (96,))[0] or 96)
                 image.verify()
         except Exception as error:  # a damaged file can make a decoder raise anything
-            raise ValueError(f"not a whole PNG picture ({error})") from None
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        return width, height
+            raise ValueError(f"not a whole PNG picture that fits a page ({error})") from None
+        return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 
     @property
     def uri(self) -> str:
-        """The content as an address that holds it."""
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
@@ -92,7 +80,7 @@ def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Pic
     """A picture of a folder; None if it is missing, damaged or far too large."""
     title, alt, text = caption or Caption(file_title(name).capitalize(), f"A picture: {file_title(name)}.")
     try:
-        return Picture(title, read_bytes(folder / name, LARGEST_PICTURE), alt, text)
+        return Picture(title, read_bytes(folder / name, _MOST_BYTES), alt, text)
     except (OSError, ValueError):
         return None
 
@@ -104,27 +92,21 @@ def file_title(name: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text, for the page and for the terminal.
+    """A table of text, for the page and for the terminal; the first cell of a row heads it."""
 
-    Attributes:
-        title: its caption; may be empty on the terminal.
-        headings: one per column.
-        rows: as many cells each; the first one heads its row. A cell may carry a style of the terminal's.
-        numeric: places, from 0, of the columns that hold numbers and are aligned right.
-    """
-
-    title: str
+    title: str  # may be empty on the terminal
     headings: Sequence[str]
-    rows: Sequence[Sequence[str | Text]]
-    numeric: Sequence[int] = ()
+    rows: Sequence[Sequence[str | Text]]  # a cell may carry a style of the terminal's
+    numeric: Sequence[int] = ()  # places, from 0, of the columns that hold numbers and are aligned right
 
     def on_screen(self, gap: int = 2) -> ScreenTable:
         """The table for the terminal: no lines, and ``gap`` blanks between columns."""
-        title = Text(printable(self.title)) if self.title else None
+        title = Text(printable(self.title))
         table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
-            side: Literal["left", "right"] = "right" if place in self.numeric else "left"
-            table.add_column(Text(printable(heading)), justify=side, no_wrap=True)
+            table.add_column(
+                Text(printable(heading)), justify="right" if place in self.numeric else "left", no_wrap=True
+            )
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         return table
@@ -164,37 +146,6 @@ class Report:
     prediction: Prediction | None = None
 
 
-def render(report: Report) -> str:
-    """The whole page as one HTML text; its pictures are inside."""
-    return environment().get_template("report.html").render(report=report, version=__version__)
-
-
-def write_report(folder: Path, report: Report) -> Path:
-    """Write a report into its folder, atomically; returns the file.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
-    path = folder / REPORT_FILE
-    write_text(path, render(report))
-    return path
-
-
-@cache
-def environment() -> Environment:
-    """The templates, with all text made harmless on its way out."""
-    made = Environment(
-        loader=PackageLoader("mnist_lab.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: _legible(value) if type(value) is str else value,  # Markup has been through here
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(prose=_prose, day=day_of, file_title=file_title)
-    return made
-
-
 def _legible(text: str) -> str:
     """Text without control characters, marks that reverse its direction, and halves of characters."""
     shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
@@ -211,7 +162,27 @@ def day_of(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-# ------------------------------------------------------------------------------------------- untrusted values
+TEMPLATES = Environment(
+    loader=PackageLoader("mnist_lab.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=lambda value: _legible(value) if type(value) is str else value,  # Markup has been through here
+    trim_blocks=True,
+)
+"""Of pages, with all text made harmless on its way out."""
+TEMPLATES.filters.update(prose=_prose, day=day_of, file_title=file_title)
+
+
+def render(report: Report) -> str:
+    """The whole page as one HTML text; its pictures are inside."""
+    return TEMPLATES.get_template("report.html").render(report=report, version=__version__)
+
+
+def write_report(folder: Path, report: Report) -> Path:
+    """Write a report into its folder, atomically, unless the disk refuses (``StorageError``); returns the file."""
+    path = folder / REPORT_FILE
+    write_text(path, render(report))
+    return path
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -244,22 +215,14 @@ def text(value: Any, otherwise: str = "–") -> str:
 
 
 def fraction(value: Any) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """A number from 0 to 1; raises ``ValueError`` if it is something else."""
     if number(value) is None or not 0 <= value <= 1:
         raise ValueError(f"{shortened(value)} is not a fraction")
     return float(value)
 
 
 def interval(value: Any) -> tuple[float, float]:
-    """Two fractions, the lower one first.
-
-    Raises:
-        TypeError, ValueError: it is something else.
-    """
+    """Two fractions, the lower one first; raises ``TypeError`` or ``ValueError`` if it is something else."""
     low, high = map(fraction, value)
     if low > high:
         raise ValueError(f"{shortened(value)} is not an interval")

@@ -6,8 +6,10 @@ import io
 import os
 import sys
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
@@ -76,7 +78,6 @@ class Terminal:
             self.console.print(renderable)
 
     def hint(self, text: str) -> None:
-        """A quiet remark."""
         self.console.print(Text(printable(text), "hint"))
 
     def line(self, text: str) -> None:
@@ -86,10 +87,8 @@ class Terminal:
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""
-        if self.console.is_terminal:
-            with self.console.status(Text(f"{printable(what)} ...", "hint")):
-                yield
-        else:
+        status = self.console.status(Text(f"{printable(what)} ...", "hint"))
+        with status if self.console.is_terminal else nullcontext():
             yield
 
     def warn(self, text: str, style: str = "warning") -> None:
@@ -97,15 +96,10 @@ class Terminal:
         self.console.print(Text(printable(text), style), soft_wrap=not self.console.is_terminal)
 
     def error(self, text: str) -> None:
-        """One line about a refused request."""
         self.warn(text, "error")
 
     def ask_line(self, question: str) -> str:
-        """Show a question (markup) and read one line, without surrounding blanks.
-
-        Raises:
-            EOFError: the input has ended.
-        """
+        """Show a question (markup) and read one line, without surrounding blanks; ``EOFError`` if there is none."""
         self.console.print(question, end=" ")
         try:
             answer = self._read_line()
@@ -117,11 +111,9 @@ class Terminal:
         return answer.strip()
 
     def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
-        """Ask until ``parse`` understands the answer; its ``ValueError`` says what is wrong, Enter takes the default.
+        """Ask until ``parse`` understands the answer or, after Enter, the default; its error says what is wrong.
 
-        Raises:
-            BackToMenu: the user answered q, or pressed Ctrl-C.
-            EOFError: the input has ended.
+        Raises ``BackToMenu`` for q and Ctrl-C, ``EOFError`` at the end of the input.
         """
         shown = rf" [hint]\[{plain(default)}][/hint]" if default else ""
         while True:
@@ -133,7 +125,7 @@ class Terminal:
                 raise BackToMenu
             try:
                 return parse(answer or default)
-            except (ValueError, LabError) as error:
+            except (ValueError, ArgumentTypeError, LabError) as error:
                 self.warn(str(error))
 
     def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:
@@ -163,11 +155,7 @@ class Terminal:
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
-    """The word that an answer means: its number in the list, the word itself, or a beginning that fits one alone.
-
-    Raises:
-        ValueError: none or several fit; the message says what can be answered.
-    """
+    """The word that an answer means, by its number, itself or a beginning that fits no other; else ``ValueError``."""
     if answer.isdecimal() and 1 <= int(answer) <= len(words):
         return words[int(answer) - 1]
     if answer in words:
@@ -176,10 +164,8 @@ def pick(answer: str, words: Sequence[str]) -> str:
         fitting = [word for word in words if answer and fits(word.lower(), answer.lower())]
         if len(fitting) == 1:
             return fitting[0]
-    raise ValueError(
-        f"{answer!r} is not one of the choices; answer with a number from 1 to {len(words)} or a word: "
-        f"{', '.join(words)}"
-    )
+    remedy = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    raise ValueError(f"{answer!r} is not one of the choices; {remedy}")
 
 
 def _whole(answer: str, low: int, high: int) -> int:
@@ -207,30 +193,20 @@ class RunProgress(NamedTuple):
     note: str
 
 
+@dataclass
 class ManyDisplay:
-    """One live display for so many trainings; in a pipe, a line for each that ends.
+    """One live display for so many trainings; in a pipe, a line for each that ends."""
 
-    How far those under way are is asked several times a second. The forecast is the seconds that all of it was expected
-    to take, if anything was; the clock counts seconds.
-    """
+    console: Console
+    total: int
+    under_way: Callable[[], Sequence[RunProgress]]  # asked several times a second
+    forecast: float | None = None  # seconds that all of it was expected to take
+    clock: Callable[[], float] = time.monotonic  # counts seconds
 
-    def __init__(
-        self,
-        console: Console,
-        total: int,
-        under_way: Callable[[], Sequence[RunProgress]],
-        forecast: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.console = console
-        self._total = total
-        self._under_way = under_way
-        self._forecast = forecast
-        self._clock = clock
-        self._started = clock()
-        self._ended = 0
+    def __post_init__(self) -> None:
+        self._started, self._ended = self.clock(), 0
         self._head_start: dict[str, float] = {}  # how far each was when first seen: done before, in no time
-        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=4, transient=True)
+        self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> ManyDisplay:
         if self.console.is_terminal:
@@ -243,17 +219,17 @@ class ManyDisplay:
     def end(self, line: str) -> None:
         """One more training has ended; its line (markup) stays."""
         self._ended += 1
-        self.console.print(f"[hint]{self._ended:>3}/{self._total}[/hint]  {line}", soft_wrap=True)
+        self.console.print(f"[hint]{self._ended:>3}/{self.total}[/hint]  {line}", soft_wrap=True)
         self._live.refresh()
 
     def render(self) -> Table:
         """A bar for all, and one for each training under way, as many as there is room for."""
-        running = self._under_way()
-        done = min(self._ended + sum(one.fraction for one in running), self._total)
+        running = self.under_way()
+        done = min(self._ended + sum(one.fraction for one in running), self.total)
         table = Table.grid(padding=(0, 2))
-        ended = f"{self._ended} of {self._total} done"
+        ended = f"{self._ended} of {self.total} done"
         left = self._time_left(running, done)
-        table.add_row("[title]all[/title]", ProgressBar(self._total, done, width=24), ended, left)
+        table.add_row("[title]all[/title]", ProgressBar(self.total, done, width=24), ended, left)
         room = max(1, self.console.height - 4)
         for one in running[:room]:
             table.add_row(plain(one.name), ProgressBar(1, one.fraction, width=24), plain(one.note), "")
@@ -262,34 +238,21 @@ class ManyDisplay:
         return table
 
     def _time_left(self, running: Sequence[RunProgress], done: float) -> str:
-        """At first by the forecast, in the end by the time taken so far; nothing if both are missing.
-
-        The first trainings' epochs tell nothing yet of what comes after them.
-        """
+        """By the forecast at first, as the first epochs tell little yet, and in the end by the time taken so far."""
         for one in running:
             self._head_start.setdefault(one.name, one.fraction)
-        if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self._total:
+        if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self.total:
             return "a few seconds left"  # only pictures are still drawn
-        worked, elapsed = done - sum(self._head_start.values()), self._clock() - self._started
+        worked, elapsed = done - sum(self._head_start.values()), self.clock() - self._started
         # A forecast counts all epochs, also those that a resumed training has behind it.
-        forecast = None if any(self._head_start.values()) else self._forecast
+        forecast = None if any(self._head_start.values()) else self.forecast
         if worked <= 0.02:
             return "" if forecast is None or forecast < elapsed else f"{format_duration(forecast - elapsed)} left"
-        left = elapsed * (self._total - done) / worked
+        left = elapsed * (self.total - done) / worked
         if forecast is not None:
-            trust = worked / (worked + self._total - done)  # in the time taken, as far as the work is done
+            trust = worked / (worked + self.total - done)  # in the time taken, as far as the work is done
             left = trust * left + (1 - trust) * max(left, forecast - elapsed)
         return f"{format_duration(left)} left"
-
-
-def borderless(title: str, *, left: Sequence[str] = (), right: Sequence[str] = (), gap: int = 2) -> Table:
-    """An empty table without lines: first the columns that are aligned left, then those aligned right."""
-    table = Table(title=plain(title) or None, title_justify="left", box=None, padding=(0, gap, 0, 0))
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def prepare_streams() -> None:

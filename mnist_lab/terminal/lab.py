@@ -50,8 +50,12 @@ class Command:
     computes: bool = True  # with networks, on a device that can be chosen
 
 
-class OneLineParser(ArgumentParser):
-    """An argument parser that refuses in one line, like everything else here."""
+class CommandParser(ArgumentParser):
+    """A parser that refuses in one line; given a command to find, it loads the command's room only when it is used."""
+
+    def __init__(self, find: Callable[[], Command] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._find = find
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, f"see {self.prog} --help")
@@ -59,74 +63,39 @@ class OneLineParser(ArgumentParser):
     def _print_message(self, message: str, file: Any = None) -> None:
         (file or sys.stderr).write(message)  # argparse itself says nothing of an output that can't be written
 
-
-class CommandParser(OneLineParser):
-    """The parser of one command, which loads the command's room and asks it for its options only when it is used."""
-
-    def __init__(self, find: Callable[[], Command], **options: Any) -> None:
-        super().__init__(**options)
-        self._find = find
+    def add_outputs(self, default: object) -> None:
+        """Let the folder of all results be chosen."""
+        shown = "where runs are kept (default: outputs)"
+        self.add_argument("--outputs", type=folder_named, default=default, help=shown)
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
-        command = self._find()
-        add_outputs(self, SUPPRESS)
-        command.add_options(self)
-        if command.computes:
-            self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
-        self.set_defaults(command=command)
+        if self._find:
+            command = self._find()
+            self.add_outputs(SUPPRESS)
+            command.add_options(self)
+            if command.computes:
+                self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
+            self.set_defaults(command=command)
         return super().parse_known_args(*arguments, **options)
 
 
-def add_outputs(parser: ArgumentParser, default: object) -> None:
-    """Give a parser the option for the folder of all results."""
-    parser.add_argument(
-        "--outputs", type=_folder_option, default=default, help="where runs are kept (default: outputs)"
-    )
-
-
 def folder_named(answer: str) -> Path:
-    """A folder as a user names it, with ~ as the home; it need not be there.
-
-    Raises:
-        ValueError: there can be none of that name.
-    """
+    """A folder as a user names it, ~ being the home, be it there or not; ``ArgumentTypeError`` if it can't be."""
     try:
         folder = Path(answer).expanduser()
         with suppress(OSError):  # what it is, if it is anything, is found out when it is used
             folder.stat()
     except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
-        raise ValueError(f"there can be no folder {answer!r}") from None
+        raise ArgumentTypeError(f"there can be no folder {answer!r}") from None
     return folder
 
 
-def _folder_option(name: str) -> Path:
-    try:
-        return folder_named(name)
-    except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
-
-
 def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
-    """Refuse options that were given where they would change nothing; those that were not are None.
-
-    Raises:
-        RequestError: naming them.
-    """
+    """Refuse, as a ``RequestError``, options that were given, so are not None, where they would change nothing."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
     if given:
-        one = len(given) == 1
-        raise RequestError(
-            f"{', '.join(given)} {'has' if one else 'have'} no effect with {place}", f"omit {'it' if one else 'them'}"
-        )
-
-
-@contextmanager
-def held_back_interrupts() -> Iterator[None]:
-    """Within this context Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again."""
-    with graceful_interrupts(must_finish=lambda: True) as was_requested:
-        yield
-    if was_requested():
-        raise KeyboardInterrupt
+        has, it = ("has", "it") if len(given) == 1 else ("have", "them")
+        raise RequestError(f"{', '.join(given)} {has} no effect with {place}", f"omit {it}")
 
 
 @contextmanager
@@ -135,9 +104,8 @@ def graceful_interrupts(
 ) -> Iterator[Callable[[], bool]]:
     """Within this context the first Ctrl-C only sets a flag, which the yielded function tells; a second one interrupts.
 
-    Args:
-        on_request: called from the signal handler at every Ctrl-C that does not interrupt.
-        must_finish: whether something has begun that is to be finished whatever the user presses.
+    Every one that does not interrupt calls ``on_request``, from the signal handler; while ``must_finish`` says that
+    something has begun which is to be finished, none interrupts.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -124,9 +124,14 @@ def test_only_png_pictures_are_taken(tmp_path: Path, picture_format: str) -> Non
     assert read_picture(tmp_path, "drawing.png") is None
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pillows_bound", [None, 1_000_000_000, 90_000_000, 10_000_000])  # drawing/images.py sets one
+def test_a_picture_that_would_fill_the_memory_is_refused_without_a_word(
+    tmp_path: Path, pillows_bound: int | None, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
     Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillows_bound)
     assert read_picture(tmp_path, "bomb.png") is None
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("size", [(2.0, 1.0), (14.0, 5.0)])
