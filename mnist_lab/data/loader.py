@@ -1,8 +1,8 @@
 """Training batches, and the seeds that decide everything random in them.
 
-Every random draw of the lab is a pure function of the run's seed, the epoch and a name. Nothing depends on how many
-numbers were drawn before, so a run that was killed resumes at an epoch with exactly the draws that the uninterrupted
-run would have made, and worker processes draw what the main process would.
+Every random draw of the lab is a pure function of the run's seed, the epoch and a name, and never depends on how many
+were made before: a run that was killed resumes with the draws that the uninterrupted run would have made, and worker
+processes draw what the main process would.
 """
 
 from __future__ import annotations
@@ -23,11 +23,7 @@ from mnist_lab.data.pixels import normalise, to_unit
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Hash the parts, ``(seed, epoch, "order")`` for example, into an independent seed.
-
-    Returns:
-        An integer in [0, 2**63), the same on every machine and Python version.
-    """
+    """Hash the parts, ``(seed, epoch, "order")`` for example, into an independent seed in [0, 2**63)."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "little") >> 1
 
@@ -52,10 +48,7 @@ class BatchKey(NamedTuple):
 
 
 class BatchDataset(Dataset[Batch]):
-    """Digits in memory, fetched and transformed a whole batch at a time.
-
-    A key carries everything a batch depends on, so it comes out the same from the main process and from any worker.
-    """
+    """Digits in memory, fetched and transformed a whole batch at a time, by keys with all that a batch depends on."""
 
     def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
         self.digits = digits

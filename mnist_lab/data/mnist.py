@@ -27,17 +27,11 @@ VALIDATION_FRACTION = 0.1
 
 @dataclass(frozen=True)
 class Digits:
-    """Labelled digits, kept in memory as bytes.
+    """Labelled digits, kept in memory as bytes."""
 
-    Attributes:
-        images: (N, 1, 28, 28) uint8, white ink (255) on black (0).
-        labels: (N,) int64, 0 to 9.
-        indices: (N,) int64, each digit's position in its MNIST file.
-    """
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
+    images: Tensor  # (N, 1, 28, 28) uint8, white ink (255) on black (0)
+    labels: Tensor  # (N,) int64, 0 to 9
+    indices: Tensor  # (N,) int64, each digit's position in its MNIST file
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +59,7 @@ def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
     """Read, check and split the four embedded files; kept in memory for the next caller.
 
     Raises:
-        DataError: a file is missing, truncated or altered. Nothing is returned unless all four are right.
+        DataError: a file is missing, truncated or altered.
     """
     train_images, train_labels, test_images, test_labels = (_read_idx(folder, file) for file in MNIST_FILES)
     official_train = _as_digits(train_images, train_labels)
@@ -104,15 +98,10 @@ def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
 def stratified_split(
     labels: NDArray[np.integer[Any]], fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
 ) -> tuple[Tensor, Tensor]:
-    """Set a fraction of each digit apart for validation.
+    """Set a fraction of each digit of labels (N,) apart for validation.
 
     The quotas of the ten digits are rounded so that they add up exactly (largest remainder), and the draw uses
     numpy's ``RandomState``, the one generator whose stream is promised never to change between versions.
-
-    Args:
-        labels: (N,) digits.
-        fraction: of N, to set apart.
-        seed: of this draw alone.
 
     Returns:
         The positions to train on and to validate with, each sorted ascending, int64.

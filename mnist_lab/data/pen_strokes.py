@@ -2,9 +2,8 @@
 
 MNIST was written by Americans around 1990. Elsewhere people slash their zeros, give ones a flag and a base, and cross
 their sevens; a network that never saw this reads a slashed zero as an 8. So some digits get such strokes, at places
-found from their own ink, and are then fitted into MNIST's box again, as its makers would have done. (Fours need
-nothing: nine of ten in MNIST are open at the top, as people write them.) All of it is made up: no drawing of anybody's
-is used.
+found from their own ink, and are then fitted into MNIST's box again. All of it is made up: no drawing of anybody's is
+used.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     Args:
         images: (B, 1, H, W), floats 0 (background) to 1 (ink).
         labels: (B,), which digit each image shows.
-        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says; blobs and narrow
-            zeros are spared.
+        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says.
         generator: source of all draws.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
@@ -96,7 +94,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
 
 
 def _frame_of(ink: Tensor) -> Frame:
-    """Find the ink of digits (K, H, W); one without ink has its frame in the image's centre."""
+    """Of digits (K, H, W); one without ink has its frame in the image's centre."""
     inked = ink > FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
     y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
@@ -168,23 +166,16 @@ STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_o
 
 FREQUENCIES = torch.zeros(CLASSES)
 FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
-"""(10,) how often each digit is chosen, compared with the zeros.
-
-Some of MNIST's ones and sevens have these strokes already, and a one with a long flag is hardly told from a seven by
-anybody: many of them would blur the line between the two.
-"""
+"""(10,) how often each digit is chosen, compared with the zeros: many flagged ones would blur the line to the sevens,
+of which, as of the ones, some have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
-    """How every digit of a batch must shrink and move to lie in MNIST's box with its added strokes.
-
-    Args:
-        strokes: from :func:`draw_strokes`.
-        count: digits in the batch, B.
+    """How each of a batch's ``count`` digits must shrink and move to lie in MNIST's box with its added strokes.
 
     Returns:
-        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there.
-        Digits without added strokes stay as they are: 1 and (0, 0).
+        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there;
+        1 and (0, 0) without added strokes.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
     frame = strokes.frame
@@ -202,8 +193,7 @@ def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
     Args:
         lines: (K, S, 2, 2), in pixels from the image's centre.
         width: (K,) of the pen, pixels.
-        height: of the image, pixels.
-        breadth: of the image, pixels.
+        height, breadth: of the image, pixels.
 
     Returns:
         (K, H, W), 0 to 1.

@@ -44,7 +44,7 @@ MNIST_FILES = (
 
 
 def mnist_is_there(folder: Path = MNIST_FOLDER) -> bool:
-    """Whether all four files exist; their content is checked when they are loaded."""
+    """Whether all four files exist."""
     return all((folder / file.name).is_file() for file in MNIST_FILES)
 
 

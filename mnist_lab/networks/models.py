@@ -16,9 +16,8 @@ from mnist_lab.data.pixels import SIDE
 class ConvBlock(nn.Module):
     """3x3 convolution, 2x2 max pooling, batch normalisation, ReLU.
 
-    Pooling comes straight after the convolution, so that the element-wise layers work on a quarter of the values.
-    ReLU keeps the order of values, and so does batch normalisation while its scale is positive: pooling before or
-    after them picks the same winners.
+    Pooling comes first, so that the element-wise layers work on a quarter of the values. It picks the same winners:
+    ReLU keeps the order of values, and so does batch normalisation while its scale is positive.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, padding: int, batch_norm: bool) -> None:
@@ -31,8 +30,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, S, S) to (B, channels_out, S // 2, S // 2); unpadded to (S - 2) // 2."""
-        pooled = self.pool(self.conv(x))
-        out: Tensor = self.relu(self.norm(pooled))
+        out: Tensor = self.relu(self.norm(self.pool(self.conv(x))))
         return out
 
 
@@ -79,12 +77,7 @@ class DigitNet(nn.Module):
 
 
 def build_model(architecture: Architecture | str, seed: int = 0) -> DigitNet:
-    """A new network with random weights.
-
-    Args:
-        architecture: one of the lab's names, or one of your own making.
-        seed: decides the initial weights; the global random state is left as it was.
-    """
+    """A new network, by name or of your own making; ``seed`` decides its weights, the global random state stays."""
     if isinstance(architecture, str):
         architecture = ARCHITECTURES[architecture]
     with torch.random.fork_rng(devices=[]):
@@ -147,7 +140,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
 
 
 def _layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
-    """The layers in the order in which an image passes them, without those that leave everything as it is."""
+    """Without those that leave everything as it is."""
     for layer in model.modules():
         changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
         if not list(layer.children()) and not changes_nothing:

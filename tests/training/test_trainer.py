@@ -17,8 +17,7 @@ from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
 from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.errors import TrainingError
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.history import EpochRecord
 from mnist_lab.training.trainer import EMA, Criterion, EarlyStopping, Outcome, Progress, Trainer, build_optimizer
