@@ -93,7 +93,8 @@ def test_leaving_a_question_leads_back_to_the_menu(play: Play) -> None:
     assert session.text.count("back to the menu") == 2
 
 
-def test_a_network_is_trained_judged_shown_and_judged_again(play: Play, tmp_path: Path) -> None:
+def test_a_network_is_trained_and_listed(play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})  # which take longer than the training
     answers = [
         *("train", "1", "n", "own", "0", "three", "1"),
         *("y", "plain", "seven", "7", "512", "2", "0", "cpu", "\0", str(tmp_path / "elsewhere")),

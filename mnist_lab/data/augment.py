@@ -17,11 +17,8 @@ from torch import Tensor
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
 
-KNOTS = 7
-"""Random numbers along each side that an elastic displacement is made of."""
-
-BEND_WIDTH = 0.14
-"""Standard deviation of the Gaussian that smooths them, as a fraction of the side: 4 pixels of 28, as in the paper."""
+KNOTS = 7  # random numbers along each side that an elastic displacement is made of
+BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
 
 
 class AffineDraw(NamedTuple):
@@ -94,14 +91,10 @@ def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tenso
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
-    """The map from each output pixel back to the input place it is taken from.
+    """The maps (B, 2, 3) from each output pixel back to the input place it is taken from, for ``affine_grid``.
 
-    Forwards, a point p (measured from the image's centre) goes to ``scale * R(angle) @ S(shear) @ M @ p + shift``,
-    where M is the mirror. Resampling asks the opposite question, so this is the inverse, in ``affine_grid``'s units,
-    where the image reaches from -1 to 1 and a shift by the fraction f of the side is 2 f.
-
-    Returns:
-        (B, 2, 3) matrices for ``torch.nn.functional.affine_grid``.
+    Forwards, a point p (from the image's centre, which reaches from -1 to 1) goes to
+    ``scale * R(angle) @ S(shear) @ M @ p + 2 * shift``, where M is the mirror.
     """
     angle, slant = torch.deg2rad(draw.angle), torch.tan(torch.deg2rad(draw.shear))
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -160,7 +153,7 @@ def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
     Args:
         images: (B, 1, H, W).
         inverse: (B, 2, 3), from :func:`inverse_affine`.
-        bend: (B, H, W, 2), added to the places that the pixels are taken from, in ``affine_grid``'s units.
+        bend: (B, H, W, 2), added to the places that the pixels are taken from, in the same units.
     """
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
     if bend is not None:

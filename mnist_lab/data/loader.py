@@ -34,21 +34,21 @@ def seeded_generator(*parts: int | str) -> torch.Generator:
 
 
 class Batch(NamedTuple):
-    """What the network trains on: normalised images (B, 1, 28, 28) float32 and labels (B,) int64."""
+    """What the network trains on."""
 
-    images: Tensor
-    labels: Tensor
+    images: Tensor  # (B, 1, 28, 28) float32, normalised
+    labels: Tensor  # (B,) int64
 
 
 class BatchKey(NamedTuple):
-    """Which digits make a batch, and with what seed they are augmented (None: not at all)."""
+    """All that a batch depends on."""
 
-    positions: Tensor  # (B,) int64
-    augment_seed: int | None
+    positions: Tensor  # (B,) int64, of its digits
+    augment_seed: int | None  # None: not augmented
 
 
 class BatchDataset(Dataset[Batch]):
-    """Digits in memory, fetched and transformed a whole batch at a time, by keys with all that a batch depends on."""
+    """Digits in memory, fetched and transformed a whole batch at a time."""
 
     def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
         self.digits = digits
@@ -69,10 +69,10 @@ class TrainLoader:
     Args:
         digits: what to train on.
         augmentation: None for the digits as they are.
-        batch_size: digits per batch; the last batch of an epoch holds the rest.
+        batch_size: the last batch of an epoch holds the rest.
         seed: the run's seed.
-        epoch_size: digits dealt in an epoch; 0 for every digit once.
-        workers: processes that load data; 0 fetches in this process.
+        epoch_size: digits in an epoch; 0 for every digit once.
+        workers: processes that load data; 0 fetches in this one.
         start_method: how workers start ("spawn", "fork", "forkserver"); None is the platform's own way.
         pin_memory: page-locked batches, which travel faster to a CUDA device.
     """

@@ -19,9 +19,7 @@ from mnist_lab.config import CLASSES
 from mnist_lab.data.pixels import MNIST_FILES, MNIST_FOLDER, IdxFile
 from mnist_lab.errors import DataError
 
-SPLIT_SEED = 20_260_101
-"""Seed of the 90/10 split alone: whatever a run's seed, every run is evaluated on the same 6,000 validation digits."""
-
+SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
 VALIDATION_FRACTION = 0.1
 
 
@@ -63,12 +61,8 @@ def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
     """
     train_images, train_labels, test_images, test_labels = (_read_idx(folder, file) for file in MNIST_FILES)
     official_train = _as_digits(train_images, train_labels)
-    train_positions, validation_positions = stratified_split(train_labels)
-    return Mnist(
-        train=official_train.subset(train_positions),
-        validation=official_train.subset(validation_positions),
-        test=_as_digits(test_images, test_labels),
-    )
+    train, validation = (official_train.subset(positions) for positions in stratified_split(train_labels))
+    return Mnist(train, validation, _as_digits(test_images, test_labels))
 
 
 def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
@@ -88,11 +82,8 @@ def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
 
 
 def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
-    return Digits(
-        images=torch.from_numpy(images).unsqueeze(1),  # (N, 1, 28, 28), not copied
-        labels=torch.from_numpy(labels).long(),
-        indices=torch.arange(len(labels)),
-    )
+    inked = torch.from_numpy(images).unsqueeze(1)  # (N, 1, 28, 28), not copied
+    return Digits(inked, torch.from_numpy(labels).long(), torch.arange(len(labels)))
 
 
 def stratified_split(

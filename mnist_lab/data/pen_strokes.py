@@ -16,20 +16,11 @@ from torch import Tensor
 
 from mnist_lab.config import CLASSES
 
-FAINT = 0.3
-"""Ink from which on a pixel counts as part of the digit; 0 to 1."""
-
-PEN_WIDTHS = (1.4, 2.8)
-"""Widths of the added strokes, pixels; MNIST's own mostly lie between."""
-
-HEAVIEST = 0.16
-"""Mean ink, 0 to 1, up to which a digit is drawn into: in a blob, no added stroke could be told from the rest."""
-
-NARROWEST = 0.6
-"""Width of a zero, in heights, from which on it is slashed: a narrower one would become a line with a knot."""
-
-BOX = 20
-"""Pixels of the box that MNIST's makers fitted their digits into."""
+FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
+PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
+HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
+NARROWEST = 0.6  # width of a zero, in heights, to be slashed: a narrower one would become a line with a knot
+BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
 class Frame(NamedTuple):
@@ -65,8 +56,7 @@ class Strokes(NamedTuple):
     width: Tensor  # (K,) of the pen, pixels
 
 
-Draw = Callable[[float, float], Tensor]
-"""Random numbers, one for each digit, uniform between two limits."""
+Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between two limits
 
 
 def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:

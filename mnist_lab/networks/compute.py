@@ -117,12 +117,16 @@ def _trouble_with(device: torch.device) -> str:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # torch says the same, in many lines
-            weight = torch.ones(1, 1, 3, 3, device=device, requires_grad=True)
-            (gradient,) = torch.autograd.grad(F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum(), weight)
-            gradient.cpu()  # waits for the device, which reports its troubles late
+            _try_convolution(device)
     except RuntimeError as error:
         return textwrap.shorten(str(error).partition("\n")[0], 120, placeholder=" ...")
     return ""
+
+
+def _try_convolution(device: torch.device) -> None:
+    weight = torch.ones(1, 1, 3, 3, device=device, requires_grad=True)
+    (gradient,) = torch.autograd.grad(F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum(), weight)
+    gradient.cpu()  # waits for the device, which reports its troubles late
 
 
 def _layouts_agree(device: torch.device) -> bool:

@@ -24,26 +24,15 @@ from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
 from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run
 
+# The instructions of a pickle that tell its version, or refer to something outside it, and what they name in a file of
+# the lab: version 2, dictionaries, and tensors of float32 and int64.
 _CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-"""The instructions of a pickle that tell its version, or refer to something outside it."""
+_STORAGES = ("torch FloatStorage", "torch LongStorage", "torch._utils _rebuild_tensor_v2")
+_KNOWN: set[object] = {2, "collections OrderedDict", *_STORAGES}
 
-_KNOWN: set[object] = {
-    2,
-    "collections OrderedDict",
-    "torch FloatStorage",
-    "torch LongStorage",
-    "torch._utils _rebuild_tensor_v2",
-}
-"""What they name in a file of the lab: version 2, dictionaries, and tensors of float32 and int64."""
-
-PLAIN_BYTES = 64 << 10
-"""What a file may hold besides its tensors: their names and shapes, and the archive's own headers, far less each."""
-
-EPOCH_BYTES = 256
-"""What each epoch of the history adds to a state file, at most."""
-
-STATE_NETWORKS = 5
-"""Tensors of a state file, in networks: weights, EMA, best weights, and the optimiser's two moments."""
+PLAIN_BYTES = 64 << 10  # at most, besides tensors: their names and shapes, and the archive's own headers, far less each
+EPOCH_BYTES = 256  # that each epoch of the history adds to a state file, at most
+STATE_NETWORKS = 5  # in a state file: weights, EMA, best weights, and the optimiser's two moments
 
 _REMEDY = "choose another run, or train a new one"
 
@@ -109,10 +98,9 @@ def load_weights(run: Run) -> dict[str, Tensor]:
             f"the run {run.name} is not finished (status {run.status})",
             f"finish it with: python main.py train --resume {run.name}",
         )
-    name = run.model_file
-    if not isinstance(name, str) or Path(name).name != name:
+    name, config = run.model_file, run.config
+    if not name or Path(name).name != name:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
-    config = run.config
     expected = _blank_weights(config)
     weights = load_tensors(run.folder / name, _bytes_of(expected))
     try:

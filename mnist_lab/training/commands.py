@@ -41,12 +41,12 @@ from mnist_lab.terminal.wording import count_epochs, format_about, format_durati
 from mnist_lab.training import session, tables
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.page import ENDED
 from mnist_lab.training.runs import UNFINISHED, find_run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.trainer import Progress
 
-LEAST_THOROUGH = 8
-"""Epochs that a training has to last to be called thorough."""
+LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
 
 
 def ask_training(lab: Lab) -> int:
@@ -109,18 +109,13 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
 
 
 def _default_workers() -> int:
-    # On small machines they would compete with training.
-    return 2 if (os.cpu_count() or 1) > 2 else 0
+    return 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 
 
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, evaluate it, and leave its folder; the folder is the last line.
+    """Train a network, evaluate it, and leave its folder, whose name is the last line.
 
-    Args:
-        lab: where to show, and where the folder is made.
-        config: the recipe.
-        workers: processes that load data; None for the usual number.
-        threads: of the processor; None for as many as torch takes by itself.
+    ``None`` stands for the usual number of workers, and for as many threads as torch takes by itself.
     """
     check_config(config)
     workers = _default_workers() if workers is None else workers
@@ -184,12 +179,12 @@ class ScreenObserver:
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} % {task.fields[rate]:>7} images/s {task.fields[left]} left"),
+            TextColumn("{task.percentage:>3.0f} %{task.fields[rest]}"),
             console=terminal.console,
             transient=True,
             disable=not terminal.console.is_terminal,
         )
-        self.task = self.bar.add_task("", visible=False, rate="", left="")
+        self.task = self.bar.add_task("", visible=False, rest="")
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
         self.epochs = config.epochs
@@ -211,8 +206,7 @@ class ScreenObserver:
             description=f"epoch {progress.epoch:>3}/{progress.epochs}",
             total=progress.images_per_epoch,
             completed=progress.images_done,
-            rate=f"{progress.images_per_second:,.0f}",
-            left=format_duration(progress.seconds_left),
+            rest=f"{progress.images_per_second:>8,.0f} images/s {format_duration(progress.seconds_left)} left",
         )
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
@@ -258,12 +252,8 @@ def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
 
 def _show_results(terminal: Terminal, results: Results) -> None:
     outcome = results.outcome
-    ended = {
-        "last epoch": "The last epoch is done",
-        "patience": "Stopped early: patience is at its end",
-        "interrupted": "Interrupted by Ctrl-C",
-    }[outcome.stop_reason]
-    terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
+    kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
+    terminal.show(f"\n{ENDED[outcome.stop_reason]} {kept}")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
     terminal.show(tables.results_table(results.validation, results.test).on_screen())

@@ -14,9 +14,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from mnist_lab.config import CLASSES
 
 CALIBRATION_BINS = 15
-
-REJECTED_FRACTION = 0.02
-"""Of real digits, by the rule for "probably not a digit"."""
+REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Confusion:
-    """One kind of mistake: ``count`` digits that are ``true`` were taken for ``predicted``."""
+    """One kind of mistake."""
 
     true: int
     predicted: int

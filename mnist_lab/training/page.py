@@ -83,24 +83,25 @@ def run_report(run: Run) -> Report:
     )
 
 
+ENDED = {
+    "last epoch": "The training went on to its last epoch.",
+    "patience": "The training stopped early, when its patience was at an end.",
+    "interrupted": "The training was interrupted by Ctrl-C.",
+}
+"""By stop reason."""
+
+
 def _verdicts(run: Run) -> list[str]:
     if run.stop_reason is None:
         why = f" ({run.failure})" if run.failure else ""
-        return [
-            f"The training did not finish: it is marked as {status_of(run)}{why}.",
-            "Its network was never evaluated.",
-        ]
+        marked = f"The training did not finish: it is marked as {status_of(run)}{why}."
+        return [marked, "Its network was never evaluated."]
     counts = _counts(run, "test")
-    ended = {
-        "last epoch": "The training went on to its last epoch.",
-        "patience": "The training stopped early, when its patience was at an end.",
-        "interrupted": "The training was interrupted by Ctrl-C.",
-    }[run.stop_reason]
     return [
         f"It classifies {format_percent(run.test_accuracy)} of the test digits correctly"
         f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
         f"Kept are the weights of epoch {run.best_epoch} of {run.epochs_run:,}, which had the lowest validation loss. "
-        f"{ended}",
+        f"{ENDED[run.stop_reason]}",
         "This is one network from one seed. Whether another recipe is better takes several seeds of each, and a "
         "difference several times their spread.",
     ]
@@ -108,7 +109,7 @@ def _verdicts(run: Run) -> list[str]:
 
 def _counts(run: Run, split: str) -> str:
     """How many digits of a split were classified correctly; empty where it was not saved."""
-    correct, total = (inside(run.results, split, name) for name in ("correct", "total"))
+    correct, total = inside(run.results, split, "correct"), inside(run.results, split, "total")
     return f"{correct:,} of {total:,}" if type(correct) is type(total) is int else ""
 
 

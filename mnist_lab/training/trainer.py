@@ -37,8 +37,7 @@ from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of, r
 from mnist_lab.training.history import EpochRecord, check_history
 from mnist_lab.training.runs import StopReason
 
-REPORT_EVERY = 16
-"""Batches between two progress reports; each report waits for the device once, to read the loss."""
+REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ class Criterion:
     """
 
     def __init__(self, smoothing: float) -> None:
-        self.smoothing = smoothing
-        spread = smoothing / CLASSES
+        self.smoothing, spread = smoothing, smoothing / CLASSES
         targets = [1 - smoothing + spread] + [spread] * (CLASSES - 1)
         self.floor = -sum(target * math.log(target) for target in targets if target > 0)
 
@@ -154,15 +152,10 @@ def build_optimizer(
 
 
 class Trainer:
-    """One training, from its first batch to its best weights.
+    """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
-    Args:
-        model: already placed on ``compute``'s device; trained in place.
-        train_digits: what to learn from.
-        validation: what to choose the best epoch on; never augmented.
-        config: the recipe.
-        compute: device and precision.
-        workers, start_method: of the processes that load data, see :class:`TrainLoader`.
+    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` and ``start_method`` are those
+    of :class:`TrainLoader`.
     """
 
     def __init__(
