@@ -13,17 +13,12 @@ from typing import Any
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from mnist_lab import config as settings
 from mnist_lab.config import (
-    ARCHITECTURES,
     AUGMENTATIONS,
-    MOST_THREADS,
-    MOST_WORKERS,
-    SHORT_TRAINING,
     AugmentConfig,
     Setting,
     TrainConfig,
-    as_recipe,
-    check_config,
     check_whole,
     default_config,
     settings_of,
@@ -52,7 +47,7 @@ LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
 def ask_training(lab: Lab) -> int:
     """The menu's way to train: ask, offering lengths by the time they take on this machine."""
     terminal = lab.terminal
-    choices = [Choice(name, wording.describe_architecture(name)) for name in ARCHITECTURES]
+    choices = [Choice(name, wording.describe_architecture(name)) for name in settings.ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
     epochs = _ask_length(lab, default_config(model, augmented=augmented))
@@ -60,7 +55,7 @@ def ask_training(lab: Lab) -> int:
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
     config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, MOST_WORKERS)
+    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, settings.MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
@@ -75,7 +70,9 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
     word = terminal.choose("Which recipe", recipes, default=config.recipe)
     if word != config.recipe:
         augmented = config.augment is not None
-        config = default_config(config.model, augmented=augmented, recipe=as_recipe(word), epochs=config.epochs)
+        config = default_config(
+            config.model, augmented=augmented, recipe=settings.as_recipe(word), epochs=config.epochs
+        )
     if config.augment is not None:
         choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
         choices.append(Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"))
@@ -117,11 +114,11 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
 
     ``None`` stands for the usual number of workers, and for as many threads as torch takes by itself.
     """
-    check_config(config)
+    settings.check_config(config)
     workers = _default_workers() if workers is None else workers
-    check_whole("--workers", workers, 0, MOST_WORKERS)
+    check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     if threads is not None:
-        check_whole("--threads", threads, 1, MOST_THREADS)
+        check_whole("--threads", threads, 1, settings.MOST_THREADS)
     compute_for(lab)  # refused, if at all, before there is a folder
     figures = lab.load("explain.figures").RUN_FIGURES
     with _observed(lab) as (observer, stop_requested):
@@ -154,7 +151,7 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
     It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
     """
     if workers is not None:
-        check_whole("--workers", workers, 0, MOST_WORKERS)
+        check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
         compute_for(lab)
@@ -289,8 +286,8 @@ def _add_train_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.epilog = (
-        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {SHORT_TRAINING} epochs have a "
-        "higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
+        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {settings.SHORT_TRAINING} epochs "
+        "have a higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
     )
 
 
@@ -300,7 +297,7 @@ def _help_with_default(setting: Setting) -> str:
         default = TrainConfig.__dataclass_fields__[setting.name].default
         return f"{', '.join(setting.choices)} (default: {default})"
     values = {}
-    for model in ARCHITECTURES:
+    for model in settings.ARCHITECTURES:
         config = default_config(model, augmented=True)
         part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, setting.name))
         values[model] = f"{getattr(part, setting.name):g}"
@@ -343,7 +340,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
     config = default_config(
         given.pop("model", TrainConfig.model),
         augmented=bool(options.augment),
-        recipe=as_recipe(given.pop("recipe", TrainConfig.recipe)),
+        recipe=settings.as_recipe(given.pop("recipe", TrainConfig.recipe)),
         epochs=options.epochs,
     )
     without = options.without or []

@@ -12,19 +12,8 @@ from typing import Any
 
 from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.report.document import (
-    RESULTS_FILE,
-    Caption,
-    Report,
-    Section,
-    Table,
-    inside,
-    interval,
-    number,
-    read_object,
-    read_picture,
-    text,
-)
+from mnist_lab.report import document
+from mnist_lab.report.document import Caption, Report, Section, Table, inside, number, text
 from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.wording import count_epochs, format_duration, format_interval, format_loss, format_percent
@@ -45,7 +34,7 @@ def run_report(run: Run) -> Report:
     A file that is missing or damaged costs its own part of the page, and is named.
     """
     captions = (read_summary(run.folder) or Summary()).pictures
-    found = {name: read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
+    found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
     learned, counts, percent, mistakes, saliency = ([picture] if picture else [] for picture in found.values())
     missing = _missing(run, [name for name, picture in found.items() if picture is None])
     history = []
@@ -140,7 +129,7 @@ def _results_table(run: Run) -> Table:
 
 def _interval(saved: Any) -> tuple[float, float] | None:
     try:
-        return interval(saved)
+        return document.interval(saved)
     except (TypeError, ValueError):
         return None
 
@@ -269,9 +258,9 @@ def unsummarised(folder: Path) -> Summary | None:
             return summary_of(read_run(folder))
         except RunError as error:
             return Summary("run", folder.name, remark=error.found)
-    for name, summarise in ((RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
+    for name, summarise in ((document.RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
         if os.path.lexists(folder / name):
-            content = read_object(folder / name)
+            content = document.read_object(folder / name)
             return summarise(content) if content else Summary(remark=f"its {name} can't be read")
     return None
 

@@ -263,7 +263,7 @@ class Trainer:
         return float(loss_sum) / seen, float(correct) / seen, seen
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of gradient descent; returns the batch's logits (B, 10) and mean loss, detached."""
+        """One step of gradient descent; returns logits (B, 10) and mean loss, detached."""
         with self.compute.autocast():
             logits: Tensor = self.model(images)
         logits = logits.float()
@@ -295,8 +295,7 @@ class Trainer:
         return Progress(epoch, self.config.epochs, images_done, self.images_per_epoch, rate, images_left / rate)
 
     def _outcome(self, reason: StopReason) -> Outcome:
-        best = self.stopping.best_epoch
-        return Outcome(list(self.history), reason, best, self.best_weights, self.images_seen)
+        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
 
     def _ensure_finite(self, kind: str, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
