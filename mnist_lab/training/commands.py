@@ -14,15 +14,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from mnist_lab import config as settings
-from mnist_lab.config import (
-    AUGMENTATIONS,
-    AugmentConfig,
-    Setting,
-    TrainConfig,
-    check_whole,
-    default_config,
-    settings_of,
-)
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import RequestError
@@ -87,7 +79,7 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
 
 
 def _ask_number(terminal: Terminal, name: str, default: int) -> int:
-    found = settings_of(TrainConfig)[name]
+    found = settings.settings_of(TrainConfig)[name]
     unit = f" ({found.unit})" if found.unit else ""
     return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
@@ -274,7 +266,7 @@ def _add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
     parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
     for part, about in ((TrainConfig, ""), (AugmentConfig, "augmentation: ")):
-        for setting in settings_of(part).values():
+        for setting in settings.settings_of(part).values():
             if setting.kind is bool:
                 option = f"--no-{setting.option[2:]}"
                 parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
@@ -315,7 +307,7 @@ def _add_workers_option(parser: ArgumentParser) -> None:
 
 SETTLED = (
     *("augment", "without", "threads", "no_batch_norm"),
-    *(name for part in (TrainConfig, AugmentConfig) for name in settings_of(part) if name != "batch_norm"),
+    *(name for part in (TrainConfig, AugmentConfig) for name in settings.settings_of(part) if name != "batch_norm"),
 )
 """The options of ``train`` that a run which goes on has settled already."""
 
@@ -334,7 +326,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
         RequestError: options contradict each other, or have no effect.
     """
     given, strengths = (
-        {name: value for name in settings_of(part) if (value := getattr(options, name, None)) is not None}
+        {name: value for name in settings.settings_of(part) if (value := getattr(options, name, None)) is not None}
         for part in (TrainConfig, AugmentConfig)
     )
     config = default_config(

@@ -143,13 +143,12 @@ def test_no_value_of_a_run_file_breaks_its_report(bare_folder: Path, name: str) 
 def test_no_saved_result_breaks_a_report(bare_folder: Path, split: str) -> None:
     content = json.loads((bare_folder / "run.json").read_text(encoding="utf-8"))
     results = content["results"]
-    for name in results[split]:
-        for value in NASTY:
-            nasty = results[split] | {name: value}
-            check_run(bare_folder, content | {"results": results | {split: nasty}})
-            entries = results[split]["per_digit"]
-            nasty = results[split] | {"per_digit": [entry | {"recall": value, "digit": value} for entry in entries]}
-            check_run(bare_folder, content | {"results": results | {split: nasty}})
+    entries = results[split]["per_digit"]
+    for value in NASTY:
+        spoilt = [{name: value} for name in results[split]]
+        spoilt.append({"per_digit": [entry | {"recall": value, "digit": value} for entry in entries]})
+        for nasty in spoilt:
+            check_run(bare_folder, content | {"results": results | {split: results[split] | nasty}})
 
 
 def check_run(folder: Path, content: dict[str, Any]) -> None:
