@@ -23,17 +23,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"
-"""Local time to the second, with no character that Windows refuses in a name."""
-
-LARGEST_FILE = 256 << 20
-"""Bytes; no file that the lab reads whole is nearly as large, unless its caller says so."""
-
-LOCK_PATIENCE = 1.0
-"""Seconds to wait for a lock: long enough for whoever only looks whether it is held."""
-
-TEMPORARY = ".writing-"
-"""How the names of half-written files begin."""
+STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"  # local time, with no character that Windows refuses in a name
+LARGEST_FILE = 256 << 20  # bytes; no file that the lab reads whole is nearly as large, unless its caller says so
+LOCK_PATIENCE = 1.0  # seconds: long enough for whoever only looks whether a lock is held
+TEMPORARY = ".writing-"  # how the names of half-written files begin
 
 
 def open_file(path: Path) -> BinaryIO:

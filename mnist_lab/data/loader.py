@@ -29,7 +29,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def seeded_generator(*parts: int | str) -> torch.Generator:
-    """A CPU generator seeded with :func:`derive_seed` of the parts."""
+    """A CPU generator with a derived seed."""
     return torch.Generator().manual_seed(derive_seed(*parts))
 
 
@@ -73,7 +73,7 @@ class TrainLoader:
         seed: the run's seed.
         epoch_size: digits in an epoch; 0 for every digit once.
         workers: processes that load data; 0 fetches in this one.
-        start_method: how workers start ("spawn", "fork", "forkserver"); None is the platform's own way.
+        start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.
         pin_memory: page-locked batches, which travel faster to a CUDA device.
     """
 

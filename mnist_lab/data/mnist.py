@@ -45,11 +45,11 @@ class Digits:
 
 @dataclass(frozen=True)
 class Mnist:
-    """The three parts of the data: 54,000 digits to train on, 6,000 to validate with, the official 10,000 to test."""
+    """The three parts of the data."""
 
-    train: Digits
-    validation: Digits
-    test: Digits
+    train: Digits  # 54,000
+    validation: Digits  # 6,000
+    test: Digits  # the official 10,000
 
 
 @cache
@@ -66,8 +66,7 @@ def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
 
 
 def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
-    path = folder / file.name
-    remedy = "reinstall MNIST Lab, or copy the file again from its source"
+    path, remedy = folder / file.name, "reinstall MNIST Lab, or copy the file again from its source"
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:

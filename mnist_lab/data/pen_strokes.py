@@ -119,8 +119,7 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
     beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
     across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
-    x, y = frame.centre
-    x, y = x + draw(-0.5, 0.5), y + draw(-0.5, 0.5)
+    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre)
     slash = _line(x - across, y + up, x + across, y - up)
     return torch.stack([slash, slash], dim=1)
 
@@ -145,8 +144,7 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
 def _crossed(frame: Frame, draw: Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
-    _, y = frame.centre
-    x, y = frame.middle_x + draw(-1, 1), y + draw(-2, 2)
+    x, y = frame.middle_x + draw(-1, 1), frame.centre[1] + draw(-2, 2)
     bar = _line(x - reach, y - tilt, x + reach, y + tilt)
     return torch.stack([bar, bar], dim=1)
 

@@ -60,11 +60,7 @@ class Compute:
 
 
 def choose_compute() -> Compute:
-    """Where this process computes: on the device that was asked for, or else on the best that works.
-
-    Raises:
-        RequestError: a device was asked for that is not there, or does not work.
-    """
+    """Where this process computes: :func:`compute_on` the device that was asked for, or else on the best that works."""
     return compute_on(asked_device() or "auto")
 
 

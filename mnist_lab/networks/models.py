@@ -92,7 +92,7 @@ def count_parameters(model: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """What one layer makes and costs, for a single image."""
+    """What one layer makes of one image, and what it costs."""
 
     name: str
     output_shape: tuple[int, ...]  # (channels, height, width), or (features,)
@@ -110,8 +110,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
     """
     found: list[LayerSummary] = []
     receptive_field, jump = 1, 1
-    value = torch.zeros(1, 1, SIDE, SIDE)
-    was_training = model.training
+    value, was_training = torch.zeros(1, 1, SIDE, SIDE), model.training
     model.eval()
     for layer in _layers_in_order(model):
         value = layer(value)

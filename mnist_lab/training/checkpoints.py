@@ -112,11 +112,7 @@ def load_weights(run: Run) -> dict[str, Tensor]:
 
 
 def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
-    """The saved state of an unfinished training; None if it had not come so far.
-
-    Raises:
-        CheckpointError: the file is refused.
-    """
+    """The saved state of an unfinished training; None if it had not come so far. Raises ``CheckpointError``."""
     path = folder / STATE_FILE
     if not path.exists():
         return None
@@ -155,7 +151,7 @@ def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str
 
 
 def require(condition: bool, otherwise: str) -> None:
-    """Refuse what does not meet a condition with a ``ValueError``."""
+    """Raise a ``ValueError`` unless a condition is met."""
     if not condition:
         raise ValueError(otherwise)
 

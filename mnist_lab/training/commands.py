@@ -226,8 +226,8 @@ def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
     observer = ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
-        completing = "the run is evaluated; its folder is being completed"
-        lab.terminal.warn(f"Ctrl-C: {completing if observer.is_evaluated else 'ending after this batch'} ...")
+        what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
+        lab.terminal.warn(f"Ctrl-C: {what} ...")
 
     with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
@@ -262,7 +262,6 @@ def _show_results(terminal: Terminal, results: Results) -> None:
 
 
 def _add_train_options(parser: ArgumentParser) -> None:
-    """What is not given comes from the network's default recipe."""
     parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
     parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
     for part, about in ((TrainConfig, ""), (AugmentConfig, "augmentation: ")):

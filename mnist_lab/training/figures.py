@@ -227,7 +227,7 @@ def _draw_mistakes(run: RunData) -> Figure:
 
 @dataclass(frozen=True)
 class RunFigure:
-    """A figure that a run leaves: how it is drawn, and what is said of it."""
+    """A figure that a run leaves: what draws it, and what is said of it."""
 
     draw: Callable[[RunData], Figure]
     caption: Caption

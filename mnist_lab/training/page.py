@@ -21,11 +21,8 @@ from mnist_lab.training.history import EpochRecord, read_history
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, Run, command_line, read_run
 from mnist_lab.training.tables import resumptions, status_of
 
-HISTORY_ROWS = 40
-"""Epochs that a table shows; of longer histories every second, third ... stands for its neighbours."""
-
+HISTORY_ROWS = 40  # epochs that a table shows; of longer histories, every second, third ... stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
-"""What every evaluated run leaves."""
 
 
 def run_report(run: Run) -> Report:
@@ -106,13 +103,11 @@ def _goodness(run: Run) -> list[str]:
     if not run.is_evaluated:
         return []
     error = number(inside(run.results, "test", "expected_calibration_error"))
-    told = (
+    off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
+    return [
         "The validation digits chose the epoch that was kept. The test digits were used once, after the training: only "
-        "they tell how well it does with new handwriting."
-    )
-    if error is not None:
-        told += f" Its probabilities are off by {100 * error:.2f} points on average (expected calibration error)."
-    return [told]
+        f"they tell how well it does with new handwriting.{off}"
+    ]
 
 
 def _results_table(run: Run) -> Table:
@@ -194,14 +189,9 @@ def _settings_tables(run: Run) -> list[Table]:
     for name, value in saved.items():
         known = settings.get(name)
         label, unit, meaning = (known.label, known.unit, known.help) if known else (name.replace("_", " "), "", "")
-        rows.append((label, _setting(value), unit, told.get(name, meaning)))
+        shown = ("no", "yes")[bool(value)] if isinstance(value, bool | dict) else text(value)
+        rows.append((label, shown, unit, told.get(name, meaning)))
     return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))] if rows else []
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, bool | dict):
-        return "yes" if value else "no"
-    return text(value)
 
 
 def _pairs(content: object) -> str:
