@@ -13,7 +13,7 @@ test:
 	$(PYTHON) -m pytest
 
 integration:
-	$(PYTHON) -m pytest -m integration
+	$(PYTHON) -m pytest -m "integration and not slow"
 
 figures:
 	$(PYTHON) docs/figures.py

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
+import sys
 from pathlib import Path
+
+import pytest
 
 import main
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import figures  # noqa: E402
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -57,3 +65,26 @@ def test_the_project_speaks_of_no_machine_and_no_host() -> None:
     ]:
         if path.is_file() and path.suffix not in (".gz", ".png"):
             assert not forbidden.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_tour_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tour.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(code.splitlines()) <= 50
+    shown: dict[str, object] = {"folder": tmp_path}
+    exec(compile(code, "tour.md", "exec"), shown)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:2]] == ["epoch 1", "epoch 2"]
+    assert lines[-1].startswith("the drawing is taken for a ")
+    assert 0.8 < shown["test"].accuracy < 1  # type: ignore[attr-defined]
+    assert (tmp_path / "confusion.png").stat().st_size > 10_000
+
+
+def test_no_picture_is_older_than_what_draws_it() -> None:
+    """The fingerprints were kept when the pictures were drawn; where this fails: make figures"""
+    kept = json.loads(figures.DRAWN.read_text(encoding="utf-8"))
+    assert {path.name for path in figures.DOCS.glob("*.png")} == kept.keys()
+    assert kept == {name: figures.fingerprint(files) for name, files in figures.DRAWN_BY.items()}
+
+
+def test_the_table_of_settings_is_what_the_settings_declare() -> None:
+    assert figures.settings_table() in (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from mnist_lab.errors import LabError
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class Terminal:
                 raise BackToMenu
             try:
                 return parse(answer or default)
-            except ValueError as error:
+            except (ValueError, LabError) as error:
                 self.warn(str(error))
 
     def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:

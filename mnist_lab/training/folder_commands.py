@@ -19,10 +19,10 @@ from pathlib import Path
 from rich.table import Table
 
 from mnist_lab.config import check_whole
-from mnist_lab.errors import LabError, RequestError, RunError, StorageError
+from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.report.document import REPORT_FILE, write_report
 from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
-from mnist_lab.storage import is_file, is_folder
+from mnist_lab.storage import is_file
 from mnist_lab.terminal.console import Choice, Terminal, pick
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import plain
@@ -33,9 +33,9 @@ from mnist_lab.training.runs import (
     DamagedRun,
     Run,
     command_line,
+    find_folder,
     find_run,
     list_runs,
-    name_some,
     read_run,
     run_folders,
 )
@@ -85,10 +85,10 @@ def ask_runs(lab: Lab) -> int:
         return runs(lab)
     sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
     rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
-    return runs(lab, sort, limit=count_fitting(rank_runs(found, sort), rows))
+    return runs(lab, sort, limit=_count_fitting(_rank_runs(found, sort), rows))
 
 
-def count_fitting(ranked: Sequence[Run], lines: int) -> int:
+def _count_fitting(ranked: Sequence[Run], lines: int) -> int:
     """How many runs from the top, 20 at most, fit so many lines with what their letters stand for; at least five."""
     count = min(20, lines, len(ranked))
     while count > 5 and count + len(recipe_notes(ranked[:count])) > lines:
@@ -96,7 +96,7 @@ def count_fitting(ranked: Sequence[Run], lines: int) -> int:
     return max(5, count)
 
 
-def rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
+def _rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
     """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
     newest_first = reversed(found)
     return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
@@ -113,7 +113,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
         train_one = command_line("train --epochs 1", lab.outputs)
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
         return OK
-    ranked = rank_runs(found, sort)
+    ranked = _rank_runs(found, sort)
     shown = ranked[:limit]
     if shown:
         marks = marks_of(lab, shown)
@@ -122,7 +122,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
     if len(ranked) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
-    show_damaged(lab.terminal, damaged)
+    _show_damaged(lab.terminal, damaged)
     return OK
 
 
@@ -157,7 +157,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
     return marks
 
 
-def show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
+def _show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
     """The folders that can't be read, each in a line."""
     for entry in damaged[:limit]:
         terminal.warn(entry.reason)
@@ -200,12 +200,9 @@ def named_run(lab: Lab, answer: str) -> str:
     """An answer that names a run, as it is.
 
     Raises:
-        ValueError: it means none, several, or a damaged one; the message says so.
+        RunError: it means none, several, or a damaged one.
     """
-    try:
-        find_run(lab.outputs, answer)
-    except RunError as refusal:
-        raise ValueError(str(refusal)) from None
+    find_run(lab.outputs, answer)
     return answer
 
 
@@ -224,7 +221,7 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
     pictures = sorted(filter(is_file, run.folder.glob("*.png")))
     for picture in pictures:
         lab.terminal.line(str(picture))
-    viewer = picture_viewer()
+    viewer = _picture_viewer()
     if viewer and pictures and offer_pictures:
         open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
     if open_pictures:
@@ -235,7 +232,7 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
     return OK
 
 
-def picture_viewer() -> Callable[[Path], object] | None:
+def _picture_viewer() -> Callable[[Path], object] | None:
     """How this system opens a picture, or None where it can't (no desktop, say)."""
     if platform.system() == "Windows":
         return lambda path: os.startfile(path)  # type: ignore[attr-defined]
@@ -281,69 +278,52 @@ def ask_report(lab: Lab) -> int:
         except ValueError:
             if answer.isdecimal() and not any(answer in folder.name for folder in folders):
                 raise  # a number that is not in the list
-            return named_folder(lab.outputs, answer)
+            return str(_folder_of(lab, answer))
         return None if word == INDEX else word
 
     name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
-    return report(lab, name, open_it=wants_to_see(lab))
+    return report(lab, name, open_it=_wants_to_see(lab))
 
 
-def named_folder(outputs: Path, answer: str) -> str:
-    """An answer that names a folder, as its path.
-
-    Raises:
-        ValueError: it means none, or several; the message says so.
-    """
-    try:
-        return str(find_folder(outputs, answer))
-    except LabError as unknown:
-        raise ValueError(str(unknown)) from None
+def _folder_of(lab: Lab, name: str) -> Path:
+    """The folder that a user means: ``latest`` and ``best`` mean runs, as everywhere else."""
+    if name in ("latest", "best"):
+        return find_run(lab.outputs, name).folder
+    return find_folder(lab.outputs, name, folders_of(lab.outputs), "folder")
 
 
-def wants_to_see(lab: Lab) -> bool:
+def _wants_to_see(lab: Lab) -> bool:
     """Ask whether to open a page in the browser; where there is no screen, there is nothing to ask."""
-    return picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
+    return _picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
 
 
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
-    """What an experiment or a comparison found, and where it is kept.
-
-    Args:
-        lab: where to show.
-        folder: holds the report; its name is the last line.
-        sentences: what was found.
-        offer_page: whether to ask about opening the report.
-    """
+    """Show what a study found, and the folder that holds its report; offer to open that."""
     for sentence in sentences:
         lab.terminal.show(plain(sentence))
     page = folder / REPORT_FILE
     lab.terminal.hint(f"report: {page}")
     lab.terminal.line(str(folder))
-    if offer_page and wants_to_see(lab):
-        open_page(lab, page)
+    if offer_page and _wants_to_see(lab):
+        _open_page(lab, page)
 
 
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
     """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
-
-    Args:
-        lab: where to look, and where to show.
-        name: a run or any other folder of the outputs, as :func:`find_folder` takes it; None for the index alone.
-        open_it: whether to open the page in the browser.
 
     Raises:
         RunError, RequestError: there is no such folder, it is damaged, or holds nothing to report on.
         StorageError: the disk refuses.
     """
     with lab.terminal.busy("writing the page"):
-        page = None if name is None else write_page(find_folder(lab.outputs, name))
+        page = None if name is None else _write_page(_folder_of(lab, name))
         index = write_index(lab.outputs, lab.now(), unsummarised)
     if page is not None:
         lab.terminal.hint(f"all folders: {index}")
     asked = page or index
     lab.terminal.line(str(asked))
     if open_it:
-        open_page(lab, asked)
+        _open_page(lab, asked)
     return OK
 
 
@@ -357,7 +337,7 @@ def refresh_index(lab: Lab) -> None:
             write_index(lab.outputs, lab.now(), unsummarised)
 
 
-def write_page(folder: Path) -> Path:
+def _write_page(folder: Path) -> Path:
     """A folder's report: a run's is written anew, an experiment wrote its own."""
     if is_file(folder / RUN_FILE):
         return write_report(folder, run_report(read_run(folder)))
@@ -365,36 +345,7 @@ def write_page(folder: Path) -> Path:
     return own if is_file(own) else write_report(folder, folder_report(folder, unsummarised))
 
 
-def find_folder(outputs: Path, name: str) -> Path:
-    """The folder that a user means.
-
-    Args:
-        outputs: where runs and all other results are kept.
-        name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one alone, or
-            ``latest`` or ``best``, which mean runs as everywhere else.
-
-    Raises:
-        RunError, RequestError: there is no such folder, or several.
-    """
-    if name in ("latest", "best"):
-        return find_run(outputs, name).folder
-    for folder in (outputs / name, Path(name)):
-        if name and is_folder(folder):
-            return folder
-    fitting = [folder for folder in folders_of(outputs) if name and name in folder.name]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        raise RequestError(
-            f"{len(fitting)} folders in {outputs} have {name!r} in their names ({name_some(fitting)})",
-            "give more of the name",
-        )
-    raise RequestError(
-        f"there is no folder {name!r} in {outputs}", f"list all folders with: {command_line('report', outputs)}"
-    )
-
-
-def open_page(lab: Lab, page: Path) -> None:
+def _open_page(lab: Lab, page: Path) -> None:
     """Open a page in the browser; where there is none, the page's name on the screen has to do."""
     try:
         opened = webbrowser.open(page.resolve().as_uri())

@@ -301,18 +301,34 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Ru
             raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
         newest_first = candidates[::-1]
         return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
+    return read_run(find_folder(outputs, name, run_folders(outputs), "run"))
+
+
+def find_folder(outputs: Path, name: str, folders: Sequence[Path], kind: str) -> Path:
+    """The folder that a user means.
+
+    Args:
+        outputs: where all results are kept.
+        name: a folder (any path), a folder's name below ``outputs``, or a part of it that fits one alone.
+        folders: those below ``outputs`` that a part of a name may fit.
+        kind: "run" or "folder".
+
+    Raises:
+        RunError: there is no such folder, or several.
+    """
     for folder in (outputs / name, Path(name)):
         if name and is_folder(folder):
-            return read_run(folder)
-    fitting = [folder for folder in run_folders(outputs) if name and name in folder.name]
+            return folder
+    fitting = [folder for folder in folders if name and name in folder.name]
     if len(fitting) == 1:
-        return read_run(fitting[0])
+        return fitting[0]
     if fitting:
         raise RunError(
-            f"{len(fitting)} runs in {outputs} have {name!r} in their names ({name_some(fitting)})",
+            f"{len(fitting)} {kind}s in {outputs} have {name!r} in their names ({name_some(fitting)})",
             "give more of the name",
         )
-    raise RunError(f"there is no run {name!r} in {outputs}", f"list the runs with: {command_line('runs', outputs)}")
+    lists = command_line("runs" if kind == "run" else "report", outputs)
+    raise RunError(f"there is no {kind} {name!r} in {outputs}", f"list the {kind}s with: {lists}")
 
 
 @contextmanager

@@ -193,12 +193,19 @@ def _complete(
     run = replace(run, sessions=[*run.sessions, session])
     write_run(run)
     observer.on_start(run.folder, config, compute, run.parameters, len(trainer.history))
-    saver = _StateSaver(run.folder / STATE_FILE, trainer, observer)
+    is_saved = True
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:
+        nonlocal is_saved
         observer.on_epoch(record, is_best)
-        if trainer.is_between_epochs:
-            saver.save()
+        if not is_saved or not trainer.is_between_epochs:
+            return
+        try:
+            save_tensors(run.folder / STATE_FILE, trainer.state())
+            write_text(run.folder / HISTORY_FILE, history_csv(trainer.history))
+        except StorageError as error:  # a disk that refuses costs the resuming, not the training
+            is_saved = False
+            observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
@@ -219,27 +226,6 @@ def _complete(
     _save_results(run, results, mnist, model, figures)
     (run.folder / STATE_FILE).unlink(missing_ok=True)
     return run.folder
-
-
-class _StateSaver:
-    """Keeps state and history on disk after every epoch; a disk that refuses costs the resuming, not the training."""
-
-    def __init__(self, path: Path, trainer: Trainer, observer: Observer) -> None:
-        self.path = path
-        self.trainer = trainer
-        self.observer = observer
-        self.refused = False
-
-    def save(self) -> None:
-        """Write the trainer's state, or say once that it can't be written."""
-        if self.refused:
-            return
-        try:
-            save_tensors(self.path, self.trainer.state())
-            write_text(self.path.with_name(HISTORY_FILE), history_csv(self.trainer.history))
-        except StorageError as error:
-            self.refused = True
-            self.observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
 
 
 def _restore(trainer: Trainer, state: dict[str, Any], folder: Path) -> None:
@@ -366,7 +352,7 @@ def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now:
         augment=config.augment is not None,
         seed=config.seed,
         status=UNFINISHED,
-        created=now.astimezone(),
+        created=now.astimezone().replace(microsecond=0),
         command=repeat_command(config, threads=_compute_threads(), device=asked_device()),
         device_asked=asked_device(),
         saved_config=config.to_dict(),
