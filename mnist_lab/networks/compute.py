@@ -23,9 +23,6 @@ from mnist_lab.errors import RequestError, TrainingError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-BATCH_SIZE = 256
-"""Images per step of prediction: few enough that the activations stay in the processor's cache."""
-
 
 @dataclass(frozen=True)
 class Compute:
@@ -164,22 +161,7 @@ def computing_with(threads: int | None) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(probe is not None and probe() for probe in probes)
-
-
-def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory for the next batch: returned to the system and faulted in again page by page, it
-    costs up to a fifth of the training time. Other C libraries don't know the call, and do without."""
-    if platform.system() != "Linux":
-        return
-    trim_threshold, mmap_threshold, one_gigabyte = -1, -3, 1 << 30  # the names and numbers of <malloc.h>
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, one_gigabyte)
-        libc.mallopt(mmap_threshold, one_gigabyte)
+BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
 
 
 @torch.inference_mode()
@@ -214,3 +196,21 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
             "the network's answers are no longer finite numbers", "train one with a smaller --learning-rate"
         )
     return found
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in probes)
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep freed memory for the next batch: returned to the system and faulted in again page by page, it
+    costs up to a fifth of the training time. Other C libraries don't know the call, and do without."""
+    if platform.system() != "Linux":
+        return
+    trim_threshold, mmap_threshold, one_gigabyte = -1, -3, 1 << 30  # the names and numbers of <malloc.h>
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, one_gigabyte)
+        libc.mallopt(mmap_threshold, one_gigabyte)

@@ -104,7 +104,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion-perfect": lambda: plots.confusion_counts(np.diag([6000] * 10), title="Perfect"),
     "confusion-chance": lambda: plots.confusion_counts(np.full((10, 10), 1234), title="Chance"),
     "confusion-long-title": lambda: plots.confusion_percent(make_matrix(), title=LONG_TITLE),
-    **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 7, 58)},
+    **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 3, 7, 58)},
     "samples": lambda: data_figures.sample_grid(make_images(120), np.repeat(np.arange(10), 12)),
     "samples-narrow": lambda: data_figures.sample_grid(make_images(10), np.arange(10)),
     "class-counts": lambda: data_figures.class_counts(split_counts()),
