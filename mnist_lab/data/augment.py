@@ -107,13 +107,10 @@ def inverse_affine(draw: AffineDraw) -> Tensor:
 
 
 def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -> Tensor:
-    """Random smooth displacements, as of a hand that trembles slowly (Simard et al. 2003, elastic distortions).
+    """Random smooth displacements (B, H, W, 2) of ``strength`` sides' standard deviation, in ``affine_grid``'s units.
 
-    Simard et al. blur one random number per pixel with a Gaussian; a coarse grid of them does the same for a thirtieth
-    of the work. The two passes of the separable blur are two small matrix products.
-
-    Returns:
-        (B, H, W, 2), x and y in ``affine_grid``'s units, with a standard deviation of ``strength`` sides each.
+    Elastic distortions after Simard et al. 2003, who blur one random number per pixel with a Gaussian; a coarse grid
+    of them does the same for a thirtieth of the work. The separable blur's two passes are small matrix products.
     """
     count, _, height, width = shape
     noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)

@@ -149,8 +149,8 @@ def _crossed(frame: Frame, draw: Draw) -> Tensor:
     return torch.stack([bar, bar], dim=1)
 
 
+# For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice.
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
-"""For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice."""
 
 FREQUENCIES = torch.zeros(CLASSES)
 FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])

@@ -166,7 +166,7 @@ BATCH_SIZE = 256  # images per step of prediction: few enough that the activatio
 
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
-    """Ask a network about images in evaluation mode, as validation, testing, drawing and saliency all do.
+    """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
     Args:
         model: on ``compute``'s device; takes normalised (B, 1, 28, 28), gives (B, 10).

@@ -71,8 +71,7 @@ class DigitNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised pixels (B, 1, 28, 28) to logits (B, 10)."""
-        features = self.blocks(x)  # (B, C, S, S)
-        logits: Tensor = self.classifier(features)  # (B, 10)
+        logits: Tensor = self.classifier(self.blocks(x))  # (B, C, S, S), (B, 10)
         return logits
 
 
