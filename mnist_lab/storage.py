@@ -23,23 +23,14 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"
-"""Local time to the second, with no character that Windows refuses in a name."""
-
-LARGEST_FILE = 256 << 20
-"""Bytes; no file that the lab reads whole is nearly as large, unless its caller says so."""
-
-LOCK_PATIENCE = 1.0
-"""Seconds to wait for a lock: long enough for whoever only looks whether it is held."""
-
-TEMPORARY = ".writing-"
-"""How the names of half-written files begin."""
+STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"  # local time, with no character that Windows refuses in a name
+LARGEST_FILE = 256 << 20  # bytes; no file that the lab reads whole is nearly as large, unless its caller says so
+LOCK_PATIENCE = 1.0  # seconds: long enough for whoever only looks whether a lock is held
+TEMPORARY = ".writing-"  # how the names of half-written files begin
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read its bytes.
-
-    Anything else is refused: a named pipe would wait for a writer, and a device may never end.
+    """Open a regular file to read its bytes: a named pipe would wait for a writer, and a device may never end.
 
     Raises:
         OSError: the file is missing, may not be read, or is not a regular file.
@@ -49,7 +40,6 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _open_regular(path: Path, flags: int) -> int:
-    """A descriptor of a regular file; what else may be there is not waited for."""
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o666)
@@ -75,11 +65,7 @@ def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def read_text(path: Path, most: int = LARGEST_FILE) -> str:
-    """The same as UTF-8 text.
-
-    Raises:
-        OSError, ValueError: as :func:`read_bytes`; ``UnicodeDecodeError``, a ``ValueError``, where it is not text.
-    """
+    """The same as UTF-8 text; what is none raises ``UnicodeDecodeError``, a ``ValueError``."""
     return read_bytes(path, most).decode("utf-8")
 
 
@@ -94,9 +80,7 @@ def is_folder(path: Path) -> bool:
 
 
 def create_folder(outputs: Path, label: str, now: datetime) -> Path:
-    """Make a new folder ``outputs/<stamp>_<label>``; where that name is taken, ``-2``, ``-3`` ... is appended.
-
-    Making a folder either succeeds for one program alone or fails, so two programs never share one.
+    """Make a new folder ``outputs/<stamp>_<label>``, with ``-2``, ``-3`` ... where that is taken; never a shared one.
 
     Raises:
         StorageError: the folder can't be made.
@@ -127,8 +111,6 @@ def new_folder(outputs: Path, label: str, now: datetime) -> Iterator[Path]:
 def append_line(path: Path, line: str) -> None:
     """Add a line to a UTF-8 text file, the whole line or nothing; a last line without an end is ended first.
 
-    Several programs may do so at a time if each holds the same lock.
-
     Raises:
         StorageError: the disk refuses; the file is as it was.
     """
@@ -149,9 +131,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
-
-    A reader, or a program killed in the middle, finds the old file or the new one, never a piece.
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place: a reader finds the old or the new.
 
     Raises:
         StorageError: the disk is full, read-only, or otherwise refuses; what was there before stays.
@@ -173,10 +153,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically, with the same line ends on every system.
-
-    Halves of characters, as file names may hold them, have no UTF-8: each becomes a question mark.
-    """
+    """Write a UTF-8 text file atomically; halves of characters, as file names may hold them, become question marks."""
     content = text.encode("utf-8", errors="replace")
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
@@ -217,12 +194,7 @@ def _remedy(error: OSError) -> str:
 
 
 def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
-    """Remove what killed programs left half-written in a folder.
-
-    Args:
-        folder: whose lock the caller holds, or in which nothing takes ``older_than`` to be written.
-        older_than: seconds.
-    """
+    """Remove what killed programs left half-written in a folder, at least ``older_than`` seconds ago."""
     with suppress(OSError):
         for path in folder.glob(f"{TEMPORARY}*"):
             with suppress(OSError):  # a file that vanishes meanwhile, or that belongs to somebody else
@@ -232,14 +204,9 @@ def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
 
 @contextmanager
 def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
-    """Hold a lock for this caller alone.
+    """Hold a lock for this caller alone, until it lets go or its process ends; wait ``patience`` seconds for it.
 
-    The operating system lets go of it when the process ends, however it ends. The file stays: if it were removed, two
-    programs could each hold a lock on a file of that name.
-
-    Args:
-        lock_file: made if it is missing; its folder must be there.
-        patience: seconds to wait for it.
+    The file stays: if it were removed, two programs could each hold a lock on a file of that name.
 
     Raises:
         LockedError: another program holds it.
@@ -260,8 +227,7 @@ def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
 def is_locked(lock_file: Path) -> bool:
     """Whether somebody holds a lock, found without being in anybody's way.
 
-    A shared lock fits beside those of others who look. Windows has none; there the lock is taken for a moment, and
-    :func:`locked` waits longer than that.
+    A shared lock fits beside those of others who look. Windows has none; there the lock is taken for a moment.
     """
     if not is_file(lock_file):
         return False

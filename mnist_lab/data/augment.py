@@ -1,9 +1,8 @@
 """Random rotation, affine and erasing over a whole batch at once, each sample with its own draw.
 
-The usual way transforms one image after the other, and rotates and shifts in two resamplings that each blur. Here
-the rotation and the affine part of every sample are multiplied into one 2x3 matrix, and the whole batch is
-resampled once. All of it works on ink between 0 (background) and 1, before normalisation: what enters from outside
-the picture, and what is erased, is 0, so background stays background.
+The usual way rotates and shifts in two resamplings that each blur. Here all that moves a sample is multiplied into one
+2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before normalisation:
+what enters from outside the picture, and what is erased, is background.
 """
 
 from __future__ import annotations
@@ -18,18 +17,14 @@ from torch import Tensor
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
 
-KNOTS = 7
-"""Random numbers along each side that an elastic displacement is made of."""
-
-BEND_WIDTH = 0.14
-"""Standard deviation of the Gaussian that smooths them, as a fraction of the side: 4 pixels of 28, as in the paper."""
+KNOTS = 7  # random numbers along each side that an elastic displacement is made of
+BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
 
 
 class AffineDraw(NamedTuple):
-    """One random pose per sample; each field has the shape (B,).
+    """One random pose per sample; each field has the shape (B,), and torchvision's meaning.
 
-    The meaning of each is that of ``torchvision.transforms.functional.affine``: positive angles turn clockwise,
-    positive shifts move right and down, a positive shear slants the top of the digit to the left.
+    Positive angles turn clockwise, positive shifts move right and down, a positive shear slants the top to the left.
     """
 
     angle: Tensor  # degrees
@@ -41,16 +36,13 @@ class AffineDraw(NamedTuple):
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Transform every image of a batch with its own random draw.
+    """Transform every image of a batch with its own random draw, into a new tensor of the same shape and range.
 
     Args:
         images: (B, 1, H, W), floats 0 (background) to 1 (ink).
         labels: (B,), which digit each image shows; only the added strokes depend on it.
-        config: which transformations, and how strong; a strength of zero switches that one off.
-        generator: source of all draws; the same state gives the same batch.
-
-    Returns:
-        A new tensor of the same shape and range.
+        config: which transformations, and how strong.
+        generator: source of all draws.
     """
     if config.moves:
         images = _move(images, labels, config, generator)
@@ -66,10 +58,8 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
     count, _, height, width = images.shape
     inverse = inverse_affine(_draw_affine(count, config, generator))  # (B, 2, 3)
     bend = _draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
-    if config.strokes == 0:
-        return warp(images, inverse, bend)
-    strokes = draw_strokes(images, labels, config.strokes, generator)
-    if not len(strokes.where):  # every other batch, at the usual strength
+    strokes = draw_strokes(images, labels, config.strokes, generator) if config.strokes > 0 else None
+    if strokes is None or not len(strokes.where):  # every other batch, at the usual strength
         return warp(images, inverse, bend)
     scale, centre = fit_into_box(strokes, count)
     # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
@@ -87,16 +77,12 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
 
 
 def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) -> AffineDraw:
-    return AffineDraw(
-        angle=_draw_uniform(count, config.rotation, generator),
-        shift_x=_draw_uniform(count, config.shift, generator),
-        shift_y=_draw_uniform(count, config.shift, generator),
-        scale=1 + _draw_uniform(count, config.scale, generator),
-        shear=_draw_uniform(count, config.shear, generator),
-        mirror=torch.where(torch.rand(count, generator=generator) < config.flip, -1.0, 1.0)
-        if config.flip > 0
-        else torch.ones(count),
-    )
+    limits = (config.rotation, config.shift, config.shift, config.scale, config.shear)
+    angle, shift_x, shift_y, growth, shear = (_draw_uniform(count, limit, generator) for limit in limits)
+    mirror = torch.ones(count)
+    if config.flip > 0:
+        mirror = torch.where(torch.rand(count, generator=generator) < config.flip, -1.0, 1.0)
+    return AffineDraw(angle, shift_x, shift_y, 1 + growth, shear, mirror)
 
 
 def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
@@ -105,14 +91,10 @@ def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tenso
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
-    """The map from each output pixel back to the input place it is taken from.
+    """The maps (B, 2, 3) from each output pixel back to the input place it is taken from, for ``affine_grid``.
 
-    Forwards, a point p (measured from the image's centre) goes to ``scale * R(angle) @ S(shear) @ M @ p + shift``,
-    where M is the mirror. Resampling asks the opposite question, so this is the inverse, in ``affine_grid``'s units,
-    where the image reaches from -1 to 1 and a shift by the fraction f of the side is 2 f.
-
-    Returns:
-        (B, 2, 3) matrices for ``torch.nn.functional.affine_grid``.
+    Forwards, a point p (from the image's centre, which reaches from -1 to 1) goes to
+    ``scale * R(angle) @ S(shear) @ M @ p + 2 * shift``, where M is the mirror.
     """
     angle, slant = torch.deg2rad(draw.angle), torch.tan(torch.deg2rad(draw.shear))
     cos, sin = torch.cos(angle), torch.sin(angle)
@@ -125,13 +107,10 @@ def inverse_affine(draw: AffineDraw) -> Tensor:
 
 
 def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -> Tensor:
-    """Random smooth displacements, as of a hand that trembles slowly (Simard et al. 2003, elastic distortions).
+    """Random smooth displacements (B, H, W, 2) of ``strength`` sides' standard deviation, in ``affine_grid``'s units.
 
-    Simard et al. blur one random number per pixel with a Gaussian. Blurred that much, a coarse grid of random numbers
-    does the same for a thirtieth of the work; the two passes of the separable blur are two small matrix products.
-
-    Returns:
-        (B, H, W, 2), x and y in ``affine_grid``'s units, with a standard deviation of ``strength`` sides each.
+    Elastic distortions after Simard et al. 2003, who blur one random number per pixel with a Gaussian; a coarse grid
+    of them does the same for a thirtieth of the work. The separable blur's two passes are small matrix products.
     """
     count, _, height, width = shape
     noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)
@@ -141,9 +120,9 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, KNOTS): weights by which every pixel takes from knots around it; squares of a row add up to 1.
+    """(side, KNOTS): weights by which every pixel takes from knots around it.
 
-    So a field of independent numbers of variance 1 becomes a smooth one that has the variance 1 everywhere.
+    The squares of a row add up to 1, so that independent numbers of variance 1 keep it when they are blurred.
     """
     pixels = torch.arange(side).unsqueeze(1)
     knots = torch.linspace(-0.5, side - 0.5, KNOTS)
@@ -152,13 +131,9 @@ def _blur_matrix(side: int) -> Tensor:
 
 
 def change_thickness(images: Tensor, change: Tensor) -> Tensor:
-    """Make the strokes of every digit bolder or finer, as other pens do.
+    """Make the strokes of images (B, 1, H, W) bolder or finer, as other pens do, by -1 (finest) to 1 (boldest), (B,).
 
     A pixel moves towards the brightest (bolder) or the darkest (finer) of itself and its four neighbours.
-
-    Args:
-        images: (B, 1, H, W).
-        change: (B,), -1 (as fine as can be) to 1 (as bold as can be).
     """
     change = change.view(-1, 1, 1, 1)
     signed = torch.where(change < 0, -images, images)  # the darkest is the brightest of the negative
@@ -175,7 +150,7 @@ def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
     Args:
         images: (B, 1, H, W).
         inverse: (B, 2, 3), from :func:`inverse_affine`.
-        bend: (B, H, W, 2), added to the places that the pixels are taken from, in ``affine_grid``'s units.
+        bend: (B, H, W, 2), added to the places that the pixels are taken from, in the same units.
     """
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
     if bend is not None:
@@ -186,8 +161,7 @@ def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
 def _erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Random erasing (Zhong et al. 2020, arXiv:1708.04896): black out one random rectangle in some of the images.
 
-    A rectangle covers a fraction of the image drawn from ``erase_area``, with a height-to-width ratio between 1:3
-    and 3:1 (log-uniform), and lies wholly inside.
+    Its fraction of the image is drawn from ``erase_area``, its height-to-width ratio from 1:3 to 3:1 (log-uniform).
     """
     count, _, height, width = images.shape
     chosen, area, ratio, top, left = torch.rand(5, count, 1, generator=generator)  # (B, 1) each

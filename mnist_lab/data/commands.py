@@ -25,10 +25,7 @@ def data(lab: Lab) -> int:
             save_figure(folder / name, figure)
         sizes = ", ".join(f"{len(digits):,} {name}" for name, digits in splits.items())
         write_summary(folder, Summary(sentences=[sizes], thumbnail="samples.png", pictures=CAPTIONS))
-    lab.terminal.hint(
-        "sample grid, class counts, mean digits, and digits before and after each augmentation (trainings of up to 4 "
-        "epochs use a milder one):"
-    )
+    lab.terminal.hint("samples, counts, mean digits, and each augmentation (milder in trainings of up to 4 epochs):")
     lab.terminal.line(str(folder))
     return OK
 

@@ -1,8 +1,8 @@
 """Training batches, and the seeds that decide everything random in them.
 
-Every random draw of the lab is a pure function of the run's seed, the epoch and a name. Nothing depends on how many
-numbers were drawn before, so a run that was killed resumes at an epoch with exactly the draws that the uninterrupted
-run would have made, and worker processes draw what the main process would.
+Every random draw of the lab is a pure function of the run's seed, the epoch and a name, and never depends on how many
+were made before: a run that was killed resumes with the draws that the uninterrupted run would have made, and worker
+processes draw what the main process would.
 """
 
 from __future__ import annotations
@@ -23,39 +23,32 @@ from mnist_lab.data.pixels import normalise, to_unit
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Hash the parts, ``(seed, epoch, "order")`` for example, into an independent seed.
-
-    Returns:
-        An integer in [0, 2**63), the same on every machine and Python version.
-    """
+    """Hash the parts, ``(seed, epoch, "order")`` for example, into an independent seed in [0, 2**63)."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "little") >> 1
 
 
 def seeded_generator(*parts: int | str) -> torch.Generator:
-    """A CPU generator seeded with :func:`derive_seed` of the parts."""
+    """A CPU generator with a derived seed."""
     return torch.Generator().manual_seed(derive_seed(*parts))
 
 
 class Batch(NamedTuple):
-    """What the network trains on: normalised images (B, 1, 28, 28) float32 and labels (B,) int64."""
+    """What the network trains on."""
 
-    images: Tensor
-    labels: Tensor
+    images: Tensor  # (B, 1, 28, 28) float32, normalised
+    labels: Tensor  # (B,) int64
 
 
 class BatchKey(NamedTuple):
-    """Which digits make a batch, and with what seed they are augmented (None: not at all)."""
+    """All that a batch depends on."""
 
-    positions: Tensor  # (B,) int64
-    augment_seed: int | None
+    positions: Tensor  # (B,) int64, of its digits
+    augment_seed: int | None  # None: not augmented
 
 
 class BatchDataset(Dataset[Batch]):
-    """Digits in memory, fetched and transformed a whole batch at a time.
-
-    A key carries everything a batch depends on, so it comes out the same from the main process and from any worker.
-    """
+    """Digits in memory, fetched and transformed a whole batch at a time."""
 
     def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
         self.digits = digits
@@ -76,11 +69,11 @@ class TrainLoader:
     Args:
         digits: what to train on.
         augmentation: None for the digits as they are.
-        batch_size: digits per batch; the last batch of an epoch holds the rest.
+        batch_size: the last batch of an epoch holds the rest.
         seed: the run's seed.
-        epoch_size: digits dealt in an epoch; 0 for every digit once.
-        workers: processes that load data; 0 fetches in this process.
-        start_method: how workers start ("spawn", "fork", "forkserver"); None is the platform's own way.
+        epoch_size: digits in an epoch; 0 for every digit once.
+        workers: processes that load data; 0 fetches in this one.
+        start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.
         pin_memory: page-locked batches, which travel faster to a CUDA device.
     """
 

@@ -19,25 +19,17 @@ from mnist_lab.config import CLASSES
 from mnist_lab.data.pixels import MNIST_FILES, MNIST_FOLDER, IdxFile
 from mnist_lab.errors import DataError
 
-SPLIT_SEED = 20_260_101
-"""Seed of the 90/10 split alone: whatever a run's seed, every run is evaluated on the same 6,000 validation digits."""
-
+SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
 VALIDATION_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Labelled digits, kept in memory as bytes.
+    """Labelled digits, kept in memory as bytes."""
 
-    Attributes:
-        images: (N, 1, 28, 28) uint8, white ink (255) on black (0).
-        labels: (N,) int64, 0 to 9.
-        indices: (N,) int64, each digit's position in its MNIST file.
-    """
-
-    images: Tensor
-    labels: Tensor
-    indices: Tensor
+    images: Tensor  # (N, 1, 28, 28) uint8, white ink (255) on black (0)
+    labels: Tensor  # (N,) int64, 0 to 9
+    indices: Tensor  # (N,) int64, each digit's position in its MNIST file
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,11 +45,11 @@ class Digits:
 
 @dataclass(frozen=True)
 class Mnist:
-    """The three parts of the data: 54,000 digits to train on, 6,000 to validate with, the official 10,000 to test."""
+    """The three parts of the data."""
 
-    train: Digits
-    validation: Digits
-    test: Digits
+    train: Digits  # 54,000
+    validation: Digits  # 6,000
+    test: Digits  # the official 10,000
 
 
 @cache
@@ -65,21 +57,16 @@ def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
     """Read, check and split the four embedded files; kept in memory for the next caller.
 
     Raises:
-        DataError: a file is missing, truncated or altered. Nothing is returned unless all four are right.
+        DataError: a file is missing, truncated or altered.
     """
     train_images, train_labels, test_images, test_labels = (_read_idx(folder, file) for file in MNIST_FILES)
     official_train = _as_digits(train_images, train_labels)
-    train_positions, validation_positions = stratified_split(train_labels)
-    return Mnist(
-        train=official_train.subset(train_positions),
-        validation=official_train.subset(validation_positions),
-        test=_as_digits(test_images, test_labels),
-    )
+    train, validation = (official_train.subset(positions) for positions in stratified_split(train_labels))
+    return Mnist(train, validation, _as_digits(test_images, test_labels))
 
 
 def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
-    path = folder / file.name
-    remedy = "reinstall MNIST Lab, or copy the file again from its source"
+    path, remedy = folder / file.name, "reinstall MNIST Lab, or copy the file again from its source"
     try:
         content = gzip.decompress(path.read_bytes())
     except FileNotFoundError:
@@ -94,25 +81,17 @@ def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
 
 
 def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
-    return Digits(
-        images=torch.from_numpy(images).unsqueeze(1),  # (N, 1, 28, 28), not copied
-        labels=torch.from_numpy(labels).long(),
-        indices=torch.arange(len(labels)),
-    )
+    inked = torch.from_numpy(images).unsqueeze(1)  # (N, 1, 28, 28), not copied
+    return Digits(inked, torch.from_numpy(labels).long(), torch.arange(len(labels)))
 
 
 def stratified_split(
     labels: NDArray[np.integer[Any]], fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
 ) -> tuple[Tensor, Tensor]:
-    """Set a fraction of each digit apart for validation.
+    """Set a fraction of each digit of labels (N,) apart for validation.
 
     The quotas of the ten digits are rounded so that they add up exactly (largest remainder), and the draw uses
     numpy's ``RandomState``, the one generator whose stream is promised never to change between versions.
-
-    Args:
-        labels: (N,) digits.
-        fraction: of N, to set apart.
-        seed: of this draw alone.
 
     Returns:
         The positions to train on and to validate with, each sorted ascending, int64.

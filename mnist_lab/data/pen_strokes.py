@@ -2,9 +2,8 @@
 
 MNIST was written by Americans around 1990. Elsewhere people slash their zeros, give ones a flag and a base, and cross
 their sevens; a network that never saw this reads a slashed zero as an 8. So some digits get such strokes, at places
-found from their own ink, and are then fitted into MNIST's box again, as its makers would have done. (Fours need
-nothing: nine of ten in MNIST are open at the top, as people write them.) All of it is made up: no drawing of anybody's
-is used.
+found from their own ink, and are then fitted into MNIST's box again. All of it is made up: no drawing of anybody's is
+used.
 """
 
 from __future__ import annotations
@@ -17,20 +16,11 @@ from torch import Tensor
 
 from mnist_lab.config import CLASSES
 
-FAINT = 0.3
-"""Ink from which on a pixel counts as part of the digit; 0 to 1."""
-
-PEN_WIDTHS = (1.4, 2.8)
-"""Widths of the added strokes, pixels; MNIST's own mostly lie between."""
-
-HEAVIEST = 0.16
-"""Mean ink, 0 to 1, up to which a digit is drawn into: in a blob, no added stroke could be told from the rest."""
-
-NARROWEST = 0.6
-"""Width of a zero, in heights, from which on it is slashed: a narrower one would become a line with a knot."""
-
-BOX = 20
-"""Pixels of the box that MNIST's makers fitted their digits into."""
+FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
+PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
+HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
+NARROWEST = 0.6  # width of a zero, in heights, to be slashed: a narrower one would become a line with a knot
+BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
 class Frame(NamedTuple):
@@ -66,8 +56,7 @@ class Strokes(NamedTuple):
     width: Tensor  # (K,) of the pen, pixels
 
 
-Draw = Callable[[float, float], Tensor]
-"""Random numbers, one for each digit, uniform between two limits."""
+Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between two limits
 
 
 def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:
@@ -76,8 +65,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     Args:
         images: (B, 1, H, W), floats 0 (background) to 1 (ink).
         labels: (B,), which digit each image shows.
-        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says; blobs and narrow
-            zeros are spared.
+        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says.
         generator: source of all draws.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
@@ -96,7 +84,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
 
 
 def _frame_of(ink: Tensor) -> Frame:
-    """Find the ink of digits (K, H, W); one without ink has its frame in the image's centre."""
+    """Of digits (K, H, W); one without ink has its frame in the image's centre."""
     inked = ink > FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
     y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
@@ -131,8 +119,7 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
     beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
     across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
-    x, y = frame.centre
-    x, y = x + draw(-0.5, 0.5), y + draw(-0.5, 0.5)
+    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre)
     slash = _line(x - across, y + up, x + across, y - up)
     return torch.stack([slash, slash], dim=1)
 
@@ -157,34 +144,26 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
 def _crossed(frame: Frame, draw: Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
-    _, y = frame.centre
-    x, y = frame.middle_x + draw(-1, 1), y + draw(-2, 2)
+    x, y = frame.middle_x + draw(-1, 1), frame.centre[1] + draw(-2, 2)
     bar = _line(x - reach, y - tilt, x + reach, y + tilt)
     return torch.stack([bar, bar], dim=1)
 
 
+# For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice.
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
-"""For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice."""
 
 FREQUENCIES = torch.zeros(CLASSES)
 FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
-"""(10,) how often each digit is chosen, compared with the zeros.
-
-Some of MNIST's ones and sevens have these strokes already, and a one with a long flag is hardly told from a seven by
-anybody: many of them would blur the line between the two.
-"""
+"""(10,) how often each digit is chosen, compared with the zeros: many flagged ones would blur the line to the sevens,
+of which, as of the ones, some have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
-    """How every digit of a batch must shrink and move to lie in MNIST's box with its added strokes.
-
-    Args:
-        strokes: from :func:`draw_strokes`.
-        count: digits in the batch, B.
+    """How each of a batch's ``count`` digits must shrink and move to lie in MNIST's box with its added strokes.
 
     Returns:
-        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there.
-        Digits without added strokes stay as they are: 1 and (0, 0).
+        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there;
+        1 and (0, 0) without added strokes.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
     frame = strokes.frame
@@ -202,8 +181,7 @@ def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
     Args:
         lines: (K, S, 2, 2), in pixels from the image's centre.
         width: (K,) of the pen, pixels.
-        height: of the image, pixels.
-        breadth: of the image, pixels.
+        height, breadth: of the image, pixels.
 
     Returns:
         (K, H, W), 0 to 1.

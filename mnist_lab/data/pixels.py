@@ -1,7 +1,4 @@
-"""The MNIST files, and how their pixels become network input. Light: nothing here loads numpy or torch.
-
-Training, drawing and saliency all normalise through this module, so they can't drift apart.
-"""
+"""The MNIST files, and how pixels become network input wherever they come from. Nothing here loads numpy or torch."""
 
 from __future__ import annotations
 
@@ -13,14 +10,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Values = TypeVar("Values", "Tensor", "NDArray[np.float64]")
-"""Images of floats, as either torch or numpy has them."""
+Values = TypeVar("Values", "Tensor", "NDArray[np.float64]")  # images of floats
 
-SIDE = 28
-"""Height and width of a digit, in pixels."""
-
-MEAN, STD = 0.1307, 0.3081
-"""Mean and standard deviation of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)."""
+SIDE = 28  # height and width of a digit, in pixels
+MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
 
 MNIST_FOLDER = Path(__file__).parent / "idx"
 
@@ -44,7 +37,7 @@ MNIST_FILES = (
 
 
 def mnist_is_there(folder: Path = MNIST_FOLDER) -> bool:
-    """Whether all four files exist; their content is checked when they are loaded."""
+    """Whether all four files exist."""
     return all((folder / file.name).is_file() for file in MNIST_FILES)
 
 

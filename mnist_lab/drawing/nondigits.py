@@ -16,8 +16,7 @@ from torch import nn
 from mnist_lab.data.mnist import Digits
 from mnist_lab.drawing.preprocess import Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 
 LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"
 """Letters that nobody takes for a digit: no O, I, l, S, Z, B, b, g, q, s, z, and the like."""

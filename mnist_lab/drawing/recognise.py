@@ -17,8 +17,7 @@ from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.drawing.strokes import Drawing, DrawingError, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval

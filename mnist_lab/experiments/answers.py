@@ -14,8 +14,7 @@ from mnist_lab.data.mnist import Digits
 from mnist_lab.experiments import digit_figures
 from mnist_lab.experiments.digit_figures import Missed, Outvoted, ReadTwice
 from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table

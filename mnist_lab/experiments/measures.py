@@ -23,8 +23,7 @@ from mnist_lab.drawing.strokes import read_drawings
 from mnist_lab.errors import LabError
 from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, selection_bias
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table

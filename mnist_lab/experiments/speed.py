@@ -26,8 +26,7 @@ from mnist_lab.config import MILD_AUGMENTATION, AugmentConfig, Recipe, TrainConf
 from mnist_lab.data.loader import Batch, TrainLoader, leave_interrupts_to_the_main_process
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import MEAN, STD
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import BATCH_SIZE, predict_logits
+from mnist_lab.networks.compute import BATCH_SIZE, Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.trainer import Progress, Trainer
 

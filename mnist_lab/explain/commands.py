@@ -22,8 +22,7 @@ from mnist_lab.explain import figures
 from mnist_lab.explain.controls import Explanation, explain
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Map, attribute
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import Summary, write_summary

@@ -20,8 +20,7 @@ from mnist_lab.config import Architecture
 from mnist_lab.data.loader import derive_seed
 from mnist_lab.data.pixels import SIDE
 from mnist_lab.explain.saliency import BLACK, Map, attribute, check_method, check_target, ink_of
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
 
 RANDOM_NETWORKS = 5

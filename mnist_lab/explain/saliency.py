@@ -22,8 +22,7 @@ from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits
 from mnist_lab.data.pixels import SIDE, normalise, to_unit
 from mnist_lab.errors import RequestError
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet
 
 DEFAULT_METHOD = "occlusion"

@@ -17,7 +17,7 @@ from mnist_lab.terminal.wording import describe_architecture
 
 
 def compute_for(lab: Lab) -> Compute:
-    """Choose where to compute; what there is to say of the choice is said once.
+    """Choose where to compute; a remark on the choice is shown once.
 
     Raises:
         RequestError: a device was asked for that is not there, or does not work.
@@ -44,10 +44,9 @@ def models(lab: Lab, name: str | None = None) -> int:
         lab.terminal.show(_summary_table(model).on_screen(), "")
     lab.terminal.hint(
         "output: channels x height x width. sees: the square of input pixels that one output depends on. "
-        "The first convolution is unpadded (the border of a digit is black), so 28 becomes 26. Convolutions have no "
-        "bias of their own: batch normalisation would take it away again. "
-        "Most weights sit between the feature maps and the hidden layer: fewer poolings leave larger maps, so the "
-        "shallow network holds the most."
+        "The first convolution is unpadded (the border of a digit is black). Convolutions have no bias: batch "
+        "normalisation would take it away again. Most weights sit between the feature maps and the hidden layer, whose "
+        "size the poolings decide: the shallow network holds the most."
     )
     return OK
 
@@ -58,15 +57,12 @@ def _summary_table(name: str) -> Table:
     for layer in summary:
         shape = " x ".join(str(size) for size in layer.output_shape)
         sees = f"{layer.receptive_field} x {layer.receptive_field}"
-        rows.append([layer.name, shape, _blank_zero(layer.parameters), _blank_zero(layer.multiply_adds), sees])
+        costs = (f"{count:,}" if count else "" for count in (layer.parameters, layer.multiply_adds))
+        rows.append([layer.name, shape, *costs, sees])
     parameters, multiply_adds = sum(one.parameters for one in summary), sum(one.multiply_adds for one in summary)
     rows.append([Text("in all", "title"), "", f"{parameters:,}", f"{multiply_adds:,}", ""])
     headings = ["layer", "output", "parameters", "multiply-adds", "sees"]
     return Table(f"{name}: {describe_architecture(name)}", headings, rows, numeric=range(1, 5))
-
-
-def _blank_zero(count: int) -> str:
-    return f"{count:,}" if count else ""
 
 
 def _add_options(parser: ArgumentParser) -> None:

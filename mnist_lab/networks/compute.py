@@ -1,4 +1,4 @@
-"""The one place that chooses where and in which precision the networks compute."""
+"""Where and in which precision the networks compute, and the one way to ask them for logits."""
 
 from __future__ import annotations
 
@@ -16,29 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mnist_lab.config import CLASSES
+from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, TrainingError
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where the networks run.
+    """Where the networks run."""
 
-    Attributes:
-        device: cpu, cuda or mps.
-        low_precision: the 16-bit type for convolutions and matrix products, or None for float32 throughout.
-        hardware: for people, e.g. "CPU".
-        channels_last: whether all channels of a pixel lie side by side in memory, which convolutions prefer.
-        remark: for the user, if the choice may surprise; else empty.
-    """
-
-    device: torch.device
-    low_precision: torch.dtype | None
-    hardware: str
-    channels_last: bool = True
-    remark: str = ""
+    device: torch.device  # cpu, cuda or mps
+    low_precision: torch.dtype | None  # 16 bits for convolutions and matrix products; None: float32 throughout
+    hardware: str  # for people, e.g. "CPU"
+    channels_last: bool = True  # all channels of a pixel side by side in memory, which convolutions prefer
+    remark: str = ""  # for the user, if the choice may surprise
 
     @property
     def name(self) -> str:
@@ -63,11 +57,7 @@ class Compute:
 
 
 def choose_compute() -> Compute:
-    """Where this process computes: on the device that was asked for, or else on the best that works.
-
-    Raises:
-        RequestError: a device was asked for that is not there, or does not work.
-    """
+    """Where this process computes: :func:`compute_on` the device that was asked for, or else on the best that works."""
     return compute_on(asked_device() or "auto")
 
 
@@ -118,12 +108,11 @@ def _trouble_with(device: torch.device) -> str:
 
     A card that torch finds may be older or newer than all those that this release was built for.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch says the same, in many lines
-        try:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # torch says the same, in many lines
             _try_convolution(device)
-        except RuntimeError as error:
-            return textwrap.shorten(str(error).partition("\n")[0], 120, placeholder=" ...")
+    except RuntimeError as error:
+        return textwrap.shorten(str(error).partition("\n")[0], 120, placeholder=" ...")
     return ""
 
 
@@ -147,7 +136,7 @@ def _layouts_agree(device: torch.device) -> bool:
 
 
 def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
-    """The gradients of a small batch normalisation, for its input, its weight and its bias, on the CPU."""
+    """Of a small batch normalisation, for its input, its weight and its bias, on the CPU."""
     values, pull = torch.linspace(-2, 2, 2 * 2 * 3 * 4 * 4).sin().view(2, 2, 3, 4, 4).to(device)
     images = values.contiguous(memory_format=layout).requires_grad_()
     norm = nn.BatchNorm2d(3).to(device)
@@ -162,15 +151,51 @@ def computing_with(threads: int | None) -> Iterator[None]:
 
     The threads divide the terms of every sum among them, so with another number the last bits of a result differ.
     """
-    if threads is None:
-        yield
-        return
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if threads is not None:
+            torch.set_num_threads(before)
+
+
+BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
+
+
+@torch.inference_mode()
+def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
+    """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
+
+    Args:
+        model: on ``compute``'s device; takes normalised (B, 1, 28, 28), gives (B, 10).
+        images: (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
+        compute: device and precision.
+        batch_size: images per step.
+
+    Returns:
+        (N, 10) float32 logits on the CPU.
+
+    Raises:
+        TrainingError: they are not all finite numbers; weights that are finite may still be far too large.
+    """
+    outputs, was_training = [torch.empty(0, CLASSES)], model.training
+    model.eval()
+    try:
+        for batch in torch.split(images, batch_size):
+            unit = to_unit(batch) if batch.dtype == torch.uint8 else batch  # (B, 1, 28, 28)
+            with compute.autocast():
+                logits = model(normalise(unit).to(compute.device))  # (B, 10)
+            outputs.append(logits.float().cpu())
+    finally:
+        model.train(was_training)
+    found = torch.cat(outputs)
+    if not found.isfinite().all():
+        raise TrainingError(
+            "the network's answers are no longer finite numbers", "train one with a smaller --learning-rate"
+        )
+    return found
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -180,11 +205,8 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory for the next batch instead of returning it to the system.
-
-    Every batch allocates and frees the same large tensors; returned and faulted in again page by page, they cost
-    up to a fifth of the training time. Other C libraries don't know the call, and do without.
-    """
+    """Ask glibc to keep freed memory for the next batch: returned to the system and faulted in again page by page, it
+    costs up to a fifth of the training time. Other C libraries don't know the call, and do without."""
     if platform.system() != "Linux":
         return
     trim_threshold, mmap_threshold, one_gigabyte = -1, -3, 1 << 30  # the names and numbers of <malloc.h>

@@ -16,9 +16,8 @@ from mnist_lab.data.pixels import SIDE
 class ConvBlock(nn.Module):
     """3x3 convolution, 2x2 max pooling, batch normalisation, ReLU.
 
-    Pooling comes straight after the convolution, so that the element-wise layers work on a quarter of the values.
-    ReLU keeps the order of values, and so does batch normalisation while its scale is positive: pooling before or
-    after them picks the same winners.
+    Pooling comes first, so that the element-wise layers work on a quarter of the values. It picks the same winners:
+    ReLU keeps the order of values, and so does batch normalisation while its scale is positive.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, padding: int, batch_norm: bool) -> None:
@@ -31,8 +30,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels_in, S, S) to (B, channels_out, S // 2, S // 2); unpadded to (S - 2) // 2."""
-        pooled = self.pool(self.conv(x))
-        out: Tensor = self.relu(self.norm(pooled))
+        out: Tensor = self.relu(self.norm(self.pool(self.conv(x))))
         return out
 
 
@@ -73,18 +71,12 @@ class DigitNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised pixels (B, 1, 28, 28) to logits (B, 10)."""
-        features = self.blocks(x)  # (B, C, S, S)
-        logits: Tensor = self.classifier(features)  # (B, 10)
+        logits: Tensor = self.classifier(self.blocks(x))  # (B, C, S, S), (B, 10)
         return logits
 
 
 def build_model(architecture: Architecture | str, seed: int = 0) -> DigitNet:
-    """A new network with random weights.
-
-    Args:
-        architecture: one of the lab's names, or one of your own making.
-        seed: decides the initial weights; the global random state is left as it was.
-    """
+    """A new network, by name or of your own making; ``seed`` decides its weights, the global random state stays."""
     if isinstance(architecture, str):
         architecture = ARCHITECTURES[architecture]
     with torch.random.fork_rng(devices=[]):
@@ -99,7 +91,7 @@ def count_parameters(model: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """What one layer makes and costs, for a single image."""
+    """What one layer makes of one image, and what it costs."""
 
     name: str
     output_shape: tuple[int, ...]  # (channels, height, width), or (features,)
@@ -117,8 +109,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
     """
     found: list[LayerSummary] = []
     receptive_field, jump = 1, 1
-    value = torch.zeros(1, 1, SIDE, SIDE)
-    was_training = model.training
+    value, was_training = torch.zeros(1, 1, SIDE, SIDE), model.training
     model.eval()
     for layer in _layers_in_order(model):
         value = layer(value)
@@ -147,7 +138,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
 
 
 def _layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
-    """The layers in the order in which an image passes them, without those that leave everything as it is."""
+    """Without those that leave everything as it is."""
     for layer in model.modules():
         changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
         if not list(layer.children()) and not changes_nothing:

@@ -24,28 +24,17 @@ from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
 from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run
 
-CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-"""The instructions of a pickle that tell its version, or refer to something outside it."""
+# The instructions of a pickle that tell its version, or refer to something outside it, and what they name in a file of
+# the lab: version 2, dictionaries, and tensors of float32 and int64.
+_CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
+_STORAGES = ("torch FloatStorage", "torch LongStorage", "torch._utils _rebuild_tensor_v2")
+_KNOWN: set[object] = {2, "collections OrderedDict", *_STORAGES}
 
-KNOWN: set[object] = {
-    2,
-    "collections OrderedDict",
-    "torch FloatStorage",
-    "torch LongStorage",
-    "torch._utils _rebuild_tensor_v2",
-}
-"""What they name in a file of the lab: version 2, dictionaries, and tensors of float32 and int64."""
+PLAIN_BYTES = 64 << 10  # at most, besides tensors: their names and shapes, and the archive's own headers, far less each
+EPOCH_BYTES = 256  # that each epoch of the history adds to a state file, at most
+STATE_NETWORKS = 5  # in a state file: weights, EMA, best weights, and the optimiser's two moments
 
-PLAIN_BYTES = 64 << 10
-"""What a file may hold besides its tensors: their names and shapes, and the archive's own headers, far less each."""
-
-EPOCH_BYTES = 256
-"""What each epoch of the history adds to a state file, at most."""
-
-STATE_NETWORKS = 5
-"""Tensors of a state file, in networks: weights, EMA, best weights, and the optimiser's two moments."""
-
-REMEDY = "choose another run, or train a new one"
+_REMEDY = "choose another run, or train a new one"
 
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
@@ -56,12 +45,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) -> dict[str, Any]:
-    """Read what :func:`save_tensors` wrote.
-
-    Args:
-        path: the file.
-        tensor_bytes: that its tensors take, at most.
-        plain_bytes: that all else in it takes, at most.
+    """Read what :func:`save_tensors` wrote: tensors of ``tensor_bytes`` and all else of ``plain_bytes``, at most.
 
     Raises:
         CheckpointError: the file is missing, foreign, truncated, too large, or holds anything but tensors and plain
@@ -73,14 +57,14 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
         with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file is no help
             content = torch.load(archive, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise CheckpointError(f"{named} is missing", REMEDY) from None
+        raise CheckpointError(f"{named} is missing", _REMEDY) from None
     except OSError as error:
-        raise CheckpointError(f"{named} is refused ({reason(error)})", REMEDY) from None
+        raise CheckpointError(f"{named} is refused ({reason(error)})", _REMEDY) from None
     except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
         kind = type(error).__name__
-        raise CheckpointError(f"{named} is refused: it is no safe checkpoint ({kind})", REMEDY) from None
+        raise CheckpointError(f"{named} is refused: it is no safe checkpoint ({kind})", _REMEDY) from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{named} is refused: it holds no state dict", REMEDY)
+        raise CheckpointError(f"{named} is refused: it holds no state dict", _REMEDY)
     return content
 
 
@@ -90,12 +74,11 @@ def _checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(found, "w") as checked:
         entries = archive.infolist()
         require(len({entry.filename for entry in entries}) == len(entries), "two entries of one name")
-        inside = sum(entry.file_size for entry in entries)
-        require(inside <= len(data), "entries that are compressed, or that overlap")
+        require(sum(entry.file_size for entry in entries) <= len(data), "entries that are compressed, or that overlap")
         (pickle,) = (entry for entry in entries if entry.filename.endswith(".pkl"))
         require(pickle.file_size <= plain_bytes, "too large a pickle")
         for instruction, argument, _ in pickletools.genops(archive.read(pickle)):
-            require(instruction.name not in CHECKED or argument in KNOWN, "something that no checkpoint needs")
+            require(instruction.name not in _CHECKED or argument in _KNOWN, "something that no checkpoint needs")
         for entry in entries:
             checked.writestr(entry.filename, archive.read(entry))
     found.seek(0)
@@ -115,26 +98,21 @@ def load_weights(run: Run) -> dict[str, Tensor]:
             f"the run {run.name} is not finished (status {run.status})",
             f"finish it with: python main.py train --resume {run.name}",
         )
-    name = run.model_file
-    if not isinstance(name, str) or Path(name).name != name:
+    name, config = run.model_file, run.config
+    if not name or Path(name).name != name:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
-    config = run.config
     expected = _blank_weights(config)
     weights = load_tensors(run.folder / name, _bytes_of(expected))
     try:
         return checked_weights(weights, expected)
     except ValueError as error:
         raise CheckpointError(
-            f"the model file of {run.name} does not hold the weights of a {config.model} network ({error})", REMEDY
+            f"the model file of {run.name} does not hold the weights of a {config.model} network ({error})", _REMEDY
         ) from None
 
 
 def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
-    """The saved state of an unfinished training; None if it had not come so far.
-
-    Raises:
-        CheckpointError: the file is refused.
-    """
+    """The saved state of an unfinished training; None if it had not come so far. Raises ``CheckpointError``."""
     path = folder / STATE_FILE
     if not path.exists():
         return None
@@ -143,7 +121,7 @@ def load_state(folder: Path, config: TrainConfig) -> dict[str, Any] | None:
 
 
 def _blank_weights(config: TrainConfig) -> dict[str, Tensor]:
-    """The names, shapes and types of a network's weights, without any values."""
+    """Names, shapes and types, without any values."""
     with torch.device("meta"):
         return dict(DigitNet(config.architecture).state_dict())
 
@@ -153,11 +131,7 @@ def _bytes_of(tensors: Mapping[str, Tensor]) -> int:
 
 
 def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of saved weights, in the order of those expected.
-
-    Args:
-        weights: whatever a file holds in their place.
-        expected: tensors with the right names, shapes and types; their values don't matter.
+    """Copies of saved weights, in the order of those expected, which have the right names, shapes and types.
 
     Raises:
         ValueError: they are not as expected, or not all are finite numbers.
@@ -177,7 +151,7 @@ def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str
 
 
 def require(condition: bool, otherwise: str) -> None:
-    """Refuse what does not meet a condition with a ``ValueError``."""
+    """Raise a ``ValueError`` unless a condition is met."""
     if not condition:
         raise ValueError(otherwise)
 

@@ -8,61 +8,38 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from mnist_lab.config import (
-    ARCHITECTURES,
-    AUGMENTATIONS,
-    MOST_THREADS,
-    MOST_WORKERS,
-    SHORT_TRAINING,
-    AugmentConfig,
-    Setting,
-    TrainConfig,
-    as_recipe,
-    check_config,
-    check_whole,
-    default_config,
-    settings_of,
-)
+from mnist_lab import config as settings
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import RequestError
 from mnist_lab.networks.commands import ask_device, compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.report.document import Table
+from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import (
-    count_epochs,
-    describe_architecture,
-    describe_augmentation,
-    format_about,
-    format_duration,
-    format_loss,
-    plain,
-)
-from mnist_lab.training import session
+from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss
+from mnist_lab.training import session, tables
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.page import ENDED
 from mnist_lab.training.runs import UNFINISHED, find_run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
-from mnist_lab.training.tables import describe_confused, evaluation_table, per_digit_table, results_table
 from mnist_lab.training.trainer import Progress
 
-PRESETS = (("quick", 1), ("standard", 4))
-"""Short trainings, by the number of epochs; the thorough one is the network's default, or longer."""
-
-LEAST_THOROUGH = 8
-"""Epochs that a training has to last to be called thorough."""
+LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
 
 
 def ask_training(lab: Lab) -> int:
     """The menu's way to train: ask, offering lengths by the time they take on this machine."""
     terminal = lab.terminal
-    choices = [Choice(name, describe_architecture(name)) for name in ARCHITECTURES]
+    choices = [Choice(name, wording.describe_architecture(name)) for name in settings.ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
     epochs = _ask_length(lab, default_config(model, augmented=augmented))
@@ -70,7 +47,7 @@ def ask_training(lab: Lab) -> int:
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
     config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, MOST_WORKERS)
+    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, settings.MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
@@ -78,37 +55,31 @@ def ask_training(lab: Lab) -> int:
 
 
 def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
-    """Ask for everything that a training can be given besides its network and length; Enter leaves it as it is."""
     recipes = [
         Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, EMA"),
         Choice("plain", "Adam at a constant rate, nothing added"),
     ]
     word = terminal.choose("Which recipe", recipes, default=config.recipe)
     if word != config.recipe:
+        augmented = config.augment is not None
         config = default_config(
-            config.model, augmented=config.augment is not None, recipe=as_recipe(word), epochs=config.epochs
+            config.model, augmented=augmented, recipe=settings.as_recipe(word), epochs=config.epochs
         )
     if config.augment is not None:
-        choices = [
-            Choice("none"),
-            Choice("rotation"),
-            Choice("affine", "shift, scale and shear"),
-            Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"),
-        ]
+        choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
+        choices.append(Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"))
         off = terminal.choose("Switch off which augmentation", choices, default="none")
         augment = config.augment.without(off) if off != "none" else config.augment
         erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
         config = replace(config, augment=replace(augment, erasing=erasing / 100))
-    return replace(
-        config,
-        seed=_ask_number(terminal, "seed", config.seed),
-        batch_size=_ask_number(terminal, "batch_size", config.batch_size),
-        patience=_ask_number(terminal, "patience", config.patience),
-    )
+    for name in ("seed", "batch_size", "patience"):
+        answer: dict[str, Any] = {name: _ask_number(terminal, name, getattr(config, name))}
+        config = replace(config, **answer)
+    return config
 
 
 def _ask_number(terminal: Terminal, name: str, default: int) -> int:
-    found = settings_of(TrainConfig)[name]
+    found = settings.settings_of(TrainConfig)[name]
     unit = f" ({found.unit})" if found.unit else ""
     return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
@@ -119,7 +90,7 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
     with lab.terminal.busy("timing a few batches"):
         seconds = measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
-    presets = dict(PRESETS) | {"thorough": max(config.epochs, LEAST_THOROUGH)}
+    presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, LEAST_THOROUGH)}
     choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
@@ -127,21 +98,19 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
 
 
 def _default_workers() -> int:
-    """Two where there are cores to spare; on small machines they would compete with training."""
-    return 2 if (os.cpu_count() or 1) > 2 else 0
+    return 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 
 
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, evaluate it, and leave its folder; the folder is the last line.
+    """Train a network, evaluate it, and leave its folder, whose name is the last line.
 
-    Args:
-        lab: where to show, and where the folder is made.
-        config: the recipe.
-        workers: processes that load data; None for the usual number.
-        threads: of the processor; None for as many as torch takes by itself.
+    ``None`` stands for the usual number of workers, and for as many threads as torch takes by itself.
     """
-    check_config(config)
+    settings.check_config(config)
     workers = _default_workers() if workers is None else workers
+    check_whole("--workers", workers, 0, settings.MOST_WORKERS)
+    if threads is not None:
+        check_whole("--threads", threads, 1, settings.MOST_THREADS)
     compute_for(lab)  # refused, if at all, before there is a folder
     figures = lab.load("explain.figures").RUN_FIGURES
     with _observed(lab) as (observer, stop_requested):
@@ -159,13 +128,10 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
 
 
 def ask_resume(lab: Lab) -> int:
-    """The menu's way to resume: offer the runs that were killed."""
+    """The menu's way to resume one of the runs that were killed."""
     killed = [run for run in list_runs(lab.outputs)[0] if run.status == UNFINISHED and not is_being_trained(run)]
     if not killed:
-        lab.terminal.hint(
-            f"There is no unfinished run in {lab.outputs}: nothing to resume. (A training ended with Ctrl-C is "
-            "finished: its best weights so far were kept, and evaluated.)"
-        )
+        lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A training ended with Ctrl-C is finished.)")
         return OK
     name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
     return resume(lab, name)
@@ -176,6 +142,8 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
 
     It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
     """
+    if workers is not None:
+        check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
         compute_for(lab)
@@ -197,22 +165,21 @@ class ScreenObserver:
         self.terminal = terminal
         self.epochs = 0
         self.is_evaluated = False  # from then on the folder is completed: the test digits are read only once
-        columns = ("{task.percentage:>3.0f} %", "{task.fields[rate]:>7} images/s", "{task.fields[left]} left")
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            *map(TextColumn, columns),
+            TextColumn("{task.percentage:>3.0f} %{task.fields[rest]}"),
             console=terminal.console,
             transient=True,
             disable=not terminal.console.is_terminal,
         )
-        self.task = self.bar.add_task("", visible=False, rate="", left="")
+        self.task = self.bar.add_task("", visible=False, rest="")
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
         self.epochs = config.epochs
         verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
-        augmentation = describe_augmentation(config.augment)
-        self.terminal.show(f"\n[title]{verb} {plain(config.model)}[/title], {augmentation}")
+        augmentation = wording.describe_augmentation(config.augment)
+        self.terminal.show(f"\n[title]{verb} {config.model}[/title], {augmentation}")
         self.terminal.hint(
             f"{config.train_size:,} digits, at most {count_epochs(config.epochs)}, batch size {config.batch_size}, "
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
@@ -228,8 +195,7 @@ class ScreenObserver:
             description=f"epoch {progress.epoch:>3}/{progress.epochs}",
             total=progress.images_per_epoch,
             completed=progress.images_done,
-            rate=f"{progress.images_per_second:,.0f}",
-            left=format_duration(progress.seconds_left),
+            rest=f"{progress.images_per_second:>8,.0f} images/s {format_duration(progress.seconds_left)} left",
         )
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
@@ -260,8 +226,8 @@ def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
     observer = ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
-        completing = "the run is evaluated; its folder is being completed"
-        lab.terminal.warn(f"Ctrl-C: {completing if observer.is_evaluated else 'ending after this batch'} ...")
+        what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
+        lab.terminal.warn(f"Ctrl-C: {what} ...")
 
     with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
@@ -274,38 +240,32 @@ def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
 
 
 def _show_results(terminal: Terminal, results: Results) -> None:
-    """Why the training ended and how good the kept weights are."""
     outcome = results.outcome
-    ended = {
-        "last epoch": "The last epoch is done",
-        "patience": "Stopped early: patience is at its end",
-        "interrupted": "Interrupted by Ctrl-C",
-    }[outcome.stop_reason]
-    terminal.show(f"\n{ended}; kept: the weights of epoch {outcome.best_epoch} (lowest validation loss).")
+    kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
+    terminal.show(f"\n{ENDED[outcome.stop_reason]} {kept}")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(results_table(results.validation, results.test).on_screen())
+    terminal.show(tables.results_table(results.validation, results.test).on_screen())
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
-        f"most confused: {describe_confused(results.test)}"
+        f"most confused: {tables.describe_confused(results.test)}"
     )
     terminal.hint(
-        f"calibration error {100 * results.test.calibration_error:.2f} points: how far its probabilities "
-        "are, on average, from how often it is right"
+        f"calibration error {100 * results.test.calibration_error:.2f} points: how far its probabilities are, on "
+        "average, from how often it is right"
     )
     if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
         terminal.hint(
-            "training values below those of validation are no mistake: they are taken while the weights still move, "
-            "with dropout and augmentation where there are any"
+            "training values may be below those of validation: they are taken while the weights still move, with "
+            "dropout and augmentation where there are any"
         )
 
 
 def _add_train_options(parser: ArgumentParser) -> None:
-    """What is not given comes from the network's default recipe."""
     parser.add_argument("--augment", action="store_true", default=None, help="augment the training digits")
     parser.add_argument("--without", action="append", choices=AUGMENTATIONS, help="switch one augmentation off")
     for part, about in ((TrainConfig, ""), (AugmentConfig, "augmentation: ")):
-        for setting in settings_of(part).values():
+        for setting in settings.settings_of(part).values():
             if setting.kind is bool:
                 option = f"--no-{setting.option[2:]}"
                 parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
@@ -317,25 +277,25 @@ def _add_train_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.epilog = (
-        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {SHORT_TRAINING} epochs have a "
-        "higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
+        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {settings.SHORT_TRAINING} epochs "
+        "have a higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
     )
 
 
 def _help_with_default(setting: Setting) -> str:
-    """``digits per step (default: 128)``, ``... (default: 16; 1-layer 4)``."""
+    """``digits per step (default: 128)``, ``... (default: 0.07 of the side; 1-layer 0.05)``."""
     if setting.choices:
         default = TrainConfig.__dataclass_fields__[setting.name].default
         return f"{', '.join(setting.choices)} (default: {default})"
     values = {}
-    for model in ARCHITECTURES:
+    for model in settings.ARCHITECTURES:
         config = default_config(model, augmented=True)
         part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, setting.name))
         values[model] = f"{getattr(part, setting.name):g}"
     *_, usual = values.values()
-    differing = [f"{model} {value}" for model, value in values.items() if value != usual]
-    unit = f", {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
-    return f"{setting.help}{unit} (default: {usual}{'; ' if differing else ''}{', '.join(differing)})"
+    differing = ", ".join(f"{model} {value}" for model, value in values.items() if value != usual)
+    unit = f" {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
+    return f"{setting.help} (default: {usual}{unit}{'; ' if differing else ''}{differing})"
 
 
 def _add_workers_option(parser: ArgumentParser) -> None:
@@ -344,25 +304,17 @@ def _add_workers_option(parser: ArgumentParser) -> None:
     )
 
 
-def _check_workers(count: int | None) -> None:
-    if count is not None:
-        check_whole("--workers", count, 0, MOST_WORKERS)
-
-
 SETTLED = (
     *("augment", "without", "threads", "no_batch_norm"),
-    *(name for part in (TrainConfig, AugmentConfig) for name in settings_of(part) if name != "batch_norm"),
+    *(name for part in (TrainConfig, AugmentConfig) for name in settings.settings_of(part) if name != "batch_norm"),
 )
 """The options of ``train`` that a run which goes on has settled already."""
 
 
 def _train_from_options(lab: Lab, options: Namespace) -> int:
-    _check_workers(options.workers)
     if options.resume is not None:
         refuse_given(options, SETTLED, "train --resume: a run goes on as it began")
         return resume(lab, options.resume, options.workers)
-    if options.threads is not None:
-        check_whole("--threads", options.threads, 1, MOST_THREADS)
     return train(lab, config_from_options(options), options.workers, options.threads)
 
 
@@ -373,13 +325,13 @@ def config_from_options(options: Namespace) -> TrainConfig:
         RequestError: options contradict each other, or have no effect.
     """
     given, strengths = (
-        {name: value for name in settings_of(part) if (value := getattr(options, name, None)) is not None}
+        {name: value for name in settings.settings_of(part) if (value := getattr(options, name, None)) is not None}
         for part in (TrainConfig, AugmentConfig)
     )
     config = default_config(
         given.pop("model", TrainConfig.model),
         augmented=bool(options.augment),
-        recipe=as_recipe(given.pop("recipe", TrainConfig.recipe)),
+        recipe=settings.as_recipe(given.pop("recipe", TrainConfig.recipe)),
         epochs=options.epochs,
     )
     without = options.without or []
@@ -401,22 +353,9 @@ def config_from_options(options: Namespace) -> TrainConfig:
     return config
 
 
-def _resume_from_options(lab: Lab, options: Namespace) -> int:
-    _check_workers(options.workers)
-    return resume(lab, options.run, options.workers)
-
-
 def _add_resume_options(parser: ArgumentParser) -> None:
     parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
     _add_workers_option(parser)
-
-
-# ---------------------------------------------------------------------------------------------------- evaluate
-
-
-def ask_evaluate(lab: Lab) -> int:
-    """The menu's way to evaluate."""
-    return evaluate(lab, ask_run(lab, "Evaluate which run"))
 
 
 def evaluate(lab: Lab, name: str) -> int:
@@ -428,12 +367,13 @@ def evaluate(lab: Lab, name: str) -> int:
         mnist = load_mnist()
     with terminal.busy("evaluating"):
         validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
-    terminal.show(evaluation_table(run, validation, test).on_screen(), "", per_digit_table(test).on_screen(), "")
-    terminal.show(f"most confused: {describe_confused(test)}")
+    saved = tables.evaluation_table(run, validation, test)
+    terminal.show(saved.on_screen(), "", tables.per_digit_table(test).on_screen(), "")
+    terminal.show(f"most confused: {tables.describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
     with terminal.busy("drawing things that are not digits"):
-        rejected_fractions = lab.load("drawing.nondigits").rejected_fractions
-        fractions = rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
+        nondigits = lab.load("drawing.nondigits")
+        fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
     terminal.show(Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
     terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
@@ -448,6 +388,10 @@ def evaluate(lab: Lab, name: str) -> int:
 
 COMMANDS = {
     "train": Command(ask_training, _train_from_options, _add_train_options),
-    "resume": Command(ask_resume, _resume_from_options, _add_resume_options),
-    "evaluate": Command(ask_evaluate, lambda lab, options: evaluate(lab, options.run), add_run_option),
+    "resume": Command(ask_resume, lambda lab, options: resume(lab, options.run, options.workers), _add_resume_options),
+    "evaluate": Command(
+        lambda lab: evaluate(lab, ask_run(lab, "Evaluate which run")),
+        lambda lab, options: evaluate(lab, options.run),
+        add_run_option,
+    ),
 }

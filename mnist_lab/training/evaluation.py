@@ -14,26 +14,23 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from mnist_lab.config import CLASSES
 
 CALIBRATION_BINS = 15
-
-REJECTED_FRACTION = 0.02
-"""The fraction of real digits that the rule for "probably not a digit" may reject."""
+REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one digit fares. Precision: of those called this digit, how many are; recall: of those that are, how many
-    were called so; F1: their harmonic mean. All fractions; 0 where there is nothing to divide by."""
+    """How one digit fares, in fractions; 0 where there is nothing to divide by."""
 
     digit: int
-    precision: float
-    recall: float
-    f1: float
+    precision: float  # of those called this digit, how many are
+    recall: float  # of those that are, how many were called so
+    f1: float  # the harmonic mean of both
     support: int  # how many there are
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """One kind of mistake: ``count`` digits that are ``true`` were taken for ``predicted``."""
+    """One kind of mistake."""
 
     true: int
     predicted: int
@@ -42,7 +39,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The digits that were missed, the most confidently wrong first. All arrays have the length M."""
+    """The M digits that were missed, the most confidently wrong first."""
 
     positions: NDArray[np.int64]  # which of the evaluated digits
     labels: NDArray[np.int64]
@@ -74,9 +71,9 @@ class Evaluation:
 
     def most_confused(self, count: int = 5) -> list[Confusion]:
         """The most frequent kinds of mistake, at most ``count``; ties by digit."""
-        places = [(t, p) for t in range(CLASSES) for p in range(CLASSES) if t != p and self.confusion[t, p]]
-        pairs = [Confusion(true, predicted, int(self.confusion[true, predicted])) for true, predicted in places]
-        return sorted(pairs, key=lambda pair: -pair.count)[:count]
+        cells = np.ndenumerate(self.confusion)
+        pairs = [Confusion(true, predicted, int(times)) for (true, predicted), times in cells if true != predicted]
+        return sorted((pair for pair in pairs if pair.count), key=lambda pair: -pair.count)[:count]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -94,12 +91,7 @@ class Evaluation:
 
 
 def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:
-    """Evaluate a network's answers.
-
-    Args:
-        logits: (N, 10), N > 0.
-        labels: (N,) the true digits.
-    """
+    """Evaluate a network's logits (N, 10), N > 0, for digits with labels (N,)."""
     probabilities = softmax(logits.astype(np.float64), axis=1)  # (N, 10)
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     is_correct = predictions == labels
@@ -130,8 +122,8 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
     """How far confidence and accuracy lie apart (Guo et al. 2017, arXiv:1706.04599).
 
-    The N predictions are sorted into equal bins by the probability of the predicted digit; the distances between each
-    bin's mean probability and its accuracy are averaged, weighted by the bin's size. 0 is perfect.
+    Predictions are sorted into equal bins by their confidence, the probability (N,) of the predicted digit; the
+    distances between each bin's mean confidence and its accuracy are averaged, weighted by the bin's size.
     """
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, weights=confidence - is_correct)  # sum of (confidence - is_correct) in each bin

@@ -15,31 +15,10 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mnist_lab import plotting
 from mnist_lab.data.mnist import Digits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import (
-    BLUE,
-    DIGITS,
-    INK,
-    LABEL,
-    LOSS_TICKS,
-    MUTED,
-    ORANGE,
-    PAPER,
-    RULE,
-    SMALL,
-    TEXT,
-    counted,
-    draw_digit,
-    epoch_ticks,
-    new_figure,
-    row_percent,
-    scale_accuracy,
-    scale_loss,
-    style_colour_bar,
-    styled,
-    title_panel,
-)
+from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import describe_run, format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
@@ -60,13 +39,9 @@ MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 @styled
 def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
-    """Loss and accuracy over the epochs, in training and in validation.
+    """Loss and accuracy over the epochs (at least one), in training and in validation.
 
-    Args:
-        history: at least one epoch; losses in nats per digit, accuracies as fractions 0..1.
-        best_epoch: the epoch of the history whose weights were kept.
-        stop_reason: "last epoch", "patience" or "interrupted".
-        title: of the whole figure.
+    ``best_epoch`` is the one whose weights were kept; ``stop_reason`` is shown as it is.
     """
     note = (
         "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
@@ -78,20 +53,16 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     panels = figure.add_subfigure(figure.add_gridspec()[0])
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
-    kept = epochs.index(best_epoch)
-
-    train = [record.train_loss for record in history]
-    validation = [record.val_loss for record in history]
-    _draw_curves(loss, epochs, train, validation, kept, stop_reason)
-    scale_loss(loss, train + validation)
-    title_panel(loss, "Loss", f"best epoch, validation: {validation[kept]:.4f}")
-
-    train = [100 * record.train_accuracy for record in history]
-    validation = [100 * record.val_accuracy for record in history]
-    _draw_curves(accuracy, epochs, train, validation, kept, stop_reason)
-    scale_accuracy(accuracy, train + validation)
-    title_panel(accuracy, "Accuracy", f"best epoch, validation: {validation[kept]:.2f} %")
-
+    for axes, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+        train, validation = (
+            [unit * getattr(record, f"{split}_{name}") for record in history] for split in ("train", "val")
+        )
+        kept = validation[epochs.index(best_epoch)]
+        _draw_curves(axes, epochs, train, validation, (best_epoch, kept), stop_reason)
+        scale = plotting.scale_loss if axes is loss else plotting.scale_accuracy
+        scale(axes, train + validation)
+        shown = f"{kept:.4f}" if axes is loss else f"{kept:.2f} %"
+        plotting.title_panel(axes, name.capitalize(), f"best epoch, validation: {shown}")
     handles, labels = loss.get_legend_handles_labels()
     panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -102,29 +73,23 @@ def _draw_curves(
     epochs: Sequence[int],
     train: Sequence[float],
     validation: Sequence[float],
-    kept: int,
+    kept: tuple[int, float],
     stop_reason: str,
 ) -> None:
-    """Both curves of one quantity, with the place of the epoch that was kept and the last one."""
+    """Both curves of one quantity, with the epoch and value that were kept and the last epoch."""
     for name, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
         shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
         axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
-    kept_label = f"best epoch: {epochs[kept]} (weights kept)"
-    axes.plot([epochs[kept]], [validation[kept]], "o", ms=11, mfc="none", mec=INK, mew=1.4, label=kept_label)
+    axes.plot(*kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=f"best epoch: {kept[0]} (weights kept)")
     stopped = f"stopped after epoch {epochs[-1]} ({stop_reason})"
     axes.axvline(epochs[-1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
     axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))
-    axes.set_xticks(epoch_ticks(epochs[-1]))
+    axes.set_xticks(plotting.epoch_ticks(epochs[-1]))
 
 
 @styled
 def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
-    """How many digits of each class were taken for which.
-
-    Args:
-        matrix: (10, 10) counts; rows are true digits, columns predicted ones.
-        title: of the figure.
-    """
+    """How many digits of each class were taken for which: (10, 10), rows true, columns predicted."""
     right, total = int(np.trace(matrix)), int(matrix.sum())
     accuracy = f", accuracy {100 * right / total:.2f} %" if total else ""
     note = f"{counted(total - right, 'mistake')} in {counted(total, 'digit')}{accuracy}. Dots: never happened."
@@ -134,14 +99,9 @@ def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
 
 @styled
 def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
-    """What fraction of each class was taken for which; a class without digits has none (n/a).
-
-    Args:
-        matrix: (10, 10) counts; rows are true digits, columns predicted ones. Every row is brought to 100 %.
-        title: of the figure.
-    """
-    percent = row_percent(matrix)
-    texts = np.array([["n/a" if math.isnan(cell) else _percent_text(cell) for cell in row] for row in percent])
+    """The same counts (10, 10), with every row brought to 100 %; a class without digits has none (n/a)."""
+    percent = plotting.row_percent(matrix)
+    texts = np.array([[_percent_text(cell) for cell in row] for row in percent])
     note = "Each row adds up to 100 % of a true digit. Dots: never happened."
     unit = "mistakes (% of the true digit, logarithmic)"
     return _confusion(np.nan_to_num(percent), texts, (0.05, 5), unit, title, note)
@@ -149,6 +109,8 @@ def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
 
 def _percent_text(percent: float) -> str:
     """A percentage for a narrow cell, without its sign: two decimals, or none where they say nothing."""
+    if math.isnan(percent):
+        return "n/a"
     return f"{percent:.0f}" if percent in (0, 100) else f"{percent:.2f}"
 
 
@@ -173,14 +135,14 @@ def _confusion(
         square=True,
         linewidths=0.6,
         linecolor=RULE,
-        xticklabels=DIGITS,
-        yticklabels=DIGITS,
+        xticklabels=plotting.DIGITS,
+        yticklabels=plotting.DIGITS,
         ax=axes,
     )
     bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8, aspect=30)
-    ticks = [tick for tick in LOSS_TICKS if lowest <= tick <= highest]
+    ticks = [tick for tick in plotting.LOSS_TICKS if lowest <= tick <= highest]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    style_colour_bar(bar.ax, unit)
+    plotting.style_colour_bar(bar.ax, unit)
     axes.set(xlabel="predicted digit", ylabel="true digit")
     axes.tick_params(labelsize=LABEL, labelrotation=0, length=0)
     return figure
@@ -196,28 +158,24 @@ def mistakes(
     title: str,
     noun: str = "test digit",
 ) -> Figure:
-    """The worst mistakes, as they come, 25 at most.
+    """The worst mistakes, 25 at most.
 
     Args:
         images: (M, 28, 28), 0..255, of the missed digits.
-        missed: worst mistake first.
+        missed: M mistakes.
         indices: (M,) what the captions call them by, positions in the MNIST test file for example.
         evaluated: how many digits there were.
         title: of the figure.
         noun: what the indices count.
     """
-    among = f"in {counted(evaluated, 'digit')}"
     if not len(missed):
-        figure = new_figure(5.4, 1.7, title)
-        axes = figure.subplots()
-        axes.set_axis_off()
         sentence = f"No mistakes: all {evaluated:,} digits were classified correctly."
-        axes.text(0.5, 0.5, sentence, ha="center", va="center")
+        figure = new_figure(5.4, 1.7, title)
+        figure.text(0.5, 0.4, sentence, ha="center", va="center")
         return figure
     shown = min(len(missed), MISTAKES_SHOWN)
-    note = f"all {counted(shown, 'mistake')} {among}, worst first" if shown > 1 else f"the only mistake {among}"
-    if shown < len(missed):
-        note = f"{shown} worst of {counted(len(missed), 'mistake')} {among}"
+    which = f"the {shown} worst of " if shown < len(missed) else ""
+    note = f"{which}{counted(len(missed), 'mistake')} in {counted(evaluated, 'digit')}"
     columns = min(shown, MISTAKE_COLUMNS)
     rows = math.ceil(shown / columns)
     figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note)
@@ -226,17 +184,13 @@ def mistakes(
             axes.set_axis_off()
             continue
         true, predicted = missed.labels[place], missed.predictions[place]
-        draw_digit(axes, images[place] / 255)
+        confidence = format_probability(missed.probabilities[place])
+        other = format_probability(missed.true_probabilities[place])
+        plotting.draw_digit(axes, images[place] / 255)
         axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT)
-        confidence, other = (
-            format_probability(given[place]) for given in (missed.probabilities, missed.true_probabilities)
-        )
         caption = f"p({predicted}) {confidence}, p({true}) {other}\n{noun} {indices[place]}"
         axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
     return figure
-
-
-# ----------------------------------------------------------------------------------- what every run leaves
 
 
 @dataclass(frozen=True)
@@ -251,27 +205,17 @@ class RunData:
 
     @property
     def title(self) -> str:
-        """The network, for a figure's title."""
         content = self.content
         return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
 
     @property
     def evaluated_title(self) -> str:
-        """The network and its accuracy, for a figure's title."""
         return f"{self.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
 
 
 def _draw_history(run: RunData) -> Figure:
     best, reason = run.content["best_epoch"], run.content["stop_reason"]
     return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.title)
-
-
-def _draw_counts(run: RunData) -> Figure:
-    return confusion_counts(run.test.confusion, title=run.evaluated_title)
-
-
-def _draw_percent(run: RunData) -> Figure:
-    return confusion_percent(run.test.confusion, title=run.evaluated_title)
 
 
 def _draw_mistakes(run: RunData) -> Figure:
@@ -283,7 +227,7 @@ def _draw_mistakes(run: RunData) -> Figure:
 
 @dataclass(frozen=True)
 class RunFigure:
-    """A figure that a run leaves: how it is drawn, and what is said of it."""
+    """A figure that a run leaves: what draws it, and what is said of it."""
 
     draw: Callable[[RunData], Figure]
     caption: Caption
@@ -292,43 +236,38 @@ class RunFigure:
         return self.draw(run)
 
 
-RUN_FIGURES: dict[str, RunFigure] = {
+RUN_FIGURES = {
     "history.png": RunFigure(
         _draw_history,
         Caption(
             "Loss and accuracy over the epochs",
-            "Two charts side by side, loss and accuracy over the epochs, each with a curve for training and one for "
-            "validation; the kept epoch is marked. The table below holds the same numbers.",
-            "The distance between the curves shows how much better the network knows the digits that it trained on. "
-            "Training values are taken in passing, with dropout and augmentation where there are any, so they may be "
-            "the worse ones.",
+            "Two charts, loss and accuracy over the epochs, each with a curve for training and one for validation; the "
+            "kept epoch is marked. The table below holds the same numbers.",
+            "The distance between the curves shows how much better the network knows the digits that it trained on.",
         ),
     ),
     "confusion_counts.png": RunFigure(
-        _draw_counts,
+        lambda run: confusion_counts(run.test.confusion, title=run.evaluated_title),
         Caption(
             "Which digit was taken for which",
-            "A table of ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in "
-            "each cell; mistakes are coloured, the frequent ones more strongly.",
-            "What is right lies on the grey diagonal. The other cells are mistakes: the row is what was written, the "
-            "column what was predicted.",
+            "Ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in each cell; "
+            "mistakes are coloured, the frequent ones more strongly.",
+            "What is right lies on the grey diagonal. The row is what was written, the column what was predicted.",
         ),
     ),
     "confusion_percent.png": RunFigure(
-        _draw_percent,
+        lambda run: confusion_percent(run.test.confusion, title=run.evaluated_title),
         Caption(
             "The same in percent of each digit",
-            "The same table of true and predicted digits with percentages; each row adds up to 100 %.",
-            "Each row adds up to 100 %, so that digits of which there are few can be compared with those of which "
-            "there are many.",
+            "The same rows and columns with percentages; each row adds up to 100 %.",
+            "So digits of which there are few can be compared with those of which there are many.",
         ),
     ),
     "mistakes.png": RunFigure(
         _draw_mistakes,
         Caption(
             "The most confident mistakes",
-            "Misclassified digits, most confidently wrong first, each with its true digit, the predicted one and "
-            "their probabilities.",
+            "Misclassified digits, each with its true digit, the predicted one and their probabilities.",
             "Would you have read them correctly? Some have a label that a person may doubt too.",
         ),
     ),

@@ -7,46 +7,22 @@ import os
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.report.document import (
-    RESULTS_FILE,
-    Caption,
-    Picture,
-    Report,
-    Section,
-    Table,
-    inside,
-    interval,
-    number,
-    read_object,
-    read_picture,
-    text,
-)
+from mnist_lab.report import document
+from mnist_lab.report.document import Caption, Report, Section, Table, inside, number, text
 from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
-from mnist_lab.terminal.wording import (
-    count_epochs,
-    describe_architecture,
-    describe_augmentation,
-    describe_run,
-    format_duration,
-    format_interval,
-    format_loss,
-    format_percent,
-)
+from mnist_lab.terminal import wording
+from mnist_lab.terminal.wording import count_epochs, format_duration, format_interval, format_loss, format_percent
 from mnist_lab.training.history import EpochRecord, read_history
-from mnist_lab.training.runs import HISTORY_FILE, JUDGED, RUN_FILE, Run, command_line, read_run
+from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, Run, command_line, read_run
 from mnist_lab.training.tables import resumptions, status_of
 
-HISTORY_ROWS = 40
-"""Epochs that a table shows; of longer histories every second, third ... stands for its neighbours."""
-
+HISTORY_ROWS = 40  # epochs that a table shows; of longer histories, every second, third ... stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
-"""What every evaluated run leaves."""
 
 
 def run_report(run: Run) -> Report:
@@ -55,42 +31,33 @@ def run_report(run: Run) -> Report:
     A file that is missing or damaged costs its own part of the page, and is named.
     """
     captions = (read_summary(run.folder) or Summary()).pictures
-    pictures = {
-        name: picture for name in RUN_PICTURES if (picture := read_picture(run.folder, name, captions.get(name)))
-    }
-
-    def shown(*names: str) -> list[Picture]:
-        return [pictures[name] for name in names if name in pictures]
-
-    history, damage = [], ""
+    found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
+    learned, counts, percent, mistakes, saliency = ([picture] if picture else [] for picture in found.values())
+    missing = _missing(run, [name for name, picture in found.items() if picture is None])
+    history = []
     try:
         history = read_history(run)
     except RunError as error:
-        damage = error.found
-    found = [
-        Section("How good it is", _goodness(run), [_results_table(run)] if run.status in JUDGED else []),
-        Section("How it learned", _thinned_out(history), _history_tables(run, history), shown("history.png")),
-        Section(
-            "Which digits it confuses",
-            _confusions(run),
-            _per_digit_tables(run),
-            shown("confusion_counts.png", "confusion_percent.png"),
-        ),
-        Section("Its most confident mistakes", pictures=shown("mistakes.png")),
-        Section("Which pixels mattered", pictures=shown("saliency.png")),
+        missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    sections = [
+        Section("How good it is", _goodness(run), [_results_table(run)] if run.is_evaluated else []),
+        Section("How it learned", tables=_history_tables(run, history), pictures=learned),
+        Section("Which digits it confuses", _confusions(run), _per_digit_tables(run), [*counts, *percent]),
+        Section("Its most confident mistakes", pictures=mistakes),
+        Section("Which pixels mattered", pictures=saliency),
         Section("What it was trained with", tables=_settings_tables(run)),
         Section("Where it was trained", tables=[_machine_table(run)]),
-        Section("What is missing", _missing(run, pictures, damage)),
+        Section("What is missing", missing),
     ]
-    how = "with augmentation" if run.augmented else "without augmentation"
+    how = "with augmentation" if run.augment else "without augmentation"
     return Report(
-        title=describe_run(run.model, augmented=run.augmented, seed=run.seed),
+        title=run.title,
         kind="Training run",
         created=run.created,
         question=f"How well does the {run.model} network, trained {how}, read handwritten digits that it has not seen?",
         verdicts=_verdicts(run),
-        sections=[section for section in found if section.paragraphs or section.tables or section.pictures],
-        repeat=text(run.content.get("command"), ""),
+        sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
+        repeat=run.command or "",
         facts={
             "Test accuracy": format_percent(run.test_accuracy),
             "95 % interval": format_interval(run.test_interval),
@@ -102,22 +69,25 @@ def run_report(run: Run) -> Report:
     )
 
 
+ENDED = {
+    "last epoch": "The training went on to its last epoch.",
+    "patience": "The training stopped early, when its patience was at an end.",
+    "interrupted": "The training was interrupted by Ctrl-C.",
+}
+"""By stop reason."""
+
+
 def _verdicts(run: Run) -> list[str]:
-    if run.status not in JUDGED:
-        reason = text(run.content.get("failure"), "")
-        ended = f"The training did not finish: it is marked as {status_of(run)}"
-        return [f"{ended} ({reason})." if reason else f"{ended}.", "Its network was never evaluated."]
+    if run.stop_reason is None:
+        why = f" ({run.failure})" if run.failure else ""
+        marked = f"The training did not finish: it is marked as {status_of(run)}{why}."
+        return [marked, "Its network was never evaluated."]
     counts = _counts(run, "test")
-    ended = {
-        "last epoch": "The training went on to its last epoch.",
-        "patience": "The training stopped early, when its patience was at an end.",
-        "interrupted": "The training was interrupted by Ctrl-C.",
-    }[run.content["stop_reason"]]
     return [
         f"It classifies {format_percent(run.test_accuracy)} of the test digits correctly"
         f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
-        f"Kept are the weights of epoch {text(run.content.get('best_epoch'))} of {run.epochs_run:,}, which had the "
-        f"lowest validation loss. {ended}",
+        f"Kept are the weights of epoch {run.best_epoch} of {run.epochs_run:,}, which had the lowest validation loss. "
+        f"{ENDED[run.stop_reason]}",
         "This is one network from one seed. Whether another recipe is better takes several seeds of each, and a "
         "difference several times their spread.",
     ]
@@ -125,40 +95,42 @@ def _verdicts(run: Run) -> list[str]:
 
 def _counts(run: Run, split: str) -> str:
     """How many digits of a split were classified correctly; empty where it was not saved."""
-    correct, total = (inside(run.content, "results", split, name) for name in ("correct", "total"))
+    correct, total = inside(run.results, split, "correct"), inside(run.results, split, "total")
     return f"{correct:,} of {total:,}" if type(correct) is type(total) is int else ""
 
 
 def _goodness(run: Run) -> list[str]:
-    if run.status not in JUDGED:
+    if not run.is_evaluated:
         return []
-    error = number(inside(run.content, "results", "test", "expected_calibration_error"))
-    told = (
+    error = number(inside(run.results, "test", "expected_calibration_error"))
+    off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
+    return [
         "The validation digits chose the epoch that was kept. The test digits were used once, after the training: only "
-        "they tell how well it does with new handwriting."
-    )
-    if error is not None:
-        told += f" Its probabilities are off by {100 * error:.2f} points on average (expected calibration error)."
-    return [told]
+        f"they tell how well it does with new handwriting.{off}"
+    ]
 
 
 def _results_table(run: Run) -> Table:
-    rows = []
-    for split, accuracy in (("validation", run.val_accuracy), ("test", run.test_accuracy)):
-        saved = inside(run.content, "results", split, "interval_95") if split == "validation" else run.test_interval
-        rows.append((split, format_percent(accuracy), format_interval(_interval(saved)), _counts(run, split) or "–"))
+    splits = (
+        ("validation", run.val_accuracy, _interval(inside(run.results, "validation", "interval_95"))),
+        ("test", run.test_accuracy, run.test_interval),
+    )
+    rows = [
+        (split, format_percent(accuracy), format_interval(found), _counts(run, split) or "–")
+        for split, accuracy, found in splits
+    ]
     return Table("Accuracy", ("digits", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
 
 
 def _interval(saved: Any) -> tuple[float, float] | None:
     try:
-        return interval(saved)
+        return document.interval(saved)
     except (TypeError, ValueError):
         return None
 
 
 def _confusions(run: Run) -> list[str]:
-    pairs = inside(run.content, "results", "test", "most_confused")
+    pairs = inside(run.results, "test", "most_confused")
     described = [
         "{} taken for {} ({}x)".format(*(text(inside(pair, name)) for name in ("true", "predicted", "count")))
         for pair in (pairs[:5] if isinstance(pairs, list) else [])
@@ -167,7 +139,7 @@ def _confusions(run: Run) -> list[str]:
 
 
 def _per_digit_tables(run: Run) -> list[Table]:
-    scores = inside(run.content, "results", "test", "per_digit")
+    scores = inside(run.results, "test", "per_digit")
     if not isinstance(scores, list) or not scores:
         return []
     rows = [
@@ -182,15 +154,9 @@ def _per_digit_tables(run: Run) -> list[Table]:
     return [Table("Test digits, one by one", headings, rows, numeric=range(5))]
 
 
-def _thinned_out(history: list[EpochRecord]) -> list[str]:
-    if len(history) <= HISTORY_ROWS:
-        return []
-    return [f"Of {count_epochs(len(history))}, the table shows some; all are in {HISTORY_FILE}, in the run's folder."]
-
-
 def _history_tables(run: Run, history: list[EpochRecord]) -> list[Table]:
     """The epochs, thinned out if there are many; the first, the kept and the last are always there."""
-    best, step = run.content.get("best_epoch"), math.ceil(len(history) / HISTORY_ROWS)
+    step = math.ceil(len(history) / HISTORY_ROWS)
     rows = [
         (
             str(record.epoch),
@@ -200,38 +166,32 @@ def _history_tables(run: Run, history: list[EpochRecord]) -> list[Table]:
             format_percent(record.val_accuracy),
             f"{record.learning_rate:.1e}",
             format_duration(record.seconds),
-            "kept" if record.epoch == best else "",
+            "kept" if record.epoch == run.best_epoch else "",
         )
         for place, record in enumerate(history)
-        if place % step == 0 or record.epoch in (best, len(history))
+        if place % step == 0 or record.epoch in (run.best_epoch, len(history))
     ]
     headings = ("epoch", "training loss", "accuracy", "validation loss", "accuracy", "learning rate", "time", "weights")
-    return [Table("Epoch by epoch", headings, rows, numeric=range(7))] if history else []
+    some = f" ({len(rows)} of {len(history)}; all are in {HISTORY_FILE})" if len(rows) < len(history) else ""
+    return [Table(f"Epoch by epoch{some}", headings, rows, numeric=range(7))] if history else []
 
 
 def _settings_tables(run: Run) -> list[Table]:
     """The saved configuration, as far as there is one: label, value, and what the value means."""
-    saved = run.content.get("config")
-    if not isinstance(saved, dict) or not saved:
-        return []
-    model, augment = "", _pairs(saved.get("augment"))
+    saved = dict(run.saved_config)
+    told = {"model": "", "augment": _pairs(saved.get("augment"))}
     with suppress(RequestError):  # of a configuration that is not the lab's, the bare values are shown
-        config = TrainConfig.from_dict(saved)
-        model, augment = describe_architecture(config.model), describe_augmentation(config.augment)
-        saved = saved | {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
-    told = {"model": model, "augment": augment}
+        config = run.config
+        told["model"] = wording.describe_architecture(config.model)
+        told["augment"] = wording.describe_augmentation(config.augment)
+        saved |= {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
     settings, rows = settings_of(TrainConfig), []
     for name, value in saved.items():
         known = settings.get(name)
         label, unit, meaning = (known.label, known.unit, known.help) if known else (name.replace("_", " "), "", "")
-        rows.append((label, _setting(value), unit, told.get(name, meaning)))
-    return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))]
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, bool | dict):
-        return "yes" if value else "no"
-    return text(value)
+        shown = ("no", "yes")[bool(value)] if isinstance(value, bool | dict) else text(value)
+        rows.append((label, shown, unit, told.get(name, meaning)))
+    return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))] if rows else []
 
 
 def _pairs(content: object) -> str:
@@ -240,51 +200,44 @@ def _pairs(content: object) -> str:
 
 
 def _machine_table(run: Run) -> Table:
-    content = run.content
-    speed = number(content.get("images_per_second"))
+    speed = number(run.images_per_second)
     rows = [
         ("folder", run.name),
         ("status", status_of(run)),
-        ("device", text(content.get("device"))),
+        ("device", text(run.device)),
         *(("resumed", words) for words in resumptions(run)),
         ("speed", "–" if speed is None else f"{speed:,.0f} images/s"),
-        ("workers", text(content.get("workers"))),
-        *((name, _pairs(content.get(name)) or "–") for name in ("split", "machine", "versions")),
+        ("workers", text(run.workers)),
+        *((name, _pairs(getattr(run, name)) or "–") for name in ("split", "machine", "versions")),
     ]
     return Table("Machine and versions", ("what", "value"), rows)
 
 
-def _missing(run: Run, pictures: Mapping[str, Picture], damage: str) -> list[str]:
-    """Which files the page does without, and what brings them back."""
-    gone = [name for name in RUN_PICTURES if name not in pictures]
+def _missing(run: Run, gone: list[str]) -> list[str]:
+    """Which pictures the page does without, and what brings them back."""
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
-    if gone and run.status in JUDGED:
+    if gone and run.is_evaluated:
         restore = command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
         remarks.append(f"Pictures that are missing are drawn again by: {restore}")
-    return [*remarks, f"Without {HISTORY_FILE}: {damage}."] if damage else remarks
-
-
-# ----------------------------------------------------------------------------------------------- for the index
+    return remarks
 
 
 def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` say what can be said of its pictures, by file name."""
-    summary = Summary(
+    lasted = f"{count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
+    evaluated: dict[str, Any] = {
+        "headline": format_percent(run.test_accuracy),
+        "headline_meaning": "of the test digits",
+        "sentences": [f"95 % interval {format_interval(run.test_interval)}; {lasted}"],
+    }
+    return Summary(
         kind="run",
-        title=describe_run(run.model, augmented=run.augmented, seed=run.seed),
+        title=run.title,
         remark="" if run.status == "finished" else status_of(run),
         thumbnail=RUN_PICTURES[0],
-        created=run.created.isoformat(),
+        created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},
-    )
-    if run.status not in JUDGED:
-        return summary
-    lasted = f"{count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
-    return replace(
-        summary,
-        headline=format_percent(run.test_accuracy),
-        headline_meaning="of the test digits",
-        sentences=[f"95 % interval {format_interval(run.test_interval)}; {lasted}"],
+        **(evaluated if run.is_evaluated else {}),
     )
 
 
@@ -295,9 +248,9 @@ def unsummarised(folder: Path) -> Summary | None:
             return summary_of(read_run(folder))
         except RunError as error:
             return Summary("run", folder.name, remark=error.found)
-    for name, summarise in ((RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
+    for name, summarise in ((document.RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
         if os.path.lexists(folder / name):
-            content = read_object(folder / name)
+            content = document.read_object(folder / name)
             return summarise(content) if content else Summary(remark=f"its {name} can't be read")
     return None
 

@@ -25,8 +25,7 @@ from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_op
 from mnist_lab.data.mnist import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
-from mnist_lab.networks.compute import Compute, choose_compute, computing_with
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, choose_compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model, count_parameters
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import write_summary

@@ -1,7 +1,7 @@
 """The one training loop: every network, recipe and experiment of the lab goes through it.
 
-It reports through callbacks and knows neither the console nor the disk. Its whole state can be taken out after any
-epoch and put back later, in another process, without changing the outcome by a bit.
+It reports through callbacks and knows neither the console nor the disk. Its state can be taken out after any epoch and
+put back later, in another process, without changing the outcome by a bit.
 
 Measured with ``python main.py train --model MODEL [--augment] --seed S``, seeds 0 to 4, and ``runs --by-recipe``, on
 two cores of an AMD EPYC, 2.6 GHz, with Python 3.11.7 and torch 2.14.1 in bfloat16; mean and standard deviation, n = 5::
@@ -32,14 +32,12 @@ from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.loader import TrainLoader, derive_seed
 from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of, require
 from mnist_lab.training.history import EpochRecord, check_history
 from mnist_lab.training.runs import StopReason
 
-REPORT_EVERY = 16
-"""Batches between two progress reports; each report waits for the device once, to read the loss."""
+REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,11 @@ class Criterion:
     """The loss that training minimises, and by which the best epoch is chosen.
 
     It is the cross-entropy with smoothed labels (Szegedy et al. 2016, arXiv:1512.00567), less the smallest value that
-    it can take, so that a perfect network scores 0 with and without smoothing. Subtracting a constant changes neither
-    the gradient nor which epoch is best.
-
-    Args:
-        smoothing: fraction of the target that is spread evenly over all ten digits; 0 is the plain cross-entropy.
+    it can take: a perfect network scores 0 with and without smoothing, and the gradient stays the same.
     """
 
     def __init__(self, smoothing: float) -> None:
-        self.smoothing = smoothing
-        spread = smoothing / CLASSES
+        self.smoothing, spread = smoothing, smoothing / CLASSES
         targets = [1 - smoothing + spread] + [spread] * (CLASSES - 1)
         self.floor = -sum(target * math.log(target) for target in targets if target > 0)
 
@@ -88,7 +81,7 @@ class Criterion:
 
 
 class EarlyStopping:
-    """Remembers the best validation loss and tells when to stop: pure state, no side effects."""
+    """Remembers the best validation loss and tells when to stop: pure state."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
@@ -98,11 +91,11 @@ class EarlyStopping:
 
     def update(self, epoch: int, loss: float) -> bool:
         """Take an epoch's validation loss; True if it is the best so far."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch, self.epochs_since_best = loss, epoch, 0
-            return True
-        self.epochs_since_best += 1
-        return False
+        is_best = loss < self.best_loss
+        if is_best:
+            self.best_loss, self.best_epoch = loss, epoch
+        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
+        return is_best
 
     @property
     def exhausted(self) -> bool:
@@ -138,7 +131,7 @@ class EMA:
 def build_optimizer(
     model: nn.Module, config: TrainConfig, steps: int, compute: Compute
 ) -> tuple[Optimizer, LRScheduler]:
-    """The optimiser and its learning rate schedule, over ``steps`` steps.
+    """The optimiser, and its learning rate's schedule over ``steps`` steps.
 
     one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), its rate rising to the peak over the first 30 %
     of the steps and falling to almost zero along a cosine (Smith & Topin 2018, arXiv:1708.07120).
@@ -159,16 +152,10 @@ def build_optimizer(
 
 
 class Trainer:
-    """One training, from its first batch to its best weights.
+    """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
-    Args:
-        model: already placed on ``compute``'s device; trained in place.
-        train_digits: what to learn from.
-        validation: what to choose the best epoch on; never augmented.
-        config: the recipe.
-        compute: device and precision.
-        workers: processes that load data (0: none).
-        start_method: how workers start; None is the platform's own way.
+    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` and ``start_method`` are those
+    of :class:`TrainLoader`.
     """
 
     def __init__(
@@ -218,8 +205,7 @@ class Trainer:
 
         Args:
             on_progress: called every few batches.
-            on_epoch: called after every epoch with its record and whether it is the best so far; the trainer's
-                state may be taken out then.
+            on_epoch: called after every epoch with its record and whether it is the best so far.
             stop_requested: asked after every batch. The epoch under way is then dropped, unless it is the first:
                 that one is evaluated as far as it came.
 
@@ -236,8 +222,7 @@ class Trainer:
             self.images_seen += seen
             val_loss, val_accuracy = self.validate()
             self._ensure_finite("validation", val_loss, epoch)
-            seconds = time.perf_counter() - start
-            rate = float(self.optimizer.param_groups[0]["lr"])
+            rate, seconds = float(self.optimizer.param_groups[0]["lr"]), time.perf_counter() - start
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
             self.history.append(record)
             is_best = self.stopping.update(epoch, val_loss)
@@ -278,7 +263,7 @@ class Trainer:
         return float(loss_sum) / seen, float(correct) / seen, seen
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of gradient descent; returns the batch's logits (B, 10) and mean loss, detached."""
+        """One step of gradient descent; returns logits (B, 10) and mean loss, detached."""
         with self.compute.autocast():
             logits: Tensor = self.model(images)
         logits = logits.float()
@@ -310,8 +295,7 @@ class Trainer:
         return Progress(epoch, self.config.epochs, images_done, self.images_per_epoch, rate, images_left / rate)
 
     def _outcome(self, reason: StopReason) -> Outcome:
-        best = self.stopping.best_epoch
-        return Outcome(list(self.history), reason, best, self.best_weights, self.images_seen)
+        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
 
     def _ensure_finite(self, kind: str, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
@@ -323,13 +307,8 @@ class Trainer:
             "train again with a smaller --learning-rate",
         )
 
-    # -------------------------------------------------------------------------------------------- stop and go on
-
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on: tensors and plain values only.
-
-        To be taken while :attr:`is_between_epochs`.
-        """
+        """All that the rest of the training depends on, in tensors and plain values; for :attr:`is_between_epochs`."""
         state = {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
@@ -345,8 +324,8 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a state taken by :meth:`state` from a training with the same configuration.
 
-        The state is not trusted. Its tensors and its history are checked and taken over. All else follows from the
-        configuration: it is made anew, and has to agree with what was saved.
+        The state is not trusted. Its tensors and its history are checked and taken over; all else follows from the
+        configuration and has to agree with what was saved.
 
         Raises:
             Exception: the state is damaged, or belongs to another training; the trainer is then of no use any more.
@@ -362,10 +341,8 @@ class Trainer:
             rate = self.optimizer.param_groups[0]["lr"]
             require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
         steps = len(self.loader) * len(history)
-        self.history = history
-        self.images_seen = self.images_per_epoch * len(history)
+        self.history, self.images_seen = history, self.images_per_epoch * len(history)
         self.ema.steps = steps if self.config.average_decay > 0 else 0
-
         require(agrees(state["schedule"], self.schedule.state_dict()), "its schedule is another")
         require(agrees(state["average_steps"], self.ema.steps), "its EMA is of other steps")
         self._restore_optimizer(state["optimizer"], steps)
@@ -384,7 +361,6 @@ class Trainer:
             require(state["digest"] == digest_of(saved), "it was changed after it was saved")
 
     def _restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
-        """Take over the moments of every weight."""
         fresh = self.optimizer.state_dict()
         groups = [{name: value for name, value in group.items() if name != "fused"} for group in fresh["param_groups"]]
         require(agrees(saved["param_groups"], groups), "its optimiser is another")

@@ -19,8 +19,7 @@ from mnist_lab.drawing import recognise
 from mnist_lab.drawing.own_digits import COUNTS_FILE, marks_of
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.runs import MY_DIGITS, list_runs

@@ -25,8 +25,7 @@ from mnist_lab.errors import RequestError
 from mnist_lab.explain import controls, saliency
 from mnist_lab.explain import figures as saliency_plots
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
 

@@ -17,13 +17,12 @@ from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
 from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.errors import TrainingError
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.history import EpochRecord
 from mnist_lab.training.trainer import EMA, Criterion, EarlyStopping, Outcome, Progress, Trainer, build_optimizer
 
-SHORT = TrainConfig(model="3-layer", hidden=32, augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=50, seed=3)
+SHORT = TrainConfig(model="2-layer", hidden=32, augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=50, seed=3)
 FROZEN = TrainConfig(recipe="plain", learning_rate=0.0, label_smoothing=0.0, average_decay=0.0, epochs=10, patience=3)
 
 
@@ -68,7 +67,7 @@ def timeless(outcome: Outcome) -> list[EpochRecord]:
 def test_the_same_seed_gives_the_same_bits_also_after_a_stop(
     recipe: Any, few: Digits, validation: Digits, compute: Compute
 ) -> None:
-    config = replace(SHORT, recipe=recipe, epochs=4)
+    config = replace(SHORT, recipe=recipe, epochs=3)
     kept = io.BytesIO()
     whole = trainer_for(config, few, validation, compute)
 
@@ -188,7 +187,7 @@ def test_weights_that_are_no_numbers_are_never_kept(few: Digits, validation: Dig
 
 def test_progress_counts_up_to_the_whole_epoch(few: Digits, validation: Digits, compute: Compute) -> None:
     reports: list[Progress] = []
-    trainer_for(replace(SHORT, batch_size=10, epochs=1), few, validation, compute).fit(on_progress=reports.append)
+    trainer_for(replace(SHORT, batch_size=20, epochs=1), few, validation, compute).fit(on_progress=reports.append)
     assert [report.epoch for report in reports] == sorted(report.epoch for report in reports)
     assert reports[-1].images_done == reports[-1].images_per_epoch == 500
     assert reports[-1].seconds_left == 0

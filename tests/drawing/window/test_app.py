@@ -26,8 +26,7 @@ from mnist_lab.drawing.window.widgets import Predictor, Probabilities
 from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
-from mnist_lab.networks.compute import Compute
-from mnist_lab.networks.inference import predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from tests.drawing.test_wobble import seen
 from tests.windows import (
