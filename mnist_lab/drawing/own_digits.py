@@ -22,17 +22,12 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.runs import MY_DIGITS, Run
 from mnist_lab.training.tables import Mark
 
-COUNTS_FILE = "my_digits_scores.json"
-"""What was counted already, in the output folder; it may be deleted at any time."""
-KEEPING_PATIENCE = 10.0
-"""Seconds to wait while other windows keep drawings, which takes each a moment."""
+COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
+KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, which takes each a moment
 
 
 def keep_drawing(outputs: Path, drawing: Drawing) -> int:
-    """Add a drawing to the user's own, whatever other windows do meanwhile.
-
-    Returns:
-        How many drawings there are now.
+    """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
 
     Raises:
         DrawingError: the drawing, or the file, is too large to be read again.
@@ -54,17 +49,11 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """What is kept of one state of the user's drawings.
+    """What is kept of one state of the user's drawings."""
 
-    Attributes:
-        drawings: fingerprint of the file of drawings.
-        total: labelled drawings; 0 until they were first read.
-        by_run: what each run made of them, by the run's name.
-    """
-
-    drawings: str
-    total: int
-    by_run: Mapping[str, Count]
+    drawings: str  # fingerprint of the file
+    total: int  # labelled drawings; 0 until they were first read
+    by_run: Mapping[str, Count]  # what each run made of them, by the run's name
 
     def missing(self, runs: Sequence[Run]) -> list[Run]:
         """The evaluated runs whose model file is there, but was not asked yet."""
@@ -138,11 +127,7 @@ def _load_counts(outputs: Path) -> Counts | None:
 
 
 def save_counts(outputs: Path, counts: Counts) -> None:
-    """Keep what was counted.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Keep what was counted; a StorageError says that the disk refuses."""
     runs = {name: count._asdict() for name, count in counts.by_run.items()}
     content = {"drawings": counts.drawings, "lab": __version__, "total": counts.total, "runs": runs}
     write_json(outputs / COUNTS_FILE, content)

@@ -23,13 +23,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.preprocess import BRUSH, Picture, Wobble, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
-from mnist_lab.drawing.wobble import Wobble, see
-from mnist_lab.drawing.xray import take_apart
 from mnist_lab.errors import LabError, RequestError
 
 TKINTER_MISSING = ""

@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import STEP_NAMES, Steps
+from mnist_lab.drawing.preprocess import STEP_NAMES, Steps, Xray
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.xray import STEP_TEXTS, Xray, name_steps
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -21,8 +20,24 @@ HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
 NAME, CAPTION = 22, 36  # units, heights of a step's name and of the words below its picture
 LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
+STEP_TEXTS = {  # the name of a step, what it does, and what happens instead where it is switched off
+    "pen": ("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
+    "invert": ("Invert", "white on black, as in MNIST", "off: black on white, as on paper"),
+    "crop": ("Crop", "empty paper is cut away", "off: all the paper stays"),
+    "box": ("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
+    "centre": ("Centre", "centre of mass to the middle", "off: left where it is"),
+    "normalise": ("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
+}
 HINT = "switch steps off to see what they are for"
 BEFORE_WOBBLE = "the drawing before any wobble"
+
+
+def _name_steps(steps: Steps) -> str:
+    """Which steps are taken, in few words: "All steps", "Without crop", "Without MNIST's pen, invert"."""
+    left_out = [STEP_TEXTS[name][0] for name in STEP_NAMES if not getattr(steps, name)]
+    if len(left_out) in (0, len(STEP_NAMES)):
+        return "No step at all" if left_out else "All steps"
+    return f"Without {', '.join(title if title.startswith('MNIST') else title.lower() for title in left_out)}"
 
 
 class XrayPanel(widgets.Panel):
@@ -73,7 +88,7 @@ class XrayPanel(widgets.Panel):
             self.text(left, title, "Your ink", "bold", anchor="w")
             self.text(left, below, "Without one step,\nthis comes out  ▸", "small", anchor="nw")
         else:
-            button = ttk.Button(self.canvas, text=STEP_TEXTS[name].title, style="Step.TButton")
+            button = ttk.Button(self.canvas, text=STEP_TEXTS[name][0], style="Step.TButton")
             button.configure(command=lambda: self._choose(replace(self.steps, **{name: not getattr(self.steps, name)})))
             self.canvas.create_window(left, title, window=button, anchor="w")
             self.buttons[name] = button
@@ -125,11 +140,11 @@ class XrayPanel(widgets.Panel):
         for name, button in self.buttons.items():
             is_taken = getattr(self.steps, name)
             button.state(["selected" if is_taken else "!selected"])
-            text = STEP_TEXTS[name].taken if is_taken else STEP_TEXTS[name].left_out
+            text = STEP_TEXTS[name][1 if is_taken else 2]
             self.canvas.itemconfigure(
                 f"caption.{name}", text=text, fill=widgets.MUTED if is_taken else widgets.VERMILION
             )
-        outcome = widgets.shortened(name_steps(self.steps), self._room, self.theme.bold.measure)
+        outcome = widgets.shortened(_name_steps(self.steps), self._room, self.theme.bold.measure)
         self.canvas.itemconfigure("outcome", text=outcome)
         left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
         name = widgets.shortened(self._predictor.name, left, self.theme.small.measure)
