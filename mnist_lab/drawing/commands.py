@@ -82,7 +82,6 @@ class DrawingSession:
         return [make(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        """A remark if all networks reject the picture."""
         answers = zip(self.readers, probabilities, strict=True)
         return "probably not a digit" if all(reader.rejects(answer) for reader, answer in answers) else None
 
@@ -115,7 +114,6 @@ class DrawingSession:
         return folder
 
     def keep(self, drawing: Drawing) -> str:
-        """Add a labelled drawing to the user's own digits."""
         return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
@@ -216,7 +214,7 @@ def _draw_score(folder: Path, result: Score, title: str) -> None:
 
 
 def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
-    """The digit in a file, as a network sees it, and what that was made from: strokes, or ink on paper."""
+    """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used."""
     source: Drawing | Picture
     if file.is_drawing:
         usable, damaged = read_drawings(file.path)
@@ -268,9 +266,8 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--run", action="append", help="a run's folder, latest or best (the default); several side by side"
-    )
+    runs = "a run's folder, latest or best (the default); several side by side"
+    parser.add_argument("--run", action="append", help=runs)
 
 
 def _add_run_option(parser: ArgumentParser) -> None:
@@ -295,12 +292,10 @@ def _add_score_options(parser: ArgumentParser) -> None:
 
 
 COMMANDS = {
-    "draw": Command(ask_draw, lambda lab, options: draw(lab, options.run or (BEST,)), _add_draw_options),
-    "predict": Command(
-        ask_predict, lambda lab, options: predict(lab, options.images, options.run), _add_predict_options
-    ),
-    "xray": Command(ask_xray, lambda lab, options: xray(lab, options.digit, options.run), _add_xray_options),
+    "draw": Command(ask_draw, lambda lab, given: draw(lab, given.run or (BEST,)), _add_draw_options),
+    "predict": Command(ask_predict, lambda lab, given: predict(lab, given.images, given.run), _add_predict_options),
+    "xray": Command(ask_xray, lambda lab, given: xray(lab, given.digit, given.run), _add_xray_options),
     "score": Command(
-        ask_score, lambda lab, options: score(lab, options.file, options.run, options.preprocess), _add_score_options
+        ask_score, lambda lab, given: score(lab, given.file, given.run, given.preprocess), _add_score_options
     ),
 }

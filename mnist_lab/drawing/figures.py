@@ -44,8 +44,7 @@ class Variant(NamedTuple):
 def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: str) -> Figure:
     """How a drawing becomes what the network sees, and what it would predict if a step were left out.
 
-    Pictures are shown as they are: ink black on white until the inversion, white on black from then on. Normalising
-    can't be seen, so its values are told.
+    Pictures are shown as they are: ink black on white until the inversion, white on black from then on.
 
     Args:
         stages: the picture after each step, in order; those after the ink by the names of the steps.
@@ -74,10 +73,7 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
 
 
 def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
-    """A picture with its own blacks and whites, in the middle of a square, named above and described below.
-
-    The square makes all names of a row stand at one height, whatever the pictures' proportions.
-    """
+    """A picture in the middle of a square, so that all names of a row stand at one height."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     height, width = picture.shape
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))
@@ -90,7 +86,6 @@ def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None
 
 
 def _stage_text(name: str, picture: Picture) -> str:
-    """What there is to say of a step's picture (H, W): its size, or what normalising makes of its values."""
     if name != "normalise":
         return f"{picture.shape[0]} x {picture.shape[1]} pixels"
     values = normalise(picture.astype(np.float64) / 255)

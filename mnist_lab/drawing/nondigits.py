@@ -103,7 +103,6 @@ def _stroke(points: NDArray[np.float64]) -> Stroke:
 
 
 def _lines(random: np.random.Generator) -> tuple[Stroke, ...]:
-    """Three to five straight strokes, anywhere."""
     ends = random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2))
     return tuple(map(_stroke, ends))
 
@@ -129,7 +128,6 @@ def _shape(random: np.random.Generator) -> tuple[Stroke, ...]:
 
 
 def _letter(random: np.random.Generator) -> Picture:
-    """A printed letter, (280, 280) uint8."""
     text = LETTERS[int(random.integers(len(LETTERS)))]
     image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")

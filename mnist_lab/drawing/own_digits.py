@@ -65,7 +65,6 @@ class Counts:
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
     def _kept(self, run: Run) -> Count | None:
-        """What is kept of a run, if it still has the model file that was asked."""
         count = self.by_run.get(run.name)
         return count if count is not None and count.model == model_key(run) else None
 

@@ -2,8 +2,7 @@
 
 A drawing is inked, inverted, cropped, fitted into a 20-pixel box and moved so that its centre of mass lies in the
 middle of 28x28 pixels, each step a function of its own over plain arrays. The steps after the ink know nothing of
-strokes, so that pictures from files can take the same way. The last step, normalising, is the network's own: it changes
-the numbers and not the look.
+strokes, so that pictures from files can take the same way. The last step, normalising, is the network's own.
 
 Pictures are uint8. *Ink on paper* is black (0) on white (255), as the window shows it; everything after
 :func:`invert` is *light on black*, as MNIST has it, so that 0 means "no ink" and sums of pixels are masses of ink.

@@ -38,7 +38,6 @@ class Labelled:
 
     @property
     def total(self) -> int:
-        """All labelled drawings."""
         return len(self.pictures) + self.blanks
 
 
@@ -60,7 +59,6 @@ class Score:
         return wilson_interval(self.evaluation.correct, self.labelled.total)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
         return {
             "accuracy": self.accuracy,
             "correct": self.evaluation.correct,

@@ -50,23 +50,18 @@ class DrawingError(LabError):
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a pen did.
+    """What a pen did: its paths from down to up, on a 280x280 canvas whose first pixel reaches from 0 to 1.
 
-    Attributes:
-        strokes: the pen's paths from down to up, as (x, y) in pixels of a 280x280 canvas whose first pixel reaches
-            from 0 to 1; x grows to the right, y downwards. One point makes a dot. Points may lie outside the
-            canvas, where a pen that leaves the window goes; what lies there is not seen.
-        label: the digit that was meant, 0 to 9, if anybody said so.
+    x grows to the right, y downwards. One point makes a dot. Points may lie outside the canvas, where a pen that leaves
+    the window goes; what lies there is not seen.
     """
 
-    strokes: tuple[Stroke, ...] = ()
-    label: int | None = None
+    strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
+    label: int | None = None  # the digit that was meant, 0 to 9, if anybody said so
 
     @classmethod
     def from_json(cls, text: str) -> Drawing:
-        """Read ``{"label": 3, "strokes": [[[x, y], ...], ...]}``; other keys are ignored.
-
-        The label may be null or left out. Strokes without points are dropped.
+        """Read ``{"label": 3, "strokes": [[[x, y], ...], ...]}``; the label may be null or left out.
 
         Raises:
             DrawingError: the text is anything else, or a number is not finite, a point further away than
@@ -86,11 +81,7 @@ class Drawing:
         return drawing
 
     def to_json(self) -> str:
-        """The drawing as one line of JSON, without the line break; :meth:`from_json` gives it back exactly.
-
-        Raises:
-            DrawingError: its lines are longer than ``MAX_LENGTH``.
-        """
+        """The drawing as one line of JSON, which :meth:`from_json` gives back exactly, or refuses in the same way."""
         _check_length(self)
         return json.dumps({"label": self.label, "strokes": self.strokes}, separators=(",", ":"), allow_nan=False)
 
@@ -241,12 +232,10 @@ class Sketch:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is anything to take back."""
         return self._shown > 0 or bool(self._growing)
 
     @property
     def can_redo(self) -> bool:
-        """Whether anything was taken back since the last stroke."""
         return self._shown < len(self._versions) - 1
 
     @property
@@ -255,11 +244,9 @@ class Sketch:
         return self._points >= MAX_POINTS or self._length > MAX_LENGTH - LONGEST_LINE
 
     def drawing(self) -> Drawing:
-        """What is on the canvas now."""
         return Drawing(self.strokes)
 
     def begin(self, x: float, y: float) -> None:
-        """The pen comes down."""
         self.end()
         if not self.is_full:
             self._growing = [(x, y)]

@@ -1,8 +1,8 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-Networks are handed in as functions of 28x28 pictures, so nothing here knows torch. Everything happens in the main
-thread: the ink is drawn at once, and predictions are made between two events, never more often than a screen can show
-and always for the newest strokes, so that a slow network makes the bars lag, not the pen.
+Nothing here knows torch. Everything happens in the main thread: the ink is drawn at once, and predictions are made
+between two events, never more often than a screen can show and always for the newest strokes, so that a slow network
+makes the bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -54,11 +54,10 @@ SCALES: dict[str, widgets.Scale] = {
 }
 """One slider for each field of a :class:`Wobble`. A picture is 28 pixels wide."""
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
-LINUX_ADVICE = "install it (apt install python3-tk, or dnf install python3-tkinter)"
-TKINTER_ADVICE = {
-    "win32": 'run the installer from python.org again, choose "Modify" and tick "tcl/tk"',
-    "darwin": "install it (Homebrew: brew install python-tk; the installer from python.org has it)",
-}
+TKINTER_ADVICE = (
+    "install it (Linux: apt install python3-tk, or dnf install python3-tkinter; Homebrew: brew install python-tk; "
+    'Windows: run the installer from python.org again, choose "Modify" and tick "tcl/tk")'
+)
 ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
 
 
@@ -79,17 +78,11 @@ Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | N
 
 
 def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
-    """Open the window and come back when it is closed, by Esc or by its cross.
+    """Show one to four networks side by side, and come back when the window is closed, by Esc or by its cross.
 
-    Errors of the lab that ``save`` and ``keep`` raise are shown in the window and lose nothing; whatever else goes
-    wrong inside closes it and is raised from here.
-
-    Args:
-        predictors: one to four networks, side by side.
-        save: called with all there is to a drawing when it is to be saved; gives the place, to be shown.
-        keep: called with a labelled drawing when a digit key is pressed; gives a sentence to show.
-        reject: called with the picture and each predictor's probabilities, in their order; gives a sentence where the
-            drawing is probably not a digit, None where it may be one.
+    ``save`` leaves a drawing in a place, which is shown, and ``keep`` keeps a labelled one, and says so: errors of the
+    lab that they raise are shown and lose nothing, whatever else goes wrong closes the window and is raised from here.
+    ``reject`` says of the picture and each network's probabilities why it is probably not a digit, or None.
 
     Raises:
         LabError: there is no tkinter or no display.
@@ -113,22 +106,18 @@ def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Ke
 
 
 def new_root() -> tk.Tk:
-    """The main window, still hidden.
-
-    Raises:
-        LabError: there is no tkinter, or no display to show a window on.
-    """
+    """The main window, still hidden; a LabError says that there is no tkinter, or no display."""
     if TKINTER_MISSING:
         found = f"this Python has no tkinter, which draws windows ({TKINTER_MISSING})"
-        raise LabError(found, f"{TKINTER_ADVICE.get(sys.platform, LINUX_ADVICE)}, {ALTERNATIVE}")
+        raise LabError(found, f"{TKINTER_ADVICE}, {ALTERNATIVE}")
     if sys.platform == "win32":  # ask for real pixels; otherwise Windows enlarges the window like a photograph
         with suppress(AttributeError, OSError):  # before Windows 8.1, or already decided by somebody else
             ctypes.windll.shcore.SetProcessDpiAwareness(1)
     try:
         root = tk.Tk(className="MnistLab")
     except tk.TclError as error:
-        advice = "work at a screen, or connect with ssh -X"
-        raise LabError(f"no window can be opened ({error})", f"{advice}, {ALTERNATIVE}") from None
+        advice = f"work at a screen, or connect with ssh -X, {ALTERNATIVE}"
+        raise LabError(f"no window can be opened ({error})", advice) from None
     root.withdraw()
     return root
 
@@ -167,7 +156,6 @@ def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | No
 
 
 def _summary(probabilities: Sequence[widgets.Probabilities]) -> str:
-    """What the networks predict together, in a few words."""
     winners = [int(np.argmax(row)) for row in probabilities]
     if len(set(winners)) > 1:
         return f"they disagree: {', '.join(map(str, winners))}"
@@ -232,7 +220,6 @@ class Window:
         return self.buttons[command]
 
     def _build_tools(self) -> None:
-        """The brush, and a row of buttons."""
         px, box = self.layout.px, self.layout.tools
         tools = widgets.card(self.root, box, widgets.GROUND, widgets.GROUND)
         row = widgets.card(tools, Box(0, 0, box.width - 2, px(30)))
@@ -245,7 +232,6 @@ class Window:
             button.place(x=round(column * pitch), y=px(36), width=round(pitch - px(6)), height=px(31))
 
     def _build_seen(self) -> None:
-        """The picture that the networks see, and the legend of the maps."""
         px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.seen)
         side = self.layout.tile(140, spare=16)
         edge = (panel.height - side) // 2
@@ -274,14 +260,12 @@ class Window:
         pitch, height = panel.width // columns, (panel.height - px(44)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
         for place, (field, scale) in enumerate(SCALES.items()):
-            column, row = divmod(place, rows)
             slider = widgets.Slider(panel.canvas, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
-            x, y = px(12) + column * pitch, px(38) + row * height
+            x, y = px(12) + place // rows * pitch, px(38) + place % rows * height
             slider.frame.place(x=x, y=y, width=pitch - px(24), height=height)
             self.sliders[field] = slider
 
     def _build_texts(self) -> None:
-        """The sentence above the predictions, messages, and the keys that no button names."""
         verdict = widgets.Panel(self.root, self.theme, self.layout.verdict)
         verdict.text(verdict.width / 2, verdict.height / 2, "", "heading", width=verdict.width, tags="verdict")
         self._verdict = verdict.canvas
@@ -293,7 +277,6 @@ class Window:
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
     def _place_window(self) -> None:
-        """In the middle of the screen, in front, ready for keys."""
         root, window = self.root, self.layout.window
         left = (root.winfo_screenwidth() - window.width) // 2
         top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
@@ -329,14 +312,11 @@ class Window:
             self._keep_as(int(command))
 
     def _tell(self, message: str, *, trouble: bool = False) -> None:
-        """A line at the foot of the window."""
-        text = f"! {message}" if trouble else message
-        width = self.layout.foot.width - self.layout.px(120)
-        text = widgets.shortened(" ".join(text.split()), width, self.theme.text.measure)
+        text = " ".join(f"! {message}".split() if trouble else message.split())
+        text = widgets.shortened(text, self.layout.foot.width - self.layout.px(120), self.theme.text.measure)
         self._status.configure(text=text, foreground=widgets.VERMILION if trouble else widgets.INK)
 
     def _changed(self) -> None:
-        """The strokes are others than before."""
         sketch = self.canvas.sketch
         has_ink = bool(sketch.strokes)
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
@@ -372,7 +352,6 @@ class Window:
         self._pending[action] = self.root.after(milliseconds, happen)
 
     def _cancel(self, action: Callable[[], None]) -> bool:
-        """Let an action not happen; whether it would have."""
         pending = self._pending.pop(action, None)
         if pending is not None:
             self.root.after_cancel(pending)

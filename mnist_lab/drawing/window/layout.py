@@ -41,7 +41,6 @@ class Layout:
     foot: Box  # messages and keys
 
     def px(self, units: float) -> int:
-        """Whole pixels of the screen."""
         return round(units * self.scale)
 
     def tile(self, units: float, spare: int = 0) -> int:
@@ -80,12 +79,9 @@ def arrange(networks: int, scale: float) -> Layout:
 
 
 def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
-    """Lay everything out as large as the screen allows, but not larger than is comfortable to look at.
+    """Lay everything out as large as the screen (in pixels) allows, but not larger than is comfortable to look at.
 
-    Args:
-        screen_width, screen_height: in pixels.
-        density: dots per inch, divided by 96.
-        networks: how many, 1 to 4.
+    ``density`` is the screen's dots per inch, divided by 96; there are 1 to 4 networks.
     """
     whole = arrange(networks, 1.0).window
     wide = 0.98 * screen_width / whole.width

@@ -22,8 +22,7 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
-Scale: TypeAlias = tuple[str, float, float, float, str]
-"""A slider's label, lowest and highest value, step and unit."""
+Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
 STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
 DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
@@ -35,14 +34,9 @@ PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#E
 
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
-    """A picture in grey with a saliency map over it.
+    """A grey picture with a saliency map over it, both (28, 28): (28, 28, 3) uint8.
 
-    Args:
-        picture: (28, 28) uint8, white on black.
-        saliency: (28, 28); blue where it is above zero, vermilion where below, the stronger the further from zero.
-
-    Returns:
-        (28, 28, 3) uint8.
+    Blue where the map is above zero, vermilion where below, the stronger the further from zero.
     """
     values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
     strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
@@ -53,16 +47,10 @@ def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
 
 
 def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture of any size in the middle of a square, as large as it fits, with a thin line around it.
+    """A picture (H, W) in the middle of a square, as large as it fits, with a thin line around it: (side, side, 3).
 
-    Small pictures are enlarged by a whole number, so that their pixels stay sharp; large ones are made smaller by area.
-
-    Args:
-        picture: grey (H, W) or, if it need not be made smaller, coloured (H, W, 3), uint8.
-        side: of the square, at least 30.
-
-    Returns:
-        (side, side, 3) uint8.
+    Small pictures, which may be coloured (H, W, 3), are enlarged by a whole number, so that their pixels stay sharp;
+    large ones are made smaller by area. The side is at least 30.
     """
     room, longer = side - 2, max(picture.shape)
     zoom = room // longer
@@ -79,7 +67,6 @@ def fitted(picture: Pixels, side: int) -> Pixels:
 
 
 def _rgb(colour: str) -> NDArray[np.float64]:
-    """``#RRGGBB`` as three numbers 0..255."""
     return np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)
 
 
@@ -91,23 +78,22 @@ def _ppm(pixels: Pixels) -> bytes:
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
-    if measure(text) <= width:
-        return text
-    while text and measure(f"…{text}") > width:
+    shown = text
+    while text and measure(shown) > width:
         text = text[1:]
-    return f"…{text}"
+        shown = f"…{text}"
+    return shown
 
 
 @dataclass(frozen=True)
 class Predictor:
     """A network, as functions of pictures (28, 28) uint8, white on black."""
 
-    name: str
-    """Its heading; different from the others'."""
-    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]
-    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
-    explain: Callable[[Picture, int], NDArray[np.float32]]
-    """Which pixels mattered for a digit 0..9, (28, 28) in any unit: above zero for it, below zero against it."""
+    name: str  # its heading; different from the others'
+    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
+    explain: Callable[
+        [Picture, int], NDArray[np.float32]
+    ]  # (28, 28): above zero what speaks for a digit, below against
 
 
 class Theme:
@@ -116,9 +102,8 @@ class Theme:
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
         self.layout, self._root = layout, root
         self._family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
-        self.text, self.bold = self._font(13), self._font(13, "bold")
-        self.small, self.hint = self._font(11.5), self._font(22)
-        self.heading = self._font(14, "bold")
+        self.small, self.text, self.hint = self._font(11.5), self._font(13), self._font(22)
+        self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
         self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
         self._icons: list[tk.PhotoImage] = []  # Tk shows them only as long as Python refers to them
@@ -148,15 +133,10 @@ class Theme:
         px = self.layout.px
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
         style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
-        edges = [("pressed", RULE), ("active", HOVER)]
-        style.map(
-            "TButton",
-            background=[("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)],
-            foreground=[("disabled", FAINT_INK)],
-            bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)],
-            lightcolor=edges,
-            darkcolor=edges,
-        )
+        edges, ground = [("pressed", RULE), ("active", HOVER)], [("disabled", GROUND), ("pressed", RULE)]
+        style.map("TButton", background=[*ground, ("selected", CHOSEN), ("active", HOVER)])
+        style.map("TButton", foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
+        style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
 
     def _style_check_boxes(self, style: ttk.Style) -> None:
         """A text with a box to tick; Tk draws a cross, of a size of its own, where others draw a tick."""
@@ -171,7 +151,6 @@ class Theme:
         style.map("Step.TButton", background=[], foreground=[("!selected", MUTED), ("active", BLUE)])
 
     def _style_sliders(self, style: ttk.Style) -> None:
-        """A thin line with a round handle."""
         side, middle = self.layout.px(16), CANVAS / 2
         dot, brush = ((middle, middle),), CANVAS * (side - 2) / side
         plain, active, pressed = (self._icon(dot, brush, side, colour) for colour in (BLUE, "#005A8E", "#004A75"))
@@ -211,7 +190,6 @@ class Panel:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
 
     def arrow(self, x: float, y: float, reach: int, colour: str, tags: str = "") -> None:
-        """A small triangle that points to the right."""
         corners = x - reach, y - reach, x + reach, y, x - reach, y + reach
         self.canvas.create_polygon(corners, fill=colour, tags=tags)
 
@@ -284,7 +262,6 @@ class DrawingCanvas(Panel):
             self._follow(point)
 
     def _follow(self, point: Point) -> None:
-        """The pen is down, and now here."""
         if not self.sketch.is_full:
             if self._tip is None:
                 self.sketch.begin(*point)
@@ -324,7 +301,6 @@ class ImageTile:
         panel.canvas.create_image(left, top, anchor="nw", image=self.image)
 
     def show(self, picture: Pixels | None) -> None:
-        """Show a picture as :func:`fitted` takes it, or the empty ground."""
         if picture is None:
             self.image.blank()
         else:

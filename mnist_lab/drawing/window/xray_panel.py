@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     from tkinter import Misc, ttk
+
+Action: TypeAlias = Callable[[], None]
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
@@ -48,12 +51,7 @@ class XrayPanel(widgets.Panel):
     """
 
     def __init__(
-        self,
-        root: Misc,
-        theme: widgets.Theme,
-        predictor: widgets.Predictor,
-        on_change: Callable[[], None],
-        on_reset: Callable[[], None],
+        self, root: Misc, theme: widgets.Theme, predictor: widgets.Predictor, on_change: Action, on_reset: Action
     ) -> None:
         """Build it, closed; ``on_change`` is for switched steps, ``on_reset`` for a button that resets the window."""
         super().__init__(root, theme, theme.layout.xray)
@@ -101,7 +99,6 @@ class XrayPanel(widgets.Panel):
         return widgets.ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
-        """What comes out of the chosen steps, and what is predicted for it, at the foot of the panel."""
         px, right, top = self.px, self.width - self.px(EDGE), self.height - self.px(RESULT)
         self.rectangle(px(EDGE), top, right, top + 1, widgets.RULE)
         side, height = self.theme.layout.tile(LARGE[4]), px(LARGE[4])  # the texts keep their room beside less picture
@@ -126,7 +123,6 @@ class XrayPanel(widgets.Panel):
             self.frame.place_forget()
 
     def reset(self) -> None:
-        """Switch all steps on."""
         self._choose(Steps())
 
     def _choose(self, steps: Steps) -> None:
@@ -136,14 +132,12 @@ class XrayPanel(widgets.Panel):
             self._on_change()
 
     def _show_steps(self) -> None:
-        """Which steps are switched on, in ticks and words."""
         for name, button in self.buttons.items():
             is_taken = getattr(self.steps, name)
             button.state(["selected" if is_taken else "!selected"])
             text = STEP_TEXTS[name][1 if is_taken else 2]
-            self.canvas.itemconfigure(
-                f"caption.{name}", text=text, fill=widgets.MUTED if is_taken else widgets.VERMILION
-            )
+            colour = widgets.MUTED if is_taken else widgets.VERMILION
+            self.canvas.itemconfigure(f"caption.{name}", text=text, fill=colour)
         outcome = widgets.shortened(_name_steps(self.steps), self._room, self.theme.bold.measure)
         self.canvas.itemconfigure("outcome", text=outcome)
         left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
@@ -151,12 +145,9 @@ class XrayPanel(widgets.Panel):
         self.canvas.itemconfigure("name", text=name if left > self.px(60) else "")
 
     def show(self, xray: Xray | None, brush: float, *, is_wobbled: bool) -> None:
-        """Show a drawing taken apart, and ask the network about all its variants at once.
+        """Show a drawing taken apart with this panel's steps (None: nothing is drawn), and ask the network about it.
 
-        Args:
-            xray: with the chosen steps of this panel; None if nothing is drawn.
-            brush: the pen that the user draws with, in canvas pixels.
-            is_wobbled: whether the predictions beside are for a drawing that is wobbled.
+        ``brush`` is the user's pen, in canvas pixels; ``is_wobbled`` says whether the predictions beside are.
         """
         self.canvas.itemconfigure("hint", text=BEFORE_WOBBLE if is_wobbled else HINT)
         ink = "draw a digit" if xray is None else f"280 × 280 pixels, brush {brush:.0f} px"
