@@ -44,12 +44,8 @@ class Variant(NamedTuple):
 def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: str) -> Figure:
     """How a drawing becomes what the network sees, and what it would predict if a step were left out.
 
-    Pictures are shown as they are: ink black on white until the inversion, white on black from then on.
-
-    Args:
-        stages: the picture after each step, in order; those after the ink by the names of the steps.
-        variants: all steps first, then each step left out.
-        title: of the figure: the network and the drawing.
+    Pictures are shown as they are: the first, after each step by its name, black on white until the inversion. Of the
+    variants, the first is that with all steps.
     """
     note = (
         "Above: the steps in order. Below: what the network sees and predicts with all steps, and with each one left "

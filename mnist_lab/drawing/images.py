@@ -48,13 +48,10 @@ class PictureError(LabError):
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture of a digit as black ink on white.
+    """Read a picture of a digit: (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``, 255 if it is blank.
 
     Animations give their first frame, photographs are turned as their camera says, transparent places become paper,
     and light ink on dark is told from dark ink on light by the border, which is taken to be paper.
-
-    Returns:
-        (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``; all 255 where there is no contrast.
 
     Raises:
         PictureError: there is no such file, it is no picture, it is broken, or too large.

@@ -72,16 +72,10 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
 def rejected_fractions(
     model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
 ) -> dict[str, float]:
-    """How often pictures are called "probably not a digit": real digits, wrongly, and each kind of others.
+    """How often pictures are called "probably not a digit": real digits, wrongly, and ``count`` of each kind of others.
 
-    The maximum probability is the usual baseline for this (Hendrycks & Gimpel 2017, arXiv:1610.02136).
-
-    Args:
-        model: a trained network.
-        digits: real ones that the threshold was not chosen on.
-        threshold: probability of the predicted digit below which a picture is rejected.
-        compute: where the model lives.
-        count: of each kind that is not a digit.
+    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
+    arXiv:1610.02136). The real digits are to be others than those that the threshold was chosen on.
     """
     real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
 

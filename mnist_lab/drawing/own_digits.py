@@ -1,8 +1,7 @@
 """The user's own labelled drawings, a test set that grows: kept one by one, and counted once for each saved run.
 
-The counts are kept in a small file beside the drawings. They hold for these drawings and these model files alone:
-another digit drawn, or a model file replaced, and they are counted again. Nothing here loads torch, so that the lists
-of runs are there at once where nothing is left to count.
+The counts hold for these drawings and these model files alone. Nothing here loads torch, so that the lists of runs are
+there at once where nothing is left to count.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, wh
 def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
 
-    Raises:
-        DrawingError: the drawing, or the file, is too large to be read again.
-        StorageError: the disk refuses, or another program holds the file; nothing is changed.
+    A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
     with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):

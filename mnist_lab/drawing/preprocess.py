@@ -71,15 +71,10 @@ MODES = {
 
 
 def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Picture | None:
-    """What the network sees of a drawing, or of ink on paper.
+    """What the network sees of a drawing, or of black ink on a white (255) ground (H, W); None if there is no ink.
 
-    Args:
-        source: strokes, or a picture (H, W) uint8 of black ink on a white (255) ground, of any size.
-        steps: which steps to take. Without ``invert`` the others do the same, on black ink on white.
-
-    Returns:
-        (28, 28) uint8, white on black (unless ``steps`` leaves the inversion out), to be normalised by whoever asks a
-        network; None if there is no ink.
+    (28, 28) uint8, white on black unless ``steps`` leaves the inversion out, to be normalised by whoever asks a
+    network. Without ``invert`` the other steps do the same, on black ink on white.
     """
     if isinstance(source, Drawing):
         source = ink(source, pen_width(source) if steps.pen else BRUSH)
@@ -148,18 +143,11 @@ def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | N
 
 
 def ink(drawing: Drawing, brush: float = BRUSH) -> Picture:
-    """The drawing as a round pen leaves it on paper, anti-aliased.
+    """The drawing as a round pen leaves it on paper, anti-aliased: (280, 280) uint8, black (0) on white (255).
 
     Points are joined by straight lines with round caps and joins; a stroke of one point is a dot. A pixel's grey
     follows from the distance of its middle to the nearest line: full ink until half a pixel inside the pen's edge,
-    none from half a pixel outside.
-
-    Args:
-        drawing: in canvas pixels; what lies outside the canvas is cut off.
-        brush: width of the pen, in canvas pixels; finer than one pixel, it is as wide as a pixel and paler.
-
-    Returns:
-        (280, 280) uint8, black (0) on white (255).
+    none from half a pixel outside. A brush finer than one pixel is as wide as a pixel and paler.
     """
     distance = _nearest_line(segments(drawing), reach=brush / 2 + 0.5)
     coverage: NDArray[np.float32] = np.clip(brush / 2 + 0.5 - distance, 0, min(brush, 1))

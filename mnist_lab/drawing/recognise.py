@@ -71,11 +71,7 @@ class Score:
 
 
 def prepare_labelled(drawings: Sequence[Drawing], mode: str = "mnist") -> Labelled:
-    """Make pictures of labelled drawings, in one of the ways of :data:`mnist_lab.drawing.preprocess.MODES`.
-
-    Raises:
-        RequestError: no drawing has both a label and ink.
-    """
+    """Make pictures in one of the ``MODES``; a RequestError says that no drawing has both a label and ink."""
     labels = np.array([drawing.label for drawing in drawings if drawing.label is not None], dtype=np.int64)
     prepared = [to_mnist(drawing, MODES[mode]) for drawing in drawings if drawing.label is not None]
     pictures = [picture for picture in prepared if picture is not None]
@@ -106,11 +102,7 @@ def _logits_of(model: nn.Module, labelled: Labelled, compute: Compute) -> NDArra
 
 
 def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
-    """Let the missing runs classify the user's own digits; Ctrl-C ends it, and what was counted is kept.
-
-    Raises:
-        LabError: the drawings can't be read, or none has both a label and ink.
-    """
+    """Let the missing runs classify the user's own digits; Ctrl-C ends it, and what was counted is kept."""
     drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)
     show_skipped(lab.terminal, damaged)
     compute, console = compute_for(lab), lab.terminal.console

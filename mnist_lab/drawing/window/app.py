@@ -1,8 +1,7 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-Nothing here knows torch. Everything happens in the main thread: the ink is drawn at once, and predictions are made
-between two events, never more often than a screen can show and always for the newest strokes, so that a slow network
-makes the bars lag, not the pen.
+Everything happens in the main thread: the ink is drawn at once, and predictions are made between two events and always
+for the newest strokes, so that a slow network makes the bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import numpy as np
 from mnist_lab.drawing.preprocess import BRUSH, Picture, Wobble, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, plan_layout
+from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
 from mnist_lab.errors import LabError, RequestError
 
@@ -72,21 +71,19 @@ class Snapshot:
     probabilities: tuple[widgets.Probabilities, ...]  # each predictor's, (10,), in their order
 
 
-Save: TypeAlias = Callable[[Snapshot], Path]
-Keep: TypeAlias = Callable[[Drawing], str]
-Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]
+Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which is shown
+Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says so
+Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
 
 def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
     """Show one to four networks side by side, and come back when the window is closed, by Esc or by its cross.
 
-    ``save`` leaves a drawing in a place, which is shown, and ``keep`` keeps a labelled one, and says so: errors of the
-    lab that they raise are shown and lose nothing, whatever else goes wrong closes the window and is raised from here.
-    ``reject`` says of the picture and each network's probabilities why it is probably not a digit, or None.
+    Errors of the lab that ``save`` and ``keep`` raise are shown and lose nothing; whatever else goes wrong closes the
+    window and is raised from here.
 
     Raises:
-        LabError: there is no tkinter or no display.
-        RequestError: there are no predictors, more than four, or two of the same name.
+        LabError: there is no tkinter or no display, or there are too many predictors, or two of the same name.
     """
     names = [predictor.name for predictor in predictors]
     if len(names) not in PANEL_WIDTHS:
@@ -210,7 +207,7 @@ class Window:
         self._build_wobble()
         self._build_texts()
         self._changed()
-        self._place_window()
+        self._show_window()
         root.bind("<Key>", self._key)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._beat()
@@ -276,14 +273,12 @@ class Window:
         keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo"
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
-    def _place_window(self) -> None:
+    def _show_window(self) -> None:
         root, window = self.root, self.layout.window
-        left = (root.winfo_screenwidth() - window.width) // 2
-        top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
         root.title(TITLE)
-        root.geometry(f"{window.width}x{window.height}+{left}+{top}")
+        root.configure(width=window.width, height=window.height)
         root.resizable(False, False)
-        root.deiconify()
+        root.eval("tk::PlaceWindow . center")
         root.lift()
         root.focus_force()
 
@@ -358,10 +353,7 @@ class Window:
         return pending is not None
 
     def _request(self) -> None:
-        """The picture may have changed: predict soon, explain once nothing changes any more.
-
-        Nothing queues: while a prediction is pending, others change nothing, and it looks at the newest strokes.
-        """
+        """Predict the newest strokes soon, unless that is pending already; explain once nothing changes any more."""
         self._cancel(self._rest)
         if self._predict not in self._pending:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._predict)
@@ -406,11 +398,12 @@ class Window:
 
     def _show_verdict(self) -> None:
         if self.picture is None:
-            self._verdict.itemconfigure("verdict", text="draw a digit with mouse or pen", fill=widgets.MUTED)
-            return
-        reason = self._reject(self.picture, self.probabilities)
-        text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
-        self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
+            text, colour = "draw a digit with mouse or pen", widgets.MUTED
+        elif reason := self._reject(self.picture, self.probabilities):
+            text, colour = f"▲ {reason}", widgets.VERMILION
+        else:
+            text, colour = _summary(self.probabilities), widgets.INK
+        self._verdict.itemconfigure("verdict", text=text, fill=colour)
 
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
         """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""
@@ -421,33 +414,35 @@ class Window:
             self.buttons[command].state(["selected" if is_on else "!selected"])
         self._request()
 
-    def _finished_drawing(self) -> Drawing | None:
+    def _snapshot(self) -> Snapshot | None:
         """What is drawn now, with its prediction made; None if there is no ink."""
         if self._cancel(self._predict):
             self._predict()
-        return None if self.picture is None else self.canvas.sketch.drawing()
+        if self.picture is None:
+            return None
+        drawing = self.canvas.sketch.drawing()
+        return Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
 
     def _save_now(self) -> None:
-        drawing = self._finished_drawing()
-        if drawing is None or self.picture is None:
+        snapshot = self._snapshot()
+        if snapshot is None:
             self._tell("there is nothing to save yet: draw a digit")
             return
         self._tell("saving ...")
         self.root.update_idletasks()
-        snapshot = Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
         try:
             self._tell(f"saved in {self._save(snapshot)}")
         except LabError as error:
             self._tell(f"not saved: {error}", trouble=True)
 
     def _keep_as(self, label: int) -> None:
-        drawing = self._finished_drawing()
-        if drawing is None:
+        snapshot = self._snapshot()
+        if snapshot is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
-        elif self._kept is not None and self._kept.strokes == drawing.strokes:
+        elif self._kept is not None and self._kept.strokes == snapshot.drawing.strokes:
             self._tell(f"this drawing is already kept as a {self._kept.label}: draw another")
         else:
-            labelled = replace(drawing, label=label)
+            labelled = replace(snapshot.drawing, label=label)
             try:
                 self._tell(self._keep(labelled))
                 self._kept = labelled

@@ -46,8 +46,7 @@ def _name_steps(steps: Steps) -> str:
 class XrayPanel(widgets.Panel):
     """The panel, out of sight until it is opened; it shows one network's predictions.
 
-    Its texts carry tags: ``caption.crop`` below a step's picture; ``digit.crop`` and ``certainty.crop`` for what is
-    predicted without the step, ``digit.result`` and ``certainty.result`` for what is predicted with the chosen steps.
+    Its texts carry tags: ``caption.STEP``, and ``digit.STEP`` and ``certainty.STEP`` for what is predicted without it.
     """
 
     def __init__(
@@ -145,10 +144,7 @@ class XrayPanel(widgets.Panel):
         self.canvas.itemconfigure("name", text=name if left > self.px(60) else "")
 
     def show(self, xray: Xray | None, brush: float, *, is_wobbled: bool) -> None:
-        """Show a drawing taken apart with this panel's steps (None: nothing is drawn), and ask the network about it.
-
-        ``brush`` is the user's pen, in canvas pixels; ``is_wobbled`` says whether the predictions beside are.
-        """
+        """Show a drawing taken apart with this panel's steps (None: nothing is drawn), and ask the network about it."""
         self.canvas.itemconfigure("hint", text=BEFORE_WOBBLE if is_wobbled else HINT)
         ink = "draw a digit" if xray is None else f"280 × 280 pixels, brush {brush:.0f} px"
         self.canvas.itemconfigure("caption.ink", text=ink)

@@ -21,8 +21,7 @@ import torch
 from mnist_lab.drawing.preprocess import Picture, Wobble, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
 from mnist_lab.drawing.window.app import _command_for, _summary, open_window
-from mnist_lab.drawing.window.layout import LARGEST, plan_layout
-from mnist_lab.drawing.window.widgets import Predictor, Probabilities
+from mnist_lab.drawing.window.widgets import LARGEST, Predictor, Probabilities, plan_layout
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
 from mnist_lab.networks.compute import Compute

@@ -13,8 +13,7 @@ import pytest
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, take_apart, to_mnist
 from mnist_lab.drawing.strokes import CANVAS
 from mnist_lab.drawing.window import app
-from mnist_lab.drawing.window.layout import arrange, plan_layout
-from mnist_lab.drawing.window.widgets import Probabilities
+from mnist_lab.drawing.window.widgets import Probabilities, arrange, plan_layout
 from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, STEP_TEXTS, XrayPanel
 from tests.drawing.test_preprocess import seen
 from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
