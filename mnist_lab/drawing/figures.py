@@ -48,9 +48,8 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
     variants, the first is that with all steps.
     """
     note = (
-        "Above: the steps in order. Below: what the network sees and predicts with all steps, and with each one left "
-        "out. MNIST is white on black: without the inversion, the network meets something that it never saw. "
-        "Normalising changes the numbers, not the look; without it, the network sees the digit as pale as shown."
+        "MNIST is white on black: without the inversion, the network meets something that it never saw. Normalising "
+        "changes the numbers, not the look; without it, the network sees the digit as pale as shown."
     )
     columns = max(len(stages), len(variants))
     figure = new_figure(1.6 * columns + 0.6, 5.2, title, note)

@@ -44,14 +44,13 @@ LIVE = 0.025  # seconds, at most, of an update with which the X-ray follows the 
 HEARTBEAT_MS = 250  # after which a Ctrl-C in the terminal is noticed at the latest: Tk sleeps until an event comes
 
 BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
-SCALES: dict[str, widgets.Scale] = {
+SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "right": ("Shift →", -6, 6, 0.5, " px"),
     "down": ("Shift ↓", -6, 6, 0.5, " px"),
     "turn": ("Rotation", -90, 90, 1, "°"),
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
-"""One slider for each field of a :class:`Wobble`. A picture is 28 pixels wide."""
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
 TKINTER_ADVICE = (
     "install it (Linux: apt install python3-tk, or dnf install python3-tkinter; Homebrew: brew install python-tk; "
@@ -179,19 +178,17 @@ class Window:
         self.shows_maps = False
         self._kept: Drawing | None = None  # what was labelled last
         self._unexplained: list[int] = []  # networks whose maps are still to be made
-        self._pending: dict[Callable[[], None], str] = {}  # actions that happen later, with Tk's names for them
+        self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
 
         root.report_callback_exception = self._fail
-        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed)
-        self.panels = [
-            widgets.PredictionPanel(root, self.theme, box, predictor.name)
-            for box, predictor in zip(self.layout.panels, predictors, strict=True)
-        ]
-        self.xray = XrayPanel(root, self.theme, predictors[0], self._request, self._reset)
+        self.canvas = widgets.DrawingCanvas(self.theme, self._changed)
+        boxes = zip(self.layout.panels, predictors, strict=True)
+        self.panels = [widgets.PredictionPanel(self.theme, box, predictor.name) for box, predictor in boxes]
+        self.xray = XrayPanel(self.theme, predictors[0], self._request, self._reset)
         sketch = self.canvas.sketch
-        self._actions: dict[str, Callable[[], None]] = {
+        self._actions: dict[str, widgets.Action] = {
             "undo": partial(self.canvas.change, sketch.undo),
             "redo": partial(self.canvas.change, sketch.redo),
             "clear": partial(self.canvas.change, sketch.clear),
@@ -229,7 +226,7 @@ class Window:
             button.place(x=round(column * pitch), y=px(36), width=round(pitch - px(6)), height=px(31))
 
     def _build_seen(self) -> None:
-        px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.seen)
+        px, panel = self.layout.px, widgets.Panel(self.theme, self.layout.seen)
         side = self.layout.tile(140, spare=16)
         edge = (panel.height - side) // 2
         self.tile = widgets.ImageTile(panel, edge, edge, side)
@@ -248,7 +245,7 @@ class Window:
         self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
 
     def _build_wobble(self) -> None:
-        px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.wobble)
+        px, panel = self.layout.px, widgets.Panel(self.theme, self.layout.wobble)
         panel.text(px(12), px(21), "Wobble", "bold", anchor="w")
         panel.text(px(78), px(21), "until the prediction changes", "small", anchor="w")
         reset = self._button(panel.canvas, "reset", "Reset  r")
@@ -263,7 +260,7 @@ class Window:
             self.sliders[field] = slider
 
     def _build_texts(self) -> None:
-        verdict = widgets.Panel(self.root, self.theme, self.layout.verdict)
+        verdict = widgets.Panel(self.theme, self.layout.verdict)
         verdict.text(verdict.width / 2, verdict.height / 2, "", "heading", width=verdict.width, tags="verdict")
         self._verdict = verdict.canvas
         foot = widgets.card(self.root, self.layout.foot, widgets.GROUND, widgets.GROUND)
@@ -283,7 +280,6 @@ class Window:
         root.focus_force()
 
     def run(self) -> None:
-        """Until it is closed; then whatever went wrong inside is raised."""
         self.root.mainloop()
         if self.error is not None:
             raise self.error
@@ -336,7 +332,7 @@ class Window:
             slider.scale.set(getattr(Wobble(), field))
         self.xray.reset()
 
-    def _later(self, milliseconds: int, action: Callable[[], None]) -> None:
+    def _later(self, milliseconds: int, action: widgets.Action) -> None:
         """Let an action happen so much later, once, and not at the time named before."""
 
         def happen() -> None:
@@ -346,7 +342,7 @@ class Window:
         self._cancel(action)
         self._pending[action] = self.root.after(milliseconds, happen)
 
-    def _cancel(self, action: Callable[[], None]) -> bool:
+    def _cancel(self, action: widgets.Action) -> bool:
         pending = self._pending.pop(action, None)
         if pending is not None:
             self.root.after_cancel(pending)

@@ -20,6 +20,7 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import font as tkfont
     from tkinter import ttk
 
+Action: TypeAlias = Callable[[], None]
 Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
@@ -174,7 +175,7 @@ class Theme:
     """Fonts, styles and small pictures of one window."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
-        self.layout, self._root = layout, root
+        self.layout, self.root = layout, root
         self._family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
         self.small, self.text, self.hint = self._font(11.5), self._font(13), self._font(22)
         self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
@@ -194,13 +195,13 @@ class Theme:
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
         """A font by its height in units; negative sizes are pixels to Tk."""
         size = -max(8, self.layout.px(units))
-        return tkfont.Font(root=self._root, family=self._family, size=size, weight=weight)
+        return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
 
     def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
         """A stroke on the 280x280 canvas, made smaller: smooth, as Tk can't draw."""
         covered = resample(invert(ink(Drawing((stroke,)), brush)), side, side)[..., np.newaxis] / 255  # (side, side, 1)
         pixels = np.rint(covered * _rgb(colour) + (1 - covered) * _rgb(ground)).astype(np.uint8)
-        self._icons.append(tk.PhotoImage(master=self._root, data=_ppm(pixels), format="PPM"))
+        self._icons.append(tk.PhotoImage(master=self.root, data=_ppm(pixels), format="PPM"))
         return self._icons[-1]
 
     def _style_buttons(self, style: ttk.Style) -> None:
@@ -246,10 +247,10 @@ def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk
 class Panel:
     """A card with a Tk canvas on it, and the canvas items that several panels are made of; in screen pixels."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, box: Box) -> None:
+    def __init__(self, theme: Theme, box: Box) -> None:
         self.theme, self.px, self.box = theme, theme.layout.px, box
         self.width, self.height = box.width - 2, box.height - 2  # without the frame's line
-        self.frame = card(root, box)
+        self.frame = card(theme.root, box)
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
 
@@ -298,8 +299,8 @@ class Slider:
 class DrawingCanvas(Panel):
     """The canvas to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, on_change: Callable[[], None]) -> None:
-        super().__init__(root, theme, theme.layout.canvas)
+    def __init__(self, theme: Theme, on_change: Action) -> None:
+        super().__init__(theme, theme.layout.canvas)
         self._on_change, self._scale = on_change, self.width / CANVAS
         self.sketch = Sketch()
         self.brush = BRUSH
@@ -337,10 +338,8 @@ class DrawingCanvas(Panel):
 
     def _follow(self, point: Point) -> None:
         if not self.sketch.is_full:
-            if self._tip is None:
-                self.sketch.begin(*point)
-            else:
-                self.sketch.extend(*point)
+            step = self.sketch.begin if self._tip is None else self.sketch.extend
+            step(*point)
             # Only the new piece, whatever the stroke's length: ink must never wait.
             self._ink([self._tip or point, point])
             self._tip = point
@@ -348,13 +347,10 @@ class DrawingCanvas(Panel):
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
         if self._tip is not None:
-            self.sketch.end()
-            self._tip = None
-            self.redraw()
-            self._on_change()
+            self.change(self.sketch.end)
 
-    def change(self, step: Callable[[], None]) -> None:
-        """Undo, redo or clear; a stroke being drawn ends there."""
+    def change(self, step: Action) -> None:
+        """Undo, redo, clear or lift the pen; a stroke being drawn ends there."""
         self._tip = None
         step()
         self.redraw()
@@ -384,8 +380,8 @@ class ImageTile:
 class PredictionPanel(Panel):
     """What one network predicts: the most probable digit, ten bars with their numbers, and its saliency map."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, box: Box, name: str) -> None:
-        super().__init__(root, theme, box)
+    def __init__(self, theme: Theme, box: Box, name: str) -> None:
+        super().__init__(theme, box)
         edge, side, top = self.px(12), theme.layout.tile(112, spare=16), self.px(34)
         left = self.width - edge - side
         self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeAlias
 
 import numpy as np
 
 from mnist_lab.drawing.preprocess import STEP_NAMES, Steps, Xray
 from mnist_lab.drawing.window import widgets
+from mnist_lab.drawing.window.widgets import Action, ImageTile, Predictor, Probabilities, Theme
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
-    from tkinter import Misc, ttk
-
-Action: TypeAlias = Callable[[], None]
+    from tkinter import ttk
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
@@ -35,30 +32,20 @@ HINT = "switch steps off to see what they are for"
 BEFORE_WOBBLE = "the drawing before any wobble"
 
 
-def _name_steps(steps: Steps) -> str:
-    """Which steps are taken, in few words: "All steps", "Without crop", "Without MNIST's pen, invert"."""
-    left_out = [STEP_TEXTS[name][0] for name in STEP_NAMES if not getattr(steps, name)]
-    if len(left_out) in (0, len(STEP_NAMES)):
-        return "No step at all" if left_out else "All steps"
-    return f"Without {', '.join(title if title.startswith('MNIST') else title.lower() for title in left_out)}"
-
-
 class XrayPanel(widgets.Panel):
     """The panel, out of sight until it is opened; it shows one network's predictions.
 
     Its texts carry tags: ``caption.STEP``, and ``digit.STEP`` and ``certainty.STEP`` for what is predicted without it.
     """
 
-    def __init__(
-        self, root: Misc, theme: widgets.Theme, predictor: widgets.Predictor, on_change: Action, on_reset: Action
-    ) -> None:
+    def __init__(self, theme: Theme, predictor: Predictor, on_change: Action, on_reset: Action) -> None:
         """Build it, closed; ``on_change`` is for switched steps, ``on_reset`` for a button that resets the window."""
-        super().__init__(root, theme, theme.layout.xray)
+        super().__init__(theme, theme.layout.xray)
         self._predictor, self._on_change = predictor, on_change
         self.steps = Steps()
         self.is_open = False
         self.buttons: dict[str, ttk.Button] = {}
-        self.without: dict[str, widgets.ImageTile] = {}
+        self.without: dict[str, ImageTile] = {}
         px = self.px
         self.text(px(EDGE), px(19), "X-ray", "bold", anchor="w")
         self.text(px(EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
@@ -69,7 +56,7 @@ class XrayPanel(widgets.Panel):
         self._show_steps()
         self.set_open(False)
 
-    def _build_stage(self, place: int, name: str) -> widgets.ImageTile:
+    def _build_stage(self, place: int, name: str) -> ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
         px, layout = self.px, self.theme.layout
         row, column = divmod(place, layout.xray_columns)
@@ -94,15 +81,15 @@ class XrayPanel(widgets.Panel):
             self.text(right, below, "reads", "small", anchor="nw")
             self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")
             self.text(right, below + px(37), "", "small", anchor="nw", tags=f"certainty.{name}")
-            self.without[name] = widgets.ImageTile(self, left, below, small)
-        return widgets.ImageTile(self, left, upper, large)
+            self.without[name] = ImageTile(self, left, below, small)
+        return ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
         px, right, top = self.px, self.width - self.px(EDGE), self.height - self.px(RESULT)
         self.rectangle(px(EDGE), top, right, top + 1, widgets.RULE)
         side, height = self.theme.layout.tile(LARGE[4]), px(LARGE[4])  # the texts keep their room beside less picture
         upper, left = top + (px(RESULT) - height) // 2, px(EDGE) + side + px(12)
-        self.result = widgets.ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
+        self.result = ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
         self.text(left, upper, "", "bold", anchor="nw", tags="outcome")
         self.text(left + px(30), upper + px(44), "", "smaller_digit", tags="digit.result")
         self.text(left + px(30), upper + height, "", "bold", anchor="s", tags="certainty.result")
@@ -137,7 +124,9 @@ class XrayPanel(widgets.Panel):
             text = STEP_TEXTS[name][1 if is_taken else 2]
             colour = widgets.MUTED if is_taken else widgets.VERMILION
             self.canvas.itemconfigure(f"caption.{name}", text=text, fill=colour)
-        outcome = widgets.shortened(_name_steps(self.steps), self._room, self.theme.bold.measure)
+        left_out = [STEP_TEXTS[name][0] for name in STEP_NAMES if not getattr(self.steps, name)]
+        outcome = f"Without {', '.join(left_out)}" if left_out else "All steps"
+        outcome = widgets.shortened(outcome, self._room, self.theme.bold.measure)
         self.canvas.itemconfigure("outcome", text=outcome)
         left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
         name = widgets.shortened(self._predictor.name, left, self.theme.small.measure)
@@ -159,7 +148,7 @@ class XrayPanel(widgets.Panel):
             self._show_answer(name, answers.get(name), expected)
         self._show_bars(answers.get("result"), expected)
 
-    def _show_answer(self, name: str, answer: widgets.Probabilities | None, expected: int | None) -> None:
+    def _show_answer(self, name: str, answer: Probabilities | None, expected: int | None) -> None:
         """One variant; where it is predicted otherwise than with all steps, a mark and a colour say so."""
         digit = certainty = ""
         colour = widgets.BLUE if name == "result" else widgets.INK
@@ -173,7 +162,7 @@ class XrayPanel(widgets.Panel):
         self.canvas.itemconfigure(f"digit.{name}", text=digit, fill=colour)
         self.canvas.itemconfigure(f"certainty.{name}", text=certainty)
 
-    def _show_bars(self, answer: widgets.Probabilities | None, expected: int | None) -> None:
+    def _show_bars(self, answer: Probabilities | None, expected: int | None) -> None:
         self.canvas.delete("bars")
         winner = None if answer is None else int(np.argmax(answer))
         for digit, left in enumerate(self._bars):

@@ -140,7 +140,7 @@ def test_a_step_switched_off_changes_what_is_read_but_not_what_the_networks_see(
     assert panel.steps == Steps().without("invert")
     assert panel.buttons["invert"].instate(["!selected"])
     assert (said(panel, "digit.result"), said(panel, "certainty.result")) == ("7", "82.0 %")
-    assert said(panel, "outcome") == "Without invert"
+    assert said(panel, "outcome") == "Without Invert"
     assert said(panel, "caption.invert") == STEP_TEXTS["invert"][2]
     drawing = visitor.canvas.sketch.drawing()
     assert all(map(np.array_equal, visitor.seen[-8:], variants(take_apart(drawing, panel.steps))))
