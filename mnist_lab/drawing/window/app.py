@@ -273,9 +273,11 @@ class Window:
     def _show_window(self) -> None:
         root, window = self.root, self.layout.window
         root.title(TITLE)
-        root.configure(width=window.width, height=window.height)
+        left = (root.winfo_screenwidth() - window.width) // 2
+        top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
+        root.geometry(f"{window.width}x{window.height}+{left}+{top}")
         root.resizable(False, False)
-        root.eval("tk::PlaceWindow . center")
+        root.deiconify()
         root.lift()
         root.focus_force()
 
