@@ -13,27 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.text import Text
 
-from mnist_lab.drawing.figures import CAPTIONS, Variant
-from mnist_lab.drawing.figures import xray as draw_xray
+from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing
-from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, ink, prepare, to_mnist
+from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import Score, prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.wobble import Wobble
 from mnist_lab.errors import LabError, RequestError
-from mnist_lab.explain.commands import (
-    BEST,
-    DigitFile,
-    Reader,
-    Subject,
-    add_digit_options,
-    existing_file,
-    folder_label,
-    load_reader,
-    load_readers,
-    picture_or_drawing,
-)
+from mnist_lab.explain import commands as explain
+from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.saliency import DEFAULT_METHOD
 from mnist_lab.plotting import save_figure
@@ -42,7 +30,7 @@ from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_interval, format_probability
-from mnist_lab.training import figures
+from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
@@ -68,7 +56,7 @@ def ask_draw(lab: Lab) -> int:
 
 def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
-    session = DrawingSession(lab, load_readers(lab, runs))
+    session = DrawingSession(lab, explain.load_readers(lab, runs))
     lab.terminal.hint("opening the window; Esc closes it")
     open_window = lab.load("drawing.window.app").open_window
     open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
@@ -94,31 +82,20 @@ class DrawingSession:
         return [make(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        """A remark if all networks reject the picture."""
         answers = zip(self.readers, probabilities, strict=True)
         return "probably not a digit" if all(reader.rejects(answer) for reader, answer in answers) else None
 
     def save(self, snapshot: Snapshot) -> Path:
-        """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own.
-
-        The folder holds ``drawing.json`` (the strokes), ``drawing.png`` (280x280, with the brush that was chosen),
-        ``seen.png`` (28x28, as the networks saw it), ``prediction.json`` (every network's answer), and
-        ``prediction.png`` (the drawing and which of its pixels mattered to the first network).
-        """
+        """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own."""
         reader, drawn, line = self.readers[0], ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
         explanation = reader.explain(snapshot.picture, DEFAULT_METHOD)
         remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
         title = f"A drawing, read as {explanation.prediction} by {reader.name}"
         figure = saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
-        answers = [
-            {
-                "run": reader.run.name,
-                "network": reader.name,
-                "digit": int(probabilities.argmax()),
-                "probabilities": probabilities.tolist(),
-            }
-            for reader, probabilities in zip(self.readers, snapshot.probabilities, strict=True)
-        ]
+        answers = []
+        for one, answer in zip(self.readers, snapshot.probabilities, strict=True):
+            said = {"run": one.run.name, "network": one.name, "digit": int(answer.argmax())}
+            answers.append(said | {"probabilities": answer.tolist()})
         content = {
             "answers": answers,
             "probably_no_digit": self.reject(snapshot.picture, snapshot.probabilities) is not None,
@@ -131,13 +108,12 @@ class DrawingSession:
             write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
             write_json(folder / "prediction.json", content)
             save_figure(folder / "prediction.png", figure)
-            said = [f"{answer['network']} reads {answer['digit']}" for answer in answers]
-            write_summary(folder, Summary(sentences=said, thumbnail="drawing.png", pictures=CAPTIONS))
+            sentences = [f"{answer['network']} reads {answer['digit']}" for answer in answers]
+            write_summary(folder, Summary(sentences=sentences, thumbnail="drawing.png", pictures=figures.CAPTIONS))
         self.saved.append(folder)
         return folder
 
     def keep(self, drawing: Drawing) -> str:
-        """Add a labelled drawing to the user's own digits."""
         return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
@@ -152,7 +128,7 @@ def ask_predict(lab: Lab) -> int:
 
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     """Recognise pictures from files; a picture that can't be read is refused, and the others go on."""
-    reader = load_reader(lab, run)
+    reader = explain.load_reader(lab, run)
     seen: list[tuple[Path, Picture | None]] = []
     refused: list[LabError] = []
     for path in paths:
@@ -197,7 +173,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     """Score a file of labelled drawings; leaves numbers and pictures in a folder, the accuracy as the last line."""
     drawings, damaged = read_drawings(path)
     show_skipped(lab.terminal, damaged)
-    reader = load_reader(lab, run)
+    reader = explain.load_reader(lab, run)
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         labelled = prepare_labelled(drawings, preprocess)
         result = score_drawings(reader.model, labelled, reader.compute)
@@ -207,24 +183,23 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     if labelled.unlabelled:
         lab.terminal.hint(f"{labelled.unlabelled:,} drawings have no label and are left out")
     lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
-    label, busy = f"score-{folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
+    label, busy = f"score-{explain.folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
     with busy, new_folder(lab.outputs, label, lab.now()) as folder:
         content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
         write_json(folder / SCORE_FILE, content)
         _draw_score(folder, result, f"{path.name} read by {reader.name} ({preprocess})")
-        captions = {name: figures.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
+        captions = {name: run_figures.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
         write_summary(folder, replace(score_summary(content), pictures=captions))
-    correct = f"{result.evaluation.correct:,} of {labelled.total:,}"
     lab.terminal.line(str(folder))
-    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({correct})")
+    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({result.evaluation.correct:,} of {labelled.total:,})")
     return OK
 
 
 def _draw_score(folder: Path, result: Score, title: str) -> None:
     evaluation, labelled = result.evaluation, result.labelled
     mistakes = evaluation.mistakes
-    save_figure(folder / "confusion_counts.png", figures.confusion_counts(evaluation.confusion, title=title))
-    worst = figures.mistakes(
+    save_figure(folder / "confusion_counts.png", run_figures.confusion_counts(evaluation.confusion, title=title))
+    worst = run_figures.mistakes(
         labelled.pictures[mistakes.positions],
         mistakes,
         labelled.positions[mistakes.positions] + 1,
@@ -239,12 +214,7 @@ def _draw_score(folder: Path, result: Score, title: str) -> None:
 
 
 def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
-    """The digit in a file, as a network sees it, and what that was made from.
-
-    Raises:
-        DrawingError, PictureError: the file can't be used.
-        RequestError: it shows no ink.
-    """
+    """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used."""
     source: Drawing | Picture
     if file.is_drawing:
         usable, damaged = read_drawings(file.path)
@@ -256,34 +226,38 @@ def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
     if picture is None:
         raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
     true = source.label if isinstance(source, Drawing) else None
-    return Subject(file.path.name, folder_label(file.path.stem), true, picture), source
+    return Subject(file.path.name, explain.folder_label(file.path.stem), true, picture), source
 
 
 def ask_xray(lab: Lab) -> int:
     """The menu's way to the X-ray."""
     find_run(lab.outputs, BEST)
-    return xray(lab, lab.terminal.ask("Which picture or drawing (a file's name)", "", picture_or_drawing))
+    return xray(lab, lab.terminal.ask("Which picture or drawing (a file's name)", "", explain.picture_or_drawing))
 
 
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     """Show each step from ink to 28x28, and what the network predicts without it."""
     subject, source = read_digit(lab, file)
-    reader = load_reader(lab, run)
+    reader = explain.load_reader(lab, run)
     names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
     ways = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
     seen = {way: picture for way, steps in ways.items() if (picture := to_mnist(source, steps)) is not None}
     answers = reader.predict(list(seen.values()))
-    variants = [Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
+    variants = [figures.Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
     title = f"{subject.title}, read by {reader.name}"
     rows = [(way, str(p.argmax()), format_probability(float(p.max()))) for way, _, p in variants]
     lab.terminal.line(title)
     lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
     if not file.is_drawing:
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
-    figure = draw_xray(prepare(source) or [], variants, title=title)
+    stages = {"raw": ink(source) if isinstance(source, Drawing) else source}
+    paper = stages["raw"]
+    if isinstance(source, Drawing):
+        stages["pen"] = paper = ink(source, pen_width(source))
+    figure = figures.xray(stages | (from_ink(paper, Steps()) or {}), variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
-        write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=CAPTIONS))
+        write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=figures.CAPTIONS))
     lab.terminal.line(str(folder))
     return OK
 
@@ -292,9 +266,8 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--run", action="append", help="a run's folder, latest or best (the default); several side by side"
-    )
+    runs = "a run's folder, latest or best (the default); several side by side"
+    parser.add_argument("--run", action="append", help=runs)
 
 
 def _add_run_option(parser: ArgumentParser) -> None:
@@ -307,7 +280,7 @@ def _add_predict_options(parser: ArgumentParser) -> None:
 
 
 def _add_xray_options(parser: ArgumentParser) -> None:
-    add_digit_options(parser, test_digits=False)
+    explain.add_digit_options(parser, test_digits=False)
     _add_run_option(parser)
 
 
@@ -319,12 +292,10 @@ def _add_score_options(parser: ArgumentParser) -> None:
 
 
 COMMANDS = {
-    "draw": Command(ask_draw, lambda lab, options: draw(lab, options.run or (BEST,)), _add_draw_options),
-    "predict": Command(
-        ask_predict, lambda lab, options: predict(lab, options.images, options.run), _add_predict_options
-    ),
-    "xray": Command(ask_xray, lambda lab, options: xray(lab, options.digit, options.run), _add_xray_options),
+    "draw": Command(ask_draw, lambda lab, given: draw(lab, given.run or (BEST,)), _add_draw_options),
+    "predict": Command(ask_predict, lambda lab, given: predict(lab, given.images, given.run), _add_predict_options),
+    "xray": Command(ask_xray, lambda lab, given: xray(lab, given.digit, given.run), _add_xray_options),
     "score": Command(
-        ask_score, lambda lab, options: score(lab, options.file, options.run, options.preprocess), _add_score_options
+        ask_score, lambda lab, given: score(lab, given.file, given.run, given.preprocess), _add_score_options
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data.pixels import normalise
-from mnist_lab.drawing.preprocess import Picture, Stage
+from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
@@ -29,6 +29,7 @@ CAPTIONS = {
     ),
 }
 """What is said of the pictures of drawings, by file name."""
+NAMES = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
 
 
 class Variant(NamedTuple):
@@ -40,30 +41,23 @@ class Variant(NamedTuple):
 
 
 @styled
-def xray(stages: Sequence[Stage], variants: Sequence[Variant], *, title: str) -> Figure:
+def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: str) -> Figure:
     """How a drawing becomes what the network sees, and what it would predict if a step were left out.
 
-    Pictures are shown as they are: ink black on white until the inversion, white on black from then on. Normalising
-    can't be seen, so its values are told.
-
-    Args:
-        stages: every step in order, as :func:`mnist_lab.drawing.preprocess.prepare` has them.
-        variants: all steps first, then each step left out.
-        title: of the figure: the network and the drawing.
+    Pictures are shown as they are: the first, after each step by its name, black on white until the inversion. Of the
+    variants, the first is that with all steps.
     """
     note = (
-        "Above: the steps in order. Below: what the network sees, and predicts, with all steps and with each one left "
-        "out. MNIST is white on black, so without the inversion the network meets something that it never saw. "
-        "Normalising changes the numbers, not the look; without it the network gets 0 to 1, which to it is as pale as "
-        "shown."
+        "MNIST is white on black: without the inversion, the network meets something that it never saw. Normalising "
+        "changes the numbers, not the look; without it, the network sees the digit as pale as shown."
     )
     columns = max(len(stages), len(variants))
     figure = new_figure(1.6 * columns + 0.6, 5.2, title, note)
     above, below = figure.subplots(2, columns, squeeze=False)
     for axes in (*above[len(stages) :], *below[len(variants) :]):
         axes.set_axis_off()
-    for place, (axes, (name, picture)) in enumerate(zip(above, stages, strict=False), start=1):
-        _draw_as_it_is(axes, picture, f"{place}. {name}", _stage_text(name, picture))
+    for place, (axes, (name, picture)) in enumerate(zip(above, stages.items(), strict=False), start=1):
+        _draw_as_it_is(axes, picture, f"{place}. {NAMES.get(name, name)}", _stage_text(name, picture))
     for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
         digit = int(probabilities.argmax())
         answer = f"predicts {digit}, {format_probability(float(probabilities[digit]))}"
@@ -74,10 +68,7 @@ def xray(stages: Sequence[Stage], variants: Sequence[Variant], *, title: str) ->
 
 
 def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
-    """A picture with its own blacks and whites, in the middle of a square, named above and described below.
-
-    The square makes all names of a row stand at one height, whatever the pictures' proportions.
-    """
+    """A picture in the middle of a square, so that all names of a row stand at one height."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     height, width = picture.shape
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))
@@ -90,8 +81,7 @@ def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None
 
 
 def _stage_text(name: str, picture: Picture) -> str:
-    """What there is to say of a step's picture (H, W): its size, or what normalising makes of its values."""
-    if name != "normalised":
+    if name != "normalise":
         return f"{picture.shape[0]} x {picture.shape[1]} pixels"
     values = normalise(picture.astype(np.float64) / 255)
     return f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")

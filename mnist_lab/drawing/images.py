@@ -24,10 +24,8 @@ from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 """What is read, whatever a file's name says. Pillow knows more, but starts Ghostscript for some of it."""
-HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-"""Brands of the files that iPhones leave, after "ftyp"."""
-ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323
-"""Numbers of tags in Exif and TIFF."""
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that iPhones write after ftyp
+ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323  # Exif's, TIFF's tags
 MOST_PIXELS = 400_000_000
 """The largest picture that is decoded; the largest cameras have 200 million pixels.
 
@@ -35,21 +33,14 @@ Measured with 20,000 x 20,000 pixels, the process needs at its peak 1.6 GB for c
 1.2 GB for a progressive and 0.2 GB for any other JPEG; it takes up to 6 seconds.
 """
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-LONGEST_SIDE = 100_000
-"""Pixels; Pillow keeps an address for every row, so that a picture one pixel wide takes many times its size."""
-START_OF_SCAN = b"\xff\xda"
-"""Stands in a JPEG for nothing else: in its data, a byte 0xff is always followed by zero or a restart marker."""
-MOST_SCANNED = 10_000_000_000
-"""Pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans."""
-STRIP = 4_000_000
-"""Pixels that are converted at a time."""
-ENOUGH = 1000
-"""Longer side that a picture is reduced to before anything else: ink of a digit needs no more."""
-PLANE_STEPS = 20
-"""Steps in which the paper's plane is found; after ten it hardly moves any more."""
+LONGEST_SIDE = 100_000  # pixels; Pillow keeps an address for each row: of thin pictures, many times their size
+START_OF_SCAN = b"\xff\xda"  # nothing else in a JPEG: in its data, zero or a restart marker always follows a byte 0xff
+MOST_SCANNED = 10_000_000_000  # pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans
+STRIP = 4_000_000  # pixels that are converted at a time
+ENOUGH = 1000  # pixels: longer side that a picture is reduced to before anything else; a digit's ink needs no more
+PLANE_STEPS = 20  # in which the paper's plane is found; after ten it hardly moves any more
+LEAST_CONTRAST = 24  # grey levels, of 255, between paper and ink, below which a picture counts as blank
 REMEDY = "give a picture of one digit: PNG, JPEG or another common format"
-LEAST_CONTRAST = 24
-"""Grey levels between paper and ink, of 255, below which a picture counts as blank."""
 
 
 class PictureError(LabError):
@@ -57,16 +48,10 @@ class PictureError(LabError):
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture of a digit as black ink on white.
+    """Read a picture of a digit: (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``, 255 if it is blank.
 
     Animations give their first frame, photographs are turned as their camera says, transparent places become paper,
     and light ink on dark is told from dark ink on light by the border, which is taken to be paper.
-
-    Args:
-        path: a file in one of ``FORMATS``.
-
-    Returns:
-        (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``; all 255 where there is no contrast.
 
     Raises:
         PictureError: there is no such file, it is no picture, it is broken, or too large.
@@ -87,8 +72,7 @@ def _load(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         raise _unknown(path, start) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        found = f"the picture {path} has more than {MOST_PIXELS:,} pixels"
-        raise PictureError(found, "reduce or crop it first") from None
+        raise PictureError(f"the picture {path} has more than {MOST_PIXELS:,} pixels", "reduce it first") from None
     except Exception as error:  # a hostile or broken file can make a decoder raise anything
         why = (reason(error) if isinstance(error, OSError) else str(error)) or type(error).__name__
         raise PictureError(f"the file {path} can't be read as a picture ({why})", REMEDY) from None
@@ -96,13 +80,12 @@ def _load(path: Path) -> Image.Image:
 
 def _unknown(path: Path, start: bytes) -> PictureError:
     """The refusal of a file in none of the formats, by its first 16 bytes."""
-    if not start:
-        return PictureError(f"the file {path} is empty", REMEDY)
     if start[4:8] == b"ftyp" and start[8:12] in HEIC:
         return PictureError(f"the file {path} is an iPhone photo (HEIC), which can't be read", "export it as JPEG")
     if start.startswith((b"%PDF", b"%!PS")):
-        kind = "PDF" if start.startswith(b"%PDF") else "PostScript"
-        return PictureError(f"the file {path} is a {kind} document, not a picture", "export the page as PNG")
+        return PictureError(f"the file {path} is a document, not a picture", "export the page as PNG")
+    if not start:
+        return PictureError(f"the file {path} is empty", REMEDY)
     return PictureError(f"the file {path} can't be read as a picture (it has no known format)", REMEDY)
 
 
@@ -215,11 +198,7 @@ def _luminance(image: Image.Image) -> NDArray[np.float64]:
 
 
 def _clean(grey: NDArray[np.float64]) -> Picture:
-    """Stretch grey levels so that paper is 255 and the darkest ink 0, and remove what the paper itself shows.
-
-    Args:
-        grey: (H, W), 0 to 255, dark on light or light on dark.
-    """
+    """Stretch grey levels (H, W) to paper 255 and the darkest ink 0, and remove what the paper itself shows."""
     away = grey - _paper_under(grey)  # what differs from the paper, darker or lighter
     is_light_ink = abs(away.max()) > abs(away.min())
     strength = away if is_light_ink else -away

@@ -18,10 +18,8 @@ from mnist_lab.drawing.preprocess import Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
 from mnist_lab.networks.compute import Compute, predict_logits
 
-LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"
-"""Letters that nobody takes for a digit: no O, I, l, S, Z, B, b, g, q, s, z, and the like."""
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-"""It comes with matplotlib, so that no system lacks it."""
+LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # matplotlib brings it: no system lacks it
 
 
 def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: float, points: int) -> Stroke:
@@ -30,27 +28,17 @@ def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: fl
     return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
 
 
-STAR = tuple(
-    (140 + 110 * math.cos(angle), 140 - 110 * math.sin(angle)) for angle in math.pi * (0.5 + 0.8 * np.arange(6))
-)
 SHAPES: tuple[tuple[Stroke, ...], ...] = (
     (_ellipse(140, 140, 110, 110, -math.pi / 2, -math.pi * 4.5, 6),),  # a star in one stroke
-    (  # a crossed box
-        ((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)),
-        ((50, 50), (230, 230)),
-        ((230, 50), (50, 230)),
-    ),
+    # A crossed box
+    (((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)), ((50, 50), (230, 230)), ((230, 50), (50, 230))),
     (  # a house: walls, a roof, a door
         ((60, 130), (60, 240), (220, 240), (220, 130), (60, 130)),
         ((60, 130), (140, 40), (220, 130)),
         ((120, 240), (120, 180), (160, 180), (160, 240)),
     ),
-    (  # a grid
-        ((100, 40), (100, 240)),
-        ((180, 40), (180, 240)),
-        ((40, 100), (240, 100)),
-        ((40, 180), (240, 180)),
-    ),
+    # A grid
+    (((100, 40), (100, 240)), ((180, 40), (180, 240)), ((40, 100), (240, 100)), ((40, 180), (240, 180))),
     (  # a face
         _ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24),
         _ellipse(105, 110, 8, 8, 0, 2 * math.pi, 24),
@@ -61,15 +49,9 @@ SHAPES: tuple[tuple[Stroke, ...], ...] = (
 
 
 def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
-    """So many of each kind.
+    """So many of each kind, which it names: (count, 28, 28) uint8, white on black.
 
-    Args:
-        count: of each kind.
-        digits: (N, 28, 28) to shuffle the pixels of, N at least ``count``.
-        seed: of all draws.
-
-    Returns:
-        Kind to (count, 28, 28) uint8, white on black.
+    ``digits`` (N, 28, 28), N at least ``count``, are those to shuffle the pixels of.
     """
     random = np.random.default_rng(seed)
     kinds: dict[str, Callable[[np.random.Generator], tuple[Stroke, ...] | Picture]]
@@ -82,16 +64,10 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
 def rejected_fractions(
     model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
 ) -> dict[str, float]:
-    """How often pictures are called "probably not a digit": real digits, wrongly, and each kind of others.
+    """How often pictures are called "probably not a digit": real digits, wrongly, and ``count`` of each kind of others.
 
-    The maximum probability is the usual baseline for this (Hendrycks & Gimpel 2017, arXiv:1610.02136).
-
-    Args:
-        model: a trained network.
-        digits: real ones that the threshold was not chosen on.
-        threshold: probability of the predicted digit below which a picture is rejected.
-        compute: where the model lives.
-        count: of each kind that is not a digit.
+    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
+    arXiv:1610.02136). The real digits are to be others than those that the threshold was chosen on.
     """
     real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
 
@@ -113,7 +89,6 @@ def _stroke(points: NDArray[np.float64]) -> Stroke:
 
 
 def _lines(random: np.random.Generator) -> tuple[Stroke, ...]:
-    """Three to five straight strokes, anywhere."""
     ends = random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2))
     return tuple(map(_stroke, ends))
 
@@ -134,17 +109,12 @@ def _shape(random: np.random.Generator) -> tuple[Stroke, ...]:
     strokes = SHAPES[int(random.integers(len(SHAPES)))]
     turn, scale = random.uniform(-0.2, 0.2), random.uniform(0.6, 1.0)
     turned = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    middle = CANVAS / 2
-    return tuple(
-        _stroke(middle + (np.array(stroke) - middle) @ turned + random.normal(0, 3, (len(stroke), 2)))
-        for stroke in strokes
-    )
+    placed = [CANVAS / 2 + (np.array(stroke) - CANVAS / 2) @ turned for stroke in strokes]
+    return tuple(_stroke(points + random.normal(0, 3, points.shape)) for points in placed)
 
 
 def _letter(random: np.random.Generator) -> Picture:
-    """A printed letter, (280, 280) uint8."""
     text = LETTERS[int(random.integers(len(LETTERS)))]
-    image = Image.new("L", (CANVAS, CANVAS), 255)
-    font = ImageFont.truetype(FONT, 200)
+    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)

@@ -1,8 +1,7 @@
 """The user's own labelled drawings, a test set that grows: kept one by one, and counted once for each saved run.
 
-The counts are kept in a small file beside the drawings. They hold for these drawings and these model files alone:
-another digit drawn, or a model file replaced, and they are counted again. Nothing here loads torch, so that the lists
-of runs are there at once where nothing is left to count.
+The counts hold for these drawings and these model files alone. Nothing here loads torch, so that the lists of runs are
+there at once where nothing is left to count.
 """
 
 from __future__ import annotations
@@ -22,21 +21,14 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.runs import MY_DIGITS, Run
 from mnist_lab.training.tables import Mark
 
-COUNTS_FILE = "my_digits_scores.json"
-"""What was counted already, in the output folder; it may be deleted at any time."""
-KEEPING_PATIENCE = 10.0
-"""Seconds to wait while other windows keep drawings, which takes each a moment."""
+COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
+KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, which takes each a moment
 
 
 def keep_drawing(outputs: Path, drawing: Drawing) -> int:
-    """Add a drawing to the user's own, whatever other windows do meanwhile.
+    """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
 
-    Returns:
-        How many drawings there are now.
-
-    Raises:
-        DrawingError: the drawing, or the file, is too large to be read again.
-        StorageError: the disk refuses, or another program holds the file; nothing is changed.
+    A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
     with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
@@ -54,17 +46,11 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """What is kept of one state of the user's drawings.
+    """What is kept of one state of the user's drawings."""
 
-    Attributes:
-        drawings: fingerprint of the file of drawings.
-        total: labelled drawings; 0 until they were first read.
-        by_run: what each run made of them, by the run's name.
-    """
-
-    drawings: str
-    total: int
-    by_run: Mapping[str, Count]
+    drawings: str  # fingerprint of the file
+    total: int  # labelled drawings; 0 until they were first read
+    by_run: Mapping[str, Count]  # what each run made of them, by the run's name
 
     def missing(self, runs: Sequence[Run]) -> list[Run]:
         """The evaluated runs whose model file is there, but was not asked yet."""
@@ -76,7 +62,6 @@ class Counts:
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
     def _kept(self, run: Run) -> Count | None:
-        """What is kept of a run, if it still has the model file that was asked."""
         count = self.by_run.get(run.name)
         return count if count is not None and count.model == model_key(run) else None
 
@@ -138,11 +123,7 @@ def _load_counts(outputs: Path) -> Counts | None:
 
 
 def save_counts(outputs: Path, counts: Counts) -> None:
-    """Keep what was counted.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Keep what was counted; a StorageError says that the disk refuses."""
     runs = {name: count._asdict() for name, count in counts.by_run.items()}
     content = {"drawings": counts.drawings, "lab": __version__, "total": counts.total, "runs": runs}
     write_json(outputs / COUNTS_FILE, content)

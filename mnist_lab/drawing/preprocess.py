@@ -1,9 +1,8 @@
-"""From pen to 28x28: ink, and the steps that MNIST's makers took from a scan to a digit.
+"""From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and drawings moved off their way.
 
 A drawing is inked, inverted, cropped, fitted into a 20-pixel box and moved so that its centre of mass lies in the
 middle of 28x28 pixels, each step a function of its own over plain arrays. The steps after the ink know nothing of
-strokes, so that pictures from files can take the same way. The last step, normalising, is the network's own: it changes
-the numbers and not the look.
+strokes, so that pictures from files can take the same way. The last step, normalising, is the network's own.
 
 Pictures are uint8. *Ink on paper* is black (0) on white (255), as the window shows it; everything after
 :func:`invert` is *light on black*, as MNIST has it, so that 0 means "no ink" and sums of pixels are masses of ink.
@@ -11,6 +10,7 @@ Pictures are uint8. *Ink on paper* is black (0) on white (255), as the window sh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple, TypeAlias
 
@@ -21,8 +21,8 @@ from scipy import ndimage
 from mnist_lab.data.pixels import SIDE, denormalise
 from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
-BRUSH = 20.0
-"""Width of the pen on the canvas, in canvas pixels, unless the user chooses another."""
+BRUSH = 20.0  # canvas pixels: width of the pen unless the user chooses another
+UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
 BOX = 20
 """MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")."""
 MIDDLE = 14
@@ -34,15 +34,12 @@ pixel's middle), so the digits were moved by whole pixels, and to pixel 14 rathe
 PEN = 2.45
 """Width of the pen that re-inks a drawing, in pixels of the 20-pixel box: that of MNIST's median digit.
 
-Measured on 5,000 training images alone, enlarged 8 times (bilinear) and cut at half grey: inside a long line the mean
-distance to its edge is a quarter of its width. Four times that mean is 2.49 at the median (1.78 to 3.54 from the
-tenth to the ninetieth percentile). Known pens, drawn along the skeletons of 300 training images, tell what the
-measure makes of bends and crossings (2.4: 2.42, 2.5: 2.56), which leaves 2.45.
+Measured on 5,000 training images, enlarged 8 times (bilinear) and cut at half grey: four times the mean distance from
+inside a line to its edge is 2.49 at the median (1.78 to 3.54 from the tenth to the ninetieth percentile). Pens of known
+width, drawn along the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
 """
-FINEST = 4.0
-"""The finest pen to re-ink with, in canvas pixels: below it, round ends turn square on the canvas's own pixels."""
-FAINT = 25
-"""What counts as ink when looking for its edges: a tenth of the full 255. Less is the fringe of anti-aliasing."""
+FINEST = 4.0  # canvas pixels: below it, a pen's round ends turn square on the canvas's own pixels
+FAINT = 25  # grey levels, of 255, that are not yet ink when looking for its edges, but the fringe of anti-aliasing
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -73,90 +70,84 @@ MODES = {
 """The three ways to score drawings: the canvas squeezed as it is, inverted as well, and as MNIST's makers did."""
 
 
-class Stage(NamedTuple):
-    """A step taken, and its picture: (H, W) uint8, of whatever size the step left."""
+def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Picture | None:
+    """What the network sees of a drawing, or of black ink on a white (255) ground (H, W); None if there is no ink.
 
-    name: str
-    picture: Picture
-
-
-def prepare(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: float = BRUSH) -> list[Stage] | None:
-    """Take a drawing, or ink on paper, the way to 28x28 and keep every picture on it.
-
-    Args:
-        source: strokes, or a picture (H, W) uint8 of black ink on a white (255) ground, of any size.
-        steps: which steps to take. Without ``invert`` the others do the same, on black ink on white.
-        brush: the pen that the user drew with, in canvas pixels; without meaning for a picture.
-
-    Returns:
-        The raw ink first, then one stage for every step taken, the last being (28, 28) uint8 as the network is shown
-        it; None if there is no ink.
-    """
-    paper = [Stage("raw", ink(source, brush) if isinstance(source, Drawing) else source)]
-    if steps.pen and isinstance(source, Drawing):
-        paper.append(Stage("pen", ink(source, pen_width(source))))
-    taken = from_ink(paper[-1].picture, steps)
-    return None if taken is None else [*paper, *taken]
-
-
-def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: float = BRUSH) -> Picture | None:
-    """What the network sees: the last picture of :func:`prepare`, without the work for the others.
-
-    Returns:
-        (28, 28) uint8, white on black (unless ``steps`` leaves the inversion out), to be normalised by whoever asks a
-        network; None if there is no ink.
+    (28, 28) uint8, white on black unless ``steps`` leaves the inversion out, to be normalised by whoever asks a
+    network. Without ``invert`` the other steps do the same, on black ink on white.
     """
     if isinstance(source, Drawing):
-        source = ink(source, pen_width(source) if steps.pen else brush)
+        source = ink(source, pen_width(source) if steps.pen else BRUSH)
     taken = from_ink(source, steps)
-    return None if taken is None else taken[-1].picture
+    return None if taken is None else taken["normalise"]
 
 
-def from_ink(paper: Picture, steps: Steps) -> list[Stage] | None:
-    """The steps that follow the ink, each with its picture; None if there is no ink.
+def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
+    """The steps that follow the ink (H, W): what each one that changed anything left, by its name and in order.
 
-    Args:
-        paper: (H, W) uint8, black ink on white (255).
-        steps: which of them to take; ``pen`` is past.
+    ``box`` and ``normalise`` are always there, the last (28, 28) as the network is shown it; None if there is no ink.
     """
     light = invert(paper)
     if not crop(light).size:
         return None
-    stages = [Stage("inverted", light)] if steps.invert else []
+    taken = {"invert": light} if steps.invert else {}
     if steps.crop:
-        light = crop(light)
-        stages.append(Stage("cropped", light))
-    light = fit_box(light) if steps.box else resample(light, SIDE, SIDE)
-    stages.append(Stage("20-pixel box" if steps.box else "squeezed", light))
+        taken["crop"] = light = crop(light)
+    taken["box"] = light = fit_box(light) if steps.box else resample(light, SIDE, SIDE)
     if steps.centre and light.any():
-        stages.append(Stage("centred", centre(light)))
+        taken["centre"] = light = centre(light)
     elif steps.box:
-        edge = (SIDE - BOX) // 2
-        stages.append(Stage("in the middle", _place(light, edge, edge)))
+        taken["centre"] = light = _place(light, (SIDE - BOX) // 2, (SIDE - BOX) // 2)
     # The steps measure ink, so they work on light ink; who leaves the inversion out sees their negatives.
     if not steps.invert:
-        stages = [Stage(name, invert(picture)) for name, picture in stages]
-    final = stages[-1].picture
+        taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
     # Normalising is what every network does to bytes anyway, so taking the step leaves the picture as it is.
-    return [*stages, Stage("normalised", final) if steps.normalise else Stage("as 0 to 1", _unnormalised(final))]
+    return taken | {"normalise": light if steps.normalise else _unnormalised(light)}
+
+
+class Xray(NamedTuple):
+    """A drawing taken apart, in pictures of uint8; None stands where the brush left no ink on the canvas."""
+
+    # The ink as drawn, then what each of the six steps made of it, (H, W). A step that is switched off passes on what
+    # it was given; but from the last but one on it is 28x28 in any case, and the last is what a network is shown.
+    stages: tuple[Picture, ...]
+    chosen: Picture | None  # what comes out of the chosen steps, (28, 28)
+    whole: Picture  # what comes out of all steps, as to_mnist has it
+    without: dict[str, Picture | None]  # what comes out if one step of all is left out, by the step's name
+
+
+def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | None:
+    """Take a drawing the way to 28x28, with the chosen steps, with all of them, and with each one left out.
+
+    Inking with the user's ``brush`` (canvas pixels) and with MNIST's pen is nearly all of the work, so both inks are
+    made once and shared, which is quick enough to follow a pen. None if there is no ink to see.
+    """
+    drawn, inked_again = ink(drawing, brush), ink(drawing, pen_width(drawing))
+
+    def outcome(chosen: Steps) -> Picture | None:
+        taken = from_ink(inked_again if chosen.pen else drawn, chosen)
+        return None if taken is None else taken["normalise"]
+
+    whole = outcome(Steps())
+    if whole is None:
+        return None
+    stages = [drawn, inked_again if steps.pen else drawn]
+    taken = from_ink(stages[1], steps) or {}
+    for name in STEP_NAMES[1:]:
+        stages.append(taken.get(name, stages[-1]))
+    without = {name: outcome(Steps().without(name)) for name in STEP_NAMES}
+    return Xray(tuple(stages), outcome(steps), whole, without)
 
 
 # --- ink ---------------------------------------------------------------------------------------------------------
 
 
 def ink(drawing: Drawing, brush: float = BRUSH) -> Picture:
-    """The drawing as a round pen leaves it on paper, anti-aliased.
+    """The drawing as a round pen leaves it on paper, anti-aliased: (280, 280) uint8, black (0) on white (255).
 
     Points are joined by straight lines with round caps and joins; a stroke of one point is a dot. A pixel's grey
     follows from the distance of its middle to the nearest line: full ink until half a pixel inside the pen's edge,
-    none from half a pixel outside.
-
-    Args:
-        drawing: in canvas pixels; what lies outside the canvas is cut off.
-        brush: width of the pen, in canvas pixels; finer than one pixel, it is as wide as a pixel and paler.
-
-    Returns:
-        (280, 280) uint8, black (0) on white (255).
+    none from half a pixel outside. A brush finer than one pixel is as wide as a pixel and paler.
     """
     distance = _nearest_line(segments(drawing), reach=brush / 2 + 0.5)
     coverage: NDArray[np.float32] = np.clip(brush / 2 + 0.5 - distance, 0, min(brush, 1))
@@ -191,10 +182,8 @@ def pen_width(drawing: Drawing) -> float:
     """The width that a pen should have had, so that the lines come out as wide as MNIST's whatever the digit's size.
 
     Whoever draws a digit twice as large with the same brush has lines half as wide once both are 20 pixels tall. A
-    pen of ``PEN`` twentieths of the inked digit makes them the same. Only what lies on the canvas counts.
-
-    Returns:
-        Canvas pixels, at least ``FINEST``: digits of less than 30 pixels, and dots, come out somewhat bold.
+    pen of ``PEN`` twentieths of the inked digit makes them the same. Only what lies on the canvas counts. In canvas
+    pixels, at least ``FINEST``: digits of less than 30 pixels, and dots, come out somewhat bold.
     """
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     longest = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
@@ -210,14 +199,9 @@ def invert(picture: Picture) -> Picture:
 
 
 def crop(picture: Picture, faint: int = FAINT) -> Picture:
-    """Cut a light-on-black picture down to its ink.
+    """Cut a light-on-black picture (H, W) down to its ink.
 
-    Args:
-        picture: (H, W) uint8, 0 is no ink.
-        faint: levels up to this one are not looked at.
-
-    Returns:
-        (h, w) uint8, the smallest rectangle that holds every pixel of more than ``faint``; (0, 0) if there is none.
+    What is left is the smallest rectangle (h, w) that holds every pixel of more than ``faint``; (0, 0) if none has.
     """
     (box,) = ndimage.find_objects((picture > faint).astype(np.uint8), max_label=1)
     return picture[:0, :0] if box is None else picture[box]
@@ -228,9 +212,6 @@ def fit_box(picture: Picture) -> Picture:
 
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
     even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
-
-    Returns:
-        (20, 20) uint8, 0 where there was no picture.
     """
     height, width = picture.shape
     longer = max(height, width)
@@ -240,17 +221,9 @@ def fit_box(picture: Picture) -> Picture:
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
-    """Resample by area: every new pixel is the mean of the part of the old picture that it covers.
+    """Resample a picture, at least 1x1, by area: each new pixel is the mean of the part of the old that it covers.
 
     This anti-aliases without ringing or blur, and keeps the mean grey exactly, whatever the ratio.
-
-    Args:
-        picture: (H, W) uint8, at least 1x1.
-        height: rows of the result.
-        width: columns of the result.
-
-    Returns:
-        (height, width) uint8.
     """
     rows, columns = _overlap(picture.shape[0], height), _overlap(picture.shape[1], width)
     means: NDArray[np.float32] = rows @ picture.astype(np.float32) @ columns.T  # (height, width)
@@ -270,13 +243,7 @@ def centre(picture: Picture) -> Picture:
     """Place a light-on-black picture in 28x28 so that its centre of mass lies on pixel (14, 14), as MNIST's do.
 
     Moved by whole pixels, so that nothing is blurred. A shape so lopsided that its ink would leave the picture is
-    moved only as far as all of it stays inside.
-
-    Args:
-        picture: (H, W) uint8, 0 is no ink, at most 28x28, with some ink.
-
-    Returns:
-        (28, 28) uint8.
+    moved only as far as all of it stays inside. The picture is at most 28x28 and has some ink.
     """
     inked = crop(picture, faint=0)
     row, column = ndimage.center_of_mass(inked)
@@ -295,9 +262,61 @@ def _place(picture: Picture, top: int, left: int) -> Picture:
 def _unnormalised(picture: Picture) -> Picture:
     """The picture to show a network for it to get 0 to 1, as if the normalisation were left out; any shape.
 
-    Every network is asked about bytes, and normalises them. So its mean and deviation are put on here, for the network
-    to take off again: what arrives is the picture's own 0 to 1, but for half a byte (0.0064). The greys go from 33 to
-    112: as pale as the picture is to a network that expects contrast.
+    Every network normalises the bytes that it is asked about. So its mean and deviation are put on here, for the
+    network to take off again: what arrives is 0 to 1, but for half a byte (0.0064), and the greys from 33 to 112 are as
+    pale as the picture is to a network that expects contrast.
     """
     unit: NDArray[np.float64] = picture / 255
     return np.rint(255 * denormalise(unit)).astype(np.uint8)
+
+
+# --- wobbling ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wobble:
+    """How far the drawing is moved off MNIST's way of placing it; the defaults leave it there."""
+
+    right: float = 0.0  # pixels of the 28x28 picture
+    down: float = 0.0  # pixels of the 28x28 picture
+    turn: float = 0.0  # degrees, clockwise, about the picture's middle
+    size: float = 100.0  # percent of the size it would have, about the picture's middle
+    stroke: float = 100.0  # percent of the width that MNIST's lines have
+
+
+def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
+    """What the networks see of a wobbled drawing, (28, 28) white on black; None if there is no ink to see.
+
+    The steps from pen to 28x28 undo most of what a wobble does: wherever a digit was drawn and however large, it ends
+    up centred and 20 pixels long. So it is first placed as those steps place it, and wobbled there.
+    """
+    final = to_mnist(drawing)
+    if final is None or wobble == Wobble():
+        return final
+    lines = _wobbled(_placed_like_mnist(drawing, final), wobble).reshape(-1, 2, 2)  # (S, 2, 2)
+    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines.tolist()))
+    picture = resample(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)), SIDE, SIDE)
+    return picture if picture.any() else None
+
+
+def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
+    """The ends (2 S, 2) of a drawing's S visible lines, moved to where they lie in its final picture (28, 28).
+
+    In canvas pixels; inked there they give nearly that picture (fractions of a pixel fall differently).
+    """
+    light = invert(ink(drawing, pen_width(drawing)))
+    scale = UNIT * BOX / max(crop(light).shape)
+    points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
+    # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
+    row, column = ndimage.center_of_mass(light)
+    final_row, final_column = ndimage.center_of_mass(final)
+    from_centre = points - np.array([column + 0.5, row + 0.5])
+    placed: NDArray[np.float64] = UNIT * np.array([final_column + 0.5, final_row + 0.5]) + scale * from_centre
+    return placed
+
+
+def _wobbled(points: NDArray[np.float64], wobble: Wobble) -> NDArray[np.float64]:
+    """Resize and turn points (N, 2) about the canvas's middle, then shift them; in canvas pixels, y downwards."""
+    angle = math.radians(wobble.turn)
+    turn = wobble.size / 100 * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return CANVAS / 2 + (points - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])

@@ -27,25 +27,16 @@ from mnist_lab.training.session import load_trained
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled drawings as a network sees them; prepared once, they can be classified by many networks.
+    """Labelled drawings as a network sees them; prepared once, they can be classified by many networks."""
 
-    Attributes:
-        pictures: (N, 28, 28) uint8, N > 0, white on black: those that show ink.
-        labels: (N,) the digits that were meant.
-        positions: (N,) each one's place among the labelled drawings, from 0.
-        blanks: labelled drawings without ink on the canvas.
-        unlabelled: drawings without a label, which are left out.
-    """
-
-    pictures: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    blanks: int
-    unlabelled: int
+    pictures: NDArray[np.uint8]  # (N, 28, 28), N > 0, white on black: those that show ink
+    labels: NDArray[np.int64]  # (N,) the digits that were meant
+    positions: NDArray[np.int64]  # (N,) each one's place among the labelled drawings, from 0
+    blanks: int  # labelled drawings without ink on the canvas
+    unlabelled: int  # drawings without a label, which are left out
 
     @property
     def total(self) -> int:
-        """All labelled drawings."""
         return len(self.pictures) + self.blanks
 
 
@@ -67,7 +58,6 @@ class Score:
         return wilson_interval(self.evaluation.correct, self.labelled.total)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
         return {
             "accuracy": self.accuracy,
             "correct": self.evaluation.correct,
@@ -80,15 +70,7 @@ class Score:
 
 
 def prepare_labelled(drawings: Sequence[Drawing], mode: str = "mnist") -> Labelled:
-    """Make pictures of labelled drawings.
-
-    Args:
-        drawings: those without a label are left out.
-        mode: one of :data:`mnist_lab.drawing.preprocess.MODES`.
-
-    Raises:
-        RequestError: no drawing has both a label and ink.
-    """
+    """Make pictures in one of the ``MODES``; a RequestError says that no drawing has both a label and ink."""
     labels = np.array([drawing.label for drawing in drawings if drawing.label is not None], dtype=np.int64)
     prepared = [to_mnist(drawing, MODES[mode]) for drawing in drawings if drawing.label is not None]
     pictures = [picture for picture in prepared if picture is not None]
@@ -119,16 +101,7 @@ def _logits_of(model: nn.Module, labelled: Labelled, compute: Compute) -> NDArra
 
 
 def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
-    """Let runs classify the user's own digits; Ctrl-C ends it, and what was counted is kept.
-
-    Args:
-        lab: where to look, and where to show.
-        counts: what is there already.
-        missing: the runs to ask.
-
-    Raises:
-        LabError: the drawings can't be read, or none has both a label and ink.
-    """
+    """Let the missing runs classify the user's own digits; Ctrl-C ends it, and what was counted is kept."""
     drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)
     show_skipped(lab.terminal, damaged)
     compute, console = compute_for(lab), lab.terminal.console

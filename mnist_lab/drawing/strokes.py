@@ -22,27 +22,19 @@ from numpy.typing import NDArray
 from mnist_lab.errors import LabError
 from mnist_lab.storage import open_file, reason
 
-CANVAS = 280
-"""Height and width of the canvas, in pixels: ten for each of the final picture."""
-MAX_POINTS = 100_000
-"""Points in one drawing: the fastest mice report 1,000 a second, so this is more than a minute without a pause."""
-MAX_REACH = 10_000
-"""How far from the canvas's origin a point may lie, in pixels: no screen reaches as far from a window."""
+CANVAS = 280  # height and width of the canvas, in pixels: ten for each of the final picture
+MAX_POINTS = 100_000  # in one drawing: the fastest mice report 1,000 a second, so this is more than a minute of them
+MAX_REACH = 10_000  # pixels from the canvas's origin to a point: no screen reaches as far from a window
 MAX_LENGTH = 20_000
 """Length of a drawing's lines on the canvas, in its pixels, so that inking takes moments.
 
 The longest of 3,246 digits that several hundred people drew has 1,050 of them; 20,000 are half a minute of scribbling.
 """
-LONGEST_LINE = math.sqrt(2) * CANVAS
-"""From one corner of the canvas to the other."""
-MAX_LINE_BYTES = 5_000_000
-"""Longest line of a file of drawings: room for ``MAX_POINTS`` points written with 17 digits."""
-MAX_FILE_BYTES = 100_000_000
-"""Largest file of drawings: about 140,000 of them, which take some 1 GB of memory."""
-MAX_DAMAGED = 1_000
-"""Damaged lines that are skipped; a file that has more of them is not a file of drawings."""
-SPACING = 0.5
-"""Points of a stroke nearer to the one before than this many canvas pixels change nothing that could be seen."""
+LONGEST_LINE = math.sqrt(2) * CANVAS  # from one corner of the canvas to the other
+MAX_LINE_BYTES = 5_000_000  # of a line in a file of drawings: room for MAX_POINTS points written with 17 digits
+MAX_FILE_BYTES = 100_000_000  # about 140,000 drawings, which take some 1 GB of memory
+MAX_DAMAGED = 1_000  # damaged lines that are skipped; a file that has more of them is not a file of drawings
+SPACING = 0.5  # canvas pixels: points of a stroke nearer to the one before change nothing that could be seen
 FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one a line'
 
 Point: TypeAlias = tuple[float, float]
@@ -58,33 +50,28 @@ class DrawingError(LabError):
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a pen did.
+    """What a pen did: its paths from down to up, on a 280x280 canvas whose first pixel reaches from 0 to 1.
 
-    Attributes:
-        strokes: the pen's paths from down to up, as (x, y) in pixels of a 280x280 canvas whose first pixel reaches
-            from 0 to 1; x grows to the right, y downwards. One point makes a dot. Points may lie outside the
-            canvas, where a pen that leaves the window goes; what lies there is not seen.
-        label: the digit that was meant, 0 to 9, if anybody said so.
+    x grows to the right, y downwards. One point makes a dot. Points may lie outside the canvas, where a pen that leaves
+    the window goes; what lies there is not seen.
     """
 
-    strokes: tuple[Stroke, ...] = ()
-    label: int | None = None
+    strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
+    label: int | None = None  # the digit that was meant, 0 to 9, if anybody said so
 
     @classmethod
     def from_json(cls, text: str) -> Drawing:
-        """Read ``{"label": 3, "strokes": [[[x, y], ...], ...]}``; other keys are ignored.
-
-        The label may be null or left out. Strokes without points are dropped.
+        """Read ``{"label": 3, "strokes": [[[x, y], ...], ...]}``; the label may be null or left out.
 
         Raises:
             DrawingError: the text is anything else, or a number is not finite, a point further away than
                 ``MAX_REACH``, the points are more than ``MAX_POINTS``, or the lines longer than ``MAX_LENGTH``.
         """
         try:
-            content = json.loads(text, parse_constant=_refuse_constant)
+            content = json.loads(text)
         except RecursionError:
             _refuse("the text is nested too deeply for a drawing")
-        except ValueError as error:  # also NaN, Infinity, and a whole number of thousands of digits
+        except ValueError as error:  # also a whole number of thousands of digits
             at = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
             _refuse(f"the text is not JSON ({at})")
         if not isinstance(content, dict):
@@ -94,14 +81,9 @@ class Drawing:
         return drawing
 
     def to_json(self) -> str:
-        """The drawing as one line of JSON, without the line break; :meth:`from_json` gives it back exactly.
-
-        Raises:
-            DrawingError: its lines are longer than ``MAX_LENGTH``.
-        """
+        """The drawing as one line of JSON, which :meth:`from_json` gives back exactly, or refuses in the same way."""
         _check_length(self)
-        content = {"label": self.label, "strokes": self.strokes}
-        return json.dumps(content, separators=(",", ":"), allow_nan=False)
+        return json.dumps({"label": self.label, "strokes": self.strokes}, separators=(",", ":"), allow_nan=False)
 
 
 class Drawings(NamedTuple):
@@ -165,11 +147,6 @@ def _refuse(found: str, next_step: str = FORMAT) -> NoReturn:
     raise DrawingError(found, next_step) from None
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    """JSON has no NaN and no Infinity, though Python's reader would take them."""
-    raise ValueError(f"{name} is not a number")
-
-
 def _checked_label(value: object) -> int | None:
     if value is None or (type(value) is int and 0 <= value <= 9):  # True and 3.0 are not digits
         return value
@@ -199,8 +176,7 @@ def _check_length(drawing: Drawing) -> None:
     lines = visible(segments(drawing))
     length = float(np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1]).sum(dtype=np.float64))
     if length > MAX_LENGTH:
-        found = f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}"
-        _refuse(found, "draw with fewer lines")
+        _refuse(f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}")
 
 
 # --- lines on the canvas -----------------------------------------------------------------------------------------
@@ -243,82 +219,73 @@ class Sketch:
     Undoing works by whole strokes; clearing counts as one step and can be undone as well.
     """
 
-    def __init__(self, strokes: tuple[Stroke, ...] = ()) -> None:
+    def __init__(self) -> None:
         self._growing: list[Point] = []
-        self._past: list[tuple[Stroke, ...]] = []
-        self._future: list[tuple[Stroke, ...]] = []
-        self._set(strokes)
+        self._versions: list[tuple[Stroke, ...]] = [()]
+        self._show(0)
 
     @property
     def strokes(self) -> tuple[Stroke, ...]:
         """All strokes, the one being drawn included."""
-        return (*self._strokes, tuple(self._growing)) if self._growing else self._strokes
+        finished = self._versions[self._shown]
+        return (*finished, tuple(self._growing)) if self._growing else finished
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is anything to take back."""
-        return bool(self._past or self._growing)
+        return self._shown > 0 or bool(self._growing)
 
     @property
     def can_redo(self) -> bool:
-        """Whether anything was taken back since the last stroke."""
-        return bool(self._future)
+        return self._shown < len(self._versions) - 1
 
     @property
     def is_full(self) -> bool:
         """Whether the drawing has as many points, or lines as long, as a file may hold; it takes no more."""
-        points = sum(map(len, self._strokes)) + len(self._growing)
-        return points >= MAX_POINTS or self._length > MAX_LENGTH - LONGEST_LINE
+        return self._points >= MAX_POINTS or self._length > MAX_LENGTH - LONGEST_LINE
 
-    def drawing(self, label: int | None = None) -> Drawing:
-        """What is on the canvas now."""
-        return Drawing(self.strokes, label)
+    def drawing(self) -> Drawing:
+        return Drawing(self.strokes)
 
     def begin(self, x: float, y: float) -> None:
-        """The pen comes down."""
         self.end()
         if not self.is_full:
             self._growing = [(x, y)]
+            self._points += 1
 
     def extend(self, x: float, y: float) -> None:
         """The pen moves; without a stroke begun (it came down outside the window) nothing happens."""
         if self._growing and self._growing[-1] != (x, y) and not self.is_full:
             self._length += math.dist(self._growing[-1], (x, y))
+            self._points += 1
             self._growing.append((x, y))
 
     def end(self) -> None:
         """The pen goes up; the stroke becomes one step to undo."""
         if self._growing:
-            strokes = self.strokes
-            self._growing = []
-            self._change(strokes)
+            self._add(self.strokes)
 
     def clear(self) -> None:
         """Take all strokes away, as one step; a blank canvas is left alone."""
         self.end()
-        if self._strokes:
-            self._change(())
+        if self.strokes:
+            self._add(())
 
     def undo(self) -> None:
         """Take the last step back, if there is one; a stroke still being drawn is that step."""
         self.end()
-        self._step(self._past, self._future)
+        self._show(max(self._shown - 1, 0))
 
     def redo(self) -> None:
         """Take the last undo back, if nothing was drawn since."""
         self.end()
-        self._step(self._future, self._past)
+        self._show(min(self._shown + 1, len(self._versions) - 1))
 
-    def _step(self, source: list[tuple[Stroke, ...]], other: list[tuple[Stroke, ...]]) -> None:
-        if source:
-            other.append(self._strokes)
-            self._set(source.pop())
+    def _add(self, strokes: tuple[Stroke, ...]) -> None:
+        self._growing = []
+        self._versions[self._shown + 1 :] = [strokes]
+        self._show(self._shown + 1)
 
-    def _change(self, strokes: tuple[Stroke, ...]) -> None:
-        self._past.append(self._strokes)
-        self._future.clear()
-        self._set(strokes)
-
-    def _set(self, strokes: tuple[Stroke, ...]) -> None:
-        self._strokes = strokes
-        self._length = sum(math.dist(*ends) for stroke in strokes for ends in pairwise(stroke))
+    def _show(self, version: int) -> None:
+        self._shown = version
+        self._points = sum(map(len, self.strokes))
+        self._length = sum(math.dist(*ends) for stroke in self.strokes for ends in pairwise(stroke))

@@ -22,14 +22,13 @@ from PIL import Image
 
 import main
 from mnist_lab.data.pixels import normalise
-from mnist_lab.drawing import commands
+from mnist_lab.drawing import figures
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import Picture, Steps, prepare, to_mnist
+from mnist_lab.drawing.preprocess import Picture, Steps, Wobble, from_ink, ink, see, to_mnist
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.drawing.window.app import Snapshot
-from mnist_lab.drawing.wobble import Wobble, see
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.commands import load_readers
 from mnist_lab.networks.models import DigitNet
@@ -157,28 +156,27 @@ def test_the_xray_predicts_without_each_step(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     spy = Mock(wraps=xray)
-    monkeypatch.setattr(commands, "draw_xray", spy)
+    monkeypatch.setattr(figures, "xray", spy)
     assert main.main(["xray", "--drawing", str(drawings), "--outputs", str(outputs)]) == 0
     shown = capsys.readouterr().out
     stages, variants = spy.call_args.args
     names = ["all steps", *(f"without {name}" for name in ("pen", "invert", "crop", "box", "centre", "normalise"))]
     assert [variant.name for variant in variants] == names
-    assert [stage.name for stage in stages] == [
-        *("raw", "pen", "inverted", "cropped", "20-pixel box", "centred", "normalised")
-    ]
+    assert list(stages) == ["raw", "pen", "invert", "crop", "box", "centre", "normalise"]
+    assert np.array_equal(stages["raw"], ink(ONE))
     for variant in variants:
         expected = probabilities_by_hand(network, variant.picture)
         assert variant.probabilities == pytest.approx(expected, abs=0.01)
         (row,) = [line.split() for line in shown.splitlines() if line.startswith(f"{variant.name} ")]
         assert row[2] == str(expected.argmax())
-    assert np.array_equal(variants[0].picture, stages[-1].picture)
+    assert np.array_equal(variants[0].picture, stages["normalise"])
     assert (new_folder(outputs, "xray-my-drawings") / "xray.png").stat().st_size > 10_000
     assert main.main(["xray", "--image", str(pictures[0]), "--outputs", str(outputs)]) == 0
     assert "without pen" not in capsys.readouterr().out  # a picture has no strokes to ink again
 
 
 def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
-    stages = prepare(SEVEN)
+    stages = from_ink(ink(SEVEN), Steps())
     picture = to_mnist(SEVEN)
     assert stages is not None
     assert picture is not None
@@ -188,7 +186,7 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
     figure = xray(stages, variants, title="Seven")
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == len(stages) + 2
-    for axes, expected in zip(shown, [*(stage.picture for stage in stages), picture, pale], strict=True):
+    for axes, expected in zip(shown, [*stages.values(), picture, pale], strict=True):
         image = axes.images[0]
         assert np.array_equal(np.asarray(image.get_array()), expected)
         assert image.get_clim() == (0, 255)  # black is black in every step

@@ -196,8 +196,8 @@ def tiled_tiff(side: int, tile: int) -> bytes:
         (png_that_claims(9_000, 9_000, zlib.compress(b"")), "can't be read as a picture (image file is truncated"),
         (tiled_tiff(10, 46_000), "a tile has more than 400,000,000 pixels"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is an iPhone photo (HEIC), which can't be read; export"),
-        (b"%PDF-1.7\n", "is a PDF document, not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a PostScript document, not a picture"),
+        (b"%PDF-1.7\n", "is a document, not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a document, not a picture"),
     ],
     ids=["text", "empty", "large", "huge", "long", "header", "tile", "heic", "pdf", "eps"],
 )

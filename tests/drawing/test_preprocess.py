@@ -1,7 +1,8 @@
-"""From pen to 28x28: the ink against brute force, every step against scipy, Pillow and MNIST itself."""
+"""From pen to 28x28: the ink against brute force, steps and wobbles against scipy, Pillow and MNIST itself."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -19,14 +20,16 @@ from mnist_lab.drawing.preprocess import (
     STEP_NAMES,
     Picture,
     Steps,
+    Wobble,
     centre,
     crop,
     fit_box,
     from_ink,
     ink,
     pen_width,
-    prepare,
     resample,
+    see,
+    take_apart,
     to_mnist,
 )
 from mnist_lab.drawing.strokes import CANVAS, Drawing
@@ -42,8 +45,8 @@ def light(drawing: Drawing, brush: float) -> NDArray[np.float64]:
     return (255 - ink(drawing, brush).astype(np.float64)) / 255
 
 
-def mnist_like(source: Drawing | Picture, steps: Steps = MODES["mnist"], brush: float = 20.0) -> Picture:
-    picture = to_mnist(source, steps, brush)
+def mnist_like(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Picture:
+    picture = to_mnist(source, steps)
     assert picture is not None
     return picture
 
@@ -206,22 +209,20 @@ def test_the_pen_is_chosen_by_what_can_be_seen() -> None:
 # --- all of it ---------------------------------------------------------------------------------------------------
 
 
-def test_every_stage_does_its_step() -> None:
-    stages = prepare(by_hand(2), brush=12)
-    assert stages is not None
-    names = ["raw", "pen", "inverted", "cropped", "20-pixel box", "centred", "normalised"]
-    assert [stage.name for stage in stages] == names
-    raw, pen, inverted, cropped, box, centred, normalised = (stage.picture for stage in stages)
-    assert np.array_equal(raw, ink(by_hand(2), 12))
-    assert np.array_equal(inverted, 255 - pen)
-    assert cropped.sum() == pytest.approx(inverted.sum(), rel=0.01)
-    assert box.shape == (20, 20)
-    assert centred.shape == (28, 28)
-    assert centred.sum() == box.sum()
-    assert ndimage.center_of_mass(centred) == pytest.approx([14, 14], abs=0.5)
-    assert np.array_equal(normalised, centred)  # every network normalises by itself: the look stays
-    assert all(stage.picture.dtype == np.uint8 for stage in stages)
-    assert np.array_equal(mnist_like(by_hand(2)), centred)
+def test_every_step_does_its_work() -> None:
+    pen = ink(by_hand(2), pen_width(by_hand(2)))
+    taken = from_ink(pen, Steps())
+    assert taken is not None
+    assert list(taken) == list(STEP_NAMES[1:])
+    assert np.array_equal(taken["invert"], 255 - pen)
+    assert taken["crop"].sum() == pytest.approx(taken["invert"].sum(), rel=0.01)
+    assert taken["box"].shape == (20, 20)
+    assert taken["centre"].shape == (28, 28)
+    assert taken["centre"].sum() == taken["box"].sum()
+    assert ndimage.center_of_mass(taken["centre"]) == pytest.approx([14, 14], abs=0.5)
+    assert np.array_equal(taken["normalise"], taken["centre"])  # every network normalises by itself: the look stays
+    assert all(picture.dtype == np.uint8 for picture in taken.values())
+    assert np.array_equal(mnist_like(by_hand(2)), taken["centre"])
 
 
 @pytest.mark.parametrize("name", STEP_NAMES)
@@ -245,8 +246,10 @@ def test_each_step_can_be_switched_off(name: str) -> None:
 def test_what_is_outside_or_blank_gives_nothing() -> None:
     for strokes in ((), (((-50, -50), (-90, 400)),)):
         for steps in MODES.values():
-            assert prepare(Drawing(strokes), steps) is None
             assert to_mnist(Drawing(strokes), steps) is None
+            assert take_apart(Drawing(strokes), steps) is None
+        for wobble in (Wobble(), Wobble(right=1), Wobble(stroke=50)):
+            assert see(Drawing(strokes), wobble) is None
     for size in ((0, 0), (1, 1), (500, 300)):
         assert to_mnist(np.full(size, 255, dtype=np.uint8)) is None
 
@@ -262,9 +265,6 @@ def test_a_picture_of_ink_takes_the_same_steps() -> None:
     picture = ink(drawing, pen_width(drawing))
     larger = np.pad(picture.repeat(3, axis=0).repeat(3, axis=1), ((100, 7), (0, 500)), constant_values=255)
     assert np.abs(mnist_like(larger).astype(int) - mnist_like(drawing)).max() <= 2
-    stages = from_ink(larger, Steps())
-    assert stages is not None
-    assert [stage.name for stage in stages] == ["inverted", "cropped", "20-pixel box", "centred", "normalised"]
 
 
 def nearest_digits(pictures: list[Picture], among: Digits) -> list[int]:
@@ -283,3 +283,125 @@ def test_prepared_digits_look_like_mnists_wherever_they_are_drawn(mnist: Mnist) 
         pictures = [mnist_like(by_hand(digit, 0.3, -90, 80), MODES[mode]) for digit in range(10)]
         found = nearest_digits(pictures, mnist.validation)
         assert sum(label == digit for digit, label in enumerate(found)) <= 5
+
+
+# --- taken apart -------------------------------------------------------------------------------------------------
+
+
+def test_any_steps_left_out_come_out_as_if_taken_alone() -> None:
+    """Each step that is taken stands in its place, and others pass on what they got."""
+    drawing = by_hand(2, 0.7, dx=-20, dy=-25)
+    drawn, inked_again = ink(drawing, 12.0), ink(drawing, pen_width(drawing))
+
+    def alone(steps: Steps) -> dict[str, Picture]:
+        taken = from_ink(inked_again if steps.pen else drawn, steps)
+        assert taken is not None
+        return taken
+
+    for choice in list(itertools.product([True, False], repeat=len(STEP_NAMES)))[::5]:  # each step on and off
+        steps = Steps(*choice)
+        found, taken = take_apart(drawing, steps, brush=12.0), alone(steps)
+        assert found is not None
+        assert np.array_equal(found.stages[0], drawn)
+        if steps.pen:
+            assert np.array_equal(found.stages[1], inked_again)
+        places = {name: place for place, name in enumerate(STEP_NAMES, start=1)}
+        for name, place in places.items():
+            assert not getattr(steps, name) or name == "pen" or name in taken, steps
+            before = found.stages[place - 1]
+            if name in taken:
+                assert np.array_equal(found.stages[place], taken[name]), steps
+            elif name != "pen" or not steps.pen:
+                assert found.stages[place] is before, steps
+        assert found.stages[-1].shape == (28, 28)
+        assert found.chosen is not None
+        assert np.array_equal(found.chosen, found.stages[-1])
+    whole = take_apart(drawing, Steps(), brush=12.0)
+    assert whole is not None
+    for name, picture in whole.without.items():
+        assert picture is not None
+        assert np.array_equal(picture, alone(Steps().without(name))["normalise"])
+    assert np.array_equal(whole.whole, mnist_like(drawing))
+
+
+def test_a_brush_that_leaves_no_ink_leaves_nothing_to_choose() -> None:
+    """A line just beyond the edge, within reach of MNIST's pen but not of a finer brush."""
+    beyond = Drawing((((-1.2, 40.0), (-1.2, 200.0)),))
+    found = take_apart(beyond, Steps().without("pen"), brush=1.0)
+    assert found is not None
+    assert found.chosen is None
+    assert [name for name, picture in found.without.items() if picture is None] == ["pen"]
+    assert found.whole.any()
+
+
+# --- wobbling ----------------------------------------------------------------------------------------------------
+
+HARDLY = 100.001
+"""A stroke width that changes nothing to be seen, but takes the way through placing and wobbling."""
+
+
+def seen(drawing: Drawing, wobble: Wobble) -> Picture:
+    picture = see(drawing, wobble)
+    assert picture is not None
+    assert picture.shape == (28, 28)
+    assert picture.dtype == np.uint8
+    return picture
+
+
+def correlation(one: Picture, other: Picture) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+@pytest.mark.parametrize(
+    "wobble",
+    [
+        Wobble(right=2, down=-1.5, stroke=HARDLY),
+        Wobble(turn=90, stroke=HARDLY),
+        Wobble(turn=-30, stroke=HARDLY),
+        Wobble(size=60, stroke=60),
+        Wobble(right=3, down=2, turn=40, size=80, stroke=80),
+    ],
+)
+def test_a_wobble_transforms_the_picture(wobble: Wobble) -> None:
+    drawing = by_hand(2)
+    angle, middle = math.radians(wobble.turn), np.full(2, 13.5)
+    sine, cosine = math.sin(angle), math.cos(angle)
+    forward = wobble.size / 100 * np.array([[cosine, sine], [-sine, cosine]])  # of row and column
+    back = np.linalg.inv(forward)
+    offset = middle - back @ (middle + np.array([wobble.down, wobble.right]))
+    expected = ndimage.affine_transform(seen(drawing, Wobble(stroke=HARDLY)).astype(float), back, offset, order=1)
+    assert correlation(seen(drawing, wobble), expected) > 0.96
+
+
+def test_drawings_are_placed_where_mnists_makers_would() -> None:
+    for digit in range(10):
+        drawing = by_hand(digit, 0.6, dx=-30, dy=20)
+        found, expected = seen(drawing, Wobble(stroke=HARDLY)), mnist_like(drawing)
+        assert np.abs(found.astype(int) - expected).mean() < 3.5  # of 255; fractions of a pixel fall differently
+        assert correlation(found, expected) > 0.98
+
+
+def test_without_wobble_the_networks_see_what_they_are_scored_on() -> None:
+    assert np.array_equal(seen(by_hand(4), Wobble()), mnist_like(by_hand(4)))
+
+
+def test_shifts_of_whole_pixels_are_exact_and_strokes_change_their_width_alone() -> None:
+    drawing = by_hand(2)
+    plain = seen(drawing, Wobble(stroke=HARDLY))
+    assert np.array_equal(seen(drawing, Wobble(right=3)), np.roll(plain, 3, axis=1))
+    assert np.array_equal(seen(drawing, Wobble(down=-2)), np.roll(plain, -2, axis=0))
+    bold, fine = seen(drawing, Wobble(stroke=200)), seen(drawing, Wobble(stroke=50))
+    assert bold.sum() > 1.7 * plain.sum() > 3 * fine.sum()
+
+
+def test_wobbles_start_from_where_the_digit_ends_up_not_from_where_it_was_drawn() -> None:
+    wobble = Wobble(right=2, turn=20, size=80)
+    assert correlation(seen(by_hand(5), wobble), seen(by_hand(5, 0.5, dx=50, dy=-40), wobble)) > 0.98
+
+
+def test_what_was_drawn_beyond_the_edge_stays_unseen() -> None:
+    """A wobble must not bring back what the canvas cut off."""
+    edge = Drawing((((140.0, 60.0), (140.0, 280.0)),))
+    beyond = Drawing((((140.0, 60.0), (140.0, 900.0)),))
+    wobble = Wobble(turn=1)
+    assert np.abs(seen(edge, wobble).astype(int) - seen(beyond, wobble)).max() <= 2

@@ -72,10 +72,16 @@ def test_a_drawing_survives_its_json() -> None:
 
 
 STROKES = {  # what is said of what stands for the list of strokes
-    "not JSON": ["[[[1, 2]", "[[[NaN, 2]]]", "[[[-Infinity, 2]]]", f"[[[1, 1{'0' * 5000}]]]"],
+    "not JSON": ["[[[1, 2]", f"[[[1, 1{'0' * 5000}]]]"],
     '"strokes" is missing': ["null", "[5]", '{"0": [[1, 2]]}'],
     "is not a point": ["[[1]]", "[[[1]]]", "[[[1, 2, 3]]]", '[[[1, "2"]]]', "[[[1, true]]]", "[[[[1], {}]]]"],
-    "more than 10,000 pixels": ["[[[1e999, 2]]]", "[[[1, -10001]]]", f"[[[1, 1{'0' * 400}]]]"],
+    "more than 10,000 pixels": [
+        "[[[NaN, 2]]]",
+        "[[[1, -Infinity]]]",
+        "[[[1e999, 2]]]",
+        "[[[1, -10001]]]",
+        f"[[[1, 1{'0' * 400}]]]",
+    ],
 }
 REFUSED = {found: [f'{{"strokes": {value}}}' for value in values] for found, values in STROKES.items()} | {
     "is not a digit": [f'{{"strokes": [], "label": {x}}}' for x in ("10", "-1", '"3"', "3.0", "true", "[[3]]")],
@@ -212,24 +218,32 @@ def test_undo_and_redo_go_by_whole_strokes_and_clearing_is_one_step(events: str,
 
 
 def test_a_stroke_is_seen_while_it_grows_and_ends_whatever_comes() -> None:
-    sketch = Sketch((((7, 7),),))
+    sketch = Sketch()
+    sketch.begin(7, 7)
+    sketch.end()
     sketch.extend(1, 1)  # the pen came down outside
     sketch.begin(1, 2)
     sketch.extend(3, 4)
     sketch.extend(3, 4)  # the pen rests
-    assert sketch.drawing(5) == Drawing((((7, 7),), ((1, 2), (3, 4))), 5)
+    assert sketch.drawing() == Drawing((((7, 7),), ((1, 2), (3, 4))))
     sketch.begin(9, 9)  # the pen's way up was missed
     assert sketch.can_undo
     sketch.undo()  # takes the stroke that is still being drawn
     sketch.extend(2, 2)
     assert sketch.strokes == (((7, 7),), ((1, 2), (3, 4)))
     assert sketch.can_redo
-    sketch.undo()
+    for _ in range(2):
+        assert sketch.can_undo
+        sketch.undo()
     assert not sketch.can_undo
 
 
-def test_a_sketch_stays_within_what_a_file_may_hold() -> None:
-    sketch = Sketch((tuple((i % 7 / 100, 0.0) for i in range(MAX_POINTS - 2)),))
+def test_a_sketch_stays_within_what_a_file_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strokes, "MAX_POINTS", 1_000)
+    sketch = Sketch()
+    sketch.begin(0, 0)
+    for number in range(1, 998):
+        sketch.extend(number % 7 / 100, 0)
     for stroke in (((1, 1), (2, 2), (3, 3)), ((4, 4),)):
         sketch.begin(*stroke[0])
         for point in stroke[1:]:

@@ -1,8 +1,7 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-Networks are handed in as functions of 28x28 pictures, so nothing here knows torch. Everything happens in the main
-thread: the ink is drawn at once, and predictions are made between two events, never more often than a screen can show
-and always for the newest strokes, so that a slow network makes the bars lag, not the pen.
+Everything happens in the main thread: the ink is drawn at once, and predictions are made between two events and always
+for the newest strokes, so that a slow network makes the bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -23,13 +22,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.preprocess import BRUSH, Picture, Wobble, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, plan_layout
+from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
-from mnist_lab.drawing.wobble import Wobble, see
-from mnist_lab.drawing.xray import take_apart
 from mnist_lab.errors import LabError, RequestError
 
 TKINTER_MISSING = ""
@@ -47,20 +44,18 @@ LIVE = 0.025  # seconds, at most, of an update with which the X-ray follows the 
 HEARTBEAT_MS = 250  # after which a Ctrl-C in the terminal is noticed at the latest: Tk sleeps until an event comes
 
 BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
-SCALES: dict[str, widgets.Scale] = {
+SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "right": ("Shift →", -6, 6, 0.5, " px"),
     "down": ("Shift ↓", -6, 6, 0.5, " px"),
     "turn": ("Rotation", -90, 90, 1, "°"),
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
-"""One slider for each field of a :class:`Wobble`. A picture is 28 pixels wide."""
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
-LINUX_ADVICE = "install it (apt install python3-tk, or dnf install python3-tkinter)"
-TKINTER_ADVICE = {
-    "win32": 'run the installer from python.org again, choose "Modify" and tick "tcl/tk"',
-    "darwin": "install it (Homebrew: brew install python-tk; the installer from python.org has it)",
-}
+TKINTER_ADVICE = (
+    "install it (Linux: apt install python3-tk, or dnf install python3-tkinter; Homebrew: brew install python-tk; "
+    'Windows: run the installer from python.org again, choose "Modify" and tick "tcl/tk")'
+)
 ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
 
 
@@ -75,27 +70,19 @@ class Snapshot:
     probabilities: tuple[widgets.Probabilities, ...]  # each predictor's, (10,), in their order
 
 
-Save: TypeAlias = Callable[[Snapshot], Path]
-Keep: TypeAlias = Callable[[Drawing], str]
-Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]
+Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which is shown
+Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says so
+Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
 
 def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
-    """Open the window and come back when it is closed, by Esc or by its cross.
+    """Show one to four networks side by side, and come back when the window is closed, by Esc or by its cross.
 
-    Errors of the lab that ``save`` and ``keep`` raise are shown in the window and lose nothing; whatever else goes
-    wrong inside closes it and is raised from here.
-
-    Args:
-        predictors: one to four networks, side by side.
-        save: called with all there is to a drawing when it is to be saved; gives the place, to be shown.
-        keep: called with a labelled drawing when a digit key is pressed; gives a sentence to show.
-        reject: called with the picture and each predictor's probabilities, in their order; gives a sentence where the
-            drawing is probably not a digit, None where it may be one.
+    Errors of the lab that ``save`` and ``keep`` raise are shown and lose nothing; whatever else goes wrong closes the
+    window and is raised from here.
 
     Raises:
-        LabError: there is no tkinter or no display.
-        RequestError: there are no predictors, more than four, or two of the same name.
+        LabError: there is no tkinter or no display, or there are too many predictors, or two of the same name.
     """
     names = [predictor.name for predictor in predictors]
     if len(names) not in PANEL_WIDTHS:
@@ -115,22 +102,18 @@ def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Ke
 
 
 def new_root() -> tk.Tk:
-    """The main window, still hidden.
-
-    Raises:
-        LabError: there is no tkinter, or no display to show a window on.
-    """
+    """The main window, still hidden; a LabError says that there is no tkinter, or no display."""
     if TKINTER_MISSING:
         found = f"this Python has no tkinter, which draws windows ({TKINTER_MISSING})"
-        raise LabError(found, f"{TKINTER_ADVICE.get(sys.platform, LINUX_ADVICE)}, {ALTERNATIVE}")
+        raise LabError(found, f"{TKINTER_ADVICE}, {ALTERNATIVE}")
     if sys.platform == "win32":  # ask for real pixels; otherwise Windows enlarges the window like a photograph
         with suppress(AttributeError, OSError):  # before Windows 8.1, or already decided by somebody else
             ctypes.windll.shcore.SetProcessDpiAwareness(1)
     try:
         root = tk.Tk(className="MnistLab")
     except tk.TclError as error:
-        advice = "work at a screen, or connect with ssh -X"
-        raise LabError(f"no window can be opened ({error})", f"{advice}, {ALTERNATIVE}") from None
+        advice = f"work at a screen, or connect with ssh -X, {ALTERNATIVE}"
+        raise LabError(f"no window can be opened ({error})", advice) from None
     root.withdraw()
     return root
 
@@ -169,7 +152,6 @@ def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | No
 
 
 def _summary(probabilities: Sequence[widgets.Probabilities]) -> str:
-    """What the networks predict together, in a few words."""
     winners = [int(np.argmax(row)) for row in probabilities]
     if len(set(winners)) > 1:
         return f"they disagree: {', '.join(map(str, winners))}"
@@ -196,19 +178,17 @@ class Window:
         self.shows_maps = False
         self._kept: Drawing | None = None  # what was labelled last
         self._unexplained: list[int] = []  # networks whose maps are still to be made
-        self._pending: dict[Callable[[], None], str] = {}  # actions that happen later, with Tk's names for them
+        self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
 
         root.report_callback_exception = self._fail
-        self.canvas = widgets.DrawingCanvas(root, self.theme, self._changed)
-        self.panels = [
-            widgets.PredictionPanel(root, self.theme, box, predictor.name)
-            for box, predictor in zip(self.layout.panels, predictors, strict=True)
-        ]
-        self.xray = XrayPanel(root, self.theme, predictors[0], self._request, self._reset)
+        self.canvas = widgets.DrawingCanvas(self.theme, self._changed)
+        boxes = zip(self.layout.panels, predictors, strict=True)
+        self.panels = [widgets.PredictionPanel(self.theme, box, predictor.name) for box, predictor in boxes]
+        self.xray = XrayPanel(self.theme, predictors[0], self._request, self._reset)
         sketch = self.canvas.sketch
-        self._actions: dict[str, Callable[[], None]] = {
+        self._actions: dict[str, widgets.Action] = {
             "undo": partial(self.canvas.change, sketch.undo),
             "redo": partial(self.canvas.change, sketch.redo),
             "clear": partial(self.canvas.change, sketch.clear),
@@ -224,7 +204,7 @@ class Window:
         self._build_wobble()
         self._build_texts()
         self._changed()
-        self._place_window()
+        self._show_window()
         root.bind("<Key>", self._key)
         root.protocol("WM_DELETE_WINDOW", root.quit)
         self._beat()
@@ -234,7 +214,6 @@ class Window:
         return self.buttons[command]
 
     def _build_tools(self) -> None:
-        """The brush, and a row of buttons."""
         px, box = self.layout.px, self.layout.tools
         tools = widgets.card(self.root, box, widgets.GROUND, widgets.GROUND)
         row = widgets.card(tools, Box(0, 0, box.width - 2, px(30)))
@@ -247,8 +226,7 @@ class Window:
             button.place(x=round(column * pitch), y=px(36), width=round(pitch - px(6)), height=px(31))
 
     def _build_seen(self) -> None:
-        """The picture that the networks see, and the legend of the maps."""
-        px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.seen)
+        px, panel = self.layout.px, widgets.Panel(self.theme, self.layout.seen)
         side = self.layout.tile(140, spare=16)
         edge = (panel.height - side) // 2
         self.tile = widgets.ImageTile(panel, edge, edge, side)
@@ -267,7 +245,7 @@ class Window:
         self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
 
     def _build_wobble(self) -> None:
-        px, panel = self.layout.px, widgets.Panel(self.root, self.theme, self.layout.wobble)
+        px, panel = self.layout.px, widgets.Panel(self.theme, self.layout.wobble)
         panel.text(px(12), px(21), "Wobble", "bold", anchor="w")
         panel.text(px(78), px(21), "until the prediction changes", "small", anchor="w")
         reset = self._button(panel.canvas, "reset", "Reset  r")
@@ -276,15 +254,13 @@ class Window:
         pitch, height = panel.width // columns, (panel.height - px(44)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
         for place, (field, scale) in enumerate(SCALES.items()):
-            column, row = divmod(place, rows)
             slider = widgets.Slider(panel.canvas, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
-            x, y = px(12) + column * pitch, px(38) + row * height
+            x, y = px(12) + place // rows * pitch, px(38) + place % rows * height
             slider.frame.place(x=x, y=y, width=pitch - px(24), height=height)
             self.sliders[field] = slider
 
     def _build_texts(self) -> None:
-        """The sentence above the predictions, messages, and the keys that no button names."""
-        verdict = widgets.Panel(self.root, self.theme, self.layout.verdict)
+        verdict = widgets.Panel(self.theme, self.layout.verdict)
         verdict.text(verdict.width / 2, verdict.height / 2, "", "heading", width=verdict.width, tags="verdict")
         self._verdict = verdict.canvas
         foot = widgets.card(self.root, self.layout.foot, widgets.GROUND, widgets.GROUND)
@@ -294,12 +270,11 @@ class Window:
         keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo"
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
-    def _place_window(self) -> None:
-        """In the middle of the screen, in front, ready for keys."""
+    def _show_window(self) -> None:
         root, window = self.root, self.layout.window
+        root.title(TITLE)
         left = (root.winfo_screenwidth() - window.width) // 2
         top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
-        root.title(TITLE)
         root.geometry(f"{window.width}x{window.height}+{left}+{top}")
         root.resizable(False, False)
         root.deiconify()
@@ -307,7 +282,6 @@ class Window:
         root.focus_force()
 
     def run(self) -> None:
-        """Until it is closed; then whatever went wrong inside is raised."""
         self.root.mainloop()
         if self.error is not None:
             raise self.error
@@ -331,14 +305,11 @@ class Window:
             self._keep_as(int(command))
 
     def _tell(self, message: str, *, trouble: bool = False) -> None:
-        """A line at the foot of the window."""
-        text = f"! {message}" if trouble else message
-        width = self.layout.foot.width - self.layout.px(120)
-        text = widgets.shortened(" ".join(text.split()), width, self.theme.text.measure)
+        text = " ".join(f"! {message}".split() if trouble else message.split())
+        text = widgets.shortened(text, self.layout.foot.width - self.layout.px(120), self.theme.text.measure)
         self._status.configure(text=text, foreground=widgets.VERMILION if trouble else widgets.INK)
 
     def _changed(self) -> None:
-        """The strokes are others than before."""
         sketch = self.canvas.sketch
         has_ink = bool(sketch.strokes)
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
@@ -363,7 +334,7 @@ class Window:
             slider.scale.set(getattr(Wobble(), field))
         self.xray.reset()
 
-    def _later(self, milliseconds: int, action: Callable[[], None]) -> None:
+    def _later(self, milliseconds: int, action: widgets.Action) -> None:
         """Let an action happen so much later, once, and not at the time named before."""
 
         def happen() -> None:
@@ -373,18 +344,14 @@ class Window:
         self._cancel(action)
         self._pending[action] = self.root.after(milliseconds, happen)
 
-    def _cancel(self, action: Callable[[], None]) -> bool:
-        """Let an action not happen; whether it would have."""
+    def _cancel(self, action: widgets.Action) -> bool:
         pending = self._pending.pop(action, None)
         if pending is not None:
             self.root.after_cancel(pending)
         return pending is not None
 
     def _request(self) -> None:
-        """The picture may have changed: predict soon, explain once nothing changes any more.
-
-        Nothing queues: while a prediction is pending, others change nothing, and it looks at the newest strokes.
-        """
+        """Predict the newest strokes soon, unless that is pending already; explain once nothing changes any more."""
         self._cancel(self._rest)
         if self._predict not in self._pending:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._predict)
@@ -429,11 +396,12 @@ class Window:
 
     def _show_verdict(self) -> None:
         if self.picture is None:
-            self._verdict.itemconfigure("verdict", text="draw a digit with mouse or pen", fill=widgets.MUTED)
-            return
-        reason = self._reject(self.picture, self.probabilities)
-        text = _summary(self.probabilities) if reason is None else f"▲ {reason}"
-        self._verdict.itemconfigure("verdict", text=text, fill=widgets.INK if reason is None else widgets.VERMILION)
+            text, colour = "draw a digit with mouse or pen", widgets.MUTED
+        elif reason := self._reject(self.picture, self.probabilities):
+            text, colour = f"▲ {reason}", widgets.VERMILION
+        else:
+            text, colour = _summary(self.probabilities), widgets.INK
+        self._verdict.itemconfigure("verdict", text=text, fill=colour)
 
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
         """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""
@@ -444,33 +412,35 @@ class Window:
             self.buttons[command].state(["selected" if is_on else "!selected"])
         self._request()
 
-    def _finished_drawing(self) -> Drawing | None:
+    def _snapshot(self) -> Snapshot | None:
         """What is drawn now, with its prediction made; None if there is no ink."""
         if self._cancel(self._predict):
             self._predict()
-        return None if self.picture is None else self.canvas.sketch.drawing()
+        if self.picture is None:
+            return None
+        drawing = self.canvas.sketch.drawing()
+        return Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
 
     def _save_now(self) -> None:
-        drawing = self._finished_drawing()
-        if drawing is None or self.picture is None:
+        snapshot = self._snapshot()
+        if snapshot is None:
             self._tell("there is nothing to save yet: draw a digit")
             return
         self._tell("saving ...")
         self.root.update_idletasks()
-        snapshot = Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
         try:
             self._tell(f"saved in {self._save(snapshot)}")
         except LabError as error:
             self._tell(f"not saved: {error}", trouble=True)
 
     def _keep_as(self, label: int) -> None:
-        drawing = self._finished_drawing()
-        if drawing is None:
+        snapshot = self._snapshot()
+        if snapshot is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
-        elif self._kept is not None and self._kept.strokes == drawing.strokes:
+        elif self._kept is not None and self._kept.strokes == snapshot.drawing.strokes:
             self._tell(f"this drawing is already kept as a {self._kept.label}: draw another")
         else:
-            labelled = replace(drawing, label=label)
+            labelled = replace(snapshot.drawing, label=label)
             try:
                 self._tell(self._keep(labelled))
                 self._kept = labelled

@@ -1,18 +1,18 @@
-"""The parts of the window: its theme, and the widgets that show a drawing and what is predicted for it."""
+"""The parts of the window: where they lie, their look, and the widgets that show a drawing and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_lab.data.pixels import SIDE
 from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
-from mnist_lab.drawing.window.layout import Box, Layout
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -20,10 +20,10 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import font as tkfont
     from tkinter import ttk
 
+Action: TypeAlias = Callable[[], None]
 Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
-Scale: TypeAlias = tuple[str, float, float, float, str]
-"""A slider's label, lowest and highest value, step and unit."""
+Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
 STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
 DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
@@ -33,17 +33,87 @@ BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
 INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
+MARGIN, GUTTER = 14, 12  # units, around and between the parts
+SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
+TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
+PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each network, by how many there are
+LARGEST = 1.25  # screen pixels per unit, on a screen of 96 dots per inch, however large the screen is
+TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
+
+
+class Box(NamedTuple):
+    """A rectangle, in pixels of the screen."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies, in pixels of the screen."""
+
+    scale: float  # pixels per unit; a unit is about a pixel of an ordinary small screen
+    window: Box  # all of it
+    canvas: Box  # to draw on, a square
+    tools: Box  # brush and buttons, below the canvas
+    seen: Box  # the picture that the networks see, below the tools
+    verdict: Box  # one sentence above the predictions
+    panels: tuple[Box, ...]  # the predictions of each network
+    wobble: Box  # the sliders, below the predictions
+    xray: Box  # the X-ray, over the predictions and, where they are too narrow for it, over the sliders as well
+    xray_columns: int  # how many of the X-ray's seven pictures lie side by side
+    foot: Box  # messages and keys
+
+    def px(self, units: float) -> int:
+        return round(units * self.scale)
+
+    def tile(self, units: float, spare: int = 0) -> int:
+        """Side of the largest picture of 28x28 whole pixels and a line around it, in so many units and some pixels."""
+        return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
+
+
+def arrange(networks: int, scale: float) -> Layout:
+    """Lay everything out for 1 to 4 networks, at so many screen pixels per unit."""
+
+    def box(left: float, top: float, width: float, height: float) -> Box:
+        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        x0, y0, x1, y1 = (round(scale * edge) for edge in (left, top, left + width, top + height))
+        return Box(x0, y0, x1 - x0, y1 - y0)
+
+    tools = MARGIN + SHEET + GUTTER
+    lower = tools + TOOLS_HEIGHT + GUTTER
+    foot = lower + LOWER_HEIGHT + GUTTER
+    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks]
+    right_width = networks * (width + GUTTER) - GUTTER
+    upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
+    panel_height = lower - GUTTER - upper
+    return Layout(
+        scale=scale,
+        window=box(0, 0, right + right_width + MARGIN, foot + FOOT_HEIGHT + MARGIN),
+        canvas=box(MARGIN, MARGIN, SHEET, SHEET),
+        tools=box(MARGIN, tools, SHEET, TOOLS_HEIGHT),
+        seen=box(MARGIN, lower, SHEET, LOWER_HEIGHT),
+        verdict=box(right, MARGIN, right_width, VERDICT_HEIGHT),
+        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(networks)),
+        wobble=box(right, lower, right_width, LOWER_HEIGHT),
+        xray=box(right, upper, right_width, panel_height if networks > 2 else lower + LOWER_HEIGHT - upper),
+        xray_columns=4 if networks <= 2 else 7,
+        foot=box(MARGIN, foot, right + right_width - MARGIN, FOOT_HEIGHT),
+    )
+
+
+def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
+    """Lay everything out as large as a screen in pixels, of dots per inch / 96, allows, and as is comfortable."""
+    whole = arrange(networks, 1.0).window
+    wide = 0.98 * screen_width / whole.width
+    high = (screen_height - TASKBAR * density) / whole.height
+    return arrange(networks, min(wide, high, LARGEST * density))
+
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
-    """A picture in grey with a saliency map over it.
-
-    Args:
-        picture: (28, 28) uint8, white on black.
-        saliency: (28, 28); blue where it is above zero, vermilion where below, the stronger the further from zero.
-
-    Returns:
-        (28, 28, 3) uint8.
-    """
+    """A grey picture with a saliency map over it, (28, 28) both: blue where it is above zero, vermilion where below."""
     values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
     strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
     strength = np.minimum(np.abs(values) / strongest, 1)
@@ -53,16 +123,9 @@ def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
 
 
 def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture of any size in the middle of a square, as large as it fits, with a thin line around it.
+    """A picture (H, W) in the middle of a square, at least 30, as large as it fits, with a line around it.
 
-    Small pictures are enlarged by a whole number, so that their pixels stay sharp; large ones are made smaller by area.
-
-    Args:
-        picture: grey (H, W) or, if it need not be made smaller, coloured (H, W, 3), uint8.
-        side: of the square, at least 30.
-
-    Returns:
-        (side, side, 3) uint8.
+    Small ones, which may be coloured (H, W, 3), are enlarged by a whole number, so that their pixels stay sharp.
     """
     room, longer = side - 2, max(picture.shape)
     zoom = room // longer
@@ -79,7 +142,6 @@ def fitted(picture: Pixels, side: int) -> Pixels:
 
 
 def _rgb(colour: str) -> NDArray[np.float64]:
-    """``#RRGGBB`` as three numbers 0..255."""
     return np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)
 
 
@@ -91,34 +153,32 @@ def _ppm(pixels: Pixels) -> bytes:
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
-    if measure(text) <= width:
-        return text
-    while text and measure(f"…{text}") > width:
+    shown = text
+    while text and measure(shown) > width:
         text = text[1:]
-    return f"…{text}"
+        shown = f"…{text}"
+    return shown
 
 
 @dataclass(frozen=True)
 class Predictor:
     """A network, as functions of pictures (28, 28) uint8, white on black."""
 
-    name: str
-    """Its heading; different from the others'."""
-    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]
-    """The probabilities of the ten digits, (10,) float64, 0..1, for each of several pictures."""
-    explain: Callable[[Picture, int], NDArray[np.float32]]
-    """Which pixels mattered for a digit 0..9, (28, 28) in any unit: above zero for it, below zero against it."""
+    name: str  # its heading; different from the others'
+    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
+    explain: Callable[
+        [Picture, int], NDArray[np.float32]
+    ]  # (28, 28): above zero what speaks for a digit, below against
 
 
 class Theme:
     """Fonts, styles and small pictures of one window."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
-        self.layout, self._root = layout, root
+        self.layout, self.root = layout, root
         self._family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
-        self.text, self.bold = self._font(13), self._font(13, "bold")
-        self.small, self.hint = self._font(11.5), self._font(22)
-        self.heading = self._font(14, "bold")
+        self.small, self.text, self.hint = self._font(11.5), self._font(13), self._font(22)
+        self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
         self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
         self._icons: list[tk.PhotoImage] = []  # Tk shows them only as long as Python refers to them
@@ -135,28 +195,23 @@ class Theme:
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
         """A font by its height in units; negative sizes are pixels to Tk."""
         size = -max(8, self.layout.px(units))
-        return tkfont.Font(root=self._root, family=self._family, size=size, weight=weight)
+        return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
 
     def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
         """A stroke on the 280x280 canvas, made smaller: smooth, as Tk can't draw."""
         covered = resample(invert(ink(Drawing((stroke,)), brush)), side, side)[..., np.newaxis] / 255  # (side, side, 1)
         pixels = np.rint(covered * _rgb(colour) + (1 - covered) * _rgb(ground)).astype(np.uint8)
-        self._icons.append(tk.PhotoImage(master=self._root, data=_ppm(pixels), format="PPM"))
+        self._icons.append(tk.PhotoImage(master=self.root, data=_ppm(pixels), format="PPM"))
         return self._icons[-1]
 
     def _style_buttons(self, style: ttk.Style) -> None:
         px = self.layout.px
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
         style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
-        edges = [("pressed", RULE), ("active", HOVER)]
-        style.map(
-            "TButton",
-            background=[("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)],
-            foreground=[("disabled", FAINT_INK)],
-            bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)],
-            lightcolor=edges,
-            darkcolor=edges,
-        )
+        edges, ground = [("pressed", RULE), ("active", HOVER)], [("disabled", GROUND), ("pressed", RULE)]
+        style.map("TButton", background=[*ground, ("selected", CHOSEN), ("active", HOVER)])
+        style.map("TButton", foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
+        style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
 
     def _style_check_boxes(self, style: ttk.Style) -> None:
         """A text with a box to tick; Tk draws a cross, of a size of its own, where others draw a tick."""
@@ -171,7 +226,6 @@ class Theme:
         style.map("Step.TButton", background=[], foreground=[("!selected", MUTED), ("active", BLUE)])
 
     def _style_sliders(self, style: ttk.Style) -> None:
-        """A thin line with a round handle."""
         side, middle = self.layout.px(16), CANVAS / 2
         dot, brush = ((middle, middle),), CANVAS * (side - 2) / side
         plain, active, pressed = (self._icon(dot, brush, side, colour) for colour in (BLUE, "#005A8E", "#004A75"))
@@ -193,10 +247,10 @@ def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk
 class Panel:
     """A card with a Tk canvas on it, and the canvas items that several panels are made of; in screen pixels."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, box: Box) -> None:
+    def __init__(self, theme: Theme, box: Box) -> None:
         self.theme, self.px, self.box = theme, theme.layout.px, box
         self.width, self.height = box.width - 2, box.height - 2  # without the frame's line
-        self.frame = card(root, box)
+        self.frame = card(theme.root, box)
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
 
@@ -211,7 +265,6 @@ class Panel:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
 
     def arrow(self, x: float, y: float, reach: int, colour: str, tags: str = "") -> None:
-        """A small triangle that points to the right."""
         corners = x - reach, y - reach, x + reach, y, x - reach, y + reach
         self.canvas.create_polygon(corners, fill=colour, tags=tags)
 
@@ -246,8 +299,8 @@ class Slider:
 class DrawingCanvas(Panel):
     """The canvas to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, on_change: Callable[[], None]) -> None:
-        super().__init__(root, theme, theme.layout.canvas)
+    def __init__(self, theme: Theme, on_change: Action) -> None:
+        super().__init__(theme, theme.layout.canvas)
         self._on_change, self._scale = on_change, self.width / CANVAS
         self.sketch = Sketch()
         self.brush = BRUSH
@@ -284,12 +337,9 @@ class DrawingCanvas(Panel):
             self._follow(point)
 
     def _follow(self, point: Point) -> None:
-        """The pen is down, and now here."""
         if not self.sketch.is_full:
-            if self._tip is None:
-                self.sketch.begin(*point)
-            else:
-                self.sketch.extend(*point)
+            step = self.sketch.begin if self._tip is None else self.sketch.extend
+            step(*point)
             # Only the new piece, whatever the stroke's length: ink must never wait.
             self._ink([self._tip or point, point])
             self._tip = point
@@ -297,13 +347,10 @@ class DrawingCanvas(Panel):
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
         if self._tip is not None:
-            self.sketch.end()
-            self._tip = None
-            self.redraw()
-            self._on_change()
+            self.change(self.sketch.end)
 
-    def change(self, step: Callable[[], None]) -> None:
-        """Undo, redo or clear; a stroke being drawn ends there."""
+    def change(self, step: Action) -> None:
+        """Undo, redo, clear or lift the pen; a stroke being drawn ends there."""
         self._tip = None
         step()
         self.redraw()
@@ -324,7 +371,6 @@ class ImageTile:
         panel.canvas.create_image(left, top, anchor="nw", image=self.image)
 
     def show(self, picture: Pixels | None) -> None:
-        """Show a picture as :func:`fitted` takes it, or the empty ground."""
         if picture is None:
             self.image.blank()
         else:
@@ -334,8 +380,8 @@ class ImageTile:
 class PredictionPanel(Panel):
     """What one network predicts: the most probable digit, ten bars with their numbers, and its saliency map."""
 
-    def __init__(self, root: tk.Misc, theme: Theme, box: Box, name: str) -> None:
-        super().__init__(root, theme, box)
+    def __init__(self, theme: Theme, box: Box, name: str) -> None:
+        super().__init__(theme, box)
         edge, side, top = self.px(12), theme.layout.tile(112, spare=16), self.px(34)
         left = self.width - edge - side
         self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import STEP_NAMES, Steps
+from mnist_lab.drawing.preprocess import STEP_NAMES, Steps, Xray
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.xray import STEP_TEXTS, Xray, name_steps
+from mnist_lab.drawing.window.widgets import Action, ImageTile, Predictor, Probabilities, Theme
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
-    from tkinter import Misc, ttk
+    from tkinter import ttk
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
 HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
 NAME, CAPTION = 22, 36  # units, heights of a step's name and of the words below its picture
 LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
+STEP_TEXTS = {  # the name of a step, what it does, and what happens instead where it is switched off
+    "pen": ("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
+    "invert": ("Invert", "white on black, as in MNIST", "off: black on white, as on paper"),
+    "crop": ("Crop", "empty paper is cut away", "off: all the paper stays"),
+    "box": ("20-pixel box", "longer side to 20 pixels", "off: all squeezed to 28 × 28"),
+    "centre": ("Centre", "centre of mass to the middle", "off: left where it is"),
+    "normalise": ("Normalise", "same look, values\n−0.42 to 2.82", "off: values 0 to 1,\nas pale as this"),
+}
 HINT = "switch steps off to see what they are for"
 BEFORE_WOBBLE = "the drawing before any wobble"
 
@@ -28,25 +35,17 @@ BEFORE_WOBBLE = "the drawing before any wobble"
 class XrayPanel(widgets.Panel):
     """The panel, out of sight until it is opened; it shows one network's predictions.
 
-    Its texts carry tags: ``caption.crop`` below a step's picture; ``digit.crop`` and ``certainty.crop`` for what is
-    predicted without the step, ``digit.result`` and ``certainty.result`` for what is predicted with the chosen steps.
+    Its texts carry tags: ``caption.STEP``, and ``digit.STEP`` and ``certainty.STEP`` for what is predicted without it.
     """
 
-    def __init__(
-        self,
-        root: Misc,
-        theme: widgets.Theme,
-        predictor: widgets.Predictor,
-        on_change: Callable[[], None],
-        on_reset: Callable[[], None],
-    ) -> None:
+    def __init__(self, theme: Theme, predictor: Predictor, on_change: Action, on_reset: Action) -> None:
         """Build it, closed; ``on_change`` is for switched steps, ``on_reset`` for a button that resets the window."""
-        super().__init__(root, theme, theme.layout.xray)
+        super().__init__(theme, theme.layout.xray)
         self._predictor, self._on_change = predictor, on_change
         self.steps = Steps()
         self.is_open = False
         self.buttons: dict[str, ttk.Button] = {}
-        self.without: dict[str, widgets.ImageTile] = {}
+        self.without: dict[str, ImageTile] = {}
         px = self.px
         self.text(px(EDGE), px(19), "X-ray", "bold", anchor="w")
         self.text(px(EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
@@ -57,7 +56,7 @@ class XrayPanel(widgets.Panel):
         self._show_steps()
         self.set_open(False)
 
-    def _build_stage(self, place: int, name: str) -> widgets.ImageTile:
+    def _build_stage(self, place: int, name: str) -> ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
         px, layout = self.px, self.theme.layout
         row, column = divmod(place, layout.xray_columns)
@@ -73,7 +72,7 @@ class XrayPanel(widgets.Panel):
             self.text(left, title, "Your ink", "bold", anchor="w")
             self.text(left, below, "Without one step,\nthis comes out  ▸", "small", anchor="nw")
         else:
-            button = ttk.Button(self.canvas, text=STEP_TEXTS[name].title, style="Step.TButton")
+            button = ttk.Button(self.canvas, text=STEP_TEXTS[name][0], style="Step.TButton")
             button.configure(command=lambda: self._choose(replace(self.steps, **{name: not getattr(self.steps, name)})))
             self.canvas.create_window(left, title, window=button, anchor="w")
             self.buttons[name] = button
@@ -82,16 +81,15 @@ class XrayPanel(widgets.Panel):
             self.text(right, below, "reads", "small", anchor="nw")
             self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")
             self.text(right, below + px(37), "", "small", anchor="nw", tags=f"certainty.{name}")
-            self.without[name] = widgets.ImageTile(self, left, below, small)
-        return widgets.ImageTile(self, left, upper, large)
+            self.without[name] = ImageTile(self, left, below, small)
+        return ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
-        """What comes out of the chosen steps, and what is predicted for it, at the foot of the panel."""
         px, right, top = self.px, self.width - self.px(EDGE), self.height - self.px(RESULT)
         self.rectangle(px(EDGE), top, right, top + 1, widgets.RULE)
         side, height = self.theme.layout.tile(LARGE[4]), px(LARGE[4])  # the texts keep their room beside less picture
         upper, left = top + (px(RESULT) - height) // 2, px(EDGE) + side + px(12)
-        self.result = widgets.ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
+        self.result = ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
         self.text(left, upper, "", "bold", anchor="nw", tags="outcome")
         self.text(left + px(30), upper + px(44), "", "smaller_digit", tags="digit.result")
         self.text(left + px(30), upper + height, "", "bold", anchor="s", tags="certainty.result")
@@ -111,7 +109,6 @@ class XrayPanel(widgets.Panel):
             self.frame.place_forget()
 
     def reset(self) -> None:
-        """Switch all steps on."""
         self._choose(Steps())
 
     def _choose(self, steps: Steps) -> None:
@@ -121,28 +118,22 @@ class XrayPanel(widgets.Panel):
             self._on_change()
 
     def _show_steps(self) -> None:
-        """Which steps are switched on, in ticks and words."""
         for name, button in self.buttons.items():
             is_taken = getattr(self.steps, name)
             button.state(["selected" if is_taken else "!selected"])
-            text = STEP_TEXTS[name].taken if is_taken else STEP_TEXTS[name].left_out
-            self.canvas.itemconfigure(
-                f"caption.{name}", text=text, fill=widgets.MUTED if is_taken else widgets.VERMILION
-            )
-        outcome = widgets.shortened(name_steps(self.steps), self._room, self.theme.bold.measure)
+            text = STEP_TEXTS[name][1 if is_taken else 2]
+            colour = widgets.MUTED if is_taken else widgets.VERMILION
+            self.canvas.itemconfigure(f"caption.{name}", text=text, fill=colour)
+        left_out = [STEP_TEXTS[name][0] for name in STEP_NAMES if not getattr(self.steps, name)]
+        outcome = f"Without {', '.join(left_out)}" if left_out else "All steps"
+        outcome = widgets.shortened(outcome, self._room, self.theme.bold.measure)
         self.canvas.itemconfigure("outcome", text=outcome)
         left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
         name = widgets.shortened(self._predictor.name, left, self.theme.small.measure)
         self.canvas.itemconfigure("name", text=name if left > self.px(60) else "")
 
     def show(self, xray: Xray | None, brush: float, *, is_wobbled: bool) -> None:
-        """Show a drawing taken apart, and ask the network about all its variants at once.
-
-        Args:
-            xray: with the chosen steps of this panel; None if nothing is drawn.
-            brush: the pen that the user draws with, in canvas pixels.
-            is_wobbled: whether the predictions beside are for a drawing that is wobbled.
-        """
+        """Show a drawing taken apart with this panel's steps (None: nothing is drawn), and ask the network about it."""
         self.canvas.itemconfigure("hint", text=BEFORE_WOBBLE if is_wobbled else HINT)
         ink = "draw a digit" if xray is None else f"280 × 280 pixels, brush {brush:.0f} px"
         self.canvas.itemconfigure("caption.ink", text=ink)
@@ -157,7 +148,7 @@ class XrayPanel(widgets.Panel):
             self._show_answer(name, answers.get(name), expected)
         self._show_bars(answers.get("result"), expected)
 
-    def _show_answer(self, name: str, answer: widgets.Probabilities | None, expected: int | None) -> None:
+    def _show_answer(self, name: str, answer: Probabilities | None, expected: int | None) -> None:
         """One variant; where it is predicted otherwise than with all steps, a mark and a colour say so."""
         digit = certainty = ""
         colour = widgets.BLUE if name == "result" else widgets.INK
@@ -171,7 +162,7 @@ class XrayPanel(widgets.Panel):
         self.canvas.itemconfigure(f"digit.{name}", text=digit, fill=colour)
         self.canvas.itemconfigure(f"certainty.{name}", text=certainty)
 
-    def _show_bars(self, answer: widgets.Probabilities | None, expected: int | None) -> None:
+    def _show_bars(self, answer: Probabilities | None, expected: int | None) -> None:
         self.canvas.delete("bars")
         winner = None if answer is None else int(np.argmax(answer))
         for digit, left in enumerate(self._bars):

@@ -18,17 +18,15 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_lab.drawing.preprocess import Picture, to_mnist
+from mnist_lab.drawing.preprocess import Picture, Wobble, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
 from mnist_lab.drawing.window.app import _command_for, _summary, open_window
-from mnist_lab.drawing.window.layout import LARGEST, plan_layout
-from mnist_lab.drawing.window.widgets import Predictor, Probabilities
-from mnist_lab.drawing.wobble import Wobble
+from mnist_lab.drawing.window.widgets import LARGEST, Predictor, Probabilities, plan_layout
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
-from tests.drawing.test_wobble import seen
+from tests.drawing.test_preprocess import seen
 from tests.windows import (
     CORNER,
     LINE,

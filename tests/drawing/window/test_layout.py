@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mnist_lab.drawing.window.layout import LARGEST, plan_layout
+from mnist_lab.drawing.window.widgets import LARGEST, plan_layout
 
 SCREENS = [
     (1366, 768, 1.0),

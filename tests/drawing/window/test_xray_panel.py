@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, to_mnist
+from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, take_apart, to_mnist
 from mnist_lab.drawing.strokes import CANVAS
 from mnist_lab.drawing.window import app
-from mnist_lab.drawing.window.layout import arrange, plan_layout
-from mnist_lab.drawing.window.widgets import Probabilities
-from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, XrayPanel
-from mnist_lab.drawing.wobble import Wobble
-from mnist_lab.drawing.xray import STEP_TEXTS, Xray, take_apart
-from tests.drawing.test_wobble import seen
+from mnist_lab.drawing.window.widgets import Probabilities, arrange, plan_layout
+from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, STEP_TEXTS, XrayPanel
+from tests.drawing.test_preprocess import seen
 from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
 
 pytest_plugins = ["tests.window_fixtures"]
@@ -143,8 +140,8 @@ def test_a_step_switched_off_changes_what_is_read_but_not_what_the_networks_see(
     assert panel.steps == Steps().without("invert")
     assert panel.buttons["invert"].instate(["!selected"])
     assert (said(panel, "digit.result"), said(panel, "certainty.result")) == ("7", "82.0 %")
-    assert said(panel, "outcome") == "Without invert"
-    assert said(panel, "caption.invert") == STEP_TEXTS["invert"].left_out
+    assert said(panel, "outcome") == "Without Invert"
+    assert said(panel, "caption.invert") == STEP_TEXTS["invert"][2]
     drawing = visitor.canvas.sketch.drawing()
     assert all(map(np.array_equal, visitor.seen[-8:], variants(take_apart(drawing, panel.steps))))
     assert [digit for digit in range(10) if panel.canvas.find_withtag(f"bar.{digit}")] == [7]  # 2 % is below a pixel
