@@ -210,9 +210,9 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
     runs, judged = len(answers), len(test)
-    drawn_missed = digit_figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
+    missed_figure = digit_figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
     title = "The mistakes that the ensemble still makes"
-    drawn_mistakes = digit_figures.committee_mistakes(mistakes, judged=judged, title=title)
+    mistakes_figure = digit_figures.committee_mistakes(mistakes, judged=judged, title=title)
     missed_numbers = [{"index": digit.index, "label": digit.label, "answers": digit.answers} for digit in missed]
     mistake_numbers = [
         {
@@ -224,22 +224,15 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
         }
         for digit in mistakes
     ]
+    read = sum(digit.readers > 0 for digit in mistakes)
+    alts = (
+        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for.",
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads come first.",
+    )
+    numbers = [{"networks": list(members), "digits": found} for found in (missed_numbers, mistake_numbers)]
     pictures = [
-        Picture(
-            "Missed by all",
-            png_of(drawn_missed),
-            f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for.",
-            name="missed_by_all",
-            numbers={"networks": list(members), "digits": missed_numbers},
-        ),
-        Picture(
-            "The ensemble's mistakes",
-            png_of(drawn_mistakes),
-            f"Gallery of the {len(mistakes)} test digits that the ensemble misses, with its answer; first come the "
-            f"{sum(digit.readers > 0 for digit in mistakes)} that at least one of its networks reads.",
-            name="committee",
-            numbers={"networks": list(members), "digits": mistake_numbers},
-        ),
+        Picture("Missed by all", png_of(missed_figure), alts[0], name="missed_by_all", numbers=numbers[0]),
+        Picture("The ensemble's mistakes", png_of(mistakes_figure), alts[1], name="committee", numbers=numbers[1]),
     ]
     counts = [one.total - one.correct for one in alone.values()]
     each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"

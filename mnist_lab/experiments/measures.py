@@ -311,8 +311,8 @@ def _strengths_section(found: Mapping[Disturbance, Mapping[str, NDArray[np.float
         f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
         "drawn by chance; all networks see the same. A digit that is shifted by more than 4 pixels, or much enlarged, "
         "loses parts over the edge of the picture. Compared is the mean accuracy over all strengths but the "
-        f"undisturbed digit, seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so "
-        "look at the curves as well. Undisturbed are all 10,000 test digits."
+        f"undisturbed digit, seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are "
+        "tried, so look at the curves as well. Undisturbed are all 10,000 test digits."
     )
     title = "Over the strength"
     figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")

@@ -73,11 +73,7 @@ class Study(Report):
 
 
 def write_study(outputs: Path, study: Study) -> Path:
-    """Write the figures, the numbers, and the page, which comes last, when all that it shows is there.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Write the figures, the numbers, and the page, which comes last; StorageError if the disk refuses."""
     pictures = [picture for section in study.sections for picture in section.pictures]
     prediction = study.prediction
     with new_folder(outputs, study.label, study.created) as folder:
@@ -165,7 +161,7 @@ def study_experiment(
     ]
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
-    counts = sorted(len(by_seed) for by_seed in runs.values())
+    counts = sorted({len(by_seed) for by_seed in runs.values()})
     devices = {str(run.content.get("device", "unknown")) for run in chain(*by_variant.values())}
     return Study(
         label=f"experiment-{experiment.name}",
@@ -175,7 +171,7 @@ def study_experiment(
         facts={
             "differs": experiment.factor,
             **({} if epochs is None else {"epochs": str(epochs)}),
-            "seeds": " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1])))),
+            "seeds": str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
             "device": "; ".join(sorted(devices)),
         },
         repeat=command_line(command, outputs),
@@ -227,8 +223,7 @@ def study_comparison(
     """Compare the first recipe with each of the others, and all of their networks.
 
     Args:
-        recipes: with at least two runs in all, of the same split.
-        found: what their configurations differ in.
+        recipes, found: with at least two runs in all, of the same split, and what their configurations differ in.
         outputs, now: where all results are kept, and when this happens.
 
     Raises:
@@ -305,14 +300,11 @@ def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
     """
     first, *others = recipes
     start, *rest = first.runs
-    if not others:
-        return [(first.network(start), first.network(seed)) for seed in rest]
-    pairs = []
+    places = [(first, start, seed) for seed in rest] if not others else []
     for other in others:
-        common = [(seed, seed) for seed in first.runs if seed in other.runs]
-        seed, its_seed = common[0] if common else (start, next(iter(other.runs)))
-        pairs.append((first.network(seed), other.network(its_seed)))
-    return pairs
+        common = [(other, seed, seed) for seed in first.runs if seed in other.runs]
+        places.append(common[0] if common else (other, start, next(iter(other.runs))))
+    return [(first.network(seed), other.network(its_seed)) for other, seed, its_seed in places]
 
 
 def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
@@ -338,9 +330,8 @@ def _results_section(
         alt = f"Dot plot of the accuracy on {digits}, means: {means}."
         pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
     if compared:
-        figure = figures.difference_plot(
-            {one.title: difference_of(one) for one in compared}, title="Differences over the same seeds"
-        )
+        differences = {one.title: difference_of(one) for one in compared}
+        figure = figures.difference_plot(differences, title="Differences over the same seeds")
         each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
@@ -387,11 +378,10 @@ def _p_cell(p: float | None) -> str:
 
 def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
     """How the variants learned."""
-    curves, numbers, last = {}, {}, []
+    curves, numbers = {}, {}
     for name, members in runs.items():
         images = members[0].config.images_per_epoch
         curves[name] = figures.variant_curves([read_history(run) for run in members], images_per_epoch=images)
-        last.append(f"{name} {format_percent(float(np.mean([run[-1] for run in curves[name].accuracies])))}")
         numbers[name] = {
             "runs": [run.name for run in members],
             "images_per_epoch": images,
@@ -399,11 +389,10 @@ def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
             "val_accuracy": curves[name].accuracies,
         }
     png = png_of(figures.curves_with_spread(curves, title="Validation results while training"))
-    alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {'; '.join(last)}."
-    text = (
-        "Measured after every epoch on the 6,000 validation digits, which are neither trained nor tested on. The best "
-        "epoch of each training is chosen by them."
-    )
+    last = {name: np.mean([accuracies[-1] for accuracies in found.accuracies]) for name, found in curves.items()}
+    ends = "; ".join(f"{name} {format_percent(float(mean))}" for name, mean in last.items())
+    alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {ends}."
+    text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
     picture = Picture("Training curves", png, alt, name="curves", numbers=numbers)
     return Section("How they learned", [text], pictures=[picture])
 
