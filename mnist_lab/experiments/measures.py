@@ -37,7 +37,7 @@ from mnist_lab.training.runs import MY_DIGITS, Run
 DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits contains the smaller ones
 ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
 SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is chosen by, and how often that is tried
-WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit: preparation
+WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
 ALL_KINDS = "all disturbed"  # all disturbances together
 
 Runs = Mapping[str, Mapping[int, Run]]
@@ -92,11 +92,8 @@ def difference_of(pair: statistics.Comparison) -> figures.Difference:
 
 
 def of_variants(networks: Networks) -> Measured:
-    """Accuracy on the test digits; where an experiment has no measure of its own, that is all."""
+    """Accuracy on the test digits, for experiments that have no measure of their own."""
     return Measured(statistics.conclude(networks.tested, networks.pairs))
-
-
-# --- regularisation ----------------------------------------------------------------------------------------------
 
 
 def of_regularisation(networks: Networks) -> Measured:
@@ -111,9 +108,6 @@ def of_regularisation(networks: Networks) -> Measured:
     words = statistics.verdict("what the two single gains add up to", "both together", found).sentence
     remark = f"Do they work together? {words[:1].upper()}{words[1:]}"
     return replace(usual, content={"interaction": vars(found)}, remarks=[remark])
-
-
-# --- data-size ---------------------------------------------------------------------------------------------------
 
 
 def of_sizes(networks: Networks) -> Measured:
@@ -370,19 +364,18 @@ def of_inversion(networks: Networks) -> Measured:
         "inversion",
         {n: {"accuracy": row.accuracy, "interval_95": row.interval, "digits": row.digits} for n, row in rows.items()},
     )
-    text = [
-        "Black on white is how ink looks on paper. Inverted is how MNIST shows it, and how the networks learned "
-        "it. MNIST-like goes further: cropped, fitted into 20 pixels, and moved to the middle. MNIST's own digits lie "
-        "there already; the difference shows in digits that people draw: python main.py draw, then xray.",
-        *([trouble] if trouble else []),
-    ]
+    text = (
+        "Black on white is how ink looks on paper; inverted is how MNIST shows it. MNIST-like goes further: cropped, "
+        "fitted into 20 pixels, and moved to the middle. MNIST's own digits lie there already; the difference shows in "
+        "digits that people draw: python main.py draw, then xray."
+    )
     drawn = next((drawings.total for drawings in own.values()), 0)
     on = "one drawing" if drawn == 1 else f"{drawn:,} drawings"
     remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
     return Measured(
         conclusion,
         digits="digits shown in different ways",
-        section=Section(title, text, pictures=[picture]),
+        section=Section(title, [text, trouble] if trouble else [text], pictures=[picture]),
         remarks=[remark] if drawn else [],
         by_variant=False,
     )
@@ -400,9 +393,6 @@ def _own_digits(path: Path) -> tuple[dict[str, Labelled], str]:
         return {}, f"Your own digits are left out: {error.found}."
 
 
-# --- validation --------------------------------------------------------------------------------------------------
-
-
 def of_selection(networks: Networks) -> Measured:
     """What the best of several networks owes to the digits that it was chosen by."""
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
@@ -417,9 +407,9 @@ def of_selection(networks: Networks) -> Measured:
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     text = (
         f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is chosen, "
-        "as one would choose by a validation set, then evaluated on as many others. All have the same recipe: what "
-        "tells them apart is mostly luck, and luck does not carry over to other digits. The table holds the means of "
-        f"{SELECTION_TRIES:,} tries. The test digits play both parts only to show this: no network is kept for it."
+        "then evaluated on as many others. All have the same recipe: what tells them apart is mostly luck, and luck "
+        f"does not carry over to other digits. The table holds the means of {SELECTION_TRIES:,} tries. The test digits "
+        "play both parts only to show this: no network is kept for it."
     )
     rows = [
         ("the chosen network, on the digits it was chosen by", f"{100 * found.chosen:.3f}"),

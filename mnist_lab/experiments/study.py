@@ -40,13 +40,12 @@ PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of the
 
 OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
 the seeds, on the same digits: they tell how far a result moves when nothing changes but the draws of chance. A single
-seed has no spread and no interval. The ensemble of a variant answers with the mean of its networks' probabilities."""
+seed has none. The ensemble of a variant answers with the mean of its networks' probabilities."""
 
-OF_DIFFERENCES = """A difference is taken seed by seed, then averaged, in percentage points. p is the probability that
-chance alone would give one at least as large; below 0.05 it counts as found. Who looks at many differences finds one
-by luck: p, all counted, makes up for that (Holm's method). An interval is that of its comparison alone, and may leave
-out 0 where the verdict, with all counted, is not distinguishable. Seeds needed: roughly how many would be enough to
-find the difference, were it as large as it looks."""
+OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would give
+one at least as large; below 0.05 it counts as found. p, all counted, makes up for looking at many (Holm's method). An
+interval is that of its comparison alone, and may leave out 0 where the verdict, with all counted, is not
+distinguishable. Seeds needed: roughly how many would find the difference, were it as large as it looks."""
 
 OF_PAIRS = """Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads
 and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, tossed for each
@@ -149,14 +148,14 @@ def study_experiment(
     results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
     by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
     reading = [experiment.explanation, OF_TRAINING, *([OF_VERDICTS] if conclusion.compared else [])]
-    failed = Section("What failed", [*failures, "Everything on this page does without it."])
+    failed = [Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []
     sections = [
         *([measured.section] if measured.section else []),
         results,
         _curves_section(by_variant),
         *_digit_sections(experiment.pairs, answers, mnist.test),
         _runs_section(by_variant),
-        *([failed] if failures else []),
+        *failed,
         Section("How to read this", reading),
     ]
     digits, on_average = measured.predicted
@@ -254,14 +253,14 @@ def study_comparison(
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
         verdicts.append(
-            "Nothing is said about the recipes themselves where two seeds or more of both are not at hand: train each "
+            "Nothing is said about the recipes themselves where two have fewer than two seeds in common: train each "
             "with the same seeds, 0 to 4 for example, and compare those runs."
         )
     headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
-    warning = "More than one factor differs: whatever comes out may be due to any of them."
+    warning = ["More than one factor differs: whatever comes out may be due to any of them."]
     together, all_together = together_section(answers, test)
     sections = [
-        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
+        Section("What differs", warning if len(found) > 1 else [], [differences_table(recipes, found)]),
         *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
         Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),

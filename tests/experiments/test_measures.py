@@ -11,8 +11,9 @@ from torch import Tensor
 from mnist_lab.config import FULL_AUGMENTATION, MILD_AUGMENTATION
 from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import to_unit
+from mnist_lab.experiments import measures
 from mnist_lab.experiments.answers import ask
-from mnist_lab.experiments.measures import DISTURBANCES, ROBUSTNESS_DIGITS, disturb, robustness, shown_as
+from mnist_lab.experiments.measures import DISTURBANCES, disturb, robustness, shown_as
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 
@@ -21,7 +22,7 @@ BY_NAME = {disturbance.name: disturbance for disturbance in DISTURBANCES}
 
 @pytest.fixture(scope="module")
 def images(small: Digits) -> Tensor:
-    return to_unit(small.images[:200])
+    return to_unit(small.images[:100])
 
 
 def disturbed(images: Tensor, name: str, strength: float) -> Tensor:
@@ -53,7 +54,7 @@ def test_every_digit_is_shifted_by_the_same_amount_in_its_own_direction(images: 
     edge[3:25, 3:25] = 0
     inner = images[(images * edge).amax(dim=(1, 2, 3)) == 0]  # these lose no ink at the edge
     moves = centres_of_mass(disturbed(inner, "shifted", 2)) - centres_of_mass(inner)
-    assert len(inner) > 100
+    assert len(inner) > 50
     assert torch.hypot(moves[:, 0], moves[:, 1]).numpy() == pytest.approx(2.0, abs=0.05)
     directions = torch.atan2(moves[:, 0], moves[:, 1])
     assert float(directions.std()) > 1.5  # all around: 1.8 for an even spread
@@ -130,7 +131,10 @@ def test_the_trained_range_is_that_of_the_augmentation() -> None:
         assert low == high
 
 
-def test_robustness_asks_every_network_about_the_same_disturbed_digits(mnist: Mnist, compute: Compute) -> None:
+def test_robustness_asks_every_network_about_the_same_disturbed_digits(
+    mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "ROBUSTNESS_DIGITS", 300)
     models = {
         "a": {seed: compute.place(build_model("1-layer", seed=seed)) for seed in (0, 5)},
         "b": {0: compute.place(build_model("1-layer", seed=1))},
@@ -138,12 +142,12 @@ def test_robustness_asks_every_network_about_the_same_disturbed_digits(mnist: Mn
     disturbance = DISTURBANCES[1]
     found = robustness(models, mnist.test, disturbance, compute)
     assert {name: values.shape for name, values in found.items()} == {"a": (2, 7), "b": (1, 7)}
-    sample = stratified_subset(mnist.test, ROBUSTNESS_DIGITS)
+    sample = stratified_subset(mnist.test, 300)
     turned = disturb(to_unit(sample.images), disturbance, disturbance.strengths[3])
     models["a"][5].eval()
     shown = Digits((turned * 255).round().to(torch.uint8), sample.labels, sample.indices)
     expected = ask(models["a"][5], shown, compute).right(sample.labels.numpy()).mean()
-    assert found["a"][1, 3] == pytest.approx(expected, abs=0.003)  # bytes against floats
+    assert found["a"][1, 3] == pytest.approx(expected, abs=0.005)  # bytes against floats
 
 
 def test_digits_are_shown_in_three_ways(small: Digits) -> None:

@@ -33,8 +33,10 @@ def quick() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fewer_test_digits(mnist: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
-    fewer = replace(mnist, test=stratified_subset(mnist.test, 2_000))
+    fewer = replace(mnist, test=stratified_subset(mnist.test, 500))
     monkeypatch.setattr(studies, "load_mnist", lambda: fewer)
+    monkeypatch.setattr(measures, "SELECTION_DIGITS", 250)
+    monkeypatch.setattr(measures, "SELECTION_TRIES", 200)
 
 
 def studied(name: str, runs: Runs, outputs: Path, prediction: str = "") -> tuple[dict[str, Any], str]:
@@ -127,9 +129,9 @@ def test_validation_tells_what_choosing_costs(by_variant: Runs, tmp_path: Path) 
     assert selection["mean"] == pytest.approx(
         np.mean([measures.tested_accuracy(r) for r in by_variant["plain"].values()])
     )
-    assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 1,000 digits")
+    assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 250 digits")
     assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
-    assert results["committees"]["1-layer"]["total"] == 2_000
+    assert results["committees"]["1-layer"]["total"] == 500
     results, _ = studied("validation", {"1-layer": {0: by_variant["plain"][0]}, "failed": {}}, tmp_path)
     assert results["verdicts"] == ["With one network there is nothing to choose from; it takes several seeds, 5 or so."]
 
