@@ -18,7 +18,9 @@ from mnist_lab.experiments import measures
 from mnist_lab.experiments import study as studies
 from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.study import study_experiment, write_study
+from mnist_lab.networks.compute import Compute
 from mnist_lab.training.runs import Run
+from mnist_lab.training.session import evaluate_on, load_trained
 from tests.experiment_fixtures import NOW
 from tests.experiments.conftest import PREDICTION, blank_figures
 
@@ -122,13 +124,13 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: Runs, tmp_pat
     assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
 
 
-def test_validation_tells_what_choosing_costs(by_variant: Runs, tmp_path: Path) -> None:
+def test_validation_tells_what_choosing_costs(by_variant: Runs, tmp_path: Path, compute: Compute) -> None:
     results, _ = studied("validation", {"1-layer": by_variant["plain"]}, tmp_path, "two > one")
     selection = results["extra"]["selection"]
     assert selection["chosen"] >= selection["fresh"] - 0.01
-    assert selection["mean"] == pytest.approx(
-        np.mean([measures.tested_accuracy(r) for r in by_variant["plain"].values()])
-    )
+    digits = studies.load_mnist().test
+    alone = [evaluate_on(load_trained(run, compute), digits, compute) for run in by_variant["plain"].values()]
+    assert selection["mean"] == pytest.approx(np.mean([evaluation.accuracy for evaluation in alone]))
     assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 250 digits")
     assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
     assert results["committees"]["1-layer"]["total"] == 500
