@@ -124,11 +124,11 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: Runs, tmp_pat
     assert looked_at == {"changed": "batch norm, seed 0", "changed_2": "dropout, seed 0"}
 
 
-def test_validation_tells_what_choosing_costs(by_variant: Runs, tmp_path: Path, compute: Compute) -> None:
+def test_validation_tells_what_choosing_costs(mnist: Mnist, by_variant: Runs, tmp_path: Path, compute: Compute) -> None:
     results, _ = studied("validation", {"1-layer": by_variant["plain"]}, tmp_path, "two > one")
     selection = results["extra"]["selection"]
     assert selection["chosen"] >= selection["fresh"] - 0.01
-    digits = studies.load_mnist().test
+    digits = stratified_subset(mnist.test, 500)
     alone = [evaluate_on(load_trained(run, compute), digits, compute) for run in by_variant["plain"].values()]
     assert selection["mean"] == pytest.approx(np.mean([evaluation.accuracy for evaluation in alone]))
     assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 250 digits")
