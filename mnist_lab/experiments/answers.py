@@ -31,13 +31,16 @@ class Answers:
     @property
     def predictions(self) -> NDArray[np.int64]:
         """The most probable digit, (N,)."""
-        found: NDArray[np.int64] = self.probabilities.argmax(axis=1)
-        return found
+        return np.asarray(self.probabilities.argmax(axis=1))
 
     def right(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which digits are classified correctly, (N,)."""
-        found: NDArray[np.bool_] = self.predictions == labels
-        return found
+        return np.asarray(self.predictions == labels)
+
+    def at(self, place: int) -> tuple[int, float]:
+        """The answer to one digit, and its probability."""
+        answer = int(self.probabilities[place].argmax())
+        return answer, float(self.probabilities[place, answer])
 
 
 def ask(model: DigitNet, digits: Digits, compute: Compute) -> Answers:
@@ -60,11 +63,8 @@ def evaluate_answers(answers: Answers, labels: NDArray[np.int64]) -> Evaluation:
 
 def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[np.int64]) -> dict[str, Evaluation]:
     """What the networks of each variant, one for each seed, reach together, where there are several."""
-    return {
-        name: evaluate_answers(ensemble(list(by_seed.values())), labels)
-        for name, by_seed in answers.items()
-        if len(by_seed) > 1
-    }
+    several = {name: list(by_seed.values()) for name, by_seed in answers.items() if len(by_seed) > 1}
+    return {name: evaluate_answers(ensemble(members), labels) for name, members in several.items()}
 
 
 # --- digit by digit ----------------------------------------------------------------------------------------------
@@ -73,60 +73,43 @@ def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[n
 def fixed_and_broken(before: Answers, after: Answers, digits: Digits) -> tuple[list[ReadTwice], list[ReadTwice]]:
     """The digits that only the second network reads, and those that only the first does; the surest first."""
     right_before, right_after = (answers.right(digits.labels.numpy()) for answers in (before, after))
-    return (
-        _changed(~right_before & right_after, before, after, digits),
-        _changed(right_before & ~right_after, before, after, digits),
-    )
+    sure = before.probabilities.max(axis=1) + after.probabilities.max(axis=1)
 
+    def changed(which: NDArray[np.bool_]) -> list[ReadTwice]:
+        return [ReadTwice(*_shown(digits, at), *before.at(at), *after.at(at)) for at in _surest(which, sure)]
 
-def _changed(which: NDArray[np.bool_], before: Answers, after: Answers, digits: Digits) -> list[ReadTwice]:
-    at = np.flatnonzero(which)
-    first, second = before.predictions, after.predictions
-    sure_first, sure_second = before.probabilities.max(axis=1), after.probabilities.max(axis=1)
-    order = np.argsort(-(sure_first + sure_second)[at], kind="stable")
-    return [
-        ReadTwice(
-            picture=digits.images[place, 0].numpy(),
-            index=int(place),
-            label=int(digits.labels[place]),
-            answer_a=int(first[place]),
-            probability_a=float(sure_first[place]),
-            answer_b=int(second[place]),
-            probability_b=float(sure_second[place]),
-        )
-        for place in at[order]
-    ]
+    return changed(~right_before & right_after), changed(right_before & ~right_after)
 
 
 def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[Missed]:
     """The digits that no network reads: ambiguous, or wrongly labelled; the surest mistakes first."""
-    missed = np.flatnonzero(~np.any([member.right(digits.labels.numpy()) for member in members], axis=0))
-    sure = ensemble(members).probabilities[missed].max(axis=1)
+    missed = ~np.any([member.right(digits.labels.numpy()) for member in members], axis=0)
+    sure = ensemble(members).probabilities.max(axis=1)
     predictions = np.array([member.predictions for member in members])  # (networks, N)
-    return [
-        Missed(digits.images[place, 0].numpy(), int(place), int(digits.labels[place]), predictions[:, place].tolist())
-        for place in missed[np.argsort(-sure, kind="stable")]
-    ]
+    return [Missed(*_shown(digits, at), predictions[:, at].tolist()) for at in _surest(missed, sure)]
 
 
 def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[Outvoted]:
     """What an ensemble misses: first the digits that most of its networks read, then the surest mistakes."""
-    labels = digits.labels.numpy()
-    together = ensemble(members)
+    labels, together = digits.labels.numpy(), ensemble(members)
     readers = np.sum([member.right(labels) for member in members], axis=0)
     mistakes = [
-        Outvoted(
-            picture=digits.images[place, 0].numpy(),
-            index=int(place),
-            label=int(labels[place]),
-            answer=int(together.predictions[place]),
-            probability=float(together.probabilities[place].max()),
-            readers=int(readers[place]),
-            members=len(members),
-        )
-        for place in np.flatnonzero(~together.right(labels))
+        Outvoted(*_shown(digits, at), *together.at(at), readers=int(readers[at]), members=len(members))
+        for at in _surest(~together.right(labels), together.probabilities.max(axis=1))
     ]
-    return sorted(mistakes, key=lambda digit: (-digit.readers, -digit.probability))
+    return sorted(mistakes, key=lambda digit: -digit.readers)
+
+
+def _surest(which: NDArray[np.bool_], sure: NDArray[np.float64]) -> list[int]:
+    """The places of some digits, those with the largest probabilities first."""
+    places = np.flatnonzero(which)
+    found: list[int] = places[np.argsort(-sure[places], kind="stable")].tolist()
+    return found
+
+
+def _shown(digits: Digits, place: int) -> tuple[NDArray[Any], int, int]:
+    """A digit's picture, its place in the file, and its label."""
+    return digits.images[place, 0].numpy(), place, int(digits.labels[place])
 
 
 # --- choosing the best -------------------------------------------------------------------------------------------
@@ -176,17 +159,13 @@ def changes_section(
 ) -> Section:
     """Which digits the second of two networks reads that the first misses, and the reverse."""
     (a, before), (b, after) = answers.items()
-    fixed, broken = fixed_and_broken(before, after, test)
     labels = test.labels.numpy()
     found = mcnemar(before.right(labels), after.right(labels))
-    explained = (
-        "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
-        "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
-    )
+    fixed, broken = fixed_and_broken(before, after, test)
     figure = digit_figures.fixed_and_broken(fixed, broken, name_a=a, name_b=b, title="Fixed and broken test digits")
     alt = (
-        f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} "
-        f"misses, {len(broken)} the other way round; those first of whose answers both are surest."
+        f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} misses, "
+        f"{len(broken)} the other way round; the surest answers first."
     )
     numbers = {
         "a": a,
@@ -194,24 +173,27 @@ def changes_section(
         "both_right": found.both_right,
         "both_wrong": found.both_wrong,
         "p_value": found.p_value,
-        **{
-            name: [
-                {
-                    "index": digit.index,
-                    "label": digit.label,
-                    "a": digit.answer_a,
-                    "probability_a": round(digit.probability_a, 5),
-                    "b": digit.answer_b,
-                    "probability_b": round(digit.probability_b, 5),
-                }
-                for digit in digits
-            ]
-            for name, digits in (("fixed", fixed), ("broken", broken))
-        },
+        "fixed": [_numbers_of(digit) for digit in fixed],
+        "broken": [_numbers_of(digit) for digit in broken],
     }
+    explained = (
+        "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
+        "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
+    )
     paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
     drawn = Picture("Fixed and broken", png_of(figure), alt, name=picture, numbers=numbers)
     return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[drawn])
+
+
+def _numbers_of(digit: ReadTwice) -> dict[str, Any]:
+    return {
+        "index": digit.index,
+        "label": digit.label,
+        "a": digit.answer_a,
+        "probability_a": round(digit.probability_a, 5),
+        "b": digit.answer_b,
+        "probability_b": round(digit.probability_b, 5),
+    }
 
 
 def together_section(members: Mapping[str, Answers], test: Digits, note: str = "") -> tuple[Section, Evaluation]:
@@ -226,58 +208,38 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     headings = ("network", "accuracy", "95 % interval", "missed")
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
-    outvoted = sum(digit.readers > 0 for digit in mistakes)
+    runs, judged = len(answers), len(test)
+    missed_figure = digit_figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
+    title = "The mistakes that the ensemble still makes"
+    mistakes_figure = digit_figures.committee_mistakes(mistakes, judged=judged, title=title)
+    missed_numbers = [{"index": digit.index, "label": digit.label, "answers": digit.answers} for digit in missed]
+    mistake_numbers = [
+        {
+            "index": digit.index,
+            "label": digit.label,
+            "answer": digit.answer,
+            "probability": round(digit.probability, 5),
+            "answers": [member.at(digit.index)[0] for member in answers],
+        }
+        for digit in mistakes
+    ]
+    read = sum(digit.readers > 0 for digit in mistakes)
+    alts = (
+        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for.",
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads come first.",
+    )
+    numbers = [{"networks": list(members), "digits": found} for found in (missed_numbers, mistake_numbers)]
     pictures = [
-        Picture(
-            "Missed by all",
-            png_of(
-                digit_figures.missed_by_all(
-                    missed, runs=len(answers), judged=len(test), title="Digits that nobody reads"
-                )
-            ),
-            f"Gallery of the {len(missed)} test digits that all {len(answers)} networks miss, with what they were "
-            "taken for; those first of whose wrong answer the networks together are surest.",
-            name="missed_by_all",
-            numbers={
-                "networks": list(members),
-                "digits": [{"index": d.index, "label": d.label, "answers": list(d.answers)} for d in missed],
-            },
-        ),
-        Picture(
-            "The ensemble's mistakes",
-            png_of(
-                digit_figures.committee_mistakes(
-                    mistakes, judged=len(test), title="The mistakes that the ensemble still makes"
-                )
-            ),
-            f"Gallery of the {len(mistakes)} test digits that the ensemble misses, with its answer and its "
-            f"probability; {outvoted} of them are read by at least one of its networks, and come first.",
-            name="committee",
-            numbers={
-                "networks": list(members),
-                "digits": [
-                    {
-                        "index": digit.index,
-                        "label": digit.label,
-                        "answer": digit.answer,
-                        "probability": round(digit.probability, 5),
-                        "answers": [int(member.predictions[digit.index]) for member in answers],
-                    }
-                    for digit in mistakes
-                ],
-            },
-        ),
+        Picture("Missed by all", png_of(missed_figure), alts[0], name="missed_by_all", numbers=numbers[0]),
+        Picture("The ensemble's mistakes", png_of(mistakes_figure), alts[1], name="committee", numbers=numbers[1]),
     ]
     counts = [one.total - one.correct for one in alone.values()]
     each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
     paragraphs = [
-        note,
-        f"The ensemble answers with the mean of the {len(alone)} networks' probabilities. It misses "
-        f"{together.total - together.correct:,} of {together.total:,} digits; alone, they miss {each}, "
-        f"{sum(counts) / len(counts):,.1f} on average.",
+        f"The ensemble answers with the mean of the {runs} networks' probabilities. It misses {len(mistakes):,} of "
+        f"{judged:,} digits; alone, they miss {each}, {sum(counts) / len(counts):,.1f} on average.",
         f"{len(missed):,} digits are missed by every single one. Would you read them? "
         "Some of MNIST's test digits are ambiguous, and a few are labelled wrongly.",
-        "The intervals in this table (95 %, Wilson) are about the choice of digits: where the accuracy of this very "
-        "network on other digits of the same kind may lie. They say nothing about other seeds.",
+        "The intervals in this table (95 %, Wilson) are about the choice of digits, and say nothing about other seeds.",
     ]
-    return Section("Together", [text for text in paragraphs if text], [table], pictures), together
+    return Section("Together", [note, *paragraphs] if note else paragraphs, [table], pictures), together

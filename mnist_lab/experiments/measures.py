@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,17 +33,11 @@ from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import wilson_interval
 from mnist_lab.training.runs import MY_DIGITS, Run
 
-DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)
-"""Training digits in the experiment about them; each set contains the smaller ones."""
-
-ROBUSTNESS_DIGITS = 2_000
-"""Test digits, equally many of each kind as in the whole, that every disturbance is tried on."""
-
-SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000
-"""Digits that the best network is chosen by in the experiment about validation, and how often that is tried."""
-
-ALL_KINDS = "all disturbed"
-"""What stands for all disturbances together in the experiment about robustness."""
+DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits contains the smaller ones
+ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
+SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is chosen by, and how often that is tried
+WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
+ALL_KINDS = "all disturbed"  # all disturbances together
 
 Runs = Mapping[str, Mapping[int, Run]]
 """Finished runs by variant and seed."""
@@ -96,11 +91,8 @@ def difference_of(pair: statistics.Comparison) -> figures.Difference:
 
 
 def of_variants(networks: Networks) -> Measured:
-    """Accuracy on the test digits; where an experiment has no measure of its own, that is all."""
+    """Accuracy on the test digits, for experiments that have no measure of their own."""
     return Measured(statistics.conclude(networks.tested, networks.pairs))
-
-
-# --- regularisation ----------------------------------------------------------------------------------------------
 
 
 def of_regularisation(networks: Networks) -> Measured:
@@ -111,16 +103,10 @@ def of_regularisation(networks: Networks) -> Measured:
     if not seeds:
         return usual
     added_up = {seed: norm[seed] + dropout[seed] - neither[seed] for seed in seeds}
-    interaction = statistics.paired_difference(added_up, {seed: both[seed] for seed in seeds})
-    words = statistics.verdict("what the two single gains add up to", "both together", interaction).sentence
-    return Measured(
-        usual.conclusion,
-        content={"interaction": vars(interaction)},
-        remarks=[f"Do they work together? {words[:1].upper()}{words[1:]}"],
-    )
-
-
-# --- data-size ---------------------------------------------------------------------------------------------------
+    found = statistics.paired_difference(added_up, both)
+    words = statistics.verdict("what the two single gains add up to", "both together", found).sentence
+    remark = f"Do they work together? {words[:1].upper()}{words[1:]}"
+    return replace(usual, content={"interaction": vars(found)}, remarks=[remark])
 
 
 def of_sizes(networks: Networks) -> Measured:
@@ -132,18 +118,10 @@ def of_sizes(networks: Networks) -> Measured:
     for name, (kind, size) in names.items():
         if name in conclusion.accuracies:
             curves.setdefault(kind, {})[size] = list(conclusion.accuracies[name].values())
-    figure = figures.growth_curves(
-        curves,
-        {names[pair.before][1]: difference_of(pair) for pair in conclusion.compared},
-        title="Accuracy by number of training digits",
-        gain="augmented minus plain",
-    )
-    means = "; ".join(
-        f"{size:,} digits {kind} {format_percent(float(np.mean(values)))}"
-        for kind, sizes in curves.items()
-        for size, values in sizes.items()
-    )
+    gains = {names[pair.before][1]: difference_of(pair) for pair in conclusion.compared}
     title = "By number of training digits"
+    figure = figures.growth_curves(curves, gains, title=f"Accuracy {title.lower()}", gain="augmented minus plain")
+    means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
     alt = f"Test accuracy over the number of training digits, and what augmentation gains at each: {means}."
     text = (
         "Above: the accuracy on the test digits, drawn so that halving the error is the same step everywhere. "
@@ -168,7 +146,7 @@ class Disturbance(NamedTuple):
     strengths: tuple[float, ...]  # to be tried, ascending
     neutral: float  # the one of them that leaves the digit as it is
     apply: Callable[[Tensor, float, torch.Generator], Tensor]
-    trained: Callable[[AugmentConfig], tuple[float, float] | None]  # the strengths, from..to, that one covers, if any
+    trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that one covers; equal for none
 
 
 def disturb(images: Tensor, disturbance: Disturbance, strength: float) -> Tensor:
@@ -204,7 +182,7 @@ def _scale(images: Tensor, factor: float, generator: torch.Generator) -> Tensor:
 
 def _thicken(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
     """Bolder or finer on either side; a fraction of a pixel is a fraction of one more step."""
-    while abs(pixels) > 0:
+    while pixels:
         step = max(-1.0, min(1.0, pixels))
         images = change_thickness(images, torch.full((len(images),), step))
         pixels -= step
@@ -227,31 +205,25 @@ def _hide(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
     return images.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)
 
 
-def _hidden_in_training(augment: AugmentConfig) -> tuple[float, float] | None:
+def _hidden_in_training(augment: AugmentConfig) -> tuple[float, float]:
     """The sides of squares as large as the smallest and the largest rectangle that erasing takes away."""
-    smallest, largest = augment.erase_area
-    return (28 * smallest**0.5, 28 * largest**0.5) if augment.erasing else None
+    smallest, largest = augment.erase_area if augment.erases else (0.0, 0.0)
+    return 28 * smallest**0.5, 28 * largest**0.5
 
 
 DISTURBANCES = (
+    Disturbance("shifted", "pixels", (0, 1, 2, 3, 4, 5, 6), 0, _shift, lambda a: (0.0, 28 * a.shift)),
+    Disturbance("rotated", "degrees", (0, 10, 20, 30, 40, 50, 60), 0, _rotate, lambda a: (0.0, a.rotation)),
     Disturbance(
-        "shifted", "pixels", (0, 1, 2, 3, 4, 5, 6), 0, _shift, lambda a: (0.0, 28 * a.shift) if a.shift else None
-    ),
-    Disturbance(
-        "rotated", "degrees", (0, 10, 20, 30, 40, 50, 60), 0, _rotate,
-        lambda a: (0.0, a.rotation) if a.rotation else None,
-    ),
-    Disturbance(
-        "scaled", "times the size", (0.4, 0.6, 0.8, 1.0, 1.2, 1.4), 1.0, _scale,
-        lambda a: (1 - a.scale, 1 + a.scale) if a.scale else None,
+        "scaled", "times the size", (0.4, 0.6, 0.8, 1.0, 1.2, 1.4), 1.0, _scale, lambda a: (1 - a.scale, 1 + a.scale)
     ),
     Disturbance(
         "thickened", "pixels a side, below 0: finer", (-0.75, -0.5, 0, 0.5, 1, 1.5, 2), 0, _thicken,
-        lambda a: (-a.thickness, a.thickness) if a.thickness else None,
+        lambda a: (-a.thickness, a.thickness),
     ),
     Disturbance(
         "noised", "standard deviation; full ink is 1", (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 0, _add_noise,
-        lambda a: None,
+        lambda a: (0.0, 0.0),
     ),
     Disturbance(
         "partly hidden", "side of the square in pixels", (0, 2, 4, 6, 8, 10, 12), 0, _hide, _hidden_in_training
@@ -270,216 +242,173 @@ def robustness(
     for strength in disturbance.strengths:
         disturbed = disturb(images, disturbance, strength)  # made once for all networks
         for name, by_seed in models.items():
-            columns[name].append([_accuracy(model, disturbed, sample.labels, compute) for model in by_seed.values()])
+            answers = [predict_logits(model, disturbed, compute).argmax(dim=1) for model in by_seed.values()]
+            columns[name].append([float((given == sample.labels).double().mean()) for given in answers])
     return {name: np.array(column).T for name, column in columns.items()}
-
-
-def _accuracy(model: DigitNet, images: Tensor, labels: Tensor, compute: Compute) -> float:
-    return float((predict_logits(model, images, compute).argmax(dim=1) == labels).double().mean())
 
 
 def of_robustness(networks: Networks) -> Measured:
     """Accuracy over the strength of six disturbances; compared is the mean over each one's strengths."""
     found = {d: robustness(networks.models, networks.mnist.test, d, networks.compute) for d in DISTURBANCES}
-    by_kind: dict[str, statistics.Accuracies] = {"undisturbed": networks.tested}
-    for d, values in found.items():
-        means = {name: rows[:, np.not_equal(d.strengths, d.neutral)].mean(axis=1) for name, rows in values.items()}
-        by_kind[d.name] = {n: dict(zip(networks.models[n], means[n].tolist(), strict=True)) for n in means}
-    by_kind[ALL_KINDS] = {
-        name: {seed: float(np.mean([by_kind[d.name][name][seed] for d in DISTURBANCES])) for seed in by_seed}
-        for name, by_seed in networks.models.items()
-    }
+    seeds, tested = {name: list(by_seed) for name, by_seed in networks.models.items()}, networks.tested
+    by_kind: dict[str, dict[str, NDArray[np.float64]]] = {
+        d.name: {name: rows[:, np.not_equal(d.strengths, d.neutral)].mean(axis=1) for name, rows in by_name.items()}
+        for d, by_name in found.items()
+    }  # (seeds,)
+    together = {name: np.mean([by_name[name] for by_name in by_kind.values()], axis=0) for name in seeds}
+    undisturbed = {name: np.array([tested[name][seed] for seed in seeds[name]]) for name in seeds}
+    by_kind = {"undisturbed": undisturbed, **by_kind, ALL_KINDS: together}
+    rows = {(name, kind): by_name[name].tolist() for kind, by_name in by_kind.items() for name in seeds}
+    conclusion = statistics.conclude(
+        {f"{name}, {kind}": dict(zip(seeds[name], values, strict=True)) for (name, kind), values in rows.items()},
+        [(f"{a}, {kind}", f"{b}, {kind}") for kind in by_kind for a, b in networks.pairs],
+        {f"{name}, {kind}": statistics.Part(name, f"{kind} digits") for name, kind in rows},
+    )
     return Measured(
-        statistics.conclude(
-            {f"{name}, {kind}": values for kind, by_name in by_kind.items() for name, values in by_name.items()},
-            [(f"{a}, {kind}", f"{b}, {kind}") for kind in by_kind for a, b in networks.pairs],
-            {
-                f"{name}, {kind}": statistics.Part(name, f"{kind} digits")
-                for kind in by_kind
-                for name in networks.models
-            },
-        ),
+        conclusion,
         digits="undisturbed and disturbed test digits",
-        section=_strengths_section({d.name: _panel(d, values, networks) for d, values in found.items()}, networks),
+        section=_strengths_section(found, networks),
         remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
         by_variant=False,
         predicted=(f"{ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
     )
 
 
-def _panel(
-    disturbance: Disturbance, accuracies: Mapping[str, NDArray[np.float64]], networks: Networks
-) -> figures.Robustness:
-    augments = {name: next(iter(found.values())).config.augment for name, found in networks.runs.items()}
-    trained = {name: disturbance.trained(augment) for name, augment in augments.items() if augment is not None}
+def _strengths_section(found: Mapping[Disturbance, Mapping[str, NDArray[np.float64]]], networks: Networks) -> Section:
+    augments = {name: next(iter(by_seed.values())).config.augment for name, by_seed in networks.runs.items()}
     example = to_unit(networks.mnist.test.images[:1])
-    return figures.Robustness(
-        unit=disturbance.unit,
-        strengths=disturbance.strengths,
-        accuracies={variant: values.tolist() for variant, values in accuracies.items()},
-        trained={name: limits for name, limits in trained.items() if limits is not None},
-        examples={s: disturb(example, disturbance, s)[0, 0].numpy() for s in disturbance.strengths},
-    )
-
-
-def _strengths_section(panels: Mapping[str, figures.Robustness], networks: Networks) -> Section:
-    numbers, tables, largest = {}, [], []
-    for name, panel in panels.items():
-        numbers[name] = {
-            "unit": panel.unit,
-            "strengths": list(panel.strengths),
-            "trained": {variant: list(limits) for variant, limits in panel.trained.items()},
+    panels, numbers, tables = {}, {}, []
+    for d, accuracies in found.items():
+        trained = {name: d.trained(augment) for name, augment in augments.items() if augment is not None}
+        panels[d.name] = panel = figures.Robustness(
+            unit=d.unit,
+            strengths=d.strengths,
+            accuracies={name: rows.tolist() for name, rows in accuracies.items()},
+            trained={name: (low, high) for name, (low, high) in trained.items() if low < high},
+            examples={strength: disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths},
+        )
+        numbers[d.name] = {
+            "unit": d.unit,
+            "strengths": d.strengths,
+            "trained": panel.trained,
             "accuracy_by_seed_and_strength": {
-                variant: dict(zip(map(str, networks.models[variant]), values, strict=True))
-                for variant, values in panel.accuracies.items()
+                name: dict(zip(map(str, networks.models[name]), rows, strict=True))
+                for name, rows in panel.accuracies.items()
             },
         }
-        means = {variant: np.mean(values, axis=0) for variant, values in panel.accuracies.items()}
-        tables.append(
-            Table(
-                f"{name.capitalize()} ({panel.unit}): mean accuracy, %",
-                ("", *(f"{strength:g}".replace("-", "−") for strength in panel.strengths)),
-                [(variant, *(f"{100 * mean:.2f}" for mean in row)) for variant, row in means.items()],
-                numeric=range(1, len(panel.strengths) + 1),
-            )
-        )
-        last = ", ".join(f"{variant} {format_percent(float(row[-1]))}" for variant, row in means.items())
-        largest.append(f"{name} by {panel.strengths[-1]:g} ({panel.unit}): {last}")
-    text = [
-        f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a "
-        "place drawn by chance; all networks see the same. Shifted by more than 4 pixels, or much enlarged, a "
-        "digit loses parts over the edge of the picture: no network can read what is not there.",
-        "What is compared, for each kind: the mean accuracy over all of its strengths but the undisturbed digit, "
-        f"seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so look "
-        "at the curves as well. For comparison there are the undisturbed test digits, all 10,000.",
-    ]
-    picture = Picture(
-        "Over the strength",
-        png_of(figures.robustness_curves(panels, title="Accuracy on disturbed test digits")),
-        "Six panels, accuracy over the strength of a disturbance. At the largest strength: " + "; ".join(largest) + ".",
-        "Shaded is what the variant of that colour met in training: beyond it, nothing was trained.",
-        "robustness",
-        numbers,
+        headings = ("", *(f"{strength:g}".replace("-", "−") for strength in d.strengths))
+        means = [(name, *(f"{100 * mean:.2f}" for mean in rows.mean(axis=0))) for name, rows in accuracies.items()]
+        title = f"{d.name.capitalize()} ({d.unit}): mean accuracy, %"
+        tables.append(Table(title, headings, means, numeric=range(1, len(headings))))
+    text = (
+        f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
+        "drawn by chance; all networks see the same. A digit that is shifted by more than 4 pixels, or much enlarged, "
+        "loses parts over the edge of the picture. Compared is the mean accuracy over all strengths but the "
+        f"undisturbed digit, seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are "
+        "tried, so look at the curves as well. Undisturbed are all 10,000 test digits."
     )
-    return Section("Over the strength", text, tables, [picture])
+    title = "Over the strength"
+    figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")
+    alt = "Six panels, accuracy over the strength of a disturbance; the tables hold the means."
+    caption = "Shaded is what the variant of that colour met in training: beyond it, nothing was trained."
+    picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
+    return Section(title, [text], tables, [picture])
 
 
 # --- inversion ---------------------------------------------------------------------------------------------------
 
 
-def shown_as(test: Digits) -> dict[str, Tensor]:
-    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings.
+def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
+    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28).
 
-    A digit without any ink stays as it is in the last. Each is (N, 1, 28, 28) uint8.
+    A digit without any ink stays as it is in the last.
     """
-    paper = 255 - test.images
-    prepared = [to_mnist(picture, MODES["mnist"]) for picture in paper[:, 0].numpy()]
-    like_mnist = [
-        image if made is None else made for image, made in zip(test.images[:, 0].numpy(), prepared, strict=True)
-    ]
-    return {
-        "black on white": paper,
-        "inverted": test.images,
-        "MNIST-like": torch.from_numpy(np.stack(like_mnist)).unsqueeze(1),
-    }
+    inverted = test.images[:, 0].numpy()
+    paper, like_mnist = 255 - inverted, inverted.copy()
+    for place, picture in enumerate(paper):
+        prepared = to_mnist(picture, MODES["mnist"])
+        if prepared is not None:
+            like_mnist[place] = prepared
+    return dict(zip(WAYS, (paper, inverted, like_mnist), strict=True))
 
 
 def of_inversion(networks: Networks) -> Measured:
     """Test digits shown in three ways, and the user's own in the same three, if there are any."""
     test, compute = networks.mnist.test, networks.compute
     models = {seed: model for by_seed in networks.models.values() for seed, model in by_seed.items()}
-    ways = shown_as(test)
-    accuracies = {
-        name: {seed: _accuracy(model, images, test.labels, compute) for seed, model in models.items()}
-        for name, images in ways.items()
-    }
-    shown = {name: (images[0, 0].numpy(), len(test)) for name, images in ways.items()}
-    parts = {name: statistics.Part(name, "test digits") for name in ways}
+    labels, places = test.labels.numpy(), np.arange(len(test))
+    shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
+    parts = {way: statistics.Part(way, "test digits") for way in shown}
     own, trouble = _own_digits(networks.outputs / MY_DIGITS)
     for way, drawings in own.items():
-        name = f"own, {way}"
-        accuracies[name] = {seed: count_correct(m, drawings, compute) / drawings.total for seed, m in models.items()}
-        shown[name] = (drawings.pictures[0], drawings.total)
-        parts[name] = statistics.Part(way, f"own digits (n = {drawings.total:,})")
-    steps = (("black on white", "inverted"), ("inverted", "MNIST-like"))
-    conclusion = statistics.conclude(accuracies, [(own + a, own + b) for own in ("", "own, ") for a, b in steps], parts)
-    rows = {
-        name: figures.Showing(mean, wilson_interval(round(mean * count), count), count, picture)
-        for name, (picture, count) in shown.items()
-        for mean in [conclusion.summaries[name].mean]
+        shown[f"own, {way}"] = drawings
+        parts[f"own, {way}"] = statistics.Part(way, f"own digits (n = {drawings.total:,})")
+    accuracies = {
+        name: {seed: count_correct(model, digits, compute) / digits.total for seed, model in models.items()}
+        for name, digits in shown.items()
     }
-    drawn = next((drawings.total for drawings in own.values()), 0)
-    on = "one drawing" if drawn == 1 else f"{drawn:,} drawings"
-    remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
-    return Measured(
-        conclusion,
-        digits="digits shown in different ways",
-        section=_showing_section(rows, trouble),
-        remarks=[remark] if drawn else [],
-        by_variant=False,
-    )
-
-
-def _showing_section(rows: Mapping[str, figures.Showing], trouble: str) -> Section:
+    steps = [(a, b) for before in ("", "own, ") for a, b in pairwise(f"{before}{way}" for way in WAYS)]
+    conclusion = statistics.conclude(accuracies, steps, parts)
+    rows = {}
+    for name, digits in shown.items():
+        mean, total = conclusion.summaries[name].mean, digits.total
+        rows[name] = figures.Showing(mean, wilson_interval(round(mean * total), total), total, digits.pictures[0])
     title = "What the network sees"
     seen = "; ".join(f"{name} {format_percent(row.accuracy)} of {row.digits:,}" for name, row in rows.items())
     picture = Picture(
         title,
         png_of(figures.inversion_bars(rows, title="The same digits, shown in different ways")),
         f"Bars, accuracy of the same networks on the same digits: {seen}.",
-        "The whiskers are about the choice of digits (Wilson): how far the accuracy on other digits of the same "
-        "kind may lie. The intervals in the table below are about other seeds.",
+        "The whiskers (Wilson) are about the choice of digits, the intervals in the table below about other seeds.",
         "inversion",
         {n: {"accuracy": row.accuracy, "interval_95": row.interval, "digits": row.digits} for n, row in rows.items()},
     )
-    text = [
-        "Black on white is how ink looks on paper. Inverted is how MNIST shows it, and how the networks learned "
-        "it. MNIST-like goes further: cropped, fitted into 20 pixels, and moved to the middle.",
-        "MNIST's own digits lie in the middle already, so what is done beyond the inversion can hardly show in "
-        "them; it shows in digits that people draw. Try it: python main.py draw, then python main.py xray.",
-        trouble,
-    ]
-    return Section(title, [line for line in text if line], pictures=[picture])
+    text = (
+        "Black on white is how ink looks on paper; inverted is how MNIST shows it. MNIST-like goes further: cropped, "
+        "fitted into 20 pixels, and moved to the middle. MNIST's own digits lie there already; the difference shows in "
+        "digits that people draw: python main.py draw, then xray."
+    )
+    drawn = next((drawings.total for drawings in own.values()), 0)
+    on = "one drawing" if drawn == 1 else f"{drawn:,} drawings"
+    remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
+    return Measured(
+        conclusion,
+        digits="digits shown in different ways",
+        section=Section(title, [text, trouble] if trouble else [text], pictures=[picture]),
+        remarks=[remark] if drawn else [],
+        by_variant=False,
+    )
 
 
 def _own_digits(path: Path) -> tuple[dict[str, Labelled], str]:
     """The user's own labelled digits, shown in three ways, and what to say if some or all can't be used."""
     if not is_file(path):
         return {}, ""
-    ways = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}
     try:
         drawings, damaged = read_drawings(path)
         skipped = f"Damaged lines of {MY_DIGITS} are left out: {len(damaged):,}." if damaged else ""
-        return {name: prepare_labelled(drawings, mode) for name, mode in ways.items()}, skipped
+        return {way: prepare_labelled(drawings, mode) for way, mode in WAYS.items()}, skipped
     except LabError as error:
         return {}, f"Your own digits are left out: {error.found}."
 
 
-# --- validation --------------------------------------------------------------------------------------------------
-
-
 def of_selection(networks: Networks) -> Measured:
     """What the best of several networks owes to the digits that it was chosen by."""
-    labels = networks.mnist.test.labels.numpy()
+    labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
-    conclusion = statistics.conclude(networks.tested, networks.pairs)
     if len(right) < 2:
         alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
-        return Measured(conclusion, sentences=[alone])
+        return replace(usual, sentences=[alone])
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
+    lead = f"{statistics.in_points(bias, signed=False)} better than it is"
+    looks = f"makes it look {lead}" if bias > 0 else "does not make it look better than it is here"
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
-    looks = "does not make it look better than it is here"
-    if bias > 0:
-        looks = (
-            f"makes it look {statistics.format_points(bias, statistics.decimals_needed(bias))} points better than it is"
-        )
     text = (
-        f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is "
-        "chosen, as one would choose by a validation set, and then evaluated on as many others. All networks have the "
-        "same recipe: what tells them apart is mostly luck, and luck does not carry over to other digits. This is "
-        f"repeated {SELECTION_TRIES:,} times; the table holds the means. The test digits play both parts here only "
-        "to show what would happen: no network is kept for it."
+        f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is chosen, "
+        "then evaluated on as many others. All have the same recipe: what tells them apart is mostly luck, and luck "
+        f"does not carry over to other digits. The table holds the means of {SELECTION_TRIES:,} tries. The test digits "
+        "play both parts only to show this: no network is kept for it."
     )
     rows = [
         ("the chosen network, on the digits it was chosen by", f"{100 * found.chosen:.3f}"),
@@ -487,8 +416,8 @@ def of_selection(networks: Networks) -> Measured:
         ("all networks, on all test digits", f"{100 * found.mean:.3f}"),
     ]
     table = Table("Mean accuracy", ("which, and where", "accuracy, %"), rows, numeric=(1,))
-    return Measured(
-        conclusion,
+    return replace(
+        usual,
         section=Section("Chosen on some digits, evaluated on others", [text], [table]),
         content={"selection": found._asdict() | {"digits": SELECTION_DIGITS, "tries": SELECTION_TRIES}},
         sentences=[f"Choosing the best of {len(right)} networks by {SELECTION_DIGITS:,} digits {looks}: {where}."],

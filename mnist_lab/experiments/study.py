@@ -33,17 +33,30 @@ from mnist_lab.training.recipes import Recipe
 from mnist_lab.training.runs import Run, command_line
 from mnist_lab.training.session import load_trained
 
-CHANGES_SHOWN = 2
-"""Comparisons at most whose networks are looked at digit by digit."""
+CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit
+MISSED_BY_MOST = 8  # networks at most whose answers stand in one table
+CURVES_SHOWN = 8  # recipes at most whose training curves are drawn in one figure; no experiment has more
+PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of them stand in a table
 
-MISSED_BY_MOST = 8
-"""Networks at most whose answers stand in one table; of more, each variant's first seed stands for it."""
+OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
+the seeds, on the same digits: they tell how far a result moves when nothing changes but the draws of chance. A single
+seed has none. The ensemble of a variant answers with the mean of its networks' probabilities."""
 
-CURVES_SHOWN = 8
-"""Recipes at most whose training curves are drawn in one figure; no experiment has more."""
+OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would give
+one at least as large; below 0.05 it counts as found. p, all counted, makes up for looking at many (Holm's method). An
+interval is that of its comparison alone, and may leave out 0 where the verdict, with all counted, is not
+distinguishable. Seeds needed: roughly how many would find the difference, were it as large as it looks."""
 
-PAIRS_TOLD = 3
-"""Pairs of networks at most that get a sentence each; all of them stand in a table."""
+OF_PAIRS = """Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads
+and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, tossed for each
+of them, falls at least as unevenly. The last column makes up for looking at several pairs (Holm's method)."""
+
+OF_TRAINING = """Every variant was trained with the same seeds. Equal seeds mean equal initial weights and an equal
+order of the digits, wherever the variants have the same network and the same digits. The best epoch of each training
+was chosen on the validation digits; the test digits were read once it had ended, and nothing was chosen by them."""
+
+OF_VERDICTS = """Not distinguishable does not mean equal: so many seeds can't tell, and a difference inside the interval
+may well be there."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +72,7 @@ class Study(Report):
 
 
 def write_study(outputs: Path, study: Study) -> Path:
-    """Write the figures, the numbers, and the page, which comes last, when all that it shows is there.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Write the figures, the numbers, and the page, which comes last; StorageError if the disk refuses."""
     pictures = [picture for section in study.sections for picture in section.pictures]
     prediction = study.prediction
     with new_folder(outputs, study.label, study.created) as folder:
@@ -138,18 +147,20 @@ def study_experiment(
     ensembles = ensembles_of(answers, mnist.test.labels.numpy()) if measured.by_variant else {}
     results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
     by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
+    reading = [experiment.explanation, OF_TRAINING, *([OF_VERDICTS] if conclusion.compared else [])]
+    failed = [Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []
     sections = [
         *([measured.section] if measured.section else []),
         results,
         _curves_section(by_variant),
         *_digit_sections(experiment.pairs, answers, mnist.test),
         _runs_section(by_variant),
-        *([Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []),
-        _reading_section(experiment, conclusion, several=len(runs) > 1),
+        *failed,
+        Section("How to read this", reading),
     ]
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
-    counts = sorted(len(by_seed) for by_seed in runs.values())
+    counts = sorted({len(by_seed) for by_seed in runs.values()})
     devices = {str(run.content.get("device", "unknown")) for run in chain(*by_variant.values())}
     return Study(
         label=f"experiment-{experiment.name}",
@@ -159,7 +170,7 @@ def study_experiment(
         facts={
             "differs": experiment.factor,
             **({} if epochs is None else {"epochs": str(epochs)}),
-            "seeds": " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1])))),
+            "seeds": str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
             "device": "; ".join(sorted(devices)),
         },
         repeat=command_line(command, outputs),
@@ -186,42 +197,20 @@ def _digit_sections(
     pairs: Sequence[tuple[str, str]], answers: Mapping[str, Mapping[int, Answers]], test: Digits
 ) -> list[Section]:
     """Fixed and broken digits of the first pairs, with the first seed that both have, and what everybody misses."""
-    sections = []
-    note = f"Of the {len(pairs)} comparisons, the first {CHANGES_SHOWN} stand here, with one seed."
-    for place, (before, after) in enumerate(pairs[:CHANGES_SHOWN], start=1):
+    sections: list[Section] = []
+    note = f"The first {CHANGES_SHOWN} of {len(pairs)} comparisons stand here." if len(pairs) > CHANGES_SHOWN else ""
+    for before, after in pairs[:CHANGES_SHOWN]:
         for seed in sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())[:1]:
             both = {f"{name}, seed {seed}": answers[name][seed] for name in (before, after)}
-            picture = "changed" if place == 1 else f"changed_{place}"
-            sections.append(changes_section(both, test, picture, note if len(pairs) > CHANGES_SHOWN else ""))
+            picture = "changed" if not sections else "changed_2"
+            sections.append(changes_section(both, test, picture, note))
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
-    note = ""
+    shown = everyone
     if len(everyone) > MISSED_BY_MOST:
-        note = f"Of the {len(everyone)} networks, one of each variant stands here."
         firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
-        if len(firsts) == 1:
-            firsts, note = dict(islice(everyone.items(), MISSED_BY_MOST)), f"The first {MISSED_BY_MOST} networks."
-        everyone = firsts
-    return [*sections, together_section(everyone, test, note)[0]] if len(everyone) > 1 else sections
-
-
-def _reading_section(experiment: Experiment, conclusion: statistics.Conclusion, *, several: bool) -> Section:
-    paragraphs = [experiment.explanation]
-    if several:
-        paragraphs.append(
-            "Every variant was trained with the same seeds. Equal seeds mean equal initial weights and an equal order "
-            "of the digits, wherever the variants have the same network and the same digits: what differs is what the "
-            "experiment is about."
-        )
-    if conclusion.compared:
-        paragraphs.append(
-            "Not distinguishable does not mean equal. It means that so many seeds can't tell: a difference inside the "
-            "interval may well be there."
-        )
-    paragraphs.append(
-        "The best epoch of each training was chosen on the validation digits. The test digits were read once the "
-        "training had ended, and nothing about a network was chosen by them."
-    )
-    return Section("How to read this", paragraphs)
+        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MISSED_BY_MOST))
+    note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
+    return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
 
 
 # --- a comparison of saved runs ----------------------------------------------------------------------------------
@@ -233,8 +222,7 @@ def study_comparison(
     """Compare the first recipe with each of the others, and all of their networks.
 
     Args:
-        recipes: with at least two runs in all, of the same split.
-        found: what their configurations differ in.
+        recipes, found: with at least two runs in all, of the same split, and what their configurations differ in.
         outputs, now: where all results are kept, and when this happens.
 
     Raises:
@@ -254,31 +242,27 @@ def study_comparison(
     pairs = _networks_to_compare(recipes)
     tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
     adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
-    told = [statistics.mcnemar_verdict(*both, r, p).sentence for both, r, p in zip(pairs, tests, adjusted, strict=True)]
-    verdicts = [*over_seeds.sentences, *told[:PAIRS_TOLD]]
-    more = len(pairs) - PAIRS_TOLD
-    if more > 0:
-        verdicts.append(f"{more} more {'pair' if more == 1 else 'pairs'} of networks: see the report's table.")
+    verdicts, rows, numbers = list(over_seeds.sentences), list[tuple[str, ...]](), []
+    for (a, b), result, p in zip(pairs, tests, adjusted, strict=True):
+        if len(rows) < PAIRS_TOLD:
+            verdicts.append(statistics.mcnemar_verdict(a, b, result, p).sentence)
+        counts = (f"{count:,}" for count in (result.only_a, result.only_b, result.both_wrong))
+        rows.append((f"{a} and {b}", *counts, _p_cell(result.p_value), _p_cell(p)))
+        numbers.append({"before": a, "after": b, "p_adjusted": p, **vars(result)})
+    if len(pairs) > PAIRS_TOLD:
+        verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
         verdicts.append(
-            "Nothing is said about the recipes themselves where two seeds or more of both are not at hand: train each "
+            "Nothing is said about the recipes themselves where two have fewer than two seeds in common: train each "
             "with the same seeds, 0 to 4 for example, and compare those runs."
         )
-    cells = [(f"{r.only_a:,}", f"{r.only_b:,}", f"{r.both_wrong:,}", _p_cell(r.p_value)) for r in tests]
-    rows = [(" and ".join(both), *c, _p_cell(p)) for both, c, p in zip(pairs, cells, adjusted, strict=True)]
     headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
-    text = (
-        "Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads "
-        "and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, "
-        "tossed for each of them, falls at least as unevenly."
-    )
-    text += " The last column makes up for looking at several pairs (Holm's method)." if len(pairs) > 1 else ""
-    warning = "More than one factor differs: whatever comes out may be due to any of them."
+    warning = ["More than one factor differs: whatever comes out may be due to any of them."]
     together, all_together = together_section(answers, test)
     sections = [
-        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
+        Section("What differs", warning if len(found) > 1 else [], [differences_table(recipes, found)]),
         *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
-        Section("Digit by digit", [text], [Table("On the same test digits", headings, rows, range(1, 6))]),
+        Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
         _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
@@ -301,10 +285,7 @@ def study_comparison(
             "runs": {name: run.name for name, run in runs.items()},
             "differences": {factor: list(values) for factor, values in found.items()},
             "over_seeds": over_seeds.to_dict(),
-            "pairs": [
-                {"before": a, "after": b, "p_adjusted": p, **vars(result)}
-                for (a, b), result, p in zip(pairs, tests, adjusted, strict=True)
-            ],
+            "pairs": numbers,
             "committee": _counts(all_together),
         },
         tables=together.tables,
@@ -318,14 +299,11 @@ def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
     """
     first, *others = recipes
     start, *rest = first.runs
-    if not others:
-        return [(first.network(start), first.network(seed)) for seed in rest]
-    pairs = []
+    places = [(first, start, seed) for seed in rest] if not others else []
     for other in others:
-        common = next((seed for seed in first.runs if seed in other.runs), None)
-        seeds = (start, next(iter(other.runs))) if common is None else (common, common)
-        pairs.append((first.network(seeds[0]), other.network(seeds[1])))
-    return pairs
+        common = [(other, seed, seed) for seed in first.runs if seed in other.runs]
+        places.append(common[0] if common else (other, start, next(iter(other.runs))))
+    return [(first.network(seed), other.network(its_seed)) for other, seed, its_seed in places]
 
 
 def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
@@ -342,23 +320,14 @@ def _results_section(
     conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
 ) -> Section:
     """The accuracies of all variants on some digits and the differences of the pairs, as tables and figures."""
-    compared = conclusion.compared
-    pictures, paragraphs = [], [_seeds_explained(conclusion)]
-    if ensembles:
-        paragraphs.append(
-            "The ensemble of a variant answers with the mean of its networks' probabilities. There is one of each, so "
-            "it has no spread over seeds."
-        )
+    compared, summaries = conclusion.compared, conclusion.summaries
+    pictures, tables = [], [_summary_table(summaries, ensembles, digits)]
     if dots:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
-        means = "; ".join(
-            f"{name} {format_percent(one.mean)} ({f'mean of {one.n} seeds' if one.n > 1 else 'one seed'})"
-            for name, one in conclusion.summaries.items()
-        )
+        means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in summaries.items())
         figure = figures.dot_plot(rows, title=f"Accuracy on {digits}, every seed", digits=digits)
-        alt = f"Dot plot of the accuracy on {digits}: {means}."
+        alt = f"Dot plot of the accuracy on {digits}, means: {means}."
         pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
-    tables = [_summary_table(conclusion.summaries, ensembles, digits)]
     if compared:
         differences = {one.title: difference_of(one) for one in compared}
         figure = figures.difference_plot(differences, title="Differences over the same seeds")
@@ -366,93 +335,38 @@ def _results_section(
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
         tables.append(_comparisons_table(compared))
-        if any(one.difference.p_value is not None for one in compared):
-            paragraphs.append(p_explained(compared))
-    return Section("What came out", paragraphs, tables, pictures)
-
-
-def _seeds_explained(conclusion: statistics.Conclusion) -> str:
-    if all(summary.n == 1 for summary in conclusion.summaries.values()):
-        return (
-            "Everything here comes from one seed. Another seed would give somewhat other numbers, and nobody knows how "
-            "far apart: there is no spread and no interval."
-        )
-    text = (
-        "Mean, standard deviation (sd) and 95 % interval of the mean (Student's t) are taken over the seeds, on the "
-        "same digits: they tell how far a result moves when nothing changes but the draws of chance."
-    )
-    intervals = [summary.interval for summary in conclusion.summaries.values() if summary.interval is not None]
-    if any(low < 0 or high > 1 for low, high in intervals):
-        text += " An interval that reaches beyond 100 % is cut there; it takes more seeds to narrow it."
-    return text
-
-
-def p_explained(compared: Sequence[statistics.Comparison]) -> str:
-    """What the columns of the comparisons are."""
-    text = (
-        "A difference is taken seed by seed, then averaged, in percentage points. p is the probability that chance "
-        "alone would give one at least as large; below 0.05 it counts as found. "
-    )
-    if len(compared) > 1:
-        text += "Who looks at many differences finds one by luck: p, all counted, makes up for that (Holm's method). "
-    missed = [one.difference.interval for one in compared if one.verdict.is_different is False]
-    if any(interval is not None and (interval[0] > 0 or interval[1] < 0) for interval in missed):
-        text += (
-            "An interval is that of its comparison alone. So it may leave out 0 although the verdict, for which all "
-            "are counted, is not distinguishable. "
-        )
-    return text + (
-        "Seeds needed: roughly how many would be enough to find the difference, were it as large as it looks."
-    )
+    return Section("What came out", [OF_RESULTS, OF_DIFFERENCES] if compared else [OF_RESULTS], tables, pictures)
 
 
 def _summary_table(
     summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
 ) -> Table:
+    headings = ["variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %"]
     rows = []
     for name, summary in summaries.items():
         sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
         low, high = summary.interval or (0.0, 0.0)
         interval = f"{100 * max(low, 0):.3f} to {100 * min(high, 1):.3f}" if summary.interval else "–"
-        cells = [name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval]
-        if ensembles:
-            cells.append(f"{100 * ensembles[name].accuracy:.2f}" if name in ensembles else "–")
-        rows.append(cells)
-    headings = [
-        "variant",
-        "seeds",
-        "mean, %",
-        "sd, points",
-        "95 % interval, %",
-        *(["ensemble, %"] if ensembles else []),
-    ]
+        together = f"{100 * ensembles[name].accuracy:.2f}" if name in ensembles else "–"
+        cells = (name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)
+        rows.append(cells if ensembles else cells[:-1])
     title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
-    return Table(title, headings, rows, numeric=range(1, len(headings)))
+    return Table(title, headings if ensembles else headings[:-1], rows, numeric=range(1, 6))
 
 
 def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
     words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
     rows = []
     for one in compared:
-        difference, verdict = one.difference, one.verdict.is_different
+        difference, found = one.difference, one.verdict.is_different
         ends = difference.interval or ()
         decimals = statistics.decimals_needed(difference.mean, *ends)
         mean, *shown = (statistics.format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-        needed = (
-            statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared)) if verdict is False else None
-        )
-        rows.append(
-            (
-                one.title,
-                str(difference.n),
-                mean,
-                " to ".join(shown) or "–",
-                _p_cell(difference.p_value),
-                _p_cell(one.p_adjusted),
-                words[verdict],
-                "–" if needed is None else f"about {needed:,}",
-            )
-        )
+        level = statistics.LEVEL / len(compared)
+        needed = statistics.seeds_needed(difference, level=level) if found is False else None
+        seeds = "–" if needed is None else f"about {needed:,}"
+        interval, p_values = " to ".join(shown) or "–", map(_p_cell, (difference.p_value, one.p_adjusted))
+        rows.append((one.title, str(difference.n), mean, interval, *p_values, words[found], seeds))
     headings = ("comparison", "seeds", "points", "95 % interval", "p", "p, all counted", "verdict", "seeds needed")
     return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
 
@@ -463,11 +377,10 @@ def _p_cell(p: float | None) -> str:
 
 def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
     """How the variants learned."""
-    curves, numbers, last = {}, {}, []
+    curves, numbers = {}, {}
     for name, members in runs.items():
         images = members[0].config.images_per_epoch
         curves[name] = figures.variant_curves([read_history(run) for run in members], images_per_epoch=images)
-        last.append(f"{name} {format_percent(float(np.mean([run[-1] for run in curves[name].accuracies])))}")
         numbers[name] = {
             "runs": [run.name for run in members],
             "images_per_epoch": images,
@@ -475,11 +388,10 @@ def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
             "val_accuracy": curves[name].accuracies,
         }
     png = png_of(figures.curves_with_spread(curves, title="Validation results while training"))
-    alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {'; '.join(last)}."
-    text = (
-        "Measured after every epoch on the 6,000 validation digits, which are neither trained nor tested on. The best "
-        "epoch of each training is chosen by them."
-    )
+    last = {name: np.mean([accuracies[-1] for accuracies in found.accuracies]) for name, found in curves.items()}
+    ends = "; ".join(f"{name} {format_percent(float(mean))}" for name, mean in last.items())
+    alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {ends}."
+    text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
     picture = Picture("Training curves", png, alt, name="curves", numbers=numbers)
     return Section("How they learned", [text], pictures=[picture])
 

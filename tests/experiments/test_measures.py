@@ -11,42 +11,37 @@ from torch import Tensor
 from mnist_lab.config import FULL_AUGMENTATION, MILD_AUGMENTATION
 from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.data.pixels import to_unit
+from mnist_lab.experiments import measures
 from mnist_lab.experiments.answers import ask
-from mnist_lab.experiments.measures import DISTURBANCES, ROBUSTNESS_DIGITS, Disturbance, disturb, robustness, shown_as
+from mnist_lab.experiments.measures import DISTURBANCES, disturb, robustness, shown_as
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 
 BY_NAME = {disturbance.name: disturbance for disturbance in DISTURBANCES}
-STRENGTHS = [(disturbance, strength) for disturbance in DISTURBANCES for strength in disturbance.strengths]
-NAMES = [f"{disturbance.name} {strength:g}" for disturbance, strength in STRENGTHS]
 
 
 @pytest.fixture(scope="module")
 def images(small: Digits) -> Tensor:
-    return to_unit(small.images[:200])
+    return to_unit(small.images[:100])
 
 
 def disturbed(images: Tensor, name: str, strength: float) -> Tensor:
     return disturb(images, BY_NAME[name], strength)
 
 
-@pytest.mark.parametrize(("disturbance", "strength"), STRENGTHS, ids=NAMES)
-def test_shape_range_and_repeatability(images: Tensor, disturbance: Disturbance, strength: float) -> None:
-    before = images.clone()
-    found = disturb(images, disturbance, strength)
-    assert found.shape == images.shape
-    assert float(found.min()) >= 0
-    assert float(found.max()) <= 1
-    assert torch.equal(found, disturb(images, disturbance, strength))
-    assert torch.equal(images, before)
-    assert torch.equal(found, images) == (strength == disturbance.neutral)
-
-
 @pytest.mark.parametrize("name", BY_NAME)
-def test_strengths_ascend_and_hold_the_neutral_one(name: str) -> None:
-    disturbance = BY_NAME[name]
+def test_shape_range_and_repeatability_at_every_strength(images: Tensor, name: str) -> None:
+    disturbance, before = BY_NAME[name], images.clone()
     assert list(disturbance.strengths) == sorted(set(disturbance.strengths))
     assert disturbance.neutral in disturbance.strengths
+    for strength in disturbance.strengths:
+        found = disturb(images, disturbance, strength)
+        assert found.shape == images.shape
+        assert float(found.min()) >= 0
+        assert float(found.max()) <= 1
+        assert torch.equal(found, disturb(images, disturbance, strength))
+        assert torch.equal(images, before)
+        assert torch.equal(found, images) == (strength == disturbance.neutral)
 
 
 def centres_of_mass(images: Tensor) -> Tensor:
@@ -59,7 +54,7 @@ def test_every_digit_is_shifted_by_the_same_amount_in_its_own_direction(images: 
     edge[3:25, 3:25] = 0
     inner = images[(images * edge).amax(dim=(1, 2, 3)) == 0]  # these lose no ink at the edge
     moves = centres_of_mass(disturbed(inner, "shifted", 2)) - centres_of_mass(inner)
-    assert len(inner) > 100
+    assert len(inner) > 50
     assert torch.hypot(moves[:, 0], moves[:, 1]).numpy() == pytest.approx(2.0, abs=0.05)
     directions = torch.atan2(moves[:, 0], moves[:, 1])
     assert float(directions.std()) > 1.5  # all around: 1.8 for an even spread
@@ -126,13 +121,20 @@ def test_the_trained_range_is_that_of_the_augmentation() -> None:
     assert trained["rotated"] == (0, 10)
     assert trained["scaled"] == pytest.approx((0.9, 1.1))
     assert trained["thickened"] == (-0.15, 0.15)
-    assert trained["noised"] is None
     assert trained["partly hidden"] == pytest.approx((28 * 0.02**0.5, 28 * 0.10**0.5))
-    assert BY_NAME["thickened"].trained(MILD_AUGMENTATION) is None
-    assert BY_NAME["partly hidden"].trained(MILD_AUGMENTATION) is None
+    for disturbance, augment in (
+        ("noised", full),
+        ("thickened", MILD_AUGMENTATION),
+        ("partly hidden", MILD_AUGMENTATION),
+    ):
+        low, high = BY_NAME[disturbance].trained(augment)
+        assert low == high
 
 
-def test_robustness_asks_every_network_about_the_same_disturbed_digits(mnist: Mnist, compute: Compute) -> None:
+def test_robustness_asks_every_network_about_the_same_disturbed_digits(
+    mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "ROBUSTNESS_DIGITS", 300)
     models = {
         "a": {seed: compute.place(build_model("1-layer", seed=seed)) for seed in (0, 5)},
         "b": {0: compute.place(build_model("1-layer", seed=1))},
@@ -140,22 +142,23 @@ def test_robustness_asks_every_network_about_the_same_disturbed_digits(mnist: Mn
     disturbance = DISTURBANCES[1]
     found = robustness(models, mnist.test, disturbance, compute)
     assert {name: values.shape for name, values in found.items()} == {"a": (2, 7), "b": (1, 7)}
-    sample = stratified_subset(mnist.test, ROBUSTNESS_DIGITS)
+    sample = stratified_subset(mnist.test, 300)
     turned = disturb(to_unit(sample.images), disturbance, disturbance.strengths[3])
     models["a"][5].eval()
     shown = Digits((turned * 255).round().to(torch.uint8), sample.labels, sample.indices)
     expected = ask(models["a"][5], shown, compute).right(sample.labels.numpy()).mean()
-    assert found["a"][1, 3] == pytest.approx(expected, abs=0.003)  # bytes against floats
+    assert found["a"][1, 3] == pytest.approx(expected, abs=0.005)  # bytes against floats
 
 
 def test_digits_are_shown_in_three_ways(small: Digits) -> None:
     ways = shown_as(small)
-    assert torch.equal(ways["black on white"], 255 - ways["inverted"])
-    assert torch.equal(ways["inverted"], small.images)
-    assert ways["MNIST-like"].shape == small.images.shape
+    pictures = small.images[:, 0].numpy()
+    assert np.array_equal(ways["black on white"], 255 - pictures)
+    assert np.array_equal(ways["inverted"], pictures)
+    assert ways["MNIST-like"].shape == pictures.shape
     # MNIST's digits have been prepared this way already: hardly anything is left to do.
-    change = (ways["MNIST-like"].float() - small.images.float()).abs().mean(dim=(1, 2, 3))
-    assert float(change.median()) < 8
+    change = np.abs(ways["MNIST-like"].astype(float) - pictures).mean(axis=(1, 2))
+    assert np.median(change) < 8
 
 
 def test_a_digit_without_ink_stays_as_it_is(small: Digits) -> None:
