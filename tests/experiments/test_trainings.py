@@ -285,7 +285,7 @@ def test_what_is_shown_of_a_training() -> None:
     assert pool.progress_of(task) is None
     for epochs, shown in ((0, (0.0, "epoch 1/4")), (1, (0.25, "epoch 1/4")), (1.5, (0.375, "epoch 2/4")),
                           (4, (1.0, "epoch 4/4")), (float("inf"), (1.0, "drawing its pictures"))):  # fmt: skip
-        pool.progress.report(0, epochs)
+        pool.epochs[0] = epochs
         assert pool.progress_of(task) == shown
 
 
