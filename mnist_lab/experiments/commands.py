@@ -26,11 +26,12 @@ from mnist_lab.experiments.questions import (
     factors_between,
     find_experiment,
 )
-from mnist_lab.experiments.speed import QUESTION, ask_speed, speed_from_options, time_one_epoch
+from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
 from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
-from mnist_lab.experiments.trainings import MOST_JOBS, Pool, Task, cluster, default_jobs, plan
+from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import MOST_JOBS, default_jobs
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal import wording

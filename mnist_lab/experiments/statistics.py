@@ -3,8 +3,8 @@
 Two sources of chance are kept apart. Another seed gives another accuracy: means over seeds and paired t tests deal with
 that. Two finished networks miss different digits: McNemar's test deals with that, and says nothing about other seeds.
 
-Accuracies and their differences are fractions (0.9954); sentences show differences in percentage points. Intervals
-are 95 % intervals. A difference is always that of the second (``b``) minus the first (``a``).
+Accuracies and differences are fractions (0.9954), shown as percentage points; intervals are 95 % intervals. A
+difference is always that of the second (``b``) minus the first (``a``).
 """
 
 from __future__ import annotations
@@ -328,11 +328,11 @@ def conclude(
     """
     present = {name: by_seed for name, by_seed in accuracies.items() if by_seed}
     possible = [(a, b) for a, b in pairs if a in present and b in present and present[a].keys() & present[b].keys()]
-    found = [paired_difference(present[a], present[b]) for a, b in possible]
-    adjusted = holm([difference.p_value for difference in found])
+    differences = [paired_difference(present[a], present[b]) for a, b in possible]
+    adjusted = holm([difference.p_value for difference in differences])
     counted = sum(p is not None for p in adjusted)
     compared = []
-    for (before, after), difference, p in zip(possible, found, adjusted, strict=True):
+    for (before, after), difference, p in zip(possible, differences, adjusted, strict=True):
         (a, digits), (b, _) = ((parts or {}).get(name, Part(name, "")) for name in (before, after))
         said = verdict(a, b, difference, p, counted)
         if digits:
@@ -344,8 +344,7 @@ def conclude(
 def _how_many(found: int, total: int) -> str:
     if not found:
         return f"None of the {total} comparisons shows a difference that is more than chance."
-    show = "shows" if found == 1 else "show"
-    number = "All" if found == total else f"{found} of"
+    number, show = "All" if found == total else f"{found} of", "shows" if found == 1 else "show"
     return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
 
 

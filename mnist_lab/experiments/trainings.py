@@ -16,12 +16,11 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from ctypes import Array, c_byte, c_double
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -44,7 +43,7 @@ from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.figures import RUN_FIGURES
-from mnist_lab.networks.compute import Compute, choose_compute
+from mnist_lab.networks.compute import Compute, available_cores, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
@@ -52,8 +51,6 @@ from mnist_lab.training.history import EpochRecord, read_history
 from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
-MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
-MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
@@ -204,8 +201,6 @@ def describe_failure(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, BrokenExecutor):
         return KILLED
-    if kind == "KilledWorker":
-        return "every worker of the cluster that was given it died"
     if "Cancelled" in kind:
         return "the cluster cancelled it, or the connection to its scheduler was lost"
     return str(error) if isinstance(error, LabError) else one_line(f"{kind}: {error}")
@@ -214,7 +209,7 @@ def describe_failure(error: BaseException) -> str:
 # ------------------------------------------------------------------------------------------ on this machine
 
 
-class Pool:
+class Pool(AbstractContextManager[Any]):
     """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
@@ -226,15 +221,12 @@ class Pool:
 
     def __init__(self, at_once: int, tasks: int) -> None:
         self.at_once = at_once
-        self.threads = None if at_once == 1 else max(1, _cores() // at_once)
+        self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
         # In memory that processes share, and without locks, as a process may be killed while it holds one:
         self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not begun
         self.stopped = SPAWN.RawValue("b", False)
         self._executor: Executor | None = None
         self._other_processes = set(multiprocessing.active_children())
-
-    def __enter__(self) -> Pool:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -258,15 +250,19 @@ class Pool:
         The longest single one is a lower bound: it can't be divided.
         """
         configs = {_epoch_key(task.config): task.config for task in tasks}
-        calls = [self._call(_seconds_per_epoch, config) for config in configs.values() for _ in range(self.at_once)]
-        results = dict(self._results(dict(enumerate(calls))))
-        measured: list[float] = [results[number] for number in range(len(calls))]
-        if not all(isinstance(seconds, float) for seconds in measured):
+        calls = {
+            (key, copy): self._call(_seconds_per_epoch, config)
+            for key, config in configs.items()
+            for copy in range(self.at_once)
+        }
+        measured = dict(self._results(calls))
+        if any(isinstance(seconds, Exception) for seconds in measured.values()):
             self.close()  # the trainings get other processes
             return None
-        means = (sum(measured[n : n + self.at_once]) / self.at_once for n in range(0, len(calls), self.at_once))
-        per_epoch: dict[object, float] = dict(zip(configs, means, strict=True))
-        durations = [task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks]
+        per_epoch = {key: sum(measured[key, copy] for copy in range(self.at_once)) / self.at_once for key in configs}
+        durations: list[float] = [
+            task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks
+        ]
         return max(sum(durations) / min(self.at_once, len(tasks)), max(durations))
 
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
@@ -305,27 +301,27 @@ class Pool:
                     process.terminate()
                 executor.shutdown(cancel_futures=True)
 
-    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
-        """The number of each call and its result, as it ends; instead of a result, the error that it ended with."""
-        futures: dict[Future[Any], int] = {}
+    def _results(self, calls: Mapping[Any, Callable[[], Any]]) -> Iterator[tuple[Any, Any]]:
+        """The key of each call and its result, as it ends; instead of a result, the error that it ended with."""
+        futures: dict[Future[Any], Any] = {}
         try:
             with _interrupts_held_back():
                 self._executor = self._executor or self._start()
-                for number, call in calls.items():
-                    futures[self._executor.submit(call)] = number
+                for key, call in calls.items():
+                    futures[self._executor.submit(call)] = key
                 self._executor.submit(int)  # Python watches over its newest process only from the next call on
         except BrokenExecutor as error:  # a process was killed while it had nothing to do
-            yield from ((number, error) for number in list(calls)[len(futures) :])
+            yield from ((key, error) for key in list(calls)[len(futures) :])
         while futures:
             for future in wait(futures, LOOK, FIRST_COMPLETED).done:
-                number = futures.pop(future)
+                key = futures.pop(future)
                 try:
                     result = future.result()
                 except Exception as error:
                     result = error
-                yield number, result
+                yield key, result
             if (trouble := self._trouble(futures)) is not None:
-                yield from ((number, trouble) for number in futures.values())
+                yield from ((key, trouble) for key in futures.values())
                 return
 
     def _start(self) -> Executor:
@@ -337,7 +333,7 @@ class Pool:
     def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
         return partial(_train_in_process, task, outputs)
 
-    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
+    def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         """Why calls that are under way will never end."""
         return None
 
@@ -377,29 +373,6 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def default_jobs() -> int:
-    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
-
-    On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
-    two threads each. A graphics card serves one training at a time. Little memory allows fewer.
-    """
-    if choose_compute().device.type != "cpu":
-        return 1
-    memory = MOST_JOBS * MEMORY_EACH
-    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(_cores(), memory // MEMORY_EACH, MOST_JOBS))
-
-
-def _cores() -> int:
-    """The cores that this program may use: fewer than there are where a container or an affinity limits it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # no container, or one without a limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
 
 
 # ---------------------------------------------------------------------------------------- on a Dask cluster
@@ -474,9 +447,8 @@ class _Cluster(Pool):
             with suppress(Exception):  # the connection may be lost
                 executor.shutdown(wait=False)  # which cancels whatever is under way
 
-    def _start(self) -> Executor:
-        executor: Executor = self.client.get_executor(pure=False)
-        return executor
+    def _start(self) -> Any:
+        return self.client.get_executor(pure=False)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         return partial(_with_one_thread, function, *arguments)
@@ -484,7 +456,7 @@ class _Cluster(Pool):
     def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
         return self._call(_train_on_worker, replace(task, unfinished=None), self.topic)
 
-    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
+    def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         if self.stopped.value:
             for future, number in futures.items():
                 if self.epochs[number] != math.inf:  # one that only draws its pictures is kept
@@ -514,11 +486,8 @@ def _train_on_worker(task: Task, topic: str) -> Finished:
         known = worker.state.tasks.get(key)
         return known is None or known.state == "cancelled"
 
-    def report(epochs: float) -> None:
-        worker.log_event(topic, [task.number, epochs])
-
     with TemporaryDirectory(prefix="mnist-lab-", dir=worker.local_directory, ignore_cleanup_errors=True) as outputs:
-        finished = _train(task, Path(outputs), report, is_cancelled)
+        finished = _train(task, Path(outputs), lambda done: worker.log_event(topic, [task.number, done]), is_cancelled)
         if finished.folder is None:
             return finished
         files = {path.name: path.read_bytes() for path in finished.folder.iterdir() if path.is_file()}
@@ -528,10 +497,7 @@ def _train_on_worker(task: Task, topic: str) -> Finished:
 def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
     """Make a folder here of what came back; run.json comes last, so that no half a run is ever listed."""
     created = datetime.fromisoformat(json.loads(finished.files[RUN_FILE])["created"])
-    try:
-        folder = create_folder(outputs, run_label(task.config), created)
-        for name in sorted(finished.files, key=RUN_FILE.__eq__):
-            write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
-    except LabError as error:
-        return Finished(task.number, failure=str(error))
+    folder = create_folder(outputs, run_label(task.config), created)
+    for name in sorted(finished.files, key=RUN_FILE.__eq__):
+        write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
     return Finished(task.number, folder)
