@@ -147,12 +147,7 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
 def experiment_on_saved(
     lab: Lab, chosen: Experiment, names: Sequence[str], prediction: str = "", *, from_menu: bool = False
 ) -> int:
-    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together.
-
-    Raises:
-        RequestError: the experiment compares ways to train, or the runs were made on different splits.
-        RunError, CheckpointError: a run is missing, unfinished or damaged.
-    """
+    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together."""
     if not chosen.asks_only:
         possible = [name for name, other in EXPERIMENTS.items() if other.asks_only]
         raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {' and '.join(possible)}")
@@ -164,22 +159,13 @@ def experiment_on_saved(
         is_below = run.folder.resolve().parent == lab.outputs.resolve()
         words += ["--run", run.name if is_below else str(run.folder)]
     words += ["--predict", prediction] if prediction else []
-    asked = replace(
-        chosen,
-        pairs=tuple((recipes[0].name, recipe.name) for recipe in recipes[1:]),
-        factor="the recipe" if chosen.pairs else chosen.factor,
-    )
+    pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
+    asked = replace(chosen, pairs=pairs, factor="the recipe" if chosen.pairs else chosen.factor)
     compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
         by_recipe = {recipe.name: recipe.runs for recipe in recipes}
         study = study_experiment(
-            asked,
-            by_recipe,
-            lab.outputs,
-            lab.now(),
-            command=shlex.join(words),
-            prediction=prediction,
-            all_known=True,
+            asked, by_recipe, lab.outputs, lab.now(), command=shlex.join(words), prediction=prediction, all_known=True
         )
     tell_study(lab, study, offer_page=from_menu)
     return OK
@@ -271,16 +257,9 @@ def _conduct(lab: Lab, request: Request, ready: _Prepared, *, offer_page: bool) 
     compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
         study = study_experiment(
-            request.experiment,
-            by_variant,
-            lab.outputs,
-            lab.now(),
-            command=request.command,
-            epochs=request.epochs,
-            prediction=request.prediction,
-            failures=failures,
-            all_known=not ready.missing,
-        )
+            request.experiment, by_variant, lab.outputs, lab.now(), command=request.command, epochs=request.epochs,
+            prediction=request.prediction, failures=failures, all_known=not ready.missing,
+        )  # fmt: skip
     tell_study(lab, study, offer_page=offer_page)
     return FAILED if failures else OK
 

@@ -207,11 +207,8 @@ def verdict(
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test (McNemar 1947): do two networks classify the same digits equally well?
 
-    Only digits that one of them classifies correctly and the other misses can tell; if the two were equally good, each
-    would fall to either side like a fair coin.
-
-    Args:
-        right_a, right_b: (N,) whether each network classifies the same digits correctly.
+    Only digits that just one of them classifies correctly can tell; if the two were equally good, each would fall to
+    either side like a fair coin. ``right_a``, ``right_b``: (N,) whether each classifies the same digits correctly.
 
     Raises:
         RequestError: the two were evaluated on different numbers of digits.

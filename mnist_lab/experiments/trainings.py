@@ -106,12 +106,11 @@ def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Collec
 
 
 def _is_whole(run: Run) -> bool:
-    try:
+    with suppress(RunError, CheckpointError):
         load_weights(run)
         read_history(run)
-    except (RunError, CheckpointError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
@@ -214,7 +213,7 @@ class Pool(AbstractContextManager[Any]):
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
     experiment again gives the same bits. A single process takes as many as torch takes by itself. A training that goes
-    on after a stop keeps the number it began with. The processes begin with the first work.
+    on after a stop keeps the number it began with.
     """
 
     advice = ""  # for the user
