@@ -379,11 +379,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 @contextmanager
 def cluster(address: str, tasks: int) -> Iterator[Pool]:
-    """The workers of the Dask scheduler at an address, ready to train so many tasks.
-
-    Raises:
-        RequestError: that is not an address, no scheduler answers there, there is no worker, or they can't train.
-    """
+    """The workers of the Dask scheduler at an address, ready to train so many tasks; what is missing is refused."""
     if not SCHEDULER_ADDRESS.fullmatch(address):
         raise RequestError(f"{address!r} is not an address of a Dask scheduler", "give it like this: tcp://host:8786")
     distributed = _distributed()
@@ -419,9 +415,8 @@ def _check_workers(client: Any, address: str) -> None:
         raise RequestError(f"the Dask scheduler at {address} has no workers", start) from None
     except Exception as error:  # without mnist-lab, or whatever another version of Dask makes of it
         raise RequestError(one_line(f"the Dask workers can't train ({type(error).__name__}: {error})"), start) from None
-    for worker, found in versions.items():
-        if found != __version__:
-            raise RequestError(f"the Dask worker {worker} has mnist-lab {found}", start)
+    if others := set(versions.values()) - {__version__}:
+        raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
 
 
 class _Cluster(Pool):
