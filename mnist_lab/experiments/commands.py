@@ -29,8 +29,9 @@ from mnist_lab.experiments.questions import (
 from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
 from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
-from mnist_lab.experiments.trainings import MOST_JOBS, Pool, Task, cluster, default_jobs, plan
+from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
+from mnist_lab.networks.compute import MOST_JOBS, default_jobs
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal import wording
@@ -42,8 +43,7 @@ from mnist_lab.training.recipes import Recipe, recipes_of
 from mnist_lab.training.runs import JUDGED, Run, command_line, find_run, list_runs, name_some, read_run
 from mnist_lab.training.tables import letterer
 
-RUNS_OFFERED = 12
-"""The newest runs that the menu offers for comparing."""
+RUNS_OFFERED = 12  # the newest runs that the menu offers for comparing
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,7 @@ def ask_experiment(lab: Lab) -> int:
         return experiment_on_saved(lab, chosen, names, from_menu=True)
     seeds = terminal.ask_whole("Seeds (trainings of every variant)", SEEDS, 1, MOST_SEEDS)
     epochs = terminal.ask_whole("Epochs of every training", chosen.epochs, 1, MOST_EPOCHS)
-    request = Request(chosen, epochs, seeds)
-    with _prepared(lab, request) as ready:
-        if not ready.is_controlled and not terminal.ask_yes_no("Go on all the same", default=False):
-            return OK
-        prediction = _ask_prediction(lab, chosen)
-        if not terminal.ask_yes_no("Start", default=True):
-            return OK
-        return _conduct(lab, replace(request, prediction=prediction), ready, offer_page=True)
+    return experiment(lab, Request(chosen, epochs, seeds), from_menu=True)
 
 
 def _ask_prediction(lab: Lab, chosen: Experiment) -> str:
@@ -135,7 +128,7 @@ def _ask_prediction(lab: Lab, chosen: Experiment) -> str:
 # --- experiments: what to do -------------------------------------------------------------------------------------
 
 
-def experiment(lab: Lab, request: Request) -> int:
+def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     """Put a question to the networks: train what is missing, compare, and leave a folder with a report."""
     with _prepared(lab, request) as ready:
         if not ready.is_controlled:
@@ -144,18 +137,17 @@ def experiment(lab: Lab, request: Request) -> int:
                     return OK
             except (EOFError, BackToMenu):  # where nobody can answer, the answer is no
                 return OK
-        return _conduct(lab, request, ready)
+        if from_menu:
+            request = replace(request, prediction=_ask_prediction(lab, request.experiment))
+            if not lab.terminal.ask_yes_no("Start", default=True):
+                return OK
+        return _conduct(lab, request, ready, offer_page=from_menu)
 
 
 def experiment_on_saved(
     lab: Lab, chosen: Experiment, names: Sequence[str], prediction: str = "", *, from_menu: bool = False
 ) -> int:
-    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together.
-
-    Raises:
-        RequestError: the experiment compares ways to train, or the runs were made on different splits.
-        RunError, CheckpointError: a run is missing, unfinished or damaged.
-    """
+    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together."""
     if not chosen.asks_only:
         possible = [name for name, other in EXPERIMENTS.items() if other.asks_only]
         raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {' and '.join(possible)}")
@@ -167,50 +159,32 @@ def experiment_on_saved(
         is_below = run.folder.resolve().parent == lab.outputs.resolve()
         words += ["--run", run.name if is_below else str(run.folder)]
     words += ["--predict", prediction] if prediction else []
-    asked = replace(
-        chosen,
-        pairs=tuple((recipes[0].name, recipe.name) for recipe in recipes[1:]),
-        factor="the recipe" if chosen.pairs else chosen.factor,
-    )
+    pairs = tuple((recipes[0].name, recipe.name) for recipe in recipes[1:])
+    asked = replace(chosen, pairs=pairs, factor="the recipe" if chosen.pairs else chosen.factor)
     compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
         by_recipe = {recipe.name: recipe.runs for recipe in recipes}
         study = study_experiment(
-            asked,
-            by_recipe,
-            lab.outputs,
-            lab.now(),
-            command=shlex.join(words),
-            prediction=prediction,
-            all_known=True,
+            asked, by_recipe, lab.outputs, lab.now(), command=shlex.join(words), prediction=prediction, all_known=True
         )
     tell_study(lab, study, offer_page=from_menu)
     return OK
 
 
 @dataclass(frozen=True)
-class Prepared:
+class _Prepared:
     """An experiment, looked at before it starts."""
 
     variants: tuple[Variant, ...]
     tasks: list[Task]
-    engine: Pool
+    missing: list[Task]  # those that no finished run answers yet
+    pool: Pool
+    seconds: float | None  # that the missing trainings will take
     is_controlled: bool  # the pairs differ in one factor each
-    seconds: float | None = None  # that the missing trainings will take
-
-    @property
-    def missing(self) -> list[Task]:
-        """The trainings that no finished run answers yet."""
-        return missing_of(self.tasks)
-
-
-def missing_of(tasks: Sequence[Task]) -> list[Task]:
-    """The trainings that no finished run answers yet."""
-    return [task for task in tasks if task.run is None]
 
 
 @contextmanager
-def _prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
+def _prepared(lab: Lab, request: Request) -> Iterator[_Prepared]:
     """See what is there, and say what will be trained and how long that takes; what it needs is gone in the end."""
     request.check()
     chosen, terminal = request.experiment, lab.terminal
@@ -222,53 +196,50 @@ def _prepared(lab: Lab, request: Request) -> Iterator[Prepared]:
     compute_for(lab)
     with terminal.busy("looking for finished trainings"):
         tasks = plan(variants, request.seeds, lab.outputs, split_fingerprint(load_mnist().validation))
-    factors = factors_between(chosen.pairs, variants)
+    missing = [task for task in tasks if task.run is None]
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
     terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {wording.count_epochs(request.epochs)}")
-    if factors:
-        terminal.warn(f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any")
+    is_controlled = _warn_of_factors(lab, chosen.pairs, variants)
     if request.seeds == 1:
         terminal.warn("with one seed no interval can be given: a difference may be chance")
-    done = len(tasks) - len(missing_of(tasks))
-    if done:
+    if done := len(tasks) - len(missing):
         are = "is there already and is" if done == 1 else "are there already and are"
         terminal.hint(f"{done} of the {len(tasks)} trainings {are} used again")
-    with engine_for(request, tasks) as engine:
-        ready = Prepared(variants, tasks, engine, not factors)
-        yield replace(ready, seconds=announce(lab, request, ready)) if ready.missing else ready
+    on_cluster = cluster(request.dask, len(tasks)) if request.dask is not None and missing else None
+    with on_cluster or Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks)) as pool:
+        seconds = _announce(lab, request, pool, missing) if missing else None
+        yield _Prepared(variants, tasks, missing, pool, seconds, is_controlled)
 
 
-@contextmanager
-def engine_for(request: Request, tasks: Sequence[Task]) -> Iterator[Pool]:
-    """Where the missing trainings will run."""
-    if request.dask is not None and missing_of(tasks):
-        with cluster(request.dask, len(tasks)) as workers:
-            yield workers
-    else:
-        with Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks)) as processes:
-            yield processes
-
-
-def announce(lab: Lab, request: Request, ready: Prepared) -> float | None:
+def _announce(lab: Lab, request: Request, pool: Pool, missing: Sequence[Task]) -> float | None:
     """Say how many trainings there are to do, where, and how long that takes; returns the seconds."""
-    engine, count = ready.engine, len(ready.missing)
+    count = len(missing)
     with lab.terminal.busy("timing a few batches, as many trainings at once as there will be"):
-        seconds = engine.estimate(ready.missing)
-    trainings = "1 training" if count == 1 else f"{count} trainings"
+        seconds = pool.estimate(missing)
     if request.dask is not None:
-        how = f" on {engine.at_once} Dask {'worker' if engine.at_once == 1 else 'workers'}"
+        how = f" on {pool.at_once} Dask {'worker' if pool.at_once == 1 else 'workers'}"
     else:
-        how = f", {engine.at_once} at a time" if engine.at_once > 1 and count > 1 else ""
-    lab.terminal.line(f"{trainings} to do{how}: {'time unknown' if seconds is None else format_about(seconds)}")
-    if engine.advice:
-        lab.terminal.warn(engine.advice)
+        how = f", {pool.at_once} at a time" if pool.at_once > 1 and count > 1 else ""
+    about = "time unknown" if seconds is None else format_about(seconds)
+    lab.terminal.line(f"{count} {'training' if count == 1 else 'trainings'} to do{how}: {about}")
+    if pool.advice:
+        lab.terminal.warn(pool.advice)
     return seconds
 
 
-def _conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = False) -> int:
+def _warn_of_factors(lab: Lab, pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> bool:
+    """Warn if a pair differs in more than one factor; whether none does."""
+    factors = factors_between(pairs, variants)
+    if factors:
+        several = ", ".join(factors)
+        lab.terminal.warn(f"more than one factor differs ({several}): whatever comes out may be due to any of them")
+    return not factors
+
+
+def _conduct(lab: Lab, request: Request, ready: _Prepared, *, offer_page: bool) -> int:
     """Train what is missing, then compare."""
-    runs, failures = train_missing(lab, ready)
+    runs, failures = _train_missing(lab, ready)
     for failure in failures:
         lab.terminal.warn(failure)
     if len(runs) + len(failures) < len(ready.tasks):
@@ -286,21 +257,14 @@ def _conduct(lab: Lab, request: Request, ready: Prepared, *, offer_page: bool = 
     compute_for(lab)
     with lab.terminal.busy("comparing, and drawing the figures"):
         study = study_experiment(
-            request.experiment,
-            by_variant,
-            lab.outputs,
-            lab.now(),
-            command=request.command,
-            epochs=request.epochs,
-            prediction=request.prediction,
-            failures=failures,
-            all_known=not ready.missing,
-        )
+            request.experiment, by_variant, lab.outputs, lab.now(), command=request.command, epochs=request.epochs,
+            prediction=request.prediction, failures=failures, all_known=not ready.missing,
+        )  # fmt: skip
     tell_study(lab, study, offer_page=offer_page)
     return FAILED if failures else OK
 
 
-def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]:
+def _train_missing(lab: Lab, ready: _Prepared) -> tuple[dict[int, Run], list[str]]:
     """Train what no finished run answers yet, until it is done or the user stops it.
 
     Returns:
@@ -308,47 +272,37 @@ def train_missing(lab: Lab, ready: Prepared) -> tuple[dict[int, Run], list[str]]
     """
     runs = {task.number: task.run for task in ready.tasks if task.run is not None}
     names = {task.number: f"{task.variant}, seed {task.config.seed}" for task in ready.tasks}
+    waiting = {task.number: task for task in ready.missing}
     failures: list[str] = []
-    if not ready.missing:
+    if not waiting:
         return runs, failures
-    engine = ready.engine
-    with suppress(KeyboardInterrupt), stoppable(lab, engine):
-        waiting = {task.number: task for task in ready.missing}
-
-        def under_way() -> list[RunProgress]:
-            reports = ((number, engine.progress_of(task)) for number, task in list(waiting.items()))
-            return [RunProgress(names[number], *report) for number, report in reports if report is not None]
-
-        lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
-        with (
-            ManyDisplay(lab.terminal.console, len(waiting), under_way, ready.seconds) as display,
-            closing(engine.train(ready.missing, lab.outputs)) as results,
-        ):
-            for finished in results:
-                waiting.pop(finished.number, None)
-                name = plain(names[finished.number])
-                if finished.folder is not None:
-                    runs[finished.number] = run = read_run(finished.folder)
-                    accuracies = (
-                        f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"
-                    )
-                    display.end(f"{name}: {accuracies}, {format_duration(run.train_seconds)}")
-                elif finished.failure is not None:
-                    failures.append(f"{names[finished.number]} failed: {finished.failure}")
-                    display.end(f"{name}: [error]failed[/error]")
-    return runs, failures
-
-
-@contextmanager
-def stoppable(lab: Lab, engine: Pool) -> Iterator[None]:
-    """Let the first Ctrl-C stop all trainings after their batches; the second one stops at once."""
 
     def stop() -> None:
-        engine.stop()
+        ready.pool.stop()
         lab.terminal.warn("Ctrl-C: ending after the current batches ... (a second one ends at once)")
 
-    with graceful_interrupts(stop):
-        yield
+    def under_way() -> list[RunProgress]:
+        reports = ((number, ready.pool.progress_of(task)) for number, task in list(waiting.items()))
+        return [RunProgress(names[number], *report) for number, report in reports if report is not None]
+
+    lab.terminal.hint("Ctrl-C stops after the current batches and keeps what is finished.")
+    with (
+        suppress(KeyboardInterrupt),
+        graceful_interrupts(stop),
+        ManyDisplay(lab.terminal.console, len(waiting), under_way, ready.seconds) as display,
+        closing(ready.pool.train(ready.missing, lab.outputs)) as results,
+    ):
+        for finished in results:
+            waiting.pop(finished.number, None)
+            name = names[finished.number]
+            if finished.folder is not None:
+                runs[finished.number] = run = read_run(finished.folder)
+                accuracies = f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"
+                display.end(f"{plain(name)}: {accuracies}, {format_duration(run.train_seconds)}")
+            elif finished.failure is not None:
+                failures.append(f"{name} failed: {finished.failure}")
+                display.end(f"{plain(name)}: [error]failed[/error]")
+    return runs, failures
 
 
 # --- saved runs side by side -------------------------------------------------------------------------------------
@@ -381,10 +335,8 @@ def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
     def named(answer: str) -> list[str]:
         numbers = {str(number): run.name for number, run in enumerate(newest, start=1)}
         names = [numbers.get(word) or named_run(lab, word) for word in answer.replace(",", " ").split()]
-        if len(set(names)) < least:
-            raise ValueError(
-                f"that names {len(set(names))} of at least {least} different runs; give more numbers or names"
-            )
+        if (found := len(set(names))) < least:
+            raise ValueError(f"that names {found} of at least {least} different runs; give more numbers or names")
         return names
 
     return lab.terminal.ask("Which runs (numbers, the first is compared with the others)", default, named)
@@ -427,12 +379,7 @@ def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[
         for recipe in recipes:
             lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")
     pairs = [(recipes[0].name, recipe.name) for recipe in recipes[1:]]
-    factors = factors_between(pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
-    if factors:
-        lab.terminal.warn(
-            f"more than one factor differs ({', '.join(factors)}): whatever comes out may be due to any of them"
-        )
-    return found, not factors
+    return found, _warn_of_factors(lab, pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
 
 
 def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
@@ -444,9 +391,8 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
         raise RequestError("no run is named", "name one or more; python main.py runs lists them")
     for run in runs:
         if run.status not in JUDGED:
-            raise RequestError(
-                f"the run {run.name} is not finished (status {run.status})", "finish it, or name another"
-            )
+            found = f"the run {run.name} is not finished (status {run.status})"
+            raise RequestError(found, "finish it, or name another")
     splits = {str(run.split_fingerprint) for run in runs}
     if len(splits) > 1:
         raise RequestError(

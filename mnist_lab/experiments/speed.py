@@ -32,23 +32,14 @@ from mnist_lab.training.trainer import Progress, Trainer
 
 MODEL = "3-layer"
 SEED = 0
-
 COMMON_BATCH_SIZE, COMMON_WORKERS = 64, 2
-
-TARGET = 0.9933
-"""Validation accuracy, a fraction, that the steps train up to."""
-
-MOST_EPOCHS_TO_TARGET = 12
-"""Epochs after which a step that has not reached the target gives up."""
-
-ONE_CYCLE_EPOCHS = 4
-"""The one-cycle recipe has to know its number of epochs beforehand."""
+TARGET = 0.9933  # validation accuracy, a fraction, that the steps train up to
+MOST_EPOCHS_TO_TARGET = 12  # after which a step that has not reached the target gives up
+ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand
+WARM_UP, TIMED = 8, 24  # batches before and during an estimate: the first ones also set up kernels and fill the queue
 
 AUGMENTATION = replace(MILD_AUGMENTATION.without("pen", "erasing"), flip=0.0)
 """What all steps augment with: the lab's for short trainings, as far as PIL pictures can be transformed like that."""
-
-WARM_UP, TIMED = 8, 24
-"""Batches before and during an estimate: the first ones also set up the processor's kernels and fill the queue."""
 
 
 # --- the steps ---------------------------------------------------------------------------------------------------
@@ -69,6 +60,13 @@ class Step:
     recipe: Recipe = "plain"
 
 
+COMMON = Step(
+    "common recipe",
+    f"PIL pictures transformed one by one in {COMMON_WORKERS} workers, batches of {COMMON_BATCH_SIZE}, "
+    "Adam at a constant rate, float32",
+)
+
+
 class Change(NamedTuple):
     """What turns one step into the next."""
 
@@ -79,56 +77,27 @@ class Change(NamedTuple):
     otherwise: str = ""  # what to say where it is not
 
 
-COMMON = Step(
-    "common recipe",
-    f"PIL pictures transformed one by one in {COMMON_WORKERS} workers, batches of {COMMON_BATCH_SIZE}, "
-    "Adam at a constant rate, float32",
-)
-
 CHANGES = (
-    Change(
-        "augmentation in batches",
-        "a whole batch is turned, shifted and slanted at once; no pictures, no workers",
-        {"batched": True},
-    ),
-    Change(
-        "evaluation from memory",
-        f"the validation digits are evaluated {BATCH_SIZE} at a time as they lie in memory, not as PIL pictures",
-        {"evaluated_from_memory": True},
-    ),
-    Change(
-        "Adam in one kernel",
-        "one call updates all weights, not a dozen calls for each of the network's tensors",
-        {"fused": True},
-        lambda compute: compute.device.type != "mps",
-        "Adam in one kernel is left out: not every release of torch has it for Apple's GPU.",
-    ),
-    Change(
-        "channels last",
-        "all channels of a pixel lie side by side in memory, as convolutions prefer",
-        {"channels_last": True},
-        lambda compute: compute.channels_last,
-        "channels last is left out: with it, this release of torch computes wrong gradients on this device.",
-    ),
-    Change(
-        "bfloat16",
-        "convolutions and matrix products in 16 bits, which the processor has natively",
-        {"low_precision": True},
-        lambda compute: compute.low_precision is not None,
-        "bfloat16 is left out: this processor does not have it natively.",
-    ),
-    Change(
-        "batches of 128",
-        "twice as many digits in each step, half as many steps",
-        {"batch_size": TrainConfig.batch_size},
-    ),
-    Change(
-        "the lab's recipe",
-        "AdamW, a rate that rises and falls, smoothed labels, an EMA of the weights: a little more to do in each "
-        "epoch, for fewer epochs",
-        {"recipe": "one-cycle"},
-    ),
-)
+    Change("augmentation in batches", "a whole batch is turned, shifted and slanted at once; no pictures, no workers",
+           {"batched": True}),
+    Change("evaluation from memory",
+           f"the validation digits are evaluated {BATCH_SIZE} at a time as they lie in memory, not as PIL pictures",
+           {"evaluated_from_memory": True}),
+    Change("Adam in one kernel", "one call updates all weights, not a dozen calls for each of the network's tensors",
+           {"fused": True}, lambda compute: compute.device.type != "mps",
+           "Adam in one kernel is left out: not every release of torch has it for Apple's GPU."),
+    Change("channels last", "all channels of a pixel lie side by side in memory, as convolutions prefer",
+           {"channels_last": True}, lambda compute: compute.channels_last,
+           "channels last is left out: with it, this release of torch computes wrong gradients on this device."),
+    Change("bfloat16", "convolutions and matrix products in 16 bits, which the processor has natively",
+           {"low_precision": True}, lambda compute: compute.low_precision is not None,
+           "bfloat16 is left out: this processor does not have it natively."),
+    Change("batches of 128", "twice as many digits in each step, half as many steps",
+           {"batch_size": TrainConfig.batch_size}),
+    Change("the lab's recipe",
+           "AdamW, a rate that rises and falls, smoothed labels, an EMA of the weights: a little more to do in each "
+           "epoch, for fewer epochs", {"recipe": "one-cycle"}),
+)  # fmt: skip
 
 
 def steps_on(compute: Compute) -> tuple[Step, ...]:
@@ -223,11 +192,8 @@ def measure(
 ) -> Measured:
     """Train one step's way until the goal is reached; the test digits are left alone.
 
-    The step says what is used of all that the device can do. ``on_progress`` is called every few batches,
-    ``stop_requested`` asked after every batch.
-
     Raises:
-        KeyboardInterrupt: it was asked to stop, and the batch is done.
+        KeyboardInterrupt: it was asked to stop (``stop_requested``, after every batch), and the batch is done.
         TrainingError: the loss became infinite or not a number.
     """
     trainer = new_trainer(step, mnist, compute, goal.epochs_of(step))
@@ -263,11 +229,8 @@ def estimate_seconds(step: Step, mnist: Mnist, compute: Compute) -> float:
 
 def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trainer:
     """A training that goes a step's way, before its first batch."""
-    used = replace(
-        compute,
-        low_precision=compute.low_precision if step.low_precision else None,
-        channels_last=step.channels_last,
-    )
+    precision = compute.low_precision if step.low_precision else None
+    used = replace(compute, low_precision=precision, channels_last=step.channels_last)
     config = config_of(step, epochs)
     trainer = Trainer(used.place(build_model(MODEL, config.seed)), mnist.train, mnist.validation, config, used)
     if not step.batched:
@@ -325,29 +288,16 @@ class _Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.images[position])), self.labels[position]
 
 
-def training_transforms(strength: AugmentConfig) -> Callable[[Image.Image], Tensor]:
+def training_transforms(strength: AugmentConfig) -> transforms.Compose:
     """The common chain, with torchvision's defaults: two resamplings of the picture, then the tensor."""
-    chain: Callable[[Image.Image], Tensor] = transforms.Compose(
-        [
-            transforms.RandomRotation(strength.rotation),
-            transforms.RandomAffine(
-                0,
-                translate=(strength.shift, strength.shift),
-                scale=(1 - strength.scale, 1 + strength.scale),
-                shear=strength.shear,
-            ),
-            plain_transforms(),
-        ]
-    )
-    return chain
+    shift, scale = (strength.shift, strength.shift), (1 - strength.scale, 1 + strength.scale)
+    affine = transforms.RandomAffine(0, translate=shift, scale=scale, shear=strength.shear)
+    return transforms.Compose([transforms.RandomRotation(strength.rotation), affine, plain_transforms()])
 
 
-def plain_transforms() -> Callable[[Image.Image], Tensor]:
+def plain_transforms() -> transforms.Compose:
     """Picture to normalised tensor."""
-    chain: Callable[[Image.Image], Tensor] = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize([MEAN], [STD])]
-    )
-    return chain
+    return transforms.Compose([transforms.ToTensor(), transforms.Normalize([MEAN], [STD])])
 
 
 def picture_loader(
@@ -366,5 +316,4 @@ def picture_loader(
 
 
 def _as_batch(samples: list[tuple[Tensor, int]]) -> Batch:
-    """The usual way to put samples together, under the names that the training loop knows."""
     return Batch(*default_collate(samples))

@@ -14,42 +14,21 @@ from typing import Any
 
 from mnist_lab.config import MOST_EPOCHS, TRAIN_DIGITS, check_whole
 from mnist_lab.data.mnist import Mnist, load_mnist, stratified_subset
-from mnist_lab.experiments import figures
-from mnist_lab.experiments.speed import (
-    AUGMENTATION,
-    MODEL,
-    ONE_CYCLE_EPOCHS,
-    SEED,
-    TARGET,
-    Goal,
-    Measured,
-    Step,
-    estimate_seconds,
-    left_out_on,
-    measure,
-    steps_on,
-)
+from mnist_lab.experiments import figures, speed
 from mnist_lab.experiments.study import Study, tell_study
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
+from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab, graceful_interrupts
-from mnist_lab.terminal.wording import (
-    count_epochs,
-    describe_augmentation,
-    format_about,
-    format_duration,
-    format_percent,
-    plain,
-)
+from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent
 from mnist_lab.training.runs import command_line
 from mnist_lab.training.trainer import Progress
 
 QUESTION = "What makes training fast?"
-
-ONE_EPOCH = Goal(epochs=1, target=None)
+ONE_EPOCH = speed.Goal(epochs=1, target=None)
 
 
 def time_one_epoch(lab: Lab) -> int:
@@ -57,13 +36,13 @@ def time_one_epoch(lab: Lab) -> int:
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
         mnist = load_mnist()
-        common, *_, ours = steps_on(compute)
-        seconds = {step: estimate_seconds(step, mnist, compute) for step in (common, ours)}
+        common, *_, ours = speed.steps_on(compute)
+        seconds = {step: speed.estimate_seconds(step, mnist, compute) for step in (common, ours)}
     lab.terminal.hint(f"one augmented epoch of 3-layer in each recipe; {format_about(sum(seconds.values()))}")
     measured = []
     for step, about in seconds.items():
         with lab.terminal.busy(f"{step.name}: one epoch, {format_about(about)}"):
-            measured.append(measure(step, mnist, compute, ONE_EPOCH))
+            measured.append(speed.measure(step, mnist, compute, ONE_EPOCH))
     lab.terminal.show(tables_of(measured)[0].on_screen())
     lab.terminal.hint(f"on {compute.name}; common recipe: {common.change}; what each change saves: experiment speed")
     lab.terminal.line(f"{measured[0].seconds_per_epoch / measured[1].seconds_per_epoch:.1f} times as fast")
@@ -77,23 +56,23 @@ def ask_speed(lab: Lab) -> int:
     return measure_speed(lab, mnist, seconds, ask_goal(lab, seconds), offer_page=True)
 
 
-def ask_goal(lab: Lab, seconds: Mapping[Step, float]) -> Goal:
+def ask_goal(lab: Lab, seconds: Mapping[speed.Step, float]) -> speed.Goal:
     """Ask how far every step trains; ``seconds`` of an epoch of each."""
-    goals = {"target": Goal(), "epoch": ONE_EPOCH}
+    goals = {"target": speed.Goal(), "epoch": ONE_EPOCH}
     choices = [Choice(word, f"{_longest(seconds, goal)}; {_describe(goal)}") for word, goal in goals.items()]
     return goals[lab.terminal.choose("How thorough", choices, default="target")]
 
 
-def _longest(seconds: Mapping[Step, float], goal: Goal) -> str:
+def _longest(seconds: Mapping[speed.Step, float], goal: speed.Goal) -> str:
     return format_about(goal.seconds(seconds)) + " at most" * (goal.target is not None)
 
 
-def _describe(goal: Goal) -> str:
+def _describe(goal: speed.Goal) -> str:
     if goal.target is None:
         return f"{count_epochs(goal.epochs)} in each way"
     return (
         f"until {format_percent(goal.target)} of the validation digits are classified correctly, in {goal.epochs} "
-        f"epochs at most, the lab's recipe in {min(goal.epochs, ONE_CYCLE_EPOCHS)}"
+        f"epochs at most, the lab's recipe in {min(goal.epochs, speed.ONE_CYCLE_EPOCHS)}"
     )
 
 
@@ -101,7 +80,7 @@ def speed_from_options(lab: Lab, options: Namespace) -> int:
     """The experiment about speed on the command line."""
     size = TRAIN_DIGITS if options.train_size is None else options.train_size
     check_whole("--train-size", size, 100, TRAIN_DIGITS)
-    goal = ONE_EPOCH if options.no_target else Goal()
+    goal = ONE_EPOCH if options.no_target else speed.Goal()
     if options.epochs is not None:
         check_whole("--epochs", options.epochs, 1, MOST_EPOCHS)
         goal = replace(goal, epochs=options.epochs)
@@ -110,35 +89,30 @@ def speed_from_options(lab: Lab, options: Namespace) -> int:
     return measure_speed(lab, mnist, _time_steps(lab, mnist), goal)
 
 
-def _time_steps(lab: Lab, mnist: Mnist) -> dict[Step, float]:
+def _time_steps(lab: Lab, mnist: Mnist) -> dict[speed.Step, float]:
     compute = compute_for(lab)
-    seconds, steps = {}, steps_on(compute)
+    seconds, steps = {}, speed.steps_on(compute)
     for number, step in enumerate(steps, start=1):
         with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
-            seconds[step] = estimate_seconds(step, mnist, compute)
+            seconds[step] = speed.estimate_seconds(step, mnist, compute)
     return seconds
 
 
 def measure_speed(
-    lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: Goal, *, offer_page: bool = False
+    lab: Lab, mnist: Mnist, seconds: Mapping[speed.Step, float], goal: speed.Goal, *, offer_page: bool = False
 ) -> int:
     """Say how long it will take, measure step by step, and leave a folder with a report.
 
-    Args:
-        lab: where to show, and where the folder is made.
-        mnist: the data.
-        seconds: that an epoch of each step takes, about.
-        goal: how far every step trains.
-        offer_page: whether to ask about opening the report.
+    ``seconds`` are those that an epoch of each step takes, about.
     """
     terminal, compute = lab.terminal, compute_for(lab)
     terminal.show("", f"[title]{QUESTION}[/title]  [hint]one change at a time[/hint]")
     terminal.hint(f"training {_describe(goal)}")
-    for sentence in left_out_on(compute):
+    for sentence in speed.left_out_on(compute):
         terminal.hint(sentence)
     terminal.line(f"{len(seconds)} trainings to do: {_longest(seconds, goal)}")
     terminal.hint("Ctrl-C stops after the current batch.")
-    measured: list[Measured] = []
+    measured: list[speed.Measured] = []
     waiting = dict(seconds)
     with (
         suppress(KeyboardInterrupt),
@@ -151,11 +125,11 @@ def measure_speed(
             epochs = progress.epochs - progress.epoch + 1 - progress.images_done / progress.images_per_epoch
             left = epochs * seconds[step] + goal.seconds({other: seconds[other] for other in later})
             at_most = "" if goal.target is None else "at most "
-            where = f"epoch {progress.epoch}/{progress.epochs}"
-            status.update(f"{plain(step.name)}  [hint]{where}, {at_most}{format_duration(left)} left[/hint]")
+            where = f"epoch {progress.epoch}/{progress.epochs}, {at_most}{format_duration(left)} left"
+            status.update(f"{wording.plain(step.name)}  [hint]{where}[/hint]")
 
         for number, step in enumerate(seconds, start=1):
-            found = measure(step, mnist, compute, goal, on_progress=show_left, stop_requested=stop_requested)
+            found = speed.measure(step, mnist, compute, goal, on_progress=show_left, stop_requested=stop_requested)
             measured.append(found)
             del waiting[step]
             best = format_percent(max(epoch.accuracy for epoch in found.epochs))
@@ -175,32 +149,32 @@ def measure_speed(
 # --- what came out -----------------------------------------------------------------------------------------------
 
 
-def study_speed(steps: Sequence[Measured], mnist: Mnist, compute: Compute, outputs: Path, now: datetime) -> Study:
+def study_speed(steps: Sequence[speed.Measured], mnist: Mnist, compute: Compute, outputs: Path, now: datetime) -> Study:
     """What was measured, the common recipe first and the lab's last, as a study."""
-    goal, digits = steps[0].goal, len(mnist.train)
-    command = f"experiment speed --epochs {goal.epochs}" + ("" if goal.target is not None else " --no-target")
-    left_out = left_out_on(compute)
+    goal, digits, left_out = steps[0].goal, len(mnist.train), speed.left_out_on(compute)
+    command = f"experiment speed --epochs {goal.epochs}" + " --no-target" * (goal.target is None)
+    command += f" --train-size {digits}" * (digits != TRAIN_DIGITS)
     return Study(
         label="experiment-speed",
         kind="Experiment",
         title="Experiment: speed",
         question=QUESTION,
-        repeat=command_line(command + ("" if digits == TRAIN_DIGITS else f" --train-size {digits}"), outputs),
+        repeat=command_line(command, outputs),
         created=now,
         facts={
             "device": compute.name,
-            "network": MODEL,
+            "network": speed.MODEL,
             "training digits": f"{digits:,}",
             "validation digits": f"{len(mnist.validation):,}",
-            "seed": str(SEED),
+            "seed": str(speed.SEED),
         },
         verdicts=[*verdicts(steps), *left_out],
         sections=[_steps_section(steps), _progress_section(steps), _reading_section(goal, mnist)],
         numbers={
             "experiment": "speed",
             "device": compute.name,
-            "model": MODEL,
-            "seed": SEED,
+            "model": speed.MODEL,
+            "seed": speed.SEED,
             "epochs": goal.epochs,
             "target": goal.target,
             "train_size": digits,
@@ -211,7 +185,8 @@ def study_speed(steps: Sequence[Measured], mnist: Mnist, compute: Compute, outpu
     )
 
 
-def _numbers_of(measured: Measured) -> dict[str, Any]:
+def _numbers_of(measured: speed.Measured) -> dict[str, Any]:
+    epochs = [(round(one.training, 3), round(one.evaluation, 3), one.accuracy) for one in measured.epochs]
     return {
         "name": measured.step.name,
         "change": measured.step.change,
@@ -220,17 +195,12 @@ def _numbers_of(measured: Measured) -> dict[str, Any]:
         "reached": measured.reached,
         "seconds_to_target": round(measured.seconds, 3) if measured.reached else None,
         "epochs": [
-            {
-                "training_seconds": round(epoch.training, 3),
-                "judging_seconds": round(epoch.evaluation, 3),
-                "val_accuracy": epoch.accuracy,
-            }
-            for epoch in measured.epochs
+            dict(zip(("training_seconds", "judging_seconds", "val_accuracy"), one, strict=True)) for one in epochs
         ],
     }
 
 
-def verdicts(steps: Sequence[Measured]) -> list[str]:
+def verdicts(steps: Sequence[speed.Measured]) -> list[str]:
     """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
     first, last = steps[0], steps[-1]
     before, after = first.seconds_per_epoch, last.seconds_per_epoch
@@ -245,7 +215,7 @@ def verdicts(steps: Sequence[Measured]) -> list[str]:
     return found
 
 
-def _target_sentence(first: Measured, last: Measured, target: float) -> str:
+def _target_sentence(first: speed.Measured, last: speed.Measured, target: float) -> str:
     goal = f"{format_percent(target)} of the validation digits"
     common, ours = (f"{format_duration(m.seconds)} ({count_epochs(len(m.epochs))})" for m in (first, last))
     if last.reached and first.reached:
@@ -258,39 +228,31 @@ def _target_sentence(first: Measured, last: Measured, target: float) -> str:
     return f"Neither recipe reads {goal}: the common one not within {common}, the lab's not within {ours}."
 
 
-def tables_of(steps: Sequence[Measured]) -> list[Table]:
+def tables_of(steps: Sequence[speed.Measured]) -> list[Table]:
     """How long an epoch of each step takes, compared with the first, and, if there is one, how long to the target."""
     first, target = steps[0].seconds_per_epoch, steps[0].goal.target
-    rows = [
-        (
-            measured.step.name,
-            f"{median(epoch.training for epoch in measured.epochs):.1f}",
-            f"{median(epoch.evaluation for epoch in measured.epochs):.1f}",
-            f"{measured.seconds_per_epoch:.1f}",
-            f"{measured.images_per_second:,.0f}",
-            f"{first / measured.seconds_per_epoch:.1f}",
-        )
-        for measured in steps
-    ]
+    rows, reached = [], []
+    for step in steps:
+        parts = (median(one.training for one in step.epochs), median(one.evaluation for one in step.epochs))
+        seconds = [f"{number:.1f}" for number in (*parts, step.seconds_per_epoch)]
+        times = f"{first / step.seconds_per_epoch:.1f}"
+        rows.append((step.step.name, *seconds, f"{step.images_per_second:,.0f}", times))
+        epochs = len(step.epochs)
+        until = (format_duration(step.seconds), str(epochs)) if step.reached else ("not reached", f"> {epochs}")
+        reached.append((step.step.name, *until))
     headings = ("step", "training", "evaluation", "in all", "images/s", "times as fast")
     tables = [Table("Seconds of one epoch", headings, rows, numeric=range(1, len(headings)))]
     if target is not None:
-        reached = [
-            (m.step.name, format_duration(m.seconds), str(len(m.epochs)))
-            if m.reached
-            else (m.step.name, "not reached", f"> {len(m.epochs)}")
-            for m in steps
-        ]
         tables.append(Table(f"Until {format_percent(target)}", ("step", "time", "epochs"), reached, numeric=(1, 2)))
     return tables
 
 
-def _steps_section(steps: Sequence[Measured]) -> Section:
+def _steps_section(steps: Sequence[speed.Measured]) -> Section:
     bars = {
         m.step.name: figures.Step(m.seconds_per_epoch, m.images_per_second, m.seconds if m.reached else None)
         for m in steps
     }
-    target = steps[0].goal.target or TARGET
+    target = steps[0].goal.target or speed.TARGET
     figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target)
     each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
     changes = [(measured.step.name, measured.step.change) for measured in steps]
@@ -303,7 +265,7 @@ def _steps_section(steps: Sequence[Measured]) -> Section:
     return Section("Step by step", [text], tables, [picture])
 
 
-def _progress_section(steps: Sequence[Measured]) -> Section:
+def _progress_section(steps: Sequence[speed.Measured]) -> Section:
     longest = max(len(measured.epochs) for measured in steps)
     rows = []
     for measured in steps:
@@ -314,21 +276,18 @@ def _progress_section(steps: Sequence[Measured]) -> Section:
     return Section("How far each came", tables=[*tables_of(steps)[1:], accuracies])
 
 
-def _reading_section(goal: Goal, mnist: Mnist) -> Section:
-    augmentation = describe_augmentation(AUGMENTATION)
+def _reading_section(goal: speed.Goal, mnist: Mnist) -> Section:
     paragraphs = [
         "An epoch is one pass over the training digits and the evaluation of the validation digits after it; given is "
         "the median over all epochs that a step trained. Images per second count the training alone.",
-        f"All steps train the {MODEL} network from the same initial weights, {augmentation}. The lab's pen "
-        "augmentations and erasing are off in all of them, as the common recipe has none. With PIL pictures shifts are "
-        "whole pixels and the nearest pixel is taken, torchvision's defaults; the lab's batches are interpolated, so "
-        "the second step changes what is seen a little, too.",
-        "What helps all steps alike is not measured here: max pooling comes before batch normalisation and ReLU, and "
-        "freed memory is kept for the next batch where the system can do so.",
-        f"Every step was trained once, with seed {SEED}. The seconds an epoch hardly vary with the seed, but the "
+        f"All steps train the {speed.MODEL} network from the same initial weights, "
+        f"{wording.describe_augmentation(speed.AUGMENTATION)}. PIL pictures are shifted by whole pixels, batches "
+        "are interpolated: the second step changes what is seen a little, too.",
+        f"Every step was trained once, with seed {speed.SEED}. The seconds an epoch hardly vary with the seed, but the "
         "number of epochs to an accuracy does, by one or several: read small differences there as chance.",
-        f"The lab's recipe has to know its length beforehand: {count_epochs(min(goal.epochs, ONE_CYCLE_EPOCHS))}. The "
-        "others keep a constant rate. Any other load on the machine makes a step look slower than it is.",
+        "The lab's recipe has to know its length beforehand: "
+        f"{count_epochs(min(goal.epochs, speed.ONE_CYCLE_EPOCHS))}. The others keep a constant rate. Any other "
+        "load on the machine makes a step look slower than it is.",
         f"Only the {len(mnist.validation):,} validation digits were evaluated; the test digits were not touched.",
     ]
     return Section("How to read this", paragraphs)

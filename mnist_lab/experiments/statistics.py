@@ -3,8 +3,8 @@
 Two sources of chance are kept apart. Another seed gives another accuracy: means over seeds and paired t tests deal with
 that. Two finished networks miss different digits: McNemar's test deals with that, and says nothing about other seeds.
 
-Accuracies and their differences are fractions (0.9954); sentences show differences in percentage points. Intervals
-are 95 % intervals. A difference is always that of the second (``b``) minus the first (``a``).
+Accuracies and differences are fractions (0.9954), shown as percentage points; intervals are 95 % intervals. A
+difference is always that of the second (``b``) minus the first (``a``).
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ from mnist_lab.errors import RequestError
 
 LEVEL = 0.05
 """A difference counts as found when chance alone would give one as large in less than this fraction of experiments."""
-MOST_SEEDS = 1000
-"""More seeds than this are not worth naming: nobody trains so often."""
-TINY = 1e-12
-"""Differences of accuracies below this are rounding errors: one digit in 10,000 makes 1e-4."""
-DECIMALS = 2
-"""Of percentage points, unless more are needed to tell numbers apart."""
+POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
+MOST_SEEDS = 1000  # nobody trains so often
+TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
+DECIMALS = 2  # of percentage points, unless more are needed to tell numbers apart
 MOST_POINTS = 50
 """Whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy."""
-TOLD_ONE_BY_ONE = 2
-"""Comparisons that are told a sentence each; of more, a summary comes first."""
+TOLD_ONE_BY_ONE = 2  # comparisons that are told a sentence each; of more, a summary comes first
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -77,9 +74,7 @@ class Verdict:
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Mean, spread and 95 % t interval of repeated measurements.
-
-    The interval tells where the mean over all seeds may lie, on these very test digits.
+    """Mean, spread and 95 % t interval of repeated measurements, on these very test digits.
 
     Raises:
         RequestError: there is no value, or one that is not a finite number.
@@ -103,9 +98,8 @@ def summarise(values: Sequence[float]) -> Summary:
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference:
     """Compare two recipes over the seeds that both were trained with: ``b`` minus ``a``, and the paired t test.
 
-    Where all differences are equal, the t test divides by zero: any other difference than zero would pass for certain,
-    though accuracies come in steps of one digit and two seeds agree quite often. The sign test stands in for it: n
-    times the same direction has p = 2 / 2**n. Where all differences are zero, p is 1.
+    Where all differences are equal, the t test would divide by zero; the sign test stands in for it: n times the same
+    direction has p = 2 / 2**n. Where all differences are zero, p is 1.
 
     Raises:
         RequestError: the two have no seed in common, or an accuracy is not a finite number.
@@ -125,8 +119,8 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
     return PairedDifference(mean, found.sd, found.n, found.interval, p_value)
 
 
-def seeds_needed(difference: Summary, power: float = 0.8, level: float = LEVEL) -> int | None:
-    """How many seeds in all the paired t test would need to find the observed difference with this probability.
+def seeds_needed(difference: Summary, level: float = LEVEL) -> int | None:
+    """How many seeds in all the paired t test would need to find the observed difference in 4 of 5 tries.
 
     A rough estimate: it takes the observed mean and standard deviation for the true ones. None if the number exceeds
     ``MOST_SEEDS``, if no difference was seen, or if there is no spread to estimate from.
@@ -135,27 +129,25 @@ def seeds_needed(difference: Summary, power: float = 0.8, level: float = LEVEL) 
         return None
     numbers = np.arange(2, MOST_SEEDS + 1)
     effect = min(abs(difference.mean) / difference.sd, 1000.0)  # 2 seeds are enough for that; more would overflow
-    enough = np.flatnonzero(paired_power(numbers, effect, level) >= power)
+    enough = np.flatnonzero(paired_power(numbers, effect, level) >= POWER)
     return int(numbers[enough[0]]) if len(enough) else None
 
 
 def paired_power(seeds: NDArray[np.int64], effect: float, level: float = LEVEL) -> NDArray[np.float64]:
     """The probability that the two-sided paired t test finds a difference, exactly, for normal differences.
 
-    The square of t follows the noncentral F distribution with 1 and n - 1 degrees of freedom. (It holds both tails at
-    once; scipy's noncentral t gives nan far out in its lower tail.) ``effect`` is the true mean difference divided by
-    the true standard deviation of the differences.
+    The square of t follows the noncentral F distribution with 1 and n - 1 degrees of freedom. (scipy's noncentral t
+    gives nan far out in its lower tail.) ``effect`` is the true mean difference divided by its standard deviation.
     """
     critical = t.isf(level / 2, seeds - 1) ** 2
     return np.asarray(ncf.sf(critical, 1, seeds - 1, seeds * effect**2), dtype=np.float64)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjust the p values of several comparisons in one experiment (Holm 1979).
+    """Adjust the p values of several comparisons in one experiment (S. Holm 1979).
 
     Compared with 0.05, the adjusted values find a difference among identical recipes in at most 5 % of experiments,
-    however many comparisons each makes. Source: S. Holm, "A simple sequentially rejective multiple test procedure".
-    None, where there was no test, stays None and does not count.
+    however many comparisons each makes. None, where there was no test, stays None and does not count.
     """
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -174,27 +166,29 @@ def verdict(
     Where one experiment makes several ``comparisons``, ``p_adjusted`` is the p value after :func:`holm`; the interval
     stays that of a single comparison, and the sentence says so where the two disagree.
     """
-    minus, seeds = f"{name_b} minus {name_a}", count_seeds(difference.n)
-    winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
+    mean, seeds = in_points(difference.mean), count_seeds(difference.n)
     if difference.p_value is None:
-        sentence = f"with one seed nothing can be concluded: {minus} is {in_points(difference.mean)}"
-        return Verdict(f"{sentence}, but no interval can be given; it takes several seeds, 5 or so.", None)
+        sentence = f"with one seed nothing can be concluded: {name_b} minus {name_a} is {mean}, but no interval can be"
+        return Verdict(f"{sentence} given; it takes several seeds, 5 or so.", None)
     p = difference.p_value if p_adjusted is None else p_adjusted
-    if difference.interval is None:
-        if not difference.mean:
-            same = f"{name_b} and {name_a} have the same accuracy with each of {seeds}: not distinguishable."
-            return Verdict(same, False)
-        if p < LEVEL:
-            lead = f"{winner} is better than {loser} by {in_points(abs(difference.mean), signed=False)} with each of"
-            return Verdict(f"{lead} {seeds} (sign test {format_p(p)}; without any spread there is no interval).", True)
-        sentence = f"{minus} is {in_points(difference.mean)} with each of {seeds}"
-        return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds.", None)
     if p < LEVEL:
-        low, high = sorted(abs(end) for end in difference.interval)
-        lead, interval = _mean_and_interval(abs(difference.mean), (low, high), signed=False)
-        return Verdict(f"{winner} is better than {loser} by {lead} ({interval}, {seeds}).", True)
+        winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
+        if difference.interval is None:
+            found = f"{in_points(abs(difference.mean), signed=False)} with each of {seeds}"
+            found += f" (sign test {format_p(p)}; without any spread there is no interval)"
+        else:
+            low, high = sorted(abs(end) for end in difference.interval)
+            found = "{} ({}, {})".format(*_mean_and_interval(abs(difference.mean), (low, high), signed=False), seeds)
+        return Verdict(f"{winner} is better than {loser} by {found}.", True)
+    if not difference.mean and difference.interval is None:
+        return Verdict(
+            f"{name_b} and {name_a} have the same accuracy with each of {seeds}: not distinguishable.", False
+        )
+    if difference.interval is None:
+        sentence = f"{name_b} minus {name_a} is {mean} with each of {seeds}"
+        return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds.", None)
     sentence = f"{name_b} and {name_a} are not distinguishable with {seeds}"
-    facts = f"{minus}: {', '.join(_mean_and_interval(difference.mean, difference.interval))}"
+    facts = f"{name_b} minus {name_a}: {', '.join(_mean_and_interval(difference.mean, difference.interval))}"
     if difference.p_value < LEVEL:  # a single comparison would have found it
         which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
         sentence += f" once {which} comparisons are counted"
@@ -213,21 +207,16 @@ def verdict(
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test (McNemar 1947): do two networks classify the same digits equally well?
 
-    Only digits that one of them reads and the other misses can tell; if the two were equally good, each would fall to
-    either side like a fair coin.
-
-    Args:
-        right_a, right_b: (N,) whether each network classifies the same digits correctly.
+    Only digits that just one of them classifies correctly can tell; if the two were equally good, each would fall to
+    either side like a fair coin. ``right_a``, ``right_b``: (N,) whether each classifies the same digits correctly.
 
     Raises:
         RequestError: the two were evaluated on different numbers of digits.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
-        raise RequestError(
-            f"one network was evaluated on {a.size:,} digits, the other on {b.size:,}",
-            "evaluate both on the same digits",
-        )
+        found = f"one network was evaluated on {a.size:,} digits, the other on {b.size:,}"
+        raise RequestError(found, "evaluate both on the same digits")
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     p_value = float(binomtest(only_b, only_a + only_b).pvalue) if only_a + only_b else 1.0
     return McNemar(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()), p_value)
@@ -237,18 +226,18 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float
     """What two networks' answers to the same test digits allow to say, about these two networks alone."""
     if not result.only_a and not result.only_b:
         return Verdict(f"{name_b} and {name_a} read and miss the very same test digits.", False)
-    (winner, more), (loser, fewer) = (name_b, result.only_b), (name_a, result.only_a)
+    (fewer, loser), (more, winner) = (result.only_a, name_a), (result.only_b, name_b)
     if fewer > more:
         winner, more, loser, fewer = loser, fewer, winner, more
-    digits = "test digit" if more == 1 else "test digits"
-    counts = f"{winner} reads {more:,} {digits} that {loser} misses, and misses {fewer:,} that {loser} reads"
     p = result.p_value if p_adjusted is None else p_adjusted
-    different = p < LEVEL
-    found = f"{'distinguishable' if different else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
+    found = f"{'distinguishable' if p < LEVEL else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
     if result.p_value < LEVEL <= p:
         found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
-    scope = "whether their recipes are, only several seeds can tell"
-    return Verdict(f"{counts}: these two networks are {found}; {scope}.", different)
+    sentence = (
+        f"{winner} reads {more:,} test {'digit' if more == 1 else 'digits'} that {loser} misses, and misses {fewer:,} "
+        f"that {loser} reads: these two networks are {found}; whether their recipes are, only several seeds can tell."
+    )
+    return Verdict(sentence, p < LEVEL)
 
 
 # --- an experiment -----------------------------------------------------------------------------------------------
@@ -289,7 +278,7 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """What is said above everything: a few sentences, the most important first.
+        """What is said above everything, the most important first.
 
         Of many comparisons, first how many differences are beyond chance, then these, the largest first, and in one
         sentence what could not be told apart.
@@ -302,17 +291,14 @@ class Conclusion:
                 "With one seed nothing can be concluded, as no interval can be given; it takes several, 5 or so.",
                 f"What this seed shows, chance included: {seen}.",
             ]
-        found, equal, unknown = (
-            [one for one in self.compared if one.verdict.is_different is kind] for kind in (True, False, None)
-        )
+        found = [one for one in self.compared if one.verdict.is_different]
         found.sort(key=lambda one: -abs(one.difference.mean))
         told = [_how_many(len(found), len(self.compared)), *(one.verdict.sentence for one in found)]
-        for beginning, some in (("Not distinguishable", equal), ("Nothing to conclude", unknown)):
-            if len(some) == 1:
-                told.append(some[0].verdict.sentence)
-            elif some:
-                each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
-                told.append(f"{beginning}: {each}.")
+        for beginning, kind in (("Not distinguishable", False), ("Nothing to conclude", None)):
+            some = [one for one in self.compared if one.verdict.is_different is kind]
+            each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
+            if some:
+                told.append(some[0].verdict.sentence if len(some) == 1 else f"{beginning}: {each}.")
         return told
 
     def to_dict(self) -> dict[str, Any]:
@@ -332,20 +318,18 @@ class Conclusion:
 def conclude(
     accuracies: Accuracies, pairs: Sequence[tuple[str, str]], parts: Mapping[str, Part] | None = None
 ) -> Conclusion:
-    """Sum up every variant, and compare the pairs over the seeds that both have, all comparisons counted.
+    """Sum up every variant, and compare the pairs (before, after) over the seeds that both have.
 
-    Args:
-        accuracies: by variant and seed; a variant all of whose trainings failed is left out.
-        pairs: (before, after); those of which one is left out, or that share no seed, are passed over.
-        parts: of the names that join a variant and some digits.
+    A variant all of whose trainings failed is left out, and so are pairs that share no seed. ``parts`` tells which of
+    the names join a variant and some digits.
     """
     present = {name: by_seed for name, by_seed in accuracies.items() if by_seed}
     possible = [(a, b) for a, b in pairs if a in present and b in present and present[a].keys() & present[b].keys()]
-    found = [paired_difference(present[a], present[b]) for a, b in possible]
-    adjusted = holm([difference.p_value for difference in found])
+    differences = [paired_difference(present[a], present[b]) for a, b in possible]
+    adjusted = holm([difference.p_value for difference in differences])
     counted = sum(p is not None for p in adjusted)
     compared = []
-    for (before, after), difference, p in zip(possible, found, adjusted, strict=True):
+    for (before, after), difference, p in zip(possible, differences, adjusted, strict=True):
         (a, digits), (b, _) = ((parts or {}).get(name, Part(name, "")) for name in (before, after))
         said = verdict(a, b, difference, p, counted)
         if digits:
@@ -357,8 +341,7 @@ def conclude(
 def _how_many(found: int, total: int) -> str:
     if not found:
         return f"None of the {total} comparisons shows a difference that is more than chance."
-    show = "shows" if found == 1 else "show"
-    number = "All" if found == total else f"{found} of"
+    number, show = "All" if found == total else f"{found} of", "shows" if found == 1 else "show"
     return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
 
 
@@ -366,10 +349,7 @@ def _how_many(found: int, total: int) -> str:
 
 
 class Prediction(NamedTuple):
-    """What somebody expects of an experiment: who wins over whom, and by how many percentage points.
-
-    0 points stand for no difference; None where no number was given.
-    """
+    """Which variant is expected to win, and by how many percentage points: 0 for no difference, None for no number."""
 
     winner: str
     loser: str
@@ -380,41 +360,28 @@ FORM = re.compile(r"(?P<a>.+?) ?(?P<sign>[>=]) ?(?P<b>.+?)(?: by (?P<points>\d+(
 
 
 def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
-    """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``.
+    """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``, in upper or lower case.
 
-    Args:
-        words: what was written; upper and lower case are alike.
-        names: of the recipes in the experiment.
-
-    Returns:
-        The prediction; None for anything else, a free text that can't be graded.
+    ``names`` are those of the recipes in the experiment. None for anything else, a free text that can't be graded.
     """
     known = {" ".join(name.casefold().split()): name for name in names}
     match = FORM.fullmatch(" ".join(words.casefold().split()))
     if match is None or not {match["a"], match["b"]} <= known.keys() or match["a"] == match["b"]:
         return None
     points = None if match["points"] is None else float(match["points"])
-    if match["sign"] == "=":
-        return None if points is not None else Prediction(known[match["a"]], known[match["b"]], 0.0)
-    return (
-        None
-        if points is not None and points > MOST_POINTS
-        else Prediction(known[match["a"]], known[match["b"]], points)
-    )
+    if points is not None and (match["sign"] == "=" or points > MOST_POINTS):
+        return None
+    return Prediction(known[match["a"]], known[match["b"]], 0.0 if match["sign"] == "=" else points)
 
 
 def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
     """How what a learner wrote down beforehand came out, in a sentence that never contradicts the verdict.
 
-    Args:
-        words: as written; what can't be understood is kept, and not graded.
-        conclusion: of the experiment.
-        digits: the comparisons on which digits it is about, where variants are compared on several.
+    ``digits`` names those that it is about, where variants are compared on several kinds.
     """
     about = {
-        pair: one
+        one.variants if digits else (one.before, one.after): one
         for one in conclusion.compared
-        for pair in [one.variants if digits else (one.before, one.after)]
         if digits in ("", one.digits)
     }
     if not about:
@@ -424,13 +391,11 @@ def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
         return "It was not understood as one about the variants of this experiment, so judge for yourself."
     for pair, one in about.items():
         if set(pair) == {prediction.winner, prediction.loser}:
-            return _graded(prediction, pair, one.difference, one.verdict.is_different)
+            return _graded(prediction, pair, one.difference, is_different=bool(one.verdict.is_different))
     return "The experiment does not compare these two directly: their means stand in the table."
 
 
-def _graded(
-    prediction: Prediction, pair: tuple[str, str], difference: PairedDifference, is_different: bool | None
-) -> str:
+def _graded(prediction: Prediction, pair: tuple[str, str], difference: PairedDifference, *, is_different: bool) -> str:
     winner, loser, points = prediction
     said = f"Predicted {winner} over {loser}" + ("" if points is None else f" by {points:g} points")
     said = "Predicted no difference" if points == 0 else said
@@ -442,7 +407,7 @@ def _graded(
         ends = difference.interval and (-difference.interval[1], -difference.interval[0])
         before, after, difference = after, before, replace(difference, mean=-difference.mean, interval=ends)
     found = f"{after} minus {before} {interval_in_words(difference, (points or 0.0) / 100)}"
-    return f"{said}, found {found}: {_outcome(points, difference, is_different=bool(is_different))}."
+    return f"{said}, found {found}: {_outcome(points, difference, is_different=is_different)}."
 
 
 def _outcome(points: float | None, difference: PairedDifference, *, is_different: bool) -> str:
@@ -455,26 +420,21 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
         return "right" if is_different else f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
     if difference.interval is None:
         return "the right direction; how large it is can't be graded, as without any spread no interval can be given"
-    low, high = difference.interval
+    lead, (low, high) = points / 100, difference.interval
     if not is_different:  # with all comparisons counted, none is possible, though the interval alone may leave it out
-        low, high = min(low, 0.0), max(high, 0.0)
-    is_inside = low - TINY <= points / 100 <= high + TINY
-    if is_different:
-        missed = f"the right direction, but too {'large' if points / 100 > difference.mean else 'small'}"
-        return "well predicted, it lies inside the interval" if is_inside else missed
-    if is_inside:
-        return "it may be so, but there may as well be no difference at all"
-    return "too large, and which of the two is ahead is not decided"
+        if min(low, 0.0) - TINY <= lead <= max(high, 0.0) + TINY:
+            return "it may be so, but there may as well be no difference at all"
+        return "too large, and which of the two is ahead is not decided"
+    if low - TINY <= lead <= high + TINY:
+        return "well predicted, it lies inside the interval"
+    return f"the right direction, but too {'large' if lead > difference.mean else 'small'}"
 
 
 # --- in words ----------------------------------------------------------------------------------------------------
 
 
 def interval_in_words(difference: Summary, *beside: float) -> str:
-    """``+0.03 points (95 % interval −0.05 to +0.11)``.
-
-    It has as many decimals as it takes to see on which side of zero, and of the numbers ``beside``, each of them lies.
-    """
+    """``+0.03 points (95 % interval −0.05 to +0.11)``, with decimals that tell them from zero and from ``beside``."""
     if difference.interval is None:
         return f"{in_points(difference.mean)} (no interval)"
     return "{} ({})".format(*_mean_and_interval(difference.mean, difference.interval, *beside))

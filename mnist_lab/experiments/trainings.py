@@ -3,9 +3,8 @@
 :func:`plan` lists the trainings, and finds those that are finished or were stopped. A :class:`Pool` carries out the
 others through an executor of :mod:`concurrent.futures`: processes of this machine, or the workers of a Dask cluster.
 
-Every training is an ordinary one (:mod:`mnist_lab.training.session`) with an ordinary folder. On this machine it works
-there from the beginning, so that one that was stopped goes on from its last epoch next time. A cluster shares no disk:
-there it works in a temporary folder of its worker, and the files come back with the result.
+On this machine a training works in its folder from the beginning, so that one that was stopped goes on from its last
+epoch next time. A cluster shares no disk: there the files of the folder come back with the result.
 """
 
 from __future__ import annotations
@@ -17,16 +16,18 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from ctypes import Array, c_byte, c_double
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
+from itertools import product
 from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,7 @@ from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.figures import RUN_FIGURES
-from mnist_lab.networks.compute import Compute, choose_compute
+from mnist_lab.networks.compute import Compute, available_cores, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
@@ -50,17 +51,11 @@ from mnist_lab.training.history import EpochRecord, read_history
 from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
-MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
-MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
-THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}")
-KILLED = (
-    "a training process was killed, and again after a restart (too little memory?); "
-    "run the experiment again to go on, with fewer --jobs"
-)
+KILLED = "its process was killed, twice (too little memory?); run the experiment again to go on, with fewer --jobs"
 WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -82,20 +77,19 @@ class Task:
 def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: str) -> list[Task]:
     """Every variant with every seed; seed by seed, so that whoever stops early has whole comparisons.
 
-    Finished and stopped runs are looked for in ``outputs``; those made on a split with another fingerprint are not
-    comparable.
+    Finished and stopped runs in ``outputs`` are used, if their split of the data has this fingerprint.
     """
     known = _known_runs(outputs, fingerprint)
     tasks: list[Task] = []
-    for seed in range(seeds):
-        for variant in variants:
-            task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
-            taken = [task.unfinished for task in tasks]  # two equal variants can't both go on in one folder
-            tasks.append(_looked_up(task, known, taken))
+    for seed, variant in product(range(seeds), variants):
+        task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
+        taken = [task.unfinished for task in tasks]  # two equal variants can't both go on in one folder
+        tasks.append(_looked_up(task, known, taken))
     return tasks
 
 
-def _known_runs(outputs: Path, fingerprint: str) -> dict[TrainConfig, list[Run]]:
+def _known_runs(outputs: Path, fingerprint: str | None = None) -> dict[TrainConfig, list[Run]]:
+    fingerprint = fingerprint or split_fingerprint(load_mnist().validation)
     known: dict[TrainConfig, list[Run]] = {}
     for run in reversed(list_runs(outputs)[0]):
         if run.split_fingerprint == fingerprint:
@@ -104,24 +98,19 @@ def _known_runs(outputs: Path, fingerprint: str) -> dict[TrainConfig, list[Run]]
     return known
 
 
-def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Sequence[Path | None] = ()) -> Task:
+def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Collection[Path | None] = ()) -> Task:
     same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]  # the newest first
     finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
     stopped = (run.folder for run in same if run.status == UNFINISHED and not is_being_trained(run))
     return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
 
 
-def _looked_up_again(task: Task, outputs: Path) -> Task:
-    return _looked_up(task, _known_runs(outputs, split_fingerprint(load_mnist().validation)))
-
-
 def _is_whole(run: Run) -> bool:
-    try:
+    with suppress(RunError, CheckpointError):
         load_weights(run)
         read_history(run)
-    except (RunError, CheckpointError):
-        return False
-    return True
+        return True
+    return False
 
 
 def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
@@ -130,6 +119,10 @@ def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
     work = (augment.moves, augment.elastic > 0, augment.thickness > 0, augment.erases)
     network = config.architecture
     return (config.model, *work, network.batch_norm, network.hidden, config.batch_size, config.images_per_epoch)
+
+
+def _seconds_per_epoch(config: TrainConfig) -> float:
+    return measure_pace(config, load_mnist(), choose_compute())
 
 
 # ------------------------------------------------------------------------------------------------ one training
@@ -195,14 +188,11 @@ def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_request
         with suppress(CheckpointError, RunError):
             run = read_run(task.unfinished)
             return resume(run, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
-        if (ended := _looked_up_again(task, outputs).run) is not None:  # by another program
-            return ended.folder
+        task = _looked_up(task, _known_runs(outputs))
+    if task.run is not None:  # another program has ended it, or it was killed with its last file written
+        return task.run.folder
     now = datetime.now().astimezone()
     return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
-
-
-def _seconds_per_epoch(config: TrainConfig) -> float:
-    return measure_pace(config, load_mnist(), choose_compute())
 
 
 def describe_failure(error: BaseException) -> str:
@@ -210,8 +200,6 @@ def describe_failure(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, BrokenExecutor):
         return KILLED
-    if kind == "KilledWorker":
-        return "every worker of the cluster that was given it died"
     if "Cancelled" in kind:
         return "the cluster cancelled it, or the connection to its scheduler was lost"
     return str(error) if isinstance(error, LabError) else one_line(f"{kind}: {error}")
@@ -220,57 +208,35 @@ def describe_failure(error: BaseException) -> str:
 # ------------------------------------------------------------------------------------------ on this machine
 
 
-class _SharedProgress:
-    """How many epochs of each task are done, and whether all are to stop, in memory that processes share.
-
-    It has no locks: a process may be killed while it holds one.
-    """
-
-    def __init__(self, tasks: int) -> None:
-        self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # -1: not begun
-        self.stop = SPAWN.RawValue("b", False)
-
-    def report(self, number: int, epochs: float) -> None:
-        self.epochs[number] = epochs
-
-    def is_stopped(self) -> bool:
-        return bool(self.stop.value)
-
-
-class Pool:
+class Pool(AbstractContextManager[Any]):
     """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
     experiment again gives the same bits. A single process takes as many as torch takes by itself. A training that goes
     on after a stop keeps the number it began with.
-
-    Args:
-        at_once: how many processes; they begin with the first work, and are gone after the trainings.
-        tasks: how many there are in the plan.
     """
 
     advice = ""  # for the user
 
     def __init__(self, at_once: int, tasks: int) -> None:
         self.at_once = at_once
-        self.threads = None if at_once == 1 else max(1, _cores() // at_once)
-        self.progress = _SharedProgress(tasks)
+        self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
+        # In memory that processes share, and without locks, as a process may be killed while it holds one:
+        self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not begun
+        self.stopped = SPAWN.RawValue("b", False)
         self._executor: Executor | None = None
         self._other_processes = set(multiprocessing.active_children())
-
-    def __enter__(self) -> Pool:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
     def stop(self) -> None:
         """Let every training end after its current batch."""
-        self.progress.stop.value = True
+        self.stopped.value = True
 
     def progress_of(self, task: Task) -> tuple[float, str] | None:
         """The fraction of a task that is done, and what is being done; None before it begins."""
-        done, epochs = self.progress.epochs[task.number], task.config.epochs
+        done, epochs = self.epochs[task.number], task.config.epochs
         if done < 0:
             return None
         if done == math.inf:
@@ -283,15 +249,19 @@ class Pool:
         The longest single one is a lower bound: it can't be divided.
         """
         configs = {_epoch_key(task.config): task.config for task in tasks}
-        calls = [self._call(_seconds_per_epoch, config) for config in configs.values() for _ in range(self.at_once)]
-        results = dict(self._results(dict(enumerate(calls))))
-        measured: list[float] = [results[number] for number in range(len(calls))]
-        if not all(isinstance(seconds, float) for seconds in measured):
+        calls = {
+            (key, copy): self._call(_seconds_per_epoch, config)
+            for key, config in configs.items()
+            for copy in range(self.at_once)
+        }
+        measured = dict(self._results(calls))
+        if any(isinstance(seconds, Exception) for seconds in measured.values()):
             self.close()  # the trainings get other processes
             return None
-        means = (sum(measured[n : n + self.at_once]) / self.at_once for n in range(0, len(calls), self.at_once))
-        per_epoch: dict[object, float] = dict(zip(configs, means, strict=True))
-        durations = [task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks]
+        per_epoch = {key: sum(measured[key, copy] for copy in range(self.at_once)) / self.at_once for key in configs}
+        durations: list[float] = [
+            task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks
+        ]
         return max(sum(durations) / min(self.at_once, len(tasks)), max(durations))
 
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
@@ -305,21 +275,19 @@ class Pool:
             for is_last in (False, True):
                 calls = {number: self._training(task, outputs) for number, task in waiting.items()}
                 for number, result in self._results(calls):
-                    if isinstance(result, BrokenExecutor) and not is_last and not self.progress.is_stopped():
+                    if isinstance(result, BrokenExecutor) and not is_last and not self.stopped.value:
                         continue
                     task = waiting.pop(number)
                     if isinstance(result, Finished):
                         yield _unpacked(result, task, outputs) if result.files else result
                     else:
-                        failure = None if self.progress.is_stopped() else describe_failure(result)
+                        failure = None if self.stopped.value else describe_failure(result)
                         yield Finished(number, failure=failure)
                 self.close()
-                for number, task in list(waiting.items()):
-                    self.progress.report(number, -1.0)
-                    waiting[number] = found = _looked_up_again(task, outputs)
-                    if found.run is not None:  # it was killed with its last file written
-                        del waiting[number]
-                        yield Finished(number, found.run.folder)
+                known = _known_runs(outputs) if waiting else {}
+                for number, task in waiting.items():
+                    self.epochs[number] = -1.0
+                    waiting[number] = _looked_up(task, known)
         finally:
             self.close()
 
@@ -332,32 +300,31 @@ class Pool:
                     process.terminate()
                 executor.shutdown(cancel_futures=True)
 
-    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
-        """The number of each call and its result, as it ends; instead of a result, the error that it ended with."""
-        futures: dict[Future[Any], int] = {}
+    def _results(self, calls: Mapping[Any, Callable[[], Any]]) -> Iterator[tuple[Any, Any]]:
+        """The key of each call and its result, as it ends; instead of a result, the error that it ended with."""
+        futures: dict[Future[Any], Any] = {}
         try:
-            with _starting_processes(self.threads):
+            with _interrupts_held_back():
                 self._executor = self._executor or self._start()
-                for number, call in calls.items():
-                    futures[self._executor.submit(call)] = number
+                for key, call in calls.items():
+                    futures[self._executor.submit(call)] = key
                 self._executor.submit(int)  # Python watches over its newest process only from the next call on
         except BrokenExecutor as error:  # a process was killed while it had nothing to do
-            yield from ((number, error) for number in list(calls)[len(futures) :])
+            yield from ((key, error) for key in list(calls)[len(futures) :])
         while futures:
-            wait(futures, LOOK, FIRST_COMPLETED)
-            for future in [future for future in futures if future.done()]:
-                number = futures.pop(future)
+            for future in wait(futures, LOOK, FIRST_COMPLETED).done:
+                key = futures.pop(future)
                 try:
                     result = future.result()
                 except Exception as error:
                     result = error
-                yield number, result
+                yield key, result
             if (trouble := self._trouble(futures)) is not None:
-                yield from ((number, trouble) for number in futures.values())
+                yield from ((key, trouble) for key in futures.values())
                 return
 
     def _start(self) -> Executor:
-        return ProcessPoolExecutor(self.at_once, SPAWN, _begin_process, (self.progress,))
+        return ProcessPoolExecutor(self.at_once, SPAWN, _begin_process, (self.epochs, self.stopped, self.threads))
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         return partial(function, *arguments)
@@ -365,19 +332,22 @@ class Pool:
     def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
         return partial(_train_in_process, task, outputs)
 
-    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
+    def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         """Why calls that are under way will never end."""
         return None
 
 
-_progress: _SharedProgress  # set in every process of a pool
+_epochs: Array[c_double]  # set in every process of a pool
+_stopped: c_byte
 
 
-def _begin_process(progress: _SharedProgress) -> None:
-    global _progress
-    _progress = progress
+def _begin_process(epochs: Array[c_double], stopped: c_byte, threads: int | None) -> None:
+    global _epochs, _stopped
+    _epochs, _stopped = epochs, stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _end_with_parent() -> None:
@@ -387,31 +357,13 @@ def _end_with_parent() -> None:
 
 
 def _train_in_process(task: Task, outputs: Path) -> Finished:
-    return _train(task, outputs, partial(_progress.report, task.number), _progress.is_stopped)
-
-
-@contextmanager
-def _starting_processes(threads: int | None) -> Iterator[None]:
-    """Numerical libraries of processes that start within compute with so many threads: they read it as they load."""
-    before = {name: os.environ[name] for name in THREADS_VARIABLES if name in os.environ}
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREADS_VARIABLES, str(threads)))
-    try:
-        with _interrupts_held_back():
-            yield
-    finally:
-        for name in THREADS_VARIABLES:
-            os.environ.pop(name, None)
-        os.environ.update(before)
+    return _train(task, outputs, partial(_epochs.__setitem__, task.number), lambda: bool(_stopped.value))
 
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """This process hears of Ctrl-C at the end; processes that start within never do, not even while they load.
-
-    Where signals can't be held back, :func:`_begin_process` has to do.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
+    """This process hears of Ctrl-C at the end; processes that start within never do, not even while they load."""
+    if not hasattr(signal, "pthread_sigmask"):  # :func:`_begin_process` has to do
         yield
         return
     resource_tracker.ensure_running()  # on its own start it lets interrupts through, in some versions of Python
@@ -422,85 +374,49 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def default_jobs() -> int:
-    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
-
-    On two cores, two single-threaded trainings side by side took 0.93 of the time that one after the other takes with
-    two threads each. A graphics card serves one training at a time. Little memory allows fewer.
-    """
-    if choose_compute().device.type != "cpu":
-        return 1
-    memory = MOST_JOBS * MEMORY_EACH
-    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(_cores(), memory // MEMORY_EACH, MOST_JOBS))
-
-
-def _cores() -> int:
-    """The cores that this program may use: fewer than there are where a container or an affinity limits it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with suppress(OSError, ValueError):  # no container, or one without a limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-        cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, cores)
-
-
 # ---------------------------------------------------------------------------------------- on a Dask cluster
 
 
 @contextmanager
 def cluster(address: str, tasks: int) -> Iterator[Pool]:
-    """The workers of the Dask scheduler at an address, ready to train so many tasks.
-
-    Raises:
-        RequestError: that is not an address, no scheduler answers there, there is no worker, or they can't train.
-    """
+    """The workers of the Dask scheduler at an address, ready to train so many tasks; what is missing is refused."""
     if not SCHEDULER_ADDRESS.fullmatch(address):
         raise RequestError(f"{address!r} is not an address of a Dask scheduler", "give it like this: tcp://host:8786")
     distributed = _distributed()
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)  # what matters of it is told in the lab's own words
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is told in the lab's own words
     try:
-        try:
-            client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            found = f"no scheduler answers at {address} ({type(error).__name__})"
-            raise RequestError(found, "start one with: dask scheduler") from None
-        try:
-            _check_workers(client, address)
-            with _Cluster(client, tasks) as workers:
-                yield workers
-        finally:
-            with suppress(Exception):  # Dask may fail to close a connection that is lost already
-                client.close()
+        client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        found = f"no scheduler answers at {address} ({type(error).__name__})"
+        raise RequestError(found, "start one with: dask scheduler") from None
+    try:
+        _check_workers(client, address)
+        with _Cluster(client, tasks) as workers:
+            yield workers
     finally:
-        log.setLevel(level)
+        with suppress(Exception):  # Dask may fail to close a connection that is lost already
+            client.close()
 
 
 def _distributed() -> Any:
     """The package that only ``--dask`` needs, and that need not be installed."""
     try:
-        import distributed
+        return import_module("distributed")
     except ImportError:
         raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
-    return distributed
 
 
 def _check_workers(client: Any, address: str) -> None:
+    start = f"start one for each core, with mnist-lab {__version__}: dask worker {address} --nthreads 1"
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
-        versions = client.run(version, "mnist-lab", on_error="return")
+        versions = client.run(version, "mnist-lab")
     except TimeoutError:
-        start = f"start one for each core with: dask worker {address} --nthreads 1"
         raise RequestError(f"the Dask scheduler at {address} has no workers", start) from None
-    except Exception as error:  # whatever another version of Dask makes of it
-        found = f"the Dask workers can't be asked for their version ({type(error).__name__})"
-        raise RequestError(found, "start them with the same versions of Python and of the packages as here") from None
-    for worker, found in versions.items():
-        if found != __version__:
-            what = f"mnist-lab {found}" if isinstance(found, str) else f"no mnist-lab ({type(found).__name__})"
-            raise RequestError(f"the Dask worker {worker} has {what}", f"install mnist-lab {__version__} there")
+    except Exception as error:  # without mnist-lab, or whatever another version of Dask makes of it
+        raise RequestError(one_line(f"the Dask workers can't train ({type(error).__name__}: {error})"), start) from None
+    if others := set(versions.values()) - {__version__}:
+        raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
 
 
 class _Cluster(Pool):
@@ -512,13 +428,12 @@ class _Cluster(Pool):
     def __init__(self, client: Any, tasks: int) -> None:
         threads = client.nthreads()
         super().__init__(len(threads), tasks)
-        self.threads = None
         self.client = client
         self.topic = f"mnist-lab-{uuid4().hex}"
         self.seen = time.monotonic()  # when there was a worker last
         if max(threads.values(), default=1) > 1:
             self.advice = "some workers have several threads, but train one at a time: start them with --nthreads 1"
-        client.subscribe_topic(self.topic, lambda event: self.progress.report(*event[1]))
+        client.subscribe_topic(self.topic, lambda event: self.epochs.__setitem__(*event[1]))
 
     def close(self) -> None:
         executor, self._executor = self._executor, None
@@ -526,9 +441,8 @@ class _Cluster(Pool):
             with suppress(Exception):  # the connection may be lost
                 executor.shutdown(wait=False)  # which cancels whatever is under way
 
-    def _start(self) -> Executor:
-        executor: Executor = self.client.get_executor(pure=False)
-        return executor
+    def _start(self) -> Any:
+        return self.client.get_executor(pure=False)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         return partial(_with_one_thread, function, *arguments)
@@ -536,10 +450,10 @@ class _Cluster(Pool):
     def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
         return self._call(_train_on_worker, replace(task, unfinished=None), self.topic)
 
-    def _trouble(self, futures: Mapping[Future[Any], int]) -> Exception | None:
-        if self.progress.is_stopped():
+    def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
+        if self.stopped.value:
             for future, number in futures.items():
-                if self.progress.epochs[number] != math.inf:  # one that only draws its pictures is kept
+                if self.epochs[number] != math.inf:  # one that only draws its pictures is kept
                     future.cancel()
         with suppress(Exception):  # whatever a connection that breaks makes of it
             if self.client.nthreads():
@@ -566,11 +480,8 @@ def _train_on_worker(task: Task, topic: str) -> Finished:
         known = worker.state.tasks.get(key)
         return known is None or known.state == "cancelled"
 
-    def report(epochs: float) -> None:
-        worker.log_event(topic, [task.number, epochs])
-
     with TemporaryDirectory(prefix="mnist-lab-", dir=worker.local_directory, ignore_cleanup_errors=True) as outputs:
-        finished = _train(task, Path(outputs), report, is_cancelled)
+        finished = _train(task, Path(outputs), lambda done: worker.log_event(topic, [task.number, done]), is_cancelled)
         if finished.folder is None:
             return finished
         files = {path.name: path.read_bytes() for path in finished.folder.iterdir() if path.is_file()}
@@ -580,14 +491,7 @@ def _train_on_worker(task: Task, topic: str) -> Finished:
 def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
     """Make a folder here of what came back; run.json comes last, so that no half a run is ever listed."""
     created = datetime.fromisoformat(json.loads(finished.files[RUN_FILE])["created"])
-    try:
-        folder = create_folder(outputs, run_label(task.config), created)
-        for name in sorted(finished.files, key=RUN_FILE.__eq__):
-            write_atomically(folder / Path(name).name, partial(_write_bytes, finished.files[name]))
-    except LabError as error:
-        return Finished(task.number, failure=str(error))
+    folder = create_folder(outputs, run_label(task.config), created)
+    for name in sorted(finished.files, key=RUN_FILE.__eq__):
+        write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
     return Finished(task.number, folder)
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import os
 import platform
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -22,6 +26,8 @@ from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
 
 Network = TypeVar("Network", bound=nn.Module)
+MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
+MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
 
 
 @dataclass(frozen=True)
@@ -214,3 +220,26 @@ def _keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(trim_threshold, one_gigabyte)
         libc.mallopt(mmap_threshold, one_gigabyte)
+
+
+def default_jobs() -> int:
+    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
+
+    On two cores, two trainings side by side took 0.93 of the time that one after the other takes with two threads. A
+    graphics card serves one training at a time. Little memory allows fewer.
+    """
+    if choose_compute().device.type != "cpu":
+        return 1
+    memory = MOST_JOBS * MEMORY_EACH
+    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(available_cores(), memory // MEMORY_EACH, MOST_JOBS))
+
+
+def available_cores() -> int:
+    """The cores that this program may use: fewer than there are where a container or an affinity limits it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, cores)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mnist_lab.environment import using_device
-from mnist_lab.experiments import measures
+from mnist_lab.experiments import measures, trainings
 from mnist_lab.experiments.commands import experiment
+from mnist_lab.experiments.trainings import Pool
 from mnist_lab.terminal.lab import OK
 from mnist_lab.training.runs import Run, list_runs
 from tests.experiment_fixtures import make_lab, small_request
@@ -48,12 +50,25 @@ def blank_figures() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_this_process() -> Iterator[None]:
+    """Trainings happen in a thread: new processes take seconds to load torch, and are tested in test_trainings."""
+
+    def start(pool: Pool) -> ThreadPoolExecutor:
+        trainings._epochs, trainings._stopped = pool.epochs, pool.stopped
+        return ThreadPoolExecutor(1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pool, "_start", start)
+        yield
+
+
 @pytest.fixture(scope="session")
 def conducted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The outputs of a whole experiment, and what was shown while it ran."""
     outputs = tmp_path_factory.mktemp("conducted")
     lab, screen = make_lab(outputs)
-    with using_device("cpu"), blank_figures():
+    with using_device("cpu"), blank_figures(), in_this_process():
         assert experiment(lab, small_request("robustness", jobs=1, prediction=PREDICTION)) == OK
     return outputs, screen.getvalue()
 

@@ -189,7 +189,10 @@ def test_a_scheduler_without_workers_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_workers_with_another_version_are_refused(dask: RealCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "__version__", "99")
-    with pytest.raises(RequestError, match=r"has mnist-lab .*; install mnist-lab 99 there"), cluster(dask.address, 1):
+    with (
+        pytest.raises(RequestError, match=r"has mnist-lab .*; start one .* with mnist-lab 99"),
+        cluster(dask.address, 1),
+    ):
         pass
 
 

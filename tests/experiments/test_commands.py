@@ -31,14 +31,14 @@ from mnist_lab.experiments.commands import (
     experiment_on_saved,
 )
 from mnist_lab.experiments.questions import EXPERIMENTS, Experiment, Variant
-from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.experiments.trainings import Pool, ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK
 from mnist_lab.training.runs import Run, list_runs, locked, read_run
 from mnist_lab.training.session import resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
-from tests.experiments.conftest import PREDICTION, blank_figures
+from tests.experiments.conftest import PREDICTION, blank_figures, in_this_process
 from tests.training.test_runs import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    with blank_figures():
+    with blank_figures(), in_this_process():
         yield
 
 
@@ -111,7 +111,6 @@ def failing() -> Experiment:
     return replace(EXPERIMENTS["depth"], variants=lambda epochs: variants, pairs=(("good", "bad"),))
 
 
-@pytest.mark.integration
 def test_a_failed_training_is_reported_and_the_others_go_on(tmp_path: Path) -> None:
     lab, screen = make_lab(tmp_path, answers=["y"])
     assert experiment(lab, Request(failing(), epochs=1, seeds=2, jobs=2)) == FAILED
@@ -323,7 +322,8 @@ def test_outputs_that_are_a_file_are_refused_before_anything_is_trained(tmp_path
 # ---------------------------------------------------------------------------------------------------- the menu
 
 
-def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
+def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pool, "estimate", lambda pool, tasks: 60.0 * len(tasks))
     lab, screen = make_lab(tmp_path, ["nonsense", "depth", "0", "2", "1", "3-layer > 2-layer", "0", "half", "0.5", "n"])
     assert ask_experiment(lab) == OK
     shown = screen.getvalue()
@@ -336,6 +336,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path) -> None:
     assert "'half' is not a number" in shown
     assert "a lead is more than 0" in shown
     assert "6 trainings to do" in shown
+    assert "about 6 min" in shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -414,13 +415,14 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
 
 
 def test_two_factors_are_warned_about(outputs: Path) -> None:
-    first = runs_of(outputs)[False, 0].name
-    options = ["--model", "2-layer", "--train-size", "500", "--epochs", "1", "--workers", "0"]
-    assert main.main(["train", *options, "--outputs", str(outputs)]) == 0
+    runs = runs_of(outputs)
+    other = runs[True, 0]
+    changed = other.content | {"config": other.content["config"] | {"weight_decay": 0.5}}
+    (other.folder / "run.json").write_text(json.dumps(changed), encoding="utf-8")
     lab, screen = make_lab(outputs)
-    assert compare(lab, [first, "latest"]) == OK
+    assert compare(lab, [runs[False, 0].name, other.name]) == OK
     words = " ".join(screen.getvalue().split())
-    assert "more than one factor differs (architecture" in words
+    assert "more than one factor differs (weight decay, augmentation" in words
     assert "whatever comes out may be due to any of them" in words
 
 
@@ -435,7 +437,7 @@ def test_runs_of_different_splits_are_refused(outputs: Path) -> None:
     assert not list(outputs.glob("*compare*"))
 
 
-@pytest.mark.parametrize("damage", ["no model", "no history", "torn history", "no run.json"])
+@pytest.mark.parametrize("damage", ["no model", "no history", "no run.json"])
 def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -> None:
     runs = runs_of(outputs)
     hurt = runs[True, 0]
@@ -443,8 +445,6 @@ def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -
         (hurt.folder / hurt.content["model_file"]).unlink()
     elif damage == "no history":
         (hurt.folder / "history.csv").unlink()
-    elif damage == "torn history":
-        (hurt.folder / "history.csv").write_text("epoch,train_loss\n1,\0", encoding="utf-8")
     else:
         (hurt.folder / "run.json").unlink()
     with pytest.raises(LabError) as refusal:

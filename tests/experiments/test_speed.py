@@ -19,7 +19,7 @@ from rich.console import Console
 from mnist_lab.config import AugmentConfig, default_config
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import normalise, to_unit
-from mnist_lab.experiments import speed_commands
+from mnist_lab.experiments import speed, speed_commands
 from mnist_lab.experiments.speed import (
     AUGMENTATION,
     COMMON,
@@ -238,7 +238,7 @@ def test_ctrl_c_ends_the_experiment_and_saves_nothing(
         measured_before.append(step)
         return measure(replace(step, evaluated_from_memory=True, batched=True), *arguments, **options)
 
-    monkeypatch.setattr(speed_commands, "measure", measured_or_interrupted)
+    monkeypatch.setattr(speed, "measure", measured_or_interrupted)
     before = signal.getsignal(signal.SIGINT)
     lab, screen = make_lab(tmp_path)
     assert measure_speed(lab, tiny, SECONDS, ONE_EPOCH) == INTERRUPTED

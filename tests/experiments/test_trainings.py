@@ -29,11 +29,10 @@ from mnist_lab.experiments.trainings import (
     Finished,
     Pool,
     Task,
-    default_jobs,
     describe_failure,
     plan,
 )
-from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.compute import Compute, default_jobs
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.recipes import recipes_of, told_apart
@@ -205,10 +204,10 @@ class Timed(Pool):
         super().__init__(at_once, tasks=20)
         self.measured: list[str] = []
 
-    def _results(self, calls: Mapping[int, Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
-        configs = [call.args[0] for call in calls.values() if isinstance(call, partial)]
-        self.measured = [config.model for config in configs]
-        yield from ((number, 10.0 if config.model == "1-layer" else 20.0) for number, config in enumerate(configs))
+    def _results(self, calls: Mapping[Any, Callable[[], Any]]) -> Iterator[tuple[Any, Any]]:
+        configs = {key: call.args[0] for key, call in calls.items() if isinstance(call, partial)}
+        self.measured = [config.model for config in configs.values()]
+        yield from ((key, 10.0 if config.model == "1-layer" else 20.0) for key, config in configs.items())
 
 
 def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
@@ -285,7 +284,7 @@ def test_what_is_shown_of_a_training() -> None:
     assert pool.progress_of(task) is None
     for epochs, shown in ((0, (0.0, "epoch 1/4")), (1, (0.25, "epoch 1/4")), (1.5, (0.375, "epoch 2/4")),
                           (4, (1.0, "epoch 4/4")), (float("inf"), (1.0, "drawing its pictures"))):  # fmt: skip
-        pool.progress.report(0, epochs)
+        pool.epochs[0] = epochs
         assert pool.progress_of(task) == shown
 
 

@@ -14,9 +14,8 @@ from torch import Tensor
 import main
 from mnist_lab.environment import using_device
 from mnist_lab.experiments.speed import left_out_on, steps_on
-from mnist_lab.experiments.trainings import default_jobs
 from mnist_lab.networks import compute as device
-from mnist_lab.networks.compute import choose_compute, computing_with
+from mnist_lab.networks.compute import choose_compute, computing_with, default_jobs
 from mnist_lab.storage import write_json
 
 TINY = ["train", "--model", "1-layer", "--train-size", "300", "--epochs", "1", "--workers", "0"]
