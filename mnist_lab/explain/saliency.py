@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,27 +55,28 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
         model: takes normalised (B, 1, 28, 28), gives (B, 10); Grad-CAM needs a :class:`DigitNet`.
         images: (B, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
         targets: (B,) the digit to explain for each image, 0..9.
-        method: one of :data:`METHODS`, where the papers stand.
+        method: one of :data:`METHODS`.
         compute: where the model lives.
         seed: of SmoothGrad's noise; the global random state is neither used nor changed.
 
     Returns:
-        (B, 28, 28), in the method's unit. Grad-CAM's maps are never negative.
+        (B, 28, 28), in the method's unit.
 
     Raises:
         RequestError: there is no such method or target, or Grad-CAM was asked of a network without blocks.
     """
-    ask = check_method(method).ask
+    if method not in METHODS:
+        raise RequestError(f"there is no saliency method {method!r}", f"choose one of {', '.join(METHODS)}")
     for target in targets.tolist():
-        check_target(target)
+        if not 0 <= target < CLASSES:
+            raise RequestError(f"the target {target} is not a digit", "give a whole number from 0 to 9")
     # Gradients on and 16-bit arithmetic off, whatever the caller has set: bfloat16 keeps two to three digits only.
     in_full = torch.autocast(compute.device.type, enabled=False)
     with _undisturbed(model), torch.inference_mode(False), torch.enable_grad(), in_full:
-        # A tensor of our own: the caller's may forbid gradients.
-        ink = ink_of(images).detach().clone().to(compute.device)
-        targets = targets.detach().clone().to(compute.device)
-        batches = zip(torch.split(ink, BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
-        maps = [ask(model, *batch, seed).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
+        # Tensors of our own: the caller's may forbid gradients.
+        ink, targets = ink_of(images).clone().to(compute.device), targets.clone().to(compute.device)
+        batches = zip(torch.split(ink.detach(), BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
+        maps = [METHODS[method].ask(model, *batch, seed).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
     return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
 
 
@@ -85,7 +87,7 @@ def ink_of(images: Tensor) -> Tensor:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each layer is in the mode that it was found in."""
+    """Evaluation mode; afterwards each layer is in the mode that it was found in."""
     modes = [(layer, layer.training) for layer in model.modules()]
     model.eval()
     try:
@@ -98,18 +100,14 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
 def _logits_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network as a function of ink (B, 1, 28, 28) instead of normalised pixels."""
 
-    def forward(ink: Tensor) -> Tensor:
-        logits: Tensor = model(normalise(ink))  # (B, 10)
-        return logits
-
-    return forward
+    return lambda ink: model(normalise(ink))  # (B, 10)
 
 
 def _gradient(model: nn.Module, ink: Tensor, targets: Tensor, seed: int = 0) -> Tensor:
     """The derivative of the target's logit by each pixel's ink.
 
-    The paper shows absolute values; the sign is kept here, for on MNIST it has a meaning (Smilkov et al. 2017,
-    section 2): ink here would speak for the target, or against it.
+    The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
+    here would speak for the target, or against it.
     """
     maps: Tensor = Saliency(_logits_of(model)).attribute(ink.requires_grad_(), target=targets, abs=False)
     return maps
@@ -195,8 +193,8 @@ class SaliencyMethod:
     description: str  # what it answers, in one line
     paper: str
     unit: str  # of the map's values
-    signed: bool  # whether values below zero speak against the target
     ask: Callable[[nn.Module, Tensor, Tensor, int], Tensor]  # network, ink, targets and seed to maps (B, 1, 28, 28)
+    signed: bool = True  # whether values below zero speak against the target
 
 
 METHODS = {
@@ -204,103 +202,54 @@ METHODS = {
         "Gradient",
         "how the target's score would change with a little more ink in a pixel",
         'Simonyan et al. 2013, "Deep inside convolutional networks", arXiv:1312.6034',
-        unit="logits per unit of ink",
-        signed=True,
-        ask=_gradient,
+        "logits per unit of ink",
+        _gradient,
     ),
     "smoothgrad": SaliencyMethod(
         "SmoothGrad",
         "the mean gradient over noisy copies of the digit",
         'Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise", arXiv:1706.03825',
-        unit="logits per unit of ink",
-        signed=True,
-        ask=_smoothgrad,
+        "logits per unit of ink",
+        _smoothgrad,
     ),
     "integrated-gradients": SaliencyMethod(
         "Integrated gradients",
         "each pixel's contribution to the target's score, compared with a black image",
         'Sundararajan et al. 2017, "Axiomatic attribution for deep networks", arXiv:1703.01365',
-        unit="logits",
-        signed=True,
-        ask=_integrated_gradients,
+        "logits",
+        _integrated_gradients,
     ),
     "occlusion": SaliencyMethod(
         "Occlusion",
         "how much of the target's score is lost when a small square of background covers the pixel",
         'Zeiler & Fergus 2013, "Visualizing and understanding convolutional networks", arXiv:1311.2901',
-        unit="logits",
-        signed=True,
-        ask=_occlusion,
+        "logits",
+        _occlusion,
     ),
     "grad-cam": SaliencyMethod(
         "Grad-CAM",
         "where the last convolution block found evidence for the target (coarse: 3x3 cells in 3-layer)",
         'Selvaraju et al. 2016, "Grad-CAM: visual explanations from deep networks", arXiv:1610.02391',
-        unit="logits per cell",
+        "logits per cell",
+        _grad_cam,
         signed=False,
-        ask=_grad_cam,
     ),
 }
 """Name, as typed on the command line, to what there is to say about it."""
 
 
-def check_method(name: str) -> SaliencyMethod:
-    """A method by its name.
+class Examples(NamedTuple):
+    """Some digits with their maps and the network's answers; N each."""
 
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if name not in METHODS:
-        raise RequestError(f"there is no saliency method {name!r}", f"choose one of {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def check_target(digit: int) -> None:
-    """Refuse a target that is no digit.
-
-    Raises:
-        RequestError: it is not one of 0 to 9.
-    """
-    if not 0 <= digit < CLASSES:
-        raise RequestError(f"the target {digit} is no digit", "give a whole number from 0 to 9")
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Some digits with their maps and the network's answers; N rows each."""
-
-    images: NDArray[np.float32]  # (N, 28, 28) ink, 0..1
+    digits: Digits
     maps: Map  # (N, 28, 28), each for the predicted digit
-    labels: NDArray[np.int64]  # (N,) true digits
-    predictions: NDArray[np.int64]  # (N,)
-    probabilities: NDArray[np.float64]  # (N,) 0..1, of the prediction
-    indices: NDArray[np.int64]  # (N,) positions in the MNIST file
+    probabilities: NDArray[np.float64]  # (N, 10)
 
 
-def class_examples(
-    model: nn.Module, digits: Digits, compute: Compute, method: str = DEFAULT_METHOD, seed: int = 0
-) -> Examples:
-    """The first digit of each class, classified correctly or not, and what made the network answer as it did.
-
-    Args:
-        model: takes normalised (B, 1, 28, 28), gives (B, 10).
-        digits: to choose from; a class without any is left out.
-        compute: where the model lives.
-        method: one of :data:`METHODS`.
-        seed: of SmoothGrad's noise.
-
-    Raises:
-        RequestError: there is no such method, or it can't be used for this network.
-    """
+def class_examples(model: nn.Module, digits: Digits, compute: Compute, method: str = DEFAULT_METHOD) -> Examples:
+    """The first digit of each class that there is, classified correctly or not, and why; see :func:`attribute`."""
     _, first = np.unique(digits.labels.numpy(), return_index=True)
     chosen = digits.subset(torch.from_numpy(first))
-    probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)  # (N, 10)
-    confidence, predictions = probabilities.max(dim=1)
-    return Examples(
-        images=to_unit(chosen.images).squeeze(1).numpy(),
-        maps=attribute(model, chosen.images, predictions, method, compute, seed),
-        labels=chosen.labels.numpy(),
-        predictions=predictions.numpy(),
-        probabilities=confidence.numpy(),
-        indices=chosen.indices.numpy(),
-    )
+    probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)
+    maps = attribute(model, chosen.images, probabilities.argmax(dim=1), method, compute)
+    return Examples(chosen, maps, probabilities.numpy())
