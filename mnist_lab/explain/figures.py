@@ -207,11 +207,11 @@ def verdict(explanation: Explanation) -> tuple[str, str]:
     correlation = f"rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks"
     falls, rises = ("faster" if beats else "no faster" for beats in curves.beat_random)
     effect = f"lowers p({explanation.target}) {falls}, and inserting them raises it {rises}"
-    matter = {2: ": they matter.", 1: ".", 0: ": it does not show that they matter."}[sum(curves.beat_random)]
+    matter = {2: ": they matter.", 1: ".", 0: ": no sign that they matter."}[sum(curves.beat_random)]
+    orders = f"the best of {len(curves.deletion.random)} random orders"
     return (
         f"The map {survives} random weights ({correlation}){told}",
-        f"Removing the pixels that it ranks highest {effect}, than the fastest of {len(curves.deletion.random)} random "
-        f"orders{matter}",
+        f"Removing its highest pixels {effect}, than {orders}{matter}",
     )
 
 

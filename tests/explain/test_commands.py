@@ -105,11 +105,11 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     assert "random weights" in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
-    ink, maps = spy.call_args.args
-    drawn, image = spy.call_args.kwargs, mnist.test.images[3:4]
-    assert np.array_equal(ink, image[0, 0].numpy() / np.float32(255))
-    assert maps.keys() == drawn["probabilities"].keys() == {"first", "second"}
-    assert (drawn["target"], drawn["true"]) == (9, int(mnist.test.labels[3]))
+    explanation, maps, answers = spy.call_args.args
+    image = mnist.test.images[3:4]
+    assert np.array_equal(explanation.image, image[0, 0].numpy() / np.float32(255))
+    assert maps.keys() == answers.keys() == {"first", "second"}
+    assert (explanation.target, spy.call_args.kwargs["true"]) == (9, int(mnist.test.labels[3]))
     for seed, name in enumerate(("first", "second")):
         model = compute.place(build_model("1-layer", seed=seed))
         expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]
