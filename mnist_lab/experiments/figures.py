@@ -226,11 +226,7 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
 
 @styled
 def growth_curves(
-    variants: Mapping[str, Mapping[int, Sequence[float]]],
-    gains: Mapping[int, Difference],
-    *,
-    title: str,
-    gain: str,
+    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Difference], *, title: str, gain: str
 ) -> Figure:
     """Accuracy of the seeds over the number of training digits, and what one variant gains over the other at each.
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mnist_lab.config import Architecture
 from mnist_lab.data.loader import derive_seed
 from mnist_lab.data.pixels import SIDE
-from mnist_lab.explain.saliency import BLACK, Map, attribute, ink_of
+from mnist_lab.explain.saliency import BLACK, SEED, Map, attribute, ink_of
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.inference import predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
@@ -108,32 +108,24 @@ class Explanation:
 
 
 def explain(
-    model: nn.Module,
-    architecture: Architecture | str,
-    image: Tensor,
-    method: str,
-    compute: Compute,
-    target: int | None = None,
-    seed: int = 0,
+    model: nn.Module, own: Architecture | str, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
     """A map with everything that is needed to tell whether it deserves belief.
 
     Args:
         model: a trained network.
-        architecture: its own, for its doubles with random weights.
+        own: the network's architecture, for its doubles with random weights.
         image: (1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
         method: as :func:`~mnist_lab.explain.saliency.attribute` takes it, which also says what is refused.
         compute: where the model lives.
         target: the digit to explain ("why not a 9?"); None for the predicted one.
-        seed: of noise, random weights and random orders.
     """
     batch = image.unsqueeze(0)  # (1, 1, 28, 28)
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[0].numpy()
     target = int(probabilities.argmax()) if target is None else target
-    seeds = [derive_seed(seed, number) for number in range(RANDOM_NETWORKS)]
-    networks = [model, *(randomised(architecture, compute, one) for one in seeds)]
-    maps = [attribute(network, batch, torch.tensor([target]), method, compute, seed)[0] for network in networks]
-    map_, *random = maps
+    seeds = [derive_seed(SEED, number) for number in range(RANDOM_NETWORKS)]
+    networks = [model, *(randomised(own, compute, seed) for seed in seeds)]
+    map_, *random = (attribute(each, batch, torch.tensor([target]), method, compute)[0] for each in networks)
     ink = ink_of(image).cpu().numpy()[0]  # (28, 28)
     return Explanation(
         method=method,
@@ -144,11 +136,11 @@ def explain(
         random_map=random[0],
         edges=edge_map(ink),
         sanity=sanity(map_, np.stack(random), ink),
-        curves=deletion_insertion(model, image, map_, target, compute, seed),
+        curves=deletion_insertion(model, image, map_, target, compute),
     )
 
 
-def randomised(architecture: Architecture | str, compute: Compute, seed: int = 0) -> DigitNet:
+def randomised(architecture: Architecture | str, compute: Compute, seed: int) -> DigitNet:
     """The same network with random weights, in evaluation mode: what an untrained eye would point at.
 
     Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292: a map that looks the same on such a
@@ -194,7 +186,7 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
 
 
 def deletion_insertion(
-    model: nn.Module, image: Tensor, map_: NDArray[np.floating], target: int, compute: Compute, seed: int = 0
+    model: nn.Module, image: Tensor, map_: NDArray[np.floating], target: int, compute: Compute
 ) -> Curves:
     """Test whether the pixels that a map calls important are.
 
@@ -209,11 +201,10 @@ def deletion_insertion(
             digits they beat all random orders of deletion in 60 %, their absolute values in 3 %.
         target: the digit 0..9 whose probability to follow.
         compute: where the model lives.
-        seed: of the random orders.
     """
     ink = ink_of(image).cpu().numpy().ravel()  # (784,)
     inked = np.flatnonzero(ink > BLACK)
-    random = np.random.RandomState(derive_seed(seed, "orders") % 2**32)
+    random = np.random.RandomState(derive_seed(SEED, "orders") % 2**32)
     orders = [inked[np.argsort(-map_.ravel()[inked], kind="stable")]]
     orders += [random.permutation(inked) for _ in range(RANDOM_ORDERS)]
     series = np.array([_deleted_and_inserted(ink, order) for order in orders])  # (orders, 2, S, 784)

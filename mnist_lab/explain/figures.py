@@ -142,10 +142,9 @@ def saliency_methods_figure(
         f"Maps for the target {explanation.target}. {AGAINST_AND_FOR_NOTE} The methods ask different questions, each "
     )
     figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, f"{note}in its own unit, and need not agree.")
-    methods = [METHODS[name] for name in maps]
-    names = [(method.title, method.paper.split(",")[0]) for method in methods]
-    remark = reading(explanation.probabilities, true)
-    below = _draw_side_by_side(figure, explanation.image, remark, names, methods, list(maps.values()))
+    methods = [(METHODS[name], map_) for name, map_ in maps.items()]
+    shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
+    below = _draw_side_by_side(figure, explanation.image, reading(explanation.probabilities, true), shown)
     draw_answer(below, explanation.probabilities, explanation.target)
     return figure
 
@@ -163,31 +162,26 @@ def saliency_across_runs(
     method = METHODS[explanation.method]
     note = f"{method.title}: {method.description}.\n{_colour_note(method)} {SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
-    # A run's name is too long for one line above an image: its time, and below what it is.
-    lines = ["\n".join(plotting.drawable(name).rsplit("_", 1)) for name in maps]
-    names = [(line, reading(probabilities[name], None)) for name, line in zip(maps, lines, strict=True)]
-    remark, methods = "" if true is None else f"true {true}", [method] * len(maps)
-    below = _draw_side_by_side(figure, explanation.image, remark, names, methods, list(maps.values()))
+    shown = [  # a run's name is too long for one line above an image: its time, and below what it is
+        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(probabilities[name], None), method, map_)
+        for name, map_ in maps.items()
+    ]
+    below = _draw_side_by_side(figure, explanation.image, "" if true is None else f"true {true}", shown)
     below.set_axis_off()
     below.text(0, 0.5, f"{method.title},\nmaps for the target {explanation.target}", va="center")
     return figure
 
 
 def _draw_side_by_side(
-    figure: Figure,
-    image: Image,
-    remark: str,
-    names: Sequence[tuple[str, str]],
-    methods: Sequence[SaliencyMethod],
-    maps: Sequence[Image],
+    figure: Figure, image: Image, remark: str, shown: Sequence[tuple[str, str, SaliencyMethod, Image]]
 ) -> Axes:
     """The input, then each map, with its name and a remark, over its overlay; gives the place below the input."""
-    tiles = figure.subplots(2, len(maps) + 1)
+    tiles = figure.subplots(2, len(shown) + 1)
     draw_digit(tiles[0, 0], image)
     _name_image(tiles[0, 0], "Input", remark)
-    for (above, below), name, method, map_ in zip(tiles.T[1:], names, methods, maps, strict=True):
+    for (above, below), (name, remark, method, map_) in zip(tiles.T[1:], shown, strict=True):
         _draw_map(above, map_, method)
-        _name_image(above, *name)
+        _name_image(above, name, remark)
         _draw_overlay(below, image, map_)
     place: Axes = tiles[1, 0]
     return place
@@ -230,14 +224,10 @@ def reading(probabilities: NDArray[np.floating[Any]], true: int | None) -> str:
 def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int, aspect: float = 1) -> None:
     """The network's ten probabilities as bars with numbers, the target's dark; ``aspect`` is height by width."""
     colours = [BLUE if digit == target else plotting.SKY_BLUE for digit in DIGITS]
-    axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
-    for digit, probability in enumerate(probabilities):
-        inside = probability > 0.6
-        place = {"x": 100 * probability + (-3 if inside else 3), "ha": "right" if inside else "left"}
-        colour = PAPER if inside and digit == target else plotting.INK
-        axes.text(y=digit, s=format_probability(float(probability)), va="center", fontsize=SMALL, color=colour, **place)
+    bars = axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
+    axes.bar_label(bars, [format_probability(float(one)) for one in probabilities], padding=3, fontsize=SMALL)
     plotting.style_axes(axes, "probability (%)", "digit")
-    axes.set(yticks=DIGITS, xlim=(0, 100), box_aspect=aspect)
+    axes.set(yticks=DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=aspect)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
     _name_image(axes, "Answer", "of this network")

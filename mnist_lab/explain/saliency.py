@@ -40,16 +40,17 @@ SMOOTHGRAD_SAMPLES = 50  # noisy copies; beyond 50 the paper sees little gain
 SMOOTHGRAD_NOISE = 0.15  # standard deviation in ink; the paper recommends 10 to 20 % of the range
 INTEGRATION_STEPS = 64  # points between black and the digit (Gauss-Legendre); the paper uses 20 to 300
 OCCLUSION_SIDE = 5  # of the covering square, in pixels: a little wider than a stroke, so that it interrupts one
+SEED = 0  # of noise, random weights and random orders: everybody sees the same
 OCCLUSION_AT_ONCE = 32  # positions of the square per forward pass
 
 Map = NDArray[np.float32]
 
 
-def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, compute: Compute, seed: int = 0) -> Map:
+def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, compute: Compute) -> Map:
     """Ask which pixels mattered for a digit, whether it is the true one, the predicted one or any other.
 
-    Computed in float32 and evaluation mode; the network is left exactly as found, also when something fails. The map
-    of a digit does not depend on the others in its batch.
+    Computed in float32 and evaluation mode; the network and the global random state are left exactly as found, also
+    when something fails. The map of a digit is always the same, whatever else is in its batch.
 
     Args:
         model: takes normalised (B, 1, 28, 28), gives (B, 10); Grad-CAM needs a :class:`DigitNet`.
@@ -57,7 +58,6 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
         targets: (B,) the digit to explain for each image, 0..9.
         method: one of :data:`METHODS`.
         compute: where the model lives.
-        seed: of SmoothGrad's noise; the global random state is neither used nor changed.
 
     Returns:
         (B, 28, 28), in the method's unit.
@@ -76,7 +76,7 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
         # Tensors of our own: the caller's may forbid gradients.
         ink, targets = ink_of(images).clone().to(compute.device), targets.clone().to(compute.device)
         batches = zip(torch.split(ink.detach(), BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
-        maps = [METHODS[method].ask(model, *batch, seed).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
+        maps = [METHODS[method].ask(model, *batch).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
     return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
 
 
@@ -103,7 +103,7 @@ def _logits_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda ink: model(normalise(ink))  # (B, 10)
 
 
-def _gradient(model: nn.Module, ink: Tensor, targets: Tensor, seed: int = 0) -> Tensor:
+def _gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The derivative of the target's logit by each pixel's ink.
 
     The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
@@ -113,19 +113,19 @@ def _gradient(model: nn.Module, ink: Tensor, targets: Tensor, seed: int = 0) -> 
     return maps
 
 
-def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The mean gradient over noisy copies of the digit, which leaves what a small change of it would not undo.
 
     The noise comes from a generator of its own instead of Captum's NoiseTunnel, which draws from the global one, and is
     the same for every digit, so that a map does not depend on its batch.
     """
-    noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(seed, "smoothgrad"))
+    noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(SEED, "smoothgrad"))
     copies = ink.unsqueeze(1) + SMOOTHGRAD_NOISE * noise.to(ink.device)  # (B, samples, 1, 28, 28)
     maps = _gradient(model, copies.flatten(0, 1), targets.repeat_interleave(SMOOTHGRAD_SAMPLES))
     return maps.reshape(copies.shape).mean(dim=1)  # (B, 1, 28, 28)
 
 
-def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The ink times the mean gradient on the straight way from MNIST's black (ink 0) to the digit.
 
     The map's sum is the difference between the target's logits for the digit and for black, but for the error of the
@@ -138,7 +138,7 @@ def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor, seed: 
     return maps.float()
 
 
-def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """What the target's logit loses when a black square covers the pixel, averaged over the squares that cover it.
 
     The paper's square is grey, the mean of photographs; MNIST's background is black, and grey would be ink.
@@ -153,7 +153,7 @@ def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Ten
     return maps
 
 
-def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The last block's feature maps, weighted by their mean gradient, summed, and cut off below zero.
 
     The coarse map is interpolated between the true centres of its cells: stretched to 28x28 as usual, a 3x3 map would
@@ -193,7 +193,7 @@ class SaliencyMethod:
     description: str  # what it answers, in one line
     paper: str
     unit: str  # of the map's values
-    ask: Callable[[nn.Module, Tensor, Tensor, int], Tensor]  # network, ink, targets and seed to maps (B, 1, 28, 28)
+    ask: Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, ink and targets to maps (B, 1, 28, 28)
     signed: bool = True  # whether values below zero speak against the target
 
 
