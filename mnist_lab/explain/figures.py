@@ -87,13 +87,12 @@ def saliency_panel(
         _name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
         _name_image(places["input"], "What the network sees", answer)
-    _draw_map(places["map"], explanation.map, method)
-    _name_image(places["map"], f"{method.title}, target {target}", "this network")
+    _draw_map(places["map"], explanation.map, method, f"{method.title}, target {target}", "this network")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
     _name_image(places["overlay"], "Overlay", "the map's colours over the input")
     draw_answer(places["answer"], explanation.probabilities, target, aspect=1 if drawn is None else WIDE)
-    _draw_map(places["random"], explanation.random_map, method)
-    _name_image(places["random"], f"{method.title}, target {target}", "same network, random weights")
+    remark = "same network, random weights"
+    _draw_map(places["random"], explanation.random_map, method, f"{method.title}, target {target}", remark)
     edges = _draw_image(places["edges"], explanation.edges, "Greys", (0, float(explanation.edges.max()) or 1.0))
     _add_colour_bar(edges, "change of ink per pixel")
     correlation = _format_correlation(explanation.sanity.edges)
@@ -180,8 +179,7 @@ def _draw_side_by_side(
     draw_digit(tiles[0, 0], image)
     _name_image(tiles[0, 0], "Input", remark)
     for (above, below), (name, remark, method, map_) in zip(tiles.T[1:], shown, strict=True):
-        _draw_map(above, map_, method)
-        _name_image(above, name, remark)
+        _draw_map(above, map_, method, name, remark)
         _draw_overlay(below, image, map_)
     place: Axes = tiles[1, 0]
     return place
@@ -272,7 +270,8 @@ def _draw_image(axes: Axes, values: Image, colours: str | Colormap, limits: tupl
     return axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1])
 
 
-def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod) -> None:
+def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod, name: str, remark: str) -> None:
+    _name_image(axes, name, remark)
     drawn = _draw_image(axes, map_, *_colours_of(method, _limit_of(map_)))
     if map_.any():
         _add_colour_bar(drawn, method.unit)

@@ -73,23 +73,22 @@ def drawn(trained: DigitNet, mnist: Mnist, explained: dict[str, Explanation]) ->
     signed, unsigned = explained["occlusion"], explained["grad-cam"]
     flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
     maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
-    by_class = {name: saliency.class_examples(trained, digits, CPU, name) for name in ("gradient", "grad-cam")}
-    few = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "gradient")
+    all_classes = saliency.class_examples(trained, digits, CPU, "gradient")
+    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "grad-cam")
     drawing = figures.Drawn(np.full((280, 280), 255, np.uint8), "brush 24")
     across, answers = dict.fromkeys(RUNS, maps["occlusion"]), dict.fromkeys(RUNS, signed.probabilities)
     return {
         "panel": figures.saliency_panel(signed, title="3-layer: test digit 0", true=7),
         "panel-drawing": figures.saliency_panel(unsigned, title="A drawing", drawn=drawing),
         "panel-flat": figures.saliency_panel(flat, title="A flat map", true=7),
-        "by-class": figures.saliency_by_class(by_class["gradient"], method="gradient", title="3-layer"),
-        "by-class-cam": figures.saliency_by_class(by_class["grad-cam"], method="grad-cam", title="3-layer"),
-        "by-class-two": figures.saliency_by_class(few, method="gradient", title="3-layer"),
+        "by-class": figures.saliency_by_class(all_classes, method="gradient", title="3-layer"),
+        "by-class-two": figures.saliency_by_class(two_classes, method="grad-cam", title="3-layer"),
         "methods": figures.saliency_methods_figure(signed, maps, title="3-layer: test digit 0", true=7),
         "runs": figures.saliency_across_runs(signed, across, answers, title="Test digit 0", true=7),
     }
 
 
-FIGURES = ("panel", "panel-drawing", "panel-flat", "by-class", "by-class-cam", "by-class-two", "methods", "runs")
+FIGURES = ("panel", "panel-drawing", "panel-flat", "by-class", "by-class-two", "methods", "runs")
 
 
 class TestFigures:

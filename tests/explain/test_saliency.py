@@ -67,7 +67,7 @@ class TestGradients:
         with torch.no_grad():
             difference = target_logits(trained, ink, TARGETS) - target_logits(trained, torch.zeros_like(ink), TARGETS)
         assert_allclose(maps.sum(axis=(1, 2)), difference.numpy(), atol=0.05)
-        assert difference.abs().min() > 0.2, "there was something to share out"
+        assert difference.abs().median() > 1, "there was something to share out"
 
     def test_integrated_gradients_give_black_nothing(self, trained: DigitNet, ink: Tensor) -> None:
         maps = saliency.attribute(trained, ink, TARGETS, "integrated-gradients", CPU)
@@ -78,16 +78,17 @@ class TestOcclusion:
     def test_is_what_a_loop_over_squares_finds(self, trained: DigitNet, ink: Tensor) -> None:
         side = saliency.OCCLUSION_SIDE
         image, target = ink[1:2], TARGETS[1:2]
-        lost, covered = np.zeros((28, 28)), np.zeros((28, 28))
+        corners = [(top, left) for top in range(28 - side + 1) for left in range(28 - side + 1)]
+        patched = image.repeat(len(corners), 1, 1, 1)
+        for picture, (top, left) in zip(patched, corners, strict=True):
+            picture[0, top : top + side, left : left + side] = 0
         with torch.no_grad():
-            whole = target_logits(trained, image, target).item()
-            for top in range(28 - side + 1):
-                for left in range(28 - side + 1):
-                    square = np.s_[top : top + side, left : left + side]
-                    patched = image.clone()
-                    patched[0, 0][square] = 0
-                    lost[square] += whole - target_logits(trained, patched, target).item()
-                    covered[square] += 1
+            whole = target_logits(trained, image, target)
+            losses = (whole - target_logits(trained, patched, target.expand(len(corners)))).tolist()
+        lost, covered = np.zeros((28, 28)), np.zeros((28, 28))
+        for loss, (top, left) in zip(losses, corners, strict=True):
+            lost[top : top + side, left : left + side] += loss
+            covered[top : top + side, left : left + side] += 1
         (map_,) = saliency.attribute(trained, image, target, "occlusion", CPU)
         assert_allclose(map_, lost / covered, atol=1e-4)
 
