@@ -13,30 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mnist_lab import plotting
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits, Mnist
 from mnist_lab.data.pixels import SIDE, to_unit
-from mnist_lab.plotting import (
-    DIGITS,
-    GREEN,
-    INK,
-    MUTED,
-    ORANGE,
-    SKY_BLUE,
-    SMALL,
-    counted,
-    draw_digit,
-    draw_mosaic,
-    mosaic_of,
-    new_figure,
-    row_percent,
-    style_axes,
-    style_colour_bar,
-    styled,
-    title_panel,
-)
+from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 
 SAMPLES_PER_CLASS = 12
@@ -77,32 +60,23 @@ def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
 
 @styled
 def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
-    """Some digits of every class, one row per class.
-
-    Args:
-        images: (10 * K, 28, 28), 0..255, sorted by class.
-        labels: (10 * K,) 0..9, ascending.
-    """
+    """Some digits, (10 * K, 28, 28), 0..255, one row of K per class; their labels (10 * K,) ascend from 0 to 9."""
     columns = len(images) // len(DIGITS)
     figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
     axes = figure.subplots()
     cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
-    draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
+    plotting.draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
     axes.set(xlabel="samples", ylabel="label")
     return figure
 
 
 @styled
 def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
-    """How often each digit occurs in each split, on one scale of percentages, with the counts written on the bars.
-
-    Args:
-        counts: split name to ten counts, digit 0 first. A split may be empty.
-    """
+    """How often each digit occurs in each split, by its name: ten counts, digit 0 first. A split may be empty."""
     note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
     figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
-    percents = np.nan_to_num(row_percent(np.array(list(counts.values()))))  # (splits, 10)
+    percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
     widest = max(10.0, float(percents.max()))
     for axes, (name, split), percent, colour in zip(
         panels, counts.items(), percents, (SKY_BLUE, ORANGE, GREEN), strict=False
@@ -112,9 +86,9 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
         for digit, count in enumerate(split):
             axes.text(0.03 * widest, digit, f"{count:,}", va="center")
             axes.text(1.25 * widest, digit, f"{percent[digit]:.1f} %", va="center", ha="right", color=MUTED)
-        style_axes(axes, "fraction of the split (%)", "")
+        plotting.style_axes(axes, "fraction of the split (%)", "")
         axes.grid(visible=False, axis="y")
-        title_panel(axes, name, counted(sum(split), "digit"))
+        plotting.title_panel(axes, name, counted(sum(split), "digit"))
     panels[0].set(xlim=(0, 1.25 * widest), ylim=(9.5, -0.5), yticks=DIGITS, ylabel="digit")
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, widest)
     panels[0].set_xticks([tick for tick in ticks if tick <= widest])  # no grid behind the percentages
@@ -123,21 +97,16 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
 
 @styled
 def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure:
-    """The average image of each class: sharp where all writers agree, grey where they differ.
-
-    Args:
-        means: (10, 28, 28) mean ink, 0..1.
-        counts: ten numbers of digits averaged.
-    """
+    """The mean image of each class, (10, 28, 28) ink, 0..1, and of how many digits each is the mean."""
     note = "Dark where nearly all writers put ink, grey where they differ."
     figure = new_figure(8.6, 4.7, "The mean of each digit", note)
     tiles = figure.subplots(2, 5)
     for digit, axes in zip(DIGITS, tiles.flat, strict=True):
-        drawn = draw_digit(axes, means[digit])
+        drawn = plotting.draw_digit(axes, means[digit])
         axes.set_title(f"{digit}")
         axes.set_xlabel(f"mean of {counts[digit]:,}", fontsize=SMALL, color=MUTED)
     bar = figure.colorbar(drawn, ax=tiles, shrink=0.85, aspect=30)
-    style_colour_bar(bar.ax, "mean ink (0 paper, 1 full ink)")
+    plotting.style_colour_bar(bar.ax, "mean ink (0 paper, 1 full ink)")
     return figure
 
 
@@ -145,17 +114,15 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
     """Some digits, as they are and as each augmentation changes them, with their outlines before.
 
-    Args:
-        groups: row names to (K, 28, 28) ink, 0..1. Each group begins with its digits as they are; the same digits stand
-            in the same columns below.
-        note: at the foot of the figure.
+    Groups hold row names and (K, 28, 28) ink, 0..1. Each begins with its digits as they are; the same digits stand in
+    the same columns below.
     """
     names = [name for group in groups for name in group]
     cells = np.concatenate([list(group.values()) for group in groups])  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
     figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
-    draw_mosaic(axes, cells, names)
+    plotting.draw_mosaic(axes, cells, names)
     outlines, first = np.zeros_like(cells), 0
     for group in groups:
         outlines[first + 1 : first + len(group)] = cells[first]
@@ -164,7 +131,7 @@ def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]
             axes.axhline(SIDE * first, color=INK, linewidth=2.4)
         first += len(group)
     places = (np.arange(columns * SIDE) + 0.5, np.arange(rows * SIDE) + 0.5)  # middles of pixels
-    axes.contour(*places, mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
+    axes.contour(*places, plotting.mosaic_of(outlines), levels=[0.5], colors=[ORANGE], linewidths=0.9)
     axes.set(xlabel="one digit per column", ylabel="augmentation")
     return figure
 

@@ -35,11 +35,9 @@ class ReadTwice(_TestDigit):
     probability_b: float
 
     def __str__(self) -> str:
-        answers = [("A", self.answer_a, self.probability_a), ("B", self.answer_b, self.probability_b)]
-        return "\n".join(
-            f"{name} {'✓' if answer == self.label else '✗'} {answer}, {format_probability(probability)}"
-            for name, answer, probability in answers
-        )
+        a, b = ("✓" if answer == self.label else "✗" for answer in (self.answer_a, self.answer_b))
+        first = f"A {a} {self.answer_a}, {format_probability(self.probability_a)}"
+        return f"{first}\nB {b} {self.answer_b}, {format_probability(self.probability_b)}"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Figures that compare trained networks: plain data in, ``Figure`` out.
 
-All are as wide as a page of a report, so that their text is as large as the text around them, and still legible on a
-phone; what does not fit side by side stands below. Each variant has a colour and a marker of its own, the same in all
-panels of a figure: colour is never the only cue. Accuracies and their differences come as fractions and are shown in
-percent and percentage points. What is drawn by name (variant, row, panel) has at least one entry.
+All are as wide as a page of a report, so that their text is as large as the text around them. Each variant has a colour
+and a marker of its own, the same in all panels of a figure: colour is never the only cue. Accuracies and their
+differences come as fractions and are shown in percent and percentage points. What is drawn by name (variant, row,
+panel) has at least one entry.
 """
 
 from __future__ import annotations
@@ -106,45 +106,23 @@ def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str) -> Fi
 
     Variants with epochs of different lengths are drawn over the training digits that they have seen.
     """
-    named = {f"{name} ({counted(len(variant.losses), 'seed')})": variant for name, variant in curves.items()}
     note = f"{SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
-    return _learning_figure(named, {}, title, note)
-
-
-@styled
-def run_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: str) -> Figure:
-    """How chosen runs learned: loss and accuracy, training dashed and validation solid."""
-    note = (
-        "Solid, filled: validation. Dashed, hollow: training, measured in passing, while the weights still move, with "
-        "dropout and augmentation where there are any: it may well be worse than validation."
-    )
-    training = {
-        name: VariantCurves([[r.train_loss for r in history]], [[r.train_accuracy for r in history]])
-        for name, history in histories.items()
-    }
-    validation = {name: variant_curves([history]) for name, history in histories.items()}
-    return _learning_figure(validation, training, title, note)
-
-
-def _learning_figure(
-    validation: Mapping[str, VariantCurves], training: Mapping[str, VariantCurves], title: str, note: str
-) -> Figure:
     figure = new_figure(WIDTH, 7.6, title, note)
     part = _part_of(figure)
-    loss, accuracy = panels = part.subplots(2, 1, sharex=True)
-    lengths = {curves.images_per_epoch for curves in validation.values()}
+    loss, accuracy = part.subplots(2, 1, sharex=True)
+    lengths = {variant.images_per_epoch for variant in curves.values()}
     by_images = len(lengths) > 1 and None not in lengths
-    for (name, curves), style in zip(validation.items(), styles(len(validation)), strict=True):
-        epochs = np.arange(1, min(map(len, curves.losses)) + 1)
-        places = epochs * (curves.images_per_epoch or 1) if by_images else epochs
-        for axes, runs, unit in zip(panels, curves[:2], (1, 100), strict=True):
-            _draw_runs(axes, places, unit * np.array([run[: len(epochs)] for run in runs]), style, name)
-        for axes, (run,), unit in zip(panels, training[name][:2] if training else (), (1, 100), strict=False):
-            _draw_line(axes, places, unit * np.array(run), style, linestyle="--", linewidth=1.2, markerfacecolor="none")
+    for (name, variant), style in zip(curves.items(), styles(len(curves)), strict=True):
+        epochs = np.arange(1, min(map(len, variant.losses)) + 1)
+        places = epochs * (variant.images_per_epoch or 1) if by_images else epochs
+        label = f"{name} ({counted(len(variant.losses), 'seed')})"
+        losses, accuracies = (np.array([run[: len(epochs)] for run in runs]) for runs in variant[:2])
+        _draw_runs(loss, places, losses, style, label)
+        _draw_runs(accuracy, places, 100 * accuracies, style, label)
     plotting.scale_loss(loss, [loss.dataLim.minposy, loss.dataLim.y1])
     plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
-    title_panel(loss, "Loss" if training else "Validation loss", "lower is better")
-    title_panel(accuracy, "Accuracy" if training else "Validation accuracy", "higher is better")
+    title_panel(loss, "Validation loss", "lower is better")
+    title_panel(accuracy, "Validation accuracy", "higher is better")
     loss.set_xlabel("")
     if by_images:
         accuracy.set(xscale="log", xlabel="training digits seen (logarithmic; k: thousands)")
@@ -248,12 +226,7 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
 
 @styled
 def growth_curves(
-    variants: Mapping[str, Mapping[int, Sequence[float]]],
-    gains: Mapping[int, Difference],
-    *,
-    title: str,
-    gain: str,
-    digits: str = "test digits",
+    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Difference], *, title: str, gain: str
 ) -> Figure:
     """Accuracy of the seeds over the number of training digits, and what one variant gains over the other at each.
 
@@ -266,11 +239,11 @@ def growth_curves(
     accuracy, bottom = panels[0], panels[-1]
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
         means = {size: _mean_and_interval(values) for size, values in sorted(by_size.items())}
-        _draw_line(accuracy, list(means), [mean for mean, *_ in means.values()], style, label=name)
+        _draw_line(accuracy, list(means), [mean for mean, *_ in means.values()], style, name)
         for size, interval in means.items():
             _draw_mean(accuracy, size, interval, style, upright=True)
     plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
-    accuracy.set(xlabel="", ylabel=f"accuracy on {digits} (%,\nlogarithmic in the error)")
+    accuracy.set(xlabel="", ylabel="accuracy on test digits (%,\nlogarithmic in the error)")
     title_panel(accuracy, "Accuracy", "higher is better")
     if gains:
         plotting.style_axes(bottom, "", "gain (percentage points)")
@@ -363,17 +336,17 @@ def _difference_text(difference: Difference) -> str:
     return f"{mean}{interval}\n{words[difference.distinguishable]}, {counted(difference.seeds, 'seed')}"
 
 
-def _draw_line(axes: Axes, places: ArrayLike, values: ArrayLike, style: Style, **changes: Any) -> None:
+def _draw_line(axes: Axes, places: ArrayLike, values: ArrayLike, style: Style, label: str) -> None:
     often = math.ceil(np.size(places) / MARKS_ON_A_LINE)
-    axes.plot(places, values, **{"color": style.colour, "marker": style.marker, "markevery": often, **changes})
+    axes.plot(places, values, color=style.colour, marker=style.marker, markevery=often, label=label)
 
 
 def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: Style, label: str) -> None:
     """The mean over seeds (seeds, places), in a band from the smallest to the largest."""
     if len(runs) > 1:
-        band: dict[str, Any] = {"color": style.colour, "alpha": BAND_OPACITY, "linewidth": 0}
-        axes.fill_between(places, runs.min(axis=0), runs.max(axis=0), **band)
-    _draw_line(axes, places, runs.mean(axis=0), style, label=label)
+        low, high = runs.min(axis=0), runs.max(axis=0)
+        axes.fill_between(places, low, high, color=style.colour, alpha=BAND_OPACITY, linewidth=0)
+    _draw_line(axes, places, runs.mean(axis=0), style, label)
 
 
 def _draw_mean(
@@ -382,12 +355,9 @@ def _draw_mean(
     """A mean and the ends of its interval (3,), along the y axis if upright; NaN draws none."""
     mean, low, high = percents
     error = np.abs([[mean - low], [high - mean]])
+    where = {"x": place, "y": mean, "yerr": error} if upright else {"x": mean, "y": place, "xerr": error}
     shape: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 8, "linestyle": "none"}
-    shape["markerfacecolor"] = "white" if hollow else style.colour
-    if upright:
-        axes.errorbar(place, mean, yerr=error, **shape)
-    else:
-        axes.errorbar(mean, place, xerr=error, **shape)
+    axes.errorbar(**where, **shape, markerfacecolor="white" if hollow else style.colour)
 
 
 def _draw_difference(axes: Axes, place: float, difference: Difference, *, upright: bool) -> None:

@@ -37,9 +37,6 @@ BEST = "best"
 """The run whose network is asked unless another is named."""
 
 
-# ------------------------------------------------------------------------------- a trained network, ready to be asked
-
-
 @dataclass(frozen=True)
 class Reader:
     """A trained network, ready to be asked about pictures (28, 28) uint8, white on black."""
@@ -84,15 +81,13 @@ def load_reader(lab: Lab, name: str) -> Reader:
     Raises:
         LabError: there is no such run, or its model file can't be used.
     """
-    run = find_run(lab.outputs, name)
-    compute = compute_for(lab)
+    run, compute = find_run(lab.outputs, name), compute_for(lab)
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
         validation = run.results.get("validation")
         threshold = validation.get("doubt_level") if isinstance(validation, dict) else None
-        if (
-            not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1
-        ):  # not the largest of ten probabilities
+        # The largest of ten probabilities, or else nothing that a network can have had.
+        if not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1:
             threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
     return Reader(run, model, compute, threshold)
 
@@ -101,9 +96,6 @@ def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
     """The networks of some runs, each run once."""
     names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
     return [load_reader(lab, name) for name in names]
-
-
-# ------------------------------------------------------------------------------------------------ a digit to look into
 
 
 class DigitFile(NamedTuple):
@@ -159,9 +151,6 @@ def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
     group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
 
 
-# ------------------------------------------------------------------------------------------------------------ saliency
-
-
 def ask_saliency(lab: Lab) -> int:
     """The menu's way to saliency maps."""
     find_run(lab.outputs, BEST)
@@ -189,10 +178,11 @@ def saliency(
         lab: where to look, and where to show.
         digit: the position of a test digit in its file, or a file.
         runs: whose networks to ask; of several, all are compared, and the first one's map is explained.
-        method: one of :data:`~mnist_lab.explain.methods.METHODS`.
+        method: one of :data:`~mnist_lab.explain.saliency.METHODS`.
         target: the digit that the map explains; None for the predicted one.
     """
-    subject = _test_digit(digit) if isinstance(digit, int) else _digit_in(lab, digit)
+    # A file takes the drawing room to read.
+    subject = _test_digit(digit) if isinstance(digit, int) else lab.load("drawing.commands").read_digit(lab, digit)[0]
     readers = load_readers(lab, runs)
     with lab.terminal.busy("asking the network, and its doubles with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
@@ -202,8 +192,7 @@ def saliency(
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in drawn.items():
                 save_figure(folder / name, figure)
-            summary = Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS)
-            write_summary(folder, summary)
+            write_summary(folder, Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS))
     for sentence in (answer, *figures.verdict(explanation)):
         lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
@@ -216,37 +205,19 @@ def _test_digit(index: int) -> Subject:
     return Subject(f"test digit {index}", f"test-{index}", int(test.labels[index]), test.images[index, 0].numpy())
 
 
-def _digit_in(lab: Lab, file: DigitFile) -> Subject:
-    """The digit in a file, which takes the drawing room to read."""
-    subject: Subject = lab.load("drawing.commands").read_digit(lab, file)[0]
-    return subject
-
-
 def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
     """By file name: the map with its controls, all methods side by side, and several networks."""
-    first, picture, target = readers[0], subject.picture, explanation.target
-    title = f"{subject.title}, read by {first.name}"
+    picture, target, true, method = subject.picture, explanation.target, subject.true, explanation.method
+    title = f"{subject.title}, read by {readers[0].name}"
+    maps = {name: readers[0].map(picture, target, name) for name in METHODS}
     drawn = {
-        "saliency.png": figures.saliency_panel(explanation, title=title, true=subject.true),
-        "methods.png": figures.saliency_methods_figure(
-            explanation.image,
-            {method: first.map(picture, target, method) for method in METHODS},
-            target=target,
-            probabilities=explanation.probabilities,
-            title=title,
-            true=subject.true,
-        ),
+        "saliency.png": figures.saliency_panel(explanation, title=title, true=true),
+        "methods.png": figures.saliency_methods_figure(explanation, maps, title=title, true=true),
     }
     if len(readers) > 1:
-        drawn["runs.png"] = figures.saliency_across_runs(
-            explanation.image,
-            {reader.run.name: reader.map(picture, target, explanation.method) for reader in readers},
-            method=explanation.method,
-            target=target,
-            probabilities={reader.run.name: reader.predict([picture])[0] for reader in readers},
-            title=subject.title,
-            true=subject.true,
-        )
+        maps = {reader.run.name: reader.map(picture, target, method) for reader in readers}
+        answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
+        drawn["runs.png"] = figures.saliency_across_runs(explanation, maps, answers, title=subject.title, true=true)
     return drawn
 
 

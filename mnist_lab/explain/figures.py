@@ -8,7 +8,7 @@ what may be compared is the place of the colours, not their depth.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,35 +18,27 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mnist_lab.explain.controls import Curve, Explanation
+from mnist_lab import plotting
+from mnist_lab.explain.controls import SURVIVAL_THRESHOLD, Curve, Explanation
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Examples, SaliencyMethod, class_examples
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import (
     BLUE,
     DIGITS,
-    INK,
     MUTED,
     ORANGE,
     PAPER,
-    SKY_BLUE,
     SMALL,
     TEXT,
     VERMILION,
     draw_digit,
-    drawable,
     new_figure,
-    style_axes,
-    style_colour_bar,
     styled,
-    wrapped,
 )
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
 from mnist_lab.training.figures import RunData, RunFigure
-
-if TYPE_CHECKING:
-    from matplotlib.typing import HashableList
 
 AGAINST_AND_FOR = LinearSegmentedColormap.from_list(
     "against and for", ["#7A2E00", VERMILION, "#F2BE9B", PAPER, "#97C3E2", BLUE, "#00304D"]
@@ -59,11 +51,6 @@ STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest o
 SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
 FAINT_INK = 0.35  # darkness of the digit under an overlay, where the colours should speak
 OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
-PANEL: list[HashableList[str]] = [
-    ["input", "map", "overlay", "deletion"],
-    ["answer", "random", "edges", "insertion"],
-]
-PANEL_OF_A_DRAWING: list[HashableList[str]] = [["drawn", *PANEL[0]], ["answer", *PANEL[1]]]
 WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
 
 Image = NDArray[np.floating[Any]]
@@ -82,16 +69,14 @@ def saliency_panel(
 ) -> Figure:
     """One digit's map with all its controls and, at the foot, what they say about it.
 
-    Above: the digit, its map, both together, and the deletion curve. Below: the network's answer, the map of the same
-    network with random weights, the plain edges, and the insertion curve. A drawing, if it was one, comes first, and
-    the digit beside it is shown white on black, as the network sees it.
+    A drawing, if it was one, comes first, and the digit beside it is shown white on black, as the network sees it.
     """
     method, target, width = METHODS[explanation.method], explanation.target, 12.2 if drawn is None else 14.6
     figure = new_figure(width, 7.0, title)
-    question = f"{method.title}: {method.description}. {_colour_note(method)}"
-    foot = "\n".join((question, *verdict(explanation)))
-    figure.supxlabel(wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
-    mosaic = PANEL if drawn is None else PANEL_OF_A_DRAWING
+    foot = "\n".join((f"{method.title}: {method.description}. {_colour_note(method)}", *verdict(explanation)))
+    figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
+    above, below = ["input", "map", "overlay", "deletion"], ["answer", "random", "edges", "insertion"]
+    mosaic: list[Any] = [above, below] if drawn is None else [["drawn", *above], ["answer", *below]]
     places = figure.subplot_mosaic(mosaic, width_ratios=(*[1] * (len(mosaic[0]) - 1), 1.35))
     answer = reading(explanation.probabilities, true)
     if drawn is None:
@@ -102,21 +87,19 @@ def saliency_panel(
         _name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
         _name_image(places["input"], "What the network sees", answer)
-    _draw_map(places["map"], explanation.map, method)
-    _name_image(places["map"], f"{method.title}, target {target}", "this network")
+    _draw_map(places["map"], explanation.map, method, f"{method.title}, target {target}", "this network")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
     _name_image(places["overlay"], "Overlay", "the map's colours over the input")
     draw_answer(places["answer"], explanation.probabilities, target, aspect=1 if drawn is None else WIDE)
-    _draw_map(places["random"], explanation.random_map, method)
-    _name_image(places["random"], f"{method.title}, target {target}", "same network, random weights")
+    remark = "same network, random weights"
+    _draw_map(places["random"], explanation.random_map, method, f"{method.title}, target {target}", remark)
     edges = _draw_image(places["edges"], explanation.edges, "Greys", (0, float(explanation.edges.max()) or 1.0))
     _add_colour_bar(edges, "change of ink per pixel")
     correlation = _format_correlation(explanation.sanity.edges)
     _name_image(places["edges"], "Edges, no network", f"rank correlation with the map {correlation}")
-    _draw_curve(places["deletion"], explanation.curves.deletion, target, "Deletion", "removed", "a small area is good")
-    _draw_curve(
-        places["insertion"], explanation.curves.insertion, target, "Insertion", "inserted", "a large area is good"
-    )
+    deletion, insertion = explanation.curves
+    _draw_curve(places["deletion"], deletion, target, "Deletion", "removed", "a small area is good")
+    _draw_curve(places["insertion"], insertion, target, "Insertion", "inserted", "a large area is good")
     return figure
 
 
@@ -128,103 +111,75 @@ def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
         f"{described.title} for the predicted digit: {described.description} ({described.paper}).\n"
         f"{_colour_note(described)} {SCALE_NOTE} Bold: misread."
     )
-    columns = len(examples.labels)
+    digits, maps, probabilities = examples
+    columns = len(digits)
     figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.5, title, note)
     tiles = figure.subplots(3, columns, squeeze=False)
-    for place, (image, map_) in enumerate(zip(examples.images, examples.maps, strict=True)):
-        true, predicted = examples.labels[place], examples.predictions[place]
-        draw_digit(tiles[0, place], image)
-        drawn = _draw_image(tiles[1, place], map_ / _limit_of(map_), *_colours_of(described, 1.0))
-        _draw_overlay(tiles[2, place], image, map_)
-        certainty = format_probability(examples.probabilities[place])
-        weight = "normal" if true == predicted else "bold"
-        tiles[0, place].set_title(f"true {true}\nread as {predicted}\n{certainty}", fontsize=TEXT, fontweight=weight)
-        tiles[2, place].set_xlabel(f"test digit\n{examples.indices[place]}", fontsize=SMALL, color=MUTED)
-    for row, name in enumerate(("input", "map", "overlay")):
-        tiles[row, 0].set_ylabel(name)
-    bar = figure.colorbar(
-        drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend="both" if described.signed else "max"
-    )
-    bar.set_ticks([-1, -0.5, 0, 0.5, 1] if described.signed else [0, 0.5, 1])
-    style_colour_bar(bar.ax, "attribution (own scale of each map)")
+    for place, (map_, answer) in enumerate(zip(maps, probabilities, strict=True)):
+        image, true, read = digits.images[place, 0].numpy() / 255, digits.labels[place], answer.argmax()
+        above, middle, below = tiles[:, place]
+        draw_digit(above, image)
+        drawn = _draw_image(middle, map_ / _limit_of(map_), *_colours_of(described, 1.0))
+        _draw_overlay(below, image, map_)
+        told = f"true {true}\nread as {read}\n{format_probability(float(answer[read]))}"
+        above.set_title(told, fontsize=TEXT, fontweight="normal" if true == read else "bold")
+        below.set_xlabel(f"test digit\n{digits.indices[place]}", fontsize=SMALL, color=MUTED)
+    for axes, name in zip(tiles[:, 0], ("input", "map", "overlay"), strict=True):
+        axes.set_ylabel(name)
+    ends, ticks = ("both", [-1, -0.5, 0, 0.5, 1]) if described.signed else ("max", [0, 0.5, 1])
+    bar = figure.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend=ends, ticks=ticks)
+    plotting.style_colour_bar(bar.ax, "attribution (own scale of each map)")
     return figure
 
 
 @styled
 def saliency_methods_figure(
-    image: Image,
-    maps: Mapping[str, Image],
-    *,
-    target: int,
-    probabilities: Sequence[float] | NDArray[np.floating[Any]],
-    title: str,
-    true: int | None = None,
+    explanation: Explanation, maps: Mapping[str, Image], *, title: str, true: int | None = None
 ) -> Figure:
-    """What the methods say about the same digit, network and target.
-
-    Args:
-        image: (28, 28) ink, 0..1.
-        maps: method to its (28, 28) map.
-        target: the digit that the maps explain.
-        probabilities: (10,) the network's answer, 0..1.
-        title: of the figure: network and digit.
-        true: the digit's label; None if nobody knows it.
-    """
-    note = f"Maps for the target {target}. {AGAINST_AND_FOR_NOTE} The methods ask different questions, each in its own "
-    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, f"{note}unit, and need not agree.")
-    shown = [
-        (METHODS[name].title, METHODS[name].paper.split(",")[0], METHODS[name], map_) for name, map_ in maps.items()
-    ]
-    below = _draw_side_by_side(figure, image, reading(probabilities, true), shown)
-    draw_answer(below, np.asarray(probabilities), target)
+    """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
+    note = (
+        f"Maps for the target {explanation.target}. {AGAINST_AND_FOR_NOTE} The methods ask different questions, each "
+    )
+    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, f"{note}in its own unit, and need not agree.")
+    methods = [(METHODS[name], map_) for name, map_ in maps.items()]
+    shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
+    below = _draw_side_by_side(figure, explanation.image, reading(explanation.probabilities, true), shown)
+    draw_answer(below, explanation.probabilities, explanation.target)
     return figure
 
 
 @styled
 def saliency_across_runs(
-    image: Image,
+    explanation: Explanation,
     maps: Mapping[str, Image],
-    *,
-    method: str,
-    target: int,
     probabilities: Mapping[str, NDArray[np.floating[Any]]],
+    *,
     title: str,
     true: int | None = None,
 ) -> Figure:
-    """What several networks looked at in the same digit, by the same method and for the same target.
-
-    Args:
-        image: (28, 28) ink, 0..1.
-        maps: a network's name to its (28, 28) map.
-        method: of the maps.
-        target: the digit that the maps explain.
-        probabilities: the same names to each network's (10,) answer, 0..1.
-        title: of the figure: the digit.
-        true: the digit's label; None if nobody knows it.
-    """
-    described = METHODS[method]
-    note = f"{described.title}: {described.description}.\n{_colour_note(described)} {SCALE_NOTE}"
+    """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
+    method = METHODS[explanation.method]
+    note = f"{method.title}: {method.description}.\n{_colour_note(method)} {SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
     shown = [  # a run's name is too long for one line above an image: its time, and below what it is
-        ("\n".join(drawable(name).rsplit("_", 1)), reading(probabilities[name], None), described, map_)
+        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(probabilities[name], None), method, map_)
         for name, map_ in maps.items()
     ]
-    below = _draw_side_by_side(figure, image, "" if true is None else f"true {true}", shown)
+    below = _draw_side_by_side(figure, explanation.image, "" if true is None else f"true {true}", shown)
     below.set_axis_off()
-    below.text(0, 0.5, f"{described.title},\nmaps for the target {target}", va="center")
+    below.text(0, 0.5, f"{method.title},\nmaps for the target {explanation.target}", va="center")
     return figure
 
 
 def _draw_side_by_side(
     figure: Figure, image: Image, remark: str, shown: Sequence[tuple[str, str, SaliencyMethod, Image]]
 ) -> Axes:
-    """The input, then each named map over its overlay; gives the place below the input."""
+    """The input, then each map, with its name and a remark, over its overlay; gives the place below the input."""
     tiles = figure.subplots(2, len(shown) + 1)
     draw_digit(tiles[0, 0], image)
     _name_image(tiles[0, 0], "Input", remark)
     for (above, below), (name, remark, method, map_) in zip(tiles.T[1:], shown, strict=True):
-        _draw_map(above, map_, method)
-        _name_image(above, name, remark)
+        _draw_map(above, map_, method, name, remark)
         _draw_overlay(below, image, map_)
     place: Axes = tiles[1, 0]
     return place
@@ -232,44 +187,23 @@ def _draw_side_by_side(
 
 def verdict(explanation: Explanation) -> tuple[str, str]:
     """What the controls say about a map, in two plain sentences: the one on random weights, the one on the curves."""
-    return _sanity_verdict(explanation), _curve_verdict(explanation)
-
-
-def _sanity_verdict(explanation: Explanation) -> str:
-    sanity = explanation.sanity
-    correlation = f"(rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks)"
+    sanity, curves = explanation.sanity, explanation.curves
     within = f"within the strokes ({_format_correlation(sanity.strokes)})"
-    if not sanity.survives:
-        return f"The map does not survive random weights {correlation}: where it points depends on what was learned."
-    if sanity.survives_in_strokes:
-        told = f", even {within}: it shows the picture more than what was learned."
-    else:
+    if sanity.places < SURVIVAL_THRESHOLD:
+        survives, told = "does not survive", ": where it points depends on what was learned."
+    elif sanity.strokes < SURVIVAL_THRESHOLD:
         told = f": its outline shows the picture, not what was learned. Its pattern {within} does not survive."
-    return f"The map survives random weights {correlation}{told}"
-
-
-def _curve_verdict(explanation: Explanation) -> str:
-    curves, p = explanation.curves, f"p({explanation.target})"
-    falls, rises = curves.deletion_beats_random, curves.insertion_beats_random
-    orders = f"{len(curves.deletion.random)} random orders"
-    if falls and rises:
-        return (
-            f"Removing the pixels that it ranks highest lowers {p} faster, and inserting them raises it faster, than "
-            f"each of {orders}: they matter."
-        )
-    if falls:
-        return (
-            f"Removing the pixels that it ranks highest lowers {p} faster than each of {orders}, but inserting them "
-            "does not raise it faster."
-        )
-    if rises:
-        return (
-            f"Inserting the pixels that it ranks highest raises {p} faster than each of {orders}, but removing them "
-            "does not lower it faster."
-        )
+        survives = "survives"
+    else:
+        survives, told = "survives", f", even {within}: it shows the picture more than what was learned."
+    correlation = f"rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks"
+    falls, rises = ("faster" if beats else "no faster" for beats in curves.beat_random)
+    effect = f"lowers p({explanation.target}) {falls}, and inserting them raises it {rises}"
+    matter = {2: ": they matter.", 1: ".", 0: ": no sign that they matter."}[sum(curves.beat_random)]
+    orders = f"the best of {len(curves.deletion.random)} random orders"
     return (
-        f"Removing or inserting the pixels that it ranks highest changes {p} no faster than {orders}: it does not show "
-        "that they matter."
+        f"The map {survives} random weights ({correlation}){told}",
+        f"Removing its highest pixels {effect}, than {orders}{matter}",
     )
 
 
@@ -278,7 +212,7 @@ def _format_correlation(correlation: float) -> str:
     return f"{correlation:z.2f}".replace("-", "−")
 
 
-def reading(probabilities: Sequence[float] | NDArray[np.floating[Any]], true: int | None) -> str:
+def reading(probabilities: NDArray[np.floating[Any]], true: int | None) -> str:
     """The true and the predicted digit: "true 5, read as 3 (97.1 %)"."""
     predicted = int(np.argmax(probabilities))
     read = f"read as {predicted} ({format_probability(float(probabilities[predicted]))})"
@@ -287,28 +221,23 @@ def reading(probabilities: Sequence[float] | NDArray[np.floating[Any]], true: in
 
 def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int, aspect: float = 1) -> None:
     """The network's ten probabilities as bars with numbers, the target's dark; ``aspect`` is height by width."""
-    colours = [BLUE if digit == target else SKY_BLUE for digit in DIGITS]
-    axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
-    for digit, probability in enumerate(probabilities):
-        inside = probability > 0.6
-        place = {"x": 100 * probability + (-3 if inside else 3), "ha": "right" if inside else "left"}
-        colour = PAPER if inside and digit == target else INK
-        axes.text(y=digit, s=format_probability(float(probability)), va="center", fontsize=SMALL, color=colour, **place)
-    style_axes(axes, "probability (%)", "digit")
-    axes.set(yticks=DIGITS, xlim=(0, 100), box_aspect=aspect)
+    colours = [BLUE if digit == target else plotting.SKY_BLUE for digit in DIGITS]
+    bars = axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
+    axes.bar_label(bars, [format_probability(float(one)) for one in probabilities], padding=3, fontsize=SMALL)
+    plotting.style_axes(axes, "probability (%)", "digit")
+    axes.set(yticks=DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=aspect)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
     _name_image(axes, "Answer", "of this network")
 
 
 def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wish: str) -> None:
-    """The target's probability along the map's order, and the mean and range of the random orders."""
     percent, others, areas = 100 * curve.fractions, 100 * curve.random, curve.random_areas
     axes.fill_between(percent, others.min(axis=0), others.max(axis=0), color=ORANGE, alpha=0.25, linewidth=0)
     mean = f"{len(others)} random orders: area {areas.mean():.2f} ± {areas.std(ddof=1):.2f}"
     axes.plot(percent, others.mean(axis=0), color=ORANGE, linestyle="--", label=mean)
     axes.plot(percent, 100 * curve.values, color=BLUE, label=f"map's order: area {curve.area:.2f}")
-    style_axes(axes, f"ink pixels {done} (%)", f"p({target}) (%)")
+    plotting.style_axes(axes, f"ink pixels {done} (%)", f"p({target}) (%)")
     axes.set(xlim=(0, 100), ylim=(-4, 104), box_aspect=0.63)
     axes.set_title(name, loc="left", fontweight="bold", pad=34)
     axes.set_title(wish, loc="right", fontsize=TEXT, color=MUTED, pad=34)
@@ -341,8 +270,8 @@ def _draw_image(axes: Axes, values: Image, colours: str | Colormap, limits: tupl
     return axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1])
 
 
-def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod) -> None:
-    """A map on a scale of its own."""
+def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod, name: str, remark: str) -> None:
+    _name_image(axes, name, remark)
     drawn = _draw_image(axes, map_, *_colours_of(method, _limit_of(map_)))
     if map_.any():
         _add_colour_bar(drawn, method.unit)
@@ -353,24 +282,19 @@ def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod) -> None:
 def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
     """A colour bar as high as its image, beside it; very small and very large values in powers of a thousand."""
     axes, values, (low, high) = drawn.axes, np.asarray(drawn.get_array()), drawn.get_clim()
-    ends: dict[tuple[bool, bool], Literal["neither", "min", "max", "both"]] = {
-        (False, False): "neither",
-        (True, False): "min",
-        (False, True): "max",
-        (True, True): "both",
-    }
+    ends: list[Literal["neither", "min", "max", "both"]] = ["neither", "min", "max", "both"]
+    beyond = int(values.min() < low) + 2 * int(values.max() > high)
     beside = axes.inset_axes((1.04, 0.0, 0.06, 1.0))
-    beyond = bool(values.min() < low), bool(values.max() > high)
     bar = axes.figure.colorbar(drawn, cax=beside, extend=ends[beyond])
     exponent = 0 if 0.05 <= high < 1000 else 3 * int(np.floor(np.log10(high) / 3))
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     bar.set_ticks(ticks, labels=[f"{tick / 10**exponent:g}".replace("-", "−") for tick in ticks])
-    style_colour_bar(beside, unit if exponent == 0 else f"$10^{{{exponent}}}$ {unit}")
+    plotting.style_colour_bar(beside, unit if exponent == 0 else f"$10^{{{exponent}}}$ {unit}")
     beside.tick_params(labelsize=SMALL)
 
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
-    """The faint digit under the map's hues, which are the more opaque the stronger the map is."""
+    """The faint digit under the map's hues: the stronger, the more opaque."""
     draw_digit(axes, FAINT_INK * image)
     strength = map_ / _limit_of(map_)
     hues = np.empty((*map_.shape, 4))
@@ -380,31 +304,21 @@ def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
 
 
 def _draw_run(run: RunData) -> Figure:
-    """What mattered in one test digit of each class."""
-    examples = class_examples(run.model, run.digits, choose_compute(), DEFAULT_METHOD)
+    examples = class_examples(run.model, run.digits, choose_compute())
     return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.title)
 
 
+_MAPS = "a map of the pixels that the network's answer depended on"
 _SALIENCY_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
+_CLASSES = Caption("Which pixels mattered", f"A digit of each class and, beside it, {_MAPS}.", _SALIENCY_TEXT)
 
-RUN_FIGURES = {
-    **training_figures.RUN_FIGURES,
-    "saliency.png": RunFigure(
-        _draw_run,
-        Caption(
-            "Which pixels mattered",
-            "A digit of each class and, beside it, a map of the pixels that the network's answer depended on.",
-            _SALIENCY_TEXT,
-        ),
-    ),
-}
+RUN_FIGURES = {**training_figures.RUN_FIGURES, "saliency.png": RunFigure(_draw_run, _CLASSES)}
 """All figures that a run leaves, by file name."""
 
 CAPTIONS = {
     "saliency.png": Caption(
         "Which pixels mattered",
-        "A digit, a map of the pixels that the network's answer depended on, and the controls that tell whether the "
-        "map may be believed.",
+        f"A digit, {_MAPS}, and the controls that tell whether the map may be believed.",
         _SALIENCY_TEXT,
     ),
     "methods.png": Caption(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,42 +39,43 @@ SMOOTHGRAD_SAMPLES = 50  # noisy copies; beyond 50 the paper sees little gain
 SMOOTHGRAD_NOISE = 0.15  # standard deviation in ink; the paper recommends 10 to 20 % of the range
 INTEGRATION_STEPS = 64  # points between black and the digit (Gauss-Legendre); the paper uses 20 to 300
 OCCLUSION_SIDE = 5  # of the covering square, in pixels: a little wider than a stroke, so that it interrupts one
+SEED = 0  # of noise, random weights and random orders: everybody sees the same
 OCCLUSION_AT_ONCE = 32  # positions of the square per forward pass
 
 Map = NDArray[np.float32]
 
 
-def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, compute: Compute, seed: int = 0) -> Map:
+def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, compute: Compute) -> Map:
     """Ask which pixels mattered for a digit, whether it is the true one, the predicted one or any other.
 
-    Computed in float32 and evaluation mode; the network is left exactly as found, also when something fails. The map
-    of a digit does not depend on the others in its batch.
+    Computed in float32 and evaluation mode; the network and the global random state are left exactly as found, also
+    when something fails. The map of a digit is always the same, whatever else is in its batch.
 
     Args:
         model: takes normalised (B, 1, 28, 28), gives (B, 10); Grad-CAM needs a :class:`DigitNet`.
         images: (B, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
         targets: (B,) the digit to explain for each image, 0..9.
-        method: one of :data:`METHODS`, where the papers stand.
+        method: one of :data:`METHODS`.
         compute: where the model lives.
-        seed: of SmoothGrad's noise; the global random state is neither used nor changed.
 
     Returns:
-        (B, 28, 28), in the method's unit. Grad-CAM's maps are never negative.
+        (B, 28, 28), in the method's unit.
 
     Raises:
         RequestError: there is no such method or target, or Grad-CAM was asked of a network without blocks.
     """
-    ask = check_method(method).ask
+    if method not in METHODS:
+        raise RequestError(f"there is no saliency method {method!r}", f"choose one of {', '.join(METHODS)}")
     for target in targets.tolist():
-        check_target(target)
+        if not 0 <= target < CLASSES:
+            raise RequestError(f"the target {target} is not a digit", "give a whole number from 0 to 9")
     # Gradients on and 16-bit arithmetic off, whatever the caller has set: bfloat16 keeps two to three digits only.
     in_full = torch.autocast(compute.device.type, enabled=False)
     with _undisturbed(model), torch.inference_mode(False), torch.enable_grad(), in_full:
-        # A tensor of our own: the caller's may forbid gradients.
-        ink = ink_of(images).detach().clone().to(compute.device)
-        targets = targets.detach().clone().to(compute.device)
-        batches = zip(torch.split(ink, BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
-        maps = [ask(model, *batch, seed).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
+        # Tensors of our own: the caller's may forbid gradients.
+        ink, targets = ink_of(images).clone().to(compute.device), targets.clone().to(compute.device)
+        batches = zip(torch.split(ink.detach(), BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
+        maps = [METHODS[method].ask(model, *batch).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
     return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
 
 
@@ -84,7 +86,7 @@ def ink_of(images: Tensor) -> Tensor:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each layer is in the mode that it was found in."""
+    """Evaluation mode; afterwards each layer is in the mode that it was found in."""
     modes = [(layer, layer.training) for layer in model.modules()]
     model.eval()
     try:
@@ -97,36 +99,32 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
 def _logits_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network as a function of ink (B, 1, 28, 28) instead of normalised pixels."""
 
-    def forward(ink: Tensor) -> Tensor:
-        logits: Tensor = model(normalise(ink))  # (B, 10)
-        return logits
-
-    return forward
+    return lambda ink: model(normalise(ink))  # (B, 10)
 
 
-def _gradient(model: nn.Module, ink: Tensor, targets: Tensor, seed: int = 0) -> Tensor:
+def _gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The derivative of the target's logit by each pixel's ink.
 
-    The paper shows absolute values; the sign is kept here, for on MNIST it has a meaning (Smilkov et al. 2017,
-    section 2): ink here would speak for the target, or against it.
+    The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
+    here would speak for the target, or against it.
     """
     maps: Tensor = Saliency(_logits_of(model)).attribute(ink.requires_grad_(), target=targets, abs=False)
     return maps
 
 
-def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The mean gradient over noisy copies of the digit, which leaves what a small change of it would not undo.
 
     The noise comes from a generator of its own instead of Captum's NoiseTunnel, which draws from the global one, and is
     the same for every digit, so that a map does not depend on its batch.
     """
-    noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(seed, "smoothgrad"))
+    noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(SEED, "smoothgrad"))
     copies = ink.unsqueeze(1) + SMOOTHGRAD_NOISE * noise.to(ink.device)  # (B, samples, 1, 28, 28)
     maps = _gradient(model, copies.flatten(0, 1), targets.repeat_interleave(SMOOTHGRAD_SAMPLES))
     return maps.reshape(copies.shape).mean(dim=1)  # (B, 1, 28, 28)
 
 
-def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The ink times the mean gradient on the straight way from MNIST's black (ink 0) to the digit.
 
     The map's sum is the difference between the target's logits for the digit and for black, but for the error of the
@@ -139,7 +137,7 @@ def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor, seed: 
     return maps.float()
 
 
-def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """What the target's logit loses when a black square covers the pixel, averaged over the squares that cover it.
 
     The paper's square is grey, the mean of photographs; MNIST's background is black, and grey would be ink.
@@ -154,7 +152,7 @@ def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Ten
     return maps
 
 
-def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor, seed: int) -> Tensor:
+def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The last block's feature maps, weighted by their mean gradient, summed, and cut off below zero.
 
     The coarse map is interpolated between the true centres of its cells: stretched to 28x28 as usual, a 3x3 map would
@@ -194,8 +192,8 @@ class SaliencyMethod:
     description: str  # what it answers, in one line
     paper: str
     unit: str  # of the map's values
-    signed: bool  # whether values below zero speak against the target
-    ask: Callable[[nn.Module, Tensor, Tensor, int], Tensor]  # network, ink, targets and seed to maps (B, 1, 28, 28)
+    ask: Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, ink and targets to maps (B, 1, 28, 28)
+    signed: bool = True  # whether values below zero speak against the target
 
 
 METHODS = {
@@ -203,103 +201,54 @@ METHODS = {
         "Gradient",
         "how the target's score would change with a little more ink in a pixel",
         'Simonyan et al. 2013, "Deep inside convolutional networks", arXiv:1312.6034',
-        unit="logits per unit of ink",
-        signed=True,
-        ask=_gradient,
+        "logits per unit of ink",
+        _gradient,
     ),
     "smoothgrad": SaliencyMethod(
         "SmoothGrad",
         "the mean gradient over noisy copies of the digit",
         'Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise", arXiv:1706.03825',
-        unit="logits per unit of ink",
-        signed=True,
-        ask=_smoothgrad,
+        "logits per unit of ink",
+        _smoothgrad,
     ),
     "integrated-gradients": SaliencyMethod(
         "Integrated gradients",
         "each pixel's contribution to the target's score, compared with a black image",
         'Sundararajan et al. 2017, "Axiomatic attribution for deep networks", arXiv:1703.01365',
-        unit="logits",
-        signed=True,
-        ask=_integrated_gradients,
+        "logits",
+        _integrated_gradients,
     ),
     "occlusion": SaliencyMethod(
         "Occlusion",
         "how much of the target's score is lost when a small square of background covers the pixel",
         'Zeiler & Fergus 2013, "Visualizing and understanding convolutional networks", arXiv:1311.2901',
-        unit="logits",
-        signed=True,
-        ask=_occlusion,
+        "logits",
+        _occlusion,
     ),
     "grad-cam": SaliencyMethod(
         "Grad-CAM",
         "where the last convolution block found evidence for the target (coarse: 3x3 cells in 3-layer)",
         'Selvaraju et al. 2016, "Grad-CAM: visual explanations from deep networks", arXiv:1610.02391',
-        unit="logits per cell",
+        "logits per cell",
+        _grad_cam,
         signed=False,
-        ask=_grad_cam,
     ),
 }
 """Name, as typed on the command line, to what there is to say about it."""
 
 
-def check_method(name: str) -> SaliencyMethod:
-    """A method by its name.
+class Examples(NamedTuple):
+    """Some digits with their maps and the network's answers; N each."""
 
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if name not in METHODS:
-        raise RequestError(f"there is no saliency method {name!r}", f"choose one of {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def check_target(digit: int) -> None:
-    """Refuse a target that is no digit.
-
-    Raises:
-        RequestError: it is not one of 0 to 9.
-    """
-    if not 0 <= digit < CLASSES:
-        raise RequestError(f"the target {digit} is no digit", "give a whole number from 0 to 9")
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Some digits with their maps and the network's answers; N rows each."""
-
-    images: NDArray[np.float32]  # (N, 28, 28) ink, 0..1
+    digits: Digits
     maps: Map  # (N, 28, 28), each for the predicted digit
-    labels: NDArray[np.int64]  # (N,) true digits
-    predictions: NDArray[np.int64]  # (N,)
-    probabilities: NDArray[np.float64]  # (N,) 0..1, of the prediction
-    indices: NDArray[np.int64]  # (N,) positions in the MNIST file
+    probabilities: NDArray[np.float64]  # (N, 10)
 
 
-def class_examples(
-    model: nn.Module, digits: Digits, compute: Compute, method: str = DEFAULT_METHOD, seed: int = 0
-) -> Examples:
-    """The first digit of each class, classified correctly or not, and what made the network answer as it did.
-
-    Args:
-        model: takes normalised (B, 1, 28, 28), gives (B, 10).
-        digits: to choose from; a class without any is left out.
-        compute: where the model lives.
-        method: one of :data:`METHODS`.
-        seed: of SmoothGrad's noise.
-
-    Raises:
-        RequestError: there is no such method, or it can't be used for this network.
-    """
+def class_examples(model: nn.Module, digits: Digits, compute: Compute, method: str = DEFAULT_METHOD) -> Examples:
+    """The first digit of each class that there is, classified correctly or not, and why; see :func:`attribute`."""
     _, first = np.unique(digits.labels.numpy(), return_index=True)
     chosen = digits.subset(torch.from_numpy(first))
-    probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)  # (N, 10)
-    confidence, predictions = probabilities.max(dim=1)
-    return Examples(
-        images=to_unit(chosen.images).squeeze(1).numpy(),
-        maps=attribute(model, chosen.images, predictions, method, compute, seed),
-        labels=chosen.labels.numpy(),
-        predictions=predictions.numpy(),
-        probabilities=confidence.numpy(),
-        indices=chosen.indices.numpy(),
-    )
+    probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)
+    maps = attribute(model, chosen.images, probabilities.argmax(dim=1), method, compute)
+    return Examples(chosen, maps, probabilities.numpy())

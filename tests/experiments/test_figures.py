@@ -154,9 +154,6 @@ def gallery(fixed: int, broken: int, title: str = "A and B") -> Figure:
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "curves": lambda: plots.curves_with_spread(
-        {name: make_curves(5, 8, 1 + place) for place, name in enumerate(NAMES)}, title="Curves"
-    ),
     "curves-long-names": lambda: plots.curves_with_spread(
         {name: make_curves(1 + place, 4 + 4 * place, 1 + place / 50) for place, name in enumerate(LONG_NAMES)},
         title=LONG_TITLE,
@@ -166,38 +163,23 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "curves-one-epoch": lambda: plots.curves_with_spread({"alone": make_curves(1, 1)}, title="Curves"),
     "curves-100-epochs": lambda: plots.curves_with_spread({"alone": make_curves(3, 100)}, title="Curves"),
-    "runs": lambda: plots.run_curves({name: make_history(6 + len(name), len(name)) for name in NAMES}, title="Runs"),
-    "runs-long-names": lambda: plots.run_curves({name: make_history(16) for name in LONG_NAMES}, title=LONG_TITLE),
-    "dots": lambda: plots.dot_plot({name: make_accuracies(5) for name in NAMES}, title="Dots"),
     "dots-long-names": lambda: plots.dot_plot(
         {name: make_accuracies(1 + 4 * place) for place, name in enumerate(LONG_NAMES)}, title=LONG_TITLE
     ),
     "dots-one": lambda: plots.dot_plot({"alone": [0.99]}, title="Dots"),
-    "differences": lambda: plots.difference_plot(
-        {"b minus a": FOUND, "c minus a": UNDECIDED, "d minus a": SINGLE}, title="Differences"
-    ),
     "differences-long-names": lambda: plots.difference_plot(
         {f"{name} minus {LONG_NAMES[0]}": UNDECIDED for name in LONG_NAMES[1:]}, title=LONG_TITLE
     ),
     "differences-one": lambda: plots.difference_plot({"alone": SINGLE}, title="Differences"),
-    "robustness": lambda: plots.robustness_curves({name: make_robustness(name) for name in DISTURBANCES}, title="Six"),
     "robustness-long-names": lambda: plots.robustness_curves(
         {name: make_robustness(name, LONG_NAMES) for name in DISTURBANCES}, title=LONG_TITLE
     ),
-    "robustness-four": lambda: plots.robustness_curves(
-        {name: make_robustness(name, ["alone"], 1) for name in list(DISTURBANCES)[:4]}, title="Four"
-    ),
     "robustness-one": lambda: plots.robustness_curves({"noise": make_robustness("noise")}, title="One"),
-    "gallery": lambda: gallery(31, 10),
     "gallery-long-title": lambda: gallery(1, 12, LONG_TITLE),
-    "gallery-none-broken": lambda: gallery(3, 0),
     "gallery-none": lambda: gallery(0, 0),
-    "missed": lambda: digit_plots.missed_by_all(make_missed(9), runs=5, judged=10_000, title="Missed"),
     "missed-many": lambda: digit_plots.missed_by_all(
         make_missed(40, [9] * 12 + [4] * 11 + [3] * 10 + [7] * 2), runs=35, judged=10_000, title=LONG_TITLE
     ),
-    "missed-none": lambda: digit_plots.missed_by_all([], runs=5, judged=10_000, title="Missed"),
-    "growth": lambda: growth_figure(5),
     "growth-one-seed": lambda: growth_figure(1, {}),
     "growth-undecided": lambda: growth_figure(3, dict(zip(SIZES, [FOUND, UNDECIDED, SINGLE, SINGLE], strict=True))),
     "speed": lambda: plots.speed_steps(STEPS, title="Speed"),
@@ -353,18 +335,6 @@ class TestLearning:
         assert "training digits seen" in accuracy.get_xlabel()
         alike = {"a": make_curves(1, 3, images=500), "b": make_curves(1, 5, images=500)}
         assert plots.curves_with_spread(alike, title="Curves").axes[1].get_xlabel() == "epoch"
-
-    def test_draws_training_dashed_and_validation_solid(self) -> None:
-        histories = {name: make_history(3 + place, 1 + place) for place, name in enumerate(NAMES)}
-        loss, accuracy = plots.run_curves(histories, title="Runs").axes
-        for history, style in zip(histories.values(), plots.styles(3), strict=True):
-            for axes, linestyle, values in [
-                (loss, "--", [record.train_loss for record in history]),
-                (loss, "-", [record.val_loss for record in history]),
-                (accuracy, "--", [100 * record.train_accuracy for record in history]),
-                (accuracy, "-", [100 * record.val_accuracy for record in history]),
-            ]:
-                assert_allclose(curve(axes, style, linestyle=linestyle), list(enumerate(values, start=1)))
 
     def test_survives_perfection(self) -> None:
         perfect = VariantCurves(losses=[[2.3, 0.0], [2.3, 0.0]], accuracies=[[0.0, 1.0], [0.1, 1.0]])

@@ -105,11 +105,11 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     assert "random weights" in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
-    ink, maps = spy.call_args.args
-    drawn, image = spy.call_args.kwargs, mnist.test.images[3:4]
-    assert np.array_equal(ink, image[0, 0].numpy() / np.float32(255))
-    assert maps.keys() == drawn["probabilities"].keys() == {"first", "second"}
-    assert (drawn["target"], drawn["true"]) == (9, int(mnist.test.labels[3]))
+    explanation, maps, answers = spy.call_args.args
+    image = mnist.test.images[3:4]
+    assert np.array_equal(explanation.image, image[0, 0].numpy() / np.float32(255))
+    assert maps.keys() == answers.keys() == {"first", "second"}
+    assert (explanation.target, spy.call_args.kwargs["true"]) == (9, int(mnist.test.labels[3]))
     for seed, name in enumerate(("first", "second")):
         model = compute.place(build_model("1-layer", seed=seed))
         expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]
@@ -123,6 +123,7 @@ def test_saliency_of_pictures_and_drawings_explains_what_the_network_sees(
     Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
     spy = Mock(wraps=explain)
     monkeypatch.setattr(commands, "explain", spy)
+    monkeypatch.setattr(commands, "_draw", lambda *_: {})
     words = ["saliency", "--outputs", str(outputs), "--run", "first", "--method", "gradient"]
     assert main.main([*words, "--drawing", str(tmp_path / "Ünder mine.jsonl")]) == 0
     assert np.array_equal(spy.call_args.args[2][0].numpy(), np.asarray(to_mnist(SEVEN)))
@@ -157,7 +158,8 @@ def test_refusals_take_one_line(
     assert set(outputs.iterdir()) == before
 
 
-def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path) -> None:
+def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_draw", lambda *_: {})
     (tmp_path / "x.JSON").write_text(SEVEN.to_json(), encoding="utf-8")
     answers = ["saliency", "10000", "nowhere", "a\0b", "3", "gradient", "saliency", str(tmp_path / "x.JSON"), "1", "q"]
     lab, shown = lab_of(outputs, *answers)

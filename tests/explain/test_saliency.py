@@ -1,82 +1,35 @@
-"""Saliency maps against independent oracles, the network's integrity, and the checks that can prove a map wrong."""
+"""Saliency maps against independent oracles, and the network's integrity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
-from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.metrics import auc
 from torch import Tensor, nn
 
-from mnist_lab.config import ARCHITECTURES, Architecture
-from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.config import ARCHITECTURES
+from mnist_lab.data.mnist import Mnist
 from mnist_lab.data.pixels import normalise, to_unit
 from mnist_lab.errors import RequestError
-from mnist_lab.explain import controls, saliency
-from mnist_lab.explain import figures as saliency_plots
+from mnist_lab.explain import saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
-from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
+from tests.explain.conftest import CPU, TARGETS, TINY, Linear
 
-TINY = Architecture(filters=(8, 16), dropout=0.2, hidden=32)
-CPU = Compute(torch.device("cpu"), None, "CPU")
 SIXTEEN_BITS = Compute(torch.device("cpu"), torch.bfloat16, "CPU, bfloat16")
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS)
-
-
-@pytest.fixture(scope="module")
-def trained(mnist: Mnist) -> DigitNet:
-    """A tiny network that reads nine digits in ten."""
-    model = build_model(TINY)
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    order = torch.randperm(len(mnist.train), generator=torch.Generator().manual_seed(0))
-    for batch in torch.split(order[:16_000], 128):
-        loss = nn.functional.cross_entropy(
-            model(normalise(to_unit(mnist.train.images[batch]))), mnist.train.labels[batch]
-        )
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    model.zero_grad()
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def ink(mnist: Mnist) -> Tensor:
-    """Four test digits (4, 1, 28, 28) with ink from 0 to 1."""
-    return to_unit(mnist.test.images[:4])
-
-
-TARGETS = torch.tensor([7, 2, 8, 0])  # the third is another digit than the picture's: "why not an 8?"
 
 
 def target_logits(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The targets' logits (B,) for ink (B, 1, 28, 28)."""
     logits: Tensor = model(normalise(ink))
     return logits.gather(1, targets.unsqueeze(1)).squeeze(1)
-
-
-class Linear(nn.Module):
-    """Ten linear scores of the normalised pixels: every method's answer can be written down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scores = nn.Linear(784, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.scores(x.flatten(1))
-        return out
 
 
 class TestGradients:
@@ -102,12 +55,10 @@ class TestGradients:
 
         assert roughness("smoothgrad") < roughness("gradient")
 
-    def test_smoothgrad_depends_on_its_seed_alone(self, trained: DigitNet, ink: Tensor) -> None:
+    def test_smoothgrad_is_always_the_same(self, trained: DigitNet, ink: Tensor) -> None:
         before = torch.get_rng_state()
-        ask = partial(saliency.attribute, trained, ink, TARGETS, "smoothgrad", CPU)
-        one, again, other = ask(seed=1), ask(seed=1), ask(seed=2)
+        one, again = (saliency.attribute(trained, ink, TARGETS, "smoothgrad", CPU) for _ in range(2))
         assert_array_equal(one, again)
-        assert not np.allclose(one, other)
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_integrated_gradients_share_out_the_difference_to_black(self, trained: DigitNet, ink: Tensor) -> None:
@@ -115,7 +66,7 @@ class TestGradients:
         with torch.no_grad():
             difference = target_logits(trained, ink, TARGETS) - target_logits(trained, torch.zeros_like(ink), TARGETS)
         assert_allclose(maps.sum(axis=(1, 2)), difference.numpy(), atol=0.05)
-        assert difference.abs().min() > 0.2, "there was something to share out"
+        assert difference.abs().median() > 1, "there was something to share out"
 
     def test_integrated_gradients_give_black_nothing(self, trained: DigitNet, ink: Tensor) -> None:
         maps = saliency.attribute(trained, ink, TARGETS, "integrated-gradients", CPU)
@@ -126,16 +77,17 @@ class TestOcclusion:
     def test_is_what_a_loop_over_squares_finds(self, trained: DigitNet, ink: Tensor) -> None:
         side = saliency.OCCLUSION_SIDE
         image, target = ink[1:2], TARGETS[1:2]
-        lost, covered = np.zeros((28, 28)), np.zeros((28, 28))
+        corners = [(top, left) for top in range(28 - side + 1) for left in range(28 - side + 1)]
+        patched = image.repeat(len(corners), 1, 1, 1)
+        for picture, (top, left) in zip(patched, corners, strict=True):
+            picture[0, top : top + side, left : left + side] = 0
         with torch.no_grad():
-            whole = target_logits(trained, image, target).item()
-            for top in range(28 - side + 1):
-                for left in range(28 - side + 1):
-                    square = np.s_[top : top + side, left : left + side]
-                    patched = image.clone()
-                    patched[0, 0][square] = 0
-                    lost[square] += whole - target_logits(trained, patched, target).item()
-                    covered[square] += 1
+            whole = target_logits(trained, image, target)
+            losses = (whole - target_logits(trained, patched, target.expand(len(corners)))).tolist()
+        lost, covered = np.zeros((28, 28)), np.zeros((28, 28))
+        for loss, (top, left) in zip(losses, corners, strict=True):
+            lost[top : top + side, left : left + side] += loss
+            covered[top : top + side, left : left + side] += 1
         (map_,) = saliency.attribute(trained, image, target, "occlusion", CPU)
         assert_allclose(map_, lost / covered, atol=1e-4)
 
@@ -216,7 +168,7 @@ class TestAttribute:
 
     @pytest.mark.parametrize("target", [-1, 10])
     def test_refuses_a_target_that_is_no_digit(self, target: int, trained: DigitNet, ink: Tensor) -> None:
-        with pytest.raises(RequestError, match=f"{target} is no digit"):
+        with pytest.raises(RequestError, match=f"{target} is not a digit"):
             saliency.attribute(trained, ink[:1], torch.tensor([target]), "gradient", CPU)
 
 
@@ -278,337 +230,20 @@ class TestTheNetwork:
         assert_array_equal(in_training, saliency.attribute(model.eval(), ink, TARGETS, "gradient", CPU))
 
 
-class TestRandomised:
-    def test_is_another_network_of_the_same_kind(self) -> None:
-        global_state = torch.get_rng_state()
-        first, again, other = (controls.randomised("2-layer", CPU, seed) for seed in (0, 0, 1))
-        begun = build_model("2-layer", 0)  # the weights that a run with this seed begins with
-        weights = [model.blocks[0].get_parameter("conv.weight") for model in (first, again, other, begun)]
-        assert torch.equal(weights[0], weights[1])
-        assert not torch.equal(weights[0], weights[2])
-        assert not torch.equal(weights[0], weights[3])
-        assert not first.training
-        assert torch.equal(torch.get_rng_state(), global_state)
-
-
-class TestEdges:
-    def test_are_sobels(self, ink: Tensor) -> None:
-        picture = ink[0, 0].numpy().astype(np.float64)
-        padded = np.pad(picture, 1, mode="edge")
-        kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
-        across, down = (np.einsum("ijkl,kl->ij", windows, one) for one in (kernel, kernel.T))
-        assert_allclose(controls.edge_map(picture), np.hypot(across, down), atol=1e-12)
-
-    def test_of_a_ramp_are_its_slope(self) -> None:
-        ramp = np.tile(np.arange(28) / 100, (28, 1))
-        assert_allclose(controls.edge_map(ramp)[:, 1:-1], 0.01)
-
-
-def random_maps(count: int) -> NDArray[np.float64]:
-    return np.random.RandomState(0).standard_normal((count, 28, 28))
-
-
-class TestSanity:
-    def test_correlates_ranks(self) -> None:
-        one, other = random_maps(2)
-        assert controls.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
-        assert controls.rank_correlation(one, -one) == pytest.approx(-1)
-        assert abs(controls.rank_correlation(one, other)) < 0.15
-        assert controls.rank_correlation(one, np.zeros((28, 28))) == 0
-
-    def test_a_map_without_any_network_survives(self, ink: Tensor) -> None:
-        picture = ink[0, 0].numpy()
-        edges = controls.edge_map(picture)
-        found = controls.sanity(edges, np.stack([edges] * 3), picture)
-        assert (found.places, found.strokes, found.edges) == pytest.approx((1, 1, 1))
-        assert found.survives
-        assert found.survives_in_strokes
-
-    def test_noise_does_not(self, ink: Tensor) -> None:
-        noise = random_maps(6)
-        found = controls.sanity(noise[0], noise[1:], ink[0, 0].numpy())
-        assert not found.survives
-        assert not found.survives_in_strokes
-
-    def test_looks_at_places_and_at_signs_apart(self, ink: Tensor) -> None:
-        picture = ink[0, 0].numpy()
-        map_ = random_maps(1)[0] * picture
-        found = controls.sanity(map_, -map_[np.newaxis], picture)
-        assert found.places == pytest.approx(1)
-        assert found.strokes == pytest.approx(-1)
-
-    def test_stands_a_blank_picture(self) -> None:
-        found = controls.sanity(random_maps(1)[0], random_maps(2), np.zeros((28, 28)))
-        assert (found.strokes, found.edges) == (0, 0)
-
-
-@pytest.fixture(scope="module")
-def curves(trained: DigitNet, ink: Tensor) -> controls.Curves:
-    map_ = saliency.attribute(trained, ink[:1], TARGETS[:1], "integrated-gradients", CPU)[0]
-    return controls.deletion_insertion(trained, ink[0], map_, 7, CPU)
-
-
-class TestCurves:
-    def test_run_between_the_picture_and_black(self, curves: controls.Curves, trained: DigitNet, ink: Tensor) -> None:
-        both = torch.cat([ink[:1], torch.zeros_like(ink[:1])])
-        full, black = predict_logits(trained, both, CPU).softmax(dim=1)[:, 7].tolist()
-        assert full > 0.9 > 0.5 > black
-        for deletion in (curves.deletion.values, *curves.deletion.random):
-            assert (deletion[0], deletion[-1]) == pytest.approx((full, black), abs=1e-5)
-        for insertion in (curves.insertion.values, *curves.insertion.random):
-            assert (insertion[0], insertion[-1]) == pytest.approx((black, full), abs=1e-5)
-        assert (curves.deletion.fractions[0], curves.insertion.fractions[-1]) == (0, 1)
-
-    def test_have_areas(self, curves: controls.Curves) -> None:
-        for curve in (curves.deletion, curves.insertion):
-            assert curve.area == pytest.approx(auc(curve.fractions, curve.values))
-            assert_allclose(curve.random_areas, [auc(curve.fractions, row) for row in curve.random])
-            assert len(curve.random_areas) == controls.RANDOM_ORDERS
-
-    def test_exact_contributions_beat_random_orders_and_their_opposite_does_not(self, ink: Tensor) -> None:
-        model = Linear()
-        nn.init.zeros_(model.scores.weight)
-        nn.init.zeros_(model.scores.bias)
-        nn.init.uniform_(model.scores.weight[7], 0, 0.03, generator=torch.Generator().manual_seed(0))
-        nn.init.constant_(model.scores.bias[7], 5.0)
-        contributions = (model.scores.weight[7].detach() * ink[0].flatten()).reshape(28, 28).numpy()
-        right = controls.deletion_insertion(model, ink[0], contributions, 7, CPU)
-        wrong = controls.deletion_insertion(model, ink[0], -contributions, 7, CPU)
-        assert right.deletion_beats_random
-        assert right.insertion_beats_random
-        assert not wrong.deletion_beats_random
-        assert not wrong.insertion_beats_random
-
-    def test_a_trained_networks_maps_beat_random_orders_on_average(self, trained: DigitNet, mnist: Mnist) -> None:
-        digits = mnist.test.subset(torch.arange(8))
-        maps = saliency.attribute(trained, digits.images, digits.labels, "integrated-gradients", CPU)
-        found = [
-            controls.deletion_insertion(trained, image, map_, int(label), CPU)
-            for image, map_, label in zip(digits.images, maps, digits.labels, strict=True)
-        ]
-        assert np.mean([c.deletion.area - c.deletion.random_areas.mean() for c in found]) < -0.1
-        assert np.mean([c.insertion.area - c.insertion.random_areas.mean() for c in found]) > 0.1
-
-    def test_a_target_that_is_never_probable_proves_nothing(self, ink: Tensor) -> None:
-        model = Linear()
-        nn.init.zeros_(model.scores.weight)
-        nn.init.zeros_(model.scores.bias)
-        curves = controls.deletion_insertion(model, ink[0], random_maps(1)[0], 3, CPU)
-        assert_allclose(curves.deletion.values, 0.1, atol=1e-6)
-        assert not curves.deletion_beats_random
-        assert not curves.insertion_beats_random
-
-    def test_take_inked_pixels_in_the_maps_order(self) -> None:
-        ink = np.linspace(0, 1, 784, dtype=np.float32)  # the first pixel is black
-        order = np.arange(783, 0, -1)
-        deleted, inserted = controls._deleted_and_inserted(ink, order)
-        assert_array_equal(deleted + inserted, np.tile(ink, (len(deleted), 1)))
-        assert_array_equal(deleted[0], ink)
-        assert_array_equal(inserted[-1], ink)
-        for before, after in pairwise(deleted):
-            gone = np.flatnonzero(before != after)
-            assert 32 <= len(gone) <= 33  # 783 in 24 portions
-            assert not after[gone.min() :].any(), "the most important first"
-
-    def test_random_orders_follow_the_seed(self, trained: DigitNet, ink: Tensor) -> None:
-        ask = partial(controls.deletion_insertion, trained, ink[0], random_maps(1)[0], 7, CPU)
-        one, again, other = ask(seed=1), ask(seed=1), ask(seed=2)
-        assert_array_equal(one.deletion.random, again.deletion.random)
-        assert not np.array_equal(one.deletion.random, other.deletion.random)
-
-    def test_stand_a_blank_picture(self, trained: DigitNet) -> None:
-        curves = controls.deletion_insertion(trained, torch.zeros(1, 28, 28), random_maps(1)[0], 7, CPU)
-        assert np.ptp(curves.deletion.values) == pytest.approx(0, abs=1e-6)
-
-
 class TestClassExamples:
     def test_take_the_first_of_each_class(self, trained: DigitNet, mnist: Mnist) -> None:
-        examples = saliency.class_examples(trained, mnist.test, CPU, "gradient")
+        digits, maps, probabilities = saliency.class_examples(trained, mnist.test, CPU, "gradient")
         labels = mnist.test.labels.tolist()
-        assert examples.labels.tolist() == list(range(10))
-        assert examples.indices.tolist() == [labels.index(digit) for digit in range(10)]
-        images = mnist.test.images[examples.indices]
-        assert_array_equal(examples.images, to_unit(images).squeeze(1).numpy())
-        probabilities = predict_logits(trained, images, CPU).softmax(dim=1)
-        assert_array_equal(examples.predictions, probabilities.argmax(dim=1).numpy())
-        assert_allclose(examples.probabilities, probabilities.amax(dim=1).numpy(), rtol=1e-5)
-        expected = saliency.attribute(trained, images, probabilities.argmax(dim=1), "gradient", CPU)
-        assert_array_equal(examples.maps, expected)
+        assert digits.labels.tolist() == list(range(10))
+        assert digits.indices.tolist() == [labels.index(digit) for digit in range(10)]
+        images = mnist.test.images[digits.indices]
+        assert torch.equal(digits.images, images)
+        expected = predict_logits(trained, images, CPU).softmax(dim=1)
+        assert_allclose(probabilities, expected, rtol=1e-4, atol=1e-6)
+        assert_array_equal(maps, saliency.attribute(trained, images, expected.argmax(dim=1), "gradient", CPU))
 
     def test_leave_out_a_class_without_digits(self, trained: DigitNet, mnist: Mnist) -> None:
         digits = mnist.test.subset(torch.tensor([0, 1, 17]))  # 7, 2, 7
-        examples = saliency.class_examples(trained, digits, CPU, "gradient")
-        assert examples.labels.tolist() == [2, 7]
-        assert examples.indices.tolist() == [1, 0]
-
-
-@pytest.fixture(scope="module")
-def explain(trained: DigitNet, mnist: Mnist) -> Callable[..., controls.Explanation]:
-    return partial(controls.explain, trained, TINY, mnist.test.images[0], compute=CPU)
-
-
-class TestVerdicts:
-    def test_a_map_that_follows_the_weights_does_not_survive(
-        self, explain: Callable[..., controls.Explanation]
-    ) -> None:
-        found = explain(method="gradient")
-        assert found.prediction == found.target == 7
-        assert found.sanity.places < controls.SURVIVAL_THRESHOLD
-        verdict, _ = saliency_plots.verdict(found)
-        assert verdict.startswith(
-            "The map does not survive random weights "
-            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
-        )
-
-    def test_a_map_that_follows_the_strokes_survives_in_its_outline(
-        self, explain: Callable[..., controls.Explanation]
-    ) -> None:
-        found = explain(method="integrated-gradients")
-        verdict, _ = saliency_plots.verdict(found)
-        assert verdict.startswith(
-            "The map survives random weights "
-            f"(rank correlation of strengths {found.sanity.places:.2f}, mean over random networks)"
-        )
-        assert "its outline shows the picture" in verdict
-        assert "does not survive" in verdict
-
-    def test_a_map_that_ignores_the_weights_survives_altogether(
-        self, explain: Callable[..., controls.Explanation]
-    ) -> None:
-        found = explain(method="gradient")
-        edges = found.edges
-        ignorant = replace(found, sanity=controls.sanity(edges, edges[np.newaxis], found.image))
-        verdict, _ = saliency_plots.verdict(ignorant)
-        assert verdict.startswith(
-            "The map survives random weights (rank correlation of strengths 1.00, mean over random networks), "
-            "even within the strokes"
-        )
-        assert verdict.endswith("it shows the picture more than what was learned.")
-
-    def test_tells_deletion_from_insertion(self, explain: Callable[..., controls.Explanation]) -> None:
-        found = explain(method="gradient")
-        low, high = np.zeros(25), np.ones(25)
-        said = []
-        for deletion, insertion in ((low, high), (high, high), (low, low), (high, low)):
-            curves = controls.Curves(
-                replace(found.curves.deletion, values=deletion), replace(found.curves.insertion, values=insertion)
-            )
-            said.append(saliency_plots.verdict(replace(found, curves=curves))[1])
-        assert said[0].endswith("faster, than each of 19 random orders: they matter.")
-        assert said[1].startswith("Inserting the pixels")
-        assert said[2].startswith("Removing the pixels")
-        assert said[3].endswith("it does not show that they matter.")
-
-    def test_explains_any_digit(self, explain: Callable[..., controls.Explanation]) -> None:
-        found = explain(method="gradient", target=9)
-        assert (found.target, found.prediction) == (9, 7)
-        assert not np.allclose(found.map, explain(method="gradient").map)
-        assert found.curves.deletion.values[0] == pytest.approx(found.probabilities[9], abs=1e-5)
-
-
-@pytest.fixture(scope="module")
-def figures(trained: DigitNet, mnist: Mnist) -> dict[str, Figure]:
-    """Every figure, for a signed and for an unsigned method, and with a flat map."""
-    digits: Digits = mnist.test
-    ask = partial(controls.explain, trained, TINY, digits.images[0], compute=CPU)
-    signed, unsigned = ask("occlusion"), ask("grad-cam", target=9)
-    flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
-    image = signed.image
-    maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
-    names = ["2026-11-22_14-30-05_3-layer-aug", "2026-11-22_14-35-05_2-layer", "2026-11-22_14-40-05_1-layer"]
-    by_class = {name: saliency.class_examples(trained, digits, CPU, name) for name in ("gradient", "grad-cam")}
-    few = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "gradient")
-    across = partial(saliency_plots.saliency_across_runs, image, target=7, title="Test digit 0", true=7)
-    return {
-        "panel": saliency_plots.saliency_panel(signed, title="3-layer: test digit 0", true=7),
-        "panel-drawing": saliency_plots.saliency_panel(
-            unsigned, title="A drawing", drawn=saliency_plots.Drawn(np.full((280, 280), 255, np.uint8), "brush 24")
-        ),
-        "panel-flat": saliency_plots.saliency_panel(flat, title="A flat map", true=7),
-        "by-class": saliency_plots.saliency_by_class(by_class["gradient"], method="gradient", title="3-layer"),
-        "by-class-cam": saliency_plots.saliency_by_class(by_class["grad-cam"], method="grad-cam", title="3-layer"),
-        "by-class-two": saliency_plots.saliency_by_class(few, method="gradient", title="3-layer"),
-        "methods": saliency_plots.saliency_methods_figure(
-            image, maps, target=7, probabilities=signed.probabilities, title="3-layer: test digit 0", true=7
-        ),
-        "runs": across(
-            dict.fromkeys(names, maps["occlusion"]),
-            method="occlusion",
-            probabilities=dict.fromkeys(names, signed.probabilities),
-        ),
-        "one-run": across(
-            {names[0]: maps["grad-cam"]}, method="grad-cam", probabilities={names[0]: signed.probabilities}
-        ),
-    }
-
-
-FIGURES = (
-    "panel",
-    "panel-drawing",
-    "panel-flat",
-    "by-class",
-    "by-class-cam",
-    "by-class-two",
-    "methods",
-    "runs",
-    "one-run",
-)
-
-
-class TestFigures:
-    @pytest.mark.parametrize("name", FIGURES)
-    def test_are_legible_and_whole(self, name: str, figures: dict[str, Figure]) -> None:
-        page = render(figures[name])
-        assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-        assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-        assert overlapping_texts(page) == []
-        assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
-
-    def test_panel_names_digits_units_and_verdict(self, figures: dict[str, Figure]) -> None:
-        said = words(figures["panel"])
-        for expected in ("true 7, read as 7", "Occlusion, target 7", "random weights", "logits", "Edges", "p(7) (%)"):
-            assert expected in said
-        assert "The map survives random weights (rank correlation" in said
-
-    def test_panel_of_a_drawing_has_no_true_digit(self, figures: dict[str, Figure]) -> None:
-        said = words(figures["panel-drawing"])
-        assert "read as 7" in said
-        assert "Grad-CAM, target 9" in said
-        assert "true" not in said
-
-    def test_a_flat_map_is_called_so(self, figures: dict[str, Figure]) -> None:
-        assert "zero everywhere" in words(figures["panel-flat"])
-
-    def test_signed_maps_are_white_at_zero(self, figures: dict[str, Figure]) -> None:
-        map_ = figures["panel"].axes[1].images[0]
-        low, high = map_.get_clim()
-        assert low == -high
-        assert map_.get_cmap()(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.02)
-
-    def test_unsigned_maps_begin_at_zero(self, figures: dict[str, Figure]) -> None:
-        assert figures["panel-flat"].axes[1].images[0].get_clim()[0] == 0
-
-    def test_by_class_tells_what_each_was_read_as(self, figures: dict[str, Figure]) -> None:
-        said = words(figures["by-class"])
-        for digit in range(10):
-            assert f"true {digit}\nread as" in said
-        assert "gradient" in said.lower()
-        assert len(figures["by-class"].axes) == 31  # three rows of ten, and the colour bar
-
-    def test_methods_all_stand_side_by_side(self, figures: dict[str, Figure]) -> None:
-        said = words(figures["methods"])
-        for method in METHODS.values():
-            assert method.title in said
-            assert method.unit in said
-
-    def test_runs_are_named(self, figures: dict[str, Figure]) -> None:
-        said = words(figures["runs"])
-        assert "2026-11-22_14-30-05\n3-layer-aug" in said
-        assert "true 7" in said
-
-    def test_curves_are_drawn_in_percent(self, figures: dict[str, Figure], trained: DigitNet, mnist: Mnist) -> None:
-        deletion = figures["panel"].axes[3]
-        full = predict_logits(trained, mnist.test.images[:1], CPU).softmax(dim=1)[0, 7].item()
-        (line,) = [line for line in deletion.lines if str(line.get_label()).startswith("map's order")]
-        assert np.asarray(line.get_xydata())[0] == pytest.approx([0, 100 * full], abs=1e-3)
+        found, *_ = saliency.class_examples(trained, digits, CPU, "gradient")
+        assert found.labels.tolist() == [2, 7]
+        assert found.indices.tolist() == [1, 0]

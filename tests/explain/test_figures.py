@@ -1,0 +1,148 @@
+"""What figures of saliency maps say, and what ends up in their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.explain import controls, figures, saliency
+from mnist_lab.explain.controls import Explanation
+from mnist_lab.explain.saliency import METHODS
+from mnist_lab.networks.compute import predict_logits
+from mnist_lab.networks.models import DigitNet
+from tests.explain.conftest import CPU, TARGETS, TINY
+from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
+
+RUNS = ["2026-11-22_14-30-05_3-layer-aug", "2026-11-22_14-35-05_2-layer", "2026-11-22_14-40-05_1-layer"]
+
+
+@pytest.fixture(scope="module")
+def explained(trained: DigitNet, mnist: Mnist) -> dict[str, Explanation]:
+    """The first test digit, a 7, explained by a method whose maps have a sign and by one whose maps have none."""
+    ask = partial(controls.explain, trained, TINY, mnist.test.images[0], compute=CPU)
+    return {"gradient": ask("gradient"), "occlusion": ask("occlusion"), "grad-cam": ask("grad-cam", target=9)}
+
+
+class TestVerdicts:
+    def test_tell_a_map_of_the_weights_from_one_of_the_picture(self, explained: dict[str, Explanation]) -> None:
+        found = explained["gradient"]
+        said, _ = figures.verdict(found)
+        assert said.startswith(
+            f"The map does not survive random weights (rank correlation of strengths {found.sanity.places:.2f}"
+        )
+        found = explained["occlusion"]
+        said, _ = figures.verdict(found)
+        assert said.startswith(
+            f"The map survives random weights (rank correlation of strengths {found.sanity.places:.2f}"
+        )
+        assert "its outline shows the picture" in said
+        assert said.endswith("does not survive.")
+        ignorant = replace(found, sanity=controls.sanity(found.edges, found.edges[np.newaxis], found.image))
+        said, _ = figures.verdict(ignorant)
+        assert "(rank correlation of strengths 1.00, mean over random networks), even within the strokes (1.00)" in said
+
+    def test_tell_deletion_from_insertion(self, explained: dict[str, Explanation]) -> None:
+        found = explained["gradient"]
+        low, high = np.zeros(25), np.ones(25)
+        said = []
+        for deletion, insertion in ((low, high), (high, high), (low, low), (high, low)):
+            curves = found.curves
+            curves = controls.Curves(
+                replace(curves.deletion, values=deletion), replace(curves.insertion, values=insertion)
+            )
+            said.append(figures.verdict(replace(found, curves=curves))[1])
+        start, end = "Removing its highest pixels lowers p(7)", "than the best of 19 random orders"
+        assert said == [
+            f"{start} faster, and inserting them raises it faster, {end}: they matter.",
+            f"{start} no faster, and inserting them raises it faster, {end}.",
+            f"{start} faster, and inserting them raises it no faster, {end}.",
+            f"{start} no faster, and inserting them raises it no faster, {end}: no sign that they matter.",
+        ]
+
+
+@pytest.fixture(scope="module")
+def drawn(trained: DigitNet, mnist: Mnist, explained: dict[str, Explanation]) -> dict[str, Figure]:
+    """Every figure, for a signed and for an unsigned method, and with a flat map."""
+    digits: Digits = mnist.test
+    signed, unsigned = explained["occlusion"], explained["grad-cam"]
+    flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
+    maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
+    all_classes = saliency.class_examples(trained, digits, CPU, "gradient")
+    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "grad-cam")
+    drawing = figures.Drawn(np.full((280, 280), 255, np.uint8), "brush 24")
+    across, answers = dict.fromkeys(RUNS, maps["occlusion"]), dict.fromkeys(RUNS, signed.probabilities)
+    return {
+        "panel": figures.saliency_panel(signed, title="3-layer: test digit 0", true=7),
+        "panel-drawing": figures.saliency_panel(unsigned, title="A drawing", drawn=drawing),
+        "panel-flat": figures.saliency_panel(flat, title="A flat map", true=7),
+        "by-class": figures.saliency_by_class(all_classes, method="gradient", title="3-layer"),
+        "by-class-two": figures.saliency_by_class(two_classes, method="grad-cam", title="3-layer"),
+        "methods": figures.saliency_methods_figure(signed, maps, title="3-layer: test digit 0", true=7),
+        "runs": figures.saliency_across_runs(signed, across, answers, title="Test digit 0", true=7),
+    }
+
+
+FIGURES = ("panel", "panel-drawing", "panel-flat", "by-class", "by-class-two", "methods", "runs")
+
+
+class TestFigures:
+    @pytest.mark.parametrize("name", FIGURES)
+    def test_are_legible_and_whole(self, name: str, drawn: dict[str, Figure]) -> None:
+        page = render(drawn[name])
+        assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert overlapping_texts(page) == []
+        assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
+
+    def test_panel_names_digits_units_and_verdict(self, drawn: dict[str, Figure]) -> None:
+        said = words(drawn["panel"])
+        for expected in ("true 7, read as 7", "Occlusion, target 7", "random weights", "logits", "Edges", "p(7) (%)"):
+            assert expected in said
+        assert "The map survives random weights (rank correlation" in said
+
+    def test_panel_of_a_drawing_has_no_true_digit(self, drawn: dict[str, Figure]) -> None:
+        said = words(drawn["panel-drawing"])
+        assert "read as 7" in said
+        assert "Grad-CAM, target 9" in said
+        assert "true" not in said
+
+    def test_a_flat_map_is_called_so(self, drawn: dict[str, Figure]) -> None:
+        assert "zero everywhere" in words(drawn["panel-flat"])
+
+    def test_maps_are_white_at_zero(self, drawn: dict[str, Figure]) -> None:
+        signed, unsigned = (drawn[name].axes[1].images[0] for name in ("panel", "panel-flat"))
+        low, high = signed.get_clim()
+        assert low == -high
+        for map_, place in ((signed, 0.5), (unsigned, 0)):
+            assert map_.get_cmap()(place)[:3] == pytest.approx((1, 1, 1), abs=0.02)
+        assert unsigned.get_clim()[0] == 0
+
+    def test_by_class_tells_what_each_was_read_as(self, drawn: dict[str, Figure]) -> None:
+        said = words(drawn["by-class"])
+        for digit in range(10):
+            assert f"true {digit}\nread as" in said
+        assert "gradient" in said.lower()
+        assert len(drawn["by-class"].axes) == 31  # three rows of ten, and the colour bar
+
+    def test_methods_all_stand_side_by_side(self, drawn: dict[str, Figure]) -> None:
+        said = words(drawn["methods"])
+        for method in METHODS.values():
+            assert method.title in said
+            assert method.unit in said
+
+    def test_runs_are_named(self, drawn: dict[str, Figure]) -> None:
+        said = words(drawn["runs"])
+        assert "2026-11-22_14-30-05\n3-layer-aug" in said
+        assert "true 7" in said
+
+    def test_curves_are_drawn_in_percent(self, drawn: dict[str, Figure], trained: DigitNet, mnist: Mnist) -> None:
+        deletion = drawn["panel"].axes[3]
+        full = predict_logits(trained, mnist.test.images[:1], CPU).softmax(dim=1)[0, 7].item()
+        (line,) = [line for line in deletion.lines if str(line.get_label()).startswith("map's order")]
+        assert np.asarray(line.get_xydata())[0] == pytest.approx([0, 100 * full], abs=1e-3)
