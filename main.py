@@ -1,8 +1,4 @@
-"""MNIST Lab: the menu, and the same rows as commands for scripts.
-
-python main.py            the menu
-python main.py --help     the commands
-"""
+"""MNIST Lab: the menu, and the same rows as commands for scripts (python main.py --help)."""
 
 from __future__ import annotations
 

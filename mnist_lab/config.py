@@ -115,21 +115,30 @@ class AugmentConfig:
     """
 
     # Far beyond 10 degrees, a 6 turns into a 9.
-    rotation: float = setting(10.0, 0, 180, "degrees", help="turned by up to so much, either way")
+    rotation: float = setting(10.0, 0, 180, "degrees", help="largest turn, in degrees, either way")
     # MNIST is centred by mass, so a little is plenty.
-    shift: float = setting(0.07, 0, 1, "of the side", help="moved by up to so much, in every direction")
-    scale: float = setting(0.10, 0, 0.9, "of the size", help="larger or smaller by up to so much")
+    shift: float = setting(0.07, 0, 1, "fraction", help="largest move in every direction, as a fraction of the side")
+    scale: float = setting(0.10, 0, 0.9, "fraction", help="largest change of size, as a fraction of the size")
     # People's handwriting differs in its slant more than in anything else.
-    shear: float = setting(8.0, 0, 80, "degrees", help="slanted by up to so much, either way")
-    flip: float = setting(0.0, 0, 1, "chance", help="a digit is mirrored; a bad idea, to see it fail", earlier=0.0)
-    elastic: float = setting(0.0, 0, 0.2, "of the side", help="smooth random bends, standard deviation", earlier=0.0)
+    shear: float = setting(8.0, 0, 80, "degrees", help="largest slant, in degrees, either way")
+    flip: float = setting(
+        0.0, 0, 1, "chance", help="chance that a digit is mirrored; a bad idea, to see it fail", earlier=0.0
+    )
+    elastic: float = setting(
+        0.0, 0, 0.2, "fraction", help="smooth random bends: standard deviation as a fraction of the side", earlier=0.0
+    )
     thickness: float = setting(
-        0.0, 0, 1, "pixels", help="bolder or finer on each side of a stroke by up to so much", earlier=0.0
+        0.0, 0, 1, "pixels", help="how many pixels bolder or finer a stroke may become on each side", earlier=0.0
     )
     strokes: float = setting(
-        0.02, 0, 1, "chance", help="a 0 is slashed; a 1 gets a flag or base, a 7 a bar, less often", earlier=0.0
+        0.02,
+        0,
+        1,
+        "chance",
+        help="chance that a 0 is slashed; a 1 gets a flag or base and a 7 a bar less often",
+        earlier=0.0,
     )
-    erasing: float = setting(0.0, 0, 1, "chance", help="a digit loses one rectangle; it did not help")
+    erasing: float = setting(0.0, 0, 1, "chance", help="chance that a digit loses one rectangle; it did not help")
     erase_area: tuple[float, float] = (0.02, 0.10)  # fraction of the image that the rectangle covers, from..to
 
     @property
@@ -200,9 +209,11 @@ class TrainConfig:
     batch_size: int = setting(128, 1, TRAIN_DIGITS, "digits", help="digits per step")
     learning_rate: float = setting(3e-3, 0, 1e6, help="peak (one-cycle) or constant (plain) learning rate")
     weight_decay: float = setting(0.05, 0, 1e3, help="how strongly AdamW draws weights towards zero")
-    label_smoothing: float = setting(0.05, 0, 1, "fraction", help="of the target, spread over all ten digits")
+    label_smoothing: float = setting(
+        0.05, 0, 1, "fraction", help="fraction of the target that is spread over all ten digits"
+    )
     average_decay: float = setting(
-        0.995, 0, 1, "per step", help="memory of the EMA of the weights; 0: no EMA", label="EMA decay"
+        0.995, 0, 1, "per step", help="memory of the EMA of the weights, per step; 0: no EMA", label="EMA decay"
     )
     plain_epochs: int = setting(
         0, 0, MOST_EPOCHS, "epochs", help="last epochs without augmentation", label="last epochs without augmentation"
@@ -226,14 +237,20 @@ class TrainConfig:
         True, help="batch normalisation in every block", label="batch normalisation", earlier=True
     )
     dropout: float | None = setting(
-        None, 0, 0.95, "fraction", help="of the hidden activations, dropped in training", kind=float, earlier=None
+        None,
+        0,
+        0.95,
+        "fraction",
+        help="fraction of the hidden activations that is dropped in training",
+        kind=float,
+        earlier=None,
     )
     hidden: int | None = setting(
         None,
         1,
         4096,
         "units",
-        help="between the feature maps and the ten logits",
+        help="units of the hidden layer, between the feature maps and the ten logits",
         label="hidden units",
         kind=int,
         earlier=128,

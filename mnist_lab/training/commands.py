@@ -185,7 +185,7 @@ class ScreenObserver:
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
-        self._print("\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate      time[/hint]")
+        self._print("\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]")
         self.bar.start()
 
     def on_progress(self, progress: Progress) -> None:
@@ -204,7 +204,7 @@ class ScreenObserver:
             f"{record.epoch:>4}/{self.epochs:<4}"
             f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
             f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>9}  {mark}"
+            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}"
         )
 
     def on_warning(self, message: str) -> None:
