@@ -145,9 +145,10 @@ def draw_windows(outputs: Path) -> None:
     """The window with a 4 in it, plain and with its X-ray."""
     from PIL import ImageGrab
 
-    app, commands = main.load("drawing.window.app"), main.load("drawing.commands")
+    app = main.load("drawing.window.app")
     lab = Lab(Terminal(make_console()), outputs, main.load)
-    session = commands.DrawingSession(lab, commands.load_readers(lab, ["best"]))
+    readers = main.load("explain.commands").load_readers(lab, ["best"])
+    session = main.load("drawing.commands").DrawingSession(lab, readers)
     root = app.new_root()
     window = app.Window(root, session.predictors(), session.save, session.keep, session.reject)
     canvas = window.canvas.canvas

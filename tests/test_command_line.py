@@ -173,7 +173,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 @pytest.mark.integration
 def test_a_run_killed_in_its_first_epoch_starts_over_in_place(tmp_path: Path) -> None:
-    process = start("train", "--model", "3-layer", "--epochs", "1", "--outputs", tmp_path)
+    process = start("train", "--model", "3-layer", "--epochs", "4", "--outputs", tmp_path)
     wait_for(lambda: list(tmp_path.glob("*/training.lock")), process)
     wait_for(lambda: list(tmp_path.glob("*/run.json")), process)
 
