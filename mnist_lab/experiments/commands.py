@@ -324,7 +324,7 @@ def _finished_runs(lab: Lab) -> list[Run]:
 def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
     """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
     newest = _finished_runs(lab)[:RUNS_OFFERED]
-    model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augmented))
+    model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
     rows = [
         (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
         for n, run in enumerate(newest, start=1)

@@ -161,7 +161,7 @@ def study_experiment(
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted({len(by_seed) for by_seed in runs.values()})
-    devices = {str(run.content.get("device", "unknown")) for run in chain(*by_variant.values())}
+    devices = {run.device or "unknown" for run in chain(*by_variant.values())}
     return Study(
         label=f"experiment-{experiment.name}",
         kind="Experiment",

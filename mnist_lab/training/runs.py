@@ -93,10 +93,6 @@ class Run:
         return describe_run(self.model, augmented=self.augment, seed=self.seed)
 
     @property
-    def augmented(self) -> bool:
-        return self.augment
-
-    @property
     def content(self) -> dict[str, Any]:
         return self.to_json()
 

@@ -84,5 +84,5 @@ def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, Run]]:
     """The networks by variant and seed."""
     found: dict[str, dict[int, Run]] = {"plain": {}, "augmented": {}}
     for run in list_runs(conducted[0])[0]:
-        found["augmented" if run.augmented else "plain"][run.seed] = run
+        found["augmented" if run.augment else "plain"][run.seed] = run
     return found

@@ -53,7 +53,7 @@ def quick() -> Iterator[None]:
 
 def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
     """By whether it was augmented, and seed."""
-    return {(run.augmented, run.seed): run for run in list_runs(outputs)[0]}
+    return {(run.augment, run.seed): run for run in list_runs(outputs)[0]}
 
 
 def folder_of(outputs: Path, word: str) -> Path:
