@@ -38,7 +38,7 @@ DRAWN_BY = {
     "robustness.png": ("plotting.py", "experiments/figures.py"),
     "saliency.png": ("plotting.py", "explain/figures.py"),
     "training.png": ("training/commands.py",),
-    "window.png": ("drawing/window/app.py", "drawing/window/widgets.py", "drawing/window/layout.py"),
+    "window.png": ("drawing/window/app.py", "drawing/window/widgets.py"),
     "window-xray.png": ("drawing/window/app.py", "drawing/window/widgets.py", "drawing/window/xray_panel.py"),
     "xray.png": ("plotting.py", "drawing/figures.py"),
 }
