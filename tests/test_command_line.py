@@ -523,7 +523,7 @@ def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert "the ten logits (default: 256 units; 1-layer 128, 2-layer 128)" in words
+    assert "the ten logits (default: 256; 1-layer 128, 2-layer 128)" in words
     assert "at most (default: 16; 1-layer 4)" in words
     assert "digits per step (default: 128)" in words
     assert "in every direction (default: 0.07 of the side; 1-layer 0.05)" in words
