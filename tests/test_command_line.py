@@ -526,7 +526,7 @@ def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str
     assert "the ten logits (default: 256; 1-layer 128, 2-layer 128)" in words
     assert "at most (default: 16; 1-layer 4)" in words
     assert "digits per step (default: 128)" in words
-    assert "in every direction (default: 0.07 of the side; 1-layer 0.05)" in words
+    assert "in every direction, as a fraction of the side (default: 0.07; 1-layer 0.05)" in words
 
 
 @pytest.mark.integration
