@@ -31,9 +31,9 @@ def same_weights(first: Run, second: Run) -> bool:
 
 def repeat(run: Run, outputs: Path) -> Run:
     """Train a run again with the command in its run.json, where torch would take other threads by itself."""
-    words = run.content["command"].split()
+    words = run.to_json()["command"].split()
     assert words[:2] == ["python", "main.py"]
-    environment = os.environ | {"OMP_NUM_THREADS": str(run.content["machine"]["threads"] + 1)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(run.to_json()["machine"]["threads"] + 1)}
     command = [sys.executable, "main.py", *words[2:], "--outputs", str(outputs)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     return read_run(next(path.parent for path in outputs.glob("*/run.json")))

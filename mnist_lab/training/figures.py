@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import seaborn
@@ -20,9 +19,10 @@ from mnist_lab.data.mnist import Digits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, counted, new_figure, styled
 from mnist_lab.report.document import Caption
-from mnist_lab.terminal.wording import describe_run, format_probability
+from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
 from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.runs import Run
 
 # Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
 # happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
@@ -197,7 +197,7 @@ def mistakes(
 class RunData:
     """What the figures of a run are drawn from."""
 
-    content: dict[str, Any]  # of its run.json
+    record: Run
     history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
     test: Evaluation  # of its model on the test digits
     digits: Digits  # the test digits
@@ -205,8 +205,7 @@ class RunData:
 
     @property
     def title(self) -> str:
-        content = self.content
-        return describe_run(content["model"], augmented=content["augment"], seed=content["seed"])
+        return self.record.title
 
     @property
     def evaluated_title(self) -> str:
@@ -214,7 +213,9 @@ class RunData:
 
 
 def _draw_history(run: RunData) -> Figure:
-    best, reason = run.content["best_epoch"], run.content["stop_reason"]
+    best, reason = run.record.best_epoch, run.record.stop_reason
+    assert best is not None
+    assert reason is not None
     return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.title)
 
 

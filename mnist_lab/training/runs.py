@@ -93,10 +93,6 @@ class Run:
         return describe_run(self.model, augmented=self.augment, seed=self.seed)
 
     @property
-    def content(self) -> dict[str, Any]:
-        return self.to_json()
-
-    @property
     def is_evaluated(self) -> bool:
         """Whether it came to an end, and was evaluated on the test digits."""
         return self.status in JUDGED

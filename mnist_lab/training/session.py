@@ -299,7 +299,7 @@ def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, fig
         model_file=model_file,
         results={"validation": results.validation.to_dict(), "test": results.test.to_dict()},
     )
-    save_figures(folder, RunData(run.to_json(), outcome.history, results.test, mnist.test, model), figures)
+    save_figures(folder, RunData(run, outcome.history, results.test, mnist.test, model), figures)
     write_run(run)
     captions = {name: figure.caption for name, figure in figures.items()}
     write_summary(folder, summary_of(run, captions))  # for a run without, the index looks at run.json
@@ -335,7 +335,7 @@ def restore_pictures(
         except RunError as error:
             del missing["history.png"]
             warn(f"without history.png: {error}")
-    save_figures(run.folder, RunData(run.to_json(), history, test, digits, model), missing)
+    save_figures(run.folder, RunData(run, history, test, digits, model), missing)
     return list(missing)
 
 

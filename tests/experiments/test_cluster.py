@@ -99,13 +99,13 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
     runs = list_runs(outputs)[0]
     assert sorted(run.seed for run in runs) == [0, 1, 2, 3]
     for run in runs:
-        assert run_of(Finished(0, run.folder)).content["machine"]["threads"] == 1
+        assert run_of(Finished(0, run.folder)).to_json()["machine"]["threads"] == 1
         assert {file.name for file in run.folder.iterdir()} >= {
-            run.content["model_file"],
+            run.to_json()["model_file"],
             "history.csv",
             "saliency.png",
         }
-        assert run.folder.name.startswith(run.content["model_file"][6:25])
+        assert run.folder.name.startswith(run.to_json()["model_file"][6:25])
     (folder,) = outputs.glob("*_experiment-validation")
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert {name: len(seeds) for name, seeds in results["runs"].items()} == {"1-layer": 4}
@@ -124,7 +124,7 @@ def test_a_single_worker_trains_and_one_with_several_threads_is_advised_against(
             assert pool.progress_of(Task(0, "one", SMALL)) == (1.0, "drawing its pictures")
     finally:
         running.close()
-    assert run_of(done).content["machine"]["threads"] == 1
+    assert run_of(done).to_json()["machine"]["threads"] == 1
 
 
 def test_workers_end_the_trainings_of_an_experiment_that_was_killed(dask: RealCluster, tmp_path: Path) -> None:

@@ -357,7 +357,7 @@ def test_two_runs_digit_by_digit(outputs: Path) -> None:
     (pair,) = results["pairs"]
     assert (pair["before"], pair["after"]) == ("1-layer, seed 0", "1-layer, augmented, seed 0")
     assert pair["p_value"] == pytest.approx(stats.binomtest(pair["only_b"], pair["only_a"] + pair["only_b"]).pvalue)
-    correct = [read_run(outputs / name).content["results"]["test"]["correct"] for name in results["runs"].values()]
+    correct = [read_run(outputs / name).to_json()["results"]["test"]["correct"] for name in results["runs"].values()]
     assert [pair["both_right"] + pair["only_a"], pair["both_right"] + pair["only_b"]] == correct
     assert list(results["differences"]) == ["augmentation"]
     words = " ".join(shown.split())
@@ -392,10 +392,10 @@ def test_recipes_over_their_common_seeds(outputs: Path) -> None:
 def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = runs_of(outputs)
     one, other = runs[False, 0], runs[False, 1]
-    stated = other.content["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
-    (other.folder / "run.json").write_text(json.dumps(other.content | {"config": stated}), encoding="utf-8")
+    stated = other.to_json()["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
+    (other.folder / "run.json").write_text(json.dumps(other.to_json() | {"config": stated}), encoding="utf-8")
     twin = Path(shutil.copytree(one.folder, outputs / f"{one.name}-twin"))
-    again = one.content | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
+    again = one.to_json() | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
     (twin / "run.json").write_text(json.dumps(again), encoding="utf-8")
 
     assert main.main(["runs", "--by-recipe", "--outputs", str(outputs)]) == OK
@@ -403,7 +403,7 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
     rows = [line.split() for line in shown.splitlines() if line.startswith("1-layer")]
     assert [(row[1], row[5]) for row in rows] == [("no", "2"), ("yes", "2")]
     assert len({row[3] for row in rows}) == 1  # one letter for both
-    assert f"{50 * (0.125 + other.content['test_accuracy']):.3f} ±" in shown
+    assert f"{50 * (0.125 + other.to_json()['test_accuracy']):.3f} ±" in shown
     folder, told = compared(outputs, one.name, twin.name, other.name)
     results = results_of(folder)
     assert results["title"] == "Comparison: 2 runs of 1-layer"
@@ -418,7 +418,7 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
 def test_two_factors_are_warned_about(outputs: Path) -> None:
     runs = runs_of(outputs)
     other = runs[True, 0]
-    changed = other.content | {"config": other.content["config"] | {"weight_decay": 0.5}}
+    changed = other.to_json() | {"config": other.to_json()["config"] | {"weight_decay": 0.5}}
     (other.folder / "run.json").write_text(json.dumps(changed), encoding="utf-8")
     lab, screen = make_lab(outputs)
     assert compare(lab, [runs[False, 0].name, other.name]) == OK
@@ -443,7 +443,7 @@ def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -
     runs = runs_of(outputs)
     hurt = runs[True, 0]
     if damage == "no model":
-        (hurt.folder / hurt.content["model_file"]).unlink()
+        (hurt.folder / hurt.to_json()["model_file"]).unlink()
     elif damage == "no history":
         (hurt.folder / "history.csv").unlink()
     else:

@@ -157,7 +157,7 @@ def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_p
 
 def test_a_model_that_is_gone_leaves_no_folder(outputs: Path, by_variant: Runs, tmp_path: Path) -> None:
     folder = outputs / by_variant["plain"][0].name
-    (folder / by_variant["plain"][0].content["model_file"]).unlink()
+    (folder / by_variant["plain"][0].to_json()["model_file"]).unlink()
     with pytest.raises(LabError, match="model file"):
         studied("depth", {"3-layer": {0: replace(by_variant["plain"][0], folder=folder)}}, tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -314,7 +314,7 @@ def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no
     assert "the training loss became" in done[1].failure
     alone = repeat(run_of(done[2]), tmp_path / "alone")
     assert same_weights(run_of(done[2]), alone)
-    assert alone.content["machine"]["threads"] == run_of(done[2]).content["machine"]["threads"] == pool.threads
+    assert alone.to_json()["machine"]["threads"] == run_of(done[2]).to_json()["machine"]["threads"] == pool.threads
 
 
 @pytest.mark.integration
@@ -325,7 +325,7 @@ def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_
         (refused,) = pool.train(tasks_of(SMALL), tmp_path / "file")
         pool.stop()
         (stopped,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
-    assert run_of(done).content["machine"]["threads"] == torch.get_num_threads()
+    assert run_of(done).to_json()["machine"]["threads"] == torch.get_num_threads()
     assert refused.failure is not None
     assert "a file stands where a folder should be" in refused.failure
     assert stopped == Finished(0)
@@ -359,7 +359,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
     killer.join()
     assert [run_of(done[number]).seed for number in range(3)] == [0, 1, 0]
     assert len(list(tmp_path.glob("*/run.json"))) == 3  # whoever was killed went on in its own folder
-    assert any(len(run_of(one).content["sessions"]) > 1 for one in done.values())
+    assert any(len(run_of(one).to_json()["sessions"]) > 1 for one in done.values())
     assert not processes()
 
 

@@ -202,8 +202,8 @@ def test_each_session_is_noted_and_leftovers_go(version: str, folder: Path, caps
     assert resume(folder) == 0
     assert not list(folder.glob(".writing-*"))
     ended = read_run(folder)
-    assert ended.content["versions"] == content["versions"]
-    begun, resumed = ended.content["sessions"]
+    assert ended.to_json()["versions"] == content["versions"]
+    begun, resumed = ended.to_json()["sessions"]
     assert (begun["versions"]["torch"], begun["device"], begun["after_epoch"]) == ("1.0", "an abacus", 0)
     assert (resumed["versions"]["torch"], resumed["after_epoch"]) == (torch.__version__.split("+")[0], 2)
 
