@@ -25,7 +25,6 @@ from ctypes import Array, c_byte, c_double
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from itertools import product
 from multiprocessing import resource_tracker
@@ -401,9 +400,10 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
 def _distributed() -> Any:
     """The package that only ``--dask`` needs, and that need not be installed."""
     try:
-        return import_module("distributed")
+        import distributed
     except ImportError:
         raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
+    return distributed
 
 
 def _check_workers(client: Any, address: str) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mnist_lab.config import check_whole
+from mnist_lab.data.pixels import mnist_is_there
 from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.report.document import REPORT_FILE, write_report
 from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
@@ -64,9 +65,7 @@ def head_line(lab: Lab) -> str:
     """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
     saved = len(run_folders(lab.outputs))
     parts = [
-        "60,000 + 10,000 digits"
-        if lab.load("data.pixels").mnist_is_there()
-        else "[warning]MNIST files missing[/warning]",
+        "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
         f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
     ]
     if "torch" in sys.modules:
