@@ -17,8 +17,7 @@ from mnist_lab import plotting
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.loader import seeded_generator
-from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.data.pixels import SIDE, to_unit
+from mnist_lab.data.mnist import SIDE, Digits, Mnist, to_unit
 from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 

@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.augment import augment
-from mnist_lab.data.mnist import Digits
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import Digits, normalise, to_unit
 
 
 def derive_seed(*parts: int | str) -> int:

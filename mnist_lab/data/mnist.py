@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,11 +16,55 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist_lab.config import CLASSES
-from mnist_lab.data.pixels import MNIST_FILES, MNIST_FOLDER, IdxFile
+from mnist_lab.data import MNIST_FOLDER
 from mnist_lab.errors import DataError
+
+Values = TypeVar("Values", Tensor, NDArray[np.float64])  # images of floats
+
+SIDE = 28  # height and width of a digit, in pixels
+MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
+
+
+class IdxFile(NamedTuple):
+    """One file of the data set: its name, the canonical MD5 of its unzipped content, and what it must hold."""
+
+    name: str
+    md5: str
+    header: int  # bytes before the values
+    shape: tuple[int, ...]
+
+
+MNIST_FILES = (
+    IdxFile("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", 16, (60_000, SIDE, SIDE)),
+    IdxFile("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", 8, (60_000,)),
+    IdxFile("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", 16, (10_000, SIDE, SIDE)),
+    IdxFile("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", 8, (10_000,)),
+)
+"""Images and labels to train on, images and labels to test with."""
 
 SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
 VALIDATION_FRACTION = 0.1
+
+
+# --- pixels
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Bytes 0..255 (uint8) to floats 0..1 (float32), any shape."""
+    return images.float() / 255
+
+
+def normalise(images: Values) -> Values:
+    """Floats 0..1 to zero mean and unit variance over the training set, any shape."""
+    return (images - MEAN) / STD
+
+
+def denormalise(images: Values) -> Values:
+    """The inverse of :func:`normalise`, any shape."""
+    return images * STD + MEAN
+
+
+# --- the files
 
 
 @dataclass(frozen=True)
@@ -118,3 +162,9 @@ def stratified_subset(digits: Digits, size: int) -> Digits:
 def split_fingerprint(validation: Digits) -> str:
     """A short name for which digits were set apart; two runs may be compared only if theirs agree."""
     return hashlib.md5(validation.indices.numpy().astype("<i8").tobytes(), usedforsecurity=False).hexdigest()[:12]
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor

@@ -32,9 +32,8 @@ from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
-from mnist_lab.training.page import score_summary
+from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
-from mnist_lab.training.tables import per_digit_table
 
 if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all the rest
     from mnist_lab.drawing.window.app import Snapshot

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mnist_lab.data.pixels import normalise
+from mnist_lab.data.mnist import normalise
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption

@@ -18,8 +18,8 @@ from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
 from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, Run
-from mnist_lab.training.tables import Mark
 
 COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
 KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, which takes each a moment

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mnist_lab.data.pixels import SIDE, denormalise
+from mnist_lab.data.mnist import SIDE, denormalise
 from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 BRUSH = 20.0  # canvas pixels: width of the pen unless the user chooses another

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 from torch import nn
 
+from mnist_lab.data.mnist import Digits
 from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
-from mnist_lab.drawing.preprocess import MODES, to_mnist
-from mnist_lab.drawing.strokes import Drawing, DrawingError, read_drawings
+from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
+from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -133,3 +138,105 @@ def show_skipped(terminal: Terminal, damaged: Sequence[DrawingError], limit: int
         terminal.warn(f"skipped: {error.found}")
     if len(damaged) > limit:
         terminal.warn(f"... and {len(damaged) - limit:,} more damaged lines")
+
+
+LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # matplotlib brings it: no system lacks it
+
+
+def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: float, points: int) -> Stroke:
+    """A part of an ellipse about (x, y), angles in radians, 0 to the right and growing downwards."""
+    angles = np.linspace(start, end, points).tolist()
+    return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
+
+
+SHAPES: tuple[tuple[Stroke, ...], ...] = (
+    (_ellipse(140, 140, 110, 110, -math.pi / 2, -math.pi * 4.5, 6),),  # a star in one stroke
+    # A crossed box
+    (((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)), ((50, 50), (230, 230)), ((230, 50), (50, 230))),
+    (  # a house: walls, a roof, a door
+        ((60, 130), (60, 240), (220, 240), (220, 130), (60, 130)),
+        ((60, 130), (140, 40), (220, 130)),
+        ((120, 240), (120, 180), (160, 180), (160, 240)),
+    ),
+    # A grid
+    (((100, 40), (100, 240)), ((180, 40), (180, 240)), ((40, 100), (240, 100)), ((40, 180), (240, 180))),
+    (  # a face
+        _ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24),
+        _ellipse(105, 110, 8, 8, 0, 2 * math.pi, 24),
+        _ellipse(175, 110, 8, 8, 0, 2 * math.pi, 24),
+        _ellipse(140, 150, 50, 45, 0.3, math.pi - 0.3, 12),
+    ),
+)
+
+
+def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
+    """So many of each kind, which it names: (count, 28, 28) uint8, white on black.
+
+    ``digits`` (N, 28, 28), N at least ``count``, are those to shuffle the pixels of.
+    """
+    random = np.random.default_rng(seed)
+    kinds: dict[str, Callable[[np.random.Generator], tuple[Stroke, ...] | Picture]]
+    kinds = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
+    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in kinds.items()}
+    shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
+    return made | {"shuffled pixels": np.stack(shuffled)}
+
+
+def rejected_fractions(
+    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
+) -> dict[str, float]:
+    """How often pictures are called "probably not a digit": real digits, wrongly, and ``count`` of each kind of others.
+
+    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
+    arXiv:1610.02136). The real digits are to be others than those that the threshold was chosen on.
+    """
+    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
+
+    def rejected(pictures: NDArray[np.uint8]) -> float:
+        logits = predict_logits(model, torch.from_numpy(pictures).unsqueeze(1), compute)  # (N, 10)
+        return float((logits.double().softmax(dim=1).amax(dim=1) < threshold).double().mean())
+
+    return {name: rejected(pictures) for name, pictures in ({"real digits": real} | examples(count, real)).items()}
+
+
+def _prepared(drawn: tuple[Stroke, ...] | Picture) -> Picture:
+    picture = to_mnist(Drawing(drawn) if isinstance(drawn, tuple) else drawn)
+    assert picture is not None
+    return picture
+
+
+def _stroke(points: NDArray[np.float64]) -> Stroke:
+    return tuple((x, y) for x, y in points.tolist())
+
+
+def _lines(random: np.random.Generator) -> tuple[Stroke, ...]:
+    ends = random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2))
+    return tuple(map(_stroke, ends))
+
+
+def _scribble(random: np.random.Generator) -> tuple[Stroke, ...]:
+    """One long stroke that turns without aim."""
+    heading, place = random.uniform(0, 2 * math.pi), np.full(2, CANVAS / 2)
+    points: list[NDArray[np.float64]] = []
+    for _ in range(int(random.integers(80, 160))):
+        heading += random.normal(0, 0.7)
+        place = np.clip(place + 14 * np.array([math.cos(heading), math.sin(heading)]), 20, CANVAS - 20)
+        points.append(place)
+    return (_stroke(np.stack(points)),)
+
+
+def _shape(random: np.random.Generator) -> tuple[Stroke, ...]:
+    """One of the shapes, smaller or larger, turned a little, with a trembling hand."""
+    strokes = SHAPES[int(random.integers(len(SHAPES)))]
+    turn, scale = random.uniform(-0.2, 0.2), random.uniform(0.6, 1.0)
+    turned = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    placed = [CANVAS / 2 + (np.array(stroke) - CANVAS / 2) @ turned for stroke in strokes]
+    return tuple(_stroke(points + random.normal(0, 3, points.shape)) for points in placed)
+
+
+def _letter(random: np.random.Generator) -> Picture:
+    text = LETTERS[int(random.integers(len(LETTERS)))]
+    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
+    ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
+    return np.asarray(image)

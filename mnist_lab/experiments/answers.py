@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import Digits
-from mnist_lab.experiments import digit_figures
-from mnist_lab.experiments.digit_figures import Missed, Outvoted, ReadTwice
+from mnist_lab.experiments import figures
+from mnist_lab.experiments.figures import Missed, Outvoted, ReadTwice
 from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
@@ -162,7 +162,7 @@ def changes_section(
     labels = test.labels.numpy()
     found = mcnemar(before.right(labels), after.right(labels))
     fixed, broken = fixed_and_broken(before, after, test)
-    figure = digit_figures.fixed_and_broken(fixed, broken, name_a=a, name_b=b, title="Fixed and broken test digits")
+    figure = figures.fixed_and_broken(fixed, broken, name_a=a, name_b=b, title="Fixed and broken test digits")
     alt = (
         f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} misses, "
         f"{len(broken)} the other way round; the surest answers first."
@@ -209,9 +209,9 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
     runs, judged = len(answers), len(test)
-    missed_figure = digit_figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
+    missed_figure = figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
     title = "The mistakes that the ensemble still makes"
-    mistakes_figure = digit_figures.committee_mistakes(mistakes, judged=judged, title=title)
+    mistakes_figure = figures.committee_mistakes(mistakes, judged=judged, title=title)
     missed_numbers = [{"index": digit.index, "label": digit.label, "answers": digit.answers} for digit in missed]
     mistake_numbers = [
         {

@@ -26,7 +26,7 @@ from mnist_lab.experiments.questions import (
     factors_between,
     find_experiment,
 )
-from mnist_lab.experiments.speed_commands import QUESTION, ask_speed, speed_from_options, time_one_epoch
+from mnist_lab.experiments.speed import QUESTION, ask_speed, speed_from_options, time_one_epoch
 from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
@@ -39,9 +39,18 @@ from mnist_lab.terminal.console import BackToMenu, Choice, ManyDisplay, RunProgr
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import named_run, show_notes
-from mnist_lab.training.recipes import Recipe, recipes_of
-from mnist_lab.training.runs import JUDGED, Run, command_line, find_run, list_runs, name_some, read_run
-from mnist_lab.training.tables import letterer
+from mnist_lab.training.page import letterer
+from mnist_lab.training.runs import (
+    JUDGED,
+    Recipe,
+    Run,
+    command_line,
+    find_run,
+    list_runs,
+    name_some,
+    read_run,
+    recipes_of,
+)
 
 RUNS_OFFERED = 12  # the newest runs that the menu offers for comparing
 

@@ -16,8 +16,7 @@ from torch import Tensor
 from mnist_lab.config import TRAIN_DIGITS, AugmentConfig
 from mnist_lab.data.augment import AffineDraw, change_thickness, inverse_affine, warp
 from mnist_lab.data.loader import seeded_generator
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
-from mnist_lab.data.pixels import to_unit
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset, to_unit
 from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.drawing.recognise import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import read_drawings

@@ -27,10 +27,8 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
-from mnist_lab.training.history import read_history
 from mnist_lab.training.page import results_summary
-from mnist_lab.training.recipes import Recipe
-from mnist_lab.training.runs import Run, command_line
+from mnist_lab.training.runs import Recipe, Run, command_line, read_history
 from mnist_lab.training.session import load_trained
 
 CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit

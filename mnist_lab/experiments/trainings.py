@@ -46,8 +46,16 @@ from mnist_lab.networks.compute import Compute, available_cores, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
-from mnist_lab.training.history import EpochRecord, read_history
-from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_run
+from mnist_lab.training.runs import (
+    RUN_FILE,
+    UNFINISHED,
+    EpochRecord,
+    Run,
+    is_being_trained,
+    list_runs,
+    read_history,
+    read_run,
+)
 from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread

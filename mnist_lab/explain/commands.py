@@ -16,11 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lab.config import CLASSES, check_whole
-from mnist_lab.data.mnist import load_mnist
-from mnist_lab.data.pixels import SIDE
+from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures
-from mnist_lab.explain.controls import Explanation, explain
-from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Map, attribute
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet

@@ -19,8 +19,16 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnist_lab import plotting
-from mnist_lab.explain.controls import SURVIVAL_THRESHOLD, Curve, Explanation
-from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Examples, SaliencyMethod, class_examples
+from mnist_lab.explain.saliency import (
+    DEFAULT_METHOD,
+    METHODS,
+    SURVIVAL_THRESHOLD,
+    Curve,
+    Examples,
+    Explanation,
+    SaliencyMethod,
+    class_examples,
+)
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import (
     BLUE,

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mnist_lab.config import CLASSES
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
 

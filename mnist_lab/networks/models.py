@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mnist_lab.config import ARCHITECTURES, CLASSES, Architecture
 from mnist_lab.data.loader import derive_seed
-from mnist_lab.data.pixels import SIDE
+from mnist_lab.data.mnist import SIDE
 
 
 class ConvBlock(nn.Module):

@@ -25,11 +25,10 @@ from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss
-from mnist_lab.training import session, tables
+from mnist_lab.training import page, session
 from mnist_lab.training.folder_commands import add_run_option, ask_run
-from mnist_lab.training.history import EpochRecord
 from mnist_lab.training.page import ENDED
-from mnist_lab.training.runs import UNFINISHED, find_run, is_being_trained, list_runs, read_run
+from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
 from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.trainer import Progress
 
@@ -245,10 +244,10 @@ def _show_results(terminal: Terminal, results: Results) -> None:
     terminal.show(f"\n{ENDED[outcome.stop_reason]} {kept}")
     if outcome.images_seen < results.images_per_epoch:
         terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(tables.results_table(results.validation, results.test).on_screen())
+    terminal.show(page.results_table(results.validation, results.test).on_screen())
     terminal.hint(
         f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
-        f"most confused: {tables.describe_confused(results.test)}"
+        f"most confused: {page.describe_confused(results.test)}"
     )
     terminal.hint(
         f"calibration error {100 * results.test.calibration_error:.2f} points: how far its probabilities are, on "
@@ -367,12 +366,12 @@ def evaluate(lab: Lab, name: str) -> int:
         mnist = load_mnist()
     with terminal.busy("evaluating"):
         validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
-    saved = tables.evaluation_table(run, validation, test)
-    terminal.show(saved.on_screen(), "", tables.per_digit_table(test).on_screen(), "")
-    terminal.show(f"most confused: {tables.describe_confused(test)}")
+    saved = page.evaluation_table(run, validation, test)
+    terminal.show(saved.on_screen(), "", page.per_digit_table(test).on_screen(), "")
+    terminal.show(f"most confused: {page.describe_confused(test)}")
     terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
     with terminal.busy("drawing things that are not digits"):
-        nondigits = lab.load("drawing.nondigits")
+        nondigits = lab.load("drawing.recognise")
         fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
     terminal.show(Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())

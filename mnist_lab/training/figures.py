@@ -21,8 +21,7 @@ from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMA
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
-from mnist_lab.training.history import EpochRecord
-from mnist_lab.training.runs import Run
+from mnist_lab.training.runs import EpochRecord, Run
 
 # Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
 # happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.

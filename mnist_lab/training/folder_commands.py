@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mnist_lab.config import check_whole
-from mnist_lab.data.pixels import mnist_is_there
+from mnist_lab.data import mnist_is_there
 from mnist_lab.errors import LabError, RequestError, StorageError
 from mnist_lab.report.document import REPORT_FILE, write_report
 from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
@@ -27,7 +27,7 @@ from mnist_lab.storage import is_file
 from mnist_lab.terminal.console import Choice, Terminal, pick
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import plain
-from mnist_lab.training.page import run_report, unsummarised
+from mnist_lab.training.page import Mark, leaderboard, recipe_notes, recipe_table, run_facts, run_report, unsummarised
 from mnist_lab.training.runs import (
     MY_DIGITS,
     RUN_FILE,
@@ -40,7 +40,6 @@ from mnist_lab.training.runs import (
     read_run,
     run_folders,
 )
-from mnist_lab.training.tables import Mark, leaderboard, recipe_notes, recipe_table, run_facts
 
 SORT_KEYS: dict[str, Callable[[Run], float]] = {
     "date": lambda run: run.created.timestamp(),

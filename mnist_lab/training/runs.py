@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from reprlib import repr as shortened
@@ -13,10 +17,10 @@ from typing import Any, Literal, TypeVar, get_args
 
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
-from mnist_lab.errors import LockedError, RunError
+from mnist_lab.errors import LockedError, RequestError, RunError
 from mnist_lab.report.document import fraction, interval
-from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, remove_leftovers, write_json
-from mnist_lab.terminal.wording import describe_run
+from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, reason, remove_leftovers, write_json
+from mnist_lab.terminal.wording import describe_recipe, describe_run, letters
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
@@ -350,3 +354,153 @@ def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float
     """For example ``model_2026-11-22_14-30-05_val99.52_test99.41.pt``; accuracies in percent, as in the tables."""
     stamp = created.strftime(STAMP_FORMAT)
     return f"model_{stamp}_val{100 * val_accuracy:.2f}_test{100 * test_accuracy:.2f}.pt"
+
+
+LARGEST_HISTORY = 256 * MOST_EPOCHS
+"""Bytes; a line has about a hundred."""
+
+LONGEST_EPOCH = 1e8
+"""Seconds; some three years."""
+
+LEAST_LOSS = -1e-5
+"""The smallest loss is 0; rounding may leave less."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the history.
+
+    Losses are values of the trainer's ``Criterion`` in nats per digit, accuracies are fractions. The training values
+    are taken in passing, while the weights still move and with dropout and augmentation on: they may well be worse
+    than the validation values.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+def history_csv(history: Sequence[EpochRecord]) -> str:
+    """The history as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(EpochRecord)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(record) for record in history)
+    return text.getvalue()
+
+
+def read_history(run: Run) -> list[EpochRecord]:
+    """The history that a run left, checked.
+
+    Raises:
+        RunError: it is missing, damaged, or not this run's.
+    """
+    try:
+        text = read_text(run.folder / HISTORY_FILE, LARGEST_HISTORY)
+        history = [
+            EpochRecord(epoch=int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
+            for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
+        check_history(history)
+        if run.status in JUDGED and len(history) != run.epochs_run:
+            raise ValueError(f"it has {len(history):,} epochs, the run {run.epochs_run:,}")
+    except OSError as error:
+        raise unreadable(run, reason(error)) from None
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise unreadable(run, str(error)[:100]) from None  # as much as one line takes of a value
+    return history
+
+
+def check_history(history: Sequence[EpochRecord]) -> None:
+    """Refuse epochs that no training leaves.
+
+    Raises:
+        ValueError: they are not numbered from 1 on, or one holds a value that is out of its range.
+    """
+    if not history:
+        raise ValueError("it holds no epoch")
+    for number, record in enumerate(history, start=1):
+        values = astuple(record)[1:]
+        if type(record.epoch) is not int or record.epoch != number:
+            raise ValueError(f"in place of epoch {number} it holds another")
+        if not all(type(value) is float and math.isfinite(value) for value in values):
+            raise ValueError(f"its epoch {number} holds what is not a finite number")
+        if not (
+            min(record.train_loss, record.val_loss) >= LEAST_LOSS
+            and 0 <= record.train_accuracy <= 1
+            and 0 <= record.val_accuracy <= 1
+            and record.learning_rate >= 0
+            and 0 < record.seconds <= LONGEST_EPOCH
+        ):
+            raise ValueError(f"its epoch {number} holds numbers that no training leaves")
+
+
+def unreadable(run: Run, why: str) -> RunError:
+    """The refusal of a history."""
+    return RunError(f"the history of {run.name} can't be read ({why})", "restore it from a copy")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, and the runs that were made with it.
+
+    Attributes:
+        name: tells it from the others that it is compared with.
+        config: of its first run.
+        runs: by seed.
+    """
+
+    name: str
+    config: TrainConfig
+    runs: Mapping[int, Run]
+
+    def network(self, seed: int) -> str:
+        """What one of its networks is called."""
+        return f"{self.name}, seed {seed}"
+
+
+def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
+    """The recipes of some runs, in the order in which they first appear; equal names get a letter each.
+
+    Raises:
+        RequestError: a run's configuration can't be used.
+    """
+    groups = by_recipe(runs)
+    configs = [next(iter(by_seed.values())).config.canonical for by_seed in groups]
+    names = told_apart([describe_recipe(config.model, augmented=config.augment is not None) for config in configs])
+    return [Recipe(*parts) for parts in zip(names, configs, groups, strict=True)]
+
+
+def by_recipe(runs: Sequence[Run]) -> list[dict[int, Run]]:
+    """The runs of each recipe by their seeds, in the order in which they first appear.
+
+    Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
+    newest: they are the same training again, and would make the spread look smaller than it is.
+    """
+    groups: dict[object, dict[int, Run]] = {}
+    for run in runs:
+        by_seed = groups.setdefault(recipe_key(run), {})
+        same = (by_seed.get(run.seed, run), run)
+        by_seed[run.seed] = max(same, key=lambda run: (run.status == "finished", run.created, run.name))
+    return list(groups.values())
+
+
+def recipe_key(run: Run) -> object:
+    """What runs of one recipe have in common: the same training, but for the seed, on the same split of the data."""
+    try:
+        return replace(run.config, seed=0).canonical, str(run.split_fingerprint)
+    except RequestError:
+        return run.folder  # nobody knows what it was made with
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """The names; those that occur more than once with the letters a, b, c ... after them."""
+    total, seen, found = Counter(names), Counter[str](), []
+    for name in names:
+        found.append(f"{name} {letters(seen[name])}" if total[name] > 1 else name)
+        seen[name] += 1
+    return found

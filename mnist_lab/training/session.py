@@ -33,17 +33,19 @@ from mnist_lab.storage import create_folder, is_file, remove_leftovers, write_te
 from mnist_lab.training.checkpoints import load_state, load_weights, save_tensors
 from mnist_lab.training.evaluation import Evaluation, evaluate
 from mnist_lab.training.figures import RunData, RunFigure
-from mnist_lab.training.history import EpochRecord, history_csv, read_history
 from mnist_lab.training.page import summary_of
 from mnist_lab.training.runs import (
     HISTORY_FILE,
     RUN_FILE,
     STATE_FILE,
     UNFINISHED,
+    EpochRecord,
     Run,
     damaged_run,
+    history_csv,
     locked,
     model_file_name,
+    read_history,
     read_run,
     write_run,
 )

@@ -34,8 +34,7 @@ from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of, require
-from mnist_lab.training.history import EpochRecord, check_history
-from mnist_lab.training.runs import StopReason
+from mnist_lab.training.runs import EpochRecord, StopReason, check_history
 
 REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
 

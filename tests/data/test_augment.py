@@ -17,8 +17,7 @@ from torchvision.transforms.functional import affine
 from mnist_lab.config import AUGMENTATIONS, NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import AffineDraw, augment, change_thickness, inverse_affine, warp
 from mnist_lab.data.loader import seeded_generator
-from mnist_lab.data.mnist import Digits
-from mnist_lab.data.pixels import to_unit
+from mnist_lab.data.mnist import Digits, to_unit
 
 STRONG = replace(NO_AUGMENTATION, rotation=40, shift=0.2, scale=0.3, shear=25, erasing=0.5, erase_area=(0.05, 0.3))
 ALL = replace(STRONG, flip=0.5, elastic=0.03, thickness=0.8, strokes=1.0)

@@ -12,8 +12,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from mnist_lab.data import figures
-from mnist_lab.data.mnist import Mnist
-from mnist_lab.data.pixels import SIDE
+from mnist_lab.data.mnist import SIDE, Mnist
 from tests.training.test_figures import SMALLEST_LEGIBLE, make_images, overlapping_texts, picture, render, texts
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.loader import Batch, TrainLoader, derive_seed
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
-from mnist_lab.data.pixels import denormalise, normalise, to_unit
+from mnist_lab.data.mnist import Digits, Mnist, denormalise, normalise, stratified_subset, to_unit
 
 
 @pytest.fixture(scope="module")

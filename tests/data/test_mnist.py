@@ -11,8 +11,20 @@ import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
-from mnist_lab.data.mnist import Mnist, load_mnist, split_fingerprint, stratified_split, stratified_subset
-from mnist_lab.data.pixels import MEAN, MNIST_FILES, MNIST_FOLDER, STD, denormalise, mnist_is_there, normalise, to_unit
+from mnist_lab.data import MNIST_FOLDER, mnist_is_there
+from mnist_lab.data.mnist import (
+    MEAN,
+    MNIST_FILES,
+    STD,
+    Mnist,
+    denormalise,
+    load_mnist,
+    normalise,
+    split_fingerprint,
+    stratified_split,
+    stratified_subset,
+    to_unit,
+)
 from mnist_lab.errors import DataError
 
 OFFICIAL_TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -13,9 +13,8 @@ from torch import Tensor
 from mnist_lab.config import NO_AUGMENTATION
 from mnist_lab.data.augment import augment
 from mnist_lab.data.loader import seeded_generator
-from mnist_lab.data.mnist import Mnist
+from mnist_lab.data.mnist import Mnist, to_unit
 from mnist_lab.data.pen_strokes import BOX, FREQUENCIES, NARROWEST, STYLES, draw_strokes, fit_into_box, ink_of
-from mnist_lab.data.pixels import to_unit
 
 STROKES = replace(NO_AUGMENTATION, strokes=1.0)
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from mnist_lab.data.mnist import Mnist, stratified_subset
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model

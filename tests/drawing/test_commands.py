@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 import main
-from mnist_lab.data.pixels import normalise
+from mnist_lab.data.mnist import normalise
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.drawing.nondigits import examples, rejected_fractions
+from mnist_lab.drawing.recognise import examples, rejected_fractions
 from mnist_lab.networks.compute import Compute
 
 KINDS = {"lines", "scribbles", "shapes", "letters", "shuffled pixels"}

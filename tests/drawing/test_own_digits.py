@@ -22,8 +22,8 @@ from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import save_tensors
+from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, list_runs
-from mnist_lab.training.tables import Mark
 from tests.drawing.conftest import BLANK, UNLABELLED
 from tests.drawing.test_commands import lab_of
 from tests.drawing.test_strokes import by_hand

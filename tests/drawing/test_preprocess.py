@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.data.pixels import normalise
+from mnist_lab.data.mnist import Digits, Mnist, normalise
 from mnist_lab.drawing.preprocess import (
     FINEST,
     MODES,

@@ -22,11 +22,9 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from mnist_lab import plotting
-from mnist_lab.experiments import digit_figures as digit_plots
 from mnist_lab.experiments import figures as plots
-from mnist_lab.experiments.digit_figures import Missed, ReadTwice
-from mnist_lab.experiments.figures import Difference, Robustness, Showing, Step, VariantCurves
-from mnist_lab.training.history import EpochRecord
+from mnist_lab.experiments.figures import Difference, Missed, ReadTwice, Robustness, Showing, Step, VariantCurves
+from mnist_lab.training.runs import EpochRecord
 from tests.training.test_figures import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -144,7 +142,7 @@ def growth_figure(seeds: int, gains: Mapping[int, Difference] | None = None) -> 
 
 
 def gallery(fixed: int, broken: int, title: str = "A and B") -> Figure:
-    return digit_plots.fixed_and_broken(
+    return plots.fixed_and_broken(
         make_read_twice(fixed, True),
         make_read_twice(broken, False),
         name_a="3-layer, seed 0",
@@ -177,7 +175,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "robustness-one": lambda: plots.robustness_curves({"noise": make_robustness("noise")}, title="One"),
     "gallery-long-title": lambda: gallery(1, 12, LONG_TITLE),
     "gallery-none": lambda: gallery(0, 0),
-    "missed-many": lambda: digit_plots.missed_by_all(
+    "missed-many": lambda: plots.missed_by_all(
         make_missed(40, [9] * 12 + [4] * 11 + [3] * 10 + [7] * 2), runs=35, judged=10_000, title=LONG_TITLE
     ),
     "growth-one-seed": lambda: growth_figure(1, {}),
@@ -460,14 +458,14 @@ class TestGalleries:
         assert not any(axes.images for axes in gallery(0, 0).axes)
 
     def test_put_the_most_common_answers_first(self) -> None:
-        figure = digit_plots.missed_by_all(make_missed(30, [5, 3, 3, 1, 3, 1]), runs=6, judged=10_000, title="Missed")
+        figure = plots.missed_by_all(make_missed(30, [5, 3, 3, 1, 3, 1]), runs=6, judged=10_000, title="Missed")
         tiles = [axes for axes in figure.axes if axes.images]
         assert len(tiles) == 24
         assert tiles[3].get_xlabel() == "read as\n3 (3), 1 (2)\ntest digit 503"
 
     def test_tell_how_many_networks_of_an_ensemble_are_right(self) -> None:
-        lost = [digit_plots.Outvoted(make_picture(), 7, 4, 9, 0.6, 2, 5)]
-        figure = digit_plots.committee_mistakes(lost, judged=10_000, title="Ensemble")
+        lost = [plots.Outvoted(make_picture(), 7, 4, 9, 0.6, 2, 5)]
+        figure = plots.committee_mistakes(lost, judged=10_000, title="Ensemble")
         assert "✗ 9, 60.0 %\n2 of 5 right\ntest digit 7" in words(figure)
 
     def test_take_bytes_and_fractions_for_the_same_ink(self) -> None:

@@ -9,8 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mnist_lab.config import FULL_AUGMENTATION, MILD_AUGMENTATION
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
-from mnist_lab.data.pixels import to_unit
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset, to_unit
 from mnist_lab.experiments import measures
 from mnist_lab.experiments.answers import ask
 from mnist_lab.experiments.measures import DISTURBANCES, disturb, robustness, shown_as

@@ -17,35 +17,32 @@ from PIL import Image
 from rich.console import Console
 
 from mnist_lab.config import AugmentConfig, default_config
-from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.data.pixels import normalise, to_unit
-from mnist_lab.experiments import speed, speed_commands
+from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
+from mnist_lab.experiments import speed
 from mnist_lab.experiments.speed import (
     AUGMENTATION,
     COMMON,
     MODEL,
+    ONE_EPOCH,
     EpochTime,
     Goal,
     Measured,
     PictureLoader,
     Step,
+    ask_goal,
     config_of,
     estimate_seconds,
     evaluate_step,
     left_out_on,
     measure,
+    measure_speed,
     new_trainer,
     picture_loader,
     plain_transforms,
     steps_on,
-    training_transforms,
-)
-from mnist_lab.experiments.speed_commands import (
-    ONE_EPOCH,
-    ask_goal,
-    measure_speed,
     tables_of,
     time_one_epoch,
+    training_transforms,
     verdicts,
 )
 from mnist_lab.networks.compute import Compute
@@ -224,7 +221,7 @@ SECONDS = dict.fromkeys(steps_on(WITH_BFLOAT16), 11.0)
 
 @pytest.fixture
 def with_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed_commands, "compute_for", lambda lab: WITH_BFLOAT16)
+    monkeypatch.setattr(speed, "compute_for", lambda lab: WITH_BFLOAT16)
 
 
 def test_ctrl_c_ends_the_experiment_and_saves_nothing(
@@ -320,7 +317,7 @@ def conducted(tiny: Mnist, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     outputs = tmp_path_factory.mktemp("outputs")
     lab, screen = make_lab(outputs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed_commands, "compute_for", lambda lab: WITH_BFLOAT16)
+        patch.setattr(speed, "compute_for", lambda lab: WITH_BFLOAT16)
         assert measure_speed(lab, tiny, SECONDS, Goal(epochs=1, target=0.9933)) == OK
     return outputs / "2026-11-22_14-30-05_experiment-speed", screen.getvalue()
 

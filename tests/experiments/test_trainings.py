@@ -35,8 +35,7 @@ from mnist_lab.experiments.trainings import (
 from mnist_lab.networks.compute import Compute, default_jobs
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import save_tensors
-from mnist_lab.training.recipes import recipes_of, told_apart
-from mnist_lab.training.runs import list_runs, locked
+from mnist_lab.training.runs import list_runs, locked, recipes_of, told_apart
 from mnist_lab.training.trainer import Trainer
 from tests.training.test_runs import make_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for

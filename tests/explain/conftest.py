@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.config import Architecture
-from mnist_lab.data.mnist import Mnist
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import Mnist, normalise, to_unit
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 

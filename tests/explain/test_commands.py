@@ -20,8 +20,7 @@ from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain import commands, figures
 from mnist_lab.explain.commands import existing_file, load_reader
-from mnist_lab.explain.controls import explain
-from mnist_lab.explain.saliency import attribute
+from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import RequestError
-from mnist_lab.explain import controls, saliency
-from mnist_lab.explain.controls import SURVIVAL_THRESHOLD
+from mnist_lab.explain import saliency
+from mnist_lab.explain.saliency import SURVIVAL_THRESHOLD
 from mnist_lab.networks.compute import predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
 from tests.explain.conftest import CPU, TARGETS, TINY, Linear
@@ -25,7 +25,7 @@ from tests.explain.conftest import CPU, TARGETS, TINY, Linear
 class TestRandomised:
     def test_is_another_network_of_the_same_kind(self) -> None:
         global_state = torch.get_rng_state()
-        first, again, other = (controls.randomised("2-layer", CPU, seed) for seed in (0, 0, 1))
+        first, again, other = (saliency.randomised("2-layer", CPU, seed) for seed in (0, 0, 1))
         begun = build_model("2-layer", 0)  # the weights that a run with this seed begins with
         weights = [model.blocks[0].get_parameter("conv.weight") for model in (first, again, other, begun)]
         assert torch.equal(weights[0], weights[1])
@@ -42,11 +42,11 @@ class TestEdges:
         kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
         across, down = (np.einsum("ijkl,kl->ij", windows, one) for one in (kernel, kernel.T))
-        assert_allclose(controls.edge_map(picture), np.hypot(across, down), atol=1e-12)
+        assert_allclose(saliency.edge_map(picture), np.hypot(across, down), atol=1e-12)
 
     def test_of_a_ramp_are_its_slope(self) -> None:
         ramp = np.tile(np.arange(28) / 100, (28, 1))
-        assert_allclose(controls.edge_map(ramp)[:, 1:-1], 0.01)
+        assert_allclose(saliency.edge_map(ramp)[:, 1:-1], 0.01)
 
 
 def random_maps(count: int) -> NDArray[np.float64]:
@@ -56,42 +56,42 @@ def random_maps(count: int) -> NDArray[np.float64]:
 class TestSanity:
     def test_correlates_ranks(self) -> None:
         one, other = random_maps(2)
-        assert controls.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
-        assert controls.rank_correlation(one, -one) == pytest.approx(-1)
-        assert abs(controls.rank_correlation(one, other)) < 0.15
-        assert controls.rank_correlation(one, np.zeros((28, 28))) == 0
+        assert saliency.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
+        assert saliency.rank_correlation(one, -one) == pytest.approx(-1)
+        assert abs(saliency.rank_correlation(one, other)) < 0.15
+        assert saliency.rank_correlation(one, np.zeros((28, 28))) == 0
 
     def test_a_map_without_any_network_survives(self, ink: Tensor) -> None:
         picture = ink[0, 0].numpy()
-        edges = controls.edge_map(picture)
-        found = controls.sanity(edges, np.stack([edges] * 3), picture)
+        edges = saliency.edge_map(picture)
+        found = saliency.sanity(edges, np.stack([edges] * 3), picture)
         assert (found.places, found.strokes, found.edges) == pytest.approx((1, 1, 1))
 
     def test_noise_does_not(self, ink: Tensor) -> None:
         noise = random_maps(6)
-        found = controls.sanity(noise[0], noise[1:], ink[0, 0].numpy())
+        found = saliency.sanity(noise[0], noise[1:], ink[0, 0].numpy())
         assert max(found.places, found.strokes) < SURVIVAL_THRESHOLD
 
     def test_looks_at_places_and_at_signs_apart(self, ink: Tensor) -> None:
         picture = ink[0, 0].numpy()
         map_ = random_maps(1)[0] * picture
-        found = controls.sanity(map_, -map_[np.newaxis], picture)
+        found = saliency.sanity(map_, -map_[np.newaxis], picture)
         assert found.places == pytest.approx(1)
         assert found.strokes == pytest.approx(-1)
 
     def test_stands_a_blank_picture(self) -> None:
-        found = controls.sanity(random_maps(1)[0], random_maps(2), np.zeros((28, 28)))
+        found = saliency.sanity(random_maps(1)[0], random_maps(2), np.zeros((28, 28)))
         assert (found.strokes, found.edges) == (0, 0)
 
 
 @pytest.fixture(scope="module")
-def curves(trained: DigitNet, ink: Tensor) -> controls.Curves:
+def curves(trained: DigitNet, ink: Tensor) -> saliency.Curves:
     map_ = saliency.attribute(trained, ink[:1], TARGETS[:1], "integrated-gradients", CPU)[0]
-    return controls.deletion_insertion(trained, ink[0], map_, 7, CPU)
+    return saliency.deletion_insertion(trained, ink[0], map_, 7, CPU)
 
 
 class TestCurves:
-    def test_run_between_the_picture_and_black(self, curves: controls.Curves, trained: DigitNet, ink: Tensor) -> None:
+    def test_run_between_the_picture_and_black(self, curves: saliency.Curves, trained: DigitNet, ink: Tensor) -> None:
         both = torch.cat([ink[:1], torch.zeros_like(ink[:1])])
         full, black = predict_logits(trained, both, CPU).softmax(dim=1)[:, 7].tolist()
         assert full > 0.9 > 0.5 > black
@@ -101,11 +101,11 @@ class TestCurves:
             assert (insertion[0], insertion[-1]) == pytest.approx((black, full), abs=1e-5)
         assert (curves.deletion.fractions[0], curves.insertion.fractions[-1]) == (0, 1)
 
-    def test_have_areas(self, curves: controls.Curves) -> None:
+    def test_have_areas(self, curves: saliency.Curves) -> None:
         for curve in (curves.deletion, curves.insertion):
             assert curve.area == pytest.approx(auc(curve.fractions, curve.values))
             assert_allclose(curve.random_areas, [auc(curve.fractions, row) for row in curve.random])
-            assert len(curve.random_areas) == controls.RANDOM_ORDERS
+            assert len(curve.random_areas) == saliency.RANDOM_ORDERS
 
     def test_exact_contributions_beat_random_orders_and_their_opposite_does_not(self, ink: Tensor) -> None:
         model = Linear()
@@ -114,8 +114,8 @@ class TestCurves:
         nn.init.uniform_(model.scores.weight[7], 0, 0.03, generator=torch.Generator().manual_seed(0))
         nn.init.constant_(model.scores.bias[7], 5.0)
         contributions = (model.scores.weight[7].detach() * ink[0].flatten()).reshape(28, 28).numpy()
-        right = controls.deletion_insertion(model, ink[0], contributions, 7, CPU)
-        wrong = controls.deletion_insertion(model, ink[0], -contributions, 7, CPU)
+        right = saliency.deletion_insertion(model, ink[0], contributions, 7, CPU)
+        wrong = saliency.deletion_insertion(model, ink[0], -contributions, 7, CPU)
         assert right.beat_random == (True, True)
         assert wrong.beat_random == (False, False)
 
@@ -123,7 +123,7 @@ class TestCurves:
         digits = mnist.test.subset(torch.arange(8))
         maps = saliency.attribute(trained, digits.images, digits.labels, "integrated-gradients", CPU)
         found = [
-            controls.deletion_insertion(trained, image, map_, int(label), CPU)
+            saliency.deletion_insertion(trained, image, map_, int(label), CPU)
             for image, map_, label in zip(digits.images, maps, digits.labels, strict=True)
         ]
         assert np.mean([c.deletion.area - c.deletion.random_areas.mean() for c in found]) < -0.1
@@ -133,14 +133,14 @@ class TestCurves:
         model = Linear()
         nn.init.zeros_(model.scores.weight)
         nn.init.zeros_(model.scores.bias)
-        curves = controls.deletion_insertion(model, ink[0], random_maps(1)[0], 3, CPU)
+        curves = saliency.deletion_insertion(model, ink[0], random_maps(1)[0], 3, CPU)
         assert_allclose(curves.deletion.values, 0.1, atol=1e-6)
         assert curves.beat_random == (False, False)
 
     def test_take_inked_pixels_in_the_maps_order(self) -> None:
         ink = np.linspace(0, 1, 784, dtype=np.float32)  # the first pixel is black
         order = np.arange(783, 0, -1)
-        deleted, inserted = controls._deleted_and_inserted(ink, order)
+        deleted, inserted = saliency._deleted_and_inserted(ink, order)
         assert_array_equal(deleted + inserted, np.tile(ink, (len(deleted), 1)))
         assert_array_equal(deleted[0], ink)
         assert_array_equal(inserted[-1], ink)
@@ -149,17 +149,17 @@ class TestCurves:
             assert 32 <= len(gone) <= 33  # 783 in 24 portions
             assert not after[gone.min() :].any(), "the most important first"
 
-    def test_random_orders_differ(self, curves: controls.Curves) -> None:
-        assert len(np.unique(curves.deletion.random, axis=0)) == controls.RANDOM_ORDERS
+    def test_random_orders_differ(self, curves: saliency.Curves) -> None:
+        assert len(np.unique(curves.deletion.random, axis=0)) == saliency.RANDOM_ORDERS
 
     def test_stand_a_blank_picture(self, trained: DigitNet) -> None:
-        curves = controls.deletion_insertion(trained, torch.zeros(1, 28, 28), random_maps(1)[0], 7, CPU)
+        curves = saliency.deletion_insertion(trained, torch.zeros(1, 28, 28), random_maps(1)[0], 7, CPU)
         assert np.ptp(curves.deletion.values) == pytest.approx(0, abs=1e-6)
 
 
 class TestExplanations:
     def test_explain_any_digit(self, trained: DigitNet, mnist: Mnist) -> None:
-        ask = partial(controls.explain, trained, TINY, mnist.test.images[0], "gradient", CPU)
+        ask = partial(saliency.explain, trained, TINY, mnist.test.images[0], "gradient", CPU)
         found, other = ask(), ask(target=9)
         assert found.prediction == found.target == other.prediction == 7
         assert other.target == 9
@@ -172,4 +172,4 @@ class TestExplanations:
     @pytest.mark.parametrize(("method", "target"), [("lime", 0), ("gradient", 10), ("gradient", -1)])
     def test_refuse_what_there_is_not(self, method: str, target: int, trained: DigitNet, ink: Tensor) -> None:
         with pytest.raises(RequestError, match=r"no saliency method|is not a digit"):
-            controls.explain(trained, TINY, ink[0], method, CPU, target)
+            saliency.explain(trained, TINY, ink[0], method, CPU, target)

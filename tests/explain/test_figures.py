@@ -11,9 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 from mnist_lab.data.mnist import Digits, Mnist
-from mnist_lab.explain import controls, figures, saliency
-from mnist_lab.explain.controls import Explanation
-from mnist_lab.explain.saliency import METHODS
+from mnist_lab.explain import figures, saliency
+from mnist_lab.explain.saliency import METHODS, Explanation
 from mnist_lab.networks.compute import predict_logits
 from mnist_lab.networks.models import DigitNet
 from tests.explain.conftest import CPU, TARGETS, TINY
@@ -25,7 +24,7 @@ RUNS = ["2026-11-22_14-30-05_3-layer-aug", "2026-11-22_14-35-05_2-layer", "2026-
 @pytest.fixture(scope="module")
 def explained(trained: DigitNet, mnist: Mnist) -> dict[str, Explanation]:
     """The first test digit, a 7, explained by a method whose maps have a sign and by one whose maps have none."""
-    ask = partial(controls.explain, trained, TINY, mnist.test.images[0], compute=CPU)
+    ask = partial(saliency.explain, trained, TINY, mnist.test.images[0], compute=CPU)
     return {"gradient": ask("gradient"), "occlusion": ask("occlusion"), "grad-cam": ask("grad-cam", target=9)}
 
 
@@ -43,7 +42,7 @@ class TestVerdicts:
         )
         assert "its outline shows the picture" in said
         assert said.endswith("does not survive.")
-        ignorant = replace(found, sanity=controls.sanity(found.edges, found.edges[np.newaxis], found.image))
+        ignorant = replace(found, sanity=saliency.sanity(found.edges, found.edges[np.newaxis], found.image))
         said, _ = figures.verdict(ignorant)
         assert "(rank correlation of strengths 1.00, mean over random networks), even within the strokes (1.00)" in said
 
@@ -53,7 +52,7 @@ class TestVerdicts:
         said = []
         for deletion, insertion in ((low, high), (high, high), (low, low), (high, low)):
             curves = found.curves
-            curves = controls.Curves(
+            curves = saliency.Curves(
                 replace(curves.deletion, values=deletion), replace(curves.insertion, values=insertion)
             )
             said.append(figures.verdict(replace(found, curves=curves))[1])

@@ -13,8 +13,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from mnist_lab.config import ARCHITECTURES
-from mnist_lab.data.mnist import Mnist
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import Mnist, normalise, to_unit
 from mnist_lab.errors import RequestError
 from mnist_lab.explain import saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_lab.config import AugmentConfig, TrainConfig
-from mnist_lab.data.mnist import Mnist
-from mnist_lab.data.pixels import MEAN, STD, to_unit
+from mnist_lab.data.mnist import MEAN, STD, Mnist, to_unit
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model

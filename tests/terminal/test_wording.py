@@ -7,7 +7,7 @@ import pytest
 
 from mnist_lab import plotting
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
-from mnist_lab.experiments.digit_figures import Outvoted, ReadTwice
+from mnist_lab.experiments.figures import Outvoted, ReadTwice
 from mnist_lab.explain.figures import draw_answer, reading
 from mnist_lab.terminal.wording import (
     describe_augmentation,

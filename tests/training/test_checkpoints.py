@@ -23,8 +23,7 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import CheckpointError
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, load_weights, save_tensors
-from mnist_lab.training.history import EpochRecord, history_csv
-from mnist_lab.training.runs import read_run
+from mnist_lab.training.runs import EpochRecord, history_csv, read_run
 from tests.training.test_runs import make_run
 
 SMALL = TrainConfig(model="1-layer", epochs=3)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mnist_lab import plotting
 from mnist_lab.training import figures as plots
 from mnist_lab.training.evaluation import Mistakes
-from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.runs import EpochRecord
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -13,8 +13,7 @@ import pytest
 import main
 from mnist_lab.errors import RunError
 from mnist_lab.explain.figures import RUN_FIGURES
-from mnist_lab.training.history import EpochRecord, history_csv, read_history
-from mnist_lab.training.runs import read_run
+from mnist_lab.training.runs import EpochRecord, history_csv, read_history, read_run
 from tests.experiments.test_trainings import lay
 from tests.training.test_runs import make_run
 

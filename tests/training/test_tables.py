@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from mnist_lab.terminal.console import make_console
+from mnist_lab.training.page import Mark, leaderboard, recipe_table
 from mnist_lab.training.runs import read_run
-from mnist_lab.training.tables import Mark, leaderboard, recipe_table
 from tests.training.test_runs import START, make_run
 
 

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
 from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
-from mnist_lab.data.pixels import normalise, to_unit
+from mnist_lab.data.mnist import Digits, Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
-from mnist_lab.training.history import EpochRecord
+from mnist_lab.training.runs import EpochRecord
 from mnist_lab.training.trainer import EMA, Criterion, EarlyStopping, Outcome, Progress, Trainer, build_optimizer
 
 SHORT = TrainConfig(model="2-layer", hidden=32, augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=50, seed=3)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_lab.data.pixels import SIDE
+from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
 from mnist_lab.terminal.wording import format_probability
