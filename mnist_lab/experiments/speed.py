@@ -32,7 +32,6 @@ from mnist_lab.config import (
     MOST_EPOCHS,
     TRAIN_DIGITS,
     AugmentConfig,
-    Recipe,
     TrainConfig,
     check_whole,
     default_config,
@@ -80,7 +79,7 @@ class Step:
     channels_last: bool = False  # memory layout of the convolutions
     low_precision: bool = False  # 16 bits where the device has them natively; otherwise float32
     batch_size: int = COMMON_BATCH_SIZE
-    recipe: Recipe = "plain"
+    recipe: str = "plain"
 
 
 COMMON = Step(

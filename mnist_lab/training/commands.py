@@ -61,9 +61,7 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
     word = terminal.choose("Which recipe", recipes, default=config.recipe)
     if word != config.recipe:
         augmented = config.augment is not None
-        config = default_config(
-            config.model, augmented=augmented, recipe=settings.as_recipe(word), epochs=config.epochs
-        )
+        config = default_config(config.model, augmented=augmented, recipe=word, epochs=config.epochs)
     if config.augment is not None:
         choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
         choices.append(Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"))
@@ -330,7 +328,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
     config = default_config(
         given.pop("model", TrainConfig.model),
         augmented=bool(options.augment),
-        recipe=settings.as_recipe(given.pop("recipe", TrainConfig.recipe)),
+        recipe=given.pop("recipe", TrainConfig.recipe),
         epochs=options.epochs,
     )
     without = options.without or []
