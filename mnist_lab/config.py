@@ -117,7 +117,13 @@ class AugmentConfig:
         0.0, "how many pixels bolder or finer a stroke may become on each side", 0, 1, "pixels", earlier=0.0
     )
     strokes: float = setting(
-        0.02, "chance that a 0 is slashed; a 1 gets a flag or base, a 7 a bar less often", 0, 1, "chance", earlier=0.0
+        0.02,
+        "chance that a 0 is slashed; a 1 gets a flag or base, a 7 a bar less often",
+        0,
+        1,
+        "chance",
+        label="strokes on a 0 (less often on a 1 or 7)",
+        earlier=0.0,
     )
     erasing: float = setting(0.0, "chance that a digit loses one rectangle; it did not help", 0, 1, "chance")
     erase_area: tuple[float, float] = (0.02, 0.10)  # fraction of the image that the rectangle covers, from..to
@@ -300,9 +306,7 @@ def changed_options(config: TrainConfig) -> list[str]:
     usual = default_config(config.model, augmented=augmented, recipe=config.recipe, epochs=config.epochs)
     words: list[str] = []
     for part, other in ((config, usual), (config.augment, usual.augment)):
-        if part is None:
-            continue
-        for name, found in settings_of(type(part)).items():
+        for name, found in settings_of(type(part)).items() if part else ():
             value = getattr(part, name)
             if name != "seed" and value != getattr(other, name):
                 words += [f"--no-{found.option[2:]}"] if found.kind is bool else [found.option, str(value)]

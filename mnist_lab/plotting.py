@@ -184,7 +184,9 @@ def _set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Counts (R, C) to percent of their row; NaN all along a row without any."""
     totals = matrix.sum(axis=1, keepdims=True)
-    return np.divide(100.0 * matrix, totals, where=totals > 0, out=np.full(matrix.shape, np.nan))
+    percent: NDArray[np.float64] = np.full(matrix.shape, np.nan)
+    np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
+    return percent
 
 
 def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:

@@ -122,7 +122,7 @@ def test_a_network_is_trained_and_listed(
     ]  # fmt: skip
     session = play(answers)
     assert "'three' is not a whole number" in session.text
-    assert "0 is out of range" in session.text
+    assert "'0' is not a whole number from" in session.text
     assert r"there can be no folder '\x00'" in session.text
     assert "about" in session.text
     folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"

@@ -20,7 +20,7 @@ from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
 from mnist_lab.errors import LockedError, RequestError, RunError
 from mnist_lab.report.document import fraction, interval
 from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, reason, remove_leftovers, write_json
-from mnist_lab.terminal.wording import describe_recipe, describe_run, letters
+from mnist_lab.terminal.wording import describe_recipe, letters
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
@@ -94,7 +94,7 @@ class Run:
     @property
     def title(self) -> str:
         """The network, as titles name it."""
-        return describe_run(self.model, augmented=self.augment, seed=self.seed)
+        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}"
 
     @property
     def is_evaluated(self) -> bool:

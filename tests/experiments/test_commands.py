@@ -333,7 +333,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path, monkeypatc
         assert known.question in shown
     assert "What makes training fast?" in shown
     assert "is not one of the choices" in " ".join(shown.split())
-    assert "0 is out of range" in shown
+    assert "'0' is not a whole number from" in shown
     assert "'half' is not a number" in shown
     assert "a lead is more than 0" in shown
     assert "6 trainings to do" in shown
