@@ -9,7 +9,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -57,17 +58,15 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """What there is to say, as plain values ready for JSON."""
-        pictures = {name: caption._asdict() for name, caption in self.pictures.items()}
-        return {name: value for name, value in (asdict(self) | {"pictures": pictures}).items() if value}
+        return {name: value for name, value in asdict(self).items() if value}
 
     @classmethod
     def from_json(cls, content: Any) -> Summary:
         """The inverse of :meth:`to_json`, for a file that is not trusted: what is not text counts as empty."""
-        names = ("kind", "title", "headline", "headline_meaning", "thumbnail", "remark", "created")
-        texts = {name: text(inside(content, name), "") for name in names}
+        texts = {part.name: text(inside(content, part.name), "") for part in fields(cls) if part.default == ""}
         sentences, pictures = inside(content, "sentences"), inside(content, "pictures")
         captions = {
-            name: Caption(*(text(inside(caption, part), "") for part in Caption._fields))
+            name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
             for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
         }
         said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
@@ -116,32 +115,20 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     with storage.storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
     path, folders = outputs / INDEX_FILE, folders_of(outputs)
-    if _is_foreign(path):
-        raise StorageError(f"{path} is no page of the lab's", "move it away, or choose another folder with --outputs")
+    with suppress(OSError), storage.open_file(path) as page:
+        if b"MNIST Lab</title>" not in page.read(2000):  # that of a website, say
+            raise StorageError(f"{path} is not a page of the lab's", "move it away, or choose another --outputs")
     for folder in (outputs, *folders):
         storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to be written
     cards = [card_of(folder, earlier) for folder in folders]
     cards.sort(key=lambda card: (card.when or datetime.min, card.name), reverse=True)
-    days = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
-    html = document.TEMPLATES.get_template("index.html").render(
-        days=[(day, list(members)) for day, members in days],
-        counts=Counter(card.summary.kind for card in cards),
-        kinds=KINDS,
-        now=now,
-    )
+    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
+    days, counts = [(day, list(members)) for day, members in by_day], Counter(card.summary.kind for card in cards)
+    html = document.TEMPLATES.get_template("index.html").render(days=days, counts=counts, kinds=KINDS, now=now)
     storage.write_text(path, html)
     with storage.storage_errors(path):
         os.utime(path)  # putting it in place changed its folder, than which it must not be older
     return path
-
-
-def _is_foreign(page: Path) -> bool:
-    """Whether there is an index, but not one of the lab's: that of a website, say."""
-    try:
-        with storage.open_file(page) as file:
-            return b"MNIST Lab</title>" not in file.read(2000)
-    except OSError:
-        return False
 
 
 def is_outdated(outputs: Path) -> bool:
@@ -168,10 +155,9 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     when, kind, title = _named(folder)
     try:
         files = sorted(path.name for path in folder.iterdir())
+        damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
     except OSError as error:
-        remark = f"can't be read: {storage.reason(error)}"
-        return Card(folder.name, when, Summary(kind, folder.name, remark=remark))
-    damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
+        files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
     pictures = [name for name in files if name.lower().endswith(".png")]
     thumbnail = next((name for name in (found.thumbnail, *THUMBNAILS, *pictures) if name in pictures), "")
