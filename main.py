@@ -40,7 +40,6 @@ class Row:
     module: str
 
     def command(self) -> Any:
-        """What the row does; its room is loaded."""
         return load(self.module).COMMANDS[self.word]
 
 

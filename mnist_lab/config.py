@@ -39,7 +39,6 @@ class Setting:
 
     @property
     def option(self) -> str:
-        """As it is written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def check(self, value: object) -> None:

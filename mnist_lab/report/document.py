@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -198,10 +198,7 @@ def inside(content: Any, *names: str) -> Any:
 
 def number(value: Any) -> float | None:
     """A finite number; None if it is something else."""
-    try:
-        return float(value) if type(value) in (int, float) and math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value) if type(value) in (int, float) and abs(value) <= sys.float_info.max else None
 
 
 def text(value: Any, otherwise: str = "–") -> str:

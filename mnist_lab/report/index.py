@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from mnist_lab import storage
@@ -56,22 +55,6 @@ class Summary:
     created: str = ""  # ISO 8601, for folders whose name does not tell
     pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said of its pictures, by file name
 
-    def to_json(self) -> dict[str, Any]:
-        """What there is to say, as plain values ready for JSON."""
-        return {name: value for name, value in asdict(self).items() if value}
-
-    @classmethod
-    def from_json(cls, content: Any) -> Summary:
-        """The inverse of :meth:`to_json`, for a file that is not trusted: what is not text counts as empty."""
-        texts = {part.name: text(inside(content, part.name), "") for part in fields(cls) if part.default == ""}
-        sentences, pictures = inside(content, "sentences"), inside(content, "pictures")
-        captions = {
-            name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
-            for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
-        }
-        said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
-        return cls(**texts, sentences=said, pictures=captions)
-
 
 Earlier = Callable[[Path], Summary | None]  # what is known of a folder that an earlier version filled, or unfinished
 
@@ -80,13 +63,22 @@ def write_summary(folder: Path, summary: Summary) -> None:
     """Leave what the index shows of a folder in it; kind and title come from its name unless the summary has them."""
     _, kind, title = _named(folder)
     found = replace(summary, kind=summary.kind or kind, title=summary.title or title)
-    storage.write_json(folder / SUMMARY_FILE, found.to_json())
+    storage.write_json(folder / SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
 
 
 def read_summary(folder: Path) -> Summary | None:
-    """What the index shows of a folder; None if nobody left it, or if it can't be read."""
+    """What the index shows of a folder; None if it was not left or can't be read. What is not text counts as empty."""
     content = document.read_object(folder / SUMMARY_FILE)
-    return Summary.from_json(content) if content else None
+    if not content:
+        return None
+    texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
+    sentences, pictures = content.get("sentences"), content.get("pictures")
+    captions = {
+        name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
+        for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
+    }
+    said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
+    return Summary(**texts, sentences=said, pictures=captions)
 
 
 @dataclass(frozen=True)
