@@ -17,7 +17,7 @@ CLASSES = 10  # the digits 0 to 9
 TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set apart for validation
 MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1  # that may be asked for
 SHORT_TRAINING = 4  # epochs up to which a training counts as short
-DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
+_DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
 
 _REQUIRED = object()  # in place of a value for earlier runs: every run has one of its own
 
@@ -56,7 +56,7 @@ class Setting:
         if self.kind is int:
             check_whole(self.option, value, int(self.low), int(self.high))
         if self.kind is float:
-            check_number(self.option, value, self.low, self.high)
+            _check_number(self.option, value, self.low, self.high)
 
 
 def setting(default: Any, help: str, low: float = 0, high: float = 0, unit: str = "", **more: Any) -> Any:
@@ -287,7 +287,7 @@ def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", ep
     """
     check_model(model)
     settings_of(TrainConfig)["recipe"].check(recipe)
-    epochs = DEFAULT_EPOCHS[model] if epochs is None else epochs
+    epochs = _DEFAULT_EPOCHS[model] if epochs is None else epochs
     is_short = epochs <= SHORT_TRAINING
     augment = (MILD_AUGMENTATION if is_short else AugmentConfig()) if augmented else None
     usual = TrainConfig(model=model, augment=augment, recipe=recipe, epochs=epochs)
@@ -327,8 +327,8 @@ def check_config(config: TrainConfig) -> None:
     area = config.augment.erase_area
     if type(area) is not tuple or len(area) != 2:
         raise RequestError(f"erase_area is {area}", "it is two fractions of the image, from and to")
-    check_number("--erase-area", area[0], 0, 1)
-    check_number("--erase-area", area[1], area[0], 1)
+    _check_number("--erase-area", area[0], 0, 1)
+    _check_number("--erase-area", area[1], area[0], 1)
 
 
 def check_model(name: str) -> None:
@@ -342,7 +342,7 @@ def check_whole(option: str, value: object, low: int, high: int) -> None:
         raise RequestError(f"{option} is {value}", f"give a whole number from {low:,} to {high:,}")
 
 
-def check_number(option: str, value: object, low: float, high: float) -> None:
+def _check_number(option: str, value: object, low: float, high: float) -> None:
     """Refuse a value that is not a number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise RequestError(f"{option} is {value}", f"give a number from {low:g} to {high:g}")

@@ -30,7 +30,7 @@ GREEN, VERMILION, PURPLE = "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
 
-DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
+_DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
 TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
 DIGITS = range(10)
 
@@ -44,8 +44,8 @@ _ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place 
 
 # How every figure looks, whatever the user's own matplotlibrc says.
 _STYLE: dict[str, Any] = {
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
+    "figure.dpi": _DPI,
+    "savefig.dpi": _DPI,
     "figure.facecolor": PAPER,
     "figure.titlesize": TITLE,
     "figure.titleweight": "bold",

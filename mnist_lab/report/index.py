@@ -22,7 +22,7 @@ from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, inside, text
 
 INDEX_FILE, SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
-DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
+_DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
     "run": ("Training run", "Runs"),
@@ -38,7 +38,7 @@ KINDS = {
 """What one folder of each kind is called, and several; by the word that its name begins with, after the time."""
 
 # The picture that stands for a folder whose summary names none: the first of these, else the first by name.
-THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
+_THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     path, folders = outputs / INDEX_FILE, folders_of(outputs)
     with suppress(OSError), storage.open_file(path) as page:
         if b"MNIST Lab</title>" not in page.read(2000):  # that of a website, say
-            raise StorageError(f"{path} is not a page of the lab's", "move it away, or choose another --outputs")
+            raise StorageError(f"{path} is not the lab's", "move it away, or choose another folder with --outputs")
     for folder in (outputs, *folders):
         storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to be written
     cards = [card_of(folder, earlier) for folder in folders]
@@ -152,10 +152,10 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
     pictures = [name for name in files if name.lower().endswith(".png")]
-    thumbnail = next((name for name in (found.thumbnail, *THUMBNAILS, *pictures) if name in pictures), "")
+    thumbnail = next((name for name in (found.thumbnail, *_THUMBNAILS, *pictures) if name in pictures), "")
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
-    documents = [name for name in (document.REPORT_FILE, *DATA_FILES) if name in files]
+    documents = [name for name in (document.REPORT_FILE, *_DATA_FILES) if name in files]
     return Card(folder.name, when or _moment(found.created), summary, pictures, documents)
 
 

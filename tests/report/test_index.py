@@ -142,7 +142,7 @@ def test_a_website_of_the_users_is_no_index(outputs: Path, capsys: pytest.Captur
     page.write_text("<title>My holidays</title>", encoding="utf-8")
     assert main.main(["runs", "--outputs", str(outputs)]) == 0
     assert main.main(["report", "--outputs", str(outputs)]) == 1
-    assert "is not a page of the lab's; move it away" in capsys.readouterr().err
+    assert "is not the lab's; move it away" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == "<title>My holidays</title>"
 
 
