@@ -32,6 +32,15 @@ def test_the_plain_recipe_is_plain() -> None:
     assert (config.weight_decay, config.label_smoothing, config.average_decay, config.plain_epochs) == (0, 0, 0, 0)
 
 
+def test_short_trainings_learn_faster_with_milder_augmentation() -> None:
+    short, longer, longest = (default_config("3-layer", augmented=True, epochs=epochs) for epochs in (4, 5, 16))
+    assert short.learning_rate > longer.learning_rate == longest.learning_rate
+    assert short.augment is not None
+    assert longer.augment is not None
+    assert short.augment.rotation < longer.augment.rotation
+    assert default_config("1-layer", augmented=True) == default_config("1-layer", augmented=True, epochs=4)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
