@@ -1,4 +1,4 @@
-"""Random rotation, affine and erasing over a whole batch at once, each sample with its own draw.
+"""Augmentation of a whole batch at once, each sample with its own draw.
 
 The usual way rotates and shifts in two resamplings that each blur. Here all that moves a sample is multiplied into one
 2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before normalisation:
@@ -54,7 +54,7 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: to
 
 
 def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Add strokes, turn, shift, scale, slant and bend: all that needs resampling, in one."""
+    """Add strokes, rotate, shift, scale, shear and bend: all that needs resampling, in one step."""
     count, _, height, width = images.shape
     inverse = inverse_affine(_draw_affine(count, config, generator))  # (B, 2, 3)
     bend = _draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
@@ -86,8 +86,7 @@ def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) 
 
 
 def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
-    """(count,) numbers, uniform from -limit to limit."""
-    return (2 * torch.rand(count, generator=generator) - 1) * limit
+    return (2 * torch.rand(count, generator=generator) - 1) * limit  # (count,), from -limit to limit
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
@@ -120,18 +119,15 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, KNOTS): weights by which every pixel takes from knots around it.
-
-    The squares of a row add up to 1, so that independent numbers of variance 1 keep it when they are blurred.
-    """
+    """(side, KNOTS): the weights by which every pixel takes from the knots around it."""
     pixels = torch.arange(side).unsqueeze(1)
     knots = torch.linspace(-0.5, side - 0.5, KNOTS)
     weights = torch.exp(-0.5 * ((pixels - knots) / (BEND_WIDTH * side)) ** 2)
-    return F.normalize(weights, dim=1)
+    return F.normalize(weights, dim=1)  # a row's squares add up to 1: blurred numbers of variance 1 keep it
 
 
 def change_thickness(images: Tensor, change: Tensor) -> Tensor:
-    """Make the strokes of images (B, 1, H, W) bolder or finer, as other pens do, by -1 (finest) to 1 (boldest), (B,).
+    """Make the strokes of images (B, 1, H, W) finer or bolder, as other pens do, by (B,) from -1 to 1.
 
     A pixel moves towards the brightest (bolder) or the darkest (finer) of itself and its four neighbours.
     """
@@ -145,12 +141,9 @@ def change_thickness(images: Tensor, change: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
-    """Resample a batch once, bilinearly, through its inverse maps; the outside is background (0).
+    """Resample a batch (B, 1, H, W) once, bilinearly, through its inverse maps (B, 2, 3); the outside is background (0).
 
-    Args:
-        images: (B, 1, H, W).
-        inverse: (B, 2, 3), from :func:`inverse_affine`.
-        bend: (B, H, W, 2), added to the places that the pixels are taken from, in the same units.
+    ``bend``, (B, H, W, 2), is added to the places that the pixels are taken from, in the same units.
     """
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
     if bend is not None:

@@ -22,21 +22,16 @@ from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMAL
 from mnist_lab.report.document import Caption
 
 SAMPLES_PER_CLASS = 12
-DRAWS = 4
-"""Of each augmentation, to show the strongest: a weak one would look like none at all."""
-
-VISIBLE = 0.08
-"""Ink, 0 to 1, by which a pixel changes on average where a digit has got strokes that nobody overlooks."""
-
-SEED = 0
-"""Of the samples shown: everybody sees the same."""
+DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
+VISIBLE = 0.08  # ink, 0 to 1, by which a pixel changes on average where nobody overlooks the added strokes
+SEED = 0  # of the samples shown: everybody sees the same
 
 CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
     "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
     "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
     "augmentation.png": Caption(
-        "Before and after each augmentation", "Digits as they are, and turned, shifted, scaled, slanted or erased."
+        "Before and after each augmentation", "Digits as they are, and as each one leaves them."
     ),
 }
 """What is said of these pictures, by file name."""
@@ -44,17 +39,13 @@ CAPTIONS = {
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
     """The four pictures of the data view, each with its file name. The test digits are counted, not shown."""
-    train = mnist.train
+    train, counts = mnist.train, {name: digits.class_counts() for name, digits in vars(mnist).items()}
     sample = _sample_by_class(train, SAMPLES_PER_CLASS)
     yield "samples.png", sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
-    splits = {"train": train, "validation": mnist.validation, "test": mnist.test}
-    yield "class_counts.png", class_counts({name: digits.class_counts() for name, digits in splits.items()})
+    yield "class_counts.png", class_counts(counts)
     means = [to_unit(train.images[train.labels == digit]).mean(dim=(0, 1)) for digit in DIGITS]
-    yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), train.class_counts())
-    groups = [_augmentation_examples(train), _stroke_examples(train)]
-    pictures = [{name: images.squeeze(1).numpy() for name, images in group.items()} for group in groups]
-    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
-    yield "augmentation.png", augmentation_gallery(pictures, note)
+    yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), counts["train"])
+    yield "augmentation.png", augmentation_gallery([_augmentation_examples(train), _stroke_examples(train)])
 
 
 @styled
@@ -110,14 +101,15 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 
 
 @styled
-def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
+def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
     """Some digits, as they are and as each augmentation changes them, with their outlines before.
 
-    Groups hold row names and (K, 28, 28) ink, 0..1. Each begins with its digits as they are; the same digits stand in
-    the same columns below.
+    Groups hold row names and (K, 1, 28, 28) ink, 0..1. Each begins with its digits as they are; each column below shows
+    the same digit.
     """
+    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
     names = [name for group in groups for name in group]
-    cells = np.concatenate([list(group.values()) for group in groups])  # (rows, K, 28, 28)
+    cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
     figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
@@ -136,14 +128,13 @@ def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]
 
 
 def _sample_by_class(digits: Digits, per_class: int) -> Digits:
-    """Some random digits of each class, class by class."""
     order = torch.randperm(len(digits), generator=seeded_generator(SEED, "samples"))
     labels = digits.labels[order]
     return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in DIGITS]))
 
 
 def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
-    """Ten digits, and the same after each augmentation alone and after all together, (10, 1, 28, 28) each, 0 to 1."""
+    """A digit of each class, and the same after each augmentation alone and after the usual mix, (10, 1, 28, 28)."""
     sample = _sample_by_class(digits, 1)
     usual, none = AugmentConfig(), NO_AUGMENTATION
     steps = {
@@ -166,9 +157,9 @@ def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
     original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
     suits = _change_of(with_strokes, original) > VISIBLE
     counts = {0: 4, 1: 3, 7: 3}
-    chosen = [torch.nonzero(suits & (sample.labels == digit)).flatten()[:most] for digit, most in counts.items()]
+    chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
-    return {"original": original[torch.cat(chosen)], name: with_strokes[torch.cat(chosen)]}
+    return {"original": original[chosen], name: with_strokes[chosen]}
 
 
 def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
@@ -180,5 +171,4 @@ def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
 
 
 def _change_of(changed: Tensor, original: Tensor) -> Tensor:
-    """How much ink each of some images (N, 1, 28, 28) differs by, on average, (N,)."""
-    return (changed - original).abs().mean(dim=(1, 2, 3))
+    return (changed - original).abs().mean(dim=(1, 2, 3))  # (N,), mean ink

@@ -1,8 +1,8 @@
 """Training batches, and the seeds that decide everything random in them.
 
 Every random draw of the lab is a pure function of the run's seed, the epoch and a name, and never depends on how many
-were made before: a run that was killed resumes with the draws that the uninterrupted run would have made, and worker
-processes draw what the main process would.
+were made before: a run that was killed resumes with the draws of the uninterrupted run, and workers draw what the main
+process would.
 """
 
 from __future__ import annotations
@@ -63,13 +63,11 @@ class BatchDataset(Dataset[Batch]):
 
 
 class TrainLoader:
-    """The training digits as batches; worker processes start with the first epoch and stay for all of them.
+    """The training digits as batches; workers start with the first epoch and stay for all of them.
 
     Args:
-        digits: what to train on.
         augmentation: None for the digits as they are.
         batch_size: the last batch of an epoch holds the rest.
-        seed: the run's seed.
         epoch_size: digits in an epoch; 0 for every digit once.
         workers: processes that load data; 0 fetches in this one.
         start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.

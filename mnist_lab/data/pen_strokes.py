@@ -2,8 +2,7 @@
 
 MNIST was written by Americans around 1990. Elsewhere people slash their zeros, give ones a flag and a base, and cross
 their sevens; a network that never saw this reads a slashed zero as an 8. So some digits get such strokes, at places
-found from their own ink, and are then fitted into MNIST's box again. All of it is made up: no drawing of anybody's is
-used.
+found from their own ink, and are then fitted into MNIST's box again. All of it is made up: nobody's drawings are used.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
         generator: source of all draws.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
-    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
+    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
     suits = (labels[where] != 0) | (frame.width >= NARROWEST * frame.height)
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
@@ -88,14 +87,11 @@ def _frame_of(ink: Tensor) -> Frame:
     inked = ink > FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
     y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
-
-    def middle_near(row: Tensor) -> Tensor:
-        """Mean x of the ink in about three rows around each digit's own."""
+    middles = []
+    for row in (top + 1, (top + bottom) / 2, bottom - 1):  # the mean x of the ink in about three rows around each
         near = ((y - row.unsqueeze(1)).abs() <= 1.5).float()  # (K, H)
         mass = (ink * near.unsqueeze(2)).sum(dim=1)  # (K, W)
-        return (mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6)
-
-    middles = (middle_near(row) for row in (top + 1, (top + bottom) / 2, bottom - 1))
+        middles.append((mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6))
     return Frame(left, top, right, bottom, *middles)
 
 
@@ -107,8 +103,7 @@ def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Tensor:
-    """(K, 2, 2) from four times (K,)."""
-    return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)
+    return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)  # (K, 2, 2)
 
 
 def _slashed(frame: Frame, draw: Draw) -> Tensor:
@@ -121,7 +116,7 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
     across = torch.where(draw(0, 1) < 0.1, -across, across)
     x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre)
     slash = _line(x - across, y + up, x + across, y - up)
-    return torch.stack([slash, slash], dim=1)
+    return torch.stack([slash, slash], dim=1)  # (K, 2, 2, 2)
 
 
 def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
@@ -138,7 +133,7 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
     based = torch.where(which > 0.4, 1.0, 0.0)
     base_x, base_y, tilt = frame.bottom_x, frame.bottom - 1, based * draw(-1, 1)
     base = _line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
-    return torch.stack([flag, base], dim=1)
+    return torch.stack([flag, base], dim=1)  # (K, 2, 2, 2)
 
 
 def _crossed(frame: Frame, draw: Draw) -> Tensor:
@@ -146,16 +141,16 @@ def _crossed(frame: Frame, draw: Draw) -> Tensor:
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
     x, y = frame.middle_x + draw(-1, 1), frame.centre[1] + draw(-2, 2)
     bar = _line(x - reach, y - tilt, x + reach, y + tilt)
-    return torch.stack([bar, bar], dim=1)
+    return torch.stack([bar, bar], dim=1)  # (K, 2, 2, 2)
 
 
-# For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice.
+# For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
 FREQUENCIES = torch.zeros(CLASSES)
 FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
-"""(10,) how often each digit is chosen, compared with the zeros: many flagged ones would blur the line to the sevens,
-of which, as of the ones, some have these strokes already."""
+"""(10,) how often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens,
+and some ones and sevens have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
@@ -166,25 +161,23 @@ def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
         1 and (0, 0) without added strokes.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
-    frame = strokes.frame
-    ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)
+    frame, ends = strokes.frame, strokes.lines.flatten(1, 2)  # (K, 4, 2)
     low = torch.minimum(torch.stack([frame.left, frame.top], dim=1), ends.amin(dim=1))  # (K, 2)
-    high = torch.maximum(torch.stack([frame.right, frame.bottom], dim=1), ends.amax(dim=1))
+    high = torch.maximum(torch.stack([frame.right, frame.bottom], dim=1), ends.amax(dim=1))  # (K, 2)
     scale[strokes.where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
     centre[strokes.where] = (low + high) / 2
     return scale, centre
 
 
 def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
-    """Draw straight, round-ended lines, anti-aliased: the coverage of a pixel falls from 1 to 0 over its own size.
+    """Draw straight, round-ended, anti-aliased lines into images of ``height`` x ``breadth`` pixels.
 
     Args:
         lines: (K, S, 2, 2), in pixels from the image's centre.
         width: (K,) of the pen, pixels.
-        height, breadth: of the image, pixels.
 
     Returns:
-        (K, H, W), 0 to 1.
+        (K, H, W), 0 to 1: the coverage of a pixel falls from 1 to 0 over its own size.
     """
     y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, breadth))
     start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each
