@@ -62,14 +62,14 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
     if strokes is None or not len(strokes.where):  # every other batch, at the usual strength
         return warp(images, inverse, bend)
     scale, centre = fit_into_box(strokes, count)
+    half = torch.tensor([width, height]) / 2  # pixels; a pose's lengths are in halves
     # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
     linear = inverse[:, :, :2] / scale.view(-1, 1, 1)
-    offset = inverse[:, :, 2] / scale.unsqueeze(1) + 2 * centre / torch.tensor([width, height])
+    offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half
     warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
-    size = torch.tensor([width, height]) / 2
-    shifted = strokes.lines / size - offset[strokes.where, None, None]  # (K, S, 2, 2)
+    shifted = strokes.lines / half - offset[strokes.where, None, None]  # (K, S, 2, 2)
     # Lines go forwards through the pose that pixels are taken from backwards.
-    lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * size
+    lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * half
     drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
     shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
     warped[strokes.where] = torch.maximum(change_thickness(warped[strokes.where], shrunk), drawn)
@@ -141,7 +141,7 @@ def change_thickness(images: Tensor, change: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
-    """Resample a batch (B, 1, H, W) once, bilinearly, through its inverse maps (B, 2, 3); the outside is background (0).
+    """Resample a batch (B, 1, H, W) once, bilinearly, through inverse maps (B, 2, 3); the outside is background (0).
 
     ``bend``, (B, H, W, 2), is added to the places that the pixels are taken from, in the same units.
     """

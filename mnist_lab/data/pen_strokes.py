@@ -23,27 +23,21 @@ BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
 class Frame(NamedTuple):
-    """Where the ink of each digit lies; every field has the shape (K,), in pixels from the image's centre."""
+    """Where the ink of each digit lies, in pixels from the image's centre."""
 
-    left: Tensor
-    top: Tensor
-    right: Tensor
-    bottom: Tensor
-    top_x: Tensor  # middle of the ink in the uppermost rows
-    middle_x: Tensor  # in the rows half way down
-    bottom_x: Tensor  # in the lowest rows
+    low: Tensor  # (K, 2) left and top
+    high: Tensor  # (K, 2) right and bottom
+    top_x: Tensor  # (K,) middle of the ink in the uppermost rows
+    middle_x: Tensor  # (K,) in the rows half way down
+    bottom_x: Tensor  # (K,) in the lowest rows
 
     @property
-    def width(self) -> Tensor:
-        return self.right - self.left
+    def size(self) -> tuple[Tensor, Tensor]:  # width and height, (K,) each
+        return (self.high - self.low).unbind(dim=1)
 
     @property
-    def height(self) -> Tensor:
-        return self.bottom - self.top
-
-    @property
-    def centre(self) -> tuple[Tensor, Tensor]:
-        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+    def centre(self) -> Tensor:
+        return (self.low + self.high) / 2  # (K, 2)
 
 
 class Strokes(NamedTuple):
@@ -61,16 +55,14 @@ Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between 
 def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:
     """Choose some zeros, ones and sevens of a batch, and the lines to add to them.
 
-    Args:
-        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
-        labels: (B,), which digit each image shows.
-        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says.
-        generator: source of all draws.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink), their labels (B,); ``chance`` is the fraction of the zeros
+    that are chosen, and of the others as ``FREQUENCIES`` says.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
     where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
-    suits = (labels[where] != 0) | (frame.width >= NARROWEST * frame.height)
+    width, height = frame.size
+    suits = (labels[where] != 0) | (width >= NARROWEST * height)
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
 
     def draw(low: float, high: float) -> Tensor:
@@ -92,7 +84,7 @@ def _frame_of(ink: Tensor) -> Frame:
         near = ((y - row.unsqueeze(1)).abs() <= 1.5).float()  # (K, H)
         mass = (ink * near.unsqueeze(2)).sum(dim=1)  # (K, W)
         middles.append((mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6))
-    return Frame(left, top, right, bottom, *middles)
+    return Frame(torch.stack([left, top], dim=1), torch.stack([right, bottom], dim=1), *middles)
 
 
 def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,10 +103,11 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
+    width, height = frame.size
     beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
-    across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
+    across, up = beyond * width / 2 * torch.sin(direction), beyond * height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
-    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre)
+    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre.unbind(dim=1))
     slash = _line(x - across, y + up, x + across, y - up)
     return torch.stack([slash, slash], dim=1)  # (K, 2, 2, 2)
 
@@ -124,14 +117,15 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
 
     No flag is nearly level, and none is long where there is no base: that would be a seven.
     """
+    _, height = frame.size
     which = draw(0, 1)
     longest = torch.where(which > 0.4, 0.35, 0.2)  # heights
-    angle, length = torch.deg2rad(draw(40, 70)), frame.height * (0.12 + (longest - 0.12) * draw(0, 1))
+    angle, length = torch.deg2rad(draw(40, 70)), height * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
-    flag_x, flag_y = frame.top_x, frame.top + 1
+    flag_x, flag_y = frame.top_x, frame.low[:, 1] + 1
     flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
     based = torch.where(which > 0.4, 1.0, 0.0)
-    base_x, base_y, tilt = frame.bottom_x, frame.bottom - 1, based * draw(-1, 1)
+    base_x, base_y, tilt = frame.bottom_x, frame.high[:, 1] - 1, based * draw(-1, 1)
     base = _line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
     return torch.stack([flag, base], dim=1)  # (K, 2, 2, 2)
 
@@ -139,7 +133,7 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
 def _crossed(frame: Frame, draw: Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
-    x, y = frame.middle_x + draw(-1, 1), frame.centre[1] + draw(-2, 2)
+    x, y = frame.middle_x + draw(-1, 1), frame.centre[:, 1] + draw(-2, 2)
     bar = _line(x - reach, y - tilt, x + reach, y + tilt)
     return torch.stack([bar, bar], dim=1)  # (K, 2, 2, 2)
 
@@ -156,28 +150,23 @@ and some ones and sevens have these strokes already."""
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
     """How each of a batch's ``count`` digits must shrink and move to lie in MNIST's box with its added strokes.
 
-    Returns:
-        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there;
-        1 and (0, 0) without added strokes.
+    That is a scale (B,), at most 1, and the place (B, 2) that moves to the image's centre, in pixels from there; 1 and
+    (0, 0) without added strokes.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
-    frame, ends = strokes.frame, strokes.lines.flatten(1, 2)  # (K, 4, 2)
-    low = torch.minimum(torch.stack([frame.left, frame.top], dim=1), ends.amin(dim=1))  # (K, 2)
-    high = torch.maximum(torch.stack([frame.right, frame.bottom], dim=1), ends.amax(dim=1))  # (K, 2)
+    ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)
+    low = torch.minimum(strokes.frame.low, ends.amin(dim=1))  # (K, 2)
+    high = torch.maximum(strokes.frame.high, ends.amax(dim=1))  # (K, 2)
     scale[strokes.where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
     centre[strokes.where] = (low + high) / 2
     return scale, centre
 
 
 def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
-    """Draw straight, round-ended, anti-aliased lines into images of ``height`` x ``breadth`` pixels.
+    """Draw straight, round-ended, anti-aliased lines into images of ``height`` x ``breadth`` pixels: (K, H, W), 0 to 1.
 
-    Args:
-        lines: (K, S, 2, 2), in pixels from the image's centre.
-        width: (K,) of the pen, pixels.
-
-    Returns:
-        (K, H, W), 0 to 1: the coverage of a pixel falls from 1 to 0 over its own size.
+    The lines (K, S, 2, 2) are in pixels from the image's centre, the pen's width (K,) in pixels. The coverage of a
+    pixel falls from 1 to 0 over its own size.
     """
     y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, breadth))
     start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each

@@ -31,8 +31,7 @@ from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.runs import Run, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 
-BEST = "best"
-"""The run whose network is asked unless another is named."""
+BEST = "best"  # the run whose network is asked unless another is named
 
 
 @dataclass(frozen=True)
@@ -194,13 +193,13 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
     title = f"{subject.title}, read by {readers[0].name}"
     maps = {name: readers[0].map(picture, target, name) for name in METHODS}
     drawn = {
-        "saliency.png": figures.saliency_panel(explanation, title=title, true=true),
-        "methods.png": figures.saliency_methods_figure(explanation, maps, title=title, true=true),
+        "saliency.png": figures.saliency_panel(explanation, title, true),
+        "methods.png": figures.saliency_by_method(explanation, maps, title, true),
     }
     if len(readers) > 1:
         maps = {reader.run.name: reader.map(picture, target, method) for reader in readers}
         answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
-        drawn["runs.png"] = figures.saliency_across_runs(explanation, maps, answers, title=subject.title, true=true)
+        drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true)
     return drawn
 
 

@@ -26,10 +26,9 @@ from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
 
-AGAINST_AND_FOR = LinearSegmentedColormap.from_list(
-    "against and for", ["#7A2E00", VERMILION, "#F2BE9B", PAPER, "#97C3E2", BLUE, "#00304D"]
-)
-FOR = LinearSegmentedColormap.from_list("for", [PAPER, "#97C3E2", BLUE, "#00304D"])
+_BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
+FOR = LinearSegmentedColormap.from_list("for", _BLUES)
+AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
 AGAINST_AND_FOR_NOTE = "Blue speaks for the target, orange-red against it."
 FOR_NOTE = "The bluer, the more it speaks for the target."
 
@@ -37,9 +36,6 @@ STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest o
 SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
 FAINT_INK = 0.35  # darkness of the digit under an overlay, where the colours should speak
 OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
-WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
-
-_MAP = "a map of the pixels that the network's answer depended on"
 
 Image = NDArray[np.floating[Any]]
 
@@ -52,14 +48,13 @@ class Drawn(NamedTuple):
 
 
 @styled
-def saliency_panel(
-    explanation: Explanation, *, title: str, true: int | None = None, drawn: Drawn | None = None
-) -> Figure:
+def saliency_panel(explanation: Explanation, title: str, true: int | None = None, drawn: Drawn | None = None) -> Figure:
     """One digit's map with all its controls and, at the foot, what they say about it.
 
     A drawing comes first, and the digit beside it is then white on black, as the network sees it.
     """
-    method, target, width = METHODS[explanation.method], explanation.target, 12.2 if drawn is None else 14.6
+    method, target = METHODS[explanation.method], explanation.target
+    width, aspect = (12.2, 1) if drawn is None else (14.6, 0.42)  # the answer is then as wide as two columns
     figure = new_figure(width, 7.0, title)
     foot = "\n".join((f"{method.title}: {method.description}. {_colour_note(method)}", *verdict(explanation)))
     figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
@@ -75,16 +70,16 @@ def saliency_panel(
         _name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
         _name_image(places["input"], "What the network sees", answer)
-    _draw_map(places["map"], explanation.map, method, f"{method.title}, target {target}", "this network")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
     _name_image(places["overlay"], "Overlay", "the map's colours over the input")
-    draw_answer(places["answer"], explanation.probabilities, target, aspect=1 if drawn is None else WIDE)
-    remark = "same network, random weights"
-    _draw_map(places["random"], explanation.random_map, method, f"{method.title}, target {target}", remark)
+    draw_answer(places["answer"], explanation.probabilities, target, aspect)
+    name = f"{method.title}, target {target}"
+    _draw_map(places["map"], explanation.map, method, name, "this network")
+    _draw_map(places["random"], explanation.random_map, method, name, "same network, random weights")
     edges = _draw_image(places["edges"], explanation.edges, "Greys", (0, float(explanation.edges.max()) or 1.0))
     _add_colour_bar(edges, "change of ink per pixel")
-    correlation = _format_correlation(explanation.sanity.edges)
-    _name_image(places["edges"], "Edges, no network", f"rank correlation with the map {correlation}")
+    remark = f"rank correlation with the map {_format_correlation(explanation.sanity.edges)}"
+    _name_image(places["edges"], "Edges, no network", remark)
     deletion, insertion = explanation.curves
     _draw_curve(places["deletion"], deletion, target, "Deletion", "removed", "a small area is good")
     _draw_curve(places["insertion"], insertion, target, "Insertion", "inserted", "a large area is good")
@@ -119,9 +114,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
 
 
 @styled
-def saliency_methods_figure(
-    explanation: Explanation, maps: Mapping[str, Image], *, title: str, true: int | None = None
-) -> Figure:
+def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None) -> Figure:
     """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
     differ = "The methods ask different questions, each in its own unit, and need not agree."
     note = f"Maps for the target {explanation.target}. {AGAINST_AND_FOR_NOTE} {differ}"
@@ -134,20 +127,15 @@ def saliency_methods_figure(
 
 
 @styled
-def saliency_across_runs(
-    explanation: Explanation,
-    maps: Mapping[str, Image],
-    probabilities: Mapping[str, NDArray[np.floating[Any]]],
-    *,
-    title: str,
-    true: int | None = None,
+def saliency_by_run(
+    explanation: Explanation, maps: Mapping[str, Image], answers: Mapping[str, Image], title: str, true: int | None
 ) -> Figure:
     """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
     method = METHODS[explanation.method]
     note = f"{method.title}: {method.description}.\n{_colour_note(method)} {SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
     shown = [  # a run's name is too long for one line above an image: its time, and below what it is
-        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(probabilities[name], None), method, map_)
+        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
         for name, map_ in maps.items()
     ]
     below = _draw_side_by_side(figure, explanation.image, "" if true is None else f"true {true}", shown)
@@ -175,13 +163,13 @@ def verdict(explanation: Explanation) -> tuple[str, str]:
     sanity, curves = explanation.sanity, explanation.curves
     compared = f"rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks"
     within = f"within the strokes ({_format_correlation(sanity.strokes)})"
+    survives = "does not survive" if sanity.places < saliency.SURVIVAL_THRESHOLD else "survives"
     if sanity.places < saliency.SURVIVAL_THRESHOLD:
-        survives, why = "does not survive", ": where it points depends on what was learned."
+        why = ": where it points depends on what was learned."
     elif sanity.strokes < saliency.SURVIVAL_THRESHOLD:
         why = f": its outline shows the picture, not what was learned. Its pattern {within} does not survive."
-        survives = "survives"
     else:
-        survives, why = "survives", f", even {within}: it shows the picture more than what was learned."
+        why = f", even {within}: it shows the picture more than what was learned."
     falls, rises = ("faster" if beats else "no faster" for beats in curves.beat_random)
     effect = f"lowers p({explanation.target}) {falls}, and inserting them raises it {rises}"
     orders = f"the best of {len(curves.deletion.random)} random orders"
@@ -288,22 +276,19 @@ def _draw_run(run: training_figures.RunData) -> Figure:
     return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.title)
 
 
-def _map_caption(seen: str) -> Caption:
-    text = "A map shows what the answer depends on, which is not always what a person would look at."
-    return Caption("Which pixels mattered", seen, text)
-
-
-_BY_CLASS = _map_caption(f"A digit of each class and, beside it, {_MAP}.")
-RUN_FIGURES = training_figures.RUN_FIGURES | {"saliency.png": training_figures.RunFigure(_draw_run, _BY_CLASS)}
+_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
+_BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
+RUN_FIGURES = training_figures.RUN_FIGURES | {
+    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT))
+}
 """All figures that a run leaves, by file name."""
 
+_PANEL = "A digit, a map of the pixels that the network's answer depended on, and the controls of that map."
+_METHODS = "Maps of one digit by several methods, side by side."
+_DISAGREE = "Where the methods disagree, none of them should be believed alone."
 CAPTIONS = {
-    "saliency.png": _map_caption(f"A digit, {_MAP}, and the controls that tell whether the map may be believed."),
-    "methods.png": Caption(
-        "The same question, asked by every method",
-        "Maps of one digit by several methods, side by side.",
-        "Where the methods disagree, none of them should be believed alone.",
-    ),
+    "saliency.png": Caption("Which pixels mattered", _PANEL, _TEXT),
+    "methods.png": Caption("The same question, asked by every method", _METHODS, _DISAGREE),
     "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
 }
 """What is said of the pictures of a folder that is about one digit."""

@@ -224,8 +224,12 @@ def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Exampl
     return Examples(chosen, maps, probabilities.numpy())
 
 
-RANDOM_NETWORKS = 5
-"""Networks with random weights to compare a map with; a single one may resemble it by chance."""
+RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
+PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
+CURVE_MARGIN = (
+    0.01  # areas nearer than this to a random order's are equal; all are, for a target that is never probable
+)
+RANDOM_ORDERS = 19  # to beat all of them has a chance of 1 in 20 for a map that knows nothing
 
 SURVIVAL_THRESHOLD = 0.6
 """Mean rank correlation with the maps of random networks from which a map counts as surviving them.
@@ -236,13 +240,6 @@ gradients are (nearly) zero away from the ink whatever the weights: mean 0.87 an
 the first three stayed below 0.6 (highest 0.51), the others above (lowest 0.69); of 2-layer's Grad-CAM, 17 % are above.
 Within the strokes, sign included, no method's mean is beyond 0.11, while networks trained apart agree in 0.2 to 0.8.
 """
-
-PORTIONS = np.linspace(0, 1, 25)
-"""Fractions of the inked pixels that a curve has removed or inserted at its points."""
-CURVE_MARGIN = 0.01
-"""Areas nearer than this to a random order's count as equal; all are, for a target that is never probable."""
-RANDOM_ORDERS = 19
-"""Random orders to compare with: to beat all 19 has a chance of 1 in 20 for a map that knows nothing."""
 
 
 @dataclass(frozen=True)
@@ -322,8 +319,7 @@ def explain(
     batch = image.unsqueeze(0)  # (1, 1, 28, 28)
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[0].numpy()
     target = int(probabilities.argmax()) if target is None else target
-    seeds = [derive_seed(SEED, number) for number in range(RANDOM_NETWORKS)]
-    networks = [model, *(_randomised(own, compute, seed) for seed in seeds)]
+    networks = [model, *(_randomised(own, compute, derive_seed(SEED, one)) for one in range(RANDOM_NETWORKS))]
     map_, *random = (attribute(each, batch, torch.tensor([target]), method, compute)[0] for each in networks)
     ink = to_unit(image).cpu().numpy()[0]  # (28, 28)
     edges, compared = edge_map(ink), sanity(map_, np.stack(random), ink)

@@ -72,18 +72,18 @@ def drawn(trained: DigitNet, mnist: Mnist, explained: dict[str, Explanation]) ->
     signed, unsigned = explained["occlusion"], explained["grad-cam"]
     flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
     maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
-    all_classes = saliency.class_examples(trained, digits, CPU, "gradient")
-    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "grad-cam")
+    all_classes = saliency.class_examples(trained, digits, CPU)
+    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU)
     drawing = figures.Drawn(np.full((280, 280), 255, np.uint8), "brush 24")
     across, answers = dict.fromkeys(RUNS, maps["occlusion"]), dict.fromkeys(RUNS, signed.probabilities)
     return {
         "panel": figures.saliency_panel(signed, title="3-layer: test digit 0", true=7),
         "panel-drawing": figures.saliency_panel(unsigned, title="A drawing", drawn=drawing),
         "panel-flat": figures.saliency_panel(flat, title="A flat map", true=7),
-        "by-class": figures.saliency_by_class(all_classes, method="gradient", title="3-layer"),
-        "by-class-two": figures.saliency_by_class(two_classes, method="grad-cam", title="3-layer"),
-        "methods": figures.saliency_methods_figure(signed, maps, title="3-layer: test digit 0", true=7),
-        "runs": figures.saliency_across_runs(signed, across, answers, title="Test digit 0", true=7),
+        "by-class": figures.saliency_by_class(all_classes, "3-layer"),
+        "by-class-two": figures.saliency_by_class(two_classes, "3-layer"),
+        "methods": figures.saliency_by_method(signed, maps, title="3-layer: test digit 0", true=7),
+        "runs": figures.saliency_by_run(signed, across, answers, title="Test digit 0", true=7),
     }
 
 
@@ -126,7 +126,7 @@ class TestFigures:
         said = words(drawn["by-class"])
         for digit in range(10):
             assert f"true {digit}\nread as" in said
-        assert "gradient" in said.lower()
+        assert "Occlusion for the predicted digit" in said
         assert len(drawn["by-class"].axes) == 31  # three rows of ten, and the colour bar
 
     def test_methods_all_stand_side_by_side(self, drawn: dict[str, Figure]) -> None:
