@@ -38,11 +38,7 @@ class AffineDraw(NamedTuple):
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Transform every image of a batch with its own random draw, into a new tensor of the same shape and range.
 
-    Args:
-        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
-        labels: (B,), which digit each image shows; only the added strokes depend on it.
-        config: which transformations, and how strong.
-        generator: source of all draws.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink); on their labels, (B,), only the added strokes depend.
     """
     if config.moves:
         images = _move(images, labels, config, generator)

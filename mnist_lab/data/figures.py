@@ -68,9 +68,8 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
     percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
     widest = max(10.0, float(percents.max()))
-    for axes, (name, split), percent, colour in zip(
-        panels, counts.items(), percents, (SKY_BLUE, ORANGE, GREEN), strict=False
-    ):
+    colours = (SKY_BLUE, ORANGE, GREEN)
+    for axes, (name, split), percent, colour in zip(panels, counts.items(), percents, colours, strict=False):
         axes.barh(DIGITS, percent, color=colour, height=0.78)
         axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
         for digit, count in enumerate(split):
@@ -146,9 +145,9 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
         "thickness, ±0.8 pixels\n(off in the recipe)": replace(none, thickness=0.8),
         "erasing, every digit\n(off in the recipe)": replace(none, erasing=1.0),
     }
-    rows = {"original": to_unit(sample.images)}
-    rows |= {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
-    return rows | {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
+    alone = {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
+    mix = {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
+    return {"original": to_unit(sample.images)} | alone | mix
 
 
 def _stroke_examples(digits: Digits) -> dict[str, Tensor]:

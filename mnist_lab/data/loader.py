@@ -66,9 +66,7 @@ class TrainLoader:
     """The training digits as batches; workers start with the first epoch and stay for all of them.
 
     Args:
-        augmentation: None for the digits as they are.
-        batch_size: the last batch of an epoch holds the rest.
-        epoch_size: digits in an epoch; 0 for every digit once.
+        epoch_size: digits in an epoch; 0 for every digit once. The last batch holds the rest.
         workers: processes that load data; 0 fetches in this one.
         start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.
         pin_memory: page-locked batches, which travel faster to a CUDA device.

@@ -73,11 +73,7 @@ class Reader:
 
 
 def load_reader(lab: Lab, name: str) -> Reader:
-    """Load the network of a run.
-
-    Raises:
-        LabError: there is no such run, or its model file can't be used.
-    """
+    """Load the network of a run; ``LabError`` if there is no such run, or its model file can't be used."""
     run, compute = find_run(lab.outputs, name), compute_for(lab)
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
@@ -159,10 +155,9 @@ def _digit_or_file(answer: str) -> int | DigitFile:
 def saliency(
     lab: Lab, digit: int | DigitFile, method: str, *, runs: Sequence[str] = (BEST,), target: int | None = None
 ) -> int:
-    """Show which pixels mattered in a test digit or a file, with the controls that tell whether to believe the map.
+    """Show which pixels mattered for a digit, None for the predicted one, and the controls that test the map.
 
-    Several runs are compared, and the first one's map is explained; ``target`` is the digit to explain, None for the
-    predicted one.
+    Several runs are compared; the controls are those of the first one's map.
     """
     # A file takes the drawing room to read.
     subject = _test_digit(digit) if isinstance(digit, int) else lab.load("drawing.commands").read_digit(lab, digit)[0]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -29,6 +29,7 @@ from mnist_lab.training import figures as training_figures
 _BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
 FOR = LinearSegmentedColormap.from_list("for", _BLUES)
 AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
+HUES = ListedColormap([VERMILION, BLUE])
 AGAINST_AND_FOR_NOTE = "Blue speaks for the target, orange-red against it."
 FOR_NOTE = "The bluer, the more it speaks for the target."
 
@@ -265,11 +266,8 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     """The faint digit under the map's hues: the stronger, the more opaque."""
     draw_digit(axes, FAINT_INK * image)
-    strength = map_ / _limit_of(map_)
-    hues = np.empty((*map_.shape, 4))
-    hues[..., :3] = np.where(strength[..., np.newaxis] < 0, to_rgb(VERMILION), to_rgb(BLUE))
-    hues[..., 3] = OVERLAY_OPACITY * np.clip(np.abs(strength), 0, 1)
-    axes.imshow(hues)
+    strength = np.clip(map_ / _limit_of(map_), -1, 1)
+    axes.imshow(strength, cmap=HUES, vmin=-1, vmax=1, alpha=OVERLAY_OPACITY * np.abs(strength))
 
 
 def _draw_run(run: training_figures.RunData) -> Figure:

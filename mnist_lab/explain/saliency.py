@@ -266,8 +266,7 @@ class Curve:
 
     @property
     def random_areas(self) -> NDArray[np.float64]:
-        """(R,) areas of the random orders."""
-        return np.asarray(np.trapezoid(self.random, self.fractions, axis=1))
+        return np.asarray(np.trapezoid(self.random, self.fractions, axis=1))  # (R,)
 
 
 class Curves(NamedTuple):
@@ -299,22 +298,16 @@ class Explanation:
 
     @property
     def prediction(self) -> int:
-        """The most probable digit."""
         return int(self.probabilities.argmax())
 
 
 def explain(
     model: nn.Module, own: Architecture | str, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
-    """A map with everything that is needed to tell whether it deserves belief; raises as :func:`attribute` does.
+    """A map of an image, (1, 28, 28), with all that tells whether it deserves belief; otherwise as :func:`attribute`.
 
-    Args:
-        model: a trained network.
-        own: its architecture, for the same network with random weights.
-        image: (1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        method: one of :data:`METHODS`.
-        compute: where the model lives.
-        target: the digit to explain ("why not a 9?"); None for the predicted one.
+    ``own`` is the network's architecture, for the same network with random weights; ``target`` is the digit to explain
+    ("why not a 9?"), None for the predicted one.
     """
     batch = image.unsqueeze(0)  # (1, 1, 28, 28)
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[0].numpy()
@@ -353,10 +346,8 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
     its pattern to the training, which is why places and strokes are compared apart: integrated gradients are 0 wherever
     the picture is black, whatever the network.
 
-    Args:
-        trained: (28, 28) the map in question.
-        random: (R, 28, 28) the same method's maps of the same digit and target on R random networks, R > 0.
-        ink: (28, 28) the digit, 0..1.
+    The map in question is (28, 28), those of the same method, digit and target on R > 0 random networks (R, 28, 28),
+    the digit's ink (28, 28), 0..1.
     """
     inked = ink > BLACK
     return Sanity(
@@ -375,13 +366,9 @@ def deletion_insertion(
     and inserted, in the map's order and in the random ones. Blackening black pixels does nothing, so among all 784
     pixels every map that merely finds the strokes would beat random order.
 
-    Args:
-        model: takes normalised (B, 1, 28, 28), gives (B, 10).
-        image: (1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        map_: (28, 28), the most important pixels highest. Values, not absolute ones, also for gradients: on 40 test
-            digits they beat all random orders of deletion in 60 %, their absolute values in 3 %.
-        target: the digit 0..9 whose probability to follow.
-        compute: where the model lives.
+    The image is (1, 28, 28), uint8 0..255 or float 0..1. The map, (28, 28), is highest at the most important pixels:
+    values, not absolute ones, also for gradients. On 40 test digits, those beat all random orders of deletion in 60 %,
+    their absolute values in 3 %.
     """
     ink = to_unit(image).cpu().numpy().ravel()  # (784,)
     inked = np.flatnonzero(ink > BLACK)

@@ -69,11 +69,7 @@ def choose_compute() -> Compute:
 
 @cache
 def compute_on(name: str) -> Compute:
-    """One of :data:`DEVICES`; auto: CUDA where it works, then Apple's MPS, then the CPU.
-
-    Raises:
-        RequestError: there is no such device, or it does not work.
-    """
+    """One of :data:`DEVICES`, auto for the first that works; ``RequestError`` if it is not there, or does not work."""
     if name not in DEVICES:
         raise RequestError(f"there is no device {name!r}", f"choose one of {', '.join(DEVICES)}")
     there = devices_here()
@@ -149,9 +145,9 @@ def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> 
 def computing_with(threads: int | None) -> Iterator[None]:
     """Compute with so many threads, None for as many as now; another number changes the last bits of every sum."""
     before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
     try:
+        if threads is not None:
+            torch.set_num_threads(threads)
         yield
     finally:
         if threads is not None:
@@ -177,8 +173,6 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     Args:
         model: on ``compute``'s device; takes normalised (B, 1, 28, 28), gives (B, 10).
         images: (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        compute: device and precision.
-        batch_size: images per step.
 
     Returns:
         (N, 10) float32 logits on the CPU.

@@ -115,16 +115,13 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
             if list(layer.children()) or changes_nothing:
                 continue
             value = layer(value)
-            multiply_adds = 0
+            kernel, stride, multiply_adds = 1, 1, 0
             match layer:
                 case nn.Conv2d(kernel_size=(kernel, _)):
                     name = f"convolution {kernel}x{kernel}, {layer.out_channels} filters"
                     multiply_adds = value.numel() * layer.in_channels * kernel**2
-                    receptive_field += (kernel - 1) * jump
                 case nn.MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
                     name = f"max pooling {kernel}x{kernel}"
-                    receptive_field += (kernel - 1) * jump
-                    jump *= stride
                 case nn.Linear():
                     name = f"linear, {layer.out_features} units"
                     multiply_adds = layer.in_features * layer.out_features
@@ -133,6 +130,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
                     name = f"dropout {layer.p:g}"
                 case _:
                     name = {nn.BatchNorm2d: "batch normalisation", nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
+            receptive_field, jump = receptive_field + (kernel - 1) * jump, jump * stride
             shape = tuple(value.shape[1:])
             found.append(LayerSummary(name, shape, count_parameters(layer), multiply_adds, receptive_field))
     return found
