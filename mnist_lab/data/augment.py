@@ -38,7 +38,7 @@ class AffineDraw(NamedTuple):
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Transform every image of a batch with its own random draw, into a new tensor of the same shape and range.
 
-    The images are (B, 1, H, W), 0 (background) to 1 (ink); on their labels, (B,), only the added strokes depend.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink); the labels, (B,), only decide which strokes are added.
     """
     if config.moves:
         images = _move(images, labels, config, generator)

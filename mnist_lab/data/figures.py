@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,18 +20,14 @@ from mnist_lab.data.mnist import SIDE, Digits, Mnist, to_unit
 from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 
-SAMPLES_PER_CLASS = 12
 DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
-VISIBLE = 0.08  # ink, 0 to 1, by which a pixel changes on average where nobody overlooks the added strokes
 SEED = 0  # of the samples shown: everybody sees the same
 
 CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
     "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
     "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
-    "augmentation.png": Caption(
-        "Before and after each augmentation", "Digits as they are, and as each one leaves them."
-    ),
+    "augmentation.png": Caption("Before and after each augmentation", "Digits as they are, and as each changes them."),
 }
 """What is said of these pictures, by file name."""
 
@@ -40,8 +35,7 @@ CAPTIONS = {
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
     """The four pictures of the data view, each with its file name. The test digits are counted, not shown."""
     train, counts = mnist.train, {name: digits.class_counts() for name, digits in vars(mnist).items()}
-    sample = _sample_by_class(train, SAMPLES_PER_CLASS)
-    yield "samples.png", sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
+    yield "samples.png", sample_grid(_sample_by_class(train, 12).images.numpy())
     yield "class_counts.png", class_counts(counts)
     means = [to_unit(train.images[train.labels == digit]).mean(dim=(0, 1)) for digit in DIGITS]
     yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), counts["train"])
@@ -49,13 +43,13 @@ def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
 
 
 @styled
-def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
-    """Some digits, (10 * K, 28, 28), 0..255, one row of K per class; their labels (10 * K,) ascend from 0 to 9."""
+def sample_grid(images: NDArray[np.uint8]) -> Figure:
+    """Some digits, (10 * K, 1, 28, 28), 0..255, one row of K per class, from 0 to 9."""
     columns = len(images) // len(DIGITS)
     figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
     axes = figure.subplots()
     cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
-    plotting.draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
+    plotting.draw_mosaic(axes, cells, [str(digit) for digit in DIGITS])
     axes.set(xlabel="samples", ylabel="label")
     return figure
 
@@ -79,8 +73,7 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
         axes.grid(visible=False, axis="y")
         plotting.title_panel(axes, name, counted(sum(split), "digit"))
     panels[0].set(xlim=(0, 1.25 * widest), ylim=(9.5, -0.5), yticks=DIGITS, ylabel="digit")
-    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, widest)
-    panels[0].set_xticks([tick for tick in ticks if tick <= widest])  # no grid behind the percentages
+    panels[0].set_xticks(range(0, int(widest) + 1, 2 if widest < 20 else 20))  # no grid behind the percentages
     return figure
 
 
@@ -103,8 +96,7 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
     """Some digits, as they are and as each augmentation changes them, with their outlines before.
 
-    Groups hold row names and (K, 1, 28, 28) ink, 0..1. Each begins with its digits as they are; each column below shows
-    the same digit.
+    Groups hold row names and (K, 1, 28, 28) ink, 0..1: first the digits as they are, then the same digits, changed.
     """
     note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
     names = [name for group in groups for name in group]
@@ -154,7 +146,7 @@ def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
     """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
     sample = _sample_by_class(digits, 60)
     original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
-    suits = _change_of(with_strokes, original) > VISIBLE
+    suits = (with_strokes - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
     counts = {0: 4, 1: 3, 7: 3}
     chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
@@ -165,9 +157,5 @@ def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
     """Each digit after the one of some random draws that changed it most, (N, 1, 28, 28)."""
     original, labels = to_unit(digits.images).repeat(draws, 1, 1, 1), digits.labels.repeat(draws)
     changed = augment(original, labels, config, seeded_generator(SEED, "augmentation", repr(config)))
-    strongest = _change_of(changed, original).view(draws, -1).argmax(dim=0)  # (N,)
+    strongest = (changed - original).abs().mean(dim=(1, 2, 3)).view(draws, -1).argmax(dim=0)  # (N,)
     return changed.view(draws, len(digits), *changed.shape[1:])[strongest, torch.arange(len(digits))]
-
-
-def _change_of(changed: Tensor, original: Tensor) -> Tensor:
-    return (changed - original).abs().mean(dim=(1, 2, 3))  # (N,), mean ink

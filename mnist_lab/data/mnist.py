@@ -22,7 +22,6 @@ from mnist_lab.errors import DataError
 SIDE = 28  # height and width of a digit, in pixels
 MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
 SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
-VALIDATION_FRACTION = 0.1
 
 Values = TypeVar("Values", Tensor, NDArray[np.float64])
 
@@ -89,11 +88,7 @@ class Mnist:
 
 @cache
 def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
-    """Read, check and split the four embedded files; kept in memory for the next caller.
-
-    Raises:
-        DataError: a file is missing, truncated or altered.
-    """
+    """Read, check and split the four embedded files, once; ``DataError`` if one is missing, truncated or altered."""
     train_images, train_labels, test_images, test_labels = (_read_idx(folder, file) for file in MNIST_FILES)
     official_train = _as_digits(train_images, train_labels)
     train, validation = (official_train.subset(positions) for positions in stratified_split(train_labels))
@@ -121,7 +116,7 @@ def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
     return Digits(inked, torch.from_numpy(labels).long(), torch.arange(len(labels)))
 
 
-def stratified_split(labels: NDArray[np.integer[Any]], fraction: float = VALIDATION_FRACTION) -> tuple[Tensor, Tensor]:
+def stratified_split(labels: NDArray[np.integer[Any]], fraction: float = 0.1) -> tuple[Tensor, Tensor]:
     """Set a fraction of each digit of labels (N,) apart: the positions that stay and those set apart, ascending, int64.
 
     The quotas of the ten digits are rounded so that they add up exactly (largest remainder), and the draw uses

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mnist_lab.config import CLASSES
-
 FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
 PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
 HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
@@ -141,17 +139,15 @@ def _crossed(frame: Frame, draw: Draw) -> Tensor:
 # For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
-FREQUENCIES = torch.zeros(CLASSES)
-FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
-"""(10,) how often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens,
-and some ones and sevens have these strokes already."""
+FREQUENCIES = torch.tensor([1.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens, and
+some ones and sevens have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
     """How each of a batch's ``count`` digits must shrink and move to lie in MNIST's box with its added strokes.
 
-    That is a scale (B,), at most 1, and the place (B, 2) that moves to the image's centre, in pixels from there; 1 and
-    (0, 0) without added strokes.
+    Gives a scale (B,), at most 1, and the place (B, 2), in pixels from the image's centre, that moves to that centre.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
     ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)

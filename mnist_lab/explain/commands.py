@@ -45,8 +45,7 @@ class Reader:
 
     @property
     def name(self) -> str:
-        """The network and its seed, for titles."""
-        return self.run.title
+        return self.run.title  # the network and its seed
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
         """The probabilities of the ten digits, (10,), for each picture."""

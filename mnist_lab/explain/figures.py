@@ -30,13 +30,12 @@ _BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
 FOR = LinearSegmentedColormap.from_list("for", _BLUES)
 AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
 HUES = ListedColormap([VERMILION, BLUE])
-AGAINST_AND_FOR_NOTE = "Blue speaks for the target, orange-red against it."
-FOR_NOTE = "The bluer, the more it speaks for the target."
-
+COLOUR_NOTES = {
+    True: "Blue speaks for the target, orange-red against it.",  # of methods whose maps have a sign
+    False: "The bluer, the more it speaks for the target.",
+}
 STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
 SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
-FAINT_INK = 0.35  # darkness of the digit under an overlay, where the colours should speak
-OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
 
 Image = NDArray[np.floating[Any]]
 
@@ -57,7 +56,7 @@ def saliency_panel(explanation: Explanation, title: str, true: int | None = None
     method, target = METHODS[explanation.method], explanation.target
     width, aspect = (12.2, 1) if drawn is None else (14.6, 0.42)  # the answer is then as wide as two columns
     figure = new_figure(width, 7.0, title)
-    foot = "\n".join((f"{method.title}: {method.description}. {_colour_note(method)}", *verdict(explanation)))
+    foot = "\n".join((f"{method.title}: {method.description}. {COLOUR_NOTES[method.signed]}", *verdict(explanation)))
     figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
     above, below = ["input", "map", "overlay", "deletion"], ["answer", "random", "edges", "insertion"]
     mosaic: list[Any] = [above, below] if drawn is None else [["drawn", *above], ["answer", *below]]
@@ -92,7 +91,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     """One digit of each class (at least one): input, map by the default method and overlay, one class per column."""
     method = METHODS[DEFAULT_METHOD]
     asked = f"{method.title} for the predicted digit: {method.description} ({method.paper})."
-    note = f"{asked}\n{_colour_note(method)} {SCALE_NOTE} Bold: misclassified."
+    note = f"{asked}\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE} Bold: misclassified."
     digits, maps, probabilities = examples
     columns = len(digits)
     figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.5, title, note)
@@ -118,7 +117,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
 def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None) -> Figure:
     """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
     differ = "The methods ask different questions, each in its own unit, and need not agree."
-    note = f"Maps for the target {explanation.target}. {AGAINST_AND_FOR_NOTE} {differ}"
+    note = f"Maps for the target {explanation.target}. {COLOUR_NOTES[True]} {differ}"
     figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, note)
     methods = [(METHODS[name], map_) for name, map_ in maps.items()]
     shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
@@ -133,7 +132,7 @@ def saliency_by_run(
 ) -> Figure:
     """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
     method = METHODS[explanation.method]
-    note = f"{method.title}: {method.description}.\n{_colour_note(method)} {SCALE_NOTE}"
+    note = f"{method.title}: {method.description}.\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
     shown = [  # a run's name is too long for one line above an image: its time, and below what it is
         ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
@@ -217,10 +216,6 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0.2)
 
 
-def _colour_note(method: SaliencyMethod) -> str:
-    return AGAINST_AND_FOR_NOTE if method.signed else FOR_NOTE
-
-
 def _colours_of(method: SaliencyMethod, limit: float) -> tuple[Colormap, tuple[float, float]]:
     return (AGAINST_AND_FOR, (-limit, limit)) if method.signed else (FOR, (0.0, limit))
 
@@ -265,9 +260,9 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     """The faint digit under the map's hues: the stronger, the more opaque."""
-    draw_digit(axes, FAINT_INK * image)
+    draw_digit(axes, 0.35 * image)  # faint, so that the colours speak
     strength = np.clip(map_ / _limit_of(map_), -1, 1)
-    axes.imshow(strength, cmap=HUES, vmin=-1, vmax=1, alpha=OVERLAY_OPACITY * np.abs(strength))
+    axes.imshow(strength, cmap=HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
 
 
 def _draw_run(run: training_figures.RunData) -> Figure:

@@ -39,10 +39,9 @@ def models(lab: Lab, name: str | None = None) -> int:
         check_model(model)
         lab.terminal.show(_summary_table(model).on_screen(), "")
     lab.terminal.hint(
-        "output: channels x height x width. sees: the square of input pixels that one output depends on. "
-        "The first convolution is unpadded (the border of a digit is black). Convolutions have no bias: batch "
-        "normalisation would cancel it. Most weights lie between the feature maps and the hidden layer; fewer poolings "
-        "leave larger maps, so the shallow network has the most."
+        "output: channels x height x width. sees: the square of input pixels that one output depends on. Convolutions "
+        "have no bias, which batch normalisation would cancel; the first is unpadded (the border of a digit is black). "
+        "Most weights lie between feature maps and hidden layer: the fewer poolings, the larger the maps, and the more."
     )
     return OK
 

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -144,14 +144,11 @@ def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> 
 @contextmanager
 def computing_with(threads: int | None) -> Iterator[None]:
     """Compute with so many threads, None for as many as now; another number changes the last bits of every sum."""
-    before = torch.get_num_threads()
-    try:
+    with ExitStack() as stack:
         if threads is not None:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(threads)
         yield
-    finally:
-        if threads is not None:
-            torch.set_num_threads(before)
 
 
 @contextmanager
@@ -170,15 +167,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
     """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
-    Args:
-        model: on ``compute``'s device; takes normalised (B, 1, 28, 28), gives (B, 10).
-        images: (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-
-    Returns:
-        (N, 10) float32 logits on the CPU.
-
-    Raises:
-        TrainingError: they are not all finite numbers; weights that are finite may still be far too large.
+    The images are (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1; the network takes them normalised.
+    The logits are (N, 10), float32 on the CPU. ``TrainingError`` if they are not all finite: finite weights may still be
+    far too large.
     """
     logits = [torch.empty(0, CLASSES)]
     with evaluating(model), compute.autocast():
@@ -192,8 +183,7 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     return found
 
 
-def _cpu_has_bfloat16() -> bool:
-    # In hardware, that is: emulated, it would be slower than float32.
+def _cpu_has_bfloat16() -> bool:  # in hardware: emulated, it would be slower than float32
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
@@ -202,20 +192,18 @@ def _keep_freed_memory() -> None:
     """Ask glibc to keep freed memory for the next batch: returning it to the system costs up to a fifth of the time."""
     if sys.platform != "linux":
         return
-    trim_threshold, mmap_threshold = -1, -3  # the names and numbers of <malloc.h>
     with suppress(OSError, AttributeError):  # other C libraries don't know the call, and do without
-        for parameter in (trim_threshold, mmap_threshold):
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
             ctypes.CDLL(None).mallopt(parameter, 1 << 30)
 
 
 def default_jobs() -> int:
     """How many trainings at once are fastest: one per core, each with one thread; fewer with little memory.
 
-    On two cores, two trainings side by side took 0.93 of the time that one after the other takes with two threads. A
-    graphics card serves one training at a time.
+    On two cores, two trainings side by side took 0.93 of the time that one after the other takes with two threads.
     """
     if choose_compute().device.type != "cpu":
-        return 1
+        return 1  # a graphics card serves one training at a time
     memory = MOST_JOBS * MEMORY_EACH
     with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -108,7 +108,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
     between two neighbouring outputs, multiplies with every stride (Araujo et al. 2019, "Computing receptive fields").
     """
     found: list[LayerSummary] = []
-    receptive_field, jump, value = 1, 1, torch.zeros(1, 1, SIDE, SIDE)
+    field, jump, value = 1, 1, torch.zeros(1, 1, SIDE, SIDE)
     with evaluating(model):
         for layer in model.modules():
             changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
@@ -125,12 +125,11 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
                 case nn.Linear():
                     name = f"linear, {layer.out_features} units"
                     multiply_adds = layer.in_features * layer.out_features
-                    receptive_field = SIDE  # every unit is joined to all of the flattened picture
+                    field = SIDE  # every unit is joined to all of the flattened picture
                 case nn.Dropout():
                     name = f"dropout {layer.p:g}"
                 case _:
                     name = {nn.BatchNorm2d: "batch normalisation", nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
-            receptive_field, jump = receptive_field + (kernel - 1) * jump, jump * stride
-            shape = tuple(value.shape[1:])
-            found.append(LayerSummary(name, shape, count_parameters(layer), multiply_adds, receptive_field))
+            field, jump = field + (kernel - 1) * jump, jump * stride
+            found.append(LayerSummary(name, tuple(value.shape[1:]), count_parameters(layer), multiply_adds, field))
     return found
