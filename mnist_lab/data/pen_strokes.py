@@ -30,8 +30,8 @@ class Frame(NamedTuple):
     bottom_x: Tensor  # (K,) in the lowest rows
 
     @property
-    def size(self) -> tuple[Tensor, Tensor]:  # width and height, (K,) each
-        return (self.high - self.low).unbind(dim=1)
+    def size(self) -> Tensor:
+        return self.high - self.low  # (K, 2) width and height
 
     @property
     def centre(self) -> Tensor:
@@ -59,7 +59,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
     where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
-    width, height = frame.size
+    width, height = frame.size.unbind(dim=1)
     suits = (labels[where] != 0) | (width >= NARROWEST * height)
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
 
@@ -101,7 +101,7 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
-    width, height = frame.size
+    width, height = frame.size.unbind(dim=1)
     beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
     across, up = beyond * width / 2 * torch.sin(direction), beyond * height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
@@ -115,10 +115,9 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
 
     No flag is nearly level, and none is long where there is no base: that would be a seven.
     """
-    _, height = frame.size
     which = draw(0, 1)
     longest = torch.where(which > 0.4, 0.35, 0.2)  # heights
-    angle, length = torch.deg2rad(draw(40, 70)), height * (0.12 + (longest - 0.12) * draw(0, 1))
+    angle, length = torch.deg2rad(draw(40, 70)), frame.size[:, 1] * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
     flag_x, flag_y = frame.top_x, frame.low[:, 1] + 1
     flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))

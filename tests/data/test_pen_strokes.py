@@ -66,7 +66,7 @@ def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
     images, labels = some(mnist, 1, 3000)
     strokes = draw_strokes(images, labels, 10.0, seeded_generator(5))
     (flag_x, flag_y), (base_x, _) = (strokes.lines[:, which, 1].T - strokes.lines[:, which, 0].T for which in (0, 1))
-    length = torch.hypot(flag_x, flag_y) / strokes.frame.size[1]
+    length = torch.hypot(flag_x, flag_y) / strokes.frame.size[:, 1]
     is_flagged, is_based = length > 0.01, base_x.abs() > 0.01
     assert (is_flagged | is_based).all()
     assert 0.6 < float(is_flagged.float().mean()) < 0.8
