@@ -36,7 +36,7 @@ class AffineDraw(NamedTuple):
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Transform every image of a batch with its own random draw, into a new tensor of the same shape and range.
+    """Transform every image of a batch with its own random draw, never in place; shape and range stay the same.
 
     The images are (B, 1, H, W), 0 (background) to 1 (ink); the labels, (B,), only decide which strokes are added.
     """
@@ -60,8 +60,8 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
     scale, centre = fit_into_box(strokes, count)
     half = torch.tensor([width, height]) / 2  # pixels; a pose's lengths are in halves
     # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
-    linear = inverse[:, :, :2] / scale.view(-1, 1, 1)
-    offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half
+    linear = inverse[:, :, :2] / scale.view(-1, 1, 1)  # (B, 2, 2)
+    offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half  # (B, 2)
     warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
     shifted = strokes.lines / half - offset[strokes.where, None, None]  # (K, S, 2, 2)
     # Lines go forwards through the pose that pixels are taken from backwards.

@@ -86,7 +86,7 @@ def _gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     # The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
     # here would speak for the target, or against it.
     maps: Tensor = Saliency(_logits_of(model)).attribute(ink.requires_grad_(), target=targets, abs=False)
-    return maps
+    return maps  # (B, 1, 28, 28)
 
 
 def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
@@ -99,16 +99,16 @@ def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
 
 
 def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
-    """The ink times the mean gradient on the straight way from MNIST's black (ink 0) to the digit.
+    """The ink times the mean gradient on the straight line from MNIST's black (ink 0) to the digit.
 
-    The map's sum is the difference between the target's logits for the digit and for black, but for the error of the
-    numerical integration. A black pixel always gets 0.
+    Up to the error of the numerical integration, the map adds up to the difference between the target's logits for the
+    digit and for black. A black pixel always gets 0.
     """
     explainer = IntegratedGradients(_logits_of(model))
     maps: Tensor = explainer.attribute(
         ink.requires_grad_(), baselines=BLACK, target=targets, n_steps=INTEGRATION_STEPS, method="gausslegendre"
     )
-    return maps.float()
+    return maps.float()  # (B, 1, 28, 28)
 
 
 def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     maps: Tensor = Occlusion(_logits_of(model)).attribute(
         ink, sliding_window_shapes=window, baselines=BLACK, target=targets, perturbations_per_eval=32
     )
-    return maps
+    return maps  # (B, 1, 28, 28)
 
 
 def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
@@ -216,7 +216,7 @@ class Examples(NamedTuple):
 
 
 def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Examples:
-    """The first digit of each class that there is, its predicted digit explained by the default method."""
+    """The first digit of each class that occurs, with the map of its predicted digit by the default method."""
     _, first = np.unique(digits.labels.numpy(), return_index=True)
     chosen = digits.subset(torch.from_numpy(first))
     probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)
@@ -226,9 +226,7 @@ def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Exampl
 
 RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
 PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
-CURVE_MARGIN = (
-    0.01  # areas nearer than this to a random order's are equal; all are, for a target that is never probable
-)
+CURVE_MARGIN = 0.01  # areas nearer to a random order's count as equal; all do, for a target that is never probable
 RANDOM_ORDERS = 19  # to beat all of them has a chance of 1 in 20 for a map that knows nothing
 
 SURVIVAL_THRESHOLD = 0.6
@@ -315,7 +313,7 @@ def explain(
     networks = [model, *(_randomised(own, compute, derive_seed(SEED, one)) for one in range(RANDOM_NETWORKS))]
     map_, *random = (attribute(each, batch, torch.tensor([target]), method, compute)[0] for each in networks)
     ink = to_unit(image).cpu().numpy()[0]  # (28, 28)
-    edges, compared = edge_map(ink), sanity(map_, np.stack(random), ink)
+    edges, compared = _edge_map(ink), sanity(map_, np.stack(random), ink)
     curves = deletion_insertion(model, image, map_, target, compute)
     return Explanation(method, target, ink, probabilities, map_, random[0], edges, compared, curves)
 
@@ -325,13 +323,13 @@ def _randomised(architecture: Architecture | str, compute: Compute, seed: int) -
     return compute.place(build_model(architecture, derive_seed(seed, "randomised"))).eval()
 
 
-def edge_map(image: NDArray[np.floating]) -> NDArray[np.float64]:
+def _edge_map(image: NDArray[np.floating]) -> NDArray[np.float64]:
     """How steeply the ink (28, 28) changes at each pixel, in ink per pixel: a map that knows no network at all."""
     ink = image.astype(np.float64)
     return np.hypot(ndimage.sobel(ink, axis=0), ndimage.sobel(ink, axis=1)) / 8  # its weights add up to 8 per pixel
 
 
-def rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+def _rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Spearman's rank correlation, -1..1, of two maps of the same shape; 0 if one is empty or the same everywhere."""
     if one.size == 0 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
@@ -351,9 +349,9 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
     """
     inked = ink > BLACK
     return Sanity(
-        places=float(np.mean([rank_correlation(np.abs(trained), np.abs(map_)) for map_ in random])),
-        strokes=float(np.mean([rank_correlation(trained[inked], map_[inked]) for map_ in random])),
-        edges=rank_correlation(np.abs(trained), edge_map(ink)),
+        places=float(np.mean([_rank_correlation(np.abs(trained), np.abs(map_)) for map_ in random])),
+        strokes=float(np.mean([_rank_correlation(trained[inked], map_[inked]) for map_ in random])),
+        edges=_rank_correlation(np.abs(trained), _edge_map(ink)),
     )
 
 

@@ -122,6 +122,19 @@ class TestFigures:
             assert map_.get_cmap()(place)[:3] == pytest.approx((1, 1, 1), abs=0.02)
         assert unsigned.get_clim()[0] == 0
 
+    def test_overlays_are_blue_for_and_orange_red_against_the_target(
+        self, drawn: dict[str, Figure], explained: dict[str, Explanation]
+    ) -> None:
+        overlay = drawn["panel"].axes[2].images[1]
+        map_, colours = explained["occlusion"].map, overlay.to_rgba(np.asarray(overlay.get_array()))
+        strongest, weakest = (np.unravel_index(place, map_.shape) for place in (map_.argmax(), map_.argmin()))
+        red, _, blue, opacity = colours[strongest]
+        assert blue > red
+        assert opacity > 0.8
+        red, _, blue, _ = colours[weakest]
+        assert red > blue
+        assert np.asarray(overlay.get_alpha())[map_ == 0].max(initial=0) == 0
+
     def test_by_class_tells_what_each_was_read_as(self, drawn: dict[str, Figure]) -> None:
         said = words(drawn["by-class"])
         for digit in range(10):

@@ -275,11 +275,11 @@ class TestEdges:
         kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
         windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
         across, down = (np.einsum("ijkl,kl->ij", windows, one) for one in (kernel, kernel.T))
-        assert_allclose(saliency.edge_map(picture), np.hypot(across, down), atol=1e-12)
+        assert_allclose(saliency._edge_map(picture), np.hypot(across, down), atol=1e-12)
 
     def test_of_a_ramp_are_its_slope(self) -> None:
         ramp = np.tile(np.arange(28) / 100, (28, 1))
-        assert_allclose(saliency.edge_map(ramp)[:, 1:-1], 0.01)
+        assert_allclose(saliency._edge_map(ramp)[:, 1:-1], 0.01)
 
 
 def random_maps(count: int) -> NDArray[np.float64]:
@@ -289,14 +289,14 @@ def random_maps(count: int) -> NDArray[np.float64]:
 class TestSanity:
     def test_correlates_ranks(self) -> None:
         one, other = random_maps(2)
-        assert saliency.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
-        assert saliency.rank_correlation(one, -one) == pytest.approx(-1)
-        assert abs(saliency.rank_correlation(one, other)) < 0.15
-        assert saliency.rank_correlation(one, np.zeros((28, 28))) == 0
+        assert saliency._rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
+        assert saliency._rank_correlation(one, -one) == pytest.approx(-1)
+        assert abs(saliency._rank_correlation(one, other)) < 0.15
+        assert saliency._rank_correlation(one, np.zeros((28, 28))) == 0
 
     def test_a_map_without_any_network_survives(self, ink: Tensor) -> None:
         picture = ink[0, 0].numpy()
-        edges = saliency.edge_map(picture)
+        edges = saliency._edge_map(picture)
         found = saliency.sanity(edges, np.stack([edges] * 3), picture)
         assert (found.places, found.strokes, found.edges) == pytest.approx((1, 1, 1))
 
