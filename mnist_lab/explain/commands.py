@@ -200,8 +200,9 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
 def _add_options(parser: ArgumentParser) -> None:
     add_digit_options(parser, test_digits=True)
     parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
-    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help=f"the default is {DEFAULT_METHOD}")
-    parser.add_argument("--target", type=int, choices=range(CLASSES), help="the digit to explain, or the predicted one")
+    how, which = f"how the map is made (default: {DEFAULT_METHOD})", "the digit to explain (default: the predicted one)"
+    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help=how)
+    parser.add_argument("--target", type=int, choices=range(CLASSES), help=which)
 
 
 def _from_options(lab: Lab, options: Namespace) -> int:

@@ -168,8 +168,8 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
     The images are (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1; the network takes them normalised.
-    The logits are (N, 10), float32 on the CPU. ``TrainingError`` if they are not all finite: weights that are may still
-    be far too large.
+    The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
+    large can cause though they are finite themselves.
     """
     logits = [torch.empty(0, CLASSES)]
     with evaluating(model), compute.autocast():
