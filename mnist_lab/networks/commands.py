@@ -41,8 +41,7 @@ def models(lab: Lab, name: str | None = None) -> int:
     lab.terminal.hint(
         "output: channels x height x width. sees: the square of input pixels that one output depends on. Convolutions "
         "have no bias, which batch normalisation would cancel; the first is unpadded (the border of a digit is black). "
-        "Most weights lie between the feature maps and the hidden layer; fewer poolings leave larger maps, so "
-        "1-layer has the most."
+        "Most weights lie between the feature maps and the hidden layer: fewer poolings leave larger maps."
     )
     return OK
 

@@ -136,9 +136,8 @@ def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> 
     values, pull = torch.linspace(-2, 2, 2 * 96).sin().view(2, 2, 3, 4, 4).to(device)  # two batches (2, 3, 4, 4)
     images = values.contiguous(memory_format=layout).requires_grad_()
     norm = nn.BatchNorm2d(3).to(device)
-    wanted = (images, norm.weight, norm.bias)
-    found = torch.autograd.grad(norm(images), wanted, pull.contiguous(memory_format=layout))
-    return [gradient.cpu() for gradient in found]
+    pull = pull.contiguous(memory_format=layout)
+    return [gradient.cpu() for gradient in torch.autograd.grad(norm(images), (images, norm.weight, norm.bias), pull)]
 
 
 @contextmanager
