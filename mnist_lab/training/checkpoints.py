@@ -89,10 +89,8 @@ def load_weights(run: Run) -> dict[str, Tensor]:
         CheckpointError: the model file is missing, refused, or does not hold such a network's weights.
     """
     if not run.is_evaluated:
-        raise RunError(
-            f"the run {run.name} is not finished (status {run.status})",
-            f"finish it with: python main.py train --resume {run.name}",
-        )
+        finish = f"finish it with: python main.py train --resume {run.name}"
+        raise RunError(f"the run {run.name} is not finished (status {run.status})", finish)
     if not run.model_file or Path(run.model_file).name != run.model_file:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
     with torch.device("meta"):  # names, shapes and types, without any values
@@ -105,23 +103,22 @@ def load_weights(run: Run) -> dict[str, Tensor]:
         raise CheckpointError(f"the model file of {run.name} {wrong}", _REMEDY) from None
 
 
-def checked_weights(weights: object, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def checked_weights(weights: Any, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of saved weights, in the order of those expected.
 
     Raises:
-        ValueError: other names, shapes or types than expected, or values that are not finite.
+        ValueError: other names, shapes or types than expected, or values that no training leaves.
     """
-    if not isinstance(weights, dict) or set(weights) != set(expected):
-        raise ValueError("other names")
+    require(isinstance(weights, dict) and set(weights) == set(expected), "other names")
     found: dict[str, Tensor] = {}
     for name, like in expected.items():
         value = weights[name]
-        if not isinstance(value, Tensor) or (value.shape, value.dtype) != (like.shape, like.dtype):
-            raise ValueError(f"{name} has another shape or type")
+        is_alike = isinstance(value, Tensor) and (value.shape, value.dtype) == (like.shape, like.dtype)
+        require(is_alike, f"{name} has another shape or type")
         found[name] = value.detach().clone()  # a dense tensor of its own, however the file laid it out
-        is_square = name.endswith(("running_var", "exp_avg_sq"))
-        if not found[name].isfinite().all() or (is_square and found[name].min() < 0):
-            raise ValueError(f"{name} holds values that no training leaves")
+        least = 0 if name.endswith(("running_var", "exp_avg_sq")) else -math.inf  # these are means of squares
+        is_possible = bool(found[name].isfinite().all() and found[name].min() >= least)
+        require(is_possible, f"{name} holds values that no training leaves")
     return found
 
 

@@ -390,7 +390,7 @@ def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
 def by_recipe(runs: Sequence[Run]) -> list[dict[int, Run]]:
     """The runs of each recipe by their seeds: the same training, but for the seed, on the same split of the data.
 
-    Recipes stand in the order in which they first appear. Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
+    Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
     newest: they are the same training again, and would make the spread look smaller than it is.
     """
     groups: dict[object, dict[int, Run]] = {}

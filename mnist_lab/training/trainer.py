@@ -88,20 +88,20 @@ class EarlyStopping:
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-        self.best_loss, self.best_epoch, self.epochs_since_best = math.inf, 0, 0
+        self.best_loss, self.best_epoch, self.last_epoch = math.inf, 0, 0
 
     def update(self, epoch: int, loss: float) -> bool:
         """Take an epoch's validation loss; True if it is the best so far."""
+        self.last_epoch = epoch
         is_best = loss < self.best_loss
         if is_best:
             self.best_loss, self.best_epoch = loss, epoch
-        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
         return is_best
 
     @property
     def exhausted(self) -> bool:
         """Whether none of the last ``patience`` epochs improved the loss."""
-        return self.epochs_since_best >= self.patience
+        return self.last_epoch - self.best_epoch >= self.patience
 
 
 class EMA:
@@ -152,8 +152,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, steps: int, compute: 
 class Trainer:
     """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
-    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` are those of
-    :class:`TrainLoader`.
+    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` processes load data.
     """
 
     def __init__(
@@ -209,7 +208,7 @@ class Trainer:
             if not self.is_between_epochs and self.history:
                 break
             val_loss, val_accuracy = self.validate()
-            self._require(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
+            self._require_finite(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
             rate, seconds = float(self.optimizer.param_groups[0]["lr"]), time.perf_counter() - start
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
             self.history.append(record)
@@ -220,7 +219,7 @@ class Trainer:
                 weights = self.evaluated_model.state_dict()
                 self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
                 is_finite = all(weight.isfinite().all() for weight in self.best_weights.values())
-                self._require(is_finite, "weights are no longer finite numbers", epoch)
+                self._require_finite(is_finite, "weights are no longer finite numbers", epoch)
             on_epoch(record, is_best)
         reason: StopReason = "patience" if len(self.history) < self.config.epochs else "last epoch"
         if not self.is_between_epochs:
@@ -246,7 +245,7 @@ class Trainer:
             seen += len(labels)
             stop = stop_requested()
             if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
-                self._require(math.isfinite(loss_sum), f"training loss became {float(loss_sum)}", epoch)
+                self._require_finite(math.isfinite(loss_sum), f"training loss became {float(loss_sum)}", epoch)
                 rate = seen / max(time.perf_counter() - start, 1e-9)
                 on_progress(Progress(epoch, self.config.epochs, seen, self.images_per_epoch, rate))
             if stop:
@@ -279,7 +278,7 @@ class Trainer:
         accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
         return float(loss), float(accuracy)
 
-    def _require(self, is_finite: bool, otherwise: str, epoch: int) -> None:
+    def _require_finite(self, is_finite: bool, otherwise: str, epoch: int) -> None:
         if not is_finite:
             where = f"in epoch {epoch} at a learning rate of {self.config.learning_rate:g}"
             raise TrainingError(f"the {otherwise} {where}", "train again with a smaller --learning-rate")
