@@ -56,7 +56,7 @@ from mnist_lab.training.runs import (
     read_history,
     read_run,
 )
-from mnist_lab.training.session import Observer, Results, resume, run_label, seconds_per_epoch, train_new
+from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
@@ -129,7 +129,7 @@ def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
 
 
 def _seconds_per_epoch(config: TrainConfig) -> float:
-    return seconds_per_epoch(config, load_mnist(), choose_compute())
+    return measure_pace(config, load_mnist(), choose_compute())
 
 
 # ------------------------------------------------------------------------------------------------ one training

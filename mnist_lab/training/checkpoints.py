@@ -1,7 +1,4 @@
-"""Files of tensors: written whole, and read without trusting what is in them.
-
-Nothing in such a file is ever executed, and reading it takes no more memory than the file is allowed to be large.
-"""
+"""Files of tensors: written whole, and read in bounded memory, without trusting or executing what is in them."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run, requ
 # The instructions of a pickle that state its version or refer to something outside it, and what they may name: version
 # 2, dictionaries, and tensors of float32 and int64.
 _CHECKED = {"PROTO", "GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"}
-_STORAGES = ("torch FloatStorage", "torch LongStorage", "torch._utils _rebuild_tensor_v2")
-_KNOWN: set[object] = {2, "collections OrderedDict", *_STORAGES}
+_TENSORS = ("torch FloatStorage", "torch LongStorage", "torch._utils _rebuild_tensor_v2")
+_KNOWN: set[object] = {2, "collections OrderedDict", *_TENSORS}
 
 PLAIN_BYTES = 64 << 10  # at most, besides tensors: their names and shapes; the archive's own headers, far less each
 _REMEDY = "choose another run, or train a new one"

@@ -29,7 +29,7 @@ from mnist_lab.training import page, session
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.page import ENDED
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
-from mnist_lab.training.session import Results, evaluate_on, load_trained, restore_pictures, seconds_per_epoch
+from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.trainer import Progress
 
 LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
@@ -87,7 +87,7 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
-        seconds = seconds_per_epoch(config, load_mnist(), compute)
+        seconds = measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
     presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, LEAST_THOROUGH)}
     choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]

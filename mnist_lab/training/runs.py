@@ -33,8 +33,7 @@ MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output
 UNFINISHED = "running"
 EVALUATED = ("finished", "interrupted")
 
-StopReason = Literal["last epoch", "patience", "interrupted"]
-"""Why a training ended."""
+StopReason = Literal["last epoch", "patience", "interrupted"]  # why a training ended
 
 T = TypeVar("T")
 
@@ -213,9 +212,6 @@ def locked(folder: Path) -> Iterator[None]:
 def is_being_trained(run: Run) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
     return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
-
-
-# ------------------------------------------------------------------------------------------------- finding runs
 
 
 @dataclass(frozen=True)

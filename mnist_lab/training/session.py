@@ -83,13 +83,10 @@ def train_new(
     stop_requested: Callable[[], bool] = lambda: False,
     figures: RunFigures,
 ) -> Path:
-    """Train a network and leave its folder, stamped with ``now``.
+    """Train a network as a checked configuration says, and leave its folder, stamped with ``now``.
 
-    Args:
-        config: checked already.
-        workers: processes that load data.
-        threads: of the processor to compute with; None for as many as torch takes by itself.
-        stop_requested: asked after every batch whether to end early.
+    ``workers`` processes load data; ``threads`` of None are as many as torch takes by itself; ``stop_requested`` is
+    asked after every batch whether to end early.
 
     Raises:
         DataError, TrainingError, StorageError: see there. Results are shown before a failed write is raised.
@@ -165,19 +162,18 @@ def _complete(
     def on_epoch(record: EpochRecord, is_best: bool) -> None:
         nonlocal is_saved
         observer.on_epoch(record, is_best)
-        if not is_saved or not trainer.is_between_epochs:
-            return
-        try:
-            save_tensors(folder / STATE_FILE, trainer.state())
-            write_text(folder / HISTORY_FILE, runs.history_csv(trainer.history))
-        except StorageError as error:  # a disk that refuses costs the resuming, not the training
-            is_saved = False
-            observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
+        if is_saved and trainer.is_between_epochs:
+            try:
+                save_tensors(folder / STATE_FILE, trainer.state())
+                write_text(folder / HISTORY_FILE, runs.history_csv(trainer.history))
+            except StorageError as error:  # a disk that refuses costs the resuming, not the training
+                is_saved = False
+                observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
         model.load_state_dict(outcome.best_weights)
-        validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
+        validation, test = (evaluate_on(model, split, compute) for split in (mnist.validation, mnist.test))
     except TrainingError as error:
         run = replace(run, status="failed", failure=error.found)
         write_run(run)
@@ -191,8 +187,7 @@ def _complete(
         raise TrainingError(f"a worker died ({error})", go_on) from None
 
     seconds = sum(record.seconds for record in outcome.history)
-    speed = outcome.images_seen / seconds
-    results = Results(outcome, validation, test, seconds, speed, trainer.images_per_epoch)
+    results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
     _save_results(run, results, mnist, model, figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
@@ -331,19 +326,18 @@ def restore_pictures(
     remove_leftovers(run.folder, older_than=3600)  # no figure takes so long to be written
     missing = {name: draw for name, draw in figures.items() if not is_file(run.folder / name)}
     history: list[EpochRecord] = []
-    if "history.png" in missing:
-        try:
-            history = runs.read_history(run)
-        except RunError as error:
-            del missing["history.png"]
-            warn(f"without history.png: {error}")
+    try:
+        history = runs.read_history(run) if "history.png" in missing else []
+    except RunError as error:
+        del missing["history.png"]
+        warn(f"without history.png: {error}")
     for name, draw in missing.items():
         save_figure(run.folder / name, draw(RunData(run, history, test, digits, model)))
     return list(missing)
 
 
-def seconds_per_epoch(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:
-    """How long an epoch of this configuration takes on this machine, by training a network for a few batches."""
+def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:
+    """Seconds that an epoch of this configuration takes on this machine, by training a network for a few batches."""
     size = min(len(mnist.train), 16 * config.batch_size)
     few = mnist.train.subset(torch.arange(size))
     network = compute.place(build_model(config.architecture))

@@ -107,8 +107,8 @@ class EarlyStopping:
 class EMA:
     """A second network that follows the trained one: the exponential moving average of its weights.
 
-    Averaging smooths out the last steps' noise (Polyak & Juditsky 1992). The memory starts short and grows to
-    ``decay``, so that the random initial weights are forgotten even within one epoch.
+    It smooths out the last steps' noise (Polyak & Juditsky 1992). Its memory starts short and grows to ``decay``, so
+    that the random initial weights are forgotten even within one epoch.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -233,8 +233,7 @@ class Trainer:
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
         augmented = epoch <= self.config.epochs - self.config.plain_epochs
         self.model.train()
-        loss_sum = torch.zeros((), device=self.compute.device)
-        correct = torch.zeros((), device=self.compute.device)
+        loss_sum, correct = torch.zeros(2, device=self.compute.device)
         seen, start = 0, time.perf_counter()
         for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
             images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
