@@ -41,7 +41,6 @@ from mnist_lab.terminal.wording import format_about, format_duration, format_per
 from mnist_lab.training.folder_commands import named_run, show_notes
 from mnist_lab.training.page import letterer
 from mnist_lab.training.runs import (
-    JUDGED,
     Recipe,
     Run,
     command_line,
@@ -327,7 +326,7 @@ def ask_compare(lab: Lab) -> int:
 
 def _finished_runs(lab: Lab) -> list[Run]:
     """The saved runs that have been evaluated, the newest first."""
-    return [run for run in reversed(list_runs(lab.outputs)[0]) if run.status in JUDGED]
+    return [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated]
 
 
 def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
@@ -399,7 +398,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
     if not runs:
         raise RequestError("no run is named", "name one or more; python main.py runs lists them")
     for run in runs:
-        if run.status not in JUDGED:
+        if not run.is_evaluated:
             found = f"the run {run.name} is not finished (status {run.status})"
             raise RequestError(found, "finish it, or name another")
     splits = {str(run.split_fingerprint) for run in runs}
