@@ -26,13 +26,10 @@ from mnist_lab.training.runs import EpochRecord, Run
 # Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
 # happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
 RIGHT = 1e9
-LIGHTEST, DARKEST = "#FBE0C8", "#DE6A12"
-CONFUSION_COLOURS = LinearSegmentedColormap.from_list("mistakes", [LIGHTEST, "#F2A65E", DARKEST]).with_extremes(
-    bad=PAPER, under=LIGHTEST, over="#E4EAF0"
-)
+MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
+CONFUSION_COLOURS = MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
-MISTAKES_SHOWN = 25
-MISTAKE_COLUMNS = 5
+MISTAKES_SHOWN, MISTAKE_COLUMNS = 25, 5
 MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 
@@ -52,12 +49,21 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     panels = figure.add_subfigure(figure.add_gridspec()[0])
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
+    last = epochs[-1]
     for axes, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         train, validation = (
             [unit * getattr(record, f"{split}_{name}") for record in history] for split in ("train", "val")
         )
         kept = validation[epochs.index(best_epoch)]
-        _draw_curves(axes, epochs, train, validation, (best_epoch, kept), stop_reason)
+        for split, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
+            shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
+            axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
+        ring = {"ms": 11, "mfc": "none", "mec": INK, "mew": 1.4}
+        axes.plot(best_epoch, kept, "o", **ring, label=f"best epoch: {best_epoch} (weights kept)")
+        stopped = f"stopped after epoch {last} ({stop_reason})"
+        axes.axvline(last, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
+        axes.set_xlim(0.5, last + max(0.5, 0.02 * last))
+        axes.set_xticks(plotting.epoch_ticks(last))
         scale = plotting.scale_loss if axes is loss else plotting.scale_accuracy
         scale(axes, train + validation)
         shown = f"{kept:.4f}" if axes is loss else f"{kept:.2f} %"
@@ -65,25 +71,6 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     handles, labels = loss.get_legend_handles_labels()
     panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
-
-
-def _draw_curves(
-    axes: Axes,
-    epochs: Sequence[int],
-    train: Sequence[float],
-    validation: Sequence[float],
-    kept: tuple[int, float],
-    stop_reason: str,
-) -> None:
-    """Both curves of one quantity, with the epoch and value that were kept and the last epoch."""
-    for name, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
-        shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
-        axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
-    axes.plot(*kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=f"best epoch: {kept[0]} (weights kept)")
-    stopped = f"stopped after epoch {epochs[-1]} ({stop_reason})"
-    axes.axvline(epochs[-1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
-    axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))
-    axes.set_xticks(plotting.epoch_ticks(epochs[-1]))
 
 
 @styled
@@ -157,15 +144,9 @@ def mistakes(
     title: str,
     noun: str = "test digit",
 ) -> Figure:
-    """The worst mistakes, 25 at most.
+    """The worst of M mistakes, 25 at most: ``images`` (M, 28, 28), 0..255, of so many digits ``evaluated``.
 
-    Args:
-        images: (M, 28, 28), 0..255, of the missed digits.
-        missed: M mistakes.
-        indices: (M,) what the captions call them by, positions in the MNIST test file for example.
-        evaluated: how many digits there were.
-        title: of the figure.
-        noun: what the indices count.
+    The captions call them by their ``indices`` (M,), which count a ``noun``: positions in the MNIST test file, say.
     """
     if not len(missed):
         sentence = f"No mistakes: all {evaluated:,} digits were classified correctly."
