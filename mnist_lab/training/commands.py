@@ -32,6 +32,7 @@ from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_
 from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.trainer import Progress
 
+USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 OF_WORKERS = "processes that load data (default: 2 on more than two cores, else 0)"
 
 
@@ -46,7 +47,7 @@ def ask_training(lab: Lab) -> int:
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
     config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, settings.MOST_WORKERS)
+    workers = terminal.ask_whole("Workers (processes that load data)", USUAL_WORKERS, 0, settings.MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
@@ -92,10 +93,6 @@ def _ask_number(terminal: Terminal, name: str, default: int) -> int:
     return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
 
-def _default_workers() -> int:
-    return 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
-
-
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
     """Train a network, evaluate it, and leave its folder, whose name is the last line.
 
@@ -105,7 +102,7 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
     if threads is not None:
         check_whole("--threads", threads, 1, settings.MOST_THREADS)
     training = partial(session.train_new, config, lab.outputs, lab.now(), threads=threads)
-    return _show_training(lab, training, _default_workers() if workers is None else workers)
+    return _show_training(lab, training, USUAL_WORKERS if workers is None else workers)
 
 
 def ask_resume(lab: Lab) -> int:
@@ -317,15 +314,13 @@ def evaluate(lab: Lab, name: str) -> int:
     """Evaluate a saved run again, from its model file, and restore pictures that are missing from its folder."""
     run, terminal = find_run(lab.outputs, name), lab.terminal
     compute = compute_for(lab)
-    with terminal.busy("loading the model"):
-        model = load_trained(run, compute)
-        mnist = load_mnist()
     with terminal.busy("evaluating"):
+        model, mnist = load_trained(run, compute), load_mnist()
         validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
     terminal.show(page.per_digit_table(test.to_dict(), "Test digits").on_screen(), "")
     _show_evaluation(terminal, validation, test, run.name)
-    saved = f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"
-    terminal.hint(f"when it was saved: {saved}")
+    validated, tested = format_percent(run.val_accuracy), format_percent(run.test_accuracy)
+    terminal.hint(f"when it was saved: validation {validated}, test {tested}")
     with terminal.busy("drawing things that are not digits"):
         nondigits = lab.load("drawing.recognise")
         fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import seaborn
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

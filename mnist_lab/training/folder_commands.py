@@ -54,9 +54,6 @@ def head_line(lab: Lab) -> str:
     return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
 
 
-# ----------------------------------------------------------------------------------------------------- lists of runs
-
-
 def ask_runs(lab: Lab) -> int:
     """The menu's way to the leaderboard."""
     found = list_runs(lab.outputs)[0]
@@ -145,9 +142,6 @@ def _runs_from_options(lab: Lab, options: Namespace) -> int:
     return runs(lab, "val" if options.sort is None else options.sort, limit)
 
 
-# ----------------------------------------------------------------------------------------------------------- one run
-
-
 def ask_run(lab: Lab, question: str) -> str:
     """Ask for a run by name; says first what can be answered."""
     find_run(lab.outputs, "latest")  # refuses at once where there is none
@@ -210,9 +204,6 @@ def _add_show_options(parser: ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
 
 
-# ------------------------------------------------------------------------------------------------------------- pages
-
-
 def ask_report(lab: Lab) -> int:
     """The menu's way to a report: offers the index and the newest folders."""
     folders = folders_of(lab.outputs)
@@ -232,7 +223,7 @@ def ask_report(lab: Lab) -> int:
         return None if word == "index" else word
 
     name = lab.terminal.choose_or("Report on which", choices, "index", named, note)
-    return report(lab, name, open_it=_wants_to_see(lab))
+    return report(lab, name, offer_page=True)
 
 
 def _folder_of(lab: Lab, name: str) -> Path:
@@ -242,22 +233,17 @@ def _folder_of(lab: Lab, name: str) -> Path:
     return saved.find_folder(lab.outputs, name, folders_of(lab.outputs), "folder")
 
 
-def _wants_to_see(lab: Lab) -> bool:
-    """Ask whether to open a page in the browser; where there is no screen, there is nothing to ask."""
-    return _picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
-
-
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
     """Show what a study found, and the folder that holds its report; offer to open that."""
     for sentence in sentences:
         lab.terminal.show(plain(sentence))
     lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
-    if offer_page and _wants_to_see(lab):
-        _open_page(lab, folder / REPORT_FILE)
+    if offer_page:
+        _open_page(lab, folder / REPORT_FILE, ask=True)
 
 
-def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
+def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
     """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
 
     A run's report is written anew, an experiment wrote its own. A LabError says that there is no such folder, that it
@@ -269,8 +255,8 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
     if asked is not None:
         lab.terminal.hint(f"all folders: {index}")
     lab.terminal.line(str(asked or index))
-    if open_it:
-        _open_page(lab, asked or index)
+    if open_it or offer_page:
+        _open_page(lab, asked or index, ask=offer_page)
     return OK
 
 
@@ -281,7 +267,10 @@ def _write_page(folder: Path) -> Path:
     return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
 
 
-def _open_page(lab: Lab, path: Path) -> None:
+def _open_page(lab: Lab, path: Path, *, ask: bool) -> None:
+    """Open a page in the browser; where there is no screen, there is nothing to ask."""
+    if ask and not (_picture_viewer() and lab.terminal.ask_yes_no("Open it in the browser", default=False)):
+        return
     try:
         opened = webbrowser.open(path.resolve().as_uri())
     except (webbrowser.Error, OSError):

@@ -27,20 +27,15 @@ from mnist_lab.terminal.wording import format_duration, format_interval, format_
 from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRecord, Run
 
-HISTORY_ROWS = 40  # epochs that a table shows; of longer histories, every second, third ... stands for its neighbours
+HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
 ENDED = {
     "last epoch": "The training went on to its last epoch.",
     "patience": "The training stopped early, when its patience was at an end.",
     "interrupted": "The training was interrupted by Ctrl-C.",
 }
-"""By stop reason."""
-
 HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs", "training time", "parameters")
-"""Which facts of a run stand at the head of its page."""
-
-
-# ----------------------------------------------------------------------------------------------------- a run's page
+"""Facts of a run that stand at the head of its page."""
 
 
 def run_report(run: Run) -> Report:
@@ -84,7 +79,7 @@ def run_report(run: Run) -> Report:
         verdicts=_verdicts(run),
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
-        facts={name.capitalize(): value for name, value in facts if name in HEADLINES},
+        facts={name.capitalize(): dict(facts)[name] for name in HEADLINES},
     )
 
 
@@ -275,11 +270,8 @@ def _resumptions(run: Run) -> list[str]:
 
 def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
     """What a session computed on and with, by name."""
-    place = {"device": text(session.get("device"))}
-    for part in ("machine", "versions"):
-        values = session.get(part)
-        place |= {name: text(value) for name, value in values.items()} if isinstance(values, dict) else {}
-    return place
+    parts = [{"device": session.get("device")}, session.get("machine"), session.get("versions")]
+    return {name: text(value) for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
 def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
