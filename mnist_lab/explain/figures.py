@@ -313,7 +313,7 @@ def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
 
 def _draw_run(run: RunData) -> Figure:
     examples = class_examples(run.model, run.digits, choose_compute())
-    return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.title)
+    return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.record.title)
 
 
 _MAPS = "a map of the pixels that the network's answer depended on"

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress
 
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
@@ -25,12 +24,10 @@ from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss, format_percent
-from mnist_lab.training import page, session
+from mnist_lab.training import page, session, trainer
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
-from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
-from mnist_lab.training.trainer import Progress
 
 USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 OF_WORKERS = "processes that load data (default: 2 on more than two cores, else 0)"
@@ -58,7 +55,7 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
     """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
-        seconds = measure_pace(config, load_mnist(), compute)
+        seconds = session.measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
     presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, 8)}
     choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
@@ -94,10 +91,7 @@ def _ask_number(terminal: Terminal, name: str, default: int) -> int:
 
 
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, evaluate it, and leave its folder, whose name is the last line.
-
-    ``None`` stands for the usual number of workers, and for as many threads as torch takes by itself.
-    """
+    """Train a network, evaluate it, and leave its folder, whose name is the last line; ``None``: the usual number."""
     settings.check_config(config)
     if threads is not None:
         check_whole("--threads", threads, 1, settings.MOST_THREADS)
@@ -116,10 +110,8 @@ def ask_resume(lab: Lab) -> int:
 
 
 def resume(lab: Lab, name: str, workers: int | None = None) -> int:
-    """Go on with a run that was killed, from its last finished epoch, in its own folder.
-
-    It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
-    """
+    """Go on with a run that was killed, from its last finished epoch, in its own folder; ``None``: as many workers."""
+    # On the device that it began with if that was asked for by name, unless another one is asked for now.
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
         return _show_training(lab, partial(session.resume, run), workers)
@@ -155,14 +147,9 @@ class ScreenObserver:
         self.terminal = terminal
         self.epochs = 0
         self.is_evaluated = False  # from then on the folder is completed: the test digits are read only once
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %{task.fields[rest]}"),
-            console=terminal.console,
-            transient=True,
-            disable=not terminal.console.is_terminal,
-        )
+        columns = ("{task.description}", BarColumn(bar_width=24), "{task.percentage:>3.0f} %{task.fields[rest]}")
+        hidden = not terminal.console.is_terminal
+        self.bar = Progress(*columns, console=terminal.console, transient=True, disable=hidden)
         self.task = self.bar.add_task("", visible=False, rest="")
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
@@ -179,7 +166,7 @@ class ScreenObserver:
         self.terminal.console.print(headings, soft_wrap=True)
         self.bar.start()
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: trainer.Progress) -> None:
         self.bar.update(
             self.task,
             visible=True,
@@ -202,7 +189,7 @@ class ScreenObserver:
     def on_warning(self, message: str) -> None:
         self.terminal.warn(message)
 
-    def on_results(self, results: Results) -> None:
+    def on_results(self, results: session.Results) -> None:
         self.is_evaluated = True
         self.bar.stop()
         outcome, hint = results.outcome, self.terminal.hint
@@ -213,7 +200,7 @@ class ScreenObserver:
         hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
         _show_evaluation(self.terminal, results.validation, results.test)
         if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-            hint("training values may be below validation: they are taken in passing, with dropout and augmentation on")
+            hint("training may look worse than validation: it is measured in passing, with any dropout and augmentation")
         hint("drawing the pictures, some seconds ...")
 
 
@@ -280,12 +267,9 @@ def config_from_options(options: Namespace) -> TrainConfig:
         {name: value for name in settings.settings_of(part) if (value := getattr(options, name, None)) is not None}
         for part in (TrainConfig, AugmentConfig)
     )
-    config = default_config(
-        given.pop("model", TrainConfig.model),
-        augmented=bool(options.augment),
-        recipe=settings.as_recipe(given.pop("recipe", TrainConfig.recipe)),
-        epochs=options.epochs,
-    )
+    model = given.pop("model", TrainConfig.model)
+    recipe = settings.as_recipe(given.pop("recipe", TrainConfig.recipe))
+    config = default_config(model, augmented=bool(options.augment), recipe=recipe, epochs=options.epochs)
     if config.augment is None:
         for name in ("without", *strengths, "plain_epochs"):
             if getattr(options, name) is not None:
@@ -315,8 +299,8 @@ def evaluate(lab: Lab, name: str) -> int:
     run, terminal = find_run(lab.outputs, name), lab.terminal
     compute = compute_for(lab)
     with terminal.busy("evaluating"):
-        model, mnist = load_trained(run, compute), load_mnist()
-        validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
+        model, mnist = session.load_trained(run, compute), load_mnist()
+        validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
     terminal.show(page.per_digit_table(test.to_dict(), "Test digits").on_screen(), "")
     _show_evaluation(terminal, validation, test, run.name)
     validated, tested = format_percent(run.val_accuracy), format_percent(run.test_accuracy)
@@ -329,7 +313,7 @@ def evaluate(lab: Lab, name: str) -> int:
     terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.figures").RUN_FIGURES
-        restored = restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
+        restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     if restored:
         terminal.hint(f"restored: {', '.join(restored)}")
     terminal.line(str(run.folder))

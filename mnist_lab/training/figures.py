@@ -1,10 +1,11 @@
-"""The figures of a run: loss and accuracy over the epochs, confusion matrices, and the surest mistakes."""
+"""The figures of a run: loss and accuracy over the epochs, confusion matrices, and the most confident mistakes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import seaborn
@@ -24,7 +25,6 @@ from mnist_lab.training.runs import EpochRecord, Run
 
 # Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
 # happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
-RIGHT = 1e9
 MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
 CONFUSION_COLOURS = MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
@@ -34,10 +34,7 @@ MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 @styled
 def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
-    """Loss and accuracy over the epochs (at least one), in training and in validation.
-
-    ``best_epoch`` is the one whose weights were kept; ``stop_reason`` is shown as it is.
-    """
+    """Loss and accuracy over the epochs (at least one), with the best, whose weights were kept, and why it stopped."""
     note = (
         "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
         "passing, while the weights\nstill move, with dropout and augmentation where there are any: they may well be "
@@ -57,8 +54,8 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         for split, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
             shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
             axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
-        ring = {"ms": 11, "mfc": "none", "mec": INK, "mew": 1.4}
-        axes.plot(best_epoch, kept, "o", **ring, label=f"best epoch: {best_epoch} (weights kept)")
+        ring = f"best epoch: {best_epoch} (weights kept)"
+        axes.plot(best_epoch, kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=ring)
         stopped = f"stopped after epoch {last} ({stop_reason})"
         axes.axvline(last, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
         axes.set_xlim(0.5, last + max(0.5, 0.02 * last))
@@ -108,7 +105,7 @@ def _confusion(
     figure = new_figure(7.4, 6.6, title, note)
     axes = figure.subplots()
     seaborn.heatmap(
-        np.where(diagonal, RIGHT, values),
+        np.where(diagonal, 1e9, values),  # beyond the scale, so that it has a colour of its own
         annot=np.where(diagonal | (values > 0), texts, "·"),
         fmt="",
         annot_kws={"fontsize": TEXT, "color": INK},
@@ -183,30 +180,24 @@ class RunData:
     model: DigitNet  # with its weights, on the device
 
     @property
-    def title(self) -> str:
-        return self.record.title
-
-    @property
     def evaluated_title(self) -> str:
-        return f"{self.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
+        return f"{self.record.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
 
 
 def _draw_history(run: RunData) -> Figure:
     best, reason = run.record.best_epoch, run.record.stop_reason
-    assert best is not None
-    assert reason is not None
-    return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.title)
+    assert best and reason  # an evaluated run has both
+    return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.record.title)
 
 
 def _draw_mistakes(run: RunData) -> Figure:
     missed = run.test.mistakes
     digits = run.digits.subset(torch.from_numpy(missed.positions))
     images, indices = digits.images.squeeze(1).numpy(), digits.indices.numpy()
-    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.title)
+    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
 
 
-@dataclass(frozen=True)
-class RunFigure:
+class RunFigure(NamedTuple):
     """A figure that a run leaves: what draws it, and what is said of it."""
 
     draw: Callable[[RunData], Figure]
@@ -221,8 +212,7 @@ RUN_FIGURES = {
         _draw_history,
         Caption(
             "Loss and accuracy over the epochs",
-            "Two charts, loss and accuracy over the epochs, each with a curve for training and one for validation; the "
-            "kept epoch is marked. The table below holds the same numbers.",
+            "Two charts, a curve each for training and validation; the kept epoch is marked. The numbers are below.",
             "The distance between the curves shows how much better the network knows the digits that it trained on.",
         ),
     ),
@@ -230,9 +220,8 @@ RUN_FIGURES = {
         lambda run: confusion_counts(run.test.confusion, title=run.evaluated_title),
         Caption(
             "Which digit was taken for which",
-            "Ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in each cell; "
-            "mistakes are coloured, the frequent ones more strongly.",
-            "What is right lies on the grey diagonal. The row is what was written, the column what was predicted.",
+            "How many digits there are in each of ten rows, the true ones, and ten columns, the predicted ones.",
+            "What is right lies on the grey diagonal; the deeper the colour elsewhere, the more frequent the mistake.",
         ),
     ),
     "confusion_percent.png": RunFigure(

@@ -70,7 +70,7 @@ def ask_runs(lab: Lab) -> int:
 
 def _rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
     """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
-    newest_first = reversed(found)
+    newest_first = found[::-1]
     return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
 
 
@@ -235,8 +235,7 @@ def _folder_of(lab: Lab, name: str) -> Path:
 
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
     """Show what a study found, and the folder that holds its report; offer to open that."""
-    for sentence in sentences:
-        lab.terminal.show(plain(sentence))
+    lab.terminal.show(*map(plain, sentences))
     lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
     if offer_page:
@@ -246,8 +245,7 @@ def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page:
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
     """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
 
-    A run's report is written anew, an experiment wrote its own. A LabError says that there is no such folder, that it
-    is damaged, that it holds nothing to report on, or that the disk refuses.
+    A LabError says that there is no such folder, that it is damaged or holds no picture, or that the disk refuses.
     """
     with lab.terminal.busy("writing the page"):
         asked = None if name is None else _write_page(_folder_of(lab, name))
@@ -261,6 +259,7 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
 
 
 def _write_page(folder: Path) -> Path:
+    """A folder's report: a run's is written anew, an experiment wrote its own."""
     if is_file(folder / saved.RUN_FILE):
         return write_report(folder, page.run_report(saved.read_run(folder)))
     own = folder / REPORT_FILE

@@ -1,7 +1,4 @@
-"""What is said of runs, from what their folders hold: pages, tables, and the cards of the index.
-
-Nothing heavy is loaded, so that all of it is there at once.
-"""
+"""What is said of runs, from what their folders hold: pages, tables, cards of the index; nothing heavy is loaded."""
 
 from __future__ import annotations
 
@@ -54,15 +51,11 @@ def run_report(run: Run) -> Report:
         missing.append(f"Without {HISTORY_FILE}: {error.found}.")
     facts, test = run_facts(run), run.results.get("test")
     confused = describe_confused(test)
+    remarks = [f"Most often, among the test digits: {confused}."] if confused else []
     sections = [
         Section("How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")]),
         Section("How it learned", tables=[_history_table(run, history)], pictures=learned),
-        Section(
-            "Which digits it confuses",
-            [f"Most often, among the test digits: {confused}."] if confused else [],
-            [per_digit_table(test, "Test digits, one by one")],
-            [*counts, *percent],
-        ),
+        Section("Which digits it confuses", remarks, [per_digit_table(test, "Digit by digit")], [*counts, *percent]),
         Section("Its most confident mistakes", pictures=mistakes),
         Section("Which pixels mattered", pictures=saliency),
         Section("What it was trained with", tables=[_settings_table(run)]),
@@ -188,10 +181,9 @@ def accuracy_table(results: Mapping[str, Any], title: str = "") -> Table:
 
 
 def _interval(value: Any) -> tuple[float, float] | None:
-    try:
+    with suppress(TypeError, ValueError):
         return document.interval(value)
-    except (TypeError, ValueError):
-        return None
+    return None
 
 
 def _count_correct(evaluation: Any) -> str:
@@ -217,9 +209,6 @@ def describe_confused(evaluation: Any) -> str:
     pairs = found[:5] if isinstance(found, list) else []
     parts = ((text(inside(pair, name)) for name in ("true", "predicted", "count")) for pair in pairs)
     return ", ".join("{} taken for {} ({}x)".format(*part) for part in parts)
-
-
-# ----------------------------------------------------------------------- one run in a few words, for show and the index
 
 
 def run_facts(run: Run) -> list[tuple[str, str]]:
@@ -329,9 +318,6 @@ def score_summary(content: dict[str, Any]) -> Summary:
         headline_meaning=f"of {total:,} drawings" if type(total) is int else "of the drawings",
         sentences=[f"95 % interval {interval_95}; read by {run}"],
     )
-
-
-# ---------------------------------------------------------------------------------------------------- lists of runs
 
 
 class Mark(NamedTuple):
