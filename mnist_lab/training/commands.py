@@ -200,7 +200,7 @@ class ScreenObserver:
         hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
         _show_evaluation(self.terminal, results.validation, results.test)
         if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-            hint("training may look worse than validation: it is measured in passing, with any dropout and augmentation")
+            hint("training may look worse than validation: measured in passing, with any dropout and augmentation")
         hint("drawing the pictures, some seconds ...")
 
 
