@@ -208,7 +208,7 @@ def _show_evaluation(terminal: Terminal, validation: Evaluation, test: Evaluatio
     found = {"validation": validation.to_dict(), "test": test.to_dict()}
     terminal.show(page.accuracy_table(found, title).on_screen())
     terminal.hint(f"most confused: {page.describe_confused(found['test']) or 'none'}")
-    error = f"{100 * test.calibration_error:.2f} points"
+    error = f"{100 * test.calibration_error:.2f} points (ECE)"
     terminal.hint(f"calibration error {error}: how far its probabilities are, on average, from how often it is right")
 
 
