@@ -273,14 +273,12 @@ def config_from_options(options: Namespace) -> TrainConfig:
     if config.augment is None:
         for name in ("without", *strengths, "plain_epochs"):
             if getattr(options, name) is not None:
-                word = name.replace("_", "-")
-                raise RequestError(f"--{word} needs --augment", f"add --augment, or omit --{word}")
+                raise RequestError(f"--{name.replace('_', '-')} needs --augment", "add --augment as well")
     else:
-        without = options.without or []
-        for kind in without:
+        for kind in options.without or []:
             if strengths.keys() >= set(AUGMENTATIONS[kind]):
                 raise RequestError(f"--without {kind} is undone by --{AUGMENTATIONS[kind][0]}", "omit one of them")
-        config = replace(config, augment=replace(config.augment.without(*without), **strengths))
+        config = replace(config, augment=replace(config.augment.without(*options.without or []), **strengths))
     if config.recipe == "plain":
         refuse_given(options, ["weight_decay"], "--recipe plain")
     config = replace(config, batch_norm=not options.no_batch_norm, **given)
@@ -303,8 +301,8 @@ def evaluate(lab: Lab, name: str) -> int:
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
     terminal.show(page.per_digit_table(test.to_dict(), "Test digits").on_screen(), "")
     _show_evaluation(terminal, validation, test, run.name)
-    validated, tested = format_percent(run.val_accuracy), format_percent(run.test_accuracy)
-    terminal.hint(f"when it was saved: validation {validated}, test {tested}")
+    saved = map(format_percent, (run.val_accuracy, run.test_accuracy))
+    terminal.hint("when it was saved: validation {}, test {}".format(*saved))
     with terminal.busy("drawing things that are not digits"):
         nondigits = lab.load("drawing.recognise")
         fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)

@@ -162,11 +162,13 @@ def named_run(lab: Lab, answer: str) -> str:
 def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
     """One run: its numbers, how to repeat it, and where its pictures are."""
     run = find_run(lab.outputs, name)
-    command = "train it whole" if run.status == "interrupted" else "repeat with"
     table = Table.grid(padding=(0, 2))
-    for label, value in [*page.run_facts(run), (command, run.command or "–"), ("folder", str(run.folder))]:
+    for label, value in [*page.run_facts(run), ("folder", str(run.folder))]:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
+    if run.command:
+        lab.terminal.hint("train it whole with:" if run.status == "interrupted" else "repeat with:")
+        lab.terminal.line(run.command)
     pictures = sorted(filter(is_file, run.folder.glob("*.png")))
     for picture in pictures:
         lab.terminal.line(str(picture))
