@@ -238,7 +238,7 @@ def test_the_data_view_leaves_four_pictures(play: Play, tmp_path: Path) -> None:
         assert count in session.text
 
 
-def test_the_models_are_shown_with_their_ledger(play: Play) -> None:
+def test_the_models_are_shown_layer_by_layer(play: Play) -> None:
     session = play(["models", "q"])
     for shown in ("1-layer", "2-layer", "3-layer", "convolution 3x3, 128 filters", "22 x 22", "multiply-adds"):
         assert shown in session.text

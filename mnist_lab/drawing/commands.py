@@ -176,7 +176,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         labelled = prepare_labelled(drawings, preprocess)
         result = score_drawings(reader.model, labelled, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
+    lab.terminal.show(per_digit_table(result.evaluation.to_dict(), "Drawings").on_screen(), "")
     if labelled.blanks:
         lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
     if labelled.unlabelled:

@@ -266,7 +266,7 @@ def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
 
 
 def _draw_run(run: training_figures.RunData) -> Figure:
-    return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.title)
+    return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title)
 
 
 _TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
