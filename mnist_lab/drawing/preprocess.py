@@ -149,7 +149,7 @@ def ink(drawing: Drawing, brush: float = BRUSH) -> Picture:
 
 
 def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """How far each pixel's middle is from the nearest line (S, 4), or some more than reach; (280, 280) canvas pixels."""
+    """How far each pixel is from the nearest of the lines (S, 4), exact within reach; (280, 280), in canvas pixels."""
     squared = np.full((CANVAS, CANVAS), np.inf, dtype=np.float32)
     middles = np.arange(CANVAS, dtype=np.float32) + 0.5
     # Only a window around a line can be nearer than reach: this is what makes a drawing a matter of milliseconds.
