@@ -21,8 +21,7 @@ from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.errors import LabError
 from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
-# What is read, whatever a file's name says; Pillow knows more, but starts Ghostscript for some of it.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow knows more, but starts Ghostscript for some
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that iPhones write after ftyp
 ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323  # Exif's, TIFF's tags
 # The largest picture that is decoded; the largest cameras have 200 million pixels. With 20,000 x 20,000 pixels, at most
@@ -137,9 +136,9 @@ def _strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
 def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """How to bring the pieces of a picture of more than eight bits for each pixel to grey levels from 0 to 255.
 
-    A picture of 16 bits is scaled by its format's range. Those of 32 bits have no range that people keep to: theirs
-    ends at 1 if no pixel (floating-point) is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel
-    is above. Negative values are black; what is not a number takes the median of its piece.
+    16 bits are scaled by their format's range. 32 bits have no range that people keep to: theirs ends at 1 if no pixel
+    (floating-point) is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel is above. Negative
+    values are black; what is not a number takes the median of its piece.
     """
     tags = getattr(image, "tag_v2", {})  # of a TIFF
     is_unsigned = image.mode == "I" and tags.get(SAMPLE_FORMAT, (2,))[0] == 1
@@ -160,7 +159,7 @@ def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _luminance(image: Image.Image) -> NDArray[np.float64]:
     """Grey levels 0 to 255 of an RGBA or F picture, (H, W); below what is transparent, paper unlike the ink is laid."""
-    values = np.asarray(image, dtype=np.float64)  # (H, W, 4), or (H, W)
+    values = np.asarray(image, dtype=np.float64)  # (H, W), or (H, W, 4)
     if image.mode == "F":
         return values
     grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's own conversion
@@ -171,9 +170,8 @@ def _luminance(image: Image.Image) -> NDArray[np.float64]:
 
 def _clean(grey: NDArray[np.float64]) -> Picture:
     """Stretch grey levels (H, W) to paper 255 and the darkest ink 0, and remove what the paper itself shows."""
-    away = grey - _paper_under(grey)  # what differs from the paper, darker or lighter
-    is_light_ink = abs(away.max()) > abs(away.min())
-    strength = away if is_light_ink else -away
+    away = grey - _paper_under(grey)  # lighter or darker than the paper: whichever differs more is ink
+    strength = away if abs(away.max()) > abs(away.min()) else -away
     contrast = float(np.percentile(strength, 99.9))
     if contrast < LEAST_CONTRAST:
         return np.full(grey.shape, 255, dtype=np.uint8)
@@ -191,8 +189,7 @@ def _paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     across, down = np.meshgrid(*(np.linspace(-1, 1, length) for length in grey.shape[::-1]))
     places = np.stack([np.ones_like(grey), across, down], axis=2)  # (H, W, 3)
-    sides = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
-    border, at = (np.concatenate([values[side] for side in sides]) for values in (grey, places))
+    border, at = (np.concatenate([all_[0], all_[-1], all_[:, 0], all_[:, -1]]) for all_ in (grey, places))
     plane = np.array([np.median(border), 0.0, 0.0])
     for _ in range(PLANE_STEPS):
         weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # a grey level is as near as can be
@@ -211,5 +208,4 @@ def _threshold(ink: NDArray[np.float64]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = sum_below / below - (sum_below[-1] - sum_below) / above
     between = np.nan_to_num(below * above * distance**2)
-    best = np.isclose(between, between.max())  # a whole range of levels, where there is nothing in between
-    return float(middles[best].mean())
+    return float(middles[np.isclose(between, between.max())].mean())  # a range of levels, where none lies in between

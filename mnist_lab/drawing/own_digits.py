@@ -20,7 +20,6 @@ from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, Run
 
 COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
-KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, which takes each a moment
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
-    with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
+    with locked(path.with_suffix(".lock"), patience=10.0):  # seconds; keeping takes other windows a moment
         before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
         append_line(path, line)
     return before + 1
@@ -95,7 +94,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
 
 
 def _load_counts(outputs: Path) -> Counts | None:
-    """What is kept of the drawings as they are now, None if there are none; what is out of date is counted again."""
+    """What is kept of the drawings as they are now, None if there are none."""
     path = outputs / MY_DIGITS
     if not is_file(path):
         return None

@@ -30,9 +30,9 @@ were moved by whole pixels, and to pixel 14 rather than to the geometric middle,
 PEN = 2.45
 """Width of the pen that re-inks a drawing, in pixels of the 20-pixel box: that of MNIST's median digit.
 
-Measured on 5,000 training images, enlarged 8 times (bilinear) and cut at half grey: four times the mean distance from
-inside a line to its edge is 2.49 at the median (1.78 to 3.54 from the tenth to the ninetieth percentile). Pens of known
-width, drawn along the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
+In 5,000 training images, enlarged 8 times (bilinear) and cut at half grey, four times the mean distance from inside a
+line to its edge is 2.49 at the median (tenth to ninetieth percentile: 1.78 to 3.54). Pens of known width, drawn along
+the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
 """
 FINEST = 4.0  # canvas pixels: below it, a pen's round ends turn square on the canvas's own pixels
 FAINT = 25  # grey levels, of 255, up to which the edge of the ink is a fringe of anti-aliasing, not yet ink
@@ -57,12 +57,11 @@ class Steps:
 
 STEP_NAMES = tuple(field.name for field in fields(Steps))
 
-MODES = {
+MODES = {  # the ways to score drawings: the canvas squeezed as it is, inverted as well, and as MNIST's makers did
     "raw": Steps(pen=False, invert=False, crop=False, box=False, centre=False),
     "inverted": Steps(pen=False, crop=False, box=False, centre=False),
     "mnist": Steps(),
 }
-"""The three ways to score drawings: the canvas squeezed as it is, inverted as well, and as MNIST's makers did."""
 
 
 def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Picture | None:
@@ -77,10 +76,7 @@ def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Pictur
 
 
 def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
-    """What each step after the ink (H, W) left, by its name and in order; None if there is no ink.
-
-    ``box`` and ``normalise`` are always there, the last (28, 28) as the network is shown it.
-    """
+    """What each step after the ink (H, W) left, by its name, the last (28, 28) as networks see it; None without ink."""
     light = invert(paper)
     if not crop(light).size:
         return None
@@ -97,8 +93,7 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
         taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
     if not steps.normalise:
         # Every network normalises the bytes that it is asked about. So its mean and deviation are put on here, for the
-        # network to take off again: what arrives is 0 to 1, but for half a byte (0.0064), and the greys from 33 to 112
-        # are as pale as the picture is to a network that expects contrast.
+        # network to take off again: what arrives is 0 to 1 (but for half a byte, 0.0064), in greys from 33 to 112.
         unit: NDArray[np.float64] = light / 255
         light = np.rint(255 * denormalise(unit)).astype(np.uint8)
     return taken | {"normalise": light}
@@ -172,9 +167,8 @@ def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float3
 def pen_width(drawing: Drawing) -> float:
     """The width of pen, in canvas pixels, with which the lines come out as wide as MNIST's whatever the digit's size.
 
-    Whoever draws a digit twice as large with the same brush has lines half as wide once both are 20 pixels tall. A
-    pen of ``PEN`` twentieths of the inked digit, as far as it lies on the canvas, makes them the same. It is at least
-    ``FINEST``: digits of less than 30 pixels, and dots, come out somewhat bold.
+    That is ``PEN`` twentieths of the inked digit, as far as it lies on the canvas, and at least ``FINEST``: digits of
+    less than 30 pixels, and dots, come out somewhat bold.
     """
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     longest = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
@@ -198,18 +192,13 @@ def fit_box(picture: Picture) -> Picture:
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
     even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
     """
-    height, width = picture.shape
-    longer = max(height, width)
-    top, left = (longer - height) // 2, (longer - width) // 2
-    square = np.pad(picture, ((top, longer - height - top), (left, longer - width - left)))
+    spare = [max(picture.shape) - length for length in picture.shape]
+    square = np.pad(picture, [(more // 2, more - more // 2) for more in spare])
     return resample(square, BOX, BOX)
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
-    """Resample a picture, at least 1x1, by area: each new pixel is the mean of the part of the old that it covers.
-
-    This anti-aliases without ringing or blur, and keeps the mean grey, whatever the ratio.
-    """
+    """Resample a picture, at least 1x1, by area: each new pixel is the mean of the part of the old that it covers."""
     rows, columns = _overlap(picture.shape[0], height), _overlap(picture.shape[1], width)
     means: NDArray[np.float32] = rows @ picture.astype(np.float32) @ columns.T  # (height, width)
     return np.rint(means).astype(np.uint8)
@@ -235,7 +224,7 @@ def centre(picture: Picture) -> Picture:
 
 
 def _place(picture: Picture, top: int, left: int) -> Picture:
-    """Put a picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
+    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
     height, width = picture.shape
     top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
     placed = np.zeros((SIDE, SIDE), dtype=np.uint8)

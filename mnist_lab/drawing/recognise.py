@@ -111,7 +111,7 @@ def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
     with lab.terminal.busy("loading your drawings"):
         labelled = prepare_labelled(drawings)
     counts = replace(counts, total=labelled.total, runs=dict(counts.runs))
-    what = "runs that have read your digits"
+    what = "reading your digits"
     try:
         for run in track(missing, what, console=console, transient=True, disable=not console.is_terminal):
             if key := model_key(run):  # else the file has gone since
@@ -137,7 +137,7 @@ def show_skipped(terminal: Terminal, damaged: Sequence[DrawingError], limit: int
 
 
 def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: float, points: int) -> Stroke:
-    """A part of an ellipse about (x, y), angles in radians, 0 to the right and growing downwards."""
+    """A part of an ellipse about (x, y); angles in radians, clockwise from the right."""
     angles = np.linspace(start, end, points).tolist()
     return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
 
@@ -151,35 +151,6 @@ _EYES = tuple(_ellipse(x, 110, 8, 8, 0, 2 * math.pi, 24) for x in (105, 175))
 _MOUTH = _ellipse(140, 150, 50, 45, 0.3, math.pi - 0.3, 12)
 _FACE = (_ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24), *_EYES, _MOUTH)
 SHAPES: tuple[tuple[Stroke, ...], ...] = (_STAR, _BOX, _HOUSE, _GRID, _FACE)
-
-
-def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
-    """So many of each kind, by its name: (count, 28, 28) uint8, white on black.
-
-    ``digits`` (N, 28, 28), N at least ``count``, are those to shuffle the pixels of.
-    """
-    random = np.random.default_rng(seed)
-    kinds: dict[str, Callable[[np.random.Generator], Drawing | Picture]]
-    kinds = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
-    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in kinds.items()}
-    shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
-    return made | {"shuffled pixels": np.stack(shuffled)}
-
-
-def rejected_fractions(
-    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
-) -> dict[str, float]:
-    """How often pictures are called "probably not a digit": real digits, wrongly, and ``count`` of each kind of others.
-
-    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
-    arXiv:1610.02136). The real digits are to be others than those that the threshold was chosen on.
-    """
-    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
-    found = {}
-    for name, pictures in ({"real digits": real} | examples(count, real)).items():
-        confidence = _logits(model, pictures, compute).double().softmax(dim=1).amax(dim=1)  # (N,)
-        found[name] = float((confidence < threshold).double().mean())
-    return found
 
 
 def _prepared(source: Drawing | Picture) -> Picture:
@@ -222,3 +193,31 @@ def _letter(random: np.random.Generator) -> Picture:
     image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Drawing | Picture]]
+KINDS = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
+
+
+def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
+    """Non-digits by kind, each (count, 28, 28) uint8, white on black, one from shuffling ``digits`` (N, 28, 28)."""
+    random = np.random.default_rng(seed)
+    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in KINDS.items()}
+    shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
+    return made | {"shuffled pixels": np.stack(shuffled)}
+
+
+def rejected_fractions(
+    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
+) -> dict[str, float]:
+    """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
+
+    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
+    arXiv:1610.02136). The real digits must not be those that the threshold was chosen on.
+    """
+    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
+    found = {}
+    for name, pictures in ({"real digits": real} | examples(count, real)).items():
+        confidence = _logits(model, pictures, compute).double().softmax(dim=1).amax(dim=1)  # (N,)
+        found[name] = float((confidence < threshold).double().mean())
+    return found

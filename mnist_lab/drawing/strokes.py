@@ -1,7 +1,4 @@
-"""Drawings as a pen's path: the strokes, their file format, undo, and what of their lines lies on the canvas.
-
-Files of drawings are not trusted: whatever is in them is read in bounded time and memory, or refused in one line.
-"""
+"""Drawings as a pen's path: the strokes, undo, and their files, of which nothing is trusted and everything bounded."""
 
 from __future__ import annotations
 
@@ -45,8 +42,7 @@ class DrawingError(LabError):
 class Drawing:
     """What a pen did: its paths from down to up, on a 280x280 canvas whose first pixel reaches from 0 to 1.
 
-    x grows to the right, y downwards. One point makes a dot. Points may lie outside the canvas, where a pen that leaves
-    the window goes; what lies there is not seen.
+    x grows to the right, y downwards. One point makes a dot. What lies outside the canvas is not seen.
     """
 
     strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
@@ -85,7 +81,7 @@ class Drawing:
 
 
 class Drawings(NamedTuple):
-    """What a file of drawings holds: those that can be used, in their order, and what is wrong with each other line."""
+    """What a file of drawings holds: those that can be used, in order, and what is wrong with each other line."""
 
     usable: list[Drawing]
     damaged: list[DrawingError]
@@ -94,9 +90,7 @@ class Drawings(NamedTuple):
 def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
     """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
 
-    Raises:
-        DrawingError: the file can't be read, is too large, has too many damaged lines, or holds no drawing, unless it
-            may be empty; the message then names its first damaged line.
+    A DrawingError says that it can't be read, is too large, too damaged, or holds no drawing, unless it may be empty.
     """
     found = Drawings([], [])
     try:
@@ -235,7 +229,6 @@ class Sketch:
             self._add(self.strokes)
 
     def clear(self) -> None:
-        """Take all strokes away, as one step; a blank canvas is left alone."""
         self.end()
         if self.strokes:
             self._add(())
@@ -246,7 +239,6 @@ class Sketch:
         self._show(max(self._shown - 1, 0))
 
     def redo(self) -> None:
-        """Take the last undo back, if nothing was drawn since."""
         self.end()
         self._show(min(self._shown + 1, len(self._versions) - 1))
 
