@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
@@ -50,21 +51,34 @@ class Box(NamedTuple):
     height: int
 
 
-@dataclass(frozen=True)
 class Layout:
-    """Where everything lies, in pixels of the screen."""
+    """Where everything lies for 1 to 4 networks, in pixels of the screen, at so many of them for each unit."""
 
-    scale: float  # pixels per unit; a unit is about a pixel of an ordinary small screen
-    window: Box  # all of it
-    canvas: Box  # to draw on, a square
-    tools: Box  # brush and buttons, below the canvas
-    seen: Box  # the picture that the networks see, below the tools
-    verdict: Box  # one sentence above the predictions
-    panels: tuple[Box, ...]  # the predictions of each network
-    wobble: Box  # the sliders, below the predictions
-    xray: Box  # the X-ray, over the predictions and, where they are too narrow for it, over the sliders as well
-    xray_columns: int  # how many of the X-ray's seven pictures lie side by side
-    foot: Box  # messages and keys
+    def __init__(self, networks: int, scale: float) -> None:
+        self.scale = scale  # pixels for each unit, which is about a pixel of an ordinary small screen
+        tools = MARGIN + SHEET + GUTTER
+        lower = tools + TOOLS_HEIGHT + GUTTER
+        foot = lower + LOWER_HEIGHT + GUTTER
+        right, pitch = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks] + GUTTER
+        width = networks * pitch - GUTTER
+        upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
+        height = lower - GUTTER - upper
+        self.window = self._box(0, 0, right + width + MARGIN, foot + FOOT_HEIGHT + MARGIN)
+        self.canvas = self._box(MARGIN, MARGIN, SHEET, SHEET)  # to draw on, a square
+        self.tools = self._box(MARGIN, tools, SHEET, TOOLS_HEIGHT)  # brush and buttons
+        self.seen = self._box(MARGIN, lower, SHEET, LOWER_HEIGHT)  # the picture that the networks see
+        self.verdict = self._box(right, MARGIN, width, VERDICT_HEIGHT)  # one sentence above the predictions
+        self.panels = [self._box(right + i * pitch, upper, pitch - GUTTER, height) for i in range(networks)]
+        self.wobble = self._box(right, lower, width, LOWER_HEIGHT)  # the sliders
+        # The X-ray lies over the predictions and, where they are too narrow for it, over the sliders as well.
+        self.xray = self._box(right, upper, width, height if networks > 2 else lower + LOWER_HEIGHT - upper)
+        self.xray_columns = 4 if networks <= 2 else 7  # of its seven pictures
+        self.foot = self._box(MARGIN, foot, right + width - MARGIN, FOOT_HEIGHT)  # messages and keys
+
+    def _box(self, left: float, top: float, width: float, height: float) -> Box:
+        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
+        return Box(x0, y0, x1 - x0, y1 - y0)
 
     def px(self, units: float) -> int:
         return round(units * self.scale)
@@ -74,42 +88,11 @@ class Layout:
         return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
 
 
-def arrange(networks: int, scale: float) -> Layout:
-    """Lay everything out for 1 to 4 networks, at so many screen pixels per unit."""
-
-    def box(left: float, top: float, width: float, height: float) -> Box:
-        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
-        x0, y0, x1, y1 = (round(scale * edge) for edge in (left, top, left + width, top + height))
-        return Box(x0, y0, x1 - x0, y1 - y0)
-
-    tools = MARGIN + SHEET + GUTTER
-    lower = tools + TOOLS_HEIGHT + GUTTER
-    foot = lower + LOWER_HEIGHT + GUTTER
-    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks]
-    right_width = networks * (width + GUTTER) - GUTTER
-    upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
-    panel_height = lower - GUTTER - upper
-    return Layout(
-        scale=scale,
-        window=box(0, 0, right + right_width + MARGIN, foot + FOOT_HEIGHT + MARGIN),
-        canvas=box(MARGIN, MARGIN, SHEET, SHEET),
-        tools=box(MARGIN, tools, SHEET, TOOLS_HEIGHT),
-        seen=box(MARGIN, lower, SHEET, LOWER_HEIGHT),
-        verdict=box(right, MARGIN, right_width, VERDICT_HEIGHT),
-        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(networks)),
-        wobble=box(right, lower, right_width, LOWER_HEIGHT),
-        xray=box(right, upper, right_width, panel_height if networks > 2 else lower + LOWER_HEIGHT - upper),
-        xray_columns=4 if networks <= 2 else 7,
-        foot=box(MARGIN, foot, right + right_width - MARGIN, FOOT_HEIGHT),
-    )
-
-
 def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
     """Lay everything out as large as a screen in pixels, of dots per inch / 96, allows, and as is comfortable."""
-    whole = arrange(networks, 1.0).window
-    wide = 0.98 * screen_width / whole.width
-    high = (screen_height - TASKBAR * density) / whole.height
-    return arrange(networks, min(wide, high, LARGEST * density))
+    whole = Layout(networks, 1.0).window
+    wide, high = 0.98 * screen_width / whole.width, (screen_height - TASKBAR * density) / whole.height
+    return Layout(networks, min(wide, high, LARGEST * density))
 
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
@@ -123,22 +106,19 @@ def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
 
 
 def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture (H, W) in the middle of a square, at least 30, as large as it fits, with a line around it.
+    """A picture (H, W), or (H, W, 3), in the middle of a square of RGB, as large as it fits, with a line around it.
 
-    Small ones, which may be coloured (H, W, 3), are enlarged by a whole number, so that their pixels stay sharp.
+    Small ones are enlarged by a whole number, so that their pixels stay sharp.
     """
-    room, longer = side - 2, max(picture.shape)
-    zoom = room // longer
-    if zoom:
-        picture = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    image, room = Image.fromarray(picture), side - 2
+    if zoom := room // max(image.size):
+        image = ImageOps.scale(image, zoom, Image.Resampling.NEAREST)
     else:
-        picture = resample(picture, *(max(1, round(length * room / longer)) for length in picture.shape))
-    height, width = picture.shape[:2]
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side, 3), _rgb(PAPER), dtype=np.uint8)
-    square[top - 1 : top + height + 1, left - 1 : left + width + 1] = _rgb(RULE)
-    square[top : top + height, left : left + width] = picture.reshape(height, width, -1)
-    return square
+        image = ImageOps.contain(image, (room, room), Image.Resampling.BOX)
+    framed = ImageOps.expand(image.convert("RGB"), 1, RULE)
+    square = Image.new("RGB", (side, side), PAPER)
+    square.paste(framed, ((side - framed.width) // 2, (side - framed.height) // 2))
+    return np.asarray(square)
 
 
 def _rgb(colour: str) -> NDArray[np.float64]:
@@ -166,9 +146,7 @@ class Predictor:
 
     name: str  # its heading; different from the others'
     predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
-    explain: Callable[
-        [Picture, int], NDArray[np.float32]
-    ]  # (28, 28): above zero what speaks for a digit, below against
+    explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
 
 
 class Theme:
@@ -193,8 +171,7 @@ class Theme:
         self._style_sliders(style)
 
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
-        """A font by its height in units; negative sizes are pixels to Tk."""
-        size = -max(8, self.layout.px(units))
+        size = -max(8, self.layout.px(units))  # negative sizes are pixels to Tk
         return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
 
     def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
@@ -264,10 +241,6 @@ class Panel:
         if right - left >= 1 and bottom - top >= 1:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
 
-    def arrow(self, x: float, y: float, reach: int, colour: str, tags: str = "") -> None:
-        corners = x - reach, y - reach, x + reach, y, x - reach, y + reach
-        self.canvas.create_polygon(corners, fill=colour, tags=tags)
-
 
 class Slider:
     """A name, a handle to move in steps, and its value; the caller places its frame."""
@@ -312,7 +285,6 @@ class DrawingCanvas(Panel):
         self.redraw()
 
     def redraw(self) -> None:
-        """Show the sketch as it is now: after undo, redo, clearing, and with another brush."""
         self.canvas.delete("all")
         if not self.sketch.strokes:
             self.text(self.width / 2, self.width / 2, "draw a digit", "hint", tags="hint")
@@ -329,19 +301,19 @@ class DrawingCanvas(Panel):
         self.canvas.focus_set()  # away from a slider, whose arrow keys would go on moving it
         self.canvas.delete("hint")
         self._tip = None
-        self._follow(self._place(event))
+        self._follow(event)
 
     def _move(self, event: tk.Event[tk.Canvas]) -> None:
-        point = self._place(event)
-        if self._tip is not None and point != self._tip:
-            self._follow(point)
+        if self._tip is not None:
+            self._follow(event)
 
-    def _follow(self, point: Point) -> None:
+    def _follow(self, event: tk.Event[tk.Canvas]) -> None:
         if not self.sketch.is_full:
+            # The middle of the screen's pixel under the pen, in canvas pixels.
+            point = round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
             step = self.sketch.begin if self._tip is None else self.sketch.extend
             step(*point)
-            # Only the new piece, whatever the stroke's length: ink must never wait.
-            self._ink([self._tip or point, point])
+            self._ink([self._tip or point, point])  # the new piece alone: ink must never wait, however long the stroke
             self._tip = point
         self._on_change()
 
@@ -355,10 +327,6 @@ class DrawingCanvas(Panel):
         step()
         self.redraw()
         self._on_change()
-
-    def _place(self, event: tk.Event[tk.Canvas]) -> Point:
-        """The middle of the screen's pixel under the pen, in canvas pixels."""
-        return round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
 
 
 class ImageTile:
@@ -407,7 +375,7 @@ class PredictionPanel(Panel):
                 self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
         if probabilities is not None and winner is not None:
             certainty = format_probability(float(probabilities[winner]))
-            self.arrow(self.px(11), self._row(winner), self.px(4), BLUE, "answer")
+            self.text(self.px(11), self._row(winner), "▸", "bold", BLUE, tags="answer")
             self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
             self.text(self._middle, self.px(134), certainty, "heading", tags="answer")
 

@@ -76,7 +76,7 @@ class XrayPanel(widgets.Panel):
             button.configure(command=lambda: self._choose(replace(self.steps, **{name: not getattr(self.steps, name)})))
             self.canvas.create_window(left, title, window=button, anchor="w")
             self.buttons[name] = button
-            self.arrow(left - px(GAP) // 2, upper + large // 2, px(3.5), widgets.LOSER)
+            self.text(left - px(GAP) // 2, upper + large // 2, "▸", "small", widgets.LOSER)
             right = left + small + px(6)
             self.text(right, below, "reads", "small", anchor="nw")
             self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")

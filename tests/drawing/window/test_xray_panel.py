@@ -13,7 +13,7 @@ import pytest
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, take_apart, to_mnist
 from mnist_lab.drawing.strokes import CANVAS
 from mnist_lab.drawing.window import app
-from mnist_lab.drawing.window.widgets import Probabilities, arrange, plan_layout
+from mnist_lab.drawing.window.widgets import Layout, Probabilities, plan_layout
 from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, STEP_TEXTS, XrayPanel
 from tests.drawing.test_preprocess import seen
 from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
@@ -106,7 +106,7 @@ def test_a_slow_one_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytes
 
     def slow(pictures: Sequence[Picture]) -> list[Probabilities]:
         points_then.append(sum(map(len, visitor.sketched)))
-        time.sleep(2 * app.LIVE)
+        time.sleep(0.05)
         return [width_reader(picture) for picture in pictures]
 
     visitor = opened(predict_many=slow)
@@ -225,7 +225,7 @@ def test_nothing_is_cut_off(
     opened: Opener, monkeypatch: pytest.MonkeyPatch, networks: int, scale: float | None
 ) -> None:
     if scale is not None:  # as on another screen
-        monkeypatch.setattr(app, "plan_layout", lambda *screen: arrange(networks, scale))
+        monkeypatch.setattr(app, "plan_layout", lambda *screen: Layout(networks, scale))
     visitor = opened(*[width_reader] * networks, explain=uniform_map)
     panel, px = visitor.window.xray, visitor.window.layout.px
     visitor.draw(*CORNER)
