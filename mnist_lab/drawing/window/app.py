@@ -16,15 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import BRUSH, Picture, Wobble, see, take_apart
+from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, plan_layout
+from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, Predictor, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
 from mnist_lab.errors import LabError, RequestError
 
@@ -68,7 +67,7 @@ Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
 
-def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
+def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
     """Show one to four networks side by side until the window is closed.
 
     A LabError of ``save`` or ``keep`` is shown; whatever else goes wrong closes the window and is raised from here, as
@@ -158,9 +157,7 @@ def _summary(probabilities: Sequence[widgets.Probabilities]) -> str:
 class Window:
     """Everything in the window, and what happens when."""
 
-    def __init__(
-        self, root: tk.Tk, predictors: Sequence[widgets.Predictor], save: Save, keep: Keep, reject: Reject
-    ) -> None:
+    def __init__(self, root: tk.Tk, predictors: Sequence[Predictor], save: Save, keep: Keep, reject: Reject) -> None:
         self.root, self._predictors = root, predictors
         self._save, self._keep, self._reject = save, keep, reject
         self.error: BaseException | None = None
@@ -275,7 +272,7 @@ class Window:
         if self.error is not None:
             raise self.error
 
-    def _fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def _fail(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         self.error = self.error or error
         self.root.quit()
 
@@ -320,7 +317,7 @@ class Window:
     def _reset(self) -> None:
         for field, slider in self.sliders.items():
             slider.scale.set(getattr(Wobble(), field))
-        self.xray.reset()
+        self.xray.choose(Steps())
 
     def _later(self, milliseconds: int, action: widgets.Action) -> None:
         self._cancel(action)
@@ -383,8 +380,8 @@ class Window:
             self._predict()
         if self.picture is None:
             return None
-        drawing = self.canvas.sketch.drawing()
-        return Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
+        drawing, brush = self.canvas.sketch.drawing(), self.canvas.brush
+        return Snapshot(drawing, brush, self.wobble, self.picture, tuple(self.probabilities))
 
     def _save_now(self) -> None:
         snapshot = self._snapshot()

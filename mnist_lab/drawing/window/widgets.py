@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.ImageColor import getrgb
 
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
-from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
+from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.strokes import CANVAS, Point, Sketch
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -22,7 +23,6 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import ttk
 
 Action: TypeAlias = Callable[[], None]
-Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
@@ -30,7 +30,7 @@ STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full
 DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
 
 # Okabe & Ito's colours, as in the figures: blue is evidence for a digit, vermilion against it.
-BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
+BLUE, SKY_BLUE, VERMILION, DARK_BLUE = "#0072B2", "#56B4E9", "#D55E00", "#005A8E"
 INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
@@ -95,17 +95,17 @@ def plan_layout(screen_width: int, screen_height: int, density: float, networks:
     return Layout(networks, min(wide, high, LARGEST * density))
 
 
-def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
+def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Picture:
     """A grey picture with a saliency map over it, (28, 28) both: blue where it is above zero, vermilion where below."""
     values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
     strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
     strength = np.minimum(np.abs(values) / strongest, 1)
-    tint = np.where(values > 0, _rgb(SKY_BLUE), _rgb(VERMILION))  # (28, 28, 3)
+    tint = np.where(values > 0, getrgb(SKY_BLUE), getrgb(VERMILION))  # (28, 28, 3)
     blended: NDArray[np.float64] = DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
     return np.rint(blended).astype(np.uint8)
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
+def fitted(picture: Picture, side: int) -> Picture:
     """A picture (H, W), or (H, W, 3), in the middle of a square of RGB, as large as it fits, with a line around it.
 
     Small ones are enlarged by a whole number, so that their pixels stay sharp.
@@ -119,16 +119,6 @@ def fitted(picture: Pixels, side: int) -> Pixels:
     square = Image.new("RGB", (side, side), PAPER)
     square.paste(framed, ((side - framed.width) // 2, (side - framed.height) // 2))
     return np.asarray(square)
-
-
-def _rgb(colour: str) -> NDArray[np.float64]:
-    return np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)
-
-
-def _ppm(pixels: Pixels) -> bytes:
-    """A picture (H, W, 3) uint8 in the simplest format that every Tk reads."""
-    height, width, _ = pixels.shape
-    return b"P6 %d %d 255 " % (width, height) + pixels.tobytes()
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
@@ -150,7 +140,7 @@ class Predictor:
 
 
 class Theme:
-    """Fonts, styles and small pictures of one window."""
+    """Fonts and styles of one window."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
         self.layout, self.root = layout, root
@@ -159,58 +149,25 @@ class Theme:
         self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
         self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
-        self._icons: list[tk.PhotoImage] = []  # Tk shows them only as long as Python refers to them
         root.configure(background=GROUND)
-        style = ttk.Style(root)
+        style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", HOVER)]
         style.theme_use("clam")
         style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK)
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
-        self._style_buttons(style)
-        self._style_check_boxes(style)
-        self._style_sliders(style)
+        style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
+        style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
+        style.configure("Step.TButton", padding=(px(4), 0), font=self.bold)
+        ground = [("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)]
+        style.map("TButton", background=ground, foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
+        style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
+        style.configure("TScale", background=BLUE, lightcolor=BLUE, darkcolor=BLUE, troughcolor=TRACK)
+        style.configure("TScale", gripcount=0, sliderlength=px(14))
+        style.map("TScale", background=[("active", DARK_BLUE)])
 
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
         size = -max(8, self.layout.px(units))  # negative sizes are pixels to Tk
         return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
-
-    def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
-        """A stroke on the 280x280 canvas, made smaller: smooth, as Tk can't draw."""
-        covered = resample(invert(ink(Drawing((stroke,)), brush)), side, side)[..., np.newaxis] / 255  # (side, side, 1)
-        pixels = np.rint(covered * _rgb(colour) + (1 - covered) * _rgb(ground)).astype(np.uint8)
-        self._icons.append(tk.PhotoImage(master=self.root, data=_ppm(pixels), format="PPM"))
-        return self._icons[-1]
-
-    def _style_buttons(self, style: ttk.Style) -> None:
-        px = self.layout.px
-        style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
-        style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
-        edges, ground = [("pressed", RULE), ("active", HOVER)], [("disabled", GROUND), ("pressed", RULE)]
-        style.map("TButton", background=[*ground, ("selected", CHOSEN), ("active", HOVER)])
-        style.map("TButton", foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
-        style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
-
-    def _style_check_boxes(self, style: ttk.Style) -> None:
-        """A text with a box to tick; Tk draws a cross, of a size of its own, where others draw a tick."""
-        side, far = self.layout.px(14), float(CANVAS)
-        frame = self._icon(((0, 0), (far, 0), (far, far), (0, far), (0, 0)), CANVAS / 6, side, MUTED)
-        tick = self._icon(((65, 145), (120, 200), (215, 85)), 36, side, PAPER, BLUE)
-        width = side + self.layout.px(5)
-        style.element_create("Lab.Step.box", "image", frame, ("selected", tick), width=width, sticky="w")
-        parts: Any = [(name, {"side": "left", "sticky": ""}) for name in ("Lab.Step.box", "Button.label")]
-        style.layout("Step.TButton", [("Button.focus", {"sticky": "nsew", "children": parts})])
-        style.configure("Step.TButton", padding=(self.layout.px(5), 0), font=self.bold)
-        style.map("Step.TButton", background=[], foreground=[("!selected", MUTED), ("active", BLUE)])
-
-    def _style_sliders(self, style: ttk.Style) -> None:
-        side, middle = self.layout.px(16), CANVAS / 2
-        dot, brush = ((middle, middle),), CANVAS * (side - 2) / side
-        plain, active, pressed = (self._icon(dot, brush, side, colour) for colour in (BLUE, "#005A8E", "#004A75"))
-        line = self._icon(((0, middle), (CANVAS, middle)), CANVAS / 4, side, RULE)
-        style.element_create("Lab.Scale.slider", "image", plain, ("pressed", pressed), ("active", active), sticky="")
-        style.element_create("Lab.Scale.trough", "image", line, border=self.layout.px(6), padding=0, sticky="ew")
-        handle: Any = ("Lab.Scale.slider", {"side": "left", "sticky": ""})
-        style.layout("Horizontal.TScale", [("Lab.Scale.trough", {"sticky": "ew", "children": [handle]})])
 
 
 def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk.Frame:
@@ -232,12 +189,10 @@ class Panel:
         self.canvas.pack(fill="both", expand=True)
 
     def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
-        """A text in one of the theme's fonts, by its name, and in that font's usual colour unless another is given."""
         fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
         self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
-        """A filled rectangle; none where it would be narrower or lower than a pixel."""
         if right - left >= 1 and bottom - top >= 1:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
 
@@ -265,8 +220,7 @@ class Slider:
     def _show(self, value: float) -> None:
         self._value = value
         sign = "+" if self._low < 0 and value else ""
-        digits = 0 if self._step >= 1 or not value else 1
-        self._number.configure(text=f"{value:{sign}.{digits}f}{self._unit}")
+        self._number.configure(text=f"{value:{sign}g}{self._unit}")
 
 
 class DrawingCanvas(Panel):
@@ -338,11 +292,12 @@ class ImageTile:
         self.image = tk.PhotoImage(master=panel.canvas, width=side, height=side)
         panel.canvas.create_image(left, top, anchor="nw", image=self.image)
 
-    def show(self, picture: Pixels | None) -> None:
+    def show(self, picture: Picture | None) -> None:
         if picture is None:
             self.image.blank()
         else:
-            self.image.configure(data=_ppm(fitted(picture, self._side)), format="PPM")
+            header = b"P6 %d %d 255 " % (self._side, self._side)
+            self.image.configure(data=header + fitted(picture, self._side).tobytes(), format="PPM")
 
 
 class PredictionPanel(Panel):
@@ -359,7 +314,6 @@ class PredictionPanel(Panel):
         self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
         for digit in range(10):
             self._bar(digit, 1.0, TRACK, "track")
-        self.show(None)
 
     def show(self, probabilities: Probabilities | None) -> None:
         """Ten probabilities, 0..1, or no prediction."""
@@ -374,10 +328,9 @@ class PredictionPanel(Panel):
                 colour, tags = INK if digit == winner else MUTED, f"answer number.{digit}"
                 self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
         if probabilities is not None and winner is not None:
-            certainty = format_probability(float(probabilities[winner]))
             self.text(self.px(11), self._row(winner), "▸", "bold", BLUE, tags="answer")
             self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
-            self.text(self._middle, self.px(134), certainty, "heading", tags="answer")
+            self.text(self._middle, self.px(134), format_probability(probabilities[winner]), "heading", tags="answer")
 
     def _row(self, digit: int) -> int:
         return self.px(168 + 23.5 * digit)
@@ -387,7 +340,7 @@ class PredictionPanel(Panel):
         right = self.bar_left + probability * length
         self.rectangle(self.bar_left, middle - half, right, middle + half, colour, tags)
 
-    def show_map(self, pixels: Pixels | None, *, invite: bool) -> None:
+    def show_map(self, pixels: Picture | None, *, invite: bool) -> None:
         """The picture with or without its map, or none; then perhaps how to see one."""
         self.tile.show(pixels)
         self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")
