@@ -162,7 +162,7 @@ class Theme:
         style.map("TButton", background=ground, foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
         style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
         style.configure("TScale", background=BLUE, lightcolor=BLUE, darkcolor=BLUE, troughcolor=TRACK)
-        style.configure("TScale", gripcount=0, sliderlength=px(14))
+        style.configure("TScale", gripcount=0, sliderlength=px(14), arrowsize=px(14))
         style.map("TScale", background=[("active", DARK_BLUE)])
 
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
