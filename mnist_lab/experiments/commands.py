@@ -19,7 +19,7 @@ from mnist_lab.errors import RequestError
 from mnist_lab.experiments import questions
 from mnist_lab.experiments.questions import EXPERIMENTS, MOST_SEEDS, SEEDS, Experiment, Variant
 from mnist_lab.experiments.speed import QUESTION, experiment_speed, speed_from_options, time_one_epoch
-from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds, parse_prediction
+from mnist_lab.experiments.statistics import MOST_POINTS, parse_prediction
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
@@ -38,7 +38,7 @@ from mnist_lab.training.runs import Recipe, Run, command_line, find_run, list_ru
 
 @dataclass(frozen=True)
 class Request:
-    """What the user wants done."""
+    """What the user wants done; ``RequestError`` for numbers that make no sense."""
 
     experiment: Experiment
     epochs: int
@@ -55,8 +55,7 @@ class Request:
         given = [(f"--{name}", str(value)) for name, value in options.items() if value is not None]
         return shlex.join(["experiment", self.experiment.name, *chain(*given)])
 
-    def check(self) -> None:
-        """Refuse numbers that make no sense."""
+    def __post_init__(self) -> None:
         check_whole("--epochs", self.epochs, 1, MOST_EPOCHS)
         check_whole("--seeds", self.seeds, 1, MOST_SEEDS)
         if self.jobs is not None:
@@ -104,12 +103,8 @@ def _ask_prediction(lab: Lab, pairs: Sequence[tuple[str, str]]) -> str:
     return lab.terminal.ask("By how many percentage points (Enter: no number)", "", with_lead)
 
 
-# --- experiments: what to do -------------------------------------------------------------------------------------
-
-
 def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     """Put a question to the networks: train what is missing, compare, and leave a folder with a report."""
-    request.check()
     chosen, terminal = request.experiment, lab.terminal
     variants = questions.checked_variants(chosen, request.epochs)
     tasks = _find_tasks(lab, request, variants)
@@ -151,7 +146,6 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
 
 
 def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list[Task]:
-    """Say what will be done, and see what is there already."""
     chosen, terminal = request.experiment, lab.terminal
     with storage_errors(lab.outputs):  # a folder that nothing can be kept in is refused before anything is trained
         lab.outputs.mkdir(parents=True, exist_ok=True)
@@ -162,7 +156,7 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
         tasks = plan(variants, request.seeds, lab.outputs)
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
-    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {wording.count_epochs(request.epochs)}")
+    terminal.hint(f"each is trained with {counted(request.seeds, 'seed')}, for {wording.count_epochs(request.epochs)}")
     _has_one_factor(lab, chosen.pairs, variants)
     if request.seeds == 1:
         terminal.warn("with one seed no interval can be given: a difference may be chance")
@@ -180,11 +174,7 @@ def _has_one_factor(lab: Lab, pairs: Sequence[tuple[str, str]], variants: Sequen
 
 
 def _train(lab: Lab, pool: Pool, tasks: list[Task], seconds: float | None) -> list[str]:
-    """Train what has no run yet, until it is done or the user stops it; the tasks get their runs.
-
-    Returns:
-        A sentence for each failure.
-    """
+    """Train what has no run yet, until the user stops it; the tasks get their runs, each failure a sentence."""
     waiting = {task.number: task for task in tasks if task.run is None}
     failures: list[str] = []
 
@@ -255,7 +245,6 @@ def ask_compare(lab: Lab) -> int:
 
 
 def _finished_runs(lab: Lab) -> list[Run]:
-    """Those that have been evaluated, the newest first."""
     return [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated]
 
 
@@ -283,11 +272,7 @@ def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
 def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     """Compare saved runs on the same test digits, the first with each of the others, and leave a folder with a report.
 
-    From the menu it asks before runs are compared that differ in more than one factor, and about the report.
-
-    Raises:
-        RequestError: there are fewer than two, or they were made on different splits.
-        RunError, CheckpointError: a run is missing, unfinished or damaged.
+    RequestError if there are fewer than two, or of different splits; RunError or CheckpointError if one can't be used.
     """
     recipes = recipes_of(_comparable_runs(lab, names))
     if sum(len(recipe.runs) for recipe in recipes) < 2:

@@ -12,10 +12,8 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -55,27 +53,17 @@ AUGMENTATION = replace(config.MILD_AUGMENTATION.without("pen", "erasing"), flip=
 
 @dataclass(frozen=True)
 class Step:
-    """One way of training; the defaults are the common recipe."""
+    """One way of training, and what is new against the step before; the defaults are the common recipe."""
 
     name: str = "common recipe"
-    change: str = (  # what is new against the step before
-        f"PIL pictures transformed one by one in {WORKERS} workers, batches of 64, Adam at a constant rate, float32"
-    )
+    change: str = f"PIL pictures one by one in {WORKERS} workers, batches of 64, Adam at a constant rate, float32"
     batched: bool = False  # whole batches are augmented in this process; otherwise PIL pictures one by one in workers
-    evaluated_from_memory: bool = False  # the validation digits; otherwise through a loader of PIL pictures
+    from_memory: bool = False  # evaluation of the validation digits; otherwise through a loader of PIL pictures
     fused: bool = False  # one kernel updates all weights; otherwise one tensor after the other on a CPU
     channels_last: bool = False  # memory layout of the convolutions
     low_precision: bool = False  # 16 bits where the device has them natively; otherwise float32
     batch_size: int = 64
-    recipe: config.Recipe = "plain"
-
-
-WHY_NOT = {
-    "Adam in one kernel": "not every release of torch has it for Apple's GPU",
-    "channels last": "with it, this release of torch computes wrong gradients on this device",
-    "bfloat16": "this processor does not have it natively",
-}
-"""Of the steps that some devices can't take."""
+    recipe: Any = "plain"  # or "one-cycle"
 
 
 def steps_on(compute: Compute) -> list[Step]:
@@ -85,31 +73,32 @@ def steps_on(compute: Compute) -> list[Step]:
     def add(name: str, change: str, **values: Any) -> None:
         steps.append(replace(steps[-1], name=name, change=change, **values))
 
-    text = "whole batches are turned, shifted and slanted at once; no pictures, no workers"
-    add("augmentation in batches", text, batched=True)
-    text = f"the validation digits are evaluated {BATCH_SIZE} at a time as they lie in memory, not as PIL pictures"
-    add("evaluation from memory", text, evaluated_from_memory=True)
+    add("augmentation in batches", "whole batches are moved at once: no pictures, no workers", batched=True)
+    add(
+        "evaluation from memory", f"digits as they lie in memory, {BATCH_SIZE} at a time: no pictures", from_memory=True
+    )
     if compute.device.type != "mps":
-        text = "one call updates all weights, not a dozen calls for each of the network's tensors"
-        add("Adam in one kernel", text, fused=True)
+        add("Adam in one kernel", "one call updates all weights, not a dozen calls for each tensor", fused=True)
     if compute.channels_last:
-        text = "all channels of a pixel lie side by side in memory, as convolutions prefer"
-        add("channels last", text, channels_last=True)
+        add("channels last", "all channels of a pixel side by side, as convolutions prefer", channels_last=True)
     if compute.low_precision is not None:
         add("bfloat16", "convolutions and matrix products in 16 bits, which the processor has", low_precision=True)
     add("batches of 128", "twice as many digits in each step, half as many steps", batch_size=128)
-    text = "AdamW, a rate that rises and falls, smoothed labels, an EMA of the weights: more to do, for fewer epochs"
-    add("the lab's recipe", text, recipe="one-cycle")
+    add(
+        "the lab's recipe", "AdamW, a rate that rises and falls, smoothed labels, EMA: fewer epochs", recipe="one-cycle"
+    )
     return steps
 
 
 def left_out_on(compute: Compute) -> list[str]:
     """A sentence for each step that a device can't take."""
+    why_not = {
+        "Adam in one kernel": "not every release of torch has it for Apple's GPU",
+        "channels last": "with it, this release of torch computes wrong gradients on this device",
+        "bfloat16": "this processor does not have it natively",
+    }
     taken = {step.name for step in steps_on(compute)}
-    return [f"{name} is left out: {why}." for name, why in WHY_NOT.items() if name not in taken]
-
-
-# --- measuring ---------------------------------------------------------------------------------------------------
+    return [f"{name} is left out: {why}." for name, why in why_not.items() if name not in taken]
 
 
 @dataclass(frozen=True)
@@ -226,7 +215,7 @@ def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trai
 def evaluate_step(step: Step, trainer: Trainer) -> float:
     """Accuracy on the validation digits, a fraction."""
     digits, network, compute = trainer.validation, trainer.evaluated_model, trainer.compute
-    if step.evaluated_from_memory:
+    if step.from_memory:
         predictions = predict_logits(network, digits.images, compute).argmax(dim=1)  # (N,)
     else:
         network.eval()
@@ -315,7 +304,7 @@ def experiment_speed(lab: Lab, mnist: Mnist, goal: Goal | None = None) -> int:
             terminal.show("", table_of(measured, goal.target).on_screen(gap=1))
         terminal.warn(f"stopped; {len(measured)} of {len(seconds)} steps were measured, nothing is saved")
         return INTERRUPTED
-    tell_study(lab, study_speed(measured, goal, mnist, compute, lab.outputs, lab.now()), offer_page=from_menu)
+    tell_study(lab, study_speed(lab, measured, goal, len(mnist.train), compute), offer_page=from_menu)
     return OK
 
 
@@ -367,11 +356,9 @@ def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: G
 # --- what came out -----------------------------------------------------------------------------------------------
 
 
-def study_speed(
-    steps: Sequence[Measured], goal: Goal, mnist: Mnist, compute: Compute, outputs: Path, now: datetime
-) -> Study:
-    """What was measured, the common recipe first and the lab's last, as a study."""
-    digits, left_out = len(mnist.train), left_out_on(compute)
+def study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, compute: Compute) -> Study:
+    """What was measured with so many training digits, the common recipe first and the lab's last, as a study."""
+    left_out = left_out_on(compute)
     command = f"experiment speed --epochs {goal.epochs}" + " --no-target" * (goal.target is None)
     command += f" --train-size {digits}" * (digits != TRAIN_DIGITS)
     measured = [{**vars(step), "epochs": [epoch._asdict() for epoch in step.epochs]} for step in steps]
@@ -381,8 +368,8 @@ def study_speed(
         kind="Experiment",
         title="Experiment: speed",
         question=QUESTION,
-        repeat=command_line(command, outputs),
-        created=now,
+        repeat=command_line(command, lab.outputs),
+        created=lab.now(),
         facts={"device": compute.name, "network": MODEL, "training digits": f"{digits:,}", "seed": str(SEED)},
         verdicts=[*verdicts(steps, goal.target), *left_out],
         sections=[_results_section(steps, goal.target), Section("How to read this", _reading(goal))],
@@ -394,8 +381,8 @@ def study_speed(
 def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
     """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
     before, after = steps[0].seconds_per_epoch, steps[-1].seconds_per_epoch
-    times = f"{before:.1f} s an epoch to {after:.1f} s, {before / after:.2f} times as fast"
-    found = [f"From the common recipe to the lab's: {times}."]
+    times = f"{before:.1f} s an epoch to {after:.1f} s, {before / after:.2f} times as fast."
+    found = [f"From the common recipe to the lab's: {times}"]
     saved, most = max((one.seconds_per_epoch - two.seconds_per_epoch, two.name) for one, two in pairwise(steps))
     if saved > 0:
         found.append(f"The largest single saving is {most}: {saved:.1f} s of each epoch.")

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, suppress
-from ctypes import Array, c_byte, c_double
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -27,6 +26,7 @@ from importlib.metadata import version
 from itertools import product
 from multiprocessing import resource_tracker
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
@@ -114,9 +114,6 @@ def _is_whole(run: Run) -> bool:
     return False
 
 
-# --- one training ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Finished:
     """How a task ended: with a run, with a failure (a sentence), or, with neither, stopped by the user."""
@@ -131,7 +128,7 @@ class Stopped(Exception):  # noqa: N818 - a way out, not an error
     """The user asked to stop; the training's folder stays as it is, to go on with later."""
 
 
-class ReportingObserver(Observer):
+class ReportingObserver:
     """Follows a training, and reports how many epochs of it are done; infinitely many when only pictures are left."""
 
     def __init__(self, report: Callable[[float], None]) -> None:
@@ -142,6 +139,10 @@ class ReportingObserver(Observer):
 
     def on_progress(self, progress: trainer.Progress) -> None:
         self.report(progress.epoch - 1 + progress.images_done / progress.images_per_epoch)
+
+    def on_epoch(self, *values: object) -> None: ...
+
+    def on_warning(self, message: str) -> None: ...
 
     def on_results(self, results: Results) -> None:
         self.report(math.inf)
@@ -199,8 +200,7 @@ class Pool(AbstractContextManager["Pool"]):
     """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
-    experiment again gives the same bits. A single process takes as many as torch takes by itself. A training that goes
-    on after a stop keeps the number it began with.
+    experiment again gives the same bits. A single process takes as many as torch takes by itself.
     """
 
     def __init__(self, at_once: int, tasks: int) -> None:
@@ -232,25 +232,24 @@ class Pool(AbstractContextManager["Pool"]):
         return done / epochs, f"epoch {max(1, math.ceil(done))}/{epochs}"
 
     def estimate(self, tasks: Sequence[Task]) -> float | None:
-        """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails.
-
-        The longest single one is a lower bound: it can't be divided.
-        """
-        configs = {_epoch_key(task.config): task.config for task in tasks}
-        calls = {(key, copy): (config,) for key, config in configs.items() for copy in range(self.at_once)}
+        """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails."""
+        calls = {(task.variant, copy): (task.config,) for task in tasks for copy in range(self.at_once)}
         measured = dict(self._results(self._measure, calls))
         if any(isinstance(seconds, Exception) for seconds in measured.values()):
             self.close()  # the trainings get other processes
             return None
-        per_epoch = {key: sum(measured[key, copy] for copy in range(self.at_once)) / self.at_once for key in configs}
-        durations = [task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks]
-        return float(max(sum(durations) / min(self.at_once, len(tasks)), max(durations)))
+        durations = []
+        for task in tasks:
+            per_epoch = fmean(measured[task.variant, copy] for copy in range(self.at_once))
+            durations.append(task.config.epochs * per_epoch + EVALUATION_SECONDS)
+        together = sum(durations) / min(self.at_once, len(tasks))
+        return max(together, *durations)  # a single one can't be divided
 
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each task as it ends, however it ends.
 
-        When a process is killed (by the user, or by a system short of memory), Python gives up all of them. They are
-        started anew once; what was under way goes on from its last epoch.
+        When a process is killed (by a system short of memory, say), Python gives up all of them. They are started anew
+        once; what was under way goes on from its last epoch.
         """
         waiting = {task.number: task for task in tasks}
         try:
@@ -273,19 +272,19 @@ class Pool(AbstractContextManager["Pool"]):
             self.close()
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the calls under way, whatever they do."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            with _interrupts_held_back():
-                for process in set(multiprocessing.active_children()) - self._other_processes:
-                    process.terminate()
-                executor.shutdown(cancel_futures=True)
+            self._shut_down(executor)
+
+    def _shut_down(self, executor: Executor) -> None:
+        with _interrupts_held_back():
+            for process in set(multiprocessing.active_children()) - self._other_processes:
+                process.terminate()
+            executor.shutdown(cancel_futures=True)
 
     def _results(self, function: Callable[..., Any], calls: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
-        """The key of each call and its result, as it ends; instead of a result, the error that it ended with.
-
-        ``calls`` holds the arguments by key.
-        """
+        """Call with each of some arguments, by key; the key and the result, or its error, as each ends."""
         futures: dict[Future[Any], Any] = {}
         try:
             with _interrupts_held_back():
@@ -315,17 +314,11 @@ class Pool(AbstractContextManager["Pool"]):
         return None
 
 
-def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
-    """What the time of an epoch depends on, more or less: configurations with the same key are timed once."""
-    batch_norm = config.architecture.batch_norm
-    return (config.model, batch_norm, config.augment, config.batch_size, config.images_per_epoch)
+_epochs: Any  # a pool's, set in each of its processes
+_stopped: Any
 
 
-_epochs: Array[c_double]  # set in every process of a pool
-_stopped: c_byte
-
-
-def _begin_process(epochs: Array[c_double], stopped: c_byte, threads: int | None) -> None:
+def _begin_process(epochs: Any, stopped: Any, threads: int | None) -> None:
     global _epochs, _stopped
     _epochs, _stopped = epochs, stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -376,24 +369,20 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
     except (OSError, ValueError, TimeoutError) as error:
         found = f"no scheduler answers at {address} ({type(error).__name__})"
         raise RequestError(found, "start one with: dask scheduler") from None
+    start = f"start one for each core, with mnist-lab {__version__}: dask worker {address} --nthreads 1"
     try:
-        _check_workers(client, address)
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+            others = set(client.run(version, "mnist-lab").values()) - {__version__}
+        except Exception as error:  # there is none, it lacks mnist-lab, or whatever another version of Dask makes of it
+            raise RequestError(f"no Dask worker can train ({type(error).__name__}: {error})", start) from None
+        if others:
+            raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
         with _Cluster(client, tasks) as workers:
             yield workers
     finally:
         with suppress(Exception):  # Dask may fail to close a connection that is lost already
             client.close()
-
-
-def _check_workers(client: Any, address: str) -> None:
-    start = f"start one for each core, with mnist-lab {__version__}: dask worker {address} --nthreads 1"
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        versions = set(client.run(version, "mnist-lab").values())
-    except Exception as error:  # there is none, or it lacks mnist-lab, or whatever another version of Dask makes of it
-        raise RequestError(f"no Dask worker can train ({type(error).__name__}: {error})", start) from None
-    if others := versions - {__version__}:
-        raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
 
 
 class _Cluster(Pool):
@@ -415,11 +404,9 @@ class _Cluster(Pool):
             self.where += " (some have several threads, but train one at a time: start them with --nthreads 1)"
         client.subscribe_topic(topic, lambda event: self.epochs.__setitem__(*event[1]))
 
-    def close(self) -> None:
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            with suppress(Exception):  # the connection may be lost
-                executor.shutdown(wait=False)  # which cancels whatever is under way
+    def _shut_down(self, executor: Executor) -> None:
+        with suppress(Exception):  # the connection may be lost
+            executor.shutdown(wait=False)  # which cancels whatever is under way
 
     def _start(self) -> Any:
         return self._client.get_executor(pure=False)

@@ -29,7 +29,7 @@ from mnist_lab.training import page, session
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.page import ENDED
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
-from mnist_lab.training.session import Observer, Results, evaluate_on, load_trained, measure_pace, restore_pictures
+from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
 from mnist_lab.training.trainer import Progress
 
 LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
@@ -157,7 +157,7 @@ def _show_finished(lab: Lab, folder: Path) -> int:
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
 
 
-class ScreenObserver(Observer):
+class ScreenObserver:
     """Shows a training as it goes: a line per finished epoch, and on a terminal a live bar for the one under way."""
 
     def __init__(self, terminal: Terminal) -> None:

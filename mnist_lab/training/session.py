@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -67,7 +67,7 @@ class Results:
     images_per_epoch: int
 
 
-class Observer:
+class Observer(Protocol):
     """Whoever wants to follow a training; every method may do nothing."""
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:

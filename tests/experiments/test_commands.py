@@ -329,7 +329,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path, monkeypatc
         assert known.question in shown
     assert "What makes training fast?" in shown
     assert "is not one of the choices" in " ".join(shown.split())
-    assert "0 is out of range" in shown
+    assert "a whole number from 1 to 100" in " ".join(shown.split())
     assert "'0' is not a number above 0" in shown
     assert "'half' is not a number above 0" in shown
     assert "6 trainings to do, " in shown

@@ -160,7 +160,7 @@ def test_the_common_chain_moves_digits_unless_all_strengths_are_zero(
 
 def test_evaluating_pictures_and_evaluating_from_memory_agree(tiny: Mnist) -> None:
     by_pictures = new_trainer(COMMON, tiny, FLOAT32_ONLY, epochs=1)
-    from_memory = replace(COMMON, evaluated_from_memory=True)
+    from_memory = replace(COMMON, from_memory=True)
     by_pictures.train_epoch(1, lambda progress: None, lambda: False)
     assert evaluate_step(COMMON, by_pictures) == evaluate_step(from_memory, by_pictures) > 0.2
     assert evaluate_step(COMMON, by_pictures) == pytest.approx(by_pictures.validate()[1])
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_the_experiment_and_saves_nothing(
         if measured_before:
             signal.raise_signal(signal.SIGINT)
         measured_before.append(step)
-        return measure(replace(step, evaluated_from_memory=True, batched=True), *arguments)
+        return measure(replace(step, from_memory=True, batched=True), *arguments)
 
     monkeypatch.setattr(speed, "measure", measured_or_interrupted)
     before = signal.getsignal(signal.SIGINT)
