@@ -110,7 +110,7 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     tasks = _find_tasks(lab, request, variants)
     missing = [task for task in tasks if task.run is None]
     on_cluster = cluster(request.dask, len(tasks)) if request.dask is not None and missing else None
-    with on_cluster or Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks)) as pool:
+    with on_cluster or closing(Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks))) as pool:
         seconds = None
         if missing:
             with terminal.busy("timing a few batches, as many trainings at once as there will be"):
@@ -157,7 +157,7 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
     terminal.hint(f"each is trained with {counted(request.seeds, 'seed')}, for {wording.count_epochs(request.epochs)}")
-    _has_one_factor(lab, chosen.pairs, variants)
+    _warn_of_factors(lab, chosen.pairs, variants)
     if request.seeds == 1:
         terminal.warn("with one seed no interval can be given: a difference may be chance")
     if done := sum(task.run is not None for task in tasks):
@@ -165,12 +165,11 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
     return tasks
 
 
-def _has_one_factor(lab: Lab, pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> bool:
-    """Whether each pair differs in one factor at most; warns otherwise."""
+def _warn_of_factors(lab: Lab, pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> str:
     factors = ", ".join(questions.factors_between(pairs, variants))
     if factors:
         lab.terminal.warn(f"more than one factor differs ({factors}): whatever comes out may be due to any of them")
-    return not factors
+    return factors
 
 
 def _train(lab: Lab, pool: Pool, tasks: list[Task], seconds: float | None) -> list[str]:
@@ -241,14 +240,14 @@ def ask_compare(lab: Lab) -> int:
     if len(_finished_runs(lab)) < 2:
         lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
         return OK
-    return compare(lab, _ask_runs(lab, default="1 2", least=2), from_menu=True)
+    return compare(lab, _ask_runs(lab, default="1 2"), from_menu=True)
 
 
 def _finished_runs(lab: Lab) -> list[Run]:
     return [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated]
 
 
-def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
+def _ask_runs(lab: Lab, default: str) -> list[str]:
     """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
     newest = _finished_runs(lab)[:12]
     model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
@@ -261,10 +260,7 @@ def _ask_runs(lab: Lab, default: str, least: int = 1) -> list[str]:
     numbers = {str(number): run.name for number, run in enumerate(newest, start=1)}
 
     def named(answer: str) -> list[str]:
-        names = [numbers.get(word) or named_run(lab, word) for word in answer.replace(",", " ").split()]
-        if (found := len(set(names))) < least:
-            raise ValueError(f"that names {found} of at least {least} different runs; give more numbers or names")
-        return names
+        return [numbers.get(word) or named_run(lab, word) for word in answer.replace(",", " ").split()]
 
     return lab.terminal.ask("Which runs (numbers, the first is compared with the others)", default, named)
 
@@ -277,8 +273,8 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     recipes = recipes_of(_comparable_runs(lab, names))
     if sum(len(recipe.runs) for recipe in recipes) < 2:
         raise RequestError("fewer than two different trainings are named", "name two or more: compare RUN RUN")
-    found, has_one_factor = _show_recipes(lab, recipes)
-    if from_menu and not has_one_factor and not lab.terminal.ask_yes_no("Compare all the same", default=True):
+    found, several_factors = _show_recipes(lab, recipes)
+    if from_menu and several_factors and not lab.terminal.ask_yes_no("Compare all the same", default=True):
         return OK
     compute_for(lab)
     with lab.terminal.busy("asking the networks about the test digits"):
@@ -305,8 +301,8 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
     return runs
 
 
-def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], bool]:
-    """Show what some recipes differ in, which is returned, and whether no other has more than one factor changed."""
+def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Show and return what some recipes differ in, and the factors of those that differ in more than one."""
     found = questions.differences([recipe.config for recipe in recipes])
     table = differences_table(recipes, found).on_screen()
     for column in table.columns[1:]:  # augmentations are long
@@ -316,10 +312,7 @@ def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[
         for recipe in recipes:
             lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")
     pairs = [(recipes[0].name, recipe.name) for recipe in recipes[1:]]
-    return found, _has_one_factor(lab, pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
-
-
-# --- the command line --------------------------------------------------------------------------------------------
+    return found, _warn_of_factors(lab, pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
 
 
 def _add_experiment_options(parser: ArgumentParser) -> None:

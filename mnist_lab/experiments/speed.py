@@ -1,8 +1,8 @@
 """What makes training fast: from the common recipe to the lab's in steps that change one thing each.
 
-The common recipe is that of most tutorials: every image becomes a PIL picture and is transformed alone, in a
-``DataLoader`` with two workers, in batches of 64, with Adam at a constant rate, in float32. All steps train the same
-network from the same weights through the one training loop, with those of the lab's augmentations that it has too.
+The common recipe is that of most tutorials: a ``DataLoader`` with two workers transforms PIL pictures one by one, in
+batches of 64; Adam at a constant rate; float32. All steps train the same network from the same weights through the one
+training loop, with those of the lab's augmentations that the common recipe has too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision import transforms
 
 from mnist_lab import config
-from mnist_lab.config import TRAIN_DIGITS, check_whole
 from mnist_lab.data.loader import Batch, leave_interrupts_to_the_main_process
 from mnist_lab.data.mnist import MEAN, STD, Digits, Mnist, load_mnist, stratified_subset
 from mnist_lab.experiments import figures
@@ -166,7 +165,7 @@ def measure(
         accuracy = 0.0 if stop_requested() else evaluate_step(step, trainer)
         if stop_requested():
             raise KeyboardInterrupt
-        epochs.append(Epoch(trained - start, time.perf_counter() - trained, accuracy))
+        epochs.append(Epoch(round(trained - start, 3), round(time.perf_counter() - trained, 3), accuracy))
     return summarise(step, goal, len(mnist.train), epochs)
 
 
@@ -272,21 +271,18 @@ def time_one_epoch(lab: Lab) -> int:
 
 def speed_from_options(lab: Lab, options: Namespace) -> int:
     """The experiment about speed on the command line."""
-    size = TRAIN_DIGITS if options.train_size is None else options.train_size
-    check_whole("--train-size", size, 100, TRAIN_DIGITS)
+    size = config.TRAIN_DIGITS if options.train_size is None else options.train_size
+    config.check_whole("--train-size", size, 100, config.TRAIN_DIGITS)
     goal = ONE_EPOCH if options.no_target else Goal()
     if options.epochs is not None:
-        check_whole("--epochs", options.epochs, 1, config.MOST_EPOCHS)
+        config.check_whole("--epochs", options.epochs, 1, config.MOST_EPOCHS)
         goal = replace(goal, epochs=options.epochs)
     mnist = load_mnist()
     return experiment_speed(lab, replace(mnist, train=stratified_subset(mnist.train, size)), goal)
 
 
 def experiment_speed(lab: Lab, mnist: Mnist, goal: Goal | None = None) -> int:
-    """Say how long it will take, measure step by step, and leave a folder with a report.
-
-    Without a goal the user is asked for it, and in the end about the report.
-    """
+    """Say how long it takes, measure step by step, and leave a folder with a report; without a goal, ask for it."""
     terminal, compute, from_menu = lab.terminal, compute_for(lab), goal is None
     seconds = _estimate(lab, mnist, steps_on(compute))
     if goal is None:
@@ -360,7 +356,7 @@ def study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, co
     """What was measured with so many training digits, the common recipe first and the lab's last, as a study."""
     left_out = left_out_on(compute)
     command = f"experiment speed --epochs {goal.epochs}" + " --no-target" * (goal.target is None)
-    command += f" --train-size {digits}" * (digits != TRAIN_DIGITS)
+    command += f" --train-size {digits}" * (digits != config.TRAIN_DIGITS)
     measured = [{**vars(step), "epochs": [epoch._asdict() for epoch in step.epochs]} for step in steps]
     numbers = {"experiment": "speed", "device": compute.name, "model": MODEL, "seed": SEED, **vars(goal)}
     return Study(

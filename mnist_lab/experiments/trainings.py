@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -29,7 +29,6 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import torch
 
@@ -56,9 +55,6 @@ WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then th
 SPAWN = multiprocessing.get_context("spawn")
 
 
-# --- what an experiment needs ------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Task:
     """One training that an experiment needs: a variant with a seed."""
@@ -75,10 +71,7 @@ class Task:
 
 
 def plan(variants: Sequence[Variant], seeds: int, outputs: Path) -> list[Task]:
-    """Every variant with every seed; seed by seed, so that whoever stops early has whole comparisons.
-
-    Finished and stopped runs in ``outputs`` are used, if the data were split as they are now.
-    """
+    """Every variant with every seed, seed by seed, so that whoever stops early has whole comparisons."""
     known = _known_runs(outputs)
     tasks: list[Task] = []
     for seed, variant in product(range(seeds), variants):
@@ -196,11 +189,10 @@ def _seconds_per_epoch(config: TrainConfig) -> float:
 # --- on this machine ---------------------------------------------------------------------------------------------
 
 
-class Pool(AbstractContextManager["Pool"]):
+class Pool:
     """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
-    The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
-    experiment again gives the same bits. A single process takes as many as torch takes by itself.
+    The number of threads depends on ``at_once`` alone, so that starting an experiment again gives the same bits.
     """
 
     def __init__(self, at_once: int, tasks: int) -> None:
@@ -214,9 +206,6 @@ class Pool(AbstractContextManager["Pool"]):
         self._train: Callable[[Task, Path], Finished] = _train_in_process
         self._executor: Executor | None = None
         self._other_processes = set(multiprocessing.active_children())
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def stop(self) -> None:
         """Let every training end after its current batch."""
@@ -242,8 +231,7 @@ class Pool(AbstractContextManager["Pool"]):
         for task in tasks:
             per_epoch = fmean(measured[task.variant, copy] for copy in range(self.at_once))
             durations.append(task.config.epochs * per_epoch + EVALUATION_SECONDS)
-        together = sum(durations) / min(self.at_once, len(tasks))
-        return max(together, *durations)  # a single one can't be divided
+        return max(sum(durations) / min(self.at_once, len(tasks)), *durations)  # a single training can't be divided
 
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each task as it ends, however it ends.
@@ -322,15 +310,15 @@ def _begin_process(epochs: Any, stopped: Any, threads: int | None) -> None:
     global _epochs, _stopped
     _epochs, _stopped = epochs, stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
+    parent: Any = multiprocessing.parent_process()
 
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
+    def end_with_parent() -> None:
         parent.join()
         os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _train_in_process(task: Task, outputs: Path) -> Finished:
@@ -378,7 +366,7 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
             raise RequestError(f"no Dask worker can train ({type(error).__name__}: {error})", start) from None
         if others:
             raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
-        with _Cluster(client, tasks) as workers:
+        with closing(_Cluster(client, tasks)) as workers:
             yield workers
     finally:
         with suppress(Exception):  # Dask may fail to close a connection that is lost already
@@ -386,15 +374,12 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
 
 
 class _Cluster(Pool):
-    """Carries out trainings on the workers of a Dask cluster: one with one thread on each.
-
-    A task whose worker dies is given to another by the scheduler, from the beginning.
-    """
+    """Trains on a Dask cluster, with one thread on each worker; a task whose worker dies begins again on another."""
 
     def __init__(self, client: Any, tasks: int) -> None:
         threads = client.nthreads()
         super().__init__(len(threads), tasks)
-        topic = f"mnist-lab-{uuid4().hex}"
+        topic = f"mnist-lab-{client.id}"
         self._client = client
         self._measure = partial(_with_one_thread, _seconds_per_epoch)
         self._train = partial(_with_one_thread, _train_on_worker, topic)

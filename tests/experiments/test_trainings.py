@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -294,7 +294,7 @@ def test_any_failure_takes_one_line() -> None:
 def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_nobody(tmp_path: Path) -> None:
     tasks = tasks_of(SMALL, replace(SMALL, learning_rate=1e6, weight_decay=1e3), replace(SMALL, seed=1))
     before = dict(os.environ)
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         seconds = pool.estimate(tasks)
         measuring = processes()
         assert len(measuring) == 2
@@ -317,7 +317,7 @@ def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no
 @pytest.mark.integration
 def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
-    with Pool(1, 1) as pool:
+    with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
         (refused,) = pool.train(tasks_of(SMALL), tmp_path / "file")
         pool.stop()
@@ -331,7 +331,7 @@ def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_
 
 @pytest.mark.integration
 def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> None:
-    with Pool(1, 1) as pool:
+    with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path)
         folder = run_of(done).folder
         change(folder, status="running")
@@ -351,7 +351,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
         os.kill(processes()[0], signal.SIGKILL)
 
     killer = in_background(kill_one)
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         done = by_number(pool.train(tasks_of(LONGER, replace(SMALL, seed=1), SMALL), tmp_path))
     killer.join()
     assert [run_of(done[number]).seed for number in range(3)] == [0, 1, 0]
@@ -363,7 +363,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
 @pytest.mark.integration
 @needs_unix
 def test_a_process_killed_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
-    with Pool(2, 1) as pool:
+    with closing(Pool(2, 1)) as pool:
         pool.estimate(tasks_of(SMALL))
         for pid in processes():
             os.kill(pid, signal.SIGKILL)
@@ -387,7 +387,7 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
             killed.extend(processes())
             os.kill(killed[-1], signal.SIGKILL)
 
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         killer = in_background(kill_twice)
         done = by_number(pool.train(tasks, tmp_path))
     killer.join()
@@ -398,7 +398,7 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_caller_who_leaves_leaves_nobody_behind(tmp_path: Path) -> None:
-    with Pool(2, 2) as pool:
+    with closing(Pool(2, 2)) as pool:
         results = pool.train(tasks_of(SMALL, replace(LONGER, epochs=50)), tmp_path)
         assert run_of(next(results)).seed == 0
         results.close()
