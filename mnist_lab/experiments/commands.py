@@ -27,11 +27,12 @@ from mnist_lab.experiments.questions import (
     find_experiment,
 )
 from mnist_lab.experiments.speed import QUESTION, ask_speed, speed_from_options, time_one_epoch
-from mnist_lab.experiments.statistics import MOST_POINTS, count_seeds
+from mnist_lab.experiments.statistics import MOST_POINTS
 from mnist_lab.experiments.study import differences_table, study_comparison, study_experiment, tell_study
 from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import MOST_JOBS, default_jobs
+from mnist_lab.plotting import counted
 from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal import wording
@@ -208,7 +209,7 @@ def _prepared(lab: Lab, request: Request) -> Iterator[_Prepared]:
     missing = [task for task in tasks if task.run is None]
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
-    terminal.hint(f"each is trained with {count_seeds(request.seeds)}, for {wording.count_epochs(request.epochs)}")
+    terminal.hint(f"each is trained with {counted(request.seeds, 'seed')}, for {wording.count_epochs(request.epochs)}")
     is_controlled = _warn_of_factors(lab, chosen.pairs, variants)
     if request.seeds == 1:
         terminal.warn("with one seed no interval can be given: a difference may be chance")

@@ -1,17 +1,14 @@
 """Figures that compare trained networks: plain data in, ``Figure`` out.
 
-All are as wide as a page of a report, so that their text is as large as the text around them. Each variant has a colour
-and a marker of its own, the same in all panels of a figure: colour is never the only cue. Accuracies and their
-differences come as fractions and are shown in percent and percentage points. What is drawn by name (variant, row,
-panel) has at least one entry.
+All are as wide as a page of a report. Each variant has a colour and a marker of its own, the same in all panels of a
+figure: colour is never the only cue. Accuracies and their differences come as fractions and are shown in percent and
+percentage points. What is drawn by name (variant, row, panel) has at least one entry.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,23 +18,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
-from mnist_lab.experiments.statistics import decimals_needed, format_points, summarise
-from mnist_lab.plotting import (
-    BLUE,
-    COLOURS,
-    INK,
-    LABEL,
-    MUTED,
-    SMALL,
-    TEXT,
-    counted,
-    draw_digit,
-    new_figure,
-    styled,
-    title_panel,
-    wrapped,
-)
-from mnist_lab.terminal.wording import format_probability
+from mnist_lab.experiments.statistics import Comparison, format_points, summarise
+from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, counted, styled, title_panel, wrapped
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
@@ -47,6 +29,8 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 BAND_OPACITY = 0.16
 MARKS_ON_A_LINE = 16  # about; more would run into one thick line
 DOTS_ACROSS = 45  # side by side in a row
+COLUMNS = 6  # of a gallery
+TILE_HEIGHT = 1.78  # inches of a digit in a gallery, with its captions
 
 SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
 VERDICT_NOTE = (
@@ -66,29 +50,12 @@ class Style(NamedTuple):
     marker: str
 
 
-class VariantCurves(NamedTuple):
-    """The results of one variant, epoch by epoch, one sequence per seed."""
-
-    losses: Sequence[Sequence[float]]  # nats per digit
-    accuracies: Sequence[Sequence[float]]  # fractions
-    images_per_epoch: int | None = None
-
-
-class Difference(NamedTuple):
-    """A paired difference of two accuracies (fractions): the mean over seeds and its 95 % interval."""
-
-    mean: float
-    interval: tuple[float, float] | None
-    distinguishable: bool | None  # what the test said, all comparisons counted; None if nothing may be concluded
-    seeds: int
-
-
 class Robustness(NamedTuple):
     """What one kind of disturbance does to several variants."""
 
     unit: str  # of the strengths: "pixels", "°"
     strengths: Sequence[float]  # (K,) ascending, two at least
-    accuracies: Mapping[str, Sequence[Sequence[float]]]  # variant to one sequence of K fractions per seed
+    accuracies: Mapping[str, Mapping[int, Sequence[float]]]  # variant and seed to K fractions
     trained: Mapping[str, tuple[float, float]]  # variant to the range of strengths that its training digits met
     examples: Mapping[float, Picture]  # strength to a digit disturbed that much; those that would overlap are left out
 
@@ -105,36 +72,38 @@ class Showing(NamedTuple):
     """Digits shown in one way, and how well they are read: a fraction with its 95 % interval."""
 
     accuracy: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float]
     digits: int
     picture: Picture  # one of them as the network sees it
 
 
-def variant_curves(histories: Sequence[Sequence[EpochRecord]], *, images_per_epoch: int | None = None) -> VariantCurves:
-    """The validation curves of one variant from the histories of its seeds."""
-    losses = [[record.val_loss for record in history] for history in histories]
-    accuracies = [[record.val_accuracy for record in history] for history in histories]
-    return VariantCurves(losses, accuracies, images_per_epoch)
+class ShownDigit(NamedTuple):
+    """A test digit in a gallery."""
+
+    picture: Picture
+    caption: str  # what networks answer
+    numbers: Mapping[str, Any]  # the same, ready for JSON, with its "label" and its "index" in the MNIST test file
 
 
 @styled
-def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str) -> Figure:
-    """How variants learn: validation loss and accuracy, the mean over seeds in a band.
+def curves_with_spread(
+    histories: Mapping[str, Sequence[Sequence[EpochRecord]]], lengths: Sequence[int], *, title: str
+) -> Figure:
+    """How variants learn, one history per seed: validation loss and accuracy, the mean over seeds in a band.
 
-    Variants with epochs of different lengths are drawn over the training digits that they have seen.
+    ``lengths`` are the training digits of an epoch of each; if they differ, the curves go over the digits seen.
     """
     note = f"{SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
-    figure = new_figure(WIDTH, 7.6, title, note)
+    figure = plotting.new_figure(WIDTH, 7.6, title, note)
     part = _part_of(figure)
     loss, accuracy = part.subplots(2, 1, sharex=True)
-    lengths = {variant.images_per_epoch for variant in curves.values()}
-    by_images = len(lengths) > 1 and None not in lengths
-    for (name, variant), style in zip(curves.items(), styles(len(curves)), strict=True):
-        epochs = np.arange(1, min(map(len, variant.losses)) + 1)
-        places = epochs * (variant.images_per_epoch or 1) if by_images else epochs
-        label = f"{name} ({counted(len(variant.losses), 'seed')})"
-        losses, accuracies = (np.array([run[: len(epochs)] for run in runs]) for runs in variant[:2])
-        _draw_runs(loss, places, losses, style, label)
+    by_images = len(set(lengths)) > 1
+    for (name, runs), length, style in zip(histories.items(), lengths, styles(len(histories)), strict=True):
+        epochs = range(min(map(len, runs)))
+        places = [(epoch + 1) * (length if by_images else 1) for epoch in epochs]
+        label = f"{name} ({counted(len(runs), 'seed')})"
+        _draw_runs(loss, places, np.array([[run[epoch].val_loss for epoch in epochs] for run in runs]), style, label)
+        accuracies = np.array([[run[epoch].val_accuracy for epoch in epochs] for run in runs])
         _draw_runs(accuracy, places, 100 * accuracies, style, label)
     plotting.scale_loss(loss, [loss.dataLim.minposy, loss.dataLim.y1])
     plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
@@ -152,8 +121,8 @@ def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str) -> Fi
 
 
 @styled
-def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "test digits") -> Figure:
-    """Every seed's accuracy on some digits, their mean and its 95 % t interval, one row per variant, in order."""
+def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
+    """Every seed's accuracy on the test digits, their mean and its 95 % t interval, one row per variant, in order."""
     means = [_mean_and_interval(values) for values in rows.values()]
     remarks = [
         f"{mean:.3f} %, {counted(len(values), 'seed')}\n{_ends(low, high, 3)}"
@@ -166,7 +135,7 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "
     note = "Small: each seed. Large: their mean, with its 95 % t interval over seeds, where there is one."
     if start > 0:
         note += f"\nThe axis begins at {start:.2f} %, not at 0: differences look larger than they are."
-    figure, axes = _row_figure(rows, remarks, f"accuracy on the {digits} (%)", title, note)
+    figure, axes = _row_figure(rows, remarks, "accuracy on the test digits (%)", title, note)
     for row, (values, style) in enumerate(zip(rows.values(), styles(len(rows)), strict=True)):
         columns = [round(100 * value / (end - start) * DOTS_ACROSS) for value in values]
         depths = np.array([columns[:place].count(column) for place, column in enumerate(columns)])  # none hides another
@@ -178,18 +147,19 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "
 
 
 @styled
-def difference_plot(rows: Mapping[str, Difference], *, title: str) -> Figure:
-    """Paired differences with their 95 % intervals against zero, and whether they are more than chance.
-
-    Rows are called "augmented minus plain"; the second name begins a line of its own.
-    """
-    remarks = [_difference_text(difference) for difference in rows.values()]
+def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
+    """Paired differences with their 95 % intervals against zero, and whether they are more than chance."""
+    remarks = []
+    for one in rows:
+        mean, *ends = format_points(one.difference.mean, *(one.difference.interval or ()))
+        interval = f" ({' to '.join(ends)})" if ends else ", no interval"
+        remarks.append(f"{mean}{interval}\n{one.verdict.in_short}, {counted(one.difference.n, 'seed')}")
     note = f"Mean over seeds and 95 % interval. {VERDICT_NOTE}"
-    names = [name.replace(" minus ", "\n− ") for name in rows]
+    names = [one.title.replace(" minus ", "\n− ") for one in rows]
     figure, axes = _row_figure(names, remarks, "difference of accuracy (percentage points)", title, note)
     axes.axvline(0, color=INK, linewidth=1.2, zorder=1)
-    for row, difference in enumerate(rows.values()):
-        _draw_difference(axes, row, difference, upright=False)
+    for row, one in enumerate(rows):
+        _draw_difference(axes, row, one, upright=False)
     low, high = axes.dataLim.intervalx
     reach = 1.12 * max(0.05, -low, high)
     axes.set_xlim(-reach if low < 0 else -0.3 * reach, reach if high > 0 else 0.3 * reach)
@@ -205,7 +175,7 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
     style_of = dict(zip(variants, styles(len(variants)), strict=True))
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
+    figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
     part = _part_of(figure)
     grid = part.subplots(rows, columns, squeeze=False, sharey=True)
     for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
@@ -222,8 +192,8 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
     """One disturbance: its curves, the ranges trained on (grey where variants share one), and some digits below."""
     plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
     title_panel(axes, name.capitalize(), "")
-    for variant, runs in panel.accuracies.items():
-        _draw_runs(axes, panel.strengths, 100 * np.asarray(runs), style_of[variant], variant)
+    for variant, by_seed in panel.accuracies.items():
+        _draw_runs(axes, panel.strengths, 100 * np.array(list(by_seed.values())), style_of[variant], variant)
     low, high = axes.get_xlim()
     for limits in sorted(set(panel.trained.values())):
         owners = [style_of[variant].colour for variant in panel.trained if panel.trained[variant] == limits]
@@ -243,14 +213,11 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
 
 @styled
 def growth_curves(
-    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Difference], *, title: str, gain: str
+    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Comparison], *, title: str
 ) -> Figure:
-    """Accuracy of the seeds over the number of training digits, and what one variant gains over the other at each.
-
-    ``gains`` may be empty; ``gain`` says what they are: "augmented minus plain".
-    """
+    """Accuracy of the seeds over the number of training digits, and what augmentation gains at each, if it is known."""
     note = "Means over seeds with their 95 % t intervals; a single seed has none."
-    figure = new_figure(WIDTH, 7.4 if gains else 4.4, title, f"{note} Gain: {VERDICT_NOTE}" if gains else note)
+    figure = plotting.new_figure(WIDTH, 7.4 if gains else 4.4, title, f"{note} Gain: {VERDICT_NOTE}" if gains else note)
     part = _part_of(figure)
     panels = part.subplots(1 + bool(gains), 1, squeeze=False, sharex=True)[:, 0]
     accuracy, bottom = panels[0], panels[-1]
@@ -264,13 +231,13 @@ def growth_curves(
     title_panel(accuracy, "Accuracy", "higher is better")
     if gains:
         plotting.style_axes(bottom, "", "gain (percentage points)")
-        title_panel(bottom, "Gain", gain)
+        title_panel(bottom, "Gain", "augmented minus plain")
         bottom.axhline(0, color=INK, linewidth=1.2, zorder=1)
         bottom.margins(y=0.12)
-    for size, difference in gains.items():
-        _draw_difference(bottom, size, difference, upright=True)
-        text = format_points(difference.mean, decimals_needed(difference.mean), signed=True)
-        bottom.annotate(text, (size, 100 * difference.mean), (8, 0), textcoords="offset points", va="center")
+    for size, compared in gains.items():
+        _draw_difference(bottom, size, compared, upright=True)
+        mean = compared.difference.mean
+        bottom.annotate(*format_points(mean), (size, 100 * mean), (8, 0), textcoords="offset points", va="center")
     sizes = sorted({size for by_size in variants.values() for size in by_size} | gains.keys())
     bottom.set(xscale="log", xlim=(sizes[0] / 1.3, sizes[-1] * 1.6), xlabel="training digits (logarithmic)")
     bottom.set_xticks(sizes, [f"{size:,}" for size in sizes])
@@ -305,7 +272,7 @@ def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933)
 def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     """How well digits are read when shown in different ways, with a picture of what the network sees."""
     note = "Pictures: one of the digits as the network sees it. Whiskers: 95 % intervals. Dotted: 10 %, by guessing."
-    percents = [100 * np.array([row.accuracy, *(row.interval or NO_INTERVAL)]) for row in rows.values()]
+    percents = [100 * np.array([row.accuracy, *row.interval]) for row in rows.values()]
     remarks = [
         f"{mean:.1f} % of {row.digits:,}\n{_ends(low, high, 1)}"
         for row, (mean, low, high) in zip(rows.values(), percents, strict=True)
@@ -319,6 +286,36 @@ def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
     axes.set_xlim(0, 100)
     axes.tick_params(axis="y", pad=40)
+    return figure
+
+
+@styled
+def gallery(
+    groups: Mapping[str, tuple[Sequence[ShownDigit], str]], *, title: str, note: str, most: int = 24, names: str = ""
+) -> Figure:
+    """Test digits under the heading of their group, ``most`` of each, or what to say where there are none.
+
+    ``names`` stands above all of them.
+    """
+    rows = [math.ceil(min(len(digits), most) / COLUMNS) for digits, _ in groups.values()]
+    heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
+    height = sum(heights) + (1.2 if names else 0.75)
+    figure = plotting.new_figure(WIDTH, height, title, note if any(rows) else "")
+    ratios = (0.45 if names else 0.01, *heights)
+    key, *below = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    key.text(0.01, 0.5, names, ha="left", va="center", linespacing=1.4)
+    for part, (heading, (digits, none)), count in zip(below, groups.items(), rows, strict=True):
+        more = f", the first {most} shown" if len(digits) > most else ""
+        part.suptitle(f"{heading}: {counted(len(digits), 'digit')}{more}", x=0.01, ha="left", fontsize=LABEL)
+        tiles = part.subplots(max(1, count), COLUMNS, squeeze=False).flat
+        tiles[0].text(0, 0.6, "" if digits else none, va="center")
+        for axes in tiles[min(len(digits), most) :]:
+            axes.set_axis_off()
+        for axes, digit in zip(tiles, digits[:most], strict=False):
+            plotting.draw_digit(axes, as_ink(digit.picture))
+            axes.set_anchor("N")  # under its title, whatever room is left
+            axes.set_title(f"true {digit.numbers['label']}", fontsize=TEXT)
+            axes.set_xlabel(f"{digit.caption}\ntest digit {digit.numbers['index']}", fontsize=SMALL)
     return figure
 
 
@@ -341,16 +338,6 @@ def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
 
 def _ends(low: float, high: float, decimals: int) -> str:
     return "no interval" if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f} %"
-
-
-def _difference_text(difference: Difference) -> str:
-    """The mean and its interval in points, with signs, and what was found."""
-    ends = difference.interval or ()
-    decimals = decimals_needed(difference.mean, *ends)
-    mean, *shown = (format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-    words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
-    interval = f" ({shown[0]} to {shown[1]})" if shown else ", no interval"
-    return f"{mean}{interval}\n{words[difference.distinguishable]}, {counted(difference.seeds, 'seed')}"
 
 
 def _draw_line(axes: Axes, places: ArrayLike, values: ArrayLike, style: Style, label: str) -> None:
@@ -377,11 +364,11 @@ def _draw_mean(
     axes.errorbar(**where, **shape, markerfacecolor="white" if hollow else style.colour)
 
 
-def _draw_difference(axes: Axes, place: float, difference: Difference, *, upright: bool) -> None:
+def _draw_difference(axes: Axes, place: float, compared: Comparison, *, upright: bool) -> None:
     """Filled if distinguishable, hollow if not, a diamond without a verdict."""
-    found = difference.distinguishable
+    found = compared.verdict.is_different
     style = Style(BLUE if found else MUTED, "D" if found is None else "o")
-    percents = 100 * np.array([difference.mean, *(difference.interval or NO_INTERVAL)])
+    percents = 100 * np.array([compared.difference.mean, *(compared.difference.interval or NO_INTERVAL)])
     _draw_mean(axes, place, percents, style, upright=upright, hollow=not found)
 
 
@@ -409,7 +396,7 @@ def _row_figure(
 ) -> tuple[Figure, Axes]:
     """A figure with a row per name, the first on top, and a remark of two lines beside each."""
     labels = [wrapped(name, NAME_WIDTH) for name in names]
-    figure = new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
+    figure = plotting.new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
     axes = _part_of(figure).subplots()
     plotting.style_axes(axes, xlabel, "")
     axes.grid(visible=False, axis="y")
@@ -425,109 +412,3 @@ def _row_figure(
     for side in (axes, beside):
         side.tick_params(axis="y", length=0, pad=8)
     return figure, axes
-
-
-COLUMNS = 6
-TILE_HEIGHT = 1.78  # inches, with its captions
-ANSWERS_SHOWN = 2  # to one digit: the most common
-
-
-@dataclass(frozen=True)
-class _TestDigit:
-    picture: Picture
-    index: int  # in the MNIST test file
-    label: int
-
-
-@dataclass(frozen=True)
-class ReadTwice(_TestDigit):
-    """A test digit and the answers of two networks, A and B, with the probabilities (0..1) they gave to them."""
-
-    answer_a: int
-    probability_a: float
-    answer_b: int
-    probability_b: float
-
-    def __str__(self) -> str:
-        a, b = ("✓" if answer == self.label else "✗" for answer in (self.answer_a, self.answer_b))
-        first = f"A {a} {self.answer_a}, {format_probability(self.probability_a)}"
-        return f"{first}\nB {b} {self.answer_b}, {format_probability(self.probability_b)}"
-
-
-@dataclass(frozen=True)
-class Missed(_TestDigit):
-    """A test digit that every run misses, and what each run took it for."""
-
-    answers: Sequence[int]
-
-    def __str__(self) -> str:
-        counts = Counter(self.answers).most_common(ANSWERS_SHOWN)
-        return "read as\n" + ", ".join(f"{answer} ({count})" for answer, count in counts)
-
-
-@dataclass(frozen=True)
-class Outvoted(_TestDigit):
-    """A test digit that an ensemble misses, and how many of its networks classify it correctly nevertheless."""
-
-    answer: int  # the ensemble's
-    probability: float  # 0..1, the mean that it gave to its answer
-    readers: int  # networks that are right
-    members: int  # networks in all
-
-    def __str__(self) -> str:
-        return f"✗ {self.answer}, {format_probability(self.probability)}\n{self.readers} of {self.members} right"
-
-
-@styled
-def fixed_and_broken(
-    fixed: Sequence[ReadTwice], broken: Sequence[ReadTwice], *, name_a: str, name_b: str, title: str
-) -> Figure:
-    """The test digits that network B reads and A misses (all, the most telling first), and the other way round."""
-    note = "Below each digit: the answers of A and B, right ✓ or wrong ✗, with their probabilities."
-    parts = [
-        ("Fixed (A wrong, B right)", fixed, "B reads no digit that A misses."),
-        ("Broken (A right, B wrong)", broken, "B misses no digit that A reads."),
-    ]
-    return _galleries(parts, title, note, most=12, names=f"A  {name_a}\nB  {name_b}")
-
-
-@styled
-def missed_by_all(missed: Sequence[Missed], *, runs: int, judged: int, title: str) -> Figure:
-    """The digits, out of so many evaluated, that none of some runs reads; one answer per run and digit."""
-    note = f"Read as: the {ANSWERS_SHOWN} most common answers. In brackets: how many runs gave it."
-    heading = f"Missed by all {runs:,} runs" if runs > 1 else "Missed by the only run"
-    none = f"Each of {counted(judged, 'digit')} is read by at least one of {counted(runs, 'run')}."
-    return _galleries([(heading, missed, none)], title, note)
-
-
-@styled
-def committee_mistakes(mistakes: Sequence[Outvoted], *, judged: int, title: str) -> Figure:
-    """The digits, out of so many evaluated, that an ensemble misses, the most telling first."""
-    note = "Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks alone are right."
-    none = f"It reads each of {counted(judged, 'digit')}."
-    return _galleries([("Missed by the ensemble", mistakes, none)], title, note)
-
-
-def _galleries(
-    parts: Sequence[tuple[str, Sequence[_TestDigit], str]], title: str, note: str, *, most: int = 24, names: str = ""
-) -> Figure:
-    """Digits under their headings, one group below the other; the text in third place stands where there are none."""
-    rows = [math.ceil(min(len(digits), most) / COLUMNS) for _, digits, _ in parts]
-    heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
-    figure = new_figure(WIDTH, sum(heights) + (1.2 if names else 0.75), title, note if any(rows) else "")
-    ratios = (0.45 if names else 0.01, *heights)
-    key, *below = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
-    key.text(0.01, 0.5, names, ha="left", va="center", linespacing=1.4)
-    for part, (heading, digits, none), count in zip(below, parts, rows, strict=True):
-        more = f", the first {most} shown" if len(digits) > most else ""
-        part.suptitle(f"{heading}: {counted(len(digits), 'digit')}{more}", x=0.01, ha="left", fontsize=LABEL)
-        tiles = part.subplots(max(1, count), COLUMNS, squeeze=False).flat
-        tiles[0].text(0, 0.6, "" if digits else none, va="center")
-        for axes in tiles[min(len(digits), most) :]:
-            axes.set_axis_off()
-        for axes, digit in zip(tiles, digits[:most], strict=False):
-            draw_digit(axes, as_ink(digit.picture))
-            axes.set_anchor("N")  # under its title, whatever room is left
-            axes.set_title(f"true {digit.label}", fontsize=TEXT)
-            axes.set_xlabel(f"{digit}\ntest digit {digit.index}", fontsize=SMALL)
-    return figure

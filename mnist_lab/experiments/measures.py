@@ -36,7 +36,7 @@ DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits c
 ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
 SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is chosen by, and how often that is tried
 WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
-ALL_KINDS = "all disturbed"  # all disturbances together
+ALL_KINDS = "all disturbed"
 
 Runs = Mapping[str, Mapping[int, Run]]
 """Finished runs by variant and seed."""
@@ -65,12 +65,11 @@ class Measured:
     """What an experiment found."""
 
     conclusion: statistics.Conclusion
-    digits: str = "test digits"  # what the accuracies are measured on
+    digits: str = ""  # what the accuracies are measured on; empty for all test digits, variant by variant
     section: Section | None = None  # of the report, that comes first
     content: Mapping[str, Any] = field(default_factory=dict)  # more numbers for results.json
     sentences: Sequence[str] = ()  # what was found besides the comparisons, and matters more
     remarks: Sequence[str] = ()  # what else there is to say, after the comparisons
-    by_variant: bool = True  # whether the accuracies are those of the variants on the test digits
     predicted: tuple[str, str] = ("", "")  # on which digits a prediction is graded, also in words; empty for all
 
 
@@ -81,12 +80,6 @@ def tested_accuracy(run: Run) -> float:
     """An evaluated run's accuracy on the test digits, a fraction."""
     assert run.test_accuracy is not None  # only finished runs are compared
     return run.test_accuracy
-
-
-def difference_of(pair: statistics.Comparison) -> figures.Difference:
-    """A comparison as the figures take it."""
-    found = pair.difference
-    return figures.Difference(found.mean, found.interval, pair.verdict.is_different, found.n)
 
 
 def of_variants(networks: Networks) -> Measured:
@@ -111,26 +104,23 @@ def of_regularisation(networks: Networks) -> Measured:
 def of_sizes(networks: Networks) -> Measured:
     """Accuracy over the number of training digits."""
     names = {f"{size:,} {kind}": (kind, size) for kind in ("plain", "augmented") for size in DATA_SIZES}
-    parts = {name: statistics.Part(kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
+    parts = {name: (kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
     conclusion = statistics.conclude(networks.tested, networks.pairs, parts)
     curves: dict[str, dict[int, Sequence[float]]] = {}
     for name, (kind, size) in names.items():
         if name in conclusion.accuracies:
             curves.setdefault(kind, {})[size] = list(conclusion.accuracies[name].values())
-    gains = {names[pair.before][1]: difference_of(pair) for pair in conclusion.compared}
-    title = "By number of training digits"
-    figure = figures.growth_curves(curves, gains, title=f"Accuracy {title.lower()}", gain="augmented minus plain")
+    gains = {names[pair.before][1]: pair for pair in conclusion.compared}
+    figure = figures.growth_curves(curves, gains, title="Accuracy by number of training digits")
     means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
     alt = f"Test accuracy over the number of training digits, and what augmentation gains at each: {means}."
+    title = "By number of training digits"
     text = (
         "Above: the accuracy on the test digits, drawn so that halving the error is the same step everywhere. "
         "Below: what augmentation gains at each size, in percentage points."
     )
     picture = Picture(title, png_of(figure), alt, name="growth")
     return Measured(conclusion, section=Section(title, [text], pictures=[picture]))
-
-
-# --- robustness --------------------------------------------------------------------------------------------------
 
 
 class Disturbance(NamedTuple):
@@ -146,6 +136,10 @@ class Disturbance(NamedTuple):
     neutral: float  # the one of them that leaves the digit as it is
     apply: Callable[[Tensor, float, torch.Generator], Tensor]
     trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that one covers; equal for none
+
+    def mean_of(self, accuracies: Sequence[float]) -> float:
+        """The mean over all strengths but the neutral one."""
+        return float(np.mean(np.delete(accuracies, self.strengths.index(self.neutral))))
 
 
 def disturb(images: Tensor, disturbance: Disturbance, strength: float) -> Tensor:
@@ -233,72 +227,67 @@ DISTURBANCES = (
 
 def robustness(
     models: Mapping[str, Mapping[int, DigitNet]], test: Digits, disturbance: Disturbance, compute: Compute
-) -> dict[str, NDArray[np.float64]]:
-    """Accuracy of networks on a sample of disturbed test digits, for each variant (seeds, strengths), fractions."""
+) -> dict[str, dict[int, list[float]]]:
+    """Accuracies on a sample of test digits at each strength of a disturbance, fractions, by variant and seed."""
     sample = stratified_subset(test, ROBUSTNESS_DIGITS)
     images = to_unit(sample.images)
-    columns: dict[str, list[list[float]]] = {name: [] for name in models}
+    found: dict[str, dict[int, list[float]]] = {name: {seed: [] for seed in m} for name, m in models.items()}
     for strength in disturbance.strengths:
         disturbed = disturb(images, disturbance, strength)  # made once for all networks
         for name, by_seed in models.items():
-            answers = [predict_logits(model, disturbed, compute).argmax(dim=1) for model in by_seed.values()]
-            columns[name].append([float((given == sample.labels).double().mean()) for given in answers])
-    return {name: np.array(column).T for name, column in columns.items()}
+            for seed, model in by_seed.items():
+                answers = predict_logits(model, disturbed, compute).argmax(dim=1)
+                found[name][seed].append(float((answers == sample.labels).double().mean()))
+    return found
 
 
 def of_robustness(networks: Networks) -> Measured:
     """Accuracy over the strength of six disturbances; compared is the mean over each one's strengths."""
     found = {d: robustness(networks.models, networks.mnist.test, d, networks.compute) for d in DISTURBANCES}
-    seeds, tested = {name: list(by_seed) for name, by_seed in networks.models.items()}, networks.tested
-    by_kind: dict[str, dict[str, NDArray[np.float64]]] = {
-        d.name: {name: rows[:, np.not_equal(d.strengths, d.neutral)].mean(axis=1) for name, rows in by_name.items()}
+    by_kind = {"undisturbed": networks.tested} | {
+        d.name: {name: {seed: d.mean_of(row) for seed, row in by_seed.items()} for name, by_seed in by_name.items()}
         for d, by_name in found.items()
-    }  # (seeds,)
-    together = {name: np.mean([by_name[name] for by_name in by_kind.values()], axis=0) for name in seeds}
-    undisturbed = {name: np.array([tested[name][seed] for seed in seeds[name]]) for name in seeds}
-    by_kind = {"undisturbed": undisturbed, **by_kind, ALL_KINDS: together}
-    rows = {(name, kind): by_name[name].tolist() for kind, by_name in by_kind.items() for name in seeds}
+    }
+    by_kind[ALL_KINDS] = {
+        name: {seed: float(np.mean([by_kind[d.name][name][seed] for d in found])) for seed in by_seed}
+        for name, by_seed in networks.models.items()
+    }
     conclusion = statistics.conclude(
-        {f"{name}, {kind}": dict(zip(seeds[name], values, strict=True)) for (name, kind), values in rows.items()},
+        {f"{name}, {kind}": by_seed for kind, by_name in by_kind.items() for name, by_seed in by_name.items()},
         [(f"{a}, {kind}", f"{b}, {kind}") for kind in by_kind for a, b in networks.pairs],
-        {f"{name}, {kind}": statistics.Part(name, f"{kind} digits") for name, kind in rows},
+        {f"{name}, {kind}": (name, f"{kind} digits") for kind in by_kind for name in networks.models},
     )
     return Measured(
         conclusion,
         digits="undisturbed and disturbed test digits",
         section=_strengths_section(found, networks),
         remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
-        by_variant=False,
         predicted=(f"{ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
     )
 
 
-def _strengths_section(found: Mapping[Disturbance, Mapping[str, NDArray[np.float64]]], networks: Networks) -> Section:
+def _strengths_section(
+    found: Mapping[Disturbance, Mapping[str, Mapping[int, Sequence[float]]]], networks: Networks
+) -> Section:
     augments = {name: next(iter(by_seed.values())).config.augment for name, by_seed in networks.runs.items()}
     example = to_unit(networks.mnist.test.images[:1])
     panels, numbers, tables = {}, {}, []
     for d, accuracies in found.items():
         trained = {name: d.trained(augment) for name, augment in augments.items() if augment is not None}
-        panels[d.name] = panel = figures.Robustness(
-            unit=d.unit,
-            strengths=d.strengths,
-            accuracies={name: rows.tolist() for name, rows in accuracies.items()},
-            trained={name: (low, high) for name, (low, high) in trained.items() if low < high},
-            examples={strength: disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths},
-        )
+        trained = {name: (low, high) for name, (low, high) in trained.items() if low < high}
+        examples = {strength: disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths}
+        panels[d.name] = figures.Robustness(d.unit, d.strengths, accuracies, trained, examples)
         numbers[d.name] = {
             "unit": d.unit,
             "strengths": d.strengths,
-            "trained": panel.trained,
-            "accuracy_by_seed_and_strength": {
-                name: dict(zip(map(str, networks.models[name]), rows, strict=True))
-                for name, rows in panel.accuracies.items()
-            },
+            "trained": trained,
+            "accuracy_by_seed_and_strength": accuracies,
         }
+        means = {name: np.mean(list(by_seed.values()), axis=0) for name, by_seed in accuracies.items()}
         headings = ("", *(f"{strength:g}".replace("-", "−") for strength in d.strengths))
-        means = [(name, *(f"{100 * mean:.2f}" for mean in rows.mean(axis=0))) for name, rows in accuracies.items()]
+        rows = [(name, *(f"{100 * mean:.2f}" for mean in row)) for name, row in means.items()]
         title = f"{d.name.capitalize()} ({d.unit}): mean accuracy, %"
-        tables.append(Table(title, headings, means, numeric=range(1, len(headings))))
+        tables.append(Table(title, headings, rows, numeric=range(1, len(headings))))
     text = (
         f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
         "drawn by chance; all networks see the same. A digit that is shifted by more than 4 pixels, or much enlarged, "
@@ -312,9 +301,6 @@ def _strengths_section(found: Mapping[Disturbance, Mapping[str, NDArray[np.float
     caption = "Shaded is what the variant of that colour met in training: beyond it, nothing was trained."
     picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
     return Section(title, [text], tables, [picture])
-
-
-# --- inversion ---------------------------------------------------------------------------------------------------
 
 
 def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
@@ -337,11 +323,11 @@ def of_inversion(networks: Networks) -> Measured:
     models = {seed: model for by_seed in networks.models.values() for seed, model in by_seed.items()}
     labels, places = test.labels.numpy(), np.arange(len(test))
     shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
-    parts = {way: statistics.Part(way, "test digits") for way in shown}
+    parts = {way: (way, "test digits") for way in shown}
     own, trouble = _own_digits(networks.outputs / MY_DIGITS)
     for way, drawings in own.items():
         shown[f"own, {way}"] = drawings
-        parts[f"own, {way}"] = statistics.Part(way, f"own digits (n = {drawings.total:,})")
+        parts[f"own, {way}"] = (way, f"own digits (n = {drawings.total:,})")
     accuracies = {
         name: {seed: count_correct(model, digits, compute) / digits.total for seed, model in models.items()}
         for name, digits in shown.items()
@@ -375,7 +361,6 @@ def of_inversion(networks: Networks) -> Measured:
         digits="digits shown in different ways",
         section=Section(title, [text, trouble] if trouble else [text], pictures=[picture]),
         remarks=[remark] if drawn else [],
-        by_variant=False,
     )
 
 

@@ -164,9 +164,6 @@ def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]
     return variants
 
 
-# --- what differs ------------------------------------------------------------------------------------------------
-
-
 def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
     """The factors that some configurations differ in, besides their seeds, and each one's value, as text.
 

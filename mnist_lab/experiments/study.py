@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from mnist_lab.data.mnist import Digits, load_mnist
 from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
-from mnist_lab.experiments.measures import Networks, Runs, difference_of, tested_accuracy
+from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
@@ -28,12 +28,13 @@ from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.page import results_summary
-from mnist_lab.training.runs import Recipe, Run, command_line, read_history
+from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
 CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit
 MISSED_BY_MOST = 8  # networks at most whose answers stand in one table
 CURVES_SHOWN = 8  # recipes at most whose training curves are drawn in one figure; no experiment has more
+TEST_DIGITS = "test digits"  # what most experiments measure on
 PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of them stand in a table
 
 OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
@@ -59,10 +60,7 @@ may well be there."""
 
 @dataclass(frozen=True)
 class Study(Report):
-    """A question that was put to networks, and everything that came out: its page, and what else is kept and shown.
-
-    The verdicts are the same values on the page, in results.json and on the screen.
-    """
+    """A question that was put to networks, and everything that came out: its page, and what else is kept and shown."""
 
     label: str = ""  # of the folder
     numbers: Mapping[str, Any] = field(default_factory=dict)  # for results.json; accuracies are fractions
@@ -71,12 +69,11 @@ class Study(Report):
 
 def write_study(outputs: Path, study: Study) -> Path:
     """Write the figures, the numbers, and the page, which comes last; StorageError if the disk refuses."""
-    pictures = [picture for section in study.sections for picture in section.pictures]
-    prediction = study.prediction
+    pictures, prediction = [picture for section in study.sections for picture in section.pictures], study.prediction
+    drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
             write_atomically(folder / f"{picture.name}.png", partial(Path.write_bytes, data=picture.png))
-        drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
         content = {
             "title": study.title,
             "question": study.question,
@@ -107,9 +104,6 @@ def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
     tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
 
 
-# --- an experiment -----------------------------------------------------------------------------------------------
-
-
 def study_experiment(
     experiment: Experiment,
     runs: Runs,
@@ -122,19 +116,10 @@ def study_experiment(
     failures: Sequence[str] = (),
     all_known: bool = False,
 ) -> Study:
-    """Ask an experiment's networks, and conclude.
+    """Ask an experiment's networks, which finished runs hold, and conclude.
 
-    Args:
-        experiment, runs: the question, and finished runs to answer it.
-        outputs, now: where all results are kept, and when this happens.
-        command: the words that repeat it.
-        epochs: of every training; None for whatever saved runs had.
-        prediction: what the learner expected; empty for nothing.
-        failures: a sentence for each training that failed.
-        all_known: whether all trainings were there already when it began.
-
-    Raises:
-        RunError, CheckpointError, RequestError: the model, history or configuration of a run can't be used.
+    ``epochs`` is None for whatever saved runs had; ``failures`` has a sentence for each training that failed;
+    ``all_known`` tells that none was new. RunError, CheckpointError or RequestError: a run can't be used.
     """
     runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
     mnist, compute = load_mnist(), choose_compute()
@@ -142,24 +127,23 @@ def study_experiment(
     answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
     measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs))
     conclusion = measured.conclusion
-    ensembles = ensembles_of(answers, mnist.test.labels.numpy()) if measured.by_variant else {}
-    results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
-    by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
+    ensembles = {} if measured.digits else ensembles_of(answers, mnist.test.labels.numpy())
+    results = _results_section(conclusion, ensembles, measured.digits)
     reading = [experiment.explanation, OF_TRAINING, *([OF_VERDICTS] if conclusion.compared else [])]
     failed = [Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []
     sections = [
         *([measured.section] if measured.section else []),
         results,
-        _curves_section(by_variant),
+        _curves_section(runs),
         *_digit_sections(experiment.pairs, answers, mnist.test),
-        _runs_section(by_variant),
+        _runs_section(runs),
         *failed,
         Section("How to read this", reading),
     ]
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted({len(by_seed) for by_seed in runs.values()})
-    devices = {run.device or "unknown" for run in chain(*by_variant.values())}
+    devices = {run.device or "unknown" for by_seed in runs.values() for run in by_seed.values()}
     return Study(
         label=f"experiment-{experiment.name}",
         kind="Experiment",
@@ -181,7 +165,7 @@ def study_experiment(
             "epochs": epochs,
             "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in runs.items()},
             "failures": list(failures),
-            "measured_on": measured.digits,
+            "measured_on": measured.digits or TEST_DIGITS,
             "conclusion": conclusion.to_dict(),
             "committees": {name: _counts(together) for name, together in ensembles.items()},
             "extra": dict(measured.content),
@@ -211,28 +195,21 @@ def _digit_sections(
     return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
 
 
-# --- a comparison of saved runs ----------------------------------------------------------------------------------
-
-
 def study_comparison(
     recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], outputs: Path, now: datetime
 ) -> Study:
-    """Compare the first recipe with each of the others, and all of their networks.
+    """Compare the first recipe with each of the others, and all of their networks, two at least, of the same split.
 
-    Args:
-        recipes, found: with at least two runs in all, of the same split, and what their configurations differ in.
-        outputs, now: where all results are kept, and when this happens.
-
-    Raises:
-        RunError, CheckpointError: a run's model or history can't be used.
+    ``found`` is what their configurations differ in. RunError or CheckpointError: a run's model or history can't be
+    used.
     """
     test, compute = load_mnist().test, choose_compute()
     labels = test.labels.numpy()
     runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
-    by_recipe = {recipe.name: list(recipe.runs.values()) for recipe in recipes}
+    by_recipe = {recipe.name: recipe.runs for recipe in recipes}
     answers = {name: ask(load_trained(run, compute), test, compute) for name, run in runs.items()}
     ensembles = ensembles_of({r.name: {s: answers[r.network(s)] for s in r.runs} for r in recipes}, labels)
-    tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}
+    tested = {name: {seed: tested_accuracy(run) for seed, run in m.items()} for name, m in by_recipe.items()}
     first, *others = tested
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
     over_seeds = statistics.conclude(tested, shared)
@@ -259,7 +236,7 @@ def study_comparison(
     together, all_together = together_section(answers, test)
     sections = [
         Section("What differs", warning if len(found) > 1 else [], [differences_table(recipes, found)]),
-        *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
+        *([_results_section(over_seeds, ensembles)] if ensembles else []),
         Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
@@ -311,24 +288,20 @@ def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[st
     return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
 
 
-# --- what came out -----------------------------------------------------------------------------------------------
-
-
 def _results_section(
-    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
+    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str = ""
 ) -> Section:
-    """The accuracies of all variants on some digits and the differences of the pairs, as tables and figures."""
+    """The accuracies of all variants and the differences of the pairs; ``digits``: what on, if not all test digits."""
     compared, summaries = conclusion.compared, conclusion.summaries
-    pictures, tables = [], [_summary_table(summaries, ensembles, digits)]
-    if dots:
+    pictures, tables = [], [_summary_table(summaries, ensembles, digits or TEST_DIGITS)]
+    if not digits:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
+        figure = figures.dot_plot(rows, title="Accuracy on test digits, every seed")
         means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in summaries.items())
-        figure = figures.dot_plot(rows, title=f"Accuracy on {digits}, every seed", digits=digits)
-        alt = f"Dot plot of the accuracy on {digits}, means: {means}."
+        alt = f"Dot plot of the accuracy on test digits, means: {means}."
         pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
     if compared:
-        differences = {one.title: difference_of(one) for one in compared}
-        figure = figures.difference_plot(differences, title="Differences over the same seeds")
+        figure = figures.difference_plot(compared, title="Differences over the same seeds")
         each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
@@ -339,32 +312,30 @@ def _results_section(
 def _summary_table(
     summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
 ) -> Table:
-    headings = ["variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %"]
+    columns = 6 if ensembles else 5
+    headings = ("variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %")
     rows = []
     for name, summary in summaries.items():
         sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
         low, high = summary.interval or (0.0, 0.0)
         interval = f"{100 * max(low, 0):.3f} to {100 * min(high, 1):.3f}" if summary.interval else "–"
         together = f"{100 * ensembles[name].accuracy:.2f}" if name in ensembles else "–"
-        cells = (name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)
-        rows.append(cells if ensembles else cells[:-1])
+        rows.append((name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)[:columns])
     title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
-    return Table(title, headings if ensembles else headings[:-1], rows, numeric=range(1, 6))
+    return Table(title, headings[:columns], rows, numeric=range(1, 6))
 
 
 def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
-    words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
     rows = []
     for one in compared:
-        difference, found = one.difference, one.verdict.is_different
-        ends = difference.interval or ()
-        decimals = statistics.decimals_needed(difference.mean, *ends)
-        mean, *shown = (statistics.format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-        level = statistics.LEVEL / len(compared)
-        needed = statistics.seeds_needed(difference, level=level) if found is False else None
+        difference, needed = one.difference, None
+        mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
+        if one.verdict.is_different is False:
+            needed = statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared))
         seeds = "–" if needed is None else f"about {needed:,}"
-        interval, p_values = " to ".join(shown) or "–", map(_p_cell, (difference.p_value, one.p_adjusted))
-        rows.append((one.title, str(difference.n), mean, interval, *p_values, words[found], seeds))
+        p_values = map(_p_cell, (difference.p_value, one.p_adjusted))
+        interval = " to ".join(ends) or "–"
+        rows.append((one.title, str(difference.n), mean, interval, *p_values, one.verdict.in_short, seeds))
     headings = ("comparison", "seeds", "points", "95 % interval", "p", "p, all counted", "verdict", "seeds needed")
     return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
 
@@ -373,32 +344,33 @@ def _p_cell(p: float | None) -> str:
     return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
 
 
-def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
+def _curves_section(runs: Runs) -> Section:
     """How the variants learned."""
-    curves, numbers = {}, {}
-    for name, members in runs.items():
-        images = members[0].config.images_per_epoch
-        curves[name] = figures.variant_curves([read_history(run) for run in members], images_per_epoch=images)
-        numbers[name] = {
-            "runs": [run.name for run in members],
-            "images_per_epoch": images,
-            "val_loss": curves[name].losses,
-            "val_accuracy": curves[name].accuracies,
+    histories = {name: [read_history(run) for run in by_seed.values()] for name, by_seed in runs.items()}
+    lengths = [next(iter(by_seed.values())).config.images_per_epoch for by_seed in runs.values()]
+    figure = figures.curves_with_spread(histories, lengths, title="Validation results while training")
+    numbers = {
+        name: {
+            "runs": [run.name for run in runs[name].values()],
+            "images_per_epoch": length,
+            "val_loss": [[record.val_loss for record in history] for history in found],
+            "val_accuracy": [[record.val_accuracy for record in history] for history in found],
         }
-    png = png_of(figures.curves_with_spread(curves, title="Validation results while training"))
-    last = {name: np.mean([accuracies[-1] for accuracies in found.accuracies]) for name, found in curves.items()}
+        for (name, found), length in zip(histories.items(), lengths, strict=True)
+    }
+    last = {name: np.mean([history[-1].val_accuracy for history in found]) for name, found in histories.items()}
     ends = "; ".join(f"{name} {format_percent(float(mean))}" for name, mean in last.items())
     alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {ends}."
     text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
-    picture = Picture("Training curves", png, alt, name="curves", numbers=numbers)
+    picture = Picture("Training curves", png_of(figure), alt, name="curves", numbers=numbers)
     return Section("How they learned", [text], pictures=[picture])
 
 
-def _runs_section(runs: Mapping[str, Sequence[Run]]) -> Section:
+def _runs_section(runs: Runs) -> Section:
     rows = [
         (run.name, name, str(run.seed), format_percent(run.val_accuracy), format_percent(run.test_accuracy))
-        for name, members in runs.items()
-        for run in members
+        for name, by_seed in runs.items()
+        for run in by_seed.values()
     ]
     headings = ("folder", "variant", "seed", "validation", "test")
     text = "Each of them can be looked at with: python main.py show --run FOLDER"
