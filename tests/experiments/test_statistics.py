@@ -17,7 +17,6 @@ from mnist_lab.experiments.statistics import (
     LEVEL,
     McNemar,
     PairedDifference,
-    Part,
     Prediction,
     Summary,
     Verdict,
@@ -381,7 +380,7 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     assert first.difference.interval[0] > 0.001
     assert grade("some > none by 0.1", conclusion).endswith("but there may as well be no difference at all.")
     # On certain digits: the sentence says on which, and is about the variants.
-    parts = {name: Part(name.upper(), "large digits") for name in found}
+    parts = {name: (name.upper(), "large digits") for name in found}
     (one,) = conclude(found, [("none", "some")], parts).compared
     assert one.title == "large digits: SOME minus NONE"
     assert one.verdict.sentence.startswith("Large digits: SOME is better than NONE by ")
