@@ -122,7 +122,7 @@ def _surest(which: NDArray[np.bool_], sure: NDArray[np.float64]) -> list[int]:
 
 def _shown(digits: Digits, place: int, caption: str, **answers: Any) -> ShownDigit:
     numbers = {"index": place, "label": int(digits.labels[place]), **answers}
-    return ShownDigit(digits.images[place, 0].numpy(), caption, numbers)
+    return ShownDigit(digits.images[place, 0].numpy() / 255, caption, numbers)
 
 
 class Selection(NamedTuple):

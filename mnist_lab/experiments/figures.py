@@ -28,19 +28,14 @@ KEY_WIDTH = 99  # characters of all columns of a key
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 BAND_OPACITY = 0.16
 MARKS_ON_A_LINE = 16  # about; more would run into one thick line
-DOTS_ACROSS = 45  # side by side in a row
 COLUMNS = 6  # of a gallery
 TILE_HEIGHT = 1.78  # inches of a digit in a gallery, with its captions
 
 SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
-VERDICT_NOTE = (
-    "Filled: distinguishable from no difference, once all comparisons are counted. Hollow: not distinguishable. "
-    "Diamond: nothing can be concluded, for want of seeds or of spread."
-)
 NO_INTERVAL = (math.nan, math.nan)
 
-Picture = NDArray[np.uint8] | NDArray[np.floating[Any]]
-"""(28, 28) ink: bytes 0..255 or floats 0..1, 0 where there is none."""
+Picture = NDArray[np.floating[Any]]
+"""(28, 28) ink, 0..1, 0 where there is none."""
 
 
 class Style(NamedTuple):
@@ -137,11 +132,9 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
         note += f"\nThe axis begins at {start:.2f} %, not at 0: differences look larger than they are."
     figure, axes = _row_figure(rows, remarks, "accuracy on the test digits (%)", title, note)
     for row, (values, style) in enumerate(zip(rows.values(), styles(len(rows)), strict=True)):
-        columns = [round(100 * value / (end - start) * DOTS_ACROSS) for value in values]
-        depths = np.array([columns[:place].count(column) for place, column in enumerate(columns)])  # none hides another
-        heights = row + 0.2 + depths * min(0.08, 0.24 / max(1, *depths))
+        heights = row + np.linspace(0.15, 0.4, len(values))  # so that none hides another
         axes.plot(100 * np.asarray(values), heights, "o", color=MUTED, markersize=4, alpha=0.75, markeredgewidth=0)
-        _draw_mean(axes, row - 0.1, means[row], style, upright=False)
+        _draw_mean(axes, row - 0.1, means[row], style)
     axes.set_xlim(start, end)
     return figure
 
@@ -154,12 +147,18 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
         mean, *ends = format_points(one.difference.mean, *(one.difference.interval or ()))
         interval = f" ({' to '.join(ends)})" if ends else ", no interval"
         remarks.append(f"{mean}{interval}\n{one.verdict.in_short}, {counted(one.difference.n, 'seed')}")
-    note = f"Mean over seeds and 95 % interval. {VERDICT_NOTE}"
+    note = (
+        "Mean over seeds and 95 % interval. Filled: distinguishable from no difference, once all comparisons are "
+        "counted. Hollow: not distinguishable. Diamond: nothing can be concluded, for want of seeds or of spread."
+    )
     names = [one.title.replace(" minus ", "\n− ") for one in rows]
     figure, axes = _row_figure(names, remarks, "difference of accuracy (percentage points)", title, note)
     axes.axvline(0, color=INK, linewidth=1.2, zorder=1)
-    for row, one in enumerate(rows):
-        _draw_difference(axes, row, one, upright=False)
+    for row, one in enumerate(rows):  # filled if distinguishable, hollow if not, a diamond without a verdict
+        found = one.verdict.is_different
+        style = Style(BLUE if found else MUTED, "D" if found is None else "o")
+        percents = 100 * np.array([one.difference.mean, *(one.difference.interval or NO_INTERVAL)])
+        _draw_mean(axes, row, percents, style, hollow=not found)
     low, high = axes.dataLim.intervalx
     reach = 1.12 * max(0.05, -low, high)
     axes.set_xlim(-reach if low < 0 else -0.3 * reach, reach if high > 0 else 0.3 * reach)
@@ -171,13 +170,11 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
 @styled
 def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure:
     """Accuracy over the strength of each disturbance, the mean over seeds in a band."""
-    variants = list(dict.fromkeys(name for panel in panels.values() for name in panel.accuracies))
-    style_of = dict(zip(variants, styles(len(variants)), strict=True))
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
+    variants = list(next(iter(panels.values())).accuracies)
+    style_of, rows = dict(zip(variants, styles(len(variants)), strict=True)), math.ceil(len(panels) / 3)
     figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
     part = _part_of(figure)
-    grid = part.subplots(rows, columns, squeeze=False, sharey=True)
+    grid = part.subplots(rows, 3, squeeze=False, sharey=True)
     for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
         _draw_robustness(axes, name, panel, style_of)
     for axes in grid.flat[len(panels) :]:
@@ -201,48 +198,33 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
         axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
     width = 0.16 * (high - low)
     shown: list[float] = []
-    for strength in sorted(panel.examples):
+    for strength in panel.strengths:
         if not shown or strength - shown[-1] > width:
             shown.append(strength)
             below = (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform()
-            _put_picture(axes, as_ink(panel.examples[strength]), *below)
-    axes.set_xticks(shown or panel.strengths, [f"{place:g}".replace("-", "−") for place in shown or panel.strengths])
-    axes.tick_params(axis="x", pad=30 if shown else 4)
+            _put_picture(axes, panel.examples[strength], *below)
+    axes.set_xticks(shown, [f"{strength:g}".replace("-", "−") for strength in shown])
+    axes.tick_params(axis="x", pad=30)
     axes.set_xlim(low, high)
 
 
 @styled
-def growth_curves(
-    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Comparison], *, title: str
-) -> Figure:
-    """Accuracy of the seeds over the number of training digits, and what augmentation gains at each, if it is known."""
+def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
+    """Accuracies of the seeds over the number of training digits: their mean and its 95 % t interval."""
     note = "Means over seeds with their 95 % t intervals; a single seed has none."
-    figure = plotting.new_figure(WIDTH, 7.4 if gains else 4.4, title, f"{note} Gain: {VERDICT_NOTE}" if gains else note)
+    figure = plotting.new_figure(WIDTH, 4.4, title, note)
     part = _part_of(figure)
-    panels = part.subplots(1 + bool(gains), 1, squeeze=False, sharex=True)[:, 0]
-    accuracy, bottom = panels[0], panels[-1]
+    axes = part.subplots()
+    sizes = sorted({size for by_size in variants.values() for size in by_size})
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
-        means = {size: _mean_and_interval(values) for size, values in sorted(by_size.items())}
-        _draw_line(accuracy, list(means), [mean for mean, *_ in means.values()], style, name)
-        for size, interval in means.items():
-            _draw_mean(accuracy, size, interval, style, upright=True)
-    plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
-    accuracy.set(xlabel="", ylabel="accuracy on test digits (%,\nlogarithmic in the error)")
-    title_panel(accuracy, "Accuracy", "higher is better")
-    if gains:
-        plotting.style_axes(bottom, "", "gain (percentage points)")
-        title_panel(bottom, "Gain", "augmented minus plain")
-        bottom.axhline(0, color=INK, linewidth=1.2, zorder=1)
-        bottom.margins(y=0.12)
-    for size, compared in gains.items():
-        _draw_difference(bottom, size, compared, upright=True)
-        mean = compared.difference.mean
-        bottom.annotate(*format_points(mean), (size, 100 * mean), (8, 0), textcoords="offset points", va="center")
-    sizes = sorted({size for by_size in variants.values() for size in by_size} | gains.keys())
-    bottom.set(xscale="log", xlim=(sizes[0] / 1.3, sizes[-1] * 1.6), xlabel="training digits (logarithmic)")
-    bottom.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    bottom.xaxis.set_minor_formatter(NullFormatter())
-    _name_lines(part, [accuracy])
+        mean, low, high = np.transpose([_mean_and_interval(values) for values in by_size.values()])  # (sizes,) each
+        error = np.abs([mean - low, high - mean])
+        axes.errorbar(list(by_size), mean, error, color=style.colour, marker=style.marker, label=name)
+    plotting.scale_accuracy(axes, axes.dataLim.intervaly)
+    axes.set(xscale="log", xlabel="training digits (logarithmic)", ylabel="accuracy (%, logarithmic in the error)")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _name_lines(part, [axes])
     return figure
 
 
@@ -280,9 +262,9 @@ def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     figure, axes = _row_figure(rows, remarks, "accuracy (%)", title, note)
     axes.barh(range(len(rows)), [mean for mean, *_ in percents], height=0.6, color=plotting.SKY_BLUE)
     for row, showing in enumerate(rows.values()):
-        _draw_mean(axes, row, percents[row], Style(INK, "none"), upright=False)
+        _draw_mean(axes, row, percents[row], Style(INK, "none"))
         beside = (-0.12, row - 0.3, 0.1, 0.6), axes.get_yaxis_transform()
-        _put_picture(axes, 1 - as_ink(showing.picture), *beside)
+        _put_picture(axes, 1 - showing.picture, *beside)
     axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
     axes.set_xlim(0, 100)
     axes.tick_params(axis="y", pad=40)
@@ -312,7 +294,7 @@ def gallery(
         for axes in tiles[min(len(digits), most) :]:
             axes.set_axis_off()
         for axes, digit in zip(tiles, digits[:most], strict=False):
-            plotting.draw_digit(axes, as_ink(digit.picture))
+            plotting.draw_digit(axes, digit.picture)
             axes.set_anchor("N")  # under its title, whatever room is left
             axes.set_title(f"true {digit.numbers['label']}", fontsize=TEXT)
             axes.set_xlabel(f"{digit.caption}\ntest digit {digit.numbers['index']}", fontsize=SMALL)
@@ -325,11 +307,6 @@ def styles(count: int) -> list[Style]:
     return [Style(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds]) for place in range(count)]
 
 
-def as_ink(picture: Picture) -> NDArray[np.floating[Any]]:
-    """A picture as floats 0..1."""
-    return picture / 255 if np.issubdtype(picture.dtype, np.integer) else np.asarray(picture, dtype=np.float64)
-
-
 def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
     """The mean of some fractions and the ends of its 95 % t interval in percent, (3,); NaN where there is none."""
     summary = summarise(values)
@@ -340,36 +317,21 @@ def _ends(low: float, high: float, decimals: int) -> str:
     return "no interval" if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f} %"
 
 
-def _draw_line(axes: Axes, places: ArrayLike, values: ArrayLike, style: Style, label: str) -> None:
-    often = math.ceil(np.size(places) / MARKS_ON_A_LINE)
-    axes.plot(places, values, color=style.colour, marker=style.marker, markevery=often, label=label)
-
-
 def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: Style, label: str) -> None:
     """The mean over seeds (seeds, places), in a band from the smallest to the largest."""
     if len(runs) > 1:
         low, high = runs.min(axis=0), runs.max(axis=0)
         axes.fill_between(places, low, high, color=style.colour, alpha=BAND_OPACITY, linewidth=0)
-    _draw_line(axes, places, runs.mean(axis=0), style, label)
+    often = math.ceil(len(runs[0]) / MARKS_ON_A_LINE)
+    axes.plot(places, runs.mean(axis=0), color=style.colour, marker=style.marker, markevery=often, label=label)
 
 
-def _draw_mean(
-    axes: Axes, place: float, percents: NDArray[np.float64], style: Style, *, upright: bool, hollow: bool = False
-) -> None:
-    """A mean and the ends of its interval (3,), along the y axis if upright; NaN draws none."""
+def _draw_mean(axes: Axes, row: float, percents: NDArray[np.float64], style: Style, *, hollow: bool = False) -> None:
+    """A mean and the ends of its interval (3,); NaN draws none."""
     mean, low, high = percents
-    error = np.abs([[mean - low], [high - mean]])
-    where = {"x": place, "y": mean, "yerr": error} if upright else {"x": mean, "y": place, "xerr": error}
     shape: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 8, "linestyle": "none"}
-    axes.errorbar(**where, **shape, markerfacecolor="white" if hollow else style.colour)
-
-
-def _draw_difference(axes: Axes, place: float, compared: Comparison, *, upright: bool) -> None:
-    """Filled if distinguishable, hollow if not, a diamond without a verdict."""
-    found = compared.verdict.is_different
-    style = Style(BLUE if found else MUTED, "D" if found is None else "o")
-    percents = 100 * np.array([compared.difference.mean, *(compared.difference.interval or NO_INTERVAL)])
-    _draw_mean(axes, place, percents, style, upright=upright, hollow=not found)
+    error = np.abs([[mean - low], [high - mean]])
+    axes.errorbar(mean, row, xerr=error, **shape, markerfacecolor="white" if hollow else style.colour)
 
 
 def _put_picture(axes: Axes, ink: NDArray[Any], bounds: tuple[float, float, float, float], transform: Any) -> None:

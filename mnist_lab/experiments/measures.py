@@ -25,7 +25,7 @@ from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, selection_bias
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import png_of
+from mnist_lab.plotting import counted, png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.wording import format_percent
@@ -107,18 +107,13 @@ def of_sizes(networks: Networks) -> Measured:
     parts = {name: (kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
     conclusion = statistics.conclude(networks.tested, networks.pairs, parts)
     curves: dict[str, dict[int, Sequence[float]]] = {}
-    for name, (kind, size) in names.items():
-        if name in conclusion.accuracies:
-            curves.setdefault(kind, {})[size] = list(conclusion.accuracies[name].values())
-    gains = {names[pair.before][1]: pair for pair in conclusion.compared}
-    figure = figures.growth_curves(curves, gains, title="Accuracy by number of training digits")
+    for name, by_seed in conclusion.accuracies.items():
+        kind, size = names[name]
+        curves.setdefault(kind, {})[size] = list(by_seed.values())
+    figure = figures.growth_curves(curves, title="Accuracy by number of training digits")
     means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
-    alt = f"Test accuracy over the number of training digits, and what augmentation gains at each: {means}."
-    title = "By number of training digits"
-    text = (
-        "Above: the accuracy on the test digits, drawn so that halving the error is the same step everywhere. "
-        "Below: what augmentation gains at each size, in percentage points."
-    )
+    alt, title = f"Test accuracy over the number of training digits: {means}.", "By number of training digits"
+    text = "The accuracy on the test digits is drawn so that halving the error is the same step everywhere."
     picture = Picture(title, png_of(figure), alt, name="growth")
     return Measured(conclusion, section=Section(title, [text], pictures=[picture]))
 
@@ -337,7 +332,7 @@ def of_inversion(networks: Networks) -> Measured:
     rows = {}
     for name, digits in shown.items():
         mean, total = conclusion.summaries[name].mean, digits.total
-        rows[name] = figures.Showing(mean, wilson_interval(round(mean * total), total), total, digits.pictures[0])
+        rows[name] = figures.Showing(mean, wilson_interval(round(mean * total), total), total, digits.pictures[0] / 255)
     title = "What the network sees"
     seen = "; ".join(f"{name} {format_percent(row.accuracy)} of {row.digits:,}" for name, row in rows.items())
     picture = Picture(
@@ -354,7 +349,7 @@ def of_inversion(networks: Networks) -> Measured:
         "digits that people draw: python main.py draw, then xray."
     )
     drawn = next((drawings.total for drawings in own.values()), 0)
-    on = "one drawing" if drawn == 1 else f"{drawn:,} drawings"
+    on = counted(drawn, "drawing")
     remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
     return Measured(
         conclusion,
@@ -381,12 +376,13 @@ def of_selection(networks: Networks) -> Measured:
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
-        alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
-        return replace(usual, sentences=[alone])
+        return replace(
+            usual, sentences=["With one network there is nothing to choose from; it takes several, 5 or so."]
+        )
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
-    lead = f"{statistics.in_points(bias, signed=False)} better than it is"
-    looks = f"makes it look {lead}" if bias > 0 else "does not make it look better than it is here"
+    lead = f"makes it look {statistics.in_points(bias, signed=False)} better than it is"
+    looks = lead if bias > 0 else "does not make it look better than it is here"
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     text = (
         f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is chosen, "

@@ -83,12 +83,10 @@ def summarise(values: Sequence[float]) -> Summary:
     if not np.isfinite(numbers).all():
         raise RequestError("a value to summarise is not a finite number", "leave out runs without a result")
     mean, n = float(numbers.mean()), len(numbers)
-    if n == 1:
-        return Summary(mean, None, 1, None)
-    sd = float(numbers.std(ddof=1))
-    if sd < TINY:
+    sd = float(numbers.std(ddof=1)) if n > 1 else None
+    if sd is None or sd < TINY:
         # A zero-width interval would claim certainty, where accuracies merely come in steps of one digit.
-        return Summary(mean, 0.0, n, None)
+        return Summary(mean, sd and 0.0, n, None)
     low, high = ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
     return Summary(mean, sd, n, (float(low), float(high)))
 
@@ -213,9 +211,8 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
 
 def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
     """What two networks' answers to the same test digits allow to say, about these two networks alone."""
-    (fewer, loser), (more, winner) = (result.only_a, name_a), (result.only_b, name_b)
-    if fewer > more:
-        winner, more, loser, fewer = loser, fewer, winner, more
+    ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
+    (fewer, loser), (more, winner) = ranked
     if not more:
         return Verdict(f"{name_b} and {name_a} read and miss the very same test digits.", False)
     p = result.p_value if p_adjusted is None else p_adjusted
@@ -272,7 +269,9 @@ class Conclusion:
             ]
         found = [one for one in self.compared if one.verdict.is_different]
         found.sort(key=lambda one: -abs(one.difference.mean))
-        told = [_how_many(len(found), len(self.compared)), *(one.verdict.sentence for one in found)]
+        number = f"{len(found) or 'None'} of the {len(self.compared)}"
+        told = [f"{number} comparisons found a difference that is more than chance, with all of them counted."]
+        told += [one.verdict.sentence for one in found]
         for beginning, kind in (("Not distinguishable", False), ("Nothing to conclude", None)):
             some = [one for one in self.compared if one.verdict.is_different is kind]
             each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
@@ -292,13 +291,6 @@ class Conclusion:
                 for pair in self.compared
             ],
         }
-
-
-def _how_many(found: int, total: int) -> str:
-    if not found:
-        return f"None of the {total} comparisons shows a difference that is more than chance."
-    number, show = "All" if found == total else f"{found} of", "shows" if found == 1 else "show"
-    return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
 
 
 def conclude(
@@ -332,22 +324,19 @@ class Prediction(NamedTuple):
     points: float | None
 
 
-FORM = re.compile(r"(?P<a>.+?) ?(?P<sign>[>=]) ?(?P<b>.+?)(?: by (?P<points>\d+(?:\.\d+)?|\.\d+)(?: ?%| points?)?)?")
-
-
 def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
     """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``, in upper or lower case.
 
     ``names`` are those of the recipes in the experiment. None for anything else, a free text that can't be graded.
     """
     known = {" ".join(name.casefold().split()): name for name in names}
-    match = FORM.fullmatch(" ".join(words.casefold().split()))
-    if match is None or not {match["a"], match["b"]} <= known.keys() or match["a"] == match["b"]:
+    either, number = "|".join(map(re.escape, known)), r"\d+(?:\.\d+)?|\.\d+"
+    form = rf"({either}) ?(?:(=)|>) ?({either})(?: by ({number})(?: ?%| points?)?)?"
+    match = re.fullmatch(form, " ".join(words.casefold().split()))
+    if match is None or match[1] == match[3] or (match[2] and match[4]) or float(match[4] or 0) > MOST_POINTS:
         return None
-    points = None if match["points"] is None else float(match["points"])
-    if points is not None and (match["sign"] == "=" or points > MOST_POINTS):
-        return None
-    return Prediction(known[match["a"]], known[match["b"]], 0.0 if match["sign"] == "=" else points)
+    points = 0.0 if match[2] else float(match[4]) if match[4] else None
+    return Prediction(known[match[1]], known[match[3]], points)
 
 
 def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
