@@ -154,11 +154,7 @@ def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selecti
 
 
 def changes_section(
-    answers: Mapping[str, Answers],
-    test: Digits,
-    picture: str = "changed",
-    note: str = "",
-    p_adjusted: float | None = None,
+    answers: Mapping[str, Answers], test: Digits, name: str = "changed", note: str = "", p_adjusted: float | None = None
 ) -> Section:
     """Which digits the second of two networks reads that the first misses, and the reverse."""
     (a, before), (b, after) = answers.items()
@@ -179,22 +175,15 @@ def changes_section(
         f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} misses, "
         f"{len(broken)} the other way round; the surest answers first."
     )
-    numbers = {
-        "a": a,
-        "b": b,
-        "both_right": found.both_right,
-        "both_wrong": found.both_wrong,
-        "p_value": found.p_value,
-        "fixed": [digit.numbers for digit in fixed],
-        "broken": [digit.numbers for digit in broken],
-    }
+    numbers = {"a": a, "b": b, "both_right": found.both_right, "both_wrong": found.both_wrong, "p_value": found.p_value}
+    changed = {"fixed": [digit.numbers for digit in fixed], "broken": [digit.numbers for digit in broken]}
     explained = (
         "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
         "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
     )
     paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
-    drawn = Picture("Fixed and broken", png_of(figure), alt, name=picture, numbers=numbers)
-    return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[drawn])
+    picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
+    return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
 
 
 def together_section(members: Mapping[str, Answers], test: Digits, note: str = "") -> tuple[Section, Evaluation]:
@@ -208,30 +197,29 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     ]
     headings = ("network", "accuracy", "95 % interval", "missed")
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
-
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
-    all_digits = f"each of {counted(len(test), 'digit')}"
-    none = f"{all_digits.capitalize()} is read by at least one of {counted(runs, 'run')}."
+    none = f"Each of {counted(len(test), 'digit')} is read by at least one of {counted(runs, 'run')}."
     missed_figure = gallery(
         {f"Missed by all {runs:,} runs": (missed, none)},
         title="Digits that nobody reads",
         note=f"Read as: the {ANSWERS_SHOWN} most common answers. In brackets: how many runs gave it.",
     )
     mistakes_figure = gallery(
-        {"Missed by the ensemble": (mistakes, f"It reads {all_digits}.")},
+        {"Missed by the ensemble": (mistakes, f"It reads each of {counted(len(test), 'digit')}.")},
         title="The mistakes that the ensemble still makes",
-        note="Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks alone are "
-        "right.",
+        note="Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks are right.",
     )
     read = sum(digit.numbers["label"] in digit.numbers["answers"] for digit in mistakes)
-    alts = (
-        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for.",
-        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads come first.",
+    of_missed = (
+        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for."
+    )
+    of_mistakes = (
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads first."
     )
     numbers = [{"networks": list(members), "digits": [one.numbers for one in shown]} for shown in (missed, mistakes)]
     pictures = [
-        Picture("Missed by all", png_of(missed_figure), alts[0], name="missed_by_all", numbers=numbers[0]),
-        Picture("The ensemble's mistakes", png_of(mistakes_figure), alts[1], name="committee", numbers=numbers[1]),
+        Picture("Missed by all", png_of(missed_figure), of_missed, name="missed_by_all", numbers=numbers[0]),
+        Picture("The ensemble's mistakes", png_of(mistakes_figure), of_mistakes, name="committee", numbers=numbers[1]),
     ]
     counts = [one.total - one.correct for one in alone.values()]
     each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"

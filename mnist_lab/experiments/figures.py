@@ -52,7 +52,7 @@ class Robustness(NamedTuple):
     strengths: Sequence[float]  # (K,) ascending, two at least
     accuracies: Mapping[str, Mapping[int, Sequence[float]]]  # variant and seed to K fractions
     trained: Mapping[str, tuple[float, float]]  # variant to the range of strengths that its training digits met
-    examples: Mapping[float, Picture]  # strength to a digit disturbed that much; those that would overlap are left out
+    examples: Sequence[Picture]  # (K,) a digit disturbed that much; those that would overlap are left out
 
 
 class Step(NamedTuple):
@@ -198,11 +198,11 @@ def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping
         axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
     width = 0.16 * (high - low)
     shown: list[float] = []
-    for strength in panel.strengths:
+    for strength, picture in zip(panel.strengths, panel.examples, strict=True):
         if not shown or strength - shown[-1] > width:
             shown.append(strength)
             below = (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform()
-            _put_picture(axes, panel.examples[strength], *below)
+            _put_picture(axes, picture, *below)
     axes.set_xticks(shown, [f"{strength:g}".replace("-", "−") for strength in shown])
     axes.tick_params(axis="x", pad=30)
     axes.set_xlim(low, high)
@@ -213,8 +213,7 @@ def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, titl
     """Accuracies of the seeds over the number of training digits: their mean and its 95 % t interval."""
     note = "Means over seeds with their 95 % t intervals; a single seed has none."
     figure = plotting.new_figure(WIDTH, 4.4, title, note)
-    part = _part_of(figure)
-    axes = part.subplots()
+    axes = _part_of(figure).subplots()
     sizes = sorted({size for by_size in variants.values() for size in by_size})
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
         mean, low, high = np.transpose([_mean_and_interval(values) for values in by_size.values()])  # (sizes,) each
@@ -224,16 +223,13 @@ def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, titl
     axes.set(xscale="log", xlabel="training digits (logarithmic)", ylabel="accuracy (%, logarithmic in the error)")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _name_lines(part, [axes])
+    _name_lines(figure.subfigs[0], [axes])
     return figure
 
 
 @styled
 def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933) -> Figure:
-    """What each step saves, from the common recipe, which comes first, to the lab's.
-
-    ``target`` is the validation accuracy, a fraction, that ``seconds_to_target`` is about.
-    """
+    """What each step saves, the common recipe first; ``target``: the accuracy that ``seconds_to_target`` is about."""
     figure, axes = _row_figure(rows, [], "time (s)", title, "Times as fast: compared with the first row.")
     times = [step.seconds_per_epoch for step in rows.values()]
     remarks = [f"{step.seconds_per_epoch:.1f} s, {step.images_per_second:,.0f} images/s" for step in rows.values()]
@@ -275,10 +271,7 @@ def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
 def gallery(
     groups: Mapping[str, tuple[Sequence[ShownDigit], str]], *, title: str, note: str, most: int = 24, names: str = ""
 ) -> Figure:
-    """Test digits under the heading of their group, ``most`` of each, or what to say where there are none.
-
-    ``names`` stands above all of them.
-    """
+    """Test digits under the heading of their group, ``most`` of each, or what to say where there are none."""
     rows = [math.ceil(min(len(digits), most) / COLUMNS) for digits, _ in groups.values()]
     heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
     height = sum(heights) + (1.2 if names else 0.75)

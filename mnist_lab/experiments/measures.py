@@ -119,17 +119,13 @@ def of_sizes(networks: Networks) -> Measured:
 
 
 class Disturbance(NamedTuple):
-    """One way to make digits harder, as people really deliver them; nothing is ever trained on it.
-
-    ``apply`` takes (B, 1, H, W) from 0 to 1, a strength and a source of random draws to the same shape and range. It
-    does the same amount to every digit, in a random direction or place where it has one.
-    """
+    """One way to make digits harder, as people really deliver them; nothing is ever trained on it."""
 
     name: str
     unit: str  # of the strength
     strengths: tuple[float, ...]  # to be tried, ascending
     neutral: float  # the one of them that leaves the digit as it is
-    apply: Callable[[Tensor, float, torch.Generator], Tensor]
+    apply: Callable[[Tensor, float, torch.Generator], Tensor]  # to (B, 1, H, W), 0 to 1, each digit by the same amount
     trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that one covers; equal for none
 
     def mean_of(self, accuracies: Sequence[float]) -> float:
@@ -266,18 +262,14 @@ def _strengths_section(
 ) -> Section:
     augments = {name: next(iter(by_seed.values())).config.augment for name, by_seed in networks.runs.items()}
     example = to_unit(networks.mnist.test.images[:1])
-    panels, numbers, tables = {}, {}, []
+    panels, numbers, tables = {}, dict[str, dict[str, Any]](), []
     for d, accuracies in found.items():
         trained = {name: d.trained(augment) for name, augment in augments.items() if augment is not None}
         trained = {name: (low, high) for name, (low, high) in trained.items() if low < high}
-        examples = {strength: disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths}
+        examples = [disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths]
         panels[d.name] = figures.Robustness(d.unit, d.strengths, accuracies, trained, examples)
-        numbers[d.name] = {
-            "unit": d.unit,
-            "strengths": d.strengths,
-            "trained": trained,
-            "accuracy_by_seed_and_strength": accuracies,
-        }
+        numbers[d.name] = {"unit": d.unit, "strengths": d.strengths, "trained": trained}
+        numbers[d.name]["accuracy_by_seed_and_strength"] = accuracies
         means = {name: np.mean(list(by_seed.values()), axis=0) for name, by_seed in accuracies.items()}
         headings = ("", *(f"{strength:g}".replace("-", "−") for strength in d.strengths))
         rows = [(name, *(f"{100 * mean:.2f}" for mean in row)) for name, row in means.items()]
@@ -285,29 +277,24 @@ def _strengths_section(
         tables.append(Table(title, headings, rows, numeric=range(1, len(headings))))
     text = (
         f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
-        "drawn by chance; all networks see the same. A digit that is shifted by more than 4 pixels, or much enlarged, "
-        "loses parts over the edge of the picture. Compared is the mean accuracy over all strengths but the "
-        f"undisturbed digit, seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are "
-        "tried, so look at the curves as well. Undisturbed are all 10,000 test digits."
+        "drawn by chance; all networks see the same. A digit shifted by more than 4 pixels, or much enlarged, loses "
+        "parts over the edge. Compared is the mean accuracy over all strengths but the undisturbed digit, seed by "
+        f"seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so look at the curves "
+        "as well. Undisturbed are all 10,000 test digits."
     )
-    title = "Over the strength"
+    title, alt = "Over the strength", "Accuracy over the strength of each disturbance; the tables hold the means."
     figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")
-    alt = "Six panels, accuracy over the strength of a disturbance; the tables hold the means."
     caption = "Shaded is what the variant of that colour met in training: beyond it, nothing was trained."
     picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
     return Section(title, [text], tables, [picture])
 
 
 def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
-    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28).
-
-    A digit without any ink stays as it is in the last.
-    """
+    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28)."""
     inverted = test.images[:, 0].numpy()
     paper, like_mnist = 255 - inverted, inverted.copy()
     for place, picture in enumerate(paper):
-        prepared = to_mnist(picture, MODES["mnist"])
-        if prepared is not None:
+        if (prepared := to_mnist(picture, MODES["mnist"])) is not None:  # a digit without ink stays as it is
             like_mnist[place] = prepared
     return dict(zip(WAYS, (paper, inverted, like_mnist), strict=True))
 
@@ -349,8 +336,7 @@ def of_inversion(networks: Networks) -> Measured:
         "digits that people draw: python main.py draw, then xray."
     )
     drawn = next((drawings.total for drawings in own.values()), 0)
-    on = counted(drawn, "drawing")
-    remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
+    remark = f"Your own digits are {counted(drawn, 'drawing')}: the fewer, the less they tell about others."
     return Measured(
         conclusion,
         digits="digits shown in different ways",
@@ -385,16 +371,13 @@ def of_selection(networks: Networks) -> Measured:
     looks = lead if bias > 0 else "does not make it look better than it is here"
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     text = (
-        f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is chosen, "
-        "then evaluated on as many others. All have the same recipe: what tells them apart is mostly luck, and luck "
-        f"does not carry over to other digits. The table holds the means of {SELECTION_TRIES:,} tries. The test digits "
-        "play both parts only to show this: no network is kept for it."
+        f"The network that reads most of {SELECTION_DIGITS:,} test digits, drawn at random, is chosen, then evaluated "
+        "on as many others. All have the same recipe: what tells them apart is mostly luck, and luck does not carry "
+        f"over to other digits. The table holds the means of {SELECTION_TRIES:,} tries; no network is kept for it."
     )
-    rows = [
-        ("the chosen network, on the digits it was chosen by", f"{100 * found.chosen:.3f}"),
-        ("the chosen network, on other digits", f"{100 * found.fresh:.3f}"),
-        ("all networks, on all test digits", f"{100 * found.mean:.3f}"),
-    ]
+    chosen = "the chosen network, on"
+    names = (f"{chosen} the digits it was chosen by", f"{chosen} other digits", "all networks, on all test digits")
+    rows = [(name, f"{100 * accuracy:.3f}") for name, accuracy in zip(names, found, strict=True)]
     table = Table("Mean accuracy", ("which, and where", "accuracy, %"), rows, numeric=(1,))
     return replace(
         usual,

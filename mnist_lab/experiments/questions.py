@@ -1,7 +1,7 @@
 """The lab's experiments: questions, and the variants that answer them.
 
-Each is a controlled comparison. Its variants differ in one factor, train with the same seeds through the one training
-loop, and leave ordinary runs; what is compared is a list of pairs. Nothing here trains.
+Each is a controlled comparison: its variants differ in one factor, train with the same seeds through the one training
+loop, and leave ordinary runs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ from mnist_lab.config import (
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import measures
 
-SEEDS, MOST_SEEDS = 5, 100
-"""Trainings of every variant: the usual number, and the most that may be asked for."""
+SEEDS, MOST_SEEDS = 5, 100  # trainings of every variant: the usual number, and the most that may be asked for
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the things compared: a name, and a configuration that gets every seed in turn."""
+    """One of the things compared."""
 
     name: str
-    config: TrainConfig
+    config: TrainConfig  # gets every seed in turn
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,6 @@ class Experiment:
 
 
 def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
-    """The variants of one of the lab's experiments: each differs in one factor from those that it is compared with."""
     plain = default_config("3-layer", augmented=False, epochs=epochs)
     usual = default_config("3-layer", augmented=True, epochs=epochs).augment or AugmentConfig()
     augmented = replace(plain, augment=usual)
@@ -69,11 +67,7 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
         sizes[f"{size:,} plain"] = replace(plain, **changes)
         sizes[f"{size:,} augmented"] = replace(augmented, **changes)
     configs = {
-        "depth": {
-            "1-layer": replace(stated, model="1-layer"),
-            "2-layer": replace(stated, model="2-layer"),
-            "3-layer": plain,
-        },
+        "depth": {**{model: replace(stated, model=model) for model in ("1-layer", "2-layer")}, "3-layer": plain},
         "augmentation": {"plain": plain, "all": replace(plain, augment=everything), **alone},
         "regularisation": {
             "neither": replace(plain, batch_norm=False, dropout=0.0),
@@ -165,11 +159,8 @@ def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]
 
 
 def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
-    """The factors that some configurations differ in, besides their seeds, and each one's value, as text.
-
-    Unstated values are what they stand for.
-    """
-    effective = [_effective_values(config) for config in configs]
+    """The factors that some configurations differ in, besides their seeds, and each one's value as text."""
+    effective = [_effective_values(replace(config, seed=0)) for config in configs]
     by_factor = {factor: tuple(values[factor] for values in effective) for factor in effective[0]}
     return {factor: values for factor, values in by_factor.items() if len(set(values)) > 1}
 
@@ -178,9 +169,8 @@ def _effective_values(config: TrainConfig) -> dict[str, str]:
     config = config.canonical
     dropout, hidden = config.architecture.dropout, config.architecture.hidden
     stated = replace(config, dropout=dropout, hidden=hidden, epoch_size=config.images_per_epoch)
-    settings = {found.label: getattr(stated, name) for name, found in settings_of(TrainConfig).items()}
-    values = {label: _in_words(value) for label, value in settings.items() if label != "seed"}
     augmentation = "none" if config.augment is None else _strengths_in_words(config.augment)
+    values = {found.label: _in_words(getattr(stated, name)) for name, found in settings_of(TrainConfig).items()}
     return {"architecture": config.model, "augmentation": augmentation} | values
 
 
@@ -196,7 +186,6 @@ def _in_words(value: object) -> str:
 
 
 def _strengths_in_words(augment: AugmentConfig) -> str:
-    """The strengths that are not zero, by the names of their options."""
     strengths = {name: getattr(augment, name) for name in settings_of(AugmentConfig)}
     words = [f"{name} {_in_words(value)}" for name, value in strengths.items() if value > 0]
     if augment.erase_area != AugmentConfig.erase_area:

@@ -21,10 +21,8 @@ from scipy.stats import binomtest, ncf, t, ttest_1samp
 from mnist_lab.errors import RequestError
 from mnist_lab.plotting import counted
 
-LEVEL = 0.05
-"""A difference counts as found when chance alone would give one as large in less than this fraction of experiments."""
-MOST_POINTS = 50
-"""Whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy."""
+LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
+MOST_POINTS = 50  # whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy
 POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
 MOST_SEEDS = 1000  # nobody trains so often
 TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
@@ -129,9 +127,9 @@ def seeds_needed(difference: Summary, level: float = LEVEL) -> int | None:
 def paired_power(seeds: NDArray[np.int64], effect: float, level: float = LEVEL) -> NDArray[np.float64]:
     """The probability that the two-sided paired t test finds a difference, exactly, for normal differences.
 
-    The square of t follows the noncentral F distribution with 1 and n - 1 degrees of freedom. (scipy's noncentral t
-    gives nan far out in its lower tail.) ``effect`` is the true mean difference divided by its standard deviation.
+    ``effect`` is the true mean difference divided by its standard deviation.
     """
+    # t² has the noncentral F distribution with 1 and n - 1 degrees of freedom; scipy's noncentral t gives nan far out.
     critical = t.isf(level / 2, seeds - 1) ** 2
     return np.asarray(ncf.sf(critical, 1, seeds - 1, seeds * effect**2), dtype=np.float64)
 
@@ -254,11 +252,7 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """What is said above everything, the most important first.
-
-        Of many comparisons, first how many differences are beyond chance, then these, the largest first, and in one
-        sentence what could not be told apart.
-        """
+        """What is said above everything: of many comparisons, first how many found a difference, then the largest."""
         if len(self.compared) <= TOLD_ONE_BY_ONE:
             return [one.verdict.sentence for one in self.compared]
         if all(one.difference.n == 1 for one in self.compared):
@@ -281,16 +275,15 @@ class Conclusion:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; accuracies are fractions."""
-        return {
-            "variants": {
-                name: {"test_accuracy_by_seed": dict(self.accuracies[name]), **vars(summary)}
-                for name, summary in self.summaries.items()
-            },
-            "comparisons": [
-                {"before": pair.before, "after": pair.after, **vars(pair.difference), **vars(pair.verdict)}
-                for pair in self.compared
-            ],
+        variants = {
+            name: {"test_accuracy_by_seed": dict(self.accuracies[name]), **vars(summary)}
+            for name, summary in self.summaries.items()
         }
+        comparisons = [
+            {"before": pair.before, "after": pair.after, **vars(pair.difference), **vars(pair.verdict)}
+            for pair in self.compared
+        ]
+        return {"variants": variants, "comparisons": comparisons}
 
 
 def conclude(
@@ -344,27 +337,23 @@ def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
 
     ``digits`` names those that it is about, where variants are compared on several kinds.
     """
-    about = {
-        frozenset(one.variants if digits else (one.before, one.after)): one
-        for one in conclusion.compared
-        if digits in ("", one.digits)
-    }
+    compared = [one for one in conclusion.compared if digits in ("", one.digits)]
+    about = {(one.variants if digits else (one.before, one.after)): one for one in compared}
     if not about:
         return "Nothing is compared in this experiment, so judge for yourself."
     prediction = parse_prediction(words, [name for pair in about for name in pair])
     if prediction is None:
         return "It was not understood as one about the variants of this experiment, so judge for yourself."
-    one = about.get(frozenset(prediction[:2]))
-    if one is None:
-        return "The experiment does not compare these two directly: their means stand in the table."
     winner, loser, points = prediction
+    before, after = (winner, loser) if (winner, loser) in about else (loser, winner)
+    if (before, after) not in about:
+        return "The experiment does not compare these two directly: their means stand in the table."
     said = f"Predicted {winner} over {loser}" + ("" if points is None else f" by {points:g} points")
     said = "Predicted no difference" if points == 0 else said
-    difference, is_different = one.difference, bool(one.verdict.is_different)
+    difference, is_different = about[before, after].difference, bool(about[before, after].verdict.is_different)
     if difference.interval is None and not is_different:
         why = "with one seed" if difference.n == 1 else "without any spread"
         return f"{said}: can't be graded, as {why} no interval can be given."
-    before, after = one.variants if digits else (one.before, one.after)
     if winner == before and points != 0:  # seen from the one that was expected to win
         ends = difference.interval and (-difference.interval[1], -difference.interval[0])
         before, after, difference = after, before, replace(difference, mean=-difference.mean, interval=ends)
@@ -378,9 +367,10 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
         return "there is one" if is_different else "nothing speaks against it, though that is no proof"
     if is_different and difference.mean < 0:
         return "it came out the other way round"
+    if points is None and not is_different:
+        return f"not decided yet, {counted(difference.n, 'seed')} can't tell the two apart"
     if points is None:
-        seeds = counted(difference.n, "seed")
-        return "right" if is_different else f"not decided yet, {seeds} can't tell the two apart"
+        return "right"
     if difference.interval is None:
         return "the right direction; how large it is can't be graded, as without any spread no interval can be given"
     lead, (low, high) = points / 100, difference.interval

@@ -46,16 +46,13 @@ one at least as large; below 0.05 it counts as found. p, all counted, makes up f
 interval is that of its comparison alone, and may leave out 0 where the verdict, with all counted, is not
 distinguishable. Seeds needed: roughly how many would find the difference, were it as large as it looks."""
 
-OF_PAIRS = """Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads
-and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, tossed for each
-of them, falls at least as unevenly. The last column makes up for looking at several pairs (Holm's method)."""
+OF_PAIRS = """Only digits that one of two networks reads and the other misses can tell the two apart (exact McNemar
+test): p is the probability that a fair coin, tossed for each of them, falls at least as unevenly. The last column makes
+up for looking at several pairs (Holm's method)."""
 
-OF_TRAINING = """Every variant was trained with the same seeds. Equal seeds mean equal initial weights and an equal
-order of the digits, wherever the variants have the same network and the same digits. The best epoch of each training
-was chosen on the validation digits; the test digits were read once it had ended, and nothing was chosen by them."""
-
-OF_VERDICTS = """Not distinguishable does not mean equal: so many seeds can't tell, and a difference inside the interval
-may well be there."""
+OF_TRAINING = """Equal seeds mean equal initial weights and an equal order of the digits, wherever the variants have the
+same network and the same digits. The best epoch of each training was chosen on the validation digits; the test digits
+were read once it had ended, and nothing was chosen by them."""
 
 
 @dataclass(frozen=True)
@@ -129,17 +126,14 @@ def study_experiment(
     conclusion = measured.conclusion
     ensembles = {} if measured.digits else ensembles_of(answers, mnist.test.labels.numpy())
     results = _results_section(conclusion, ensembles, measured.digits)
-    reading = [experiment.explanation, OF_TRAINING, *([OF_VERDICTS] if conclusion.compared else [])]
-    failed = [Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []
-    sections = [
-        *([measured.section] if measured.section else []),
-        results,
-        _curves_section(runs),
-        *_digit_sections(experiment.pairs, answers, mnist.test),
-        _runs_section(runs),
-        *failed,
-        Section("How to read this", reading),
-    ]
+    sections = [measured.section] if measured.section else []
+    sections += [results, _curves_section(runs), *_digit_sections(experiment.pairs, answers, mnist.test)]
+    sections.append(_runs_section(runs))
+    if failures:
+        sections.append(Section("What failed", [*failures, "Everything on this page does without it."]))
+    equal = "Not distinguishable does not mean equal: a difference inside the interval may well be there."
+    reading = [experiment.explanation, OF_TRAINING, *([equal] if conclusion.compared else [])]
+    sections.append(Section("How to read this", reading))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted({len(by_seed) for by_seed in runs.values()})
@@ -179,19 +173,18 @@ def _digit_sections(
     pairs: Sequence[tuple[str, str]], answers: Mapping[str, Mapping[int, Answers]], test: Digits
 ) -> list[Section]:
     """Fixed and broken digits of the first pairs, with the first seed that both have, and what everybody misses."""
-    sections: list[Section] = []
     note = f"The first {CHANGES_SHOWN} of {len(pairs)} comparisons stand here." if len(pairs) > CHANGES_SHOWN else ""
+    sections: list[Section] = []
     for before, after in pairs[:CHANGES_SHOWN]:
         for seed in sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())[:1]:
             both = {f"{name}, seed {seed}": answers[name][seed] for name in (before, after)}
-            picture = "changed" if not sections else "changed_2"
-            sections.append(changes_section(both, test, picture, note))
+            sections.append(changes_section(both, test, "changed_2" if sections else "changed", note))
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
-    shown = everyone
+    shown, note = everyone, ""
     if len(everyone) > MISSED_BY_MOST:
         firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
         shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MISSED_BY_MOST))
-    note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
+        note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
     return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
 
 
@@ -200,8 +193,7 @@ def study_comparison(
 ) -> Study:
     """Compare the first recipe with each of the others, and all of their networks, two at least, of the same split.
 
-    ``found`` is what their configurations differ in. RunError or CheckpointError: a run's model or history can't be
-    used.
+    ``found`` is what their configurations differ in. RunError or CheckpointError: a run can't be used.
     """
     test, compute = load_mnist().test, choose_compute()
     labels = test.labels.numpy()
@@ -213,17 +205,17 @@ def study_comparison(
     first, *others = tested
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
     over_seeds = statistics.conclude(tested, shared)
-
     pairs = _networks_to_compare(recipes)
     tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
     adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
-    verdicts, rows, numbers = list(over_seeds.sentences), list[tuple[str, ...]](), []
-    for (a, b), result, p in zip(pairs, tests, adjusted, strict=True):
-        if len(rows) < PAIRS_TOLD:
-            verdicts.append(statistics.mcnemar_verdict(a, b, result, p).sentence)
-        counts = (f"{count:,}" for count in (result.only_a, result.only_b, result.both_wrong))
-        rows.append((f"{a} and {b}", *counts, _p_cell(result.p_value), _p_cell(p)))
-        numbers.append({"before": a, "after": b, "p_adjusted": p, **vars(result)})
+    tested_pairs = [(*pair, result, p) for pair, result, p in zip(pairs, tests, adjusted, strict=True)]
+    numbers = [{"before": a, "after": b, "p_adjusted": p, **vars(result)} for a, b, result, p in tested_pairs]
+    rows = [
+        (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
+        for a, b, m, p in tested_pairs
+    ]
+    verdicts = [statistics.mcnemar_verdict(*found).sentence for found in tested_pairs[:PAIRS_TOLD]]
+    verdicts = [*over_seeds.sentences, *verdicts]
     if len(pairs) > PAIRS_TOLD:
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
@@ -232,10 +224,10 @@ def study_comparison(
             "with the same seeds, 0 to 4 for example, and compare those runs."
         )
     headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
-    warning = ["More than one factor differs: whatever comes out may be due to any of them."]
+    warning = "More than one factor differs: whatever comes out may be due to any of them."
     together, all_together = together_section(answers, test)
     sections = [
-        Section("What differs", warning if len(found) > 1 else [], [differences_table(recipes, found)]),
+        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
         *([_results_section(over_seeds, ensembles)] if ensembles else []),
         Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
@@ -243,9 +235,8 @@ def study_comparison(
         _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
         _runs_section(by_recipe),
     ]
-    title = f"Comparison of {len(recipes)} recipes"
-    if len(recipes) < 3:
-        title = f"Comparison: {' and '.join(tested)}" if others else f"Comparison: {len(runs)} runs of {first}"
+    names = f"{len(runs)} runs of {first}" if len(recipes) == 1 else " and ".join(tested)
+    title = f"Comparison: {names}" if len(recipes) < 3 else f"Comparison of {len(recipes)} recipes"
     return Study(
         label="compare",
         kind="Comparison",
@@ -268,17 +259,17 @@ def study_comparison(
 
 
 def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
-    """A network of the first recipe with one of every other recipe, of the first seed that both have if there is one.
+    """A network of the first recipe with one of every other, of a seed that both have if there is one.
 
     Of a single recipe, the first network with each of the others.
     """
     first, *others = recipes
     start, *rest = first.runs
-    places = [(first, start, seed) for seed in rest] if not others else []
+    pairs = [(first.network(start), first.network(seed)) for seed in rest] if not others else []
     for other in others:
-        common = [(other, seed, seed) for seed in first.runs if seed in other.runs]
-        places.append(common[0] if common else (other, start, next(iter(other.runs))))
-    return [(first.network(seed), other.network(its_seed)) for other, seed, its_seed in places]
+        seed = next((seed for seed in first.runs if seed in other.runs), start)
+        pairs.append((first.network(seed), other.network(seed if seed in other.runs else next(iter(other.runs)))))
+    return pairs
 
 
 def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:

@@ -67,7 +67,7 @@ def test_the_surest_changes_come_first() -> None:
 def test_what_everybody_misses() -> None:
     (missed,) = missed_by_all([A, B, C], DIGITS)
     assert missed.numbers == {"index": 3, "label": 1, "answers": [7] * 3}
-    assert missed.picture.tolist() == DIGITS.images[3, 0].tolist()
+    assert missed.picture.tolist() == (DIGITS.images[3, 0] / 255).tolist()
     assert [digit.numbers["index"] for digit in missed_by_all([A, B], DIGITS)] == [3, 5]
     assert missed_by_all([sure(*LABELS)], DIGITS) == []
     members = [sure(*[answer] * 6) for answer in (5, 3, 3, 0, 3, 0)]

@@ -373,7 +373,9 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     assert f"Holm-adjusted p = {3 * alone:.3f})" in first.verdict.sentence
     assert f"about {seeds_needed(first.difference, level=LEVEL / 3)} would be needed" in first.verdict.sentence
     short = conclusion.sentences
-    assert short[0] == "None of the 3 comparisons shows a difference that is more than chance."
+    assert (
+        short[0] == "None of the 3 comparisons found a difference that is more than chance, with all of them counted."
+    )
     assert short[1].startswith("Not distinguishable: some minus none +0.97 points (95 % interval +0.")
     # The interval alone leaves out zero; with all counted, no difference is possible as well.
     assert first.difference.interval is not None
