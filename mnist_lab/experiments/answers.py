@@ -21,8 +21,6 @@ from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.wording import format_interval, format_percent, format_probability
 from mnist_lab.training.evaluation import Evaluation, evaluate
 
-ANSWERS_SHOWN = 2  # of those to a digit that everybody misses: the most common
-
 
 @dataclass(frozen=True)
 class Answers:
@@ -59,8 +57,7 @@ def ensemble(members: Sequence[Answers]) -> Answers:
 def evaluate_answers(answers: Answers, labels: NDArray[np.int64]) -> Evaluation:
     """The usual numbers for given answers."""
     # In double precision: rounded to single, two nearly equal probabilities could change places.
-    logits: NDArray[Any] = np.log(np.maximum(answers.probabilities, 1e-300))
-    return evaluate(logits, labels)
+    return evaluate(np.log(np.maximum(answers.probabilities, 1e-300)), labels)
 
 
 def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[np.int64]) -> dict[str, Evaluation]:
@@ -92,7 +89,7 @@ def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[ShownDigit
     shown = []
     for place in _surest(missed, ensemble(members).probabilities.max(axis=1)):
         answers = [member.at(place)[0] for member in members]
-        common = Counter(answers).most_common(ANSWERS_SHOWN)
+        common = Counter(answers).most_common(2)
         caption = "read as\n" + ", ".join(f"{answer} ({count})" for answer, count in common)
         shown.append(_shown(digits, place, caption, answers=answers))
     return shown
@@ -116,8 +113,7 @@ def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[Sho
 def _surest(which: NDArray[np.bool_], sure: NDArray[np.float64]) -> list[int]:
     """The places of some digits, those with the largest probabilities first."""
     places = np.flatnonzero(which)
-    found: list[int] = places[np.argsort(-sure[places], kind="stable")].tolist()
-    return found
+    return [int(place) for place in places[np.argsort(-sure[places], kind="stable")]]
 
 
 def _shown(digits: Digits, place: int, caption: str, **answers: Any) -> ShownDigit:
@@ -134,11 +130,10 @@ class Selection(NamedTuple):
 
 
 def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selection:
-    """How much better the best of several networks looks on the digits that it was chosen by.
+    """How much better the best of several networks looks on the digits, N / 2 at most, that it was chosen by.
 
-    ``right`` (networks, N) tells which digits each classifies correctly; in each of some random tries, the best is
-    chosen by ``digits`` of them, N / 2 at most. What is averaged is its lead over the mean of all: how difficult the
-    digits of a try happen to be says nothing about choosing, and would be far larger than what is looked for.
+    ``right`` (networks, N): which digits each classifies correctly. Averaged over random tries is the best one's lead
+    over the mean of all: how difficult the digits of a try are says nothing about choosing, and would drown it.
     """
     if not 0 < digits <= right.shape[1] // 2:
         raise ValueError(f"{right.shape[1]} digits do not make two parts of {digits}")
@@ -177,10 +172,7 @@ def changes_section(
     )
     numbers = {"a": a, "b": b, "both_right": found.both_right, "both_wrong": found.both_wrong, "p_value": found.p_value}
     changed = {"fixed": [digit.numbers for digit in fixed], "broken": [digit.numbers for digit in broken]}
-    explained = (
-        "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
-        "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
-    )
+    explained = "Only these digits can tell them apart: were both equally good, each would fall like a fair coin."
     paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
     picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
     return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
@@ -202,7 +194,7 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     missed_figure = gallery(
         {f"Missed by all {runs:,} runs": (missed, none)},
         title="Digits that nobody reads",
-        note=f"Read as: the {ANSWERS_SHOWN} most common answers. In brackets: how many runs gave it.",
+        note="Read as: the two most common answers. In brackets: how many runs gave it.",
     )
     mistakes_figure = gallery(
         {"Missed by the ensemble": (mistakes, f"It reads each of {counted(len(test), 'digit')}.")},
@@ -214,7 +206,7 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
         f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for."
     )
     of_mistakes = (
-        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads first."
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; first {read} that a network reads."
     )
     numbers = [{"networks": list(members), "digits": [one.numbers for one in shown]} for shown in (missed, mistakes)]
     pictures = [

@@ -23,26 +23,17 @@ from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, co
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
-NAME_WIDTH = 32  # characters, after which a name goes on in a second line
-KEY_WIDTH = 99  # characters of all columns of a key
+NAME_WIDTH, KEY_WIDTH = 32, 99  # characters of a name, which then goes on in a second line; of all columns of a key
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 BAND_OPACITY = 0.16
 MARKS_ON_A_LINE = 16  # about; more would run into one thick line
-COLUMNS = 6  # of a gallery
-TILE_HEIGHT = 1.78  # inches of a digit in a gallery, with its captions
+COLUMNS, TILE_HEIGHT = 6, 1.78  # of a gallery; the height of a digit in inches, with its captions
 
 SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
 NO_INTERVAL = (math.nan, math.nan)
 
 Picture = NDArray[np.floating[Any]]
 """(28, 28) ink, 0..1, 0 where there is none."""
-
-
-class Style(NamedTuple):
-    """How one variant is told from the others."""
-
-    colour: str
-    marker: str
 
 
 class Robustness(NamedTuple):
@@ -119,10 +110,10 @@ def curves_with_spread(
 def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
     """Every seed's accuracy on the test digits, their mean and its 95 % t interval, one row per variant, in order."""
     means = [_mean_and_interval(values) for values in rows.values()]
-    remarks = [
-        f"{mean:.3f} %, {counted(len(values), 'seed')}\n{_ends(low, high, 3)}"
-        for values, (mean, low, high) in zip(rows.values(), means, strict=True)
-    ]
+    remarks = []
+    for values, (mean, low, high) in zip(rows.values(), means, strict=True):
+        interval = "no interval" if math.isnan(low) else f"{low:.3f} to {high:.3f} %"
+        remarks.append(f"{mean:.3f} %, {counted(len(values), 'seed')}\n{interval}")
     shown = np.concatenate([*means, *(100 * np.asarray(values) for values in rows.values())])
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     margin = max(0.08 * (high - low), 0.02)
@@ -156,7 +147,7 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
     axes.axvline(0, color=INK, linewidth=1.2, zorder=1)
     for row, one in enumerate(rows):  # filled if distinguishable, hollow if not, a diamond without a verdict
         found = one.verdict.is_different
-        style = Style(BLUE if found else MUTED, "D" if found is None else "o")
+        style = {"color": BLUE if found else MUTED, "marker": "D" if found is None else "o"}
         percents = 100 * np.array([one.difference.mean, *(one.difference.interval or NO_INTERVAL)])
         _draw_mean(axes, row, percents, style, hollow=not found)
     low, high = axes.dataLim.intervalx
@@ -169,56 +160,52 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
 
 @styled
 def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure:
-    """Accuracy over the strength of each disturbance, the mean over seeds in a band."""
+    """Accuracy over the strength of each disturbance, the mean over seeds in a band.
+
+    Shaded are the ranges trained on, in grey where variants share one; below the strengths stand some digits.
+    """
     variants = list(next(iter(panels.values())).accuracies)
     style_of, rows = dict(zip(variants, styles(len(variants)), strict=True)), math.ceil(len(panels) / 3)
     figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
     part = _part_of(figure)
     grid = part.subplots(rows, 3, squeeze=False, sharey=True)
-    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
-        _draw_robustness(axes, name, panel, style_of)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
+        plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
+        title_panel(axes, name.capitalize(), "")
+        for variant, by_seed in panel.accuracies.items():
+            _draw_runs(axes, panel.strengths, 100 * np.array(list(by_seed.values())), style_of[variant], variant)
+        low, high = axes.get_xlim()
+        for limits in sorted(set(panel.trained.values())):
+            owners = [style_of[variant]["color"] for variant in panel.trained if panel.trained[variant] == limits]
+            shade: dict[str, Any] = {"color": owners[0] if len(owners) == 1 else MUTED, "label": "met in training"}
+            axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
+        width = 0.16 * (high - low)
+        shown: list[float] = []
+        for strength, picture in zip(panel.strengths, panel.examples, strict=True):
+            if not shown or strength - shown[-1] > width:
+                shown.append(strength)
+                _put_picture(axes, picture, (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform())
+        axes.set_xticks(shown, [f"{strength:g}".replace("-", "−") for strength in shown])
+        axes.tick_params(axis="x", pad=30)
+        axes.set_xlim(low, high)
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
     _name_lines(part, grid.flat)
     return figure
 
 
-def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping[str, Style]) -> None:
-    """One disturbance: its curves, the ranges trained on (grey where variants share one), and some digits below."""
-    plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
-    title_panel(axes, name.capitalize(), "")
-    for variant, by_seed in panel.accuracies.items():
-        _draw_runs(axes, panel.strengths, 100 * np.array(list(by_seed.values())), style_of[variant], variant)
-    low, high = axes.get_xlim()
-    for limits in sorted(set(panel.trained.values())):
-        owners = [style_of[variant].colour for variant in panel.trained if panel.trained[variant] == limits]
-        shade: dict[str, Any] = {"color": owners[0] if len(owners) == 1 else MUTED, "label": "met in training"}
-        axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
-    width = 0.16 * (high - low)
-    shown: list[float] = []
-    for strength, picture in zip(panel.strengths, panel.examples, strict=True):
-        if not shown or strength - shown[-1] > width:
-            shown.append(strength)
-            below = (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform()
-            _put_picture(axes, picture, *below)
-    axes.set_xticks(shown, [f"{strength:g}".replace("-", "−") for strength in shown])
-    axes.tick_params(axis="x", pad=30)
-    axes.set_xlim(low, high)
-
-
 @styled
 def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
     """Accuracies of the seeds over the number of training digits: their mean and its 95 % t interval."""
-    note = "Means over seeds with their 95 % t intervals; a single seed has none."
-    figure = plotting.new_figure(WIDTH, 4.4, title, note)
+    figure = plotting.new_figure(WIDTH, 4.4, title, "Means over seeds, 95 % t intervals; a single seed has none.")
     axes = _part_of(figure).subplots()
     sizes = sorted({size for by_size in variants.values() for size in by_size})
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
         mean, low, high = np.transpose([_mean_and_interval(values) for values in by_size.values()])  # (sizes,) each
         error = np.abs([mean - low, high - mean])
-        axes.errorbar(list(by_size), mean, error, color=style.colour, marker=style.marker, label=name)
+        axes.errorbar(list(by_size), mean, error, label=name, **style)
     plotting.scale_accuracy(axes, axes.dataLim.intervaly)
     axes.set(xscale="log", xlabel="training digits (logarithmic)", ylabel="accuracy (%, logarithmic in the error)")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
@@ -251,16 +238,13 @@ def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     """How well digits are read when shown in different ways, with a picture of what the network sees."""
     note = "Pictures: one of the digits as the network sees it. Whiskers: 95 % intervals. Dotted: 10 %, by guessing."
     percents = [100 * np.array([row.accuracy, *row.interval]) for row in rows.values()]
-    remarks = [
-        f"{mean:.1f} % of {row.digits:,}\n{_ends(low, high, 1)}"
-        for row, (mean, low, high) in zip(rows.values(), percents, strict=True)
-    ]
+    counts = [f"{100 * row.accuracy:.1f} % of {row.digits:,}" for row in rows.values()]
+    remarks = [f"{count}\n{low:.1f} to {high:.1f} %" for count, (_, low, high) in zip(counts, percents, strict=True)]
     figure, axes = _row_figure(rows, remarks, "accuracy (%)", title, note)
     axes.barh(range(len(rows)), [mean for mean, *_ in percents], height=0.6, color=plotting.SKY_BLUE)
     for row, showing in enumerate(rows.values()):
-        _draw_mean(axes, row, percents[row], Style(INK, "none"))
-        beside = (-0.12, row - 0.3, 0.1, 0.6), axes.get_yaxis_transform()
-        _put_picture(axes, 1 - showing.picture, *beside)
+        _draw_mean(axes, row, percents[row], {"color": INK, "marker": "none"})
+        _put_picture(axes, 1 - showing.picture, (-0.12, row - 0.3, 0.1, 0.6), axes.get_yaxis_transform())
     axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
     axes.set_xlim(0, 100)
     axes.tick_params(axis="y", pad=40)
@@ -294,10 +278,10 @@ def gallery(
     return figure
 
 
-def styles(count: int) -> list[Style]:
-    """As many ways to draw a line; beyond eight, colours return with other markers."""
-    kinds = len(COLOURS)
-    return [Style(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds]) for place in range(count)]
+def styles(count: int) -> list[dict[str, Any]]:
+    """As many colours and markers to draw a line with; beyond eight, colours return with other markers."""
+    pairs = [(COLOURS[place % 8], MARKERS[(place + place // 8) % 8]) for place in range(count)]
+    return [{"color": colour, "marker": marker} for colour, marker in pairs]
 
 
 def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
@@ -306,25 +290,23 @@ def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
     return 100 * np.clip([summary.mean, *(summary.interval or NO_INTERVAL)], 0, 1)
 
 
-def _ends(low: float, high: float, decimals: int) -> str:
-    return "no interval" if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f} %"
-
-
-def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: Style, label: str) -> None:
+def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: dict[str, Any], label: str) -> None:
     """The mean over seeds (seeds, places), in a band from the smallest to the largest."""
     if len(runs) > 1:
         low, high = runs.min(axis=0), runs.max(axis=0)
-        axes.fill_between(places, low, high, color=style.colour, alpha=BAND_OPACITY, linewidth=0)
+        axes.fill_between(places, low, high, color=style["color"], alpha=BAND_OPACITY, linewidth=0)
     often = math.ceil(len(runs[0]) / MARKS_ON_A_LINE)
-    axes.plot(places, runs.mean(axis=0), color=style.colour, marker=style.marker, markevery=often, label=label)
+    axes.plot(places, runs.mean(axis=0), markevery=often, label=label, **style)
 
 
-def _draw_mean(axes: Axes, row: float, percents: NDArray[np.float64], style: Style, *, hollow: bool = False) -> None:
+def _draw_mean(
+    axes: Axes, row: float, percents: NDArray[np.float64], style: dict[str, Any], *, hollow: bool = False
+) -> None:
     """A mean and the ends of its interval (3,); NaN draws none."""
     mean, low, high = percents
-    shape: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 8, "linestyle": "none"}
-    error = np.abs([[mean - low], [high - mean]])
-    axes.errorbar(mean, row, xerr=error, **shape, markerfacecolor="white" if hollow else style.colour)
+    shape: dict[str, Any] = {"markersize": 8, "linestyle": "none", **style}
+    shape["markerfacecolor"] = "white" if hollow else style["color"]
+    axes.errorbar(mean, row, xerr=np.abs([[mean - low], [high - mean]]), **shape)
 
 
 def _put_picture(axes: Axes, ink: NDArray[Any], bounds: tuple[float, float, float, float], transform: Any) -> None:

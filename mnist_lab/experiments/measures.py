@@ -73,9 +73,6 @@ class Measured:
     predicted: tuple[str, str] = ("", "")  # on which digits a prediction is graded, also in words; empty for all
 
 
-Measure = Callable[[Networks], Measured]
-
-
 def tested_accuracy(run: Run) -> float:
     """An evaluated run's accuracy on the test digits, a fraction."""
     assert run.test_accuracy is not None  # only finished runs are compared
@@ -304,12 +301,12 @@ def of_inversion(networks: Networks) -> Measured:
     test, compute = networks.mnist.test, networks.compute
     models = {seed: model for by_seed in networks.models.values() for seed, model in by_seed.items()}
     labels, places = test.labels.numpy(), np.arange(len(test))
+    own, trouble = _own_digits(networks.outputs / MY_DIGITS)
+    drawn = own["inverted"].total if own else 0
     shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
     parts = {way: (way, "test digits") for way in shown}
-    own, trouble = _own_digits(networks.outputs / MY_DIGITS)
-    for way, drawings in own.items():
-        shown[f"own, {way}"] = drawings
-        parts[f"own, {way}"] = (way, f"own digits (n = {drawings.total:,})")
+    shown |= {f"own, {way}": drawings for way, drawings in own.items()}
+    parts |= {f"own, {way}": (way, f"own digits (n = {drawn:,})") for way in own}
     accuracies = {
         name: {seed: count_correct(model, digits, compute) / digits.total for seed, model in models.items()}
         for name, digits in shown.items()
@@ -335,7 +332,6 @@ def of_inversion(networks: Networks) -> Measured:
         "fitted into 20 pixels, and moved to the middle. MNIST's own digits lie there already; the difference shows in "
         "digits that people draw: python main.py draw, then xray."
     )
-    drawn = next((drawings.total for drawings in own.values()), 0)
     remark = f"Your own digits are {counted(drawn, 'drawing')}: the fewer, the less they tell about others."
     return Measured(
         conclusion,

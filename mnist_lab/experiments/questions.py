@@ -11,17 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mnist_lab.config import (
-    AUGMENTATIONS,
-    FULL_AUGMENTATION,
-    NO_AUGMENTATION,
-    TRAIN_DIGITS,
-    AugmentConfig,
-    TrainConfig,
-    check_config,
-    default_config,
-    settings_of,
-)
+from mnist_lab import config as settings
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, check_config, default_config, settings_of
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import measures
 
@@ -47,7 +38,7 @@ class Experiment:
     variants: Callable[[int], tuple[Variant, ...]]  # for a number of epochs
     pairs: tuple[tuple[str, str], ...]  # which are compared: (before, after)
     explanation: str  # what to look for
-    measure: measures.Measure = measures.of_variants
+    measure: Callable[[measures.Networks], measures.Measured] = measures.of_variants
     asks_only: bool = False  # it asks networks about digits shown in some way, and so may ask saved runs as well
 
 
@@ -58,12 +49,14 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
     deepest = plain.architecture  # its dropout and hidden units for all three: they differ in their layers only
     stated = replace(plain, dropout=deepest.dropout, hidden=deepest.hidden)
     usually_off = AUGMENTATIONS["pen"] + AUGMENTATIONS["erasing"]  # as strong as where they are shown
-    everything: AugmentConfig = replace(usual, **{name: getattr(FULL_AUGMENTATION, name) for name in usually_off})
+    everything: AugmentConfig = replace(
+        usual, **{name: getattr(settings.FULL_AUGMENTATION, name) for name in usually_off}
+    )
     alone = {kind: replace(plain, augment=everything.only(kind)) for kind in AUGMENTATIONS}
     sizes = {}
     for size in measures.DATA_SIZES:
         # As many steps as an epoch of all digits has; the usual patience would end the small ones sooner.
-        changes: dict[str, Any] = {"train_size": size, "epoch_size": TRAIN_DIGITS, "patience": epochs}
+        changes: dict[str, Any] = {"train_size": size, "epoch_size": settings.TRAIN_DIGITS, "patience": epochs}
         sizes[f"{size:,} plain"] = replace(plain, **changes)
         sizes[f"{size:,} augmented"] = replace(augmented, **changes)
     configs = {
@@ -81,8 +74,8 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
         "validation": {"1-layer": default_config("1-layer", augmented=False, epochs=epochs)},
         "bad-idea": {
             "plain": plain,
-            "mirrored": replace(plain, augment=replace(NO_AUGMENTATION, flip=0.5)),
-            "upside down": replace(plain, augment=replace(NO_AUGMENTATION, rotation=180.0)),
+            "mirrored": replace(plain, augment=replace(settings.NO_AUGMENTATION, flip=0.5)),
+            "upside down": replace(plain, augment=replace(settings.NO_AUGMENTATION, rotation=180.0)),
         },
     }
     return tuple(Variant(*parts) for parts in configs[name].items())

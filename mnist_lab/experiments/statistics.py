@@ -1,10 +1,7 @@
-"""What may be concluded from trainings repeated over seeds, and from two networks that answered the same digits.
+"""What may be concluded: over seeds by paired t tests, and of two networks on the same digits by McNemar's test.
 
-Two sources of chance are kept apart. Another seed gives another accuracy: means over seeds and paired t tests deal with
-that. Two finished networks miss different digits: McNemar's test deals with that, and says nothing about other seeds.
-
-Accuracies and differences are fractions (0.9954), shown as percentage points; intervals are 95 % intervals. A
-difference is always that of the second (``b``) minus the first (``a``).
+The two sources of chance are kept apart: McNemar's test says nothing about other seeds. Accuracies and differences are
+fractions (0.9954), shown as percentage points; a difference is the second (``b``) minus the first (``a``).
 """
 
 from __future__ import annotations
@@ -12,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +23,6 @@ MOST_POINTS = 50  # whoever predicts a larger lead, as in "3-layer > 2-layer by 
 POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
 MOST_SEEDS = 1000  # nobody trains so often
 TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
-TOLD_ONE_BY_ONE = 2  # comparisons that get a sentence each; where there are more, a summary comes first
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -62,10 +58,10 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be concluded, in one sentence; ``is_different`` is None where nothing may be."""
+    """What may be concluded, in one sentence."""
 
     sentence: str
-    is_different: bool | None
+    is_different: bool | None  # None where nothing may be concluded
 
     @property
     def in_short(self) -> str:
@@ -192,11 +188,10 @@ def verdict(
 
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test (McNemar 1947): do two networks classify the same digits equally well?
+    """McNemar's exact test (McNemar 1947): do two networks classify the same (N,) digits equally well?
 
     Only digits that just one of them classifies correctly can tell; if the two were equally good, each would fall to
-    either side like a fair coin. ``right_a``, ``right_b``: (N,) whether each classifies the same digits correctly;
-    RequestError if they were evaluated on different numbers of digits.
+    either side like a fair coin. RequestError if they were evaluated on different numbers of digits.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
@@ -253,7 +248,7 @@ class Conclusion:
     @property
     def sentences(self) -> list[str]:
         """What is said above everything: of many comparisons, first how many found a difference, then the largest."""
-        if len(self.compared) <= TOLD_ONE_BY_ONE:
+        if len(self.compared) <= 2:
             return [one.verdict.sentence for one in self.compared]
         if all(one.difference.n == 1 for one in self.compared):
             seen = "; ".join(f"{one.title} {in_points(one.difference.mean)}" for one in self.compared)
@@ -309,18 +304,11 @@ def conclude(
     return Conclusion(present, {name: summarise(list(m.values())) for name, m in present.items()}, compared)
 
 
-class Prediction(NamedTuple):
-    """Which variant is expected to win, and by how many percentage points: 0 for no difference, None for no number."""
-
-    winner: str
-    loser: str
-    points: float | None
-
-
-def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
+def parse_prediction(words: str, names: Sequence[str]) -> tuple[str, str, float | None] | None:
     """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``, in upper or lower case.
 
-    ``names`` are those of the recipes in the experiment. None for anything else, a free text that can't be graded.
+    Returns the names of the winner and the loser, and the lead: 0 for no difference, None where there is no number.
+    Of anything else, a free text that can't be graded, None.
     """
     known = {" ".join(name.casefold().split()): name for name in names}
     either, number = "|".join(map(re.escape, known)), r"\d+(?:\.\d+)?|\.\d+"
@@ -329,7 +317,7 @@ def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
     if match is None or match[1] == match[3] or (match[2] and match[4]) or float(match[4] or 0) > MOST_POINTS:
         return None
     points = 0.0 if match[2] else float(match[4]) if match[4] else None
-    return Prediction(known[match[1]], known[match[3]], points)
+    return known[match[1]], known[match[3]], points
 
 
 def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:

@@ -32,14 +32,13 @@ from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
 CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit
-MISSED_BY_MOST = 8  # networks at most whose answers stand in one table
-CURVES_SHOWN = 8  # recipes at most whose training curves are drawn in one figure; no experiment has more
+MOST_SHOWN = 8  # networks whose answers stand in one table, and recipes whose curves are drawn in one figure, at most
 TEST_DIGITS = "test digits"  # what most experiments measure on
 PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of them stand in a table
 
 OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
-the seeds, on the same digits: they tell how far a result moves when nothing changes but the draws of chance. A single
-seed has none. The ensemble of a variant answers with the mean of its networks' probabilities."""
+the seeds, on the same digits: how far a result moves when nothing changes but the draws of chance. A single seed has
+none. The ensemble of a variant answers with the mean of its networks' probabilities."""
 
 OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would give
 one at least as large; below 0.05 it counts as found. p, all counted, makes up for looking at many (Holm's method). An
@@ -181,9 +180,9 @@ def _digit_sections(
             sections.append(changes_section(both, test, "changed_2" if sections else "changed", note))
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
     shown, note = everyone, ""
-    if len(everyone) > MISSED_BY_MOST:
+    if len(everyone) > MOST_SHOWN:
         firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
-        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MISSED_BY_MOST))
+        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MOST_SHOWN))
         note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
     return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
 
@@ -191,10 +190,7 @@ def _digit_sections(
 def study_comparison(
     recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], outputs: Path, now: datetime
 ) -> Study:
-    """Compare the first recipe with each of the others, and all of their networks, two at least, of the same split.
-
-    ``found`` is what their configurations differ in. RunError or CheckpointError: a run can't be used.
-    """
+    """Compare the first recipe with each other, and all networks, two at least; ``found``: what they differ in."""
     test, compute = load_mnist().test, choose_compute()
     labels = test.labels.numpy()
     runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
@@ -214,8 +210,8 @@ def study_comparison(
         (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
         for a, b, m, p in tested_pairs
     ]
-    verdicts = [statistics.mcnemar_verdict(*found).sentence for found in tested_pairs[:PAIRS_TOLD]]
-    verdicts = [*over_seeds.sentences, *verdicts]
+    verdicts = [*over_seeds.sentences]
+    verdicts += [statistics.mcnemar_verdict(*one).sentence for one in tested_pairs[:PAIRS_TOLD]]
     if len(pairs) > PAIRS_TOLD:
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
@@ -228,11 +224,11 @@ def study_comparison(
     together, all_together = together_section(answers, test)
     sections = [
         Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
-        *([_results_section(over_seeds, ensembles)] if ensembles else []),
+        *([_results_section(over_seeds, ensembles, "")] if ensembles else []),
         Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
-        _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
+        _curves_section(dict(islice(by_recipe.items(), MOST_SHOWN))),
         _runs_section(by_recipe),
     ]
     names = f"{len(runs)} runs of {first}" if len(recipes) == 1 else " and ".join(tested)
@@ -259,10 +255,7 @@ def study_comparison(
 
 
 def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
-    """A network of the first recipe with one of every other, of a seed that both have if there is one.
-
-    Of a single recipe, the first network with each of the others.
-    """
+    """Networks of the first recipe and each other, of a common seed if there is one; of a single recipe, all."""
     first, *others = recipes
     start, *rest = first.runs
     pairs = [(first.network(start), first.network(seed)) for seed in rest] if not others else []
@@ -279,16 +272,13 @@ def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[st
     return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
 
 
-def _results_section(
-    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str = ""
-) -> Section:
+def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Section:
     """The accuracies of all variants and the differences of the pairs; ``digits``: what on, if not all test digits."""
-    compared, summaries = conclusion.compared, conclusion.summaries
-    pictures, tables = [], [_summary_table(summaries, ensembles, digits or TEST_DIGITS)]
+    compared, pictures, tables = conclusion.compared, [], [_summary_table(conclusion, ensembles, digits or TEST_DIGITS)]
     if not digits:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
         figure = figures.dot_plot(rows, title="Accuracy on test digits, every seed")
-        means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in summaries.items())
+        means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
         alt = f"Dot plot of the accuracy on test digits, means: {means}."
         pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
     if compared:
@@ -300,13 +290,11 @@ def _results_section(
     return Section("What came out", [OF_RESULTS, OF_DIFFERENCES] if compared else [OF_RESULTS], tables, pictures)
 
 
-def _summary_table(
-    summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
-) -> Table:
+def _summary_table(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Table:
     columns = 6 if ensembles else 5
     headings = ("variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %")
     rows = []
-    for name, summary in summaries.items():
+    for name, summary in conclusion.summaries.items():
         sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
         low, high = summary.interval or (0.0, 0.0)
         interval = f"{100 * max(low, 0):.3f} to {100 * min(high, 1):.3f}" if summary.interval else "–"
@@ -336,7 +324,6 @@ def _p_cell(p: float | None) -> str:
 
 
 def _curves_section(runs: Runs) -> Section:
-    """How the variants learned."""
     histories = {name: [read_history(run) for run in by_seed.values()] for name, by_seed in runs.items()}
     lengths = [next(iter(by_seed.values())).config.images_per_epoch for by_seed in runs.values()]
     figure = figures.curves_with_spread(histories, lengths, title="Validation results while training")

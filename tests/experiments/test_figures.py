@@ -191,12 +191,12 @@ def panels_of(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.axison]
 
 
-def curve(axes: Axes, style: plots.Style, *, linestyle: str = "-") -> NDArray[Any]:
+def curve(axes: Axes, style: dict[str, Any], *, linestyle: str = "-") -> NDArray[Any]:
     """The [x, y] (N, 2) of the one line with that colour, marker and line style."""
     (found,) = [
         line
         for line in axes.lines
-        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style.colour, style.marker, linestyle)
+        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style["color"], style["marker"], linestyle)
     ]
     return np.asarray(found.get_xydata())
 
@@ -407,7 +407,7 @@ class TestRobustness:
             assert len(bars(axes)) == len(panel.trained)
         (shade,) = bars(figure.axes[2])
         assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.92, 1.08))
-        assert to_rgb(shade.get_facecolor()) == pytest.approx(to_rgb(plots.styles(3)[2].colour))
+        assert to_rgb(shade.get_facecolor()) == pytest.approx(to_rgb(plots.styles(3)[2]["color"]))
         assert words(figure).count("met in training") == 1
 
     def test_shades_a_common_range_once_and_in_grey(self) -> None:
@@ -490,6 +490,6 @@ class TestBars:
 
 def test_styles_tell_variants_apart_by_colour_and_by_marker() -> None:
     eight = plots.styles(8)
-    assert len({style.colour for style in eight}) == len({style.marker for style in eight}) == 8
-    assert len(set(plots.styles(64))) == 64
+    assert len({style["color"] for style in eight}) == len({style["marker"] for style in eight}) == 8
+    assert len({tuple(style.values()) for style in plots.styles(64)}) == 64
     assert eight[:3] == plots.styles(3)

@@ -17,7 +17,6 @@ from mnist_lab.experiments.statistics import (
     LEVEL,
     McNemar,
     PairedDifference,
-    Prediction,
     Summary,
     Verdict,
     conclude,
@@ -405,12 +404,12 @@ NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2-layer > 1-layer by 0.5", Prediction("2-layer", "1-layer", 0.5)),
-        ("  2-Layer>1-layer  by .5 points", Prediction("2-layer", "1-layer", 0.5)),
-        ("1-layer > 3-layer, augmented", Prediction("1-layer", "3-layer, augmented", None)),
-        ("2-layer = 1-layer", Prediction("2-layer", "1-layer", 0.0)),
-        ("2-layer > 1-layer by 0", Prediction("2-layer", "1-layer", 0.0)),
-        ("2-layer > dropout 0.5 by 0.1 %", Prediction("2-layer", "dropout 0.5", 0.1)),
+        ("2-layer > 1-layer by 0.5", ("2-layer", "1-layer", 0.5)),
+        ("  2-Layer>1-layer  by .5 points", ("2-layer", "1-layer", 0.5)),
+        ("1-layer > 3-layer, augmented", ("1-layer", "3-layer, augmented", None)),
+        ("2-layer = 1-layer", ("2-layer", "1-layer", 0.0)),
+        ("2-layer > 1-layer by 0", ("2-layer", "1-layer", 0.0)),
+        ("2-layer > dropout 0.5 by 0.1 %", ("2-layer", "dropout 0.5", 0.1)),
         *[(text, None) for text in (
             "", "2-layer", "2-layer > 4-layer", "2-layer > 2-layer", "2-layer = 1-layer by 0.5",
             "2-layer > 1-layer by 99",
@@ -418,7 +417,7 @@ NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
         )],
     ],
 )  # fmt: skip
-def test_predictions_are_understood_or_free_text(text: str, expected: Prediction | None) -> None:
+def test_predictions_are_understood_or_free_text(text: str, expected: tuple[str, str, float | None] | None) -> None:
     assert parse_prediction(text, NETWORKS) == expected
 
 
