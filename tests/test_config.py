@@ -29,7 +29,7 @@ def test_defaults_are_in_range_and_survive_json(model: str, augmented: bool, rec
 
 @pytest.mark.parametrize("wrong", [{"model": "9-layer"}, {"recipe": "secret"}])
 def test_there_is_no_default_for_what_there_is_not(wrong: dict[str, str]) -> None:
-    with pytest.raises(RequestError, match="there is no .* choose one of"):
+    with pytest.raises(RequestError, match=r"there is no .* choose one of"):
         default_config(**{"model": "3-layer", "augmented": True} | wrong)  # type: ignore[arg-type]
 
 

@@ -96,7 +96,7 @@ def _ask_prediction(lab: Lab, pairs: Sequence[tuple[str, str]]) -> str:
     def with_lead(answer: str) -> str:
         words = f"{word} by {answer}" if answer else word
         prediction = parse_prediction(words, list(chain(*pairs)))
-        if prediction is None or prediction.points == 0:
+        if prediction is None or prediction[2] == 0:
             raise ValueError(f"{answer!r} is not a number above 0 and up to {MOST_POINTS}")
         return words
 

@@ -7,7 +7,6 @@ import pytest
 
 from mnist_lab import plotting
 from mnist_lab.config import AUGMENTATIONS, NO_AUGMENTATION, AugmentConfig, settings_of
-from mnist_lab.experiments.figures import Outvoted, ReadTwice
 from mnist_lab.explain.figures import draw_answer, reading
 from mnist_lab.terminal.wording import (
     describe_augmentation,
@@ -53,9 +52,6 @@ def test_every_figure_says_the_same_of_a_probability(probability: float, text: s
     missed = Mistakes(one, one, one + 1, numbers, numbers)
     figure = plots.mistakes(image[None], missed, one, evaluated=1, title="Mistakes")
     assert figure.axes[0].get_xlabel() == f"p(2) {text}, p(1) {text}\ntest digit 1"
-    twice = ReadTwice(image, 9, 1, 2, probability, 1, probability)
-    assert str(twice) == f"A ✗ 2, {text}\nB ✓ 1, {text}"
-    assert str(Outvoted(image, 9, 1, 2, probability, 1, 3)).startswith(f"✗ 2, {text}\n")
 
 
 def test_durations_read_well() -> None:
