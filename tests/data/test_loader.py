@@ -93,6 +93,11 @@ def test_seeds_are_far_apart_and_never_change() -> None:
     assert min(b - a for a, b in pairwise(sorted(seeds))) > 2**40
 
 
+def test_seeds_depend_on_where_one_part_ends_and_the_next_begins() -> None:
+    assert derive_seed(1, 23, "order") != derive_seed(12, 3, "order")
+    assert derive_seed(1, 2, 34, "augment") != derive_seed(1, 23, 4, "augment")
+
+
 @pytest.mark.integration
 def test_workers_make_the_very_same_batches(few: Digits) -> None:
     alone, helped = loader(few), loader(few, workers=2)

@@ -62,6 +62,17 @@ def test_a_slash_cuts_the_hole_of_a_zero(mnist: Mnist) -> None:
     assert np.mean([holes(picture) > 1 for picture in drawn]) > 0.6  # one at the side of a narrow zero leaves one hole
 
 
+def test_nine_in_ten_slashes_rise_to_the_right(mnist: Mnist) -> None:
+    images, labels = some(mnist, 0, 1500)
+    strokes = draw_strokes(images, labels, 1.0, seeded_generator(7))
+    drawn = ink_of(strokes.lines, strokes.width, 28, 28)  # the slashes alone
+    place = torch.arange(28) - 13.5
+    x, y = ((drawn.sum(dim=side) * place).sum(dim=1) / drawn.sum(dim=(1, 2)) for side in (1, 2))
+    covariance = torch.einsum("kyx,ky,kx->k", drawn, place - y.unsqueeze(1), place - x.unsqueeze(1))
+    assert len(drawn) > 200
+    assert float((covariance < 0).float().mean()) == pytest.approx(0.9, abs=0.05)  # y grows downwards
+
+
 def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
     images, labels = some(mnist, 1, 3000)
     strokes = draw_strokes(images, labels, 10.0, seeded_generator(5))

@@ -21,6 +21,7 @@ from mnist_lab.experiments.questions import (
     factors_between,
     find_experiment,
 )
+from mnist_lab.training.trainer import EarlyStopping
 
 USUAL = default_config("3-layer", augmented=True)
 
@@ -65,6 +66,15 @@ def test_all_sizes_take_equally_many_steps_on_nested_digits(mnist: Mnist) -> Non
     for smaller, larger in pairwise(subsets):
         assert smaller < larger
     assert [len(subset) for subset in subsets] == [500, 2_000, 10_000, TRAIN_DIGITS]
+
+
+@pytest.mark.parametrize("epochs", [2, 6, 16])
+def test_no_size_is_stopped_early_however_the_training_goes(epochs: int) -> None:
+    for variant in EXPERIMENTS["data-size"].variants(epochs):
+        stopping = EarlyStopping(variant.config.patience)
+        for epoch in range(1, epochs):
+            stopping.update(epoch, 0.1 * epoch)  # worse and worse
+            assert not stopping.exhausted, variant.name
 
 
 @pytest.mark.parametrize("name", ["", "deep", "Depth", "speed", "__class__"])

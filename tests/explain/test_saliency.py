@@ -13,6 +13,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import spearmanr
 from sklearn.metrics import auc
 from torch import Tensor, nn
 
@@ -401,6 +402,13 @@ class TestExplanations:
         again = ask()
         assert_array_equal(found.map, again.map)
         assert (found.sanity, found.curves.deletion.area) == (again.sanity, again.curves.deletion.area)
+
+    def test_compare_with_networks_that_differ(self, trained: DigitNet, mnist: Mnist) -> None:
+        """The mean over several random networks is not what the first of them, the one that is shown, gives alone."""
+        found = saliency.explain(trained, TINY, mnist.test.images[0], "gradient", CPU)
+        inked = found.image > 0
+        assert found.sanity.places != pytest.approx(spearmanr(abs(found.map), abs(found.random_map), axis=None)[0])
+        assert found.sanity.strokes != pytest.approx(spearmanr(found.map[inked], found.random_map[inked])[0])
 
     @pytest.mark.parametrize(("method", "target"), [("lime", 0), ("gradient", 10), ("gradient", -1)])
     def test_refuse_what_there_is_not(self, method: str, target: int, trained: DigitNet, ink: Tensor) -> None:

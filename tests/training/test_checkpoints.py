@@ -20,7 +20,7 @@ from torch import Tensor
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import Mnist
-from mnist_lab.errors import CheckpointError, RunError
+from mnist_lab.errors import CheckpointError, RunError, StorageError
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, load_weights, save_tensors
@@ -176,6 +176,21 @@ def test_what_was_saved_is_loaded_to_the_bit(tmp_path: Path, compute: Compute) -
         assert weights.keys() == weights_of(0).keys()
         assert all(torch.equal(weights[name].cpu(), value) for name, value in weights_of(0).items())
     assert not model.training
+
+
+def test_a_disk_that_gets_full_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")  # Windows has no limit on file sizes to imitate a full disk with
+    path = tmp_path / "training_state.pt"
+    save_tensors(path, {"x": torch.zeros(3)})
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="free some space"):
+            save_tensors(path, {"x": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_takes_no_memory(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_errors_in_one_bin_cancel_and_those_in_others_do_not() -> None:
     assert expected_calibration_error(np.array([0.4, 0.6]), np.array([True, False])) == pytest.approx(0.6)
 
 
+def test_certainty_belongs_to_the_last_bin() -> None:
+    """A wrong answer that is certain, and a right one that is 96 % sure: together 98 % sure, and half of them right."""
+    logits = np.zeros((2, 10), dtype=np.float32)
+    logits[0, 3] = 1000.0
+    logits[1, 4] = np.log(9 * 0.96 / 0.04)
+    assert evaluate(logits, np.array([7, 4])).calibration_error == pytest.approx(0.98 - 0.5)
+
+
 def test_honest_probabilities_are_calibrated() -> None:
     random = np.random.default_rng(1)
     probabilities = random.dirichlet(np.full(10, 0.3), size=40_000)

@@ -165,6 +165,21 @@ def test_no_saved_result_breaks_a_report(bare_folder: Path, split: str) -> None:
             check_run(bare_folder, content | {"results": results | {split: results[split] | nasty}})
 
 
+def test_yes_and_no_are_no_numbers(bare_folder: Path, tmp_path: Path) -> None:
+    """In files that are not trusted: ``true`` is neither an accuracy of 100 % nor an error of 100 points."""
+    content = json.loads((bare_folder / "run.json").read_text(encoding="utf-8"))
+    content["results"]["test"]["expected_calibration_error"] = True
+    content["results"]["test"]["per_digit"][4]["recall"] = True
+    (bare_folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    page = parse(render(run_report(read_run(bare_folder))))
+    assert "(ECE)" not in page.all("body")[0].text
+    assert "100.00 %" not in page.texts("td")
+    (tmp_path / "score.json").write_text(json.dumps({"accuracy": True, "total": 7}), encoding="utf-8")
+    summary = unsummarised(tmp_path)
+    assert summary is not None
+    assert (summary.headline, summary.remark) == ("", "its score.json can't be read")
+
+
 def check_run(folder: Path, content: dict[str, Any]) -> None:
     """Such a run is refused, or has a whole report and a card in the index."""
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")

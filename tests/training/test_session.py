@@ -19,7 +19,9 @@ from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_
 from mnist_lab.data.mnist import Mnist, load_mnist
 from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.networks.models import build_model
 from mnist_lab.training import session
+from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.commands import config_from_options
 from mnist_lab.training.runs import read_run
 from mnist_lab.training.session import repeat_command
@@ -275,3 +277,18 @@ def test_every_variant_of_every_experiment(name: str) -> None:
         for variant in EXPERIMENTS[name].variants(epochs):
             config = replace(variant.config, seed=3)
             assert repeated(config) == config
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_seed_decides_the_weights_that_a_training_begins_with(seed: int, tmp_path: Path) -> None:
+    """They are those that it ends with, too, where nothing is learned."""
+    config = TrainConfig(
+        model="1-layer", recipe="plain", seed=seed, epochs=1, train_size=100, learning_rate=0.0, weight_decay=0.0,
+        average_decay=0.0, batch_norm=False, hidden=16,
+    )  # fmt: skip
+    observer = ReportingObserver(lambda epochs: None)
+    folder = session.train_new(config, tmp_path, datetime(2026, 11, 22, 14), observer, workers=0, figures={})
+    found = load_weights(read_run(folder))
+    first, other = (build_model(config.architecture, start).state_dict() for start in (seed, 1 - seed))
+    assert all(torch.equal(found[name], weights) for name, weights in first.items())
+    assert not torch.equal(found["classifier.4.weight"], other["classifier.4.weight"])

@@ -238,6 +238,23 @@ def test_maps_come_when_the_pen_rests_and_for_the_winning_digit(opened: Opener) 
     assert not visitor.window.buttons["map"].instate(["selected"])
 
 
+def test_each_networks_map_is_for_its_own_winner(opened: Opener) -> None:
+    asked: list[int] = []
+
+    def explain(picture: Picture, digit: int) -> Any:
+        asked.append(digit)
+        return np.ones((28, 28), dtype=np.float32)
+
+    def sure_of_a_three(picture: Picture) -> Probabilities:
+        return np.array([0, 0, 0, 1.0, 0, 0, 0, 0, 0, 0])
+
+    visitor = opened(width_reader, sure_of_a_three, explain=explain)
+    visitor.draw(*CORNER)
+    visitor.key("m")
+    visitor.settle()
+    assert asked == [7, 3]
+
+
 def test_what_is_probably_not_a_digit_is_rejected(opened: Opener) -> None:
     def reject(picture: Picture, probabilities: Any) -> str | None:
         assert len(probabilities) == 2
