@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 import main
-from mnist_lab.config import ARCHITECTURES, Architecture, AugmentConfig, TrainConfig, check_config, default_config
+from mnist_lab.config import (
+    ARCHITECTURES,
+    Architecture,
+    AugmentConfig,
+    TrainConfig,
+    changed_options,
+    check_config,
+    default_config,
+)
 from mnist_lab.errors import RequestError
 from mnist_lab.training.session import repeat_command
 from tests.training.test_runs import make_run
@@ -148,6 +156,13 @@ def test_a_run_from_before_the_pens_is_read_as_it_was_made() -> None:
         del values["augment"][name]
     expected = AugmentConfig(rotation=3, elastic=0, thickness=0, strokes=0)
     assert TrainConfig.from_dict(values) == TrainConfig(augment=expected, hidden=128)  # as all networks had then
+
+
+def test_the_options_that_a_recipe_changes_leave_out_the_recipe_itself_and_the_seed() -> None:
+    usual = default_config("2-layer", augmented=True, recipe="plain", epochs=3)
+    assert changed_options(replace(usual, seed=7)) == []
+    milder = replace(usual, batch_norm=False, hidden=64, augment=replace(usual.augment or AugmentConfig(), shear=1.5))
+    assert changed_options(milder) == ["--no-batch-norm", "--hidden", "64", "--shear", "1.5"]
 
 
 def test_a_configuration_decides_the_architecture() -> None:

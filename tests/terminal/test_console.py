@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -92,6 +95,15 @@ def test_what_a_script_reads_is_never_wrapped() -> None:
     for show in (terminal.line, terminal.warn, terminal.error):
         show("word " * 20)
     assert len(shown.getvalue().splitlines()) == 3
+
+
+def test_streams_take_names_that_are_no_text_and_signs_that_the_console_does_not_know() -> None:
+    code = "from mnist_lab.terminal.console import prepare_streams; prepare_streams(); print(ascii(input()), chr(177))"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=b"\xff\n", capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.split() == [rb"'\udcff'", b"?"]
 
 
 # ------------------------------------------------------------------------------------------ many at once
