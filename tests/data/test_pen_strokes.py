@@ -104,20 +104,25 @@ def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
         assert len(changed) > 20
         assert changed[:, :, [0, 1, -2, -1]].max() < 0.5  # nothing is cut off at the border
         assert changed[..., [0, 1, -2, -1]].max() < 0.5
+        for side in (1, 2):  # and it lies in the middle
+            seen = (changed[:, 0] > 0.3).any(dim=side)
+            middles = [torch.nonzero(line).double().aminmax() for line in seen]
+            assert max(abs(float(ends.min + ends.max) / 2 - 13.5) for ends in middles) < 1.2
 
 
 def test_a_frame_is_where_the_ink_is() -> None:
-    """A one, upright with a tick at its top; and a blank, whose frame is a point in the middle."""
+    """A one with a tick at its top and a shorter one below; and a blank, whose frame is a point in the middle."""
     ones = torch.zeros(2, 1, 28, 28)
     ones[0, 0, 4:24, 10:13] = 1.0
     ones[0, 0, 4:6, 13:15] = 1.0
+    ones[0, 0, 22:24, 13] = 1.0
     strokes = draw_strokes(ones, torch.ones(2).long(), 100.0, seeded_generator(6))
     assert strokes.where.tolist() == [0, 1]
     frame = strokes.frame
     assert [*frame.low[0].tolist(), *frame.high[0].tolist()] == [10 - 13.5, 4 - 13.5, 14 - 13.5, 23 - 13.5]
-    assert float(frame.bottom_x[0]) == pytest.approx(11 - 13.5)
+    assert float(frame.bottom_x[0]) == pytest.approx((3 * 11 + 8 * 11.5) / 11 - 13.5)
     assert float(frame.middle_x[0]) == pytest.approx(11 - 13.5)
-    assert float(frame.top_x[0]) > 11 - 13.5
+    assert float(frame.top_x[0]) == pytest.approx((3 * 11 + 10 * 12) / 13 - 13.5)
     assert not any(value[1].any() for value in frame)
 
 

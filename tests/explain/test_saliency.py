@@ -398,6 +398,10 @@ class TestExplanations:
         assert found.prediction == found.target == other.prediction == 7
         assert other.target == 9
         assert not np.allclose(found.map, other.map)
+        assert_array_equal(
+            found.map, saliency.attribute(trained, mnist.test.images[:1], torch.tensor([7]), "gradient", CPU)[0]
+        )
+        assert not np.allclose(found.map, found.random_map)
         assert other.curves.deletion.values[0] == pytest.approx(other.probabilities[9], abs=1e-5)
         again = ask()
         assert_array_equal(found.map, again.map)
