@@ -140,6 +140,8 @@ def test_the_box_keeps_proportions(size: tuple[int, int], expected: tuple[float,
     rows, columns = fitted.any(axis=1).sum(), fitted.any(axis=0).sum()
     assert (rows, columns) == tuple(2 * math.ceil(side / 2) for side in expected)
     assert ndimage.center_of_mass(fitted) == pytest.approx([9.5, 9.5], abs=0.01)
+    odd = fit_box(np.full((21, 2), 150, dtype=np.uint8)) / 150  # nineteen columns to add
+    assert odd.sum() == pytest.approx(20 * 40 / 21, rel=0.01)
 
 
 def test_box_and_centre_bring_mnists_digits_back(mnist: Mnist) -> None:
