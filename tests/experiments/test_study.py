@@ -135,7 +135,7 @@ def test_validation_tells_what_choosing_costs(mnist: Mnist, by_variant: Runs, tm
     assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
     assert results["committees"]["1-layer"]["total"] == 500
     results, _ = studied("validation", {"1-layer": {0: by_variant["plain"][0]}, "failed": {}}, tmp_path)
-    assert results["verdicts"] == ["With one network there is nothing to choose from; it takes several seeds, 5 or so."]
+    assert results["verdicts"][0].startswith("With one network there is nothing to choose from")
 
 
 def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_path: Path) -> None:
