@@ -358,9 +358,8 @@ def of_selection(networks: Networks) -> Measured:
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
-        return replace(
-            usual, sentences=["With one network there is nothing to choose from; it takes several, 5 or so."]
-        )
+        alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
+        return replace(usual, sentences=[alone])
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
     lead = f"makes it look {statistics.in_points(bias, signed=False)} better than it is"

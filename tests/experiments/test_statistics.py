@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mnist_lab.errors import RequestError
+from mnist_lab.experiments import statistics
 from mnist_lab.experiments.statistics import (
     LEVEL,
     McNemar,
@@ -183,8 +184,9 @@ def test_holm_is_the_closed_test_of_bonferroni() -> None:
         assert holm(p_values) == pytest.approx(expected)
 
 
-def test_a_family_of_identical_recipes_is_rarely_called_different() -> None:
+def test_a_family_of_identical_recipes_is_rarely_called_different(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three recipes against one baseline, all alike, in whole digits: all three verdicts must hold together."""
+    monkeypatch.setattr(statistics, "seeds_needed", lambda difference, level: None)  # slow, and not asked for here
     random, tries = np.random.default_rng(33), 400
     names = ["none", "a", "b", "c"]
     shared = random.normal(0.995, 0.0005, (tries, 1, 3))

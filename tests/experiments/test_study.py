@@ -95,7 +95,7 @@ def test_inversion_shows_test_digits_and_ones_own_in_three_ways(by_variant: Runs
     own = [json.dumps({"label": 1, "strokes": [[[x, 40], [x, 240]]]}) for x in (140, 100, 180)]
     (tmp_path / "my_digits.jsonl").write_text("\n".join(own) + "\n", encoding="utf-8")
     results, _ = studied("inversion", {"augmented": by_variant["augmented"]}, tmp_path)
-    assert results["verdicts"][-1].startswith("What is said of your own digits rests on 3 drawings")
+    assert results["verdicts"][-1].startswith("Your own digits are 3 drawings")
     found = {name: values["mean"] for name, values in results["conclusion"]["variants"].items()}
     assert set(found) == {
         f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")
@@ -135,7 +135,7 @@ def test_validation_tells_what_choosing_costs(mnist: Mnist, by_variant: Runs, tm
     assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
     assert results["committees"]["1-layer"]["total"] == 500
     results, _ = studied("validation", {"1-layer": {0: by_variant["plain"][0]}, "failed": {}}, tmp_path)
-    assert results["verdicts"] == ["With one network there is nothing to choose from; it takes several seeds, 5 or so."]
+    assert results["verdicts"][0].startswith("With one network there is nothing to choose from")
 
 
 def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_path: Path) -> None:
