@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once and without a word, as nothing has begun yet."""
-    os._exit(130)
+    os._exit(130)  # without a word, as nothing has begun yet
 
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -41,7 +40,6 @@ class Row:
     module: str
 
     def command(self) -> Any:
-        """What the row does; its room is loaded."""
         return load(self.module).COMMANDS[self.word]
 
 
@@ -168,7 +166,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(line: str, status: int) -> int:
-    """Say why it ends; returns the exit status."""
     Terminal(make_console(stderr=True)).error(line)
     return status
 

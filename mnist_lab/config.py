@@ -1,52 +1,44 @@
 """Every setting of a training, declared once: default, range, unit, help and label.
 
-The command line, the menu's questions, the checks, run.json, the reports' "what differs" and the README's table all
-read them here. A new one takes one line in :class:`TrainConfig` (or :class:`AugmentConfig`) and its use; runs that were
-saved before it existed are read with the value that it names as ``earlier``.
+The command line, the menu's questions, the checks, run.json, the reports' "what differs" and the table in the
+documentation all read them here. A new one takes one line in :class:`TrainConfig` (or :class:`AugmentConfig`) and its
+use; runs that were saved before it existed are read with the value that it names as ``earlier``.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any
 
 from mnist_lab.errors import RequestError
 
-Recipe = Literal["one-cycle", "plain"]
-RECIPES: tuple[Recipe, ...] = ("one-cycle", "plain")
+CLASSES = 10  # the digits 0 to 9
+TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set apart for validation
+MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1  # that may be asked for
+SHORT_TRAINING = 4  # epochs up to which a training counts as short
+_DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
 
-CLASSES = 10
-"""The digits 0 to 9."""
-
-MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1
-"""The largest values that may be asked for."""
-
-TRAIN_DIGITS = 54_000
-"""Digits to train on, once a tenth of MNIST's 60,000 is set apart for validation."""
-
-REQUIRED = object()
-"""In place of a value for earlier runs: every run has one of its own."""
+_REQUIRED = object()  # in place of a value for earlier runs: every run has one of its own
 
 
 @dataclass(frozen=True)
 class Setting:
     """What is known of one setting, wherever it is asked for, checked, saved or shown."""
 
-    kind: type  # int, float, bool or str
+    help: str  # what it does
     low: float  # lowest value of a number
     high: float
     unit: str  # of a number; may be empty
-    help: str  # what it does
-    label: str  # what reports call it; the name if empty
-    choices: tuple[str, ...]  # of a word
+    kind: type  # int, float, bool or str
     may_be_none: bool  # None stands for the network's own value
-    earlier: object  # the value of runs that were saved before the setting existed, or REQUIRED
+    label: str = ""  # what reports call it
+    choices: tuple[str, ...] = ()  # of a word
+    earlier: object = _REQUIRED  # the value of runs that were saved before the setting existed
     name: str = ""  # of the field and, with hyphens, of the option
 
     @property
     def option(self) -> str:
-        """As it is written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def check(self, value: object) -> None:
@@ -64,30 +56,23 @@ class Setting:
         if self.kind is int:
             check_whole(self.option, value, int(self.low), int(self.high))
         if self.kind is float:
-            check_number(self.option, value, self.low, self.high)
+            _check_number(self.option, value, self.low, self.high)
 
 
-def setting(
-    default: Any,
-    low: float = 0,
-    high: float = 0,
-    unit: str = "",
-    *,
-    help: str,
-    label: str = "",
-    choices: tuple[str, ...] = (),
-    kind: type | None = None,
-    earlier: object = REQUIRED,
-) -> Any:
-    """A dataclass field that is a :class:`Setting`; ``kind`` is needed where the default is None."""
-    found = Setting(kind or type(default), low, high, unit, help, label, choices, default is None, earlier)
-    return field(default=default, metadata={"setting": found})
+def setting(default: Any, help: str, low: float = 0, high: float = 0, unit: str = "", **more: Any) -> Any:
+    """A dataclass field that is a :class:`Setting`; its ``kind`` has to be said where the default is None."""
+    known: dict[str, Any] = {"kind": type(default), "may_be_none": default is None} | more
+    return field(default=default, metadata={"setting": Setting(help, low, high, unit, **known)})
 
 
 def settings_of(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, Setting]:
     """The settings of :class:`TrainConfig` or :class:`AugmentConfig`, by name."""
     found = {part.name: part.metadata["setting"] for part in fields(kind) if "setting" in part.metadata}
     return {name: replace(one, name=name, label=one.label or name.replace("_", " ")) for name, one in found.items()}
+
+
+def _earlier_values(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, Any]:
+    return {name: found.earlier for name, found in settings_of(kind).items() if found.earlier is not _REQUIRED}
 
 
 @dataclass(frozen=True)
@@ -111,34 +96,35 @@ ARCHITECTURES = {
 class AugmentConfig:
     """Strengths of the random transformations. Zero switches that one off.
 
-    The defaults were chosen on the validation split (README, "How the recipes were chosen").
+    The defaults were chosen on the validation split (docs/recipes.md).
     """
 
     # Far beyond 10 degrees, a 6 turns into a 9.
-    rotation: float = setting(10.0, 0, 180, "degrees", help="largest turn, in degrees, either way")
+    rotation: float = setting(10.0, "largest turn, in degrees, either way", 0, 180, "degrees")
     # MNIST is centred by mass, so a little is plenty.
-    shift: float = setting(0.07, 0, 1, "fraction", help="largest move in every direction, as a fraction of the side")
-    scale: float = setting(0.10, 0, 0.9, "fraction", help="largest change of size, as a fraction of the size")
+    shift: float = setting(0.07, "largest move in every direction, as a fraction of the side", 0, 1, "fraction")
+    scale: float = setting(0.10, "largest change of size, as a fraction of the size", 0, 0.9, "fraction")
     # People's handwriting differs in its slant more than in anything else.
-    shear: float = setting(8.0, 0, 80, "degrees", help="largest slant, in degrees, either way")
+    shear: float = setting(8.0, "largest slant, in degrees, either way", 0, 80, "degrees")
     flip: float = setting(
-        0.0, 0, 1, "chance", help="chance that a digit is mirrored; a bad idea, to see it fail", earlier=0.0
+        0.0, "chance that a digit is mirrored; a bad idea, to see it fail", 0, 1, "chance", earlier=0.0
     )
     elastic: float = setting(
-        0.0, 0, 0.2, "fraction", help="smooth random bends: standard deviation as a fraction of the side", earlier=0.0
+        0.0, "smooth random bends: standard deviation as a fraction of the side", 0, 0.2, "fraction", earlier=0.0
     )
     thickness: float = setting(
-        0.0, 0, 1, "pixels", help="how many pixels bolder or finer a stroke may become on each side", earlier=0.0
+        0.0, "how many pixels bolder or finer a stroke may become on each side", 0, 1, "pixels", earlier=0.0
     )
     strokes: float = setting(
         0.02,
+        "chance that a 0 is slashed; a 1 gets a flag or base, a 7 a bar less often",
         0,
         1,
         "chance",
-        help="chance that a 0 is slashed; a 1 gets a flag or base and a 7 a bar less often",
+        label="strokes on a 0 (less often on a 1 or 7)",
         earlier=0.0,
     )
-    erasing: float = setting(0.0, 0, 1, "chance", help="chance that a digit loses one rectangle; it did not help")
+    erasing: float = setting(0.0, "chance that a digit loses one rectangle; it did not help", 0, 1, "chance")
     erase_area: tuple[float, float] = (0.02, 0.10)  # fraction of the image that the rectangle covers, from..to
 
     @property
@@ -171,86 +157,60 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 """The augmentations that can be switched off, and the strengths that each consists of."""
 
 NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
-"""All of it switched off."""
-
+# To be looked at one by one: with what the validation digits had no use for as well.
 FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
-"""All of it switched on, to be looked at one by one: with what the validation digits had no use for as well."""
-
+# For short trainings, which have no time to profit from more variety.
 MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0, strokes=0.0)
-"""For short trainings, which have no time to profit from more variety."""
-
-SHORT_TRAINING = 4
-"""Epochs up to which a training counts as short."""
-
-SHORT_LEARNING_RATE = 6e-3
-"""Peak learning rate of a short training: with few steps, each has to go further."""
-
-DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
-"""The usual number of passes over the training digits."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
 
-    model: str = setting(
-        "3-layer", help="which of the three networks", label="architecture", choices=tuple(ARCHITECTURES)
-    )
+    model: str = setting("3-layer", "which of the three networks", label="architecture", choices=tuple(ARCHITECTURES))
     augment: AugmentConfig | None = None  # None: the training digits as they are
-    seed: int = setting(
-        0, 0, MOST_SEED, help="decides the first weights, the order of the digits, augmentation, dropout"
-    )
-    recipe: Recipe = setting(  # noqa: RUF009 - a field, as the others
+    seed: int = setting(0, "decides the first weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
+    recipe: str = setting(
         "one-cycle",
-        help="one-cycle: AdamW, the learning rate rises, then falls; plain: Adam at a constant rate, nothing added",
-        choices=RECIPES,
+        "one-cycle: AdamW, the learning rate rises, then falls; plain: Adam at a constant rate, nothing added",
+        choices=("one-cycle", "plain"),
     )
-    epochs: int = setting(16, 1, MOST_EPOCHS, help="passes over the training digits, at most")
-    batch_size: int = setting(128, 1, TRAIN_DIGITS, "digits", help="digits per step")
-    learning_rate: float = setting(3e-3, 0, 1e6, help="peak (one-cycle) or constant (plain) learning rate")
-    weight_decay: float = setting(0.05, 0, 1e3, help="how strongly AdamW draws weights towards zero")
-    label_smoothing: float = setting(
-        0.05, 0, 1, "fraction", help="fraction of the target that is spread over all ten digits"
-    )
+    epochs: int = setting(16, "passes over the training digits, at most", 1, MOST_EPOCHS)
+    batch_size: int = setting(128, "digits per step", 1, TRAIN_DIGITS, "digits")
+    learning_rate: float = setting(3e-3, "peak (one-cycle) or constant (plain) learning rate", 0, 1e6)
+    weight_decay: float = setting(0.05, "how strongly AdamW draws weights towards zero", 0, 1e3)
+    label_smoothing: float = setting(0.05, "fraction of the target spread over all ten digits", 0, 1, "fraction")
     average_decay: float = setting(
-        0.995, 0, 1, "per step", help="memory of the EMA of the weights, per step; 0: no EMA", label="EMA decay"
+        0.995, "memory of the EMA of the weights, per step; 0: no EMA", 0, 1, "per step", label="EMA decay"
     )
     plain_epochs: int = setting(
-        0, 0, MOST_EPOCHS, "epochs", help="last epochs without augmentation", label="last epochs without augmentation"
+        0, "last epochs without augmentation", 0, MOST_EPOCHS, "epochs", label="last epochs without augmentation"
     )
     patience: int = setting(
-        5, 1, MOST_EPOCHS, "epochs", help="epochs without a better validation loss before training stops"
+        5, "epochs without a better validation loss before training stops", 1, MOST_EPOCHS, "epochs"
     )
     train_size: int = setting(
-        TRAIN_DIGITS, 100, TRAIN_DIGITS, "digits", help="train on so many digits, stratified", label="training digits"
+        TRAIN_DIGITS, "train on so many digits, stratified", 100, TRAIN_DIGITS, "digits", label="training digits"
     )
     epoch_size: int = setting(
         0,
+        "digits in an epoch, in as many passes as it takes; 0: every digit once",
         0,
         1_000_000,
         "digits",
-        help="digits in an epoch, in as many passes as it takes; 0: every digit once",
         label="digits in an epoch",
         earlier=0,
     )
-    batch_norm: bool = setting(
-        True, help="batch normalisation in every block", label="batch normalisation", earlier=True
-    )
+    batch_norm: bool = setting(True, "batch normalisation in every block", label="batch normalisation", earlier=True)
     dropout: float | None = setting(
-        None,
-        0,
-        0.95,
-        "fraction",
-        help="fraction of the hidden activations that is dropped in training",
-        kind=float,
-        earlier=None,
+        None, "fraction of the hidden activations dropped in training", 0, 0.95, "fraction", kind=float, earlier=None
     )
     hidden: int | None = setting(
         None,
+        "units of the hidden layer, between the feature maps and the ten logits",
         1,
         4096,
         "units",
-        help="units of the hidden layer, between the feature maps and the ten logits",
         label="hidden units",
         kind=int,
         earlier=128,
@@ -268,15 +228,13 @@ class TrainConfig:
             RequestError: a value is missing, unknown, of the wrong kind or out of its range.
         """
         try:
-            values = earlier_values(cls) | dict(values)
-            augment = values.pop("augment")
-            if augment is not None:
-                augment = earlier_values(AugmentConfig) | augment
-                augment = AugmentConfig(**(augment | {"erase_area": tuple(augment["erase_area"])}))
-            config = cls(augment=augment, **values)
-            missing = {part.name for part in fields(cls)} - values.keys() - {"augment"}
-            if missing:
+            values = _earlier_values(cls) | dict(values)
+            if missing := {part.name for part in fields(cls)} - values.keys():
                 raise ValueError(f"no {', '.join(sorted(missing))}")
+            if values["augment"] is not None:
+                augment = _earlier_values(AugmentConfig) | values["augment"]
+                values["augment"] = AugmentConfig(**(augment | {"erase_area": tuple(augment["erase_area"])}))
+            config = cls(**values)
             check_config(config)
         except (RequestError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
             found = error.found if isinstance(error, RequestError) else str(error)
@@ -318,42 +276,24 @@ class TrainConfig:
         )
 
 
-def earlier_values(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, Any]:
-    """What runs that were saved before some settings existed were trained with."""
-    return {name: found.earlier for name, found in settings_of(kind).items() if found.earlier is not REQUIRED}
-
-
-def default_config(
-    model: str, *, augmented: bool, recipe: Recipe = "one-cycle", epochs: int | None = None
-) -> TrainConfig:
-    """The recipe that a run gets where nothing else is asked for.
+def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", epochs: int | None = None) -> TrainConfig:
+    """The recipe that a run gets where nothing else is asked for; ``epochs`` None: the network's usual number.
 
     The one-cycle values were tuned on the validation split; the plain recipe is the textbook's Adam at its usual rate,
     with nothing added, to compare with.
 
-    Args:
-        epochs: None for the network's usual number.
-
     Raises:
-        RequestError: there is no such model.
+        RequestError: there is no such model, or no such recipe.
     """
     check_model(model)
-    epochs = DEFAULT_EPOCHS[model] if epochs is None else epochs
+    settings_of(TrainConfig)["recipe"].check(recipe)
+    epochs = _DEFAULT_EPOCHS[model] if epochs is None else epochs
     is_short = epochs <= SHORT_TRAINING
     augment = (MILD_AUGMENTATION if is_short else AugmentConfig()) if augmented else None
-    if recipe == "one-cycle":
-        rate = SHORT_LEARNING_RATE if is_short else TrainConfig.learning_rate
-        return TrainConfig(model=model, augment=augment, epochs=epochs, learning_rate=rate)
-    return TrainConfig(
-        model=model,
-        augment=augment,
-        recipe="plain",
-        epochs=epochs,
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        label_smoothing=0.0,
-        average_decay=0.0,
-    )
+    usual = TrainConfig(model=model, augment=augment, recipe=recipe, epochs=epochs)
+    if recipe == "plain":
+        return replace(usual, learning_rate=1e-3, weight_decay=0.0, label_smoothing=0.0, average_decay=0.0)
+    return replace(usual, learning_rate=6e-3) if is_short else usual  # with few steps, each has to go further
 
 
 def changed_options(config: TrainConfig) -> list[str]:
@@ -365,13 +305,10 @@ def changed_options(config: TrainConfig) -> list[str]:
     usual = default_config(config.model, augmented=augmented, recipe=config.recipe, epochs=config.epochs)
     words: list[str] = []
     for part, other in ((config, usual), (config.augment, usual.augment)):
-        if part is None:
-            continue
-        for name, found in settings_of(type(part)).items():
+        for name, found in settings_of(type(part)).items() if part else ():
             value = getattr(part, name)
-            if name == "seed" or value == getattr(other, name):
-                continue
-            words += [f"--no-{found.option[2:]}"] if found.kind is bool else [found.option, str(value)]
+            if name != "seed" and value != getattr(other, name):
+                words += [f"--no-{found.option[2:]}"] if found.kind is bool else [found.option, str(value)]
     return words
 
 
@@ -390,19 +327,13 @@ def check_config(config: TrainConfig) -> None:
     area = config.augment.erase_area
     if type(area) is not tuple or len(area) != 2:
         raise RequestError(f"erase_area is {area}", "it is two fractions of the image, from and to")
-    check_number("--erase-area", area[0], 0, 1)
-    check_number("--erase-area", area[1], area[0], 1)
+    _check_number("--erase-area", area[0], 0, 1)
+    _check_number("--erase-area", area[1], area[0], 1)
 
 
 def check_model(name: str) -> None:
     """Refuse a name that is not one of the three networks'."""
     settings_of(TrainConfig)["model"].check(name)
-
-
-def as_recipe(word: str) -> Recipe:
-    """A recipe by its name; a name of none is refused."""
-    settings_of(TrainConfig)["recipe"].check(word)
-    return word  # type: ignore[return-value]
 
 
 def check_whole(option: str, value: object, low: int, high: int) -> None:
@@ -411,7 +342,7 @@ def check_whole(option: str, value: object, low: int, high: int) -> None:
         raise RequestError(f"{option} is {value}", f"give a whole number from {low:,} to {high:,}")
 
 
-def check_number(option: str, value: object, low: float, high: float) -> None:
+def _check_number(option: str, value: object, low: float, high: float) -> None:
     """Refuse a value that is not a number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise RequestError(f"{option} is {value}", f"give a number from {low:g} to {high:g}")

@@ -6,19 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Where networks can be asked to compute; auto: on the fastest device that is there and works."""
-
-DEVICE_VARIABLE = "MNIST_LAB_DEVICE"
+DEVICES = ("auto", "cpu", "cuda", "mps")  # auto: the fastest of them that is there and works
+_DEVICE_VARIABLE = "MNIST_LAB_DEVICE"
 
 
 def prepare_environment() -> None:
     """Settle how threads wait and how figures are drawn; to be called before torch and matplotlib are loaded.
 
-    Left alone, GNU OpenMP (torch's on Linux) spins for milliseconds, and burns the very core that the thread it waits
-    for needs as soon as anything else runs on the machine. On two cores, an epoch of 3-layer took 7 s undisturbed and
-    up to 70 s beside one other busy program; with short spinning it takes 7.5 s and 30 s. Sleeping at once would
-    take 12 s and 22 s. Whoever has settled it otherwise keeps it.
+    Left alone, the threads of GNU OpenMP (torch's on Linux) spin for milliseconds while they wait, on the very core
+    that another thread needs as soon as anything else runs on the machine. On two cores, an epoch of 3-layer took 7 s
+    undisturbed and up to 70 s beside one other busy program; with short spinning it takes 7.5 s and 30 s. Sleeping at
+    once would take 12 s and 22 s. What the user has set is kept.
 
     Figures are saved, never shown, so a backend that is inherited from a notebook, say, would only do harm.
     """
@@ -28,15 +26,15 @@ def prepare_environment() -> None:
 
 def asked_device() -> str | None:
     """The device that was asked for, one of :data:`DEVICES` unless the user's own environment says nonsense."""
-    return os.environ.get(DEVICE_VARIABLE) or None
+    return os.environ.get(_DEVICE_VARIABLE) or None
 
 
 @contextmanager
 def using_device(name: str | None) -> Iterator[None]:
     """Within this context, networks compute on a device of :data:`DEVICES`; None leaves the choice as it is."""
-    before = os.environ.get(DEVICE_VARIABLE, "")
-    os.environ[DEVICE_VARIABLE] = name or before
+    before = os.environ.get(_DEVICE_VARIABLE, "")
+    os.environ[_DEVICE_VARIABLE] = name or before
     try:
         yield
     finally:
-        os.environ[DEVICE_VARIABLE] = before
+        os.environ[_DEVICE_VARIABLE] = before

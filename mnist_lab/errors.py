@@ -2,12 +2,7 @@
 
 
 class LabError(Exception):
-    """A refused request.
-
-    Args:
-        found: what is wrong, naming the file or value ("no run named 'foo'").
-        next_step: what the user can do about it ("list the runs with: python main.py runs").
-    """
+    """A refused request: what is wrong, naming the file or value, and what the user can do about it."""
 
     def __init__(self, found: str, next_step: str) -> None:
         self.found = one_line(found)
@@ -36,7 +31,7 @@ class StorageError(LabError):
 
 
 class LockedError(StorageError):
-    """Another program works on it."""
+    """Another program is working on it."""
 
 
 class TrainingError(LabError):
@@ -44,5 +39,5 @@ class TrainingError(LabError):
 
 
 def one_line(text: str) -> str:
-    """Fold any line breaks (operating system messages may hold some) into single spaces."""
+    """Text with its line breaks, as messages of the operating system may hold, folded into single spaces."""
     return " ".join(text.split())

@@ -25,29 +25,27 @@ from mnist_lab.storage import write_atomically
 from mnist_lab.terminal.wording import printable
 
 # Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
-BLUE, SKY_BLUE, ORANGE, GREEN = "#0072B2", "#56B4E9", "#E69F00", "#009E73"
-VERMILION, PURPLE = "#D55E00", "#CC79A7"
+BLUE, SKY_BLUE, ORANGE = "#0072B2", "#56B4E9", "#E69F00"
+GREEN, VERMILION, PURPLE = "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
 
-DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
+_DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
 TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
 DIGITS = range(10)
 
-EPOCH_TICKS_UP_TO = 16  # how many epoch numbers fit under a panel
-LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside one
-MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
-LEAST_HEIGHT = 0.2  # of an accuracy axis, in decades of error
-NOTE_CHARACTERS = 14.5  # to an inch, at the foot of a figure
+LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside a panel
+_MARGIN = 0.05  # of the y axis, beyond its outermost ticks, so that no marker is cut
 
 # Losses and error rates 1, 2, 5, 10, ...: evenly spaced to the eye on a logarithmic axis.
 LOSS_TICKS = [digit * 10.0**exponent for exponent in range(-7, 3) for digit in (1, 2, 5)]
-ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100]  # percent
-ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
+_ACCURACY_TICKS = [0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99, 100]  # percent
+_ACCURACY_RESOLUTION = 0.01  # percentage points; keeps 100 % at a finite place on the logarithmic axis
 
-STYLE: dict[str, Any] = {
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
+# How every figure looks, whatever the user's own matplotlibrc says.
+_STYLE: dict[str, Any] = {
+    "figure.dpi": _DPI,
+    "savefig.dpi": _DPI,
     "figure.facecolor": PAPER,
     "figure.titlesize": TITLE,
     "figure.titleweight": "bold",
@@ -72,19 +70,17 @@ STYLE: dict[str, Any] = {
     "legend.labelcolor": INK,
     "image.cmap": "gray_r",
 }
-"""How every figure looks, whatever the user's own matplotlibrc says."""
-
 for _axis in ("xtick", "ytick"):
     _ticks = {"color": RULE, "labelcolor": INK, "labelsize": TEXT, "major.size": 3, "major.width": 0.8}
-    STYLE |= {f"{_axis}.{name}": value for name, value in _ticks.items()}
+    _STYLE |= {f"{_axis}.{name}": value for name, value in _ticks.items()}
 
-styled = style.context(STYLE, after_reset=True)
+styled = style.context(_STYLE, after_reset=True)
 """Decorates each function that draws or saves: matplotlib looks its settings up while it draws."""
 
 
 @styled
 def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as a PNG file, atomically, unless the disk refuses (``StorageError``)."""
+    """Save a figure as a PNG file, atomically; ``StorageError`` if the disk refuses."""
     write_atomically(path, figure.savefig)
 
 
@@ -101,7 +97,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     figure = Figure((width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))  # inches
     figure.suptitle(drawable(title), wrap=True)
     if note:
-        figure.supxlabel(wrapped(note, int(NOTE_CHARACTERS * width)), color=MUTED)
+        figure.supxlabel(wrapped(note, int(14.5 * width)), color=MUTED)
     return figure
 
 
@@ -111,7 +107,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def drawable(text: str) -> str:
-    """Text of a file or its name, to be drawn as it is: no formulas, no control characters, no halves of characters."""
+    """Text of a file or its name, to be drawn as it is: no formulas, no control characters."""
     return printable(text).replace("$", r"\$")
 
 
@@ -136,8 +132,8 @@ def title_panel(axes: Axes, name: str, remark: str) -> None:
 
 
 def epoch_ticks(last: int) -> list[int]:
-    """Whole epochs from 1 on, as many as fit."""
-    step = next(step for step in (1, 5, 10, 20, 50, 100, last) if last / step <= EPOCH_TICKS_UP_TO)
+    """Whole epochs from 1 on, as many as fit under a panel."""
+    step = next(step for step in (1, 5, 10, 20, 50, 100, last) if last <= 16 * step)
     return sorted({1, *range(step, last + 1, step)})
 
 
@@ -147,42 +143,40 @@ def scale_loss(axes: Axes, values: Sequence[float]) -> None:
     low, high = min(positive), max(positive)
     if high < 5 * low:  # room for two ticks at least
         low, high = low / 2, 2.5 * high
-    margin = (high / low) ** MARGIN
+    margin = (high / low) ** _MARGIN
     axes.set_ylim(low / margin, high * margin)
     axes.set_yscale("log")
     ticks = [tick for tick in LOSS_TICKS if low / margin <= tick <= high * margin]
-    set_ticks(axes, ticks if len(ticks) <= LOSS_TICKS_UP_TO else [tick for tick in ticks if tick in LOSS_TICKS[::3]])
+    _set_ticks(axes, ticks if len(ticks) <= LOSS_TICKS_UP_TO else [tick for tick in ticks if tick in LOSS_TICKS[::3]])
     style_axes(axes, "epoch", "loss (nats per digit, logarithmic)")
 
 
 def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
     """An accuracy axis around these values, logarithmic in the error: 90, 99 and 99.9 % lie equally far apart."""
-    low, high = map(float, accuracy_to_axis(np.array([min(percents), max(percents)])))
-    margin = max(MARGIN * (high - low), (LEAST_HEIGHT - (high - low)) / 2)
+    low, high = map(float, _accuracy_to_axis(np.array([min(percents), max(percents)])))
+    margin = max(_MARGIN * (high - low), (0.2 - (high - low)) / 2)  # at least 0.2 decades of error in all
     # Limits before the scale: an automatic limit above 100 % would have no place on it.
-    first, last = map(float, axis_to_accuracy(np.array([low - margin, high + margin])))
+    first, last = map(float, _axis_to_accuracy(np.array([low - margin, high + margin])))
     axes.set_ylim(first, last)
-    axes.set_yscale("function", functions=(accuracy_to_axis, axis_to_accuracy))
-    ticks = [tick for tick in ACCURACY_TICKS if first <= tick <= last]
+    axes.set_yscale("function", functions=(_accuracy_to_axis, _axis_to_accuracy))
+    ticks = [tick for tick in _ACCURACY_TICKS if first <= tick <= last]
     if len(ticks) < 3:  # errors of about one size, where even steps look even
         steps = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(max(first, 0), min(last, 100))
         ticks = [round(float(tick), 6) for tick in steps if max(first, 0) <= tick <= min(last, 100)]
-    set_ticks(axes, ticks)
+    _set_ticks(axes, ticks)
     style_axes(axes, "epoch", "accuracy (%, logarithmic in the error)")
 
 
-def accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
+def _accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
     """Accuracies in percent to their height on the axis: the decades of error that were won."""
-    return -np.log10(np.maximum(100 + ACCURACY_RESOLUTION - percent, 1e-9))
+    return -np.log10(np.maximum(100 + _ACCURACY_RESOLUTION - percent, 1e-9))
 
 
-def axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of :func:`accuracy_to_axis`."""
-    return 100 + ACCURACY_RESOLUTION - 10.0**-height
+def _axis_to_accuracy(height: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 100 + _ACCURACY_RESOLUTION - 10.0**-height
 
 
-def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
-    """Exactly these ticks on the y axis, in plain numbers."""
+def _set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
 
@@ -190,7 +184,7 @@ def set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Counts (R, C) to percent of their row; NaN all along a row without any."""
     totals = matrix.sum(axis=1, keepdims=True)
-    percent = np.full(matrix.shape, np.nan)
+    percent: NDArray[np.float64] = np.full(matrix.shape, np.nan)
     np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
     return percent
 

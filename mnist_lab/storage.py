@@ -1,4 +1,7 @@
-"""Files and folders: read without waiting for ever, written whole or not at all, locked, and refused in one line."""
+"""Files and folders: read without waiting for ever, written whole or not at all, locked.
+
+Whatever makes or writes one raises ``StorageError``, in one line, where the disk refuses.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,7 @@ except ImportError:  # Windows
 
 STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"  # local time, with no character that Windows refuses in a name
 LARGEST_FILE = 256 << 20  # bytes; no file that the lab reads whole is nearly as large, unless its caller says so
-LOCK_PATIENCE = 1.0  # seconds: long enough for whoever only looks whether a lock is held
-TEMPORARY = ".writing-"  # how the names of half-written files begin
+_TEMPORARY = ".writing-"  # how the names of half-written files begin
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -53,11 +55,7 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """The content of a regular file of at most ``most`` bytes.
-
-    Raises:
-        OSError, ValueError: as :func:`open_file`; or the file is larger.
-    """
+    """The content of a regular file; raises as :func:`open_file`, and ``OSError`` if larger than ``most`` bytes."""
     with open_file(path) as file:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
@@ -65,7 +63,7 @@ def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def read_text(path: Path, most: int = LARGEST_FILE) -> str:
-    """The same as UTF-8 text; what is none raises ``UnicodeDecodeError``, a ``ValueError``."""
+    """The same as UTF-8 text; anything else raises ``UnicodeDecodeError``, a ``ValueError``."""
     return read_bytes(path, most).decode("utf-8")
 
 
@@ -80,11 +78,7 @@ def is_folder(path: Path) -> bool:
 
 
 def create_folder(outputs: Path, label: str, now: datetime) -> Path:
-    """Make a new folder ``outputs/<stamp>_<label>``, with ``-2``, ``-3`` ... where that is taken; never a shared one.
-
-    Raises:
-        StorageError: the folder can't be made.
-    """
+    """Make a new folder ``outputs/<stamp>_<label>``, with ``-2``, ``-3`` ... if that is taken; never a shared one."""
     name = f"{now.strftime(STAMP_FORMAT)}_{label}"
     with storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
@@ -98,7 +92,7 @@ def create_folder(outputs: Path, label: str, now: datetime) -> Path:
 
 @contextmanager
 def new_folder(outputs: Path, label: str, now: datetime) -> Iterator[Path]:
-    """A folder as :func:`create_folder` makes it, to be filled; it goes again if nothing could be written into it."""
+    """A new folder to be filled, as :func:`create_folder` makes it; removed again if an error leaves it empty."""
     folder = create_folder(outputs, label, now)
     try:
         yield folder
@@ -109,11 +103,7 @@ def new_folder(outputs: Path, label: str, now: datetime) -> Iterator[Path]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a UTF-8 text file, the whole line or nothing; a last line without an end is ended first.
-
-    Raises:
-        StorageError: the disk refuses; the file is as it was.
-    """
+    """Add a line to a UTF-8 text file, the whole line or nothing; a last line without an end is ended first."""
     with storage_errors(path), os.fdopen(_open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -131,13 +121,9 @@ def append_line(path: Path, line: str) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place: a reader finds the old or the new.
-
-    Raises:
-        StorageError: the disk is full, read-only, or otherwise refuses; what was there before stays.
-    """
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place: a reader finds the old or the new."""
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -154,8 +140,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically; halves of characters, as file names may hold them, become question marks."""
-    content = text.encode("utf-8", errors="replace")
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode(errors="replace")))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -169,7 +154,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"can't write {path}: {reason(error)}", _remedy(error)) from error
+        raise refusal_of(error, f"write {path}") from error
 
 
 def reason(error: OSError) -> str:
@@ -177,40 +162,37 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def refusal_of(error: OSError) -> StorageError:
-    """What the operating system refused where nobody expected it."""
-    what = f"use {error.filename}" if error.filename else "write the output"
-    return StorageError(f"can't {what}: {reason(error)}", _remedy(error))
-
-
-def _remedy(error: OSError) -> str:
+def refusal_of(error: OSError, what: str = "") -> StorageError:
+    """What the operating system refused, and what to do about it; without ``what``, where nobody expected it."""
+    what = what or (f"use {error.filename}" if error.filename else "write the output")
+    remedy = "choose another folder with --outputs"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "free some space, or choose another folder with --outputs"
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return "choose a folder that you may write to with --outputs"
-    if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder should be: move it, or choose another folder with --outputs"
-    return "choose another folder with --outputs"
+        remedy = f"free some space, or {remedy}"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = "choose a folder that you may write to with --outputs"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        remedy = f"a file stands where a folder should be: move it, or {remedy}"
+    return StorageError(f"can't {what}: {reason(error)}", remedy)
 
 
 def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
     """Remove what killed programs left half-written in a folder, at least ``older_than`` seconds ago."""
     with suppress(OSError):
-        for path in folder.glob(f"{TEMPORARY}*"):
+        for path in folder.glob(f"{_TEMPORARY}*"):
             with suppress(OSError):  # a file that vanishes meanwhile, or that belongs to somebody else
                 if time.time() - path.stat().st_mtime >= older_than:
                     path.unlink()
 
 
 @contextmanager
-def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+def locked(lock_file: Path, patience: float = 1.0) -> Iterator[None]:
     """Hold a lock for this caller alone, until it lets go or its process ends; wait ``patience`` seconds for it.
 
-    The file stays: if it were removed, two programs could each hold a lock on a file of that name.
+    Usually long enough for those who only look whether it is held. The file stays: if it were removed, two programs
+    could each hold a lock on a file of that name.
 
     Raises:
         LockedError: another program holds it.
-        StorageError: the file can't be made.
     """
     lock = FileLock(lock_file, preserve_lock_file=True)  # on Windows, it would be removed otherwise
     with storage_errors(lock_file):
@@ -225,10 +207,7 @@ def locked(lock_file: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
 
 
 def is_locked(lock_file: Path) -> bool:
-    """Whether somebody holds a lock, found without being in anybody's way.
-
-    A shared lock fits beside those of others who look. Windows has none; there the lock is taken for a moment.
-    """
+    """Whether somebody holds a lock. Looking hinders nobody; Windows has no shared locks, and takes it for a moment."""
     if not is_file(lock_file):
         return False
     try:

@@ -48,6 +48,8 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open_elements.pop().tag == tag
+        for element in self.open_elements if tag in ("p", "li", "h3") else ():
+            element.text += " "  # blocks stand apart, whatever lies between their tags
 
     def handle_data(self, data: str) -> None:
         for element in self.open_elements:

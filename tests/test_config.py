@@ -27,9 +27,24 @@ def test_defaults_are_in_range_and_survive_json(model: str, augmented: bool, rec
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.parametrize("wrong", [{"model": "9-layer"}, {"recipe": "secret"}])
+def test_there_is_no_default_for_what_there_is_not(wrong: dict[str, str]) -> None:
+    with pytest.raises(RequestError, match=r"there is no .* choose one of"):
+        default_config(**{"model": "3-layer", "augmented": True} | wrong)  # type: ignore[arg-type]
+
+
 def test_the_plain_recipe_is_plain() -> None:
     config = default_config("3-layer", augmented=True, recipe="plain")
     assert (config.weight_decay, config.label_smoothing, config.average_decay, config.plain_epochs) == (0, 0, 0, 0)
+
+
+def test_short_trainings_learn_faster_with_milder_augmentation() -> None:
+    short, longer, longest = (default_config("3-layer", augmented=True, epochs=epochs) for epochs in (4, 5, 16))
+    assert short.learning_rate > longer.learning_rate == longest.learning_rate
+    assert short.augment is not None
+    assert longer.augment is not None
+    assert short.augment.rotation < longer.augment.rotation
+    assert default_config("1-layer", augmented=True) == default_config("1-layer", augmented=True, epochs=4)
 
 
 @pytest.mark.parametrize(

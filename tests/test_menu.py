@@ -122,7 +122,7 @@ def test_a_network_is_trained_and_listed(
     ]  # fmt: skip
     session = play(answers)
     assert "'three' is not a whole number" in session.text
-    assert "0 is out of range" in session.text
+    assert "'0' is not a whole number from" in session.text
     assert r"there can be no folder '\x00'" in session.text
     assert "about" in session.text
     folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"
@@ -238,7 +238,7 @@ def test_the_data_view_leaves_four_pictures(play: Play, tmp_path: Path) -> None:
         assert count in session.text
 
 
-def test_the_models_are_shown_with_their_ledger(play: Play) -> None:
+def test_the_models_are_shown_layer_by_layer(play: Play) -> None:
     session = play(["models", "q"])
     for shown in ("1-layer", "2-layer", "3-layer", "convolution 3x3, 128 filters", "22 x 22", "multiply-adds"):
         assert shown in session.text

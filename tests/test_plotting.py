@@ -37,11 +37,15 @@ def test_loss_ticks_lie_inside_and_are_neither_too_few_nor_too_many(losses: list
     assert all(low < loss < high for loss in losses if loss > 0)
 
 
-def test_accuracy_scale_has_an_inverse() -> None:
+def test_the_accuracy_scale_spreads_the_nines_evenly_and_has_an_inverse() -> None:
+    axes = Figure().subplots()
+    plotting.scale_accuracy(axes, (90, 100))
+    scale = axes.yaxis.get_transform()
     percents = np.array([0, 10, 90, 99, 99.9, 99.99, 100])
-    heights = plotting.accuracy_to_axis(percents)
+    heights = scale.transform(percents)
     assert (np.diff(heights) > 0).all()
-    assert plotting.axis_to_accuracy(heights) == pytest.approx(percents)
+    assert np.diff(heights[2:5]) == pytest.approx([1, 1], abs=0.05)  # decades of error
+    assert scale.inverted().transform(heights) == pytest.approx(percents)
     assert math.isfinite(heights[-1])
 
 

@@ -1,4 +1,4 @@
-"""Random rotation, affine and erasing over a whole batch at once, each sample with its own draw.
+"""Augmentation of a whole batch at once, each sample with its own draw.
 
 The usual way rotates and shifts in two resamplings that each blur. Here all that moves a sample is multiplied into one
 2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before normalisation:
@@ -36,13 +36,9 @@ class AffineDraw(NamedTuple):
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Transform every image of a batch with its own random draw, into a new tensor of the same shape and range.
+    """Transform every image of a batch with its own random draw, never in place; shape and range stay the same.
 
-    Args:
-        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
-        labels: (B,), which digit each image shows; only the added strokes depend on it.
-        config: which transformations, and how strong.
-        generator: source of all draws.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink); the labels, (B,), only decide which strokes are added.
     """
     if config.moves:
         images = _move(images, labels, config, generator)
@@ -54,7 +50,7 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: to
 
 
 def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Add strokes, turn, shift, scale, slant and bend: all that needs resampling, in one."""
+    """Add strokes, rotate, shift, scale, shear and bend: all that needs resampling, in one step."""
     count, _, height, width = images.shape
     inverse = inverse_affine(_draw_affine(count, config, generator))  # (B, 2, 3)
     bend = _draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
@@ -62,14 +58,14 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
     if strokes is None or not len(strokes.where):  # every other batch, at the usual strength
         return warp(images, inverse, bend)
     scale, centre = fit_into_box(strokes, count)
+    half = torch.tensor([width, height]) / 2  # pixels; a pose's lengths are in halves
     # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
-    linear = inverse[:, :, :2] / scale.view(-1, 1, 1)
-    offset = inverse[:, :, 2] / scale.unsqueeze(1) + 2 * centre / torch.tensor([width, height])
+    linear = inverse[:, :, :2] / scale.view(-1, 1, 1)  # (B, 2, 2)
+    offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half  # (B, 2)
     warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
-    size = torch.tensor([width, height]) / 2
-    shifted = strokes.lines / size - offset[strokes.where, None, None]  # (K, S, 2, 2)
+    shifted = strokes.lines / half - offset[strokes.where, None, None]  # (K, S, 2, 2)
     # Lines go forwards through the pose that pixels are taken from backwards.
-    lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * size
+    lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * half
     drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
     shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
     warped[strokes.where] = torch.maximum(change_thickness(warped[strokes.where], shrunk), drawn)
@@ -86,8 +82,7 @@ def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) 
 
 
 def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
-    """(count,) numbers, uniform from -limit to limit."""
-    return (2 * torch.rand(count, generator=generator) - 1) * limit
+    return (2 * torch.rand(count, generator=generator) - 1) * limit  # (count,), from -limit to limit
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
@@ -120,18 +115,15 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, KNOTS): weights by which every pixel takes from knots around it.
-
-    The squares of a row add up to 1, so that independent numbers of variance 1 keep it when they are blurred.
-    """
+    """(side, KNOTS): the weights by which every pixel takes from the knots around it."""
     pixels = torch.arange(side).unsqueeze(1)
     knots = torch.linspace(-0.5, side - 0.5, KNOTS)
     weights = torch.exp(-0.5 * ((pixels - knots) / (BEND_WIDTH * side)) ** 2)
-    return F.normalize(weights, dim=1)
+    return F.normalize(weights, dim=1)  # a row's squares add up to 1: blurred numbers of variance 1 keep it
 
 
 def change_thickness(images: Tensor, change: Tensor) -> Tensor:
-    """Make the strokes of images (B, 1, H, W) bolder or finer, as other pens do, by -1 (finest) to 1 (boldest), (B,).
+    """Make the strokes of images (B, 1, H, W) finer or bolder, as other pens do, by (B,) from -1 to 1.
 
     A pixel moves towards the brightest (bolder) or the darkest (finer) of itself and its four neighbours.
     """
@@ -145,12 +137,9 @@ def change_thickness(images: Tensor, change: Tensor) -> Tensor:
 
 
 def warp(images: Tensor, inverse: Tensor, bend: Tensor | None = None) -> Tensor:
-    """Resample a batch once, bilinearly, through its inverse maps; the outside is background (0).
+    """Resample a batch (B, 1, H, W) once, bilinearly, through inverse maps (B, 2, 3); the outside is background (0).
 
-    Args:
-        images: (B, 1, H, W).
-        inverse: (B, 2, 3), from :func:`inverse_affine`.
-        bend: (B, H, W, 2), added to the places that the pixels are taken from, in the same units.
+    ``bend``, (B, H, W, 2), is added to the places that the pixels are taken from, in the same units.
     """
     grid = F.affine_grid(inverse, list(images.shape), align_corners=False)  # (B, H, W, 2)
     if bend is not None:

@@ -15,15 +15,14 @@ def data(lab: Lab) -> int:
     """Show the split, and leave pictures of the digits and of each augmentation in a folder."""
     with lab.terminal.busy("reading and checking MNIST"):
         mnist = load_mnist()
-    splits = {"train": mnist.train, "validation": mnist.validation, "test": mnist.test}
-    counts = [digits.class_counts() for digits in splits.values()]
-    rows = [[str(digit), *(f"{split[digit]:,}" for split in counts)] for digit in range(10)]
-    rows.append(["all", *(f"{sum(split):,}" for split in counts)])
-    lab.terminal.show(Table("How many of each digit", ["digit", *splits], rows, numeric=range(4)).on_screen())
+    counts = {name: digits.class_counts() for name, digits in vars(mnist).items()}
+    rows = [[str(digit), *(f"{split[digit]:,}" for split in counts.values())] for digit in range(10)]
+    rows.append(["all", *(f"{sum(split):,}" for split in counts.values())])
+    lab.terminal.show(Table("How many of each digit", ["digit", *counts], rows, numeric=range(4)).on_screen())
     with lab.terminal.busy("drawing the pictures"), new_folder(lab.outputs, "data", lab.now()) as folder:
         for name, figure in data_pictures(mnist):
             save_figure(folder / name, figure)
-        sizes = ", ".join(f"{len(digits):,} {name}" for name, digits in splits.items())
+        sizes = ", ".join(f"{sum(split):,} {name}" for name, split in counts.items())
         write_summary(folder, Summary(sentences=[sizes], thumbnail="samples.png", pictures=CAPTIONS))
     lab.terminal.hint("samples, counts, mean digits, and each augmentation (milder in trainings of up to 4 epochs):")
     lab.terminal.line(str(folder))

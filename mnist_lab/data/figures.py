@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,50 +20,36 @@ from mnist_lab.data.mnist import SIDE, Digits, Mnist, to_unit
 from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 
-SAMPLES_PER_CLASS = 12
-DRAWS = 4
-"""Of each augmentation, to show the strongest: a weak one would look like none at all."""
-
-VISIBLE = 0.08
-"""Ink, 0 to 1, by which a pixel changes on average where a digit has got strokes that nobody overlooks."""
-
-SEED = 0
-"""Of the samples shown: everybody sees the same."""
+DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
+SEED = 0  # of the samples shown: everybody sees the same
 
 CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
     "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
     "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
-    "augmentation.png": Caption(
-        "Before and after each augmentation", "Digits as they are, and turned, shifted, scaled, slanted or erased."
-    ),
+    "augmentation.png": Caption("Before and after each augmentation", "Digits as they are, and as each changes them."),
 }
 """What is said of these pictures, by file name."""
 
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
     """The four pictures of the data view, each with its file name. The test digits are counted, not shown."""
-    train = mnist.train
-    sample = _sample_by_class(train, SAMPLES_PER_CLASS)
-    yield "samples.png", sample_grid(sample.images.squeeze(1).numpy(), sample.labels.numpy())
-    splits = {"train": train, "validation": mnist.validation, "test": mnist.test}
-    yield "class_counts.png", class_counts({name: digits.class_counts() for name, digits in splits.items()})
+    train, counts = mnist.train, {name: digits.class_counts() for name, digits in vars(mnist).items()}
+    yield "samples.png", sample_grid(_sample_by_class(train, 12).images.numpy())
+    yield "class_counts.png", class_counts(counts)
     means = [to_unit(train.images[train.labels == digit]).mean(dim=(0, 1)) for digit in DIGITS]
-    yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), train.class_counts())
-    groups = [_augmentation_examples(train), _stroke_examples(train)]
-    pictures = [{name: images.squeeze(1).numpy() for name, images in group.items()} for group in groups]
-    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
-    yield "augmentation.png", augmentation_gallery(pictures, note)
+    yield "mean_digits.png", mean_grid(torch.stack(means).numpy(), counts["train"])
+    yield "augmentation.png", augmentation_gallery([_augmentation_examples(train), _stroke_examples(train)])
 
 
 @styled
-def sample_grid(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Figure:
-    """Some digits, (10 * K, 28, 28), 0..255, one row of K per class; their labels (10 * K,) ascend from 0 to 9."""
+def sample_grid(images: NDArray[np.uint8]) -> Figure:
+    """Some digits, (10 * K, 1, 28, 28), 0..255, one row of K per class, from 0 to 9."""
     columns = len(images) // len(DIGITS)
     figure = new_figure(0.55 * columns + 1.2, 6.6, f"MNIST: {counted(columns, 'sample')} of each digit")
     axes = figure.subplots()
     cells = images.reshape(len(DIGITS), columns, SIDE, SIDE) / 255
-    plotting.draw_mosaic(axes, cells, [str(label) for label in labels[::columns]])
+    plotting.draw_mosaic(axes, cells, [str(digit) for digit in DIGITS])
     axes.set(xlabel="samples", ylabel="label")
     return figure
 
@@ -77,9 +62,8 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
     percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
     widest = max(10.0, float(percents.max()))
-    for axes, (name, split), percent, colour in zip(
-        panels, counts.items(), percents, (SKY_BLUE, ORANGE, GREEN), strict=False
-    ):
+    colours = (SKY_BLUE, ORANGE, GREEN)
+    for axes, (name, split), percent, colour in zip(panels, counts.items(), percents, colours, strict=False):
         axes.barh(DIGITS, percent, color=colour, height=0.78)
         axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
         for digit, count in enumerate(split):
@@ -89,8 +73,7 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
         axes.grid(visible=False, axis="y")
         plotting.title_panel(axes, name, counted(sum(split), "digit"))
     panels[0].set(xlim=(0, 1.25 * widest), ylim=(9.5, -0.5), yticks=DIGITS, ylabel="digit")
-    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, widest)
-    panels[0].set_xticks([tick for tick in ticks if tick <= widest])  # no grid behind the percentages
+    panels[0].set_xticks(range(0, int(widest) + 1, 2 if widest < 20 else 20))  # no grid behind the percentages
     return figure
 
 
@@ -110,14 +93,14 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 
 
 @styled
-def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]]], note: str) -> Figure:
+def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
     """Some digits, as they are and as each augmentation changes them, with their outlines before.
 
-    Groups hold row names and (K, 28, 28) ink, 0..1. Each begins with its digits as they are; the same digits stand in
-    the same columns below.
+    Groups hold row names and (K, 1, 28, 28) ink, 0..1: first the digits as they are, then the same digits, changed.
     """
+    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
     names = [name for group in groups for name in group]
-    cells = np.concatenate([list(group.values()) for group in groups])  # (rows, K, 28, 28)
+    cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
     figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
@@ -136,14 +119,13 @@ def augmentation_gallery(groups: Sequence[Mapping[str, NDArray[np.floating[Any]]
 
 
 def _sample_by_class(digits: Digits, per_class: int) -> Digits:
-    """Some random digits of each class, class by class."""
     order = torch.randperm(len(digits), generator=seeded_generator(SEED, "samples"))
     labels = digits.labels[order]
     return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in DIGITS]))
 
 
 def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
-    """Ten digits, and the same after each augmentation alone and after all together, (10, 1, 28, 28) each, 0 to 1."""
+    """A digit of each class, and the same after each augmentation alone and after the usual mix, (10, 1, 28, 28)."""
     sample = _sample_by_class(digits, 1)
     usual, none = AugmentConfig(), NO_AUGMENTATION
     steps = {
@@ -155,30 +137,25 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
         "thickness, ±0.8 pixels\n(off in the recipe)": replace(none, thickness=0.8),
         "erasing, every digit\n(off in the recipe)": replace(none, erasing=1.0),
     }
-    rows = {"original": to_unit(sample.images)}
-    rows |= {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
-    return rows | {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
+    alone = {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
+    mix = {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
+    return {"original": to_unit(sample.images)} | alone | mix
 
 
 def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
     """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
     sample = _sample_by_class(digits, 60)
     original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
-    suits = _change_of(with_strokes, original) > VISIBLE
+    suits = (with_strokes - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
     counts = {0: 4, 1: 3, 7: 3}
-    chosen = [torch.nonzero(suits & (sample.labels == digit)).flatten()[:most] for digit, most in counts.items()]
+    chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
-    return {"original": original[torch.cat(chosen)], name: with_strokes[torch.cat(chosen)]}
+    return {"original": original[chosen], name: with_strokes[chosen]}
 
 
 def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
     """Each digit after the one of some random draws that changed it most, (N, 1, 28, 28)."""
     original, labels = to_unit(digits.images).repeat(draws, 1, 1, 1), digits.labels.repeat(draws)
     changed = augment(original, labels, config, seeded_generator(SEED, "augmentation", repr(config)))
-    strongest = _change_of(changed, original).view(draws, -1).argmax(dim=0)  # (N,)
+    strongest = (changed - original).abs().mean(dim=(1, 2, 3)).view(draws, -1).argmax(dim=0)  # (N,)
     return changed.view(draws, len(digits), *changed.shape[1:])[strongest, torch.arange(len(digits))]
-
-
-def _change_of(changed: Tensor, original: Tensor) -> Tensor:
-    """How much ink each of some images (N, 1, 28, 28) differs by, on average, (N,)."""
-    return (changed - original).abs().mean(dim=(1, 2, 3))

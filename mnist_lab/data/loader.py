@@ -1,8 +1,7 @@
 """Training batches, and the seeds that decide everything random in them.
 
-Every random draw of the lab is a pure function of the run's seed, the epoch and a name, and never depends on how many
-were made before: a run that was killed resumes with the draws that the uninterrupted run would have made, and worker
-processes draw what the main process would.
+Every random draw is a pure function of the run's seed, the epoch and a name, however many were made before: a run that
+was killed resumes with the draws of the uninterrupted run, and workers draw what the main process would.
 """
 
 from __future__ import annotations
@@ -39,21 +38,19 @@ class Batch(NamedTuple):
     labels: Tensor  # (B,) int64
 
 
-class BatchKey(NamedTuple):
-    """All that a batch depends on."""
-
+class _BatchKey(NamedTuple):
     positions: Tensor  # (B,) int64, of its digits
     augment_seed: int | None  # None: not augmented
 
 
-class BatchDataset(Dataset[Batch]):
+class _BatchDataset(Dataset[Batch]):
     """Digits in memory, fetched and transformed a whole batch at a time."""
 
     def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
         self.digits = digits
         self.augmentation = augmentation
 
-    def __getitem__(self, key: BatchKey) -> Batch:
+    def __getitem__(self, key: _BatchKey) -> Batch:
         images = to_unit(self.digits.images[key.positions])  # (B, 1, 28, 28)
         labels = self.digits.labels[key.positions]
         if self.augmentation is not None and key.augment_seed is not None:
@@ -63,13 +60,9 @@ class BatchDataset(Dataset[Batch]):
 
 
 class TrainLoader:
-    """The training digits as batches; worker processes start with the first epoch and stay for all of them.
+    """The training digits as batches; workers start with the first epoch and stay for all of them.
 
     Args:
-        digits: what to train on.
-        augmentation: None for the digits as they are.
-        batch_size: the last batch of an epoch holds the rest.
-        seed: the run's seed.
         epoch_size: digits in an epoch; 0 for every digit once.
         workers: processes that load data; 0 fetches in this one.
         start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.
@@ -92,9 +85,9 @@ class TrainLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.epoch_size = epoch_size or self.size
-        self.keys: list[BatchKey] = []  # of the epoch under way
+        self.keys: list[_BatchKey] = []  # of the epoch under way
         self.loader = DataLoader(
-            BatchDataset(digits, augmentation),
+            _BatchDataset(digits, augmentation),
             batch_size=None,  # each key is a whole batch already
             sampler=self.keys,
             num_workers=workers,
@@ -106,8 +99,7 @@ class TrainLoader:
         )
 
     def __len__(self) -> int:
-        """Batches per epoch."""
-        return -(-self.epoch_size // self.batch_size)
+        return -(-self.epoch_size // self.batch_size)  # batches per epoch, the last one perhaps smaller
 
     def epoch(self, epoch: int, *, augmented: bool = True) -> Iterator[Batch]:
         """The batches of one epoch (from 1), in an order that depends on (seed, epoch) alone."""
@@ -115,7 +107,7 @@ class TrainLoader:
         passes = -(-self.epoch_size // self.size)  # whole shuffled passes, the last one cut off
         order = torch.cat([torch.randperm(self.size, generator=generator) for _ in range(passes)])[: self.epoch_size]
         self.keys[:] = [
-            BatchKey(positions, derive_seed(self.seed, epoch, number, "augment") if augmented else None)
+            _BatchKey(positions, derive_seed(self.seed, epoch, number, "augment") if augmented else None)
             for number, positions in enumerate(torch.split(order, self.batch_size))
         ]
         return iter(self.loader)

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,39 +19,32 @@ from mnist_lab.config import CLASSES
 from mnist_lab.data import MNIST_FOLDER
 from mnist_lab.errors import DataError
 
-Values = TypeVar("Values", Tensor, NDArray[np.float64])  # images of floats
-
 SIDE = 28  # height and width of a digit, in pixels
 MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
+SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
+
+Values = TypeVar("Values", Tensor, NDArray[np.float64])
 
 
 class IdxFile(NamedTuple):
-    """One file of the data set: its name, the canonical MD5 of its unzipped content, and what it must hold."""
+    """One file of the data set: its name, the canonical MD5 of its unzipped content, and the shape of its values."""
 
     name: str
     md5: str
-    header: int  # bytes before the values
     shape: tuple[int, ...]
 
 
 MNIST_FILES = (
-    IdxFile("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", 16, (60_000, SIDE, SIDE)),
-    IdxFile("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", 8, (60_000,)),
-    IdxFile("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", 16, (10_000, SIDE, SIDE)),
-    IdxFile("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", 8, (10_000,)),
+    IdxFile("train-images-idx3-ubyte.gz", "6bbc9ace898e44ae57da46a324031adb", (60_000, SIDE, SIDE)),
+    IdxFile("train-labels-idx1-ubyte.gz", "a25bea736e30d166cdddb491f175f624", (60_000,)),
+    IdxFile("t10k-images-idx3-ubyte.gz", "2646ac647ad5339dbf082846283269ea", (10_000, SIDE, SIDE)),
+    IdxFile("t10k-labels-idx1-ubyte.gz", "27ae3e4e09519cfbb04c329615203637", (10_000,)),
 )
-"""Images and labels to train on, images and labels to test with."""
-
-SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
-VALIDATION_FRACTION = 0.1
-
-
-# --- pixels
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Bytes 0..255 (uint8) to floats 0..1 (float32), any shape."""
-    return images.float() / 255
+    """Bytes 0..255 (uint8) to floats 0..1 (float32), any shape; floats are in that range already."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
 def normalise(images: Values) -> Values:
@@ -62,9 +55,6 @@ def normalise(images: Values) -> Values:
 def denormalise(images: Values) -> Values:
     """The inverse of :func:`normalise`, any shape."""
     return images * STD + MEAN
-
-
-# --- the files
 
 
 @dataclass(frozen=True)
@@ -98,11 +88,7 @@ class Mnist:
 
 @cache
 def load_mnist(folder: Path = MNIST_FOLDER) -> Mnist:
-    """Read, check and split the four embedded files; kept in memory for the next caller.
-
-    Raises:
-        DataError: a file is missing, truncated or altered.
-    """
+    """Read, check and split the four embedded files, once; ``DataError`` if one is missing, truncated or altered."""
     train_images, train_labels, test_images, test_labels = (_read_idx(folder, file) for file in MNIST_FILES)
     official_train = _as_digits(train_images, train_labels)
     train, validation = (official_train.subset(positions) for positions in stratified_split(train_labels))
@@ -120,8 +106,9 @@ def _read_idx(folder: Path, file: IdxFile) -> NDArray[np.uint8]:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != file.md5:
         raise DataError(f"the MNIST file {path} is not the original (MD5 {found}, expected {file.md5})", remedy)
+    header = 4 + 4 * len(file.shape)  # bytes: a magic number, and the size of each dimension
     # torch wants arrays that may be written to, and bytes may not.
-    return np.frombuffer(bytearray(content), dtype=np.uint8, offset=file.header).reshape(file.shape)
+    return np.frombuffer(bytearray(content), dtype=np.uint8, offset=header).reshape(file.shape)
 
 
 def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
@@ -129,26 +116,21 @@ def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
     return Digits(inked, torch.from_numpy(labels).long(), torch.arange(len(labels)))
 
 
-def stratified_split(
-    labels: NDArray[np.integer[Any]], fraction: float = VALIDATION_FRACTION, seed: int = SPLIT_SEED
-) -> tuple[Tensor, Tensor]:
-    """Set a fraction of each digit of labels (N,) apart for validation.
+def stratified_split(labels: NDArray[np.integer[Any]], fraction: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Set a fraction of each digit of labels (N,) apart: the positions that stay and those set apart, ascending, int64.
 
     The quotas of the ten digits are rounded so that they add up exactly (largest remainder), and the draw uses
     numpy's ``RandomState``, the one generator whose stream is promised never to change between versions.
-
-    Returns:
-        The positions to train on and to validate with, each sorted ascending, int64.
     """
     quotas = np.bincount(labels, minlength=CLASSES) * fraction
     taken = np.floor(quotas).astype(int)
     missing = round(len(labels) * fraction) - int(taken.sum())
     taken[np.argsort(taken - quotas, kind="stable")[:missing]] += 1  # where rounding down took most away
-    random = np.random.RandomState(seed)
-    validation = np.zeros(len(labels), dtype=bool)
+    random = np.random.RandomState(SPLIT_SEED)
+    is_apart = np.zeros(len(labels), dtype=bool)
     for digit, count in enumerate(taken):
-        validation[random.permutation(np.flatnonzero(labels == digit))[:count]] = True
-    return torch.from_numpy(np.flatnonzero(~validation)), torch.from_numpy(np.flatnonzero(validation))
+        is_apart[random.permutation(np.flatnonzero(labels == digit))[:count]] = True
+    return torch.from_numpy(np.flatnonzero(~is_apart)), torch.from_numpy(np.flatnonzero(is_apart))
 
 
 def stratified_subset(digits: Digits, size: int) -> Digits:
@@ -162,9 +144,3 @@ def stratified_subset(digits: Digits, size: int) -> Digits:
 def split_fingerprint(validation: Digits) -> str:
     """A short name for which digits were set apart; two runs may be compared only if theirs agree."""
     return hashlib.md5(validation.indices.numpy().astype("<i8").tobytes(), usedforsecurity=False).hexdigest()[:12]
-
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor

@@ -2,8 +2,7 @@
 
 MNIST was written by Americans around 1990. Elsewhere people slash their zeros, give ones a flag and a base, and cross
 their sevens; a network that never saw this reads a slashed zero as an 8. So some digits get such strokes, at places
-found from their own ink, and are then fitted into MNIST's box again. All of it is made up: no drawing of anybody's is
-used.
+found from their own ink, and are then fitted into MNIST's box again. All of it is made up: nobody's drawings are used.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mnist_lab.config import CLASSES
-
 FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
 PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
 HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
@@ -24,27 +21,21 @@ BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
 class Frame(NamedTuple):
-    """Where the ink of each digit lies; every field has the shape (K,), in pixels from the image's centre."""
+    """Where the ink of each digit lies, in pixels from the image's centre."""
 
-    left: Tensor
-    top: Tensor
-    right: Tensor
-    bottom: Tensor
-    top_x: Tensor  # middle of the ink in the uppermost rows
-    middle_x: Tensor  # in the rows half way down
-    bottom_x: Tensor  # in the lowest rows
+    low: Tensor  # (K, 2) left and top
+    high: Tensor  # (K, 2) right and bottom
+    top_x: Tensor  # (K,) middle of the ink in the uppermost rows
+    middle_x: Tensor  # (K,) in the rows half way down
+    bottom_x: Tensor  # (K,) in the lowest rows
 
     @property
-    def width(self) -> Tensor:
-        return self.right - self.left
+    def size(self) -> Tensor:
+        return self.high - self.low  # (K, 2) width and height
 
     @property
-    def height(self) -> Tensor:
-        return self.bottom - self.top
-
-    @property
-    def centre(self) -> tuple[Tensor, Tensor]:
-        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+    def centre(self) -> Tensor:
+        return (self.low + self.high) / 2  # (K, 2)
 
 
 class Strokes(NamedTuple):
@@ -62,16 +53,14 @@ Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between 
 def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:
     """Choose some zeros, ones and sevens of a batch, and the lines to add to them.
 
-    Args:
-        images: (B, 1, H, W), floats 0 (background) to 1 (ink).
-        labels: (B,), which digit each image shows.
-        chance: fraction of the zeros that are chosen, and of the others as ``FREQUENCIES`` says.
-        generator: source of all draws.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink), their labels (B,); ``chance`` is the fraction of the zeros
+    that are chosen, and of the others as ``FREQUENCIES`` says.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
-    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()
+    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
-    suits = (labels[where] != 0) | (frame.width >= NARROWEST * frame.height)
+    width, height = frame.size.unbind(dim=1)
+    suits = (labels[where] != 0) | (width >= NARROWEST * height)
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
 
     def draw(low: float, high: float) -> Tensor:
@@ -88,15 +77,12 @@ def _frame_of(ink: Tensor) -> Frame:
     inked = ink > FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
     y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
-
-    def middle_near(row: Tensor) -> Tensor:
-        """Mean x of the ink in about three rows around each digit's own."""
+    middles = []
+    for row in (top + 1, (top + bottom) / 2, bottom - 1):  # the mean x of the ink in about three rows around each
         near = ((y - row.unsqueeze(1)).abs() <= 1.5).float()  # (K, H)
         mass = (ink * near.unsqueeze(2)).sum(dim=1)  # (K, W)
-        return (mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6)
-
-    middles = (middle_near(row) for row in (top + 1, (top + bottom) / 2, bottom - 1))
-    return Frame(left, top, right, bottom, *middles)
+        middles.append((mass * x).sum(dim=1) / mass.sum(dim=1).clamp_min(1e-6))
+    return Frame(torch.stack([left, top], dim=1), torch.stack([right, bottom], dim=1), *middles)
 
 
 def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,8 +93,7 @@ def _ends(seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Tensor:
-    """(K, 2, 2) from four times (K,)."""
-    return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)
+    return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)  # (K, 2, 2)
 
 
 def _slashed(frame: Frame, draw: Draw) -> Tensor:
@@ -116,12 +101,13 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
+    width, height = frame.size.unbind(dim=1)
     beyond, direction = draw(1.2, 2.0), draw(0.25, 0.9)  # radii from the middle; radians, 0 is upright
-    across, up = beyond * frame.width / 2 * torch.sin(direction), beyond * frame.height / 2 * torch.cos(direction)
+    across, up = beyond * width / 2 * torch.sin(direction), beyond * height / 2 * torch.cos(direction)
     across = torch.where(draw(0, 1) < 0.1, -across, across)
-    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre)
+    x, y = (middle + draw(-0.5, 0.5) for middle in frame.centre.unbind(dim=1))
     slash = _line(x - across, y + up, x + across, y - up)
-    return torch.stack([slash, slash], dim=1)
+    return torch.stack([slash, slash], dim=1)  # (K, 2, 2, 2)
 
 
 def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
@@ -131,60 +117,51 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
     """
     which = draw(0, 1)
     longest = torch.where(which > 0.4, 0.35, 0.2)  # heights
-    angle, length = torch.deg2rad(draw(40, 70)), frame.height * (0.12 + (longest - 0.12) * draw(0, 1))
+    angle, length = torch.deg2rad(draw(40, 70)), frame.size[:, 1] * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
-    flag_x, flag_y = frame.top_x, frame.top + 1
+    flag_x, flag_y = frame.top_x, frame.low[:, 1] + 1
     flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
     based = torch.where(which > 0.4, 1.0, 0.0)
-    base_x, base_y, tilt = frame.bottom_x, frame.bottom - 1, based * draw(-1, 1)
+    base_x, base_y, tilt = frame.bottom_x, frame.high[:, 1] - 1, based * draw(-1, 1)
     base = _line(base_x - based * draw(1.5, 10), base_y + tilt, base_x + based * draw(1.5, 10), base_y - tilt)
-    return torch.stack([flag, base], dim=1)
+    return torch.stack([flag, base], dim=1)  # (K, 2, 2, 2)
 
 
 def _crossed(frame: Frame, draw: Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
-    x, y = frame.middle_x + draw(-1, 1), frame.centre[1] + draw(-2, 2)
+    x, y = frame.middle_x + draw(-1, 1), frame.centre[:, 1] + draw(-2, 2)
     bar = _line(x - reach, y - tilt, x + reach, y + tilt)
-    return torch.stack([bar, bar], dim=1)
+    return torch.stack([bar, bar], dim=1)  # (K, 2, 2, 2)
 
 
-# For each digit the two lines, (K, 2, 2, 2), that people add to it; where there is one only, it stands twice.
+# For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
 STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
-FREQUENCIES = torch.zeros(CLASSES)
-FREQUENCIES[[0, 1, 7]] = torch.tensor([1.0, 0.1, 0.1])
-"""(10,) how often each digit is chosen, compared with the zeros: many flagged ones would blur the line to the sevens,
-of which, as of the ones, some have these strokes already."""
+FREQUENCIES = torch.tensor([1.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens, and
+some ones and sevens have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
     """How each of a batch's ``count`` digits must shrink and move to lie in MNIST's box with its added strokes.
 
-    Returns:
-        scale (B,), at most 1, and centre (B, 2), the place that moves to the image's centre, in pixels from there;
-        1 and (0, 0) without added strokes.
+    Gives a scale (B,), at most 1, and the place (B, 2), in pixels from the image's centre, that moves to that centre.
     """
     scale, centre = torch.ones(count), torch.zeros(count, 2)
-    frame = strokes.frame
     ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)
-    low = torch.minimum(torch.stack([frame.left, frame.top], dim=1), ends.amin(dim=1))  # (K, 2)
-    high = torch.maximum(torch.stack([frame.right, frame.bottom], dim=1), ends.amax(dim=1))
+    low = torch.minimum(strokes.frame.low, ends.amin(dim=1))  # (K, 2)
+    high = torch.maximum(strokes.frame.high, ends.amax(dim=1))  # (K, 2)
     scale[strokes.where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
     centre[strokes.where] = (low + high) / 2
     return scale, centre
 
 
 def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
-    """Draw straight, round-ended lines, anti-aliased: the coverage of a pixel falls from 1 to 0 over its own size.
+    """Draw straight, round-ended, anti-aliased lines into images of ``height`` x ``breadth`` pixels: (K, H, W), 0 to 1.
 
-    Args:
-        lines: (K, S, 2, 2), in pixels from the image's centre.
-        width: (K,) of the pen, pixels.
-        height, breadth: of the image, pixels.
-
-    Returns:
-        (K, H, W), 0 to 1.
+    The lines (K, S, 2, 2) are in pixels from the image's centre, the pen's width (K,) in pixels. The coverage of a
+    pixel falls from 1 to 0 over its own size.
     """
     y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, breadth))
     start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,10 @@ from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
-from mnist_lab.drawing.recognise import Score, prepare_labelled, score_drawings, show_skipped
+from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.window.app import Snapshot, open_window
+from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
@@ -35,16 +36,10 @@ from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 
-if TYPE_CHECKING:  # it needs tkinter, which a Python may lack that can do all the rest
-    from mnist_lab.drawing.window.app import Snapshot
-    from mnist_lab.drawing.window.widgets import Predictor
+RUN_HELP = "a run's folder, latest or best (the default)"
 
 
-# ---------------------------------------------------------------------------------------------------------------- draw
-
-
-def ask_draw(lab: Lab) -> int:
-    """The menu's way to the window; without a trained network it offers to train one."""
+def _ask_draw(lab: Lab) -> int:
     if not any(run.is_evaluated for run in list_runs(lab.outputs)[0]):
         lab.terminal.hint(f"There is no trained network in {lab.outputs} yet that could read what you draw.")
         if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
@@ -57,28 +52,26 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
     session = DrawingSession(lab, explain.load_readers(lab, runs))
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window = lab.load("drawing.window.app").open_window
     open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
 
 
+@dataclass
 class DrawingSession:
     """What the window asks for: predictions, maps, and places to keep drawings."""
 
-    def __init__(self, lab: Lab, readers: Sequence[Reader]) -> None:
-        self.lab = lab
-        self.readers = readers
-        self.saved: list[Path] = []
+    lab: Lab
+    readers: Sequence[Reader]
+    saved: list[Path] = field(default_factory=list)
 
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
-        make = self.lab.load("drawing.window.widgets").Predictor
         names = [reader.name for reader in self.readers]
         if len(set(names)) < len(names):  # networks that differ in their recipe or length only
             names = [reader.run.name for reader in self.readers]
-        return [make(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
+        return [Predictor(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         answers = zip(self.readers, probabilities, strict=True)
@@ -91,10 +84,10 @@ class DrawingSession:
         remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
         title = f"A drawing, read as {explanation.prediction} by {reader.name}"
         figure = saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
-        answers = []
-        for one, answer in zip(self.readers, snapshot.probabilities, strict=True):
-            said = {"run": one.run.name, "network": one.name, "digit": int(answer.argmax())}
-            answers.append(said | {"probabilities": answer.tolist()})
+        answers = [
+            {"run": one.run.name, "network": one.name, "digit": int(answer.argmax()), "probabilities": answer.tolist()}
+            for one, answer in zip(self.readers, snapshot.probabilities, strict=True)
+        ]
         content = {
             "answers": answers,
             "probably_no_digit": self.reject(snapshot.picture, snapshot.probabilities) is not None,
@@ -116,11 +109,7 @@ class DrawingSession:
         return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
-# ------------------------------------------------------------------------------------------------------------- predict
-
-
-def ask_predict(lab: Lab) -> int:
-    """The menu's way to recognise a picture."""
+def _ask_predict(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
     return predict(lab, [lab.terminal.ask("Which picture (a file's name)", "", existing_file)])
 
@@ -139,8 +128,7 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     rows = [_prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen]
     if rows:
         headings = ("picture", "digit", "probability", "or", "probability", "")
-        table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, len(headings)))
-        lab.terminal.show(table.on_screen())
+        lab.terminal.show(Table(f"Read by {reader.name}", headings, rows, numeric=range(1, 6)).on_screen())
     for refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
@@ -153,15 +141,11 @@ def _prediction_row(name: str, reader: Reader, probabilities: NDArray[np.float64
         return name, "–", "", "", "", "blank"
     second, first = np.argsort(probabilities)[-2:]
     remark = Text("probably not a digit", "warning") if reader.rejects(probabilities) else ""
-    numbers = (format_probability(probabilities[first]), str(second), format_probability(probabilities[second]))
-    return name, Text(str(first), "best"), *numbers, remark
+    likely, less_likely = (format_probability(probabilities[digit]) for digit in (first, second))
+    return name, Text(str(first), "best"), likely, str(second), less_likely, remark
 
 
-# --------------------------------------------------------------------------------------------------------------- score
-
-
-def ask_score(lab: Lab) -> int:
-    """The menu's way to score drawings; the user's own, where there are some, are offered."""
+def _ask_score(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
     own = lab.outputs / MY_DIGITS
     offered = str(own) if is_file(own) else ""
@@ -176,60 +160,51 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     with lab.terminal.busy(f"reading {len(drawings):,} drawings"):
         labelled = prepare_labelled(drawings, preprocess)
         result = score_drawings(reader.model, labelled, reader.compute)
-    lab.terminal.show(per_digit_table(result.evaluation, "Drawings").on_screen(), "")
+    evaluation = result.evaluation
+    lab.terminal.show(per_digit_table(evaluation.to_dict(), "Drawings").on_screen(), "")
     if labelled.blanks:
         lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
     if labelled.unlabelled:
         lab.terminal.hint(f"{labelled.unlabelled:,} drawings have no label and are left out")
     lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
+    title, mistakes = f"{path.name} read by {reader.name} ({preprocess})", evaluation.mistakes
+    missed, numbers = labelled.pictures[mistakes.positions], labelled.positions[mistakes.positions] + 1
+    drawn = {
+        "confusion_counts.png": run_figures.confusion_counts(evaluation.confusion, title=title),
+        "mistakes.png": run_figures.mistakes(
+            missed, mistakes, numbers, evaluated=evaluation.total, title=title, noun="drawing"
+        ),
+    }
     label, busy = f"score-{explain.folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
     with busy, new_folder(lab.outputs, label, lab.now()) as folder:
         content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
         write_json(folder / SCORE_FILE, content)
-        _draw_score(folder, result, f"{path.name} read by {reader.name} ({preprocess})")
-        captions = {name: run_figures.RUN_FIGURES[name].caption for name in ("confusion_counts.png", "mistakes.png")}
+        for name, figure in drawn.items():
+            save_figure(folder / name, figure)
+        captions = {name: run_figures.RUN_FIGURES[name].caption for name in drawn}
         write_summary(folder, replace(score_summary(content), pictures=captions))
     lab.terminal.line(str(folder))
-    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({result.evaluation.correct:,} of {labelled.total:,})")
+    lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({evaluation.correct:,} of {labelled.total:,})")
     return OK
-
-
-def _draw_score(folder: Path, result: Score, title: str) -> None:
-    evaluation, labelled = result.evaluation, result.labelled
-    mistakes = evaluation.mistakes
-    save_figure(folder / "confusion_counts.png", run_figures.confusion_counts(evaluation.confusion, title=title))
-    worst = run_figures.mistakes(
-        labelled.pictures[mistakes.positions],
-        mistakes,
-        labelled.positions[mistakes.positions] + 1,
-        evaluated=evaluation.total,
-        title=title,
-        noun="drawing",
-    )
-    save_figure(folder / "mistakes.png", worst)
-
-
-# --------------------------------------------------------------------------------------------------------------- x-ray
 
 
 def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
     """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used."""
     source: Drawing | Picture
+    true = None
     if file.is_drawing:
         usable, damaged = read_drawings(file.path)
         show_skipped(lab.terminal, damaged)
-        source = usable[0]
+        source, true = usable[0], usable[0].label
     else:
         source = read_picture(file.path)
     picture = to_mnist(source)
     if picture is None:
         raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
-    true = source.label if isinstance(source, Drawing) else None
     return Subject(file.path.name, explain.folder_label(file.path.stem), true, picture), source
 
 
-def ask_xray(lab: Lab) -> int:
-    """The menu's way to the X-ray."""
+def _ask_xray(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
     return xray(lab, lab.terminal.ask("Which picture or drawing (a file's name)", "", explain.picture_or_drawing))
 
@@ -244,16 +219,16 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     answers = reader.predict(list(seen.values()))
     variants = [figures.Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
     title = f"{subject.title}, read by {reader.name}"
-    rows = [(way, str(p.argmax()), format_probability(float(p.max()))) for way, _, p in variants]
+    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
     lab.terminal.line(title)
     lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
-    if not file.is_drawing:
-        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
-    stages = {"raw": ink(source) if isinstance(source, Drawing) else source}
-    paper = stages["raw"]
     if isinstance(source, Drawing):
-        stages["pen"] = paper = ink(source, pen_width(source))
-    figure = figures.xray(stages | (from_ink(paper, Steps()) or {}), variants, title=title)
+        stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
+    else:
+        stages = {"raw": source}
+        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
+    stages |= from_ink([*stages.values()][-1], Steps()) or {}
+    figure = figures.xray(stages, variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
         write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=figures.CAPTIONS))
@@ -261,16 +236,12 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     return OK
 
 
-# ------------------------------------------------------------------------------------------------------------- options
-
-
 def _add_draw_options(parser: ArgumentParser) -> None:
-    runs = "a run's folder, latest or best (the default); several side by side"
-    parser.add_argument("--run", action="append", help=runs)
+    parser.add_argument("--run", action="append", help=f"{RUN_HELP}; several side by side")
 
 
 def _add_run_option(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default=BEST, help="a run's folder, latest, or best (the default)")
+    parser.add_argument("--run", default=BEST, help=RUN_HELP)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
@@ -291,10 +262,10 @@ def _add_score_options(parser: ArgumentParser) -> None:
 
 
 COMMANDS = {
-    "draw": Command(ask_draw, lambda lab, given: draw(lab, given.run or (BEST,)), _add_draw_options),
-    "predict": Command(ask_predict, lambda lab, given: predict(lab, given.images, given.run), _add_predict_options),
-    "xray": Command(ask_xray, lambda lab, given: xray(lab, given.digit, given.run), _add_xray_options),
+    "draw": Command(_ask_draw, lambda lab, given: draw(lab, given.run or (BEST,)), _add_draw_options),
+    "predict": Command(_ask_predict, lambda lab, given: predict(lab, given.images, given.run), _add_predict_options),
+    "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, given.run), _add_xray_options),
     "score": Command(
-        ask_score, lambda lab, given: score(lab, given.file, given.run, given.preprocess), _add_score_options
+        _ask_score, lambda lab, given: score(lab, given.file, given.run, given.preprocess), _add_score_options
     ),
 }

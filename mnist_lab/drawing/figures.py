@@ -1,4 +1,4 @@
-"""The X-ray as a figure: the way from ink to 28x28 step by step, and what a network predicts without each step."""
+"""The X-ray as a figure: each step from ink to 28x28, and what a network predicts without it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ CAPTIONS = {
         "What the network made of it", "The drawing as the network sees it, its ten probabilities, and a map."
     ),
 }
-"""What is said of the pictures of drawings, by file name."""
 NAMES = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
 
 
@@ -42,11 +41,7 @@ class Variant(NamedTuple):
 
 @styled
 def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: str) -> Figure:
-    """How a drawing becomes what the network sees, and what it would predict if a step were left out.
-
-    Pictures are shown as they are: the first, after each step by its name, black on white until the inversion. Of the
-    variants, the first is that with all steps.
-    """
+    """The stages of a drawing by their names, black on white until the inversion; of the variants, all steps first."""
     note = (
         "MNIST is white on black: without the inversion, the network meets something that it never saw. Normalising "
         "changes the numbers, not the look; without it, the network sees the digit as pale as shown."
@@ -57,11 +52,14 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
     for axes in (*above[len(stages) :], *below[len(variants) :]):
         axes.set_axis_off()
     for place, (axes, (name, picture)) in enumerate(zip(above, stages.items(), strict=False), start=1):
-        _draw_as_it_is(axes, picture, f"{place}. {NAMES.get(name, name)}", _stage_text(name, picture))
+        remark = f"{picture.shape[0]} x {picture.shape[1]} pixels"
+        if name == "normalise":
+            values = normalise(picture.astype(np.float64) / 255)
+            remark = f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")
+        _draw_as_it_is(axes, picture, f"{place}. {NAMES.get(name, name)}", remark)
     for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
         digit = int(probabilities.argmax())
-        answer = f"predicts {digit}, {format_probability(float(probabilities[digit]))}"
-        _draw_as_it_is(axes, picture, name, answer)
+        _draw_as_it_is(axes, picture, name, f"predicts {digit}, {format_probability(float(probabilities[digit]))}")
         axes.xaxis.label.set(color=INK, fontsize=TEXT)
     below[0].xaxis.label.set(fontweight="bold")
     return figure
@@ -72,16 +70,8 @@ def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     height, width = picture.shape
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))
-    reach = max(height, width) / 2
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2  # a pixel's middle is a whole number
-    axes.set(xlim=(middle_x - reach, middle_x + reach), ylim=(middle_y + reach, middle_y - reach), xticks=[], yticks=[])
+    x, y, reach = (width - 1) / 2, (height - 1) / 2, max(height, width) / 2  # a pixel's middle is a whole number
+    axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_title(name, fontsize=TEXT, color=INK)
     axes.set_xlabel(remark, fontsize=SMALL, color=MUTED)
-
-
-def _stage_text(name: str, picture: Picture) -> str:
-    if name != "normalise":
-        return f"{picture.shape[0]} x {picture.shape[1]} pixels"
-    values = normalise(picture.astype(np.float64) / 255)
-    return f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")

@@ -1,7 +1,6 @@
 """Pictures from files, of whatever size and colours, as black ink on white.
 
-The files are not trusted. Only ``FORMATS`` are decoded, and their size is read from their header before; whatever
-can't be read ends in one clear line.
+The files are not trusted: only ``FORMATS`` of bounded size are decoded, and whatever can't be read ends in one line.
 """
 
 from __future__ import annotations
@@ -22,16 +21,12 @@ from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.errors import LabError
 from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-"""What is read, whatever a file's name says. Pillow knows more, but starts Ghostscript for some of it."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow knows more, but starts Ghostscript for some
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that iPhones write after ftyp
 ORIENTATION, BITS_PER_SAMPLE, SAMPLE_FORMAT, TILE_WIDTH, TILE_LENGTH = 0x0112, 258, 339, 322, 323  # Exif's, TIFF's tags
+# The largest picture that is decoded; the largest cameras have 200 million pixels. With 20,000 x 20,000 pixels, at most
+# 1.6 GB of memory (colours; greys of eight bits 0.5 GB) and 6 seconds were measured.
 MOST_PIXELS = 400_000_000
-"""The largest picture that is decoded; the largest cameras have 200 million pixels.
-
-Measured with 20,000 x 20,000 pixels, the process needs at its peak 1.6 GB for colours, 0.5 GB for greys of eight bits,
-1.2 GB for a progressive and 0.2 GB for any other JPEG; it takes up to 6 seconds.
-"""
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS
 LONGEST_SIDE = 100_000  # pixels; Pillow keeps an address for each row: of thin pictures, many times their size
 START_OF_SCAN = b"\xff\xda"  # nothing else in a JPEG: in its data, zero or a restart marker always follows a byte 0xff
@@ -51,10 +46,8 @@ def read_picture(path: Path) -> Picture:
     """Read a picture of a digit: (H, W) uint8, ink 0 on paper 255, longer side at most ``ENOUGH``, 255 if it is blank.
 
     Animations give their first frame, photographs are turned as their camera says, transparent places become paper,
-    and light ink on dark is told from dark ink on light by the border, which is taken to be paper.
-
-    Raises:
-        PictureError: there is no such file, it is no picture, it is broken, or too large.
+    and light ink on dark is told from dark ink on light by the border, which is taken to be paper. A PictureError says
+    that there is no such file, or that it is not a picture, broken, or too large.
     """
     return _clean(_luminance(_load(path)))
 
@@ -62,15 +55,27 @@ def read_picture(path: Path) -> Picture:
 def _load(path: Path) -> Image.Image:
     """A file's first frame, upright, its longer side at most ``ENOUGH``: as RGBA, or as F, grey levels 0 to 255."""
     try:
-        with open_file(path) as file:
+        with open_file(path) as file, _quiet_libraries(), warnings.catch_warnings():
             start = file.read(16)
             file.seek(0)
-            with _quiet_libraries():
-                return _decode(file)
+            warnings.simplefilter("ignore")  # Pillow warns of odd files
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                _check_bounds(image, file)
+                image.draft("RGB", (2 * ENOUGH, 2 * ENOUGH))  # JPEG can be decoded at a fraction of its size
+                image.load()
+                small = _shrunk(image)
+                small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+                return ImageOps.exif_transpose(small)
     except FileNotFoundError:
         raise PictureError(f"there is no file {path}", "check the name") from None
     except UnidentifiedImageError:
-        raise _unknown(path, start) from None
+        what, remedy = "can't be read as a picture (it has no known format)" if start else "is empty", REMEDY
+        if start[4:8] == b"ftyp" and start[8:12] in HEIC:
+            what, remedy = "is an iPhone photo (HEIC), which can't be read", "export it as JPEG"
+        elif start.startswith((b"%PDF", b"%!PS")):
+            what, remedy = "is a document, not a picture", "export the page as PNG"
+        raise PictureError(f"the file {path} {what}", remedy) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureError(f"the picture {path} has more than {MOST_PIXELS:,} pixels", "reduce it first") from None
     except Exception as error:  # a hostile or broken file can make a decoder raise anything
@@ -78,54 +83,25 @@ def _load(path: Path) -> Image.Image:
         raise PictureError(f"the file {path} can't be read as a picture ({why})", REMEDY) from None
 
 
-def _unknown(path: Path, start: bytes) -> PictureError:
-    """The refusal of a file in none of the formats, by its first 16 bytes."""
-    if start[4:8] == b"ftyp" and start[8:12] in HEIC:
-        return PictureError(f"the file {path} is an iPhone photo (HEIC), which can't be read", "export it as JPEG")
-    if start.startswith((b"%PDF", b"%!PS")):
-        return PictureError(f"the file {path} is a document, not a picture", "export the page as PNG")
-    if not start:
-        return PictureError(f"the file {path} is empty", REMEDY)
-    return PictureError(f"the file {path} can't be read as a picture (it has no known format)", REMEDY)
-
-
-def _decode(file: BinaryIO) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd files
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file, formats=FORMATS) as image:
-            _check_size(image)
-            if image.format == "JPEG":
-                _check_scans(file, image.width * image.height)
-            image.draft("RGB", (2 * ENOUGH, 2 * ENOUGH))  # JPEG can be decoded at a fraction of its size
-            image.load()
-            small = _shrunk(image)
-            small.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
-            return ImageOps.exif_transpose(small)
-
-
-def _check_size(image: Image.Image) -> None:
-    """Refuse, before anything is decoded, what takes far more memory than its pixels."""
+def _check_bounds(image: Image.Image, file: BinaryIO) -> None:
+    """Refuse, before anything is decoded, what takes far more memory than its pixels, or minutes."""
     if max(image.size) > LONGEST_SIDE:
         raise ValueError(f"a side is longer than {LONGEST_SIDE:,} pixels")
     tags = getattr(image, "tag_v2", {})  # of a TIFF
     if tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0) > MOST_PIXELS:
         raise ValueError(f"a tile has more than {MOST_PIXELS:,} pixels")
-
-
-def _check_scans(file: BinaryIO, pixels: int) -> None:
-    """Refuse a progressive JPEG that repeats its scans, each of which goes over all pixels, to take minutes."""
-    place = file.tell()
-    file.seek(0)
-    scans = file.read(LARGEST_FILE).count(START_OF_SCAN)
-    file.seek(place)
-    if pixels * scans > MOST_SCANNED:
-        raise ValueError(f"it goes {scans:,} times over its pixels")
+    if image.format == "JPEG":  # a progressive one may repeat its scans, each of which goes over all pixels
+        place = file.tell()
+        file.seek(0)
+        scans = file.read(LARGEST_FILE).count(START_OF_SCAN)
+        file.seek(place)
+        if image.width * image.height * scans > MOST_SCANNED:
+            raise ValueError(f"it goes {scans:,} times over its pixels")
 
 
 @contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Keep libtiff's and libjpeg's own remarks off the screen: they write past Python to standard error."""
+    """Keep libtiff's and libjpeg's own remarks off the screen: they bypass Python's standard error."""
     try:
         kept = os.dup(2)
     except OSError:  # it is closed
@@ -142,7 +118,6 @@ def _quiet_libraries() -> Iterator[None]:
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
-    """A decoded picture reduced strip by strip, so that little memory is needed beside its own."""
     has_many_bits = image.mode in ("I", "F") or image.mode.startswith("I;16")
     convert = _to_grey(image) if has_many_bits else lambda strip: strip.convert("RGBA")
     factor = max(1, max(image.size) // (2 * ENOUGH))
@@ -161,10 +136,9 @@ def _strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
 def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """How to bring the pieces of a picture of more than eight bits for each pixel to grey levels from 0 to 255.
 
-    A picture of 16 bits is scaled by its format's range. Those of 32 bits, whole or floating-point, have no range
-    that people keep to: white may be 1, 255, 65,535 or the largest number there is. So theirs ends at 1 if no pixel
-    is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel is above. Negative values are black;
-    what is not a number takes the median of its piece.
+    16 bits are scaled by their format's range. 32 bits have no range that people keep to: theirs ends at 1 if no pixel
+    (floating-point) is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel is above. Negative
+    values are black; what is not a number takes the median of its piece.
     """
     tags = getattr(image, "tag_v2", {})  # of a TIFF
     is_unsigned = image.mode == "I" and tags.get(SAMPLE_FORMAT, (2,))[0] == 1
@@ -184,11 +158,8 @@ def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _luminance(image: Image.Image) -> NDArray[np.float64]:
-    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); what is transparent becomes paper.
-
-    Opaque ink on a transparent ground has no paper of its own: dark ink gets white paper, light ink black paper.
-    """
-    values = np.asarray(image, dtype=np.float64)  # (H, W, 4), or (H, W)
+    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); below what is transparent, paper unlike the ink is laid."""
+    values = np.asarray(image, dtype=np.float64)  # (H, W), or (H, W, 4)
     if image.mode == "F":
         return values
     grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's own conversion
@@ -199,9 +170,8 @@ def _luminance(image: Image.Image) -> NDArray[np.float64]:
 
 def _clean(grey: NDArray[np.float64]) -> Picture:
     """Stretch grey levels (H, W) to paper 255 and the darkest ink 0, and remove what the paper itself shows."""
-    away = grey - _paper_under(grey)  # what differs from the paper, darker or lighter
-    is_light_ink = abs(away.max()) > abs(away.min())
-    strength = away if is_light_ink else -away
+    away = grey - _paper_under(grey)  # lighter or darker than the paper: whichever differs more is ink
+    strength = away if abs(away.max()) > abs(away.min()) else -away
     contrast = float(np.percentile(strength, 99.9))
     if contrast < LEAST_CONTRAST:
         return np.full(grey.shape, 255, dtype=np.uint8)
@@ -214,14 +184,12 @@ def _clean(grey: NDArray[np.float64]) -> Picture:
 def _paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     """How light the paper is at every place of a picture, (H, W): a lamp or a window lights one side more.
 
-    A plane through the border's grey levels, that with the least absolute distances: like a median, it does not care
-    for the few places where ink reaches the border. Found by iteratively reweighted least squares (Schlossmacher 1973).
+    The plane with the least absolute distances from the border's grey levels: like a median, it ignores the few places
+    where ink reaches the border. Found by iteratively reweighted least squares (Schlossmacher 1973).
     """
-    height, width = grey.shape
-    across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    across, down = np.meshgrid(*(np.linspace(-1, 1, length) for length in grey.shape[::-1]))
     places = np.stack([np.ones_like(grey), across, down], axis=2)  # (H, W, 3)
-    sides = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])
-    border, at = (np.concatenate([values[side] for side in sides]) for values in (grey, places))
+    border, at = (np.concatenate([all_[0], all_[-1], all_[:, 0], all_[:, -1]]) for all_ in (grey, places))
     plane = np.array([np.median(border), 0.0, 0.0])
     for _ in range(PLANE_STEPS):
         weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # a grey level is as near as can be
@@ -240,5 +208,4 @@ def _threshold(ink: NDArray[np.float64]) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = sum_below / below - (sum_below[-1] - sum_below) / above
     between = np.nan_to_num(below * above * distance**2)
-    best = np.isclose(between, between.max())  # a whole range of levels, where there is nothing in between
-    return float(middles[best].mean())
+    return float(middles[np.isclose(between, between.max())].mean())  # a range of levels, where none lies in between

@@ -1,17 +1,15 @@
 """The user's own labelled drawings, a test set that grows: kept one by one, and counted once for each saved run.
 
-The counts hold for these drawings and these model files alone. Nothing here loads torch, so that the lists of runs are
-there at once where nothing is left to count.
+Nothing here loads torch, so that the lists of runs are there at once where nothing is left to count.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from mnist_lab import __version__
 from mnist_lab.drawing.strokes import Drawing, read_drawings
@@ -22,22 +20,10 @@ from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, Run
 
 COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
-KEEPING_PATIENCE = 10.0  # seconds to wait while other windows keep drawings, which takes each a moment
 
 
-def keep_drawing(outputs: Path, drawing: Drawing) -> int:
-    """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
-
-    A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
-    """
-    path, line = outputs / MY_DIGITS, drawing.to_json()
-    with locked(path.with_suffix(".lock"), KEEPING_PATIENCE):
-        before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
-        append_line(path, line)
-    return before + 1
-
-
-class Count(NamedTuple):
+@dataclass(frozen=True)
+class Count:
     """What is kept of one run."""
 
     model: str  # which model file was asked, as model_key names it
@@ -49,21 +35,31 @@ class Counts:
     """What is kept of one state of the user's drawings."""
 
     drawings: str  # fingerprint of the file
+    lab: str  # the version that counted
     total: int  # labelled drawings; 0 until they were first read
-    by_run: Mapping[str, Count]  # what each run made of them, by the run's name
+    runs: dict[str, Count]  # what each run made of them, by the run's name
 
-    def missing(self, runs: Sequence[Run]) -> list[Run]:
-        """The evaluated runs whose model file is there, but was not asked yet."""
-        return [run for run in runs if model_key(run) is not None and self._kept(run) is None]
+    def of(self, run: Run) -> Count | None:
+        """What is kept of a run's model file as it is now."""
+        count = self.runs.get(run.name)
+        return count if count is not None and count.model == model_key(run) else None
 
     def mark(self, run: Run) -> Mark | None:
-        """How many of the digits a run got right; None where its model file is gone or refused, or was not asked."""
-        count = self._kept(run)
+        """How many of the digits a run got right; None where its model file is gone or refused."""
+        count = self.of(run)
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
-    def _kept(self, run: Run) -> Count | None:
-        count = self.by_run.get(run.name)
-        return count if count is not None and count.model == model_key(run) else None
+
+def keep_drawing(outputs: Path, drawing: Drawing) -> int:
+    """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
+
+    A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
+    """
+    path, line = outputs / MY_DIGITS, drawing.to_json()
+    with locked(path.with_suffix(".lock"), patience=10.0):  # seconds; keeping takes other windows a moment
+        before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
+        append_line(path, line)
+    return before + 1
 
 
 def model_key(run: Run) -> str | None:
@@ -88,7 +84,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
         counts = _load_counts(lab.outputs)
         if counts is None:
             return {}
-        missing = counts.missing(listed)
+        missing = [run for run in listed if model_key(run) is not None and counts.of(run) is None]
         if missing:
             counts = lab.load("drawing.recognise").count_missing(lab, counts, missing)
     except LabError as error:
@@ -98,32 +94,25 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
 
 
 def _load_counts(outputs: Path) -> Counts | None:
-    """What is kept of the drawings as they are now; None if there are no drawings.
-
-    Counts of other drawings, or in a damaged file, are ignored: counting again mends it.
-    """
+    """What is kept of the drawings as they are now, None if there are none."""
     path = outputs / MY_DIGITS
     if not is_file(path):
         return None
     try:
-        fingerprint = hashlib.sha256(read_bytes(path)).hexdigest()
+        fresh = Counts(hashlib.sha256(read_bytes(path)).hexdigest(), __version__, 0, {})
     except OSError as error:
         raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
     try:
         content = json.loads(read_text(outputs / COUNTS_FILE))
-        total = content["total"]
-        by_run = {name: Count(count["model"], count["correct"]) for name, count in content["runs"].items()}
-        numbers = [total, *(count.correct for count in by_run.values() if count.correct is not None)]
-        is_sound = total > 0 and all(type(number) is int and 0 <= number <= total for number in numbers)
-        if is_sound and (content["drawings"], content["lab"]) == (fingerprint, __version__):
-            return Counts(fingerprint, total, by_run)
+        runs = {name: Count(**count) for name, count in content["runs"].items()}
+        kept = Counts(**content | {"runs": runs})
+        numbers = [kept.total, *(count.correct for count in runs.values() if count.correct is not None)]
+        is_sound = kept.total > 0 and all(type(number) is int and 0 <= number <= kept.total for number in numbers)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass  # there is none yet, or it is damaged
-    return Counts(fingerprint, 0, {})
+        return fresh  # there is none yet, or it is damaged
+    return kept if is_sound and (kept.drawings, kept.lab) == (fresh.drawings, fresh.lab) else fresh
 
 
 def save_counts(outputs: Path, counts: Counts) -> None:
     """Keep what was counted; a StorageError says that the disk refuses."""
-    runs = {name: count._asdict() for name, count in counts.by_run.items()}
-    content = {"drawings": counts.drawings, "lab": __version__, "total": counts.total, "runs": runs}
-    write_json(outputs / COUNTS_FILE, content)
+    write_json(outputs / COUNTS_FILE, asdict(counts))

@@ -1,11 +1,8 @@
 """From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and drawings moved off their way.
 
-A drawing is inked, inverted, cropped, fitted into a 20-pixel box and moved so that its centre of mass lies in the
-middle of 28x28 pixels, each step a function of its own over plain arrays. The steps after the ink know nothing of
-strokes, so that pictures from files can take the same way. The last step, normalising, is the network's own.
-
-Pictures are uint8. *Ink on paper* is black (0) on white (255), as the window shows it; everything after
-:func:`invert` is *light on black*, as MNIST has it, so that 0 means "no ink" and sums of pixels are masses of ink.
+The steps after the ink know nothing of strokes, so that pictures from files can take the same way. Pictures are uint8.
+*Ink on paper* is black (0) on white (255); everything after :func:`invert` is *light on black*, as MNIST has it, so
+that 0 means "no ink" and sums of pixels are masses of ink.
 """
 
 from __future__ import annotations
@@ -23,23 +20,22 @@ from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 BRUSH = 20.0  # canvas pixels: width of the pen unless the user chooses another
 UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
-BOX = 20
-"""MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")."""
+BOX = 20  # MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")
 MIDDLE = 14
 """Row and column of the pixel that holds a digit's centre of mass.
 
-Measured on 5,000 training images: the centres lie evenly between 13.5 and 14.5 in both directions (0 is the first
-pixel's middle), so the digits were moved by whole pixels, and to pixel 14 rather than to the geometric middle, 13.5.
+In 5,000 training images, the centres lie evenly between 13.5 and 14.5 (0 is the first pixel's middle), so the digits
+were moved by whole pixels, and to pixel 14 rather than to the geometric middle, 13.5.
 """
 PEN = 2.45
 """Width of the pen that re-inks a drawing, in pixels of the 20-pixel box: that of MNIST's median digit.
 
-Measured on 5,000 training images, enlarged 8 times (bilinear) and cut at half grey: four times the mean distance from
-inside a line to its edge is 2.49 at the median (1.78 to 3.54 from the tenth to the ninetieth percentile). Pens of known
-width, drawn along the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
+In 5,000 training images, enlarged 8 times (bilinear) and cut at half grey, four times the mean distance from inside a
+line to its edge is 2.49 at the median (tenth to ninetieth percentile: 1.78 to 3.54). Pens of known width, drawn along
+the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
 """
 FINEST = 4.0  # canvas pixels: below it, a pen's round ends turn square on the canvas's own pixels
-FAINT = 25  # grey levels, of 255, that are not yet ink when looking for its edges, but the fringe of anti-aliasing
+FAINT = 25  # grey levels, of 255, up to which the edge of the ink is a fringe of anti-aliasing, not yet ink
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -56,25 +52,22 @@ class Steps:
     normalise: bool = True  # values of mean 0 and deviation 1 over MNIST; otherwise 0 to 1
 
     def without(self, name: str) -> Steps:
-        """The same steps, but for one named by its field."""
         return replace(self, **{name: False})
 
 
 STEP_NAMES = tuple(field.name for field in fields(Steps))
 
-MODES = {
+MODES = {  # the ways to score drawings: the canvas squeezed as it is, inverted as well, and as MNIST's makers did
     "raw": Steps(pen=False, invert=False, crop=False, box=False, centre=False),
     "inverted": Steps(pen=False, crop=False, box=False, centre=False),
     "mnist": Steps(),
 }
-"""The three ways to score drawings: the canvas squeezed as it is, inverted as well, and as MNIST's makers did."""
 
 
 def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Picture | None:
     """What the network sees of a drawing, or of black ink on a white (255) ground (H, W); None if there is no ink.
 
-    (28, 28) uint8, white on black unless ``steps`` leaves the inversion out, to be normalised by whoever asks a
-    network. Without ``invert`` the other steps do the same, on black ink on white.
+    (28, 28) uint8, white on black unless ``steps`` leaves the inversion out; networks normalise it themselves.
     """
     if isinstance(source, Drawing):
         source = ink(source, pen_width(source) if steps.pen else BRUSH)
@@ -83,10 +76,7 @@ def to_mnist(source: Drawing | Picture, steps: Steps = MODES["mnist"]) -> Pictur
 
 
 def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
-    """The steps that follow the ink (H, W): what each one that changed anything left, by its name and in order.
-
-    ``box`` and ``normalise`` are always there, the last (28, 28) as the network is shown it; None if there is no ink.
-    """
+    """What each step after the ink (H, W) left, by its name, the last (28, 28) as networks see it; None without ink."""
     light = invert(paper)
     if not crop(light).size:
         return None
@@ -101,15 +91,18 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
     # The steps measure ink, so they work on light ink; who leaves the inversion out sees their negatives.
     if not steps.invert:
         taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
-    # Normalising is what every network does to bytes anyway, so taking the step leaves the picture as it is.
-    return taken | {"normalise": light if steps.normalise else _unnormalised(light)}
+    if not steps.normalise:
+        # Every network normalises the bytes that it is asked about. So its mean and deviation are put on here, for the
+        # network to take off again: what arrives is 0 to 1 (but for half a byte, 0.0064), in greys from 33 to 112.
+        unit: NDArray[np.float64] = light / 255
+        light = np.rint(255 * denormalise(unit)).astype(np.uint8)
+    return taken | {"normalise": light}
 
 
 class Xray(NamedTuple):
     """A drawing taken apart, in pictures of uint8; None stands where the brush left no ink on the canvas."""
 
-    # The ink as drawn, then what each of the six steps made of it, (H, W). A step that is switched off passes on what
-    # it was given; but from the last but one on it is 28x28 in any case, and the last is what a network is shown.
+    # The ink as drawn, then what each of the six steps made of it, (H, W); what is switched off passes on what it got.
     stages: tuple[Picture, ...]
     chosen: Picture | None  # what comes out of the chosen steps, (28, 28)
     whole: Picture  # what comes out of all steps, as to_mnist has it
@@ -117,10 +110,10 @@ class Xray(NamedTuple):
 
 
 def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | None:
-    """Take a drawing the way to 28x28, with the chosen steps, with all of them, and with each one left out.
+    """Prepare a drawing with the chosen steps, with all of them, and with each one left out; None if there is no ink.
 
     Inking with the user's ``brush`` (canvas pixels) and with MNIST's pen is nearly all of the work, so both inks are
-    made once and shared, which is quick enough to follow a pen. None if there is no ink to see.
+    made once and shared, which is quick enough to follow a pen.
     """
     drawn, inked_again = ink(drawing, brush), ink(drawing, pen_width(drawing))
 
@@ -139,15 +132,11 @@ def take_apart(drawing: Drawing, steps: Steps, brush: float = BRUSH) -> Xray | N
     return Xray(tuple(stages), outcome(steps), whole, without)
 
 
-# --- ink ---------------------------------------------------------------------------------------------------------
-
-
 def ink(drawing: Drawing, brush: float = BRUSH) -> Picture:
     """The drawing as a round pen leaves it on paper, anti-aliased: (280, 280) uint8, black (0) on white (255).
 
-    Points are joined by straight lines with round caps and joins; a stroke of one point is a dot. A pixel's grey
-    follows from the distance of its middle to the nearest line: full ink until half a pixel inside the pen's edge,
-    none from half a pixel outside. A brush finer than one pixel is as wide as a pixel and paler.
+    A pixel's grey follows from the distance of its middle to the nearest line: full ink until half a pixel inside the
+    pen's edge, none from half a pixel outside. A brush finer than one pixel is as wide as a pixel and paler.
     """
     distance = _nearest_line(segments(drawing), reach=brush / 2 + 0.5)
     coverage: NDArray[np.float32] = np.clip(brush / 2 + 0.5 - distance, 0, min(brush, 1))
@@ -155,10 +144,7 @@ def ink(drawing: Drawing, brush: float = BRUSH) -> Picture:
 
 
 def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    """How far every pixel's middle is from the nearest of the lines (S, 4), in canvas pixels: (280, 280) float32.
-
-    Pixels further away from every line than ``reach`` have that or more, up to infinity.
-    """
+    """How far each pixel is from the nearest of the lines (S, 4), exact within reach; (280, 280), in canvas pixels."""
     squared = np.full((CANVAS, CANVAS), np.inf, dtype=np.float32)
     middles = np.arange(CANVAS, dtype=np.float32) + 0.5
     # Only a window around a line can be nearer than reach: this is what makes a drawing a matter of milliseconds.
@@ -179,18 +165,14 @@ def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float3
 
 
 def pen_width(drawing: Drawing) -> float:
-    """The width that a pen should have had, so that the lines come out as wide as MNIST's whatever the digit's size.
+    """The width of pen, in canvas pixels, with which the lines come out as wide as MNIST's whatever the digit's size.
 
-    Whoever draws a digit twice as large with the same brush has lines half as wide once both are 20 pixels tall. A
-    pen of ``PEN`` twentieths of the inked digit makes them the same. Only what lies on the canvas counts. In canvas
-    pixels, at least ``FINEST``: digits of less than 30 pixels, and dots, come out somewhat bold.
+    That is ``PEN`` twentieths of the inked digit, as far as it lies on the canvas, and at least ``FINEST``: digits of
+    less than 30 pixels, and dots, come out somewhat bold.
     """
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     longest = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
     return max(PEN * longest / (BOX - PEN), FINEST)
-
-
-# --- the steps from ink to MNIST ---------------------------------------------------------------------------------
 
 
 def invert(picture: Picture) -> Picture:
@@ -199,10 +181,7 @@ def invert(picture: Picture) -> Picture:
 
 
 def crop(picture: Picture, faint: int = FAINT) -> Picture:
-    """Cut a light-on-black picture (H, W) down to its ink.
-
-    What is left is the smallest rectangle (h, w) that holds every pixel of more than ``faint``; (0, 0) if none has.
-    """
+    """The smallest part (h, w) of a light-on-black picture that holds every pixel of more than ``faint``, or (0, 0)."""
     (box,) = ndimage.find_objects((picture > faint).astype(np.uint8), max_label=1)
     return picture[:0, :0] if box is None else picture[box]
 
@@ -213,18 +192,13 @@ def fit_box(picture: Picture) -> Picture:
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
     even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
     """
-    height, width = picture.shape
-    longer = max(height, width)
-    top, left = (longer - height) // 2, (longer - width) // 2
-    square = np.pad(picture, ((top, longer - height - top), (left, longer - width - left)))
+    spare = [max(picture.shape) - length for length in picture.shape]
+    square = np.pad(picture, [(more // 2, more - more // 2) for more in spare])
     return resample(square, BOX, BOX)
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
-    """Resample a picture, at least 1x1, by area: each new pixel is the mean of the part of the old that it covers.
-
-    This anti-aliases without ringing or blur, and keeps the mean grey exactly, whatever the ratio.
-    """
+    """Resample a picture, at least 1x1, by area: each new pixel is the mean of the part of the old that it covers."""
     rows, columns = _overlap(picture.shape[0], height), _overlap(picture.shape[1], width)
     means: NDArray[np.float32] = rows @ picture.astype(np.float32) @ columns.T  # (height, width)
     return np.rint(means).astype(np.uint8)
@@ -232,9 +206,8 @@ def resample(picture: Picture, height: int, width: int) -> Picture:
 
 def _overlap(old: int, new: int) -> NDArray[np.float32]:
     """How much of each new pixel each old one covers, along one axis; (new, old) float32, rows add up to 1."""
-    edges = np.arange(new + 1) * (old / new)  # the new pixels' edges, measured in old pixels
+    edges, first = np.arange(new + 1) * (old / new), np.arange(old)  # the new pixels' edges, measured in old pixels
     left, right = edges[:-1, np.newaxis], edges[1:, np.newaxis]
-    first = np.arange(old)
     covered: NDArray[np.float64] = np.clip(np.minimum(right, first + 1) - np.maximum(left, first), 0, None)
     return (covered * (new / old)).astype(np.float32)  # (new, old)
 
@@ -251,26 +224,12 @@ def centre(picture: Picture) -> Picture:
 
 
 def _place(picture: Picture, top: int, left: int) -> Picture:
-    """Put a picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
+    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
     height, width = picture.shape
     top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
     placed = np.zeros((SIDE, SIDE), dtype=np.uint8)
     placed[top : top + height, left : left + width] = picture
     return placed
-
-
-def _unnormalised(picture: Picture) -> Picture:
-    """The picture to show a network for it to get 0 to 1, as if the normalisation were left out; any shape.
-
-    Every network normalises the bytes that it is asked about. So its mean and deviation are put on here, for the
-    network to take off again: what arrives is 0 to 1, but for half a byte (0.0064), and the greys from 33 to 112 are as
-    pale as the picture is to a network that expects contrast.
-    """
-    unit: NDArray[np.float64] = picture / 255
-    return np.rint(255 * denormalise(unit)).astype(np.uint8)
-
-
-# --- wobbling ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -288,35 +247,19 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     """What the networks see of a wobbled drawing, (28, 28) white on black; None if there is no ink to see.
 
     The steps from pen to 28x28 undo most of what a wobble does: wherever a digit was drawn and however large, it ends
-    up centred and 20 pixels long. So it is first placed as those steps place it, and wobbled there.
+    up centred and 20 pixels long. So its visible lines are first placed as those steps place it, and wobbled there.
     """
     final = to_mnist(drawing)
     if final is None or wobble == Wobble():
         return final
-    lines = _wobbled(_placed_like_mnist(drawing, final), wobble).reshape(-1, 2, 2)  # (S, 2, 2)
-    moved = Drawing(tuple(((x0, y0), (x1, y1)) for (x0, y0), (x1, y1) in lines.tolist()))
-    picture = resample(invert(ink(moved, PEN * UNIT * wobble.stroke / 100)), SIDE, SIDE)
-    return picture if picture.any() else None
-
-
-def _placed_like_mnist(drawing: Drawing, final: Picture) -> NDArray[np.float64]:
-    """The ends (2 S, 2) of a drawing's S visible lines, moved to where they lie in its final picture (28, 28).
-
-    In canvas pixels; inked there they give nearly that picture (fractions of a pixel fall differently).
-    """
     light = invert(ink(drawing, pen_width(drawing)))
     scale = UNIT * BOX / max(crop(light).shape)
-    points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
-    # Resampling by area keeps the centre of mass, so the two centres tell how far the ink was moved.
-    row, column = ndimage.center_of_mass(light)
-    final_row, final_column = ndimage.center_of_mass(final)
-    from_centre = points - np.array([column + 0.5, row + 0.5])
-    placed: NDArray[np.float64] = UNIT * np.array([final_column + 0.5, final_row + 0.5]) + scale * from_centre
-    return placed
-
-
-def _wobbled(points: NDArray[np.float64], wobble: Wobble) -> NDArray[np.float64]:
-    """Resize and turn points (N, 2) about the canvas's middle, then shift them; in canvas pixels, y downwards."""
+    # Resampling by area keeps the centre of mass, so the two centres (x, y) tell how far the ink was moved.
+    here, there = (np.array(ndimage.center_of_mass(picture)[::-1]) + 0.5 for picture in (light, final))
+    placed = UNIT * there + scale * (visible(segments(drawing)).reshape(-1, 2) - here)  # (2 S, 2), in canvas pixels
     angle = math.radians(wobble.turn)
     turn = wobble.size / 100 * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    return CANVAS / 2 + (points - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])
+    moved = CANVAS / 2 + (placed - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])
+    strokes = tuple(((x0, y0), (x1, y1)) for x0, y0, x1, y1 in moved.reshape(-1, 4).tolist())
+    picture = resample(invert(ink(Drawing(strokes), PEN * UNIT * wobble.stroke / 100)), SIDE, SIDE)
+    return picture if picture.any() else None

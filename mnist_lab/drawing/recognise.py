@@ -1,9 +1,9 @@
-"""How well a network reads drawings that are not MNIST's: a file of labelled ones, and the user's own."""
+"""How well a network reads drawings that are not MNIST's: labelled ones, the user's own, and what is not a digit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
 from mnist_lab.training.runs import MY_DIGITS, Run
 from mnist_lab.training.session import load_trained
+
+LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # matplotlib brings it: no system lacks it
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,11 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of labelled drawings that were classified correctly."""
         return self.evaluation.correct / self.labelled.total
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the accuracy."""
+        """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.evaluation.correct, self.labelled.total)
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,33 +78,29 @@ class Score:
 
 def prepare_labelled(drawings: Sequence[Drawing], mode: str = "mnist") -> Labelled:
     """Make pictures in one of the ``MODES``; a RequestError says that no drawing has both a label and ink."""
-    labels = np.array([drawing.label for drawing in drawings if drawing.label is not None], dtype=np.int64)
-    prepared = [to_mnist(drawing, MODES[mode]) for drawing in drawings if drawing.label is not None]
-    pictures = [picture for picture in prepared if picture is not None]
+    labelled = [drawing for drawing in drawings if drawing.label is not None]
+    prepared = enumerate(to_mnist(drawing, MODES[mode]) for drawing in labelled)
+    pictures = {place: picture for place, picture in prepared if picture is not None}
     if not pictures:
         raise RequestError("there is no labelled drawing with ink to score", "give drawings with labels")
-    positions = np.array([place for place, picture in enumerate(prepared) if picture is not None], dtype=np.int64)
-    return Labelled(
-        pictures=np.stack(pictures),
-        labels=labels[positions],
-        positions=positions,
-        blanks=len(prepared) - len(pictures),
-        unlabelled=len(drawings) - len(prepared),
-    )
+    labels = np.array([labelled[place].label for place in pictures], dtype=np.int64)
+    positions = np.array([*pictures], dtype=np.int64)
+    blanks, unlabelled = len(labelled) - len(pictures), len(drawings) - len(labelled)
+    return Labelled(np.stack([*pictures.values()]), labels, positions, blanks, unlabelled)
 
 
 def score_drawings(model: nn.Module, labelled: Labelled, compute: Compute) -> Score:
     """Classify labelled drawings, in batches, and compare with their labels."""
-    return Score(labelled, evaluate(_logits_of(model, labelled, compute), labelled.labels))
+    return Score(labelled, evaluate(_logits(model, labelled.pictures, compute).numpy(), labelled.labels))
 
 
 def count_correct(model: nn.Module, labelled: Labelled, compute: Compute) -> int:
     """How many labelled drawings a network classifies correctly; those without ink count as missed."""
-    return int((_logits_of(model, labelled, compute).argmax(axis=1) == labelled.labels).sum())
+    return int((_logits(model, labelled.pictures, compute).numpy().argmax(axis=1) == labelled.labels).sum())
 
 
-def _logits_of(model: nn.Module, labelled: Labelled, compute: Compute) -> NDArray[np.float32]:
-    return predict_logits(model, torch.from_numpy(labelled.pictures).unsqueeze(1), compute).numpy()  # (N, 10)
+def _logits(model: nn.Module, pictures: NDArray[np.uint8], compute: Compute) -> torch.Tensor:
+    return predict_logits(model, torch.from_numpy(pictures).unsqueeze(1), compute)  # (N, 28, 28) to (N, 10)
 
 
 def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
@@ -112,18 +110,16 @@ def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
     compute, console = compute_for(lab), lab.terminal.console
     with lab.terminal.busy("loading your drawings"):
         labelled = prepare_labelled(drawings)
-    counts = replace(counts, total=labelled.total)
+    counts = replace(counts, total=labelled.total, runs=dict(counts.runs))
+    what = "reading your digits"
     try:
-        what = "runs that have read your digits"
         for run in track(missing, what, console=console, transient=True, disable=not console.is_terminal):
-            key = model_key(run)
-            if key is None:  # the file has gone since
-                continue
-            try:
-                correct = count_correct(load_trained(run, compute), labelled, compute)
-            except LabError:
-                correct = None
-            counts = replace(counts, by_run={**counts.by_run, run.name: Count(key, correct)})
+            if key := model_key(run):  # else the file has gone since
+                try:
+                    correct = count_correct(load_trained(run, compute), labelled, compute)
+                except LabError:
+                    correct = None
+                counts.runs[run.name] = Count(key, correct)
     finally:
         try:
             save_counts(lab.outputs, counts)
@@ -140,82 +136,39 @@ def show_skipped(terminal: Terminal, damaged: Sequence[DrawingError], limit: int
         terminal.warn(f"... and {len(damaged) - limit:,} more damaged lines")
 
 
-LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # matplotlib brings it: no system lacks it
-
-
 def _ellipse(x: float, y: float, wide: float, high: float, start: float, end: float, points: int) -> Stroke:
-    """A part of an ellipse about (x, y), angles in radians, 0 to the right and growing downwards."""
+    """A part of an ellipse about (x, y); angles in radians, clockwise from the right."""
     angles = np.linspace(start, end, points).tolist()
     return tuple((x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles)
 
 
-SHAPES: tuple[tuple[Stroke, ...], ...] = (
-    (_ellipse(140, 140, 110, 110, -math.pi / 2, -math.pi * 4.5, 6),),  # a star in one stroke
-    # A crossed box
-    (((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)), ((50, 50), (230, 230)), ((230, 50), (50, 230))),
-    (  # a house: walls, a roof, a door
-        ((60, 130), (60, 240), (220, 240), (220, 130), (60, 130)),
-        ((60, 130), (140, 40), (220, 130)),
-        ((120, 240), (120, 180), (160, 180), (160, 240)),
-    ),
-    # A grid
-    (((100, 40), (100, 240)), ((180, 40), (180, 240)), ((40, 100), (240, 100)), ((40, 180), (240, 180))),
-    (  # a face
-        _ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24),
-        _ellipse(105, 110, 8, 8, 0, 2 * math.pi, 24),
-        _ellipse(175, 110, 8, 8, 0, 2 * math.pi, 24),
-        _ellipse(140, 150, 50, 45, 0.3, math.pi - 0.3, 12),
-    ),
-)
+_STAR = (_ellipse(140, 140, 110, 110, -math.pi / 2, -math.pi * 4.5, 6),)
+_BOX = (((50, 50), (230, 50), (230, 230), (50, 230), (50, 50)), ((50, 50), (230, 230)), ((230, 50), (50, 230)))
+_WALLS, _ROOF = ((60, 130), (60, 240), (220, 240), (220, 130), (60, 130)), ((60, 130), (140, 40), (220, 130))
+_HOUSE = (_WALLS, _ROOF, ((120, 240), (120, 180), (160, 180), (160, 240)))
+_GRID = (((100, 40), (100, 240)), ((180, 40), (180, 240)), ((40, 100), (240, 100)), ((40, 180), (240, 180)))
+_EYES = tuple(_ellipse(x, 110, 8, 8, 0, 2 * math.pi, 24) for x in (105, 175))
+_MOUTH = _ellipse(140, 150, 50, 45, 0.3, math.pi - 0.3, 12)
+_FACE = (_ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24), *_EYES, _MOUTH)
+SHAPES: tuple[tuple[Stroke, ...], ...] = (_STAR, _BOX, _HOUSE, _GRID, _FACE)
 
 
-def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
-    """So many of each kind, which it names: (count, 28, 28) uint8, white on black.
-
-    ``digits`` (N, 28, 28), N at least ``count``, are those to shuffle the pixels of.
-    """
-    random = np.random.default_rng(seed)
-    kinds: dict[str, Callable[[np.random.Generator], tuple[Stroke, ...] | Picture]]
-    kinds = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
-    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in kinds.items()}
-    shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
-    return made | {"shuffled pixels": np.stack(shuffled)}
-
-
-def rejected_fractions(
-    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
-) -> dict[str, float]:
-    """How often pictures are called "probably not a digit": real digits, wrongly, and ``count`` of each kind of others.
-
-    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
-    arXiv:1610.02136). The real digits are to be others than those that the threshold was chosen on.
-    """
-    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
-
-    def rejected(pictures: NDArray[np.uint8]) -> float:
-        logits = predict_logits(model, torch.from_numpy(pictures).unsqueeze(1), compute)  # (N, 10)
-        return float((logits.double().softmax(dim=1).amax(dim=1) < threshold).double().mean())
-
-    return {name: rejected(pictures) for name, pictures in ({"real digits": real} | examples(count, real)).items()}
-
-
-def _prepared(drawn: tuple[Stroke, ...] | Picture) -> Picture:
-    picture = to_mnist(Drawing(drawn) if isinstance(drawn, tuple) else drawn)
+def _prepared(source: Drawing | Picture) -> Picture:
+    picture = to_mnist(source)
     assert picture is not None
     return picture
 
 
-def _stroke(points: NDArray[np.float64]) -> Stroke:
-    return tuple((x, y) for x, y in points.tolist())
+def _drawing(lines: Iterable[NDArray[np.float64]]) -> Drawing:
+    """Joined points (N, 2) for each line, in canvas pixels."""
+    return Drawing(tuple(tuple((x, y) for x, y in line.tolist()) for line in lines))
 
 
-def _lines(random: np.random.Generator) -> tuple[Stroke, ...]:
-    ends = random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2))
-    return tuple(map(_stroke, ends))
+def _lines(random: np.random.Generator) -> Drawing:
+    return _drawing(random.uniform(30, CANVAS - 30, (int(random.integers(3, 6)), 2, 2)))
 
 
-def _scribble(random: np.random.Generator) -> tuple[Stroke, ...]:
+def _scribble(random: np.random.Generator) -> Drawing:
     """One long stroke that turns without aim."""
     heading, place = random.uniform(0, 2 * math.pi), np.full(2, CANVAS / 2)
     points: list[NDArray[np.float64]] = []
@@ -223,16 +176,16 @@ def _scribble(random: np.random.Generator) -> tuple[Stroke, ...]:
         heading += random.normal(0, 0.7)
         place = np.clip(place + 14 * np.array([math.cos(heading), math.sin(heading)]), 20, CANVAS - 20)
         points.append(place)
-    return (_stroke(np.stack(points)),)
+    return _drawing([np.stack(points)])
 
 
-def _shape(random: np.random.Generator) -> tuple[Stroke, ...]:
+def _shape(random: np.random.Generator) -> Drawing:
     """One of the shapes, smaller or larger, turned a little, with a trembling hand."""
     strokes = SHAPES[int(random.integers(len(SHAPES)))]
     turn, scale = random.uniform(-0.2, 0.2), random.uniform(0.6, 1.0)
     turned = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     placed = [CANVAS / 2 + (np.array(stroke) - CANVAS / 2) @ turned for stroke in strokes]
-    return tuple(_stroke(points + random.normal(0, 3, points.shape)) for points in placed)
+    return _drawing(points + random.normal(0, 3, points.shape) for points in placed)
 
 
 def _letter(random: np.random.Generator) -> Picture:
@@ -240,3 +193,31 @@ def _letter(random: np.random.Generator) -> Picture:
     image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Drawing | Picture]]
+KINDS = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
+
+
+def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
+    """Non-digits by kind, each (count, 28, 28) uint8, white on black, one from shuffling ``digits`` (N, 28, 28)."""
+    random = np.random.default_rng(seed)
+    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in KINDS.items()}
+    shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
+    return made | {"shuffled pixels": np.stack(shuffled)}
+
+
+def rejected_fractions(
+    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
+) -> dict[str, float]:
+    """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
+
+    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
+    arXiv:1610.02136). The real digits must not be those that the threshold was chosen on.
+    """
+    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
+    found = {}
+    for name, pictures in ({"real digits": real} | examples(count, real)).items():
+        confidence = _logits(model, pictures, compute).double().softmax(dim=1).amax(dim=1)  # (N,)
+        found[name] = float((confidence < threshold).double().mean())
+    return found

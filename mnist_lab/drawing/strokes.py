@@ -1,20 +1,15 @@
-"""Drawings as a pen's path: the strokes, their file format, undo, and what of their lines lies on the canvas.
-
-A drawing is kept as strokes, not as a screenshot; :mod:`~mnist_lab.drawing.preprocess` inks it. Files of drawings are
-not trusted: whatever is in them is read in bounded time and memory, or refused in one line.
-"""
+"""Drawings as a pen's path: the strokes, undo, and their files, of which nothing is trusted and everything bounded."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any, BinaryIO, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +20,9 @@ from mnist_lab.storage import open_file, reason
 CANVAS = 280  # height and width of the canvas, in pixels: ten for each of the final picture
 MAX_POINTS = 100_000  # in one drawing: the fastest mice report 1,000 a second, so this is more than a minute of them
 MAX_REACH = 10_000  # pixels from the canvas's origin to a point: no screen reaches as far from a window
+# Length of a drawing's lines on the canvas, in its pixels, so that inking takes moments: half a minute of scribbling.
+# The longest of 3,246 digits that several hundred people drew has 1,050.
 MAX_LENGTH = 20_000
-"""Length of a drawing's lines on the canvas, in its pixels, so that inking takes moments.
-
-The longest of 3,246 digits that several hundred people drew has 1,050 of them; 20,000 are half a minute of scribbling.
-"""
 LONGEST_LINE = math.sqrt(2) * CANVAS  # from one corner of the canvas to the other
 MAX_LINE_BYTES = 5_000_000  # of a line in a file of drawings: room for MAX_POINTS points written with 17 digits
 MAX_FILE_BYTES = 100_000_000  # about 140,000 drawings, which take some 1 GB of memory
@@ -45,15 +38,11 @@ class DrawingError(LabError):
     """A drawing, or a file of drawings, that is not in the lab's format."""
 
 
-# --- drawings and their format -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Drawing:
     """What a pen did: its paths from down to up, on a 280x280 canvas whose first pixel reaches from 0 to 1.
 
-    x grows to the right, y downwards. One point makes a dot. Points may lie outside the canvas, where a pen that leaves
-    the window goes; what lies there is not seen.
+    x grows to the right, y downwards. One point makes a dot. What lies outside the canvas is not seen.
     """
 
     strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
@@ -63,9 +52,7 @@ class Drawing:
     def from_json(cls, text: str) -> Drawing:
         """Read ``{"label": 3, "strokes": [[[x, y], ...], ...]}``; the label may be null or left out.
 
-        Raises:
-            DrawingError: the text is anything else, or a number is not finite, a point further away than
-                ``MAX_REACH``, the points are more than ``MAX_POINTS``, or the lines longer than ``MAX_LENGTH``.
+        A DrawingError says that the text is anything else, or that the drawing exceeds one of the limits above.
         """
         try:
             content = json.loads(text)
@@ -76,18 +63,25 @@ class Drawing:
             _refuse(f"the text is not JSON ({at})")
         if not isinstance(content, dict):
             _refuse(f'a drawing is an object with "strokes", not {shortened(content)}')
-        drawing = cls(_checked_strokes(content.get("strokes")), _checked_label(content.get("label")))
-        _check_length(drawing)
-        return drawing
+        return cls(_checked_strokes(content.get("strokes")), _checked_label(content.get("label")))._of_bounded_length()
 
     def to_json(self) -> str:
         """The drawing as one line of JSON, which :meth:`from_json` gives back exactly, or refuses in the same way."""
-        _check_length(self)
-        return json.dumps({"label": self.label, "strokes": self.strokes}, separators=(",", ":"), allow_nan=False)
+        content = {"label": self.label, "strokes": self._of_bounded_length().strokes}
+        return json.dumps(content, separators=(",", ":"), allow_nan=False)
+
+    def _of_bounded_length(self) -> Drawing:
+        """The drawing itself, unless its lines are too long; few points need no measuring, however they lie."""
+        if sum(map(len, self.strokes)) * LONGEST_LINE > MAX_LENGTH:
+            lines = visible(segments(self))
+            length = float(np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1]).sum(dtype=np.float64))
+            if length > MAX_LENGTH:
+                _refuse(f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}")
+        return self
 
 
 class Drawings(NamedTuple):
-    """What a file of drawings holds: those that can be used, in their order, and what is wrong with each other line."""
+    """What a file of drawings holds: those that can be used, in order, and what is wrong with each other line."""
 
     usable: list[Drawing]
     damaged: list[DrawingError]
@@ -96,9 +90,7 @@ class Drawings(NamedTuple):
 def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
     """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
 
-    Raises:
-        DrawingError: the file can't be read, is larger than ``MAX_FILE_BYTES``, or has more than ``MAX_DAMAGED``
-            damaged lines; or it holds no drawing, which must be allowed: the message names its first damaged line.
+    A DrawingError says that it can't be read, is too large, too damaged, or holds no drawing, unless it may be empty.
     """
     found = Drawings([], [])
     try:
@@ -106,9 +98,10 @@ def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 _refuse(f"{path} has {size:,} bytes, more than {MAX_FILE_BYTES:,}", "split it into smaller files")
-            for number, line in _numbered_lines(file):
+            for number, line in enumerate(file, start=1):
                 try:
-                    found.usable.append(_parse_line(line))
+                    if line.strip():
+                        found.usable.append(_parse_line(line))
                 except DrawingError as error:
                     found.damaged.append(DrawingError(f"line {number} of {path}: {error.found}", error.next_step))
                 if len(found.damaged) > MAX_DAMAGED:
@@ -121,17 +114,6 @@ def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
     if not found.usable and not may_be_empty:
         raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", FORMAT)
     return found
-
-
-def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines that hold anything, with their numbers from 1; a line is cut off just past the longest allowed."""
-    number = 0
-    while line := file.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if line.strip():
-            yield number, line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):  # the rest belongs to the same line
-            line = file.readline(MAX_LINE_BYTES + 1)
 
 
 def _parse_line(line: bytes) -> Drawing:
@@ -170,18 +152,6 @@ def _checked_point(value: Any) -> Point:
     return float(value[0]), float(value[1])
 
 
-def _check_length(drawing: Drawing) -> None:
-    if sum(map(len, drawing.strokes)) * LONGEST_LINE <= MAX_LENGTH:
-        return  # however they lie
-    lines = visible(segments(drawing))
-    length = float(np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1]).sum(dtype=np.float64))
-    if length > MAX_LENGTH:
-        _refuse(f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}")
-
-
-# --- lines on the canvas -----------------------------------------------------------------------------------------
-
-
 def segments(drawing: Drawing) -> NDArray[np.float32]:
     """The straight lines of all strokes, (S, 4) float32 as x, y of the start and x, y of the end, in canvas pixels."""
     ends = [(*start, *end) for stroke in drawing.strokes for start, end in pairwise(_joined(stroke))]
@@ -210,14 +180,8 @@ def visible(lines: NDArray[np.float32]) -> NDArray[np.float32]:
     return seen
 
 
-# --- undo and redo -----------------------------------------------------------------------------------------------
-
-
 class Sketch:
-    """A drawing in the making: strokes that grow, and what was undone. Pure state, for a window to show.
-
-    Undoing works by whole strokes; clearing counts as one step and can be undone as well.
-    """
+    """A drawing in the making; undoing works by whole strokes, and clearing is a step that can be undone as well."""
 
     def __init__(self) -> None:
         self._growing: list[Point] = []
@@ -265,7 +229,6 @@ class Sketch:
             self._add(self.strokes)
 
     def clear(self) -> None:
-        """Take all strokes away, as one step; a blank canvas is left alone."""
         self.end()
         if self.strokes:
             self._add(())
@@ -276,7 +239,6 @@ class Sketch:
         self._show(max(self._shown - 1, 0))
 
     def redo(self) -> None:
-        """Take the last undo back, if nothing was drawn since."""
         self.end()
         self._show(min(self._shown + 1, len(self._versions) - 1))
 

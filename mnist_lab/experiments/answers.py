@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import Digits
-from mnist_lab.experiments import figures
-from mnist_lab.experiments.figures import Missed, Outvoted, ReadTwice
+from mnist_lab.experiments.figures import ShownDigit, gallery
 from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import png_of
+from mnist_lab.plotting import counted, png_of
 from mnist_lab.report.document import Picture, Section, Table
-from mnist_lab.terminal.wording import format_interval, format_percent
+from mnist_lab.terminal.wording import format_interval, format_percent, format_probability
 from mnist_lab.training.evaluation import Evaluation, evaluate
 
 
@@ -57,8 +57,7 @@ def ensemble(members: Sequence[Answers]) -> Answers:
 def evaluate_answers(answers: Answers, labels: NDArray[np.int64]) -> Evaluation:
     """The usual numbers for given answers."""
     # In double precision: rounded to single, two nearly equal probabilities could change places.
-    logits: NDArray[Any] = np.log(np.maximum(answers.probabilities, 1e-300))
-    return evaluate(logits, labels)
+    return evaluate(np.log(np.maximum(answers.probabilities, 1e-300)), labels)
 
 
 def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[np.int64]) -> dict[str, Evaluation]:
@@ -67,52 +66,59 @@ def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[n
     return {name: evaluate_answers(ensemble(members), labels) for name, members in several.items()}
 
 
-# --- digit by digit ----------------------------------------------------------------------------------------------
-
-
-def fixed_and_broken(before: Answers, after: Answers, digits: Digits) -> tuple[list[ReadTwice], list[ReadTwice]]:
+def fixed_and_broken(before: Answers, after: Answers, digits: Digits) -> tuple[list[ShownDigit], list[ShownDigit]]:
     """The digits that only the second network reads, and those that only the first does; the surest first."""
     right_before, right_after = (answers.right(digits.labels.numpy()) for answers in (before, after))
     sure = before.probabilities.max(axis=1) + after.probabilities.max(axis=1)
 
-    def changed(which: NDArray[np.bool_]) -> list[ReadTwice]:
-        return [ReadTwice(*_shown(digits, at), *before.at(at), *after.at(at)) for at in _surest(which, sure)]
+    def changed(which: NDArray[np.bool_], marks: str) -> list[ShownDigit]:
+        shown = []
+        for place in _surest(which, sure):
+            (a, p), (b, q) = before.at(place), after.at(place)
+            caption = f"A {marks[0]} {a}, {format_probability(p)}\nB {marks[1]} {b}, {format_probability(q)}"
+            numbers = {"a": a, "probability_a": round(p, 5), "b": b, "probability_b": round(q, 5)}
+            shown.append(_shown(digits, place, caption, **numbers))
+        return shown
 
-    return changed(~right_before & right_after), changed(right_before & ~right_after)
+    return changed(~right_before & right_after, "✗✓"), changed(right_before & ~right_after, "✓✗")
 
 
-def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[Missed]:
+def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[ShownDigit]:
     """The digits that no network reads: ambiguous, or wrongly labelled; the surest mistakes first."""
     missed = ~np.any([member.right(digits.labels.numpy()) for member in members], axis=0)
-    sure = ensemble(members).probabilities.max(axis=1)
-    predictions = np.array([member.predictions for member in members])  # (networks, N)
-    return [Missed(*_shown(digits, at), predictions[:, at].tolist()) for at in _surest(missed, sure)]
+    shown = []
+    for place in _surest(missed, ensemble(members).probabilities.max(axis=1)):
+        answers = [member.at(place)[0] for member in members]
+        common = Counter(answers).most_common(2)
+        caption = "read as\n" + ", ".join(f"{answer} ({count})" for answer, count in common)
+        shown.append(_shown(digits, place, caption, answers=answers))
+    return shown
 
 
-def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[Outvoted]:
+def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[ShownDigit]:
     """What an ensemble misses: first the digits that most of its networks read, then the surest mistakes."""
     labels, together = digits.labels.numpy(), ensemble(members)
     readers = np.sum([member.right(labels) for member in members], axis=0)
-    mistakes = [
-        Outvoted(*_shown(digits, at), *together.at(at), readers=int(readers[at]), members=len(members))
-        for at in _surest(~together.right(labels), together.probabilities.max(axis=1))
-    ]
-    return sorted(mistakes, key=lambda digit: -digit.readers)
+    places = _surest(~together.right(labels), together.probabilities.max(axis=1))
+    shown = []
+    for place in sorted(places, key=lambda place: -readers[place]):
+        answer, probability = together.at(place)
+        caption = f"✗ {answer}, {format_probability(probability)}\n{readers[place]} of {len(members)} right"
+        answers = [member.at(place)[0] for member in members]
+        numbers = {"answer": answer, "probability": round(probability, 5), "answers": answers}
+        shown.append(_shown(digits, place, caption, **numbers))
+    return shown
 
 
 def _surest(which: NDArray[np.bool_], sure: NDArray[np.float64]) -> list[int]:
     """The places of some digits, those with the largest probabilities first."""
     places = np.flatnonzero(which)
-    found: list[int] = places[np.argsort(-sure[places], kind="stable")].tolist()
-    return found
+    return [int(place) for place in places[np.argsort(-sure[places], kind="stable")]]
 
 
-def _shown(digits: Digits, place: int) -> tuple[NDArray[Any], int, int]:
-    """A digit's picture, its place in the file, and its label."""
-    return digits.images[place, 0].numpy(), place, int(digits.labels[place])
-
-
-# --- choosing the best -------------------------------------------------------------------------------------------
+def _shown(digits: Digits, place: int, caption: str, **answers: Any) -> ShownDigit:
+    numbers = {"index": place, "label": int(digits.labels[place]), **answers}
+    return ShownDigit(digits.images[place, 0].numpy() / 255, caption, numbers)
 
 
 class Selection(NamedTuple):
@@ -124,15 +130,10 @@ class Selection(NamedTuple):
 
 
 def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selection:
-    """How much better the best of several networks looks on the digits that it was chosen by.
+    """How much better the best of several networks looks on the digits, N / 2 at most, that it was chosen by.
 
-    What is averaged over the tries is the chosen network's lead over the mean of all: how difficult the digits of a
-    try happen to be says nothing about choosing, and would be far larger than what is looked for.
-
-    Args:
-        right: (networks, N) whether each network classifies each digit correctly.
-        digits: how many of them it is chosen by, and as many others; at most N / 2.
-        tries: random choices of the digits.
+    ``right`` (networks, N): which digits each classifies correctly. Averaged over random tries is the best one's lead
+    over the mean of all: how difficult the digits of a try are says nothing about choosing, and would drown it.
     """
     if not 0 < digits <= right.shape[1] // 2:
         raise ValueError(f"{right.shape[1]} digits do not make two parts of {digits}")
@@ -147,58 +148,39 @@ def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selecti
     return Selection(mean + float(chosen.mean()), mean + float(fresh.mean()), mean)
 
 
-# --- as sections of a page ---------------------------------------------------------------------------------------
-
-
 def changes_section(
-    answers: Mapping[str, Answers],
-    test: Digits,
-    picture: str = "changed",
-    note: str = "",
-    p_adjusted: float | None = None,
+    answers: Mapping[str, Answers], test: Digits, name: str = "changed", note: str = "", p_adjusted: float | None = None
 ) -> Section:
     """Which digits the second of two networks reads that the first misses, and the reverse."""
     (a, before), (b, after) = answers.items()
     labels = test.labels.numpy()
     found = mcnemar(before.right(labels), after.right(labels))
     fixed, broken = fixed_and_broken(before, after, test)
-    figure = figures.fixed_and_broken(fixed, broken, name_a=a, name_b=b, title="Fixed and broken test digits")
+    figure = gallery(
+        {
+            "Fixed (A wrong, B right)": (fixed, "B reads no digit that A misses."),
+            "Broken (A right, B wrong)": (broken, "B misses no digit that A reads."),
+        },
+        title="Fixed and broken test digits",
+        note="Below each digit: the answers of A and B, right ✓ or wrong ✗, with their probabilities.",
+        most=12,
+        names=f"A  {a}\nB  {b}",
+    )
     alt = (
         f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} misses, "
         f"{len(broken)} the other way round; the surest answers first."
     )
-    numbers = {
-        "a": a,
-        "b": b,
-        "both_right": found.both_right,
-        "both_wrong": found.both_wrong,
-        "p_value": found.p_value,
-        "fixed": [_numbers_of(digit) for digit in fixed],
-        "broken": [_numbers_of(digit) for digit in broken],
-    }
-    explained = (
-        "Fixed are the digits that the second network reads and the first misses, broken the reverse. Only these can "
-        "tell two networks apart: were both equally good, each would fall to either side like a fair coin."
-    )
+    numbers = {"a": a, "b": b, "both_right": found.both_right, "both_wrong": found.both_wrong, "p_value": found.p_value}
+    changed = {"fixed": [digit.numbers for digit in fixed], "broken": [digit.numbers for digit in broken]}
+    explained = "Only these digits can tell them apart: were both equally good, each would fall like a fair coin."
     paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
-    drawn = Picture("Fixed and broken", png_of(figure), alt, name=picture, numbers=numbers)
-    return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[drawn])
-
-
-def _numbers_of(digit: ReadTwice) -> dict[str, Any]:
-    return {
-        "index": digit.index,
-        "label": digit.label,
-        "a": digit.answer_a,
-        "probability_a": round(digit.probability_a, 5),
-        "b": digit.answer_b,
-        "probability_b": round(digit.probability_b, 5),
-    }
+    picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
+    return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
 
 
 def together_section(members: Mapping[str, Answers], test: Digits, note: str = "") -> tuple[Section, Evaluation]:
     """What several networks know together: the digits that all of them miss, their ensemble, and what that misses."""
-    answers, labels = list(members.values()), test.labels.numpy()
+    answers, labels, runs = list(members.values()), test.labels.numpy(), len(members)
     together = evaluate_answers(ensemble(answers), labels)
     alone = {name: evaluate_answers(member, labels) for name, member in members.items()}
     rows = [
@@ -208,36 +190,34 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     headings = ("network", "accuracy", "95 % interval", "missed")
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
-    runs, judged = len(answers), len(test)
-    missed_figure = figures.missed_by_all(missed, runs=runs, judged=judged, title="Digits that nobody reads")
-    title = "The mistakes that the ensemble still makes"
-    mistakes_figure = figures.committee_mistakes(mistakes, judged=judged, title=title)
-    missed_numbers = [{"index": digit.index, "label": digit.label, "answers": digit.answers} for digit in missed]
-    mistake_numbers = [
-        {
-            "index": digit.index,
-            "label": digit.label,
-            "answer": digit.answer,
-            "probability": round(digit.probability, 5),
-            "answers": [member.at(digit.index)[0] for member in answers],
-        }
-        for digit in mistakes
-    ]
-    read = sum(digit.readers > 0 for digit in mistakes)
-    alts = (
-        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for.",
-        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; {read} that a network reads come first.",
+    none = f"Each of {counted(len(test), 'digit')} is read by at least one of {counted(runs, 'run')}."
+    missed_figure = gallery(
+        {f"Missed by all {runs:,} runs": (missed, none)},
+        title="Digits that nobody reads",
+        note="Read as: the two most common answers. In brackets: how many runs gave it.",
     )
-    numbers = [{"networks": list(members), "digits": found} for found in (missed_numbers, mistake_numbers)]
+    mistakes_figure = gallery(
+        {"Missed by the ensemble": (mistakes, f"It reads each of {counted(len(test), 'digit')}.")},
+        title="The mistakes that the ensemble still makes",
+        note="Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks are right.",
+    )
+    read = sum(digit.numbers["label"] in digit.numbers["answers"] for digit in mistakes)
+    of_missed = (
+        f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for."
+    )
+    of_mistakes = (
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; first {read} that a network reads."
+    )
+    numbers = [{"networks": list(members), "digits": [one.numbers for one in shown]} for shown in (missed, mistakes)]
     pictures = [
-        Picture("Missed by all", png_of(missed_figure), alts[0], name="missed_by_all", numbers=numbers[0]),
-        Picture("The ensemble's mistakes", png_of(mistakes_figure), alts[1], name="committee", numbers=numbers[1]),
+        Picture("Missed by all", png_of(missed_figure), of_missed, name="missed_by_all", numbers=numbers[0]),
+        Picture("The ensemble's mistakes", png_of(mistakes_figure), of_mistakes, name="committee", numbers=numbers[1]),
     ]
     counts = [one.total - one.correct for one in alone.values()]
     each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
     paragraphs = [
         f"The ensemble answers with the mean of the {runs} networks' probabilities. It misses {len(mistakes):,} of "
-        f"{judged:,} digits; alone, they miss {each}, {sum(counts) / len(counts):,.1f} on average.",
+        f"{len(test):,} digits; alone, they miss {each}, {sum(counts) / len(counts):,.1f} on average.",
         f"{len(missed):,} digits are missed by every single one. Would you read them? "
         "Some of MNIST's test digits are ambiguous, and a few are labelled wrongly.",
         "The intervals in this table (95 %, Wilson) are about the choice of digits, and say nothing about other seeds.",

@@ -1,17 +1,14 @@
 """Figures that compare trained networks: plain data in, ``Figure`` out.
 
-All are as wide as a page of a report, so that their text is as large as the text around them. Each variant has a colour
-and a marker of its own, the same in all panels of a figure: colour is never the only cue. Accuracies and their
-differences come as fractions and are shown in percent and percentage points. What is drawn by name (variant, row,
-panel) has at least one entry.
+All are as wide as a page of a report. Each variant has a colour and a marker of its own, the same in all panels of a
+figure: colour is never the only cue. Accuracies and their differences come as fractions and are shown in percent and
+percentage points. What is drawn by name (variant, row, panel) has at least one entry.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,66 +18,22 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
-from mnist_lab.experiments.statistics import decimals_needed, format_points, summarise
-from mnist_lab.plotting import (
-    BLUE,
-    COLOURS,
-    INK,
-    LABEL,
-    MUTED,
-    SMALL,
-    TEXT,
-    counted,
-    draw_digit,
-    new_figure,
-    styled,
-    title_panel,
-    wrapped,
-)
-from mnist_lab.terminal.wording import format_probability
+from mnist_lab.experiments.statistics import Comparison, format_points, summarise
+from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, counted, styled, title_panel, wrapped
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
-NAME_WIDTH = 32  # characters, after which a name goes on in a second line
-KEY_WIDTH = 99  # characters of all columns of a key
+NAME_WIDTH, KEY_WIDTH = 32, 99  # characters of a name, which then goes on in a second line; of all columns of a key
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 BAND_OPACITY = 0.16
 MARKS_ON_A_LINE = 16  # about; more would run into one thick line
-DOTS_ACROSS = 45  # side by side in a row
+COLUMNS, TILE_HEIGHT = 6, 1.78  # of a gallery; the height of a digit in inches, with its captions
 
 SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
-VERDICT_NOTE = (
-    "Filled: distinguishable from no difference, once all comparisons are counted. Hollow: not distinguishable. "
-    "Diamond: nothing can be concluded, for want of seeds or of spread."
-)
 NO_INTERVAL = (math.nan, math.nan)
 
-Picture = NDArray[np.uint8] | NDArray[np.floating[Any]]
-"""(28, 28) ink: bytes 0..255 or floats 0..1, 0 where there is none."""
-
-
-class Style(NamedTuple):
-    """How one variant is told from the others."""
-
-    colour: str
-    marker: str
-
-
-class VariantCurves(NamedTuple):
-    """The results of one variant, epoch by epoch, one sequence per seed."""
-
-    losses: Sequence[Sequence[float]]  # nats per digit
-    accuracies: Sequence[Sequence[float]]  # fractions
-    images_per_epoch: int | None = None
-
-
-class Difference(NamedTuple):
-    """A paired difference of two accuracies (fractions): the mean over seeds and its 95 % interval."""
-
-    mean: float
-    interval: tuple[float, float] | None
-    distinguishable: bool | None  # what the test said, all comparisons counted; None if nothing may be concluded
-    seeds: int
+Picture = NDArray[np.floating[Any]]
+"""(28, 28) ink, 0..1, 0 where there is none."""
 
 
 class Robustness(NamedTuple):
@@ -88,9 +41,9 @@ class Robustness(NamedTuple):
 
     unit: str  # of the strengths: "pixels", "°"
     strengths: Sequence[float]  # (K,) ascending, two at least
-    accuracies: Mapping[str, Sequence[Sequence[float]]]  # variant to one sequence of K fractions per seed
+    accuracies: Mapping[str, Mapping[int, Sequence[float]]]  # variant and seed to K fractions
     trained: Mapping[str, tuple[float, float]]  # variant to the range of strengths that its training digits met
-    examples: Mapping[float, Picture]  # strength to a digit disturbed that much; those that would overlap are left out
+    examples: Sequence[Picture]  # (K,) a digit disturbed that much; those that would overlap are left out
 
 
 class Step(NamedTuple):
@@ -105,36 +58,38 @@ class Showing(NamedTuple):
     """Digits shown in one way, and how well they are read: a fraction with its 95 % interval."""
 
     accuracy: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float]
     digits: int
     picture: Picture  # one of them as the network sees it
 
 
-def variant_curves(histories: Sequence[Sequence[EpochRecord]], *, images_per_epoch: int | None = None) -> VariantCurves:
-    """The validation curves of one variant from the histories of its seeds."""
-    losses = [[record.val_loss for record in history] for history in histories]
-    accuracies = [[record.val_accuracy for record in history] for history in histories]
-    return VariantCurves(losses, accuracies, images_per_epoch)
+class ShownDigit(NamedTuple):
+    """A test digit in a gallery."""
+
+    picture: Picture
+    caption: str  # what networks answer
+    numbers: Mapping[str, Any]  # the same, ready for JSON, with its "label" and its "index" in the MNIST test file
 
 
 @styled
-def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str) -> Figure:
-    """How variants learn: validation loss and accuracy, the mean over seeds in a band.
+def curves_with_spread(
+    histories: Mapping[str, Sequence[Sequence[EpochRecord]]], lengths: Sequence[int], *, title: str
+) -> Figure:
+    """How variants learn, one history per seed: validation loss and accuracy, the mean over seeds in a band.
 
-    Variants with epochs of different lengths are drawn over the training digits that they have seen.
+    ``lengths`` are the training digits of an epoch of each; if they differ, the curves go over the digits seen.
     """
     note = f"{SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
-    figure = new_figure(WIDTH, 7.6, title, note)
+    figure = plotting.new_figure(WIDTH, 7.6, title, note)
     part = _part_of(figure)
     loss, accuracy = part.subplots(2, 1, sharex=True)
-    lengths = {variant.images_per_epoch for variant in curves.values()}
-    by_images = len(lengths) > 1 and None not in lengths
-    for (name, variant), style in zip(curves.items(), styles(len(curves)), strict=True):
-        epochs = np.arange(1, min(map(len, variant.losses)) + 1)
-        places = epochs * (variant.images_per_epoch or 1) if by_images else epochs
-        label = f"{name} ({counted(len(variant.losses), 'seed')})"
-        losses, accuracies = (np.array([run[: len(epochs)] for run in runs]) for runs in variant[:2])
-        _draw_runs(loss, places, losses, style, label)
+    by_images = len(set(lengths)) > 1
+    for (name, runs), length, style in zip(histories.items(), lengths, styles(len(histories)), strict=True):
+        epochs = range(min(map(len, runs)))
+        places = [(epoch + 1) * (length if by_images else 1) for epoch in epochs]
+        label = f"{name} ({counted(len(runs), 'seed')})"
+        _draw_runs(loss, places, np.array([[run[epoch].val_loss for epoch in epochs] for run in runs]), style, label)
+        accuracies = np.array([[run[epoch].val_accuracy for epoch in epochs] for run in runs])
         _draw_runs(accuracy, places, 100 * accuracies, style, label)
     plotting.scale_loss(loss, [loss.dataLim.minposy, loss.dataLim.y1])
     plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
@@ -152,13 +107,13 @@ def curves_with_spread(curves: Mapping[str, VariantCurves], *, title: str) -> Fi
 
 
 @styled
-def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "test digits") -> Figure:
-    """Every seed's accuracy on some digits, their mean and its 95 % t interval, one row per variant, in order."""
+def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
+    """Every seed's accuracy on the test digits, their mean and its 95 % t interval, one row per variant, in order."""
     means = [_mean_and_interval(values) for values in rows.values()]
-    remarks = [
-        f"{mean:.3f} %, {counted(len(values), 'seed')}\n{_ends(low, high, 3)}"
-        for values, (mean, low, high) in zip(rows.values(), means, strict=True)
-    ]
+    remarks = []
+    for values, (mean, low, high) in zip(rows.values(), means, strict=True):
+        interval = "no interval" if math.isnan(low) else f"{low:.3f} to {high:.3f} %"
+        remarks.append(f"{mean:.3f} %, {counted(len(values), 'seed')}\n{interval}")
     shown = np.concatenate([*means, *(100 * np.asarray(values) for values in rows.values())])
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     margin = max(0.08 * (high - low), 0.02)
@@ -166,30 +121,35 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str, digits: str = "
     note = "Small: each seed. Large: their mean, with its 95 % t interval over seeds, where there is one."
     if start > 0:
         note += f"\nThe axis begins at {start:.2f} %, not at 0: differences look larger than they are."
-    figure, axes = _row_figure(rows, remarks, f"accuracy on the {digits} (%)", title, note)
+    figure, axes = _row_figure(rows, remarks, "accuracy on the test digits (%)", title, note)
     for row, (values, style) in enumerate(zip(rows.values(), styles(len(rows)), strict=True)):
-        columns = [round(100 * value / (end - start) * DOTS_ACROSS) for value in values]
-        depths = np.array([columns[:place].count(column) for place, column in enumerate(columns)])  # none hides another
-        heights = row + 0.2 + depths * min(0.08, 0.24 / max(1, *depths))
+        heights = row + np.linspace(0.15, 0.4, len(values))  # so that none hides another
         axes.plot(100 * np.asarray(values), heights, "o", color=MUTED, markersize=4, alpha=0.75, markeredgewidth=0)
-        _draw_mean(axes, row - 0.1, means[row], style, upright=False)
+        _draw_mean(axes, row - 0.1, means[row], style)
     axes.set_xlim(start, end)
     return figure
 
 
 @styled
-def difference_plot(rows: Mapping[str, Difference], *, title: str) -> Figure:
-    """Paired differences with their 95 % intervals against zero, and whether they are more than chance.
-
-    Rows are called "augmented minus plain"; the second name begins a line of its own.
-    """
-    remarks = [_difference_text(difference) for difference in rows.values()]
-    note = f"Mean over seeds and 95 % interval. {VERDICT_NOTE}"
-    names = [name.replace(" minus ", "\n− ") for name in rows]
+def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
+    """Paired differences with their 95 % intervals against zero, and whether they are more than chance."""
+    remarks = []
+    for one in rows:
+        mean, *ends = format_points(one.difference.mean, *(one.difference.interval or ()))
+        interval = f" ({' to '.join(ends)})" if ends else ", no interval"
+        remarks.append(f"{mean}{interval}\n{one.verdict.in_short}, {counted(one.difference.n, 'seed')}")
+    note = (
+        "Mean over seeds and 95 % interval. Filled: distinguishable from no difference, once all comparisons are "
+        "counted. Hollow: not distinguishable. Diamond: nothing can be concluded, for want of seeds or of spread."
+    )
+    names = [one.title.replace(" minus ", "\n− ") for one in rows]
     figure, axes = _row_figure(names, remarks, "difference of accuracy (percentage points)", title, note)
     axes.axvline(0, color=INK, linewidth=1.2, zorder=1)
-    for row, difference in enumerate(rows.values()):
-        _draw_difference(axes, row, difference, upright=False)
+    for row, one in enumerate(rows):  # filled if distinguishable, hollow if not, a diamond without a verdict
+        found = one.verdict.is_different
+        style = {"color": BLUE if found else MUTED, "marker": "D" if found is None else "o"}
+        percents = 100 * np.array([one.difference.mean, *(one.difference.interval or NO_INTERVAL)])
+        _draw_mean(axes, row, percents, style, hollow=not found)
     low, high = axes.dataLim.intervalx
     reach = 1.12 * max(0.05, -low, high)
     axes.set_xlim(-reach if low < 0 else -0.3 * reach, reach if high > 0 else 0.3 * reach)
@@ -200,91 +160,63 @@ def difference_plot(rows: Mapping[str, Difference], *, title: str) -> Figure:
 
 @styled
 def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure:
-    """Accuracy over the strength of each disturbance, the mean over seeds in a band."""
-    variants = list(dict.fromkeys(name for panel in panels.values() for name in panel.accuracies))
-    style_of = dict(zip(variants, styles(len(variants)), strict=True))
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
+    """Accuracy over the strength of each disturbance, the mean over seeds in a band.
+
+    Shaded are the ranges trained on, in grey where variants share one; below the strengths stand some digits.
+    """
+    variants = list(next(iter(panels.values())).accuracies)
+    style_of, rows = dict(zip(variants, styles(len(variants)), strict=True)), math.ceil(len(panels) / 3)
+    figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
     part = _part_of(figure)
-    grid = part.subplots(rows, columns, squeeze=False, sharey=True)
-    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
-        _draw_robustness(axes, name, panel, style_of)
+    grid = part.subplots(rows, 3, squeeze=False, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
+        plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
+        title_panel(axes, name.capitalize(), "")
+        for variant, by_seed in panel.accuracies.items():
+            _draw_runs(axes, panel.strengths, 100 * np.array(list(by_seed.values())), style_of[variant], variant)
+        low, high = axes.get_xlim()
+        for limits in sorted(set(panel.trained.values())):
+            owners = [style_of[variant]["color"] for variant in panel.trained if panel.trained[variant] == limits]
+            shade: dict[str, Any] = {"color": owners[0] if len(owners) == 1 else MUTED, "label": "met in training"}
+            axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
+        width = 0.16 * (high - low)
+        shown: list[float] = []
+        for strength, picture in zip(panel.strengths, panel.examples, strict=True):
+            if not shown or strength - shown[-1] > width:
+                shown.append(strength)
+                _put_picture(axes, picture, (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform())
+        axes.set_xticks(shown, [f"{strength:g}".replace("-", "−") for strength in shown])
+        axes.tick_params(axis="x", pad=30)
+        axes.set_xlim(low, high)
     for axes in grid[:, 0]:
         axes.set_ylabel("accuracy (%)")
     _name_lines(part, grid.flat)
     return figure
 
 
-def _draw_robustness(axes: Axes, name: str, panel: Robustness, style_of: Mapping[str, Style]) -> None:
-    """One disturbance: its curves, the ranges trained on (grey where variants share one), and some digits below."""
-    plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
-    title_panel(axes, name.capitalize(), "")
-    for variant, runs in panel.accuracies.items():
-        _draw_runs(axes, panel.strengths, 100 * np.asarray(runs), style_of[variant], variant)
-    low, high = axes.get_xlim()
-    for limits in sorted(set(panel.trained.values())):
-        owners = [style_of[variant].colour for variant in panel.trained if panel.trained[variant] == limits]
-        shade: dict[str, Any] = {"color": owners[0] if len(owners) == 1 else MUTED, "label": "met in training"}
-        axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
-    width = 0.16 * (high - low)
-    shown: list[float] = []
-    for strength in sorted(panel.examples):
-        if not shown or strength - shown[-1] > width:
-            shown.append(strength)
-            below = (strength - width / 2, -0.2, width, 0.17), axes.get_xaxis_transform()
-            _put_picture(axes, as_ink(panel.examples[strength]), *below)
-    axes.set_xticks(shown or panel.strengths, [f"{place:g}".replace("-", "−") for place in shown or panel.strengths])
-    axes.tick_params(axis="x", pad=30 if shown else 4)
-    axes.set_xlim(low, high)
-
-
 @styled
-def growth_curves(
-    variants: Mapping[str, Mapping[int, Sequence[float]]], gains: Mapping[int, Difference], *, title: str, gain: str
-) -> Figure:
-    """Accuracy of the seeds over the number of training digits, and what one variant gains over the other at each.
-
-    ``gains`` may be empty; ``gain`` says what they are: "augmented minus plain".
-    """
-    note = "Means over seeds with their 95 % t intervals; a single seed has none."
-    figure = new_figure(WIDTH, 7.4 if gains else 4.4, title, f"{note} Gain: {VERDICT_NOTE}" if gains else note)
-    part = _part_of(figure)
-    panels = part.subplots(1 + bool(gains), 1, squeeze=False, sharex=True)[:, 0]
-    accuracy, bottom = panels[0], panels[-1]
+def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
+    """Accuracies of the seeds over the number of training digits: their mean and its 95 % t interval."""
+    figure = plotting.new_figure(WIDTH, 4.4, title, "Means over seeds, 95 % t intervals; a single seed has none.")
+    axes = _part_of(figure).subplots()
+    sizes = sorted({size for by_size in variants.values() for size in by_size})
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
-        means = {size: _mean_and_interval(values) for size, values in sorted(by_size.items())}
-        _draw_line(accuracy, list(means), [mean for mean, *_ in means.values()], style, name)
-        for size, interval in means.items():
-            _draw_mean(accuracy, size, interval, style, upright=True)
-    plotting.scale_accuracy(accuracy, accuracy.dataLim.intervaly)
-    accuracy.set(xlabel="", ylabel="accuracy on test digits (%,\nlogarithmic in the error)")
-    title_panel(accuracy, "Accuracy", "higher is better")
-    if gains:
-        plotting.style_axes(bottom, "", "gain (percentage points)")
-        title_panel(bottom, "Gain", gain)
-        bottom.axhline(0, color=INK, linewidth=1.2, zorder=1)
-        bottom.margins(y=0.12)
-    for size, difference in gains.items():
-        _draw_difference(bottom, size, difference, upright=True)
-        text = format_points(difference.mean, decimals_needed(difference.mean), signed=True)
-        bottom.annotate(text, (size, 100 * difference.mean), (8, 0), textcoords="offset points", va="center")
-    sizes = sorted({size for by_size in variants.values() for size in by_size} | gains.keys())
-    bottom.set(xscale="log", xlim=(sizes[0] / 1.3, sizes[-1] * 1.6), xlabel="training digits (logarithmic)")
-    bottom.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    bottom.xaxis.set_minor_formatter(NullFormatter())
-    _name_lines(part, [accuracy])
+        mean, low, high = np.transpose([_mean_and_interval(values) for values in by_size.values()])  # (sizes,) each
+        error = np.abs([mean - low, high - mean])
+        axes.errorbar(list(by_size), mean, error, label=name, **style)
+    plotting.scale_accuracy(axes, axes.dataLim.intervaly)
+    axes.set(xscale="log", xlabel="training digits (logarithmic)", ylabel="accuracy (%, logarithmic in the error)")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _name_lines(figure.subfigs[0], [axes])
     return figure
 
 
 @styled
 def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933) -> Figure:
-    """What each step saves, from the common recipe, which comes first, to the lab's.
-
-    ``target`` is the validation accuracy, a fraction, that ``seconds_to_target`` is about.
-    """
+    """What each step saves, the common recipe first; ``target``: the accuracy that ``seconds_to_target`` is about."""
     figure, axes = _row_figure(rows, [], "time (s)", title, "Times as fast: compared with the first row.")
     times = [step.seconds_per_epoch for step in rows.values()]
     remarks = [f"{step.seconds_per_epoch:.1f} s, {step.images_per_second:,.0f} images/s" for step in rows.values()]
@@ -305,32 +237,51 @@ def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933)
 def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     """How well digits are read when shown in different ways, with a picture of what the network sees."""
     note = "Pictures: one of the digits as the network sees it. Whiskers: 95 % intervals. Dotted: 10 %, by guessing."
-    percents = [100 * np.array([row.accuracy, *(row.interval or NO_INTERVAL)]) for row in rows.values()]
-    remarks = [
-        f"{mean:.1f} % of {row.digits:,}\n{_ends(low, high, 1)}"
-        for row, (mean, low, high) in zip(rows.values(), percents, strict=True)
-    ]
+    percents = [100 * np.array([row.accuracy, *row.interval]) for row in rows.values()]
+    counts = [f"{100 * row.accuracy:.1f} % of {row.digits:,}" for row in rows.values()]
+    remarks = [f"{count}\n{low:.1f} to {high:.1f} %" for count, (_, low, high) in zip(counts, percents, strict=True)]
     figure, axes = _row_figure(rows, remarks, "accuracy (%)", title, note)
     axes.barh(range(len(rows)), [mean for mean, *_ in percents], height=0.6, color=plotting.SKY_BLUE)
     for row, showing in enumerate(rows.values()):
-        _draw_mean(axes, row, percents[row], Style(INK, "none"), upright=False)
-        beside = (-0.12, row - 0.3, 0.1, 0.6), axes.get_yaxis_transform()
-        _put_picture(axes, 1 - as_ink(showing.picture), *beside)
+        _draw_mean(axes, row, percents[row], {"color": INK, "marker": "none"})
+        _put_picture(axes, 1 - showing.picture, (-0.12, row - 0.3, 0.1, 0.6), axes.get_yaxis_transform())
     axes.axvline(10, color=INK, linewidth=0.9, linestyle=":")
     axes.set_xlim(0, 100)
     axes.tick_params(axis="y", pad=40)
     return figure
 
 
-def styles(count: int) -> list[Style]:
-    """As many ways to draw a line; beyond eight, colours return with other markers."""
-    kinds = len(COLOURS)
-    return [Style(COLOURS[place % kinds], MARKERS[(place + place // kinds) % kinds]) for place in range(count)]
+@styled
+def gallery(
+    groups: Mapping[str, tuple[Sequence[ShownDigit], str]], *, title: str, note: str, most: int = 24, names: str = ""
+) -> Figure:
+    """Test digits under the heading of their group, ``most`` of each, or what to say where there are none."""
+    rows = [math.ceil(min(len(digits), most) / COLUMNS) for digits, _ in groups.values()]
+    heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
+    height = sum(heights) + (1.2 if names else 0.75)
+    figure = plotting.new_figure(WIDTH, height, title, note if any(rows) else "")
+    ratios = (0.45 if names else 0.01, *heights)
+    key, *below = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
+    key.text(0.01, 0.5, names, ha="left", va="center", linespacing=1.4)
+    for part, (heading, (digits, none)), count in zip(below, groups.items(), rows, strict=True):
+        more = f", the first {most} shown" if len(digits) > most else ""
+        part.suptitle(f"{heading}: {counted(len(digits), 'digit')}{more}", x=0.01, ha="left", fontsize=LABEL)
+        tiles = part.subplots(max(1, count), COLUMNS, squeeze=False).flat
+        tiles[0].text(0, 0.6, "" if digits else none, va="center")
+        for axes in tiles[min(len(digits), most) :]:
+            axes.set_axis_off()
+        for axes, digit in zip(tiles, digits[:most], strict=False):
+            plotting.draw_digit(axes, digit.picture)
+            axes.set_anchor("N")  # under its title, whatever room is left
+            axes.set_title(f"true {digit.numbers['label']}", fontsize=TEXT)
+            axes.set_xlabel(f"{digit.caption}\ntest digit {digit.numbers['index']}", fontsize=SMALL)
+    return figure
 
 
-def as_ink(picture: Picture) -> NDArray[np.floating[Any]]:
-    """A picture as floats 0..1."""
-    return picture / 255 if np.issubdtype(picture.dtype, np.integer) else np.asarray(picture, dtype=np.float64)
+def styles(count: int) -> list[dict[str, Any]]:
+    """As many colours and markers to draw a line with; beyond eight, colours return with other markers."""
+    pairs = [(COLOURS[place % 8], MARKERS[(place + place // 8) % 8]) for place in range(count)]
+    return [{"color": colour, "marker": marker} for colour, marker in pairs]
 
 
 def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
@@ -339,50 +290,23 @@ def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
     return 100 * np.clip([summary.mean, *(summary.interval or NO_INTERVAL)], 0, 1)
 
 
-def _ends(low: float, high: float, decimals: int) -> str:
-    return "no interval" if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f} %"
-
-
-def _difference_text(difference: Difference) -> str:
-    """The mean and its interval in points, with signs, and what was found."""
-    ends = difference.interval or ()
-    decimals = decimals_needed(difference.mean, *ends)
-    mean, *shown = (format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-    words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
-    interval = f" ({shown[0]} to {shown[1]})" if shown else ", no interval"
-    return f"{mean}{interval}\n{words[difference.distinguishable]}, {counted(difference.seeds, 'seed')}"
-
-
-def _draw_line(axes: Axes, places: ArrayLike, values: ArrayLike, style: Style, label: str) -> None:
-    often = math.ceil(np.size(places) / MARKS_ON_A_LINE)
-    axes.plot(places, values, color=style.colour, marker=style.marker, markevery=often, label=label)
-
-
-def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: Style, label: str) -> None:
+def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: dict[str, Any], label: str) -> None:
     """The mean over seeds (seeds, places), in a band from the smallest to the largest."""
     if len(runs) > 1:
         low, high = runs.min(axis=0), runs.max(axis=0)
-        axes.fill_between(places, low, high, color=style.colour, alpha=BAND_OPACITY, linewidth=0)
-    _draw_line(axes, places, runs.mean(axis=0), style, label)
+        axes.fill_between(places, low, high, color=style["color"], alpha=BAND_OPACITY, linewidth=0)
+    often = math.ceil(len(runs[0]) / MARKS_ON_A_LINE)
+    axes.plot(places, runs.mean(axis=0), markevery=often, label=label, **style)
 
 
 def _draw_mean(
-    axes: Axes, place: float, percents: NDArray[np.float64], style: Style, *, upright: bool, hollow: bool = False
+    axes: Axes, row: float, percents: NDArray[np.float64], style: dict[str, Any], *, hollow: bool = False
 ) -> None:
-    """A mean and the ends of its interval (3,), along the y axis if upright; NaN draws none."""
+    """A mean and the ends of its interval (3,); NaN draws none."""
     mean, low, high = percents
-    error = np.abs([[mean - low], [high - mean]])
-    where = {"x": place, "y": mean, "yerr": error} if upright else {"x": mean, "y": place, "xerr": error}
-    shape: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": 8, "linestyle": "none"}
-    axes.errorbar(**where, **shape, markerfacecolor="white" if hollow else style.colour)
-
-
-def _draw_difference(axes: Axes, place: float, difference: Difference, *, upright: bool) -> None:
-    """Filled if distinguishable, hollow if not, a diamond without a verdict."""
-    found = difference.distinguishable
-    style = Style(BLUE if found else MUTED, "D" if found is None else "o")
-    percents = 100 * np.array([difference.mean, *(difference.interval or NO_INTERVAL)])
-    _draw_mean(axes, place, percents, style, upright=upright, hollow=not found)
+    shape: dict[str, Any] = {"markersize": 8, "linestyle": "none", **style}
+    shape["markerfacecolor"] = "white" if hollow else style["color"]
+    axes.errorbar(mean, row, xerr=np.abs([[mean - low], [high - mean]]), **shape)
 
 
 def _put_picture(axes: Axes, ink: NDArray[Any], bounds: tuple[float, float, float, float], transform: Any) -> None:
@@ -409,7 +333,7 @@ def _row_figure(
 ) -> tuple[Figure, Axes]:
     """A figure with a row per name, the first on top, and a remark of two lines beside each."""
     labels = [wrapped(name, NAME_WIDTH) for name in names]
-    figure = new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
+    figure = plotting.new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
     axes = _part_of(figure).subplots()
     plotting.style_axes(axes, xlabel, "")
     axes.grid(visible=False, axis="y")
@@ -425,109 +349,3 @@ def _row_figure(
     for side in (axes, beside):
         side.tick_params(axis="y", length=0, pad=8)
     return figure, axes
-
-
-COLUMNS = 6
-TILE_HEIGHT = 1.78  # inches, with its captions
-ANSWERS_SHOWN = 2  # to one digit: the most common
-
-
-@dataclass(frozen=True)
-class _TestDigit:
-    picture: Picture
-    index: int  # in the MNIST test file
-    label: int
-
-
-@dataclass(frozen=True)
-class ReadTwice(_TestDigit):
-    """A test digit and the answers of two networks, A and B, with the probabilities (0..1) they gave to them."""
-
-    answer_a: int
-    probability_a: float
-    answer_b: int
-    probability_b: float
-
-    def __str__(self) -> str:
-        a, b = ("✓" if answer == self.label else "✗" for answer in (self.answer_a, self.answer_b))
-        first = f"A {a} {self.answer_a}, {format_probability(self.probability_a)}"
-        return f"{first}\nB {b} {self.answer_b}, {format_probability(self.probability_b)}"
-
-
-@dataclass(frozen=True)
-class Missed(_TestDigit):
-    """A test digit that every run misses, and what each run took it for."""
-
-    answers: Sequence[int]
-
-    def __str__(self) -> str:
-        counts = Counter(self.answers).most_common(ANSWERS_SHOWN)
-        return "read as\n" + ", ".join(f"{answer} ({count})" for answer, count in counts)
-
-
-@dataclass(frozen=True)
-class Outvoted(_TestDigit):
-    """A test digit that an ensemble misses, and how many of its networks classify it correctly nevertheless."""
-
-    answer: int  # the ensemble's
-    probability: float  # 0..1, the mean that it gave to its answer
-    readers: int  # networks that are right
-    members: int  # networks in all
-
-    def __str__(self) -> str:
-        return f"✗ {self.answer}, {format_probability(self.probability)}\n{self.readers} of {self.members} right"
-
-
-@styled
-def fixed_and_broken(
-    fixed: Sequence[ReadTwice], broken: Sequence[ReadTwice], *, name_a: str, name_b: str, title: str
-) -> Figure:
-    """The test digits that network B reads and A misses (all, the most telling first), and the other way round."""
-    note = "Below each digit: the answers of A and B, right ✓ or wrong ✗, with their probabilities."
-    parts = [
-        ("Fixed (A wrong, B right)", fixed, "B reads no digit that A misses."),
-        ("Broken (A right, B wrong)", broken, "B misses no digit that A reads."),
-    ]
-    return _galleries(parts, title, note, most=12, names=f"A  {name_a}\nB  {name_b}")
-
-
-@styled
-def missed_by_all(missed: Sequence[Missed], *, runs: int, judged: int, title: str) -> Figure:
-    """The digits, out of so many evaluated, that none of some runs reads; one answer per run and digit."""
-    note = f"Read as: the {ANSWERS_SHOWN} most common answers. In brackets: how many runs gave it."
-    heading = f"Missed by all {runs:,} runs" if runs > 1 else "Missed by the only run"
-    none = f"Each of {counted(judged, 'digit')} is read by at least one of {counted(runs, 'run')}."
-    return _galleries([(heading, missed, none)], title, note)
-
-
-@styled
-def committee_mistakes(mistakes: Sequence[Outvoted], *, judged: int, title: str) -> Figure:
-    """The digits, out of so many evaluated, that an ensemble misses, the most telling first."""
-    note = "Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks alone are right."
-    none = f"It reads each of {counted(judged, 'digit')}."
-    return _galleries([("Missed by the ensemble", mistakes, none)], title, note)
-
-
-def _galleries(
-    parts: Sequence[tuple[str, Sequence[_TestDigit], str]], title: str, note: str, *, most: int = 24, names: str = ""
-) -> Figure:
-    """Digits under their headings, one group below the other; the text in third place stands where there are none."""
-    rows = [math.ceil(min(len(digits), most) / COLUMNS) for _, digits, _ in parts]
-    heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
-    figure = new_figure(WIDTH, sum(heights) + (1.2 if names else 0.75), title, note if any(rows) else "")
-    ratios = (0.45 if names else 0.01, *heights)
-    key, *below = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
-    key.text(0.01, 0.5, names, ha="left", va="center", linespacing=1.4)
-    for part, (heading, digits, none), count in zip(below, parts, rows, strict=True):
-        more = f", the first {most} shown" if len(digits) > most else ""
-        part.suptitle(f"{heading}: {counted(len(digits), 'digit')}{more}", x=0.01, ha="left", fontsize=LABEL)
-        tiles = part.subplots(max(1, count), COLUMNS, squeeze=False).flat
-        tiles[0].text(0, 0.6, "" if digits else none, va="center")
-        for axes in tiles[min(len(digits), most) :]:
-            axes.set_axis_off()
-        for axes, digit in zip(tiles, digits[:most], strict=False):
-            draw_digit(axes, as_ink(digit.picture))
-            axes.set_anchor("N")  # under its title, whatever room is left
-            axes.set_title(f"true {digit.label}", fontsize=TEXT)
-            axes.set_xlabel(f"{digit}\ntest digit {digit.index}", fontsize=SMALL)
-    return figure

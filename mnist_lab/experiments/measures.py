@@ -25,7 +25,7 @@ from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, selection_bias
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import png_of
+from mnist_lab.plotting import counted, png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.wording import format_percent
@@ -36,7 +36,7 @@ DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits c
 ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
 SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is chosen by, and how often that is tried
 WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
-ALL_KINDS = "all disturbed"  # all disturbances together
+ALL_KINDS = "all disturbed"
 
 Runs = Mapping[str, Mapping[int, Run]]
 """Finished runs by variant and seed."""
@@ -65,28 +65,18 @@ class Measured:
     """What an experiment found."""
 
     conclusion: statistics.Conclusion
-    digits: str = "test digits"  # what the accuracies are measured on
+    digits: str = ""  # what the accuracies are measured on; empty for all test digits, variant by variant
     section: Section | None = None  # of the report, that comes first
     content: Mapping[str, Any] = field(default_factory=dict)  # more numbers for results.json
     sentences: Sequence[str] = ()  # what was found besides the comparisons, and matters more
     remarks: Sequence[str] = ()  # what else there is to say, after the comparisons
-    by_variant: bool = True  # whether the accuracies are those of the variants on the test digits
     predicted: tuple[str, str] = ("", "")  # on which digits a prediction is graded, also in words; empty for all
-
-
-Measure = Callable[[Networks], Measured]
 
 
 def tested_accuracy(run: Run) -> float:
     """An evaluated run's accuracy on the test digits, a fraction."""
     assert run.test_accuracy is not None  # only finished runs are compared
     return run.test_accuracy
-
-
-def difference_of(pair: statistics.Comparison) -> figures.Difference:
-    """A comparison as the figures take it."""
-    found = pair.difference
-    return figures.Difference(found.mean, found.interval, pair.verdict.is_different, found.n)
 
 
 def of_variants(networks: Networks) -> Measured:
@@ -111,41 +101,33 @@ def of_regularisation(networks: Networks) -> Measured:
 def of_sizes(networks: Networks) -> Measured:
     """Accuracy over the number of training digits."""
     names = {f"{size:,} {kind}": (kind, size) for kind in ("plain", "augmented") for size in DATA_SIZES}
-    parts = {name: statistics.Part(kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
+    parts = {name: (kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
     conclusion = statistics.conclude(networks.tested, networks.pairs, parts)
     curves: dict[str, dict[int, Sequence[float]]] = {}
-    for name, (kind, size) in names.items():
-        if name in conclusion.accuracies:
-            curves.setdefault(kind, {})[size] = list(conclusion.accuracies[name].values())
-    gains = {names[pair.before][1]: difference_of(pair) for pair in conclusion.compared}
-    title = "By number of training digits"
-    figure = figures.growth_curves(curves, gains, title=f"Accuracy {title.lower()}", gain="augmented minus plain")
+    for name, by_seed in conclusion.accuracies.items():
+        kind, size = names[name]
+        curves.setdefault(kind, {})[size] = list(by_seed.values())
+    figure = figures.growth_curves(curves, title="Accuracy by number of training digits")
     means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
-    alt = f"Test accuracy over the number of training digits, and what augmentation gains at each: {means}."
-    text = (
-        "Above: the accuracy on the test digits, drawn so that halving the error is the same step everywhere. "
-        "Below: what augmentation gains at each size, in percentage points."
-    )
+    alt, title = f"Test accuracy over the number of training digits: {means}.", "By number of training digits"
+    text = "The accuracy on the test digits is drawn so that halving the error is the same step everywhere."
     picture = Picture(title, png_of(figure), alt, name="growth")
     return Measured(conclusion, section=Section(title, [text], pictures=[picture]))
 
 
-# --- robustness --------------------------------------------------------------------------------------------------
-
-
 class Disturbance(NamedTuple):
-    """One way to make digits harder, as people really deliver them; nothing is ever trained on it.
-
-    ``apply`` takes (B, 1, H, W) from 0 to 1, a strength and a source of random draws to the same shape and range. It
-    does the same amount to every digit, in a random direction or place where it has one.
-    """
+    """One way to make digits harder, as people really deliver them; nothing is ever trained on it."""
 
     name: str
     unit: str  # of the strength
     strengths: tuple[float, ...]  # to be tried, ascending
     neutral: float  # the one of them that leaves the digit as it is
-    apply: Callable[[Tensor, float, torch.Generator], Tensor]
+    apply: Callable[[Tensor, float, torch.Generator], Tensor]  # to (B, 1, H, W), 0 to 1, each digit by the same amount
     trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that one covers; equal for none
+
+    def mean_of(self, accuracies: Sequence[float]) -> float:
+        """The mean over all strengths but the neutral one."""
+        return float(np.mean(np.delete(accuracies, self.strengths.index(self.neutral))))
 
 
 def disturb(images: Tensor, disturbance: Disturbance, strength: float) -> Tensor:
@@ -233,100 +215,83 @@ DISTURBANCES = (
 
 def robustness(
     models: Mapping[str, Mapping[int, DigitNet]], test: Digits, disturbance: Disturbance, compute: Compute
-) -> dict[str, NDArray[np.float64]]:
-    """Accuracy of networks on a sample of disturbed test digits, for each variant (seeds, strengths), fractions."""
+) -> dict[str, dict[int, list[float]]]:
+    """Accuracies on a sample of test digits at each strength of a disturbance, fractions, by variant and seed."""
     sample = stratified_subset(test, ROBUSTNESS_DIGITS)
     images = to_unit(sample.images)
-    columns: dict[str, list[list[float]]] = {name: [] for name in models}
+    found: dict[str, dict[int, list[float]]] = {name: {seed: [] for seed in m} for name, m in models.items()}
     for strength in disturbance.strengths:
         disturbed = disturb(images, disturbance, strength)  # made once for all networks
         for name, by_seed in models.items():
-            answers = [predict_logits(model, disturbed, compute).argmax(dim=1) for model in by_seed.values()]
-            columns[name].append([float((given == sample.labels).double().mean()) for given in answers])
-    return {name: np.array(column).T for name, column in columns.items()}
+            for seed, model in by_seed.items():
+                answers = predict_logits(model, disturbed, compute).argmax(dim=1)
+                found[name][seed].append(float((answers == sample.labels).double().mean()))
+    return found
 
 
 def of_robustness(networks: Networks) -> Measured:
     """Accuracy over the strength of six disturbances; compared is the mean over each one's strengths."""
     found = {d: robustness(networks.models, networks.mnist.test, d, networks.compute) for d in DISTURBANCES}
-    seeds, tested = {name: list(by_seed) for name, by_seed in networks.models.items()}, networks.tested
-    by_kind: dict[str, dict[str, NDArray[np.float64]]] = {
-        d.name: {name: rows[:, np.not_equal(d.strengths, d.neutral)].mean(axis=1) for name, rows in by_name.items()}
+    by_kind = {"undisturbed": networks.tested} | {
+        d.name: {name: {seed: d.mean_of(row) for seed, row in by_seed.items()} for name, by_seed in by_name.items()}
         for d, by_name in found.items()
-    }  # (seeds,)
-    together = {name: np.mean([by_name[name] for by_name in by_kind.values()], axis=0) for name in seeds}
-    undisturbed = {name: np.array([tested[name][seed] for seed in seeds[name]]) for name in seeds}
-    by_kind = {"undisturbed": undisturbed, **by_kind, ALL_KINDS: together}
-    rows = {(name, kind): by_name[name].tolist() for kind, by_name in by_kind.items() for name in seeds}
+    }
+    by_kind[ALL_KINDS] = {
+        name: {seed: float(np.mean([by_kind[d.name][name][seed] for d in found])) for seed in by_seed}
+        for name, by_seed in networks.models.items()
+    }
     conclusion = statistics.conclude(
-        {f"{name}, {kind}": dict(zip(seeds[name], values, strict=True)) for (name, kind), values in rows.items()},
+        {f"{name}, {kind}": by_seed for kind, by_name in by_kind.items() for name, by_seed in by_name.items()},
         [(f"{a}, {kind}", f"{b}, {kind}") for kind in by_kind for a, b in networks.pairs],
-        {f"{name}, {kind}": statistics.Part(name, f"{kind} digits") for name, kind in rows},
+        {f"{name}, {kind}": (name, f"{kind} digits") for kind in by_kind for name in networks.models},
     )
     return Measured(
         conclusion,
         digits="undisturbed and disturbed test digits",
         section=_strengths_section(found, networks),
         remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
-        by_variant=False,
         predicted=(f"{ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
     )
 
 
-def _strengths_section(found: Mapping[Disturbance, Mapping[str, NDArray[np.float64]]], networks: Networks) -> Section:
+def _strengths_section(
+    found: Mapping[Disturbance, Mapping[str, Mapping[int, Sequence[float]]]], networks: Networks
+) -> Section:
     augments = {name: next(iter(by_seed.values())).config.augment for name, by_seed in networks.runs.items()}
     example = to_unit(networks.mnist.test.images[:1])
-    panels, numbers, tables = {}, {}, []
+    panels, numbers, tables = {}, dict[str, dict[str, Any]](), []
     for d, accuracies in found.items():
         trained = {name: d.trained(augment) for name, augment in augments.items() if augment is not None}
-        panels[d.name] = panel = figures.Robustness(
-            unit=d.unit,
-            strengths=d.strengths,
-            accuracies={name: rows.tolist() for name, rows in accuracies.items()},
-            trained={name: (low, high) for name, (low, high) in trained.items() if low < high},
-            examples={strength: disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths},
-        )
-        numbers[d.name] = {
-            "unit": d.unit,
-            "strengths": d.strengths,
-            "trained": panel.trained,
-            "accuracy_by_seed_and_strength": {
-                name: dict(zip(map(str, networks.models[name]), rows, strict=True))
-                for name, rows in panel.accuracies.items()
-            },
-        }
+        trained = {name: (low, high) for name, (low, high) in trained.items() if low < high}
+        examples = [disturb(example, d, strength)[0, 0].numpy() for strength in d.strengths]
+        panels[d.name] = figures.Robustness(d.unit, d.strengths, accuracies, trained, examples)
+        numbers[d.name] = {"unit": d.unit, "strengths": d.strengths, "trained": trained}
+        numbers[d.name]["accuracy_by_seed_and_strength"] = accuracies
+        means = {name: np.mean(list(by_seed.values()), axis=0) for name, by_seed in accuracies.items()}
         headings = ("", *(f"{strength:g}".replace("-", "−") for strength in d.strengths))
-        means = [(name, *(f"{100 * mean:.2f}" for mean in rows.mean(axis=0))) for name, rows in accuracies.items()]
+        rows = [(name, *(f"{100 * mean:.2f}" for mean in row)) for name, row in means.items()]
         title = f"{d.name.capitalize()} ({d.unit}): mean accuracy, %"
-        tables.append(Table(title, headings, means, numeric=range(1, len(headings))))
+        tables.append(Table(title, headings, rows, numeric=range(1, len(headings))))
     text = (
         f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
-        "drawn by chance; all networks see the same. A digit that is shifted by more than 4 pixels, or much enlarged, "
-        "loses parts over the edge of the picture. Compared is the mean accuracy over all strengths but the "
-        f"undisturbed digit, seed by seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are "
-        "tried, so look at the curves as well. Undisturbed are all 10,000 test digits."
+        "drawn by chance; all networks see the same. A digit shifted by more than 4 pixels, or much enlarged, loses "
+        "parts over the edge. Compared is the mean accuracy over all strengths but the undisturbed digit, seed by "
+        f"seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so look at the curves "
+        "as well. Undisturbed are all 10,000 test digits."
     )
-    title = "Over the strength"
+    title, alt = "Over the strength", "Accuracy over the strength of each disturbance; the tables hold the means."
     figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")
-    alt = "Six panels, accuracy over the strength of a disturbance; the tables hold the means."
     caption = "Shaded is what the variant of that colour met in training: beyond it, nothing was trained."
     picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
     return Section(title, [text], tables, [picture])
 
 
-# --- inversion ---------------------------------------------------------------------------------------------------
-
-
 def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
-    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28).
-
-    A digit without any ink stays as it is in the last.
-    """
+    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28)."""
     inverted = test.images[:, 0].numpy()
     paper, like_mnist = 255 - inverted, inverted.copy()
     for place, picture in enumerate(paper):
-        prepared = to_mnist(picture, MODES["mnist"])
-        if prepared is not None:
+        if (prepared := to_mnist(picture, MODES["mnist"])) is not None:  # a digit without ink stays as it is
             like_mnist[place] = prepared
     return dict(zip(WAYS, (paper, inverted, like_mnist), strict=True))
 
@@ -336,12 +301,12 @@ def of_inversion(networks: Networks) -> Measured:
     test, compute = networks.mnist.test, networks.compute
     models = {seed: model for by_seed in networks.models.values() for seed, model in by_seed.items()}
     labels, places = test.labels.numpy(), np.arange(len(test))
-    shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
-    parts = {way: statistics.Part(way, "test digits") for way in shown}
     own, trouble = _own_digits(networks.outputs / MY_DIGITS)
-    for way, drawings in own.items():
-        shown[f"own, {way}"] = drawings
-        parts[f"own, {way}"] = statistics.Part(way, f"own digits (n = {drawings.total:,})")
+    drawn = own["inverted"].total if own else 0
+    shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
+    parts = {way: (way, "test digits") for way in shown}
+    shown |= {f"own, {way}": drawings for way, drawings in own.items()}
+    parts |= {f"own, {way}": (way, f"own digits (n = {drawn:,})") for way in own}
     accuracies = {
         name: {seed: count_correct(model, digits, compute) / digits.total for seed, model in models.items()}
         for name, digits in shown.items()
@@ -351,7 +316,7 @@ def of_inversion(networks: Networks) -> Measured:
     rows = {}
     for name, digits in shown.items():
         mean, total = conclusion.summaries[name].mean, digits.total
-        rows[name] = figures.Showing(mean, wilson_interval(round(mean * total), total), total, digits.pictures[0])
+        rows[name] = figures.Showing(mean, wilson_interval(round(mean * total), total), total, digits.pictures[0] / 255)
     title = "What the network sees"
     seen = "; ".join(f"{name} {format_percent(row.accuracy)} of {row.digits:,}" for name, row in rows.items())
     picture = Picture(
@@ -367,15 +332,12 @@ def of_inversion(networks: Networks) -> Measured:
         "fitted into 20 pixels, and moved to the middle. MNIST's own digits lie there already; the difference shows in "
         "digits that people draw: python main.py draw, then xray."
     )
-    drawn = next((drawings.total for drawings in own.values()), 0)
-    on = "one drawing" if drawn == 1 else f"{drawn:,} drawings"
-    remark = f"What is said of your own digits rests on {on}: the fewer, the less it tells about others."
+    remark = f"Your own digits are {counted(drawn, 'drawing')}: the fewer, the less they tell about others."
     return Measured(
         conclusion,
         digits="digits shown in different ways",
         section=Section(title, [text, trouble] if trouble else [text], pictures=[picture]),
         remarks=[remark] if drawn else [],
-        by_variant=False,
     )
 
 
@@ -396,24 +358,22 @@ def of_selection(networks: Networks) -> Measured:
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
-        alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
-        return replace(usual, sentences=[alone])
+        return replace(
+            usual, sentences=["With one network there is nothing to choose from; it takes several, 5 or so."]
+        )
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
-    lead = f"{statistics.in_points(bias, signed=False)} better than it is"
-    looks = f"makes it look {lead}" if bias > 0 else "does not make it look better than it is here"
+    lead = f"makes it look {statistics.in_points(bias, signed=False)} better than it is"
+    looks = lead if bias > 0 else "does not make it look better than it is here"
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     text = (
-        f"{SELECTION_DIGITS:,} of the test digits are drawn at random. The network that reads most of them is chosen, "
-        "then evaluated on as many others. All have the same recipe: what tells them apart is mostly luck, and luck "
-        f"does not carry over to other digits. The table holds the means of {SELECTION_TRIES:,} tries. The test digits "
-        "play both parts only to show this: no network is kept for it."
+        f"The network that reads most of {SELECTION_DIGITS:,} test digits, drawn at random, is chosen, then evaluated "
+        "on as many others. All have the same recipe: what tells them apart is mostly luck, and luck does not carry "
+        f"over to other digits. The table holds the means of {SELECTION_TRIES:,} tries; no network is kept for it."
     )
-    rows = [
-        ("the chosen network, on the digits it was chosen by", f"{100 * found.chosen:.3f}"),
-        ("the chosen network, on other digits", f"{100 * found.fresh:.3f}"),
-        ("all networks, on all test digits", f"{100 * found.mean:.3f}"),
-    ]
+    chosen = "the chosen network, on"
+    names = (f"{chosen} the digits it was chosen by", f"{chosen} other digits", "all networks, on all test digits")
+    rows = [(name, f"{100 * accuracy:.3f}") for name, accuracy in zip(names, found, strict=True)]
     table = Table("Mean accuracy", ("which, and where", "accuracy, %"), rows, numeric=(1,))
     return replace(
         usual,

@@ -1,7 +1,7 @@
 """The lab's experiments: questions, and the variants that answer them.
 
-Each is a controlled comparison. Its variants differ in one factor, train with the same seeds through the one training
-loop, and leave ordinary runs; what is compared is a list of pairs. Nothing here trains.
+Each is a controlled comparison: its variants differ in one factor, train with the same seeds through the one training
+loop, and leave ordinary runs.
 """
 
 from __future__ import annotations
@@ -11,30 +11,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mnist_lab.config import (
-    AUGMENTATIONS,
-    FULL_AUGMENTATION,
-    NO_AUGMENTATION,
-    TRAIN_DIGITS,
-    AugmentConfig,
-    TrainConfig,
-    check_config,
-    default_config,
-    settings_of,
-)
+from mnist_lab import config as settings
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, check_config, default_config, settings_of
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import measures
 
-SEEDS, MOST_SEEDS = 5, 100
-"""Trainings of every variant: the usual number, and the most that may be asked for."""
+SEEDS, MOST_SEEDS = 5, 100  # trainings of every variant: the usual number, and the most that may be asked for
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the things compared: a name, and a configuration that gets every seed in turn."""
+    """One of the things compared."""
 
     name: str
-    config: TrainConfig
+    config: TrainConfig  # gets every seed in turn
 
 
 @dataclass(frozen=True)
@@ -48,32 +38,29 @@ class Experiment:
     variants: Callable[[int], tuple[Variant, ...]]  # for a number of epochs
     pairs: tuple[tuple[str, str], ...]  # which are compared: (before, after)
     explanation: str  # what to look for
-    measure: measures.Measure = measures.of_variants
+    measure: Callable[[measures.Networks], measures.Measured] = measures.of_variants
     asks_only: bool = False  # it asks networks about digits shown in some way, and so may ask saved runs as well
 
 
 def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
-    """The variants of one of the lab's experiments: each differs in one factor from those that it is compared with."""
     plain = default_config("3-layer", augmented=False, epochs=epochs)
     usual = default_config("3-layer", augmented=True, epochs=epochs).augment or AugmentConfig()
     augmented = replace(plain, augment=usual)
     deepest = plain.architecture  # its dropout and hidden units for all three: they differ in their layers only
     stated = replace(plain, dropout=deepest.dropout, hidden=deepest.hidden)
     usually_off = AUGMENTATIONS["pen"] + AUGMENTATIONS["erasing"]  # as strong as where they are shown
-    everything: AugmentConfig = replace(usual, **{name: getattr(FULL_AUGMENTATION, name) for name in usually_off})
+    everything: AugmentConfig = replace(
+        usual, **{name: getattr(settings.FULL_AUGMENTATION, name) for name in usually_off}
+    )
     alone = {kind: replace(plain, augment=everything.only(kind)) for kind in AUGMENTATIONS}
     sizes = {}
     for size in measures.DATA_SIZES:
         # As many steps as an epoch of all digits has; the usual patience would end the small ones sooner.
-        changes: dict[str, Any] = {"train_size": size, "epoch_size": TRAIN_DIGITS, "patience": epochs}
+        changes: dict[str, Any] = {"train_size": size, "epoch_size": settings.TRAIN_DIGITS, "patience": epochs}
         sizes[f"{size:,} plain"] = replace(plain, **changes)
         sizes[f"{size:,} augmented"] = replace(augmented, **changes)
     configs = {
-        "depth": {
-            "1-layer": replace(stated, model="1-layer"),
-            "2-layer": replace(stated, model="2-layer"),
-            "3-layer": plain,
-        },
+        "depth": {**{model: replace(stated, model=model) for model in ("1-layer", "2-layer")}, "3-layer": plain},
         "augmentation": {"plain": plain, "all": replace(plain, augment=everything), **alone},
         "regularisation": {
             "neither": replace(plain, batch_norm=False, dropout=0.0),
@@ -87,8 +74,8 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
         "validation": {"1-layer": default_config("1-layer", augmented=False, epochs=epochs)},
         "bad-idea": {
             "plain": plain,
-            "mirrored": replace(plain, augment=replace(NO_AUGMENTATION, flip=0.5)),
-            "upside down": replace(plain, augment=replace(NO_AUGMENTATION, rotation=180.0)),
+            "mirrored": replace(plain, augment=replace(settings.NO_AUGMENTATION, flip=0.5)),
+            "upside down": replace(plain, augment=replace(settings.NO_AUGMENTATION, rotation=180.0)),
         },
     }
     return tuple(Variant(*parts) for parts in configs[name].items())
@@ -164,15 +151,9 @@ def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]
     return variants
 
 
-# --- what differs ------------------------------------------------------------------------------------------------
-
-
 def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
-    """The factors that some configurations differ in, besides their seeds, and each one's value, as text.
-
-    Unstated values are what they stand for.
-    """
-    effective = [_effective_values(config) for config in configs]
+    """The factors that some configurations differ in, besides their seeds, and each one's value as text."""
+    effective = [_effective_values(replace(config, seed=0)) for config in configs]
     by_factor = {factor: tuple(values[factor] for values in effective) for factor in effective[0]}
     return {factor: values for factor, values in by_factor.items() if len(set(values)) > 1}
 
@@ -181,9 +162,8 @@ def _effective_values(config: TrainConfig) -> dict[str, str]:
     config = config.canonical
     dropout, hidden = config.architecture.dropout, config.architecture.hidden
     stated = replace(config, dropout=dropout, hidden=hidden, epoch_size=config.images_per_epoch)
-    settings = {found.label: getattr(stated, name) for name, found in settings_of(TrainConfig).items()}
-    values = {label: _in_words(value) for label, value in settings.items() if label != "seed"}
     augmentation = "none" if config.augment is None else _strengths_in_words(config.augment)
+    values = {found.label: _in_words(getattr(stated, name)) for name, found in settings_of(TrainConfig).items()}
     return {"architecture": config.model, "augmentation": augmentation} | values
 
 
@@ -199,7 +179,6 @@ def _in_words(value: object) -> str:
 
 
 def _strengths_in_words(augment: AugmentConfig) -> str:
-    """The strengths that are not zero, by the names of their options."""
     strengths = {name: getattr(augment, name) for name in settings_of(AugmentConfig)}
     words = [f"{name} {_in_words(value)}" for name, value in strengths.items() if value > 0]
     if augment.erase_area != AugmentConfig.erase_area:

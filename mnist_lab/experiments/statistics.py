@@ -1,10 +1,7 @@
-"""What may be concluded from trainings repeated over seeds, and from two networks that answered the same digits.
+"""What may be concluded: over seeds by paired t tests, and of two networks on the same digits by McNemar's test.
 
-Two sources of chance are kept apart. Another seed gives another accuracy: means over seeds and paired t tests deal with
-that. Two finished networks miss different digits: McNemar's test deals with that, and says nothing about other seeds.
-
-Accuracies and differences are fractions (0.9954), shown as percentage points; intervals are 95 % intervals. A
-difference is always that of the second (``b``) minus the first (``a``).
+The two sources of chance are kept apart: McNemar's test says nothing about other seeds. Accuracies and differences are
+fractions (0.9954), shown as percentage points; a difference is the second (``b``) minus the first (``a``).
 """
 
 from __future__ import annotations
@@ -12,23 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, ncf, t, ttest_1samp
 
 from mnist_lab.errors import RequestError
+from mnist_lab.plotting import counted
 
-LEVEL = 0.05
-"""A difference counts as found when chance alone would give one as large in less than this fraction of experiments."""
+LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
+MOST_POINTS = 50  # whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy
 POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
 MOST_SEEDS = 1000  # nobody trains so often
 TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
-DECIMALS = 2  # of percentage points, unless more are needed to tell numbers apart
-MOST_POINTS = 50
-"""Whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy."""
-TOLD_ONE_BY_ONE = 2  # comparisons that are told a sentence each; of more, a summary comes first
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -53,7 +47,7 @@ class PairedDifference(Summary):
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two networks on the same digits: how many both read, only one of them, or neither; p is exact and two-sided."""
+    """How many digits both of two networks classify correctly, only one, or neither; p is exact and two-sided."""
 
     both_right: int
     only_a: int
@@ -64,33 +58,29 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be concluded, in one sentence; ``is_different`` is None where nothing may be."""
+    """What may be concluded, in one sentence."""
 
     sentence: str
-    is_different: bool | None
+    is_different: bool | None  # None where nothing may be concluded
 
-
-# --- over seeds --------------------------------------------------------------------------------------------------
+    @property
+    def in_short(self) -> str:
+        """The same in two words."""
+        return {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}[self.is_different]
 
 
 def summarise(values: Sequence[float]) -> Summary:
-    """Mean, spread and 95 % t interval of repeated measurements, on these very test digits.
-
-    Raises:
-        RequestError: there is no value, or one that is not a finite number.
-    """
+    """Mean, spread and 95 % t interval of repeated measurements; RequestError without any, or if one is not finite."""
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
         raise RequestError("there is no value to summarise", "train with at least one seed")
     if not np.isfinite(numbers).all():
         raise RequestError("a value to summarise is not a finite number", "leave out runs without a result")
     mean, n = float(numbers.mean()), len(numbers)
-    if n == 1:
-        return Summary(mean, None, 1, None)
-    sd = float(numbers.std(ddof=1))
-    if sd < TINY:
+    sd = float(numbers.std(ddof=1)) if n > 1 else None
+    if sd is None or sd < TINY:
         # A zero-width interval would claim certainty, where accuracies merely come in steps of one digit.
-        return Summary(mean, 0.0, n, None)
+        return Summary(mean, sd and 0.0, n, None)
     low, high = ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
     return Summary(mean, sd, n, (float(low), float(high)))
 
@@ -99,10 +89,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
     """Compare two recipes over the seeds that both were trained with: ``b`` minus ``a``, and the paired t test.
 
     Where all differences are equal, the t test would divide by zero; the sign test stands in for it: n times the same
-    direction has p = 2 / 2**n. Where all differences are zero, p is 1.
-
-    Raises:
-        RequestError: the two have no seed in common, or an accuracy is not a finite number.
+    direction has p = 2 / 2**n. Where all differences are zero, p is 1. RequestError if the two share no seed.
     """
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
@@ -136,9 +123,9 @@ def seeds_needed(difference: Summary, level: float = LEVEL) -> int | None:
 def paired_power(seeds: NDArray[np.int64], effect: float, level: float = LEVEL) -> NDArray[np.float64]:
     """The probability that the two-sided paired t test finds a difference, exactly, for normal differences.
 
-    The square of t follows the noncentral F distribution with 1 and n - 1 degrees of freedom. (scipy's noncentral t
-    gives nan far out in its lower tail.) ``effect`` is the true mean difference divided by its standard deviation.
+    ``effect`` is the true mean difference divided by its standard deviation.
     """
+    # t² has the noncentral F distribution with 1 and n - 1 degrees of freedom; scipy's noncentral t gives nan far out.
     critical = t.isf(level / 2, seeds - 1) ** 2
     return np.asarray(ncf.sf(critical, 1, seeds - 1, seeds * effect**2), dtype=np.float64)
 
@@ -166,52 +153,45 @@ def verdict(
     Where one experiment makes several ``comparisons``, ``p_adjusted`` is the p value after :func:`holm`; the interval
     stays that of a single comparison, and the sentence says so where the two disagree.
     """
-    mean, seeds = in_points(difference.mean), count_seeds(difference.n)
+    mean, interval, seeds = difference.mean, difference.interval, counted(difference.n, "seed")
+    minus = f"{name_b} minus {name_a}"
     if difference.p_value is None:
-        sentence = f"with one seed nothing can be concluded: {name_b} minus {name_a} is {mean}, but no interval can be"
-        return Verdict(f"{sentence} given; it takes several seeds, 5 or so.", None)
+        sentence = f"with one seed nothing can be concluded: {minus} is {in_points(mean)}, but no interval can be given"
+        return Verdict(f"{sentence}; it takes several seeds, 5 or so.", None)
     p = difference.p_value if p_adjusted is None else p_adjusted
+    better = "{} is better than {}".format(*((name_b, name_a) if mean > 0 else (name_a, name_b)))
+    if interval is None:
+        each = f"with each of {seeds}"
+        if p < LEVEL:
+            why = f"sign test {format_p(p)}; without any spread there is no interval"
+            return Verdict(f"{better} by {in_points(abs(mean), signed=False)} {each} ({why}).", True)
+        if not mean:
+            return Verdict(f"{name_b} and {name_a} have the same accuracy {each}: not distinguishable.", False)
+        why = "without any spread no interval can be given; use more seeds"
+        return Verdict(f"{minus} is {in_points(mean)} {each}: {why}.", None)
     if p < LEVEL:
-        winner, loser = (name_b, name_a) if difference.mean > 0 else (name_a, name_b)
-        if difference.interval is None:
-            found = f"{in_points(abs(difference.mean), signed=False)} with each of {seeds}"
-            found += f" (sign test {format_p(p)}; without any spread there is no interval)"
-        else:
-            low, high = sorted(abs(end) for end in difference.interval)
-            found = "{} ({}, {})".format(*_mean_and_interval(abs(difference.mean), (low, high), signed=False), seeds)
-        return Verdict(f"{winner} is better than {loser} by {found}.", True)
-    if not difference.mean and difference.interval is None:
-        return Verdict(
-            f"{name_b} and {name_a} have the same accuracy with each of {seeds}: not distinguishable.", False
-        )
-    if difference.interval is None:
-        sentence = f"{name_b} minus {name_a} is {mean} with each of {seeds}"
-        return Verdict(f"{sentence}: without any spread no interval can be given; use more seeds.", None)
+        low, high = sorted(map(abs, interval))
+        lead, ends = _mean_and_interval(abs(mean), (low, high), signed=False)
+        return Verdict(f"{better} by {lead} ({ends}, {seeds}).", True)
     sentence = f"{name_b} and {name_a} are not distinguishable with {seeds}"
-    facts = f"{name_b} minus {name_a}: {', '.join(_mean_and_interval(difference.mean, difference.interval))}"
+    facts = f"{minus}: {', '.join(_mean_and_interval(mean, interval))}"
     if difference.p_value < LEVEL:  # a single comparison would have found it
         which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
         sentence += f" once {which} comparisons are counted"
         facts += f", Holm-adjusted {format_p(p)}"
     sentence += f" ({facts})"
-    if difference.mean:
+    if mean:
         needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
         number = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
         sentence += f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
     return Verdict(f"{sentence}.", False)
 
 
-# --- on the same digits ------------------------------------------------------------------------------------------
-
-
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test (McNemar 1947): do two networks classify the same digits equally well?
+    """McNemar's exact test (McNemar 1947): do two networks classify the same (N,) digits equally well?
 
     Only digits that just one of them classifies correctly can tell; if the two were equally good, each would fall to
-    either side like a fair coin. ``right_a``, ``right_b``: (N,) whether each classifies the same digits correctly.
-
-    Raises:
-        RequestError: the two were evaluated on different numbers of digits.
+    either side like a fair coin. RequestError if they were evaluated on different numbers of digits.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
@@ -224,30 +204,19 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
 
 def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
     """What two networks' answers to the same test digits allow to say, about these two networks alone."""
-    if not result.only_a and not result.only_b:
+    ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
+    (fewer, loser), (more, winner) = ranked
+    if not more:
         return Verdict(f"{name_b} and {name_a} read and miss the very same test digits.", False)
-    (fewer, loser), (more, winner) = (result.only_a, name_a), (result.only_b, name_b)
-    if fewer > more:
-        winner, more, loser, fewer = loser, fewer, winner, more
     p = result.p_value if p_adjusted is None else p_adjusted
     found = f"{'distinguishable' if p < LEVEL else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
     if result.p_value < LEVEL <= p:
         found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
     sentence = (
-        f"{winner} reads {more:,} test {'digit' if more == 1 else 'digits'} that {loser} misses, and misses {fewer:,} "
-        f"that {loser} reads: these two networks are {found}; whether their recipes are, only several seeds can tell."
+        f"{winner} reads {counted(more, 'test digit')} that {loser} misses, and misses {fewer:,} that {loser} reads: "
+        f"these two networks are {found}; whether their recipes are, only several seeds can tell."
     )
     return Verdict(sentence, p < LEVEL)
-
-
-# --- an experiment -----------------------------------------------------------------------------------------------
-
-
-class Part(NamedTuple):
-    """A row of results that is about one variant on certain digits: ``plain`` on ``shifted digits``."""
-
-    variant: str
-    digits: str
 
 
 @dataclass(frozen=True)
@@ -278,12 +247,8 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """What is said above everything, the most important first.
-
-        Of many comparisons, first how many differences are beyond chance, then these, the largest first, and in one
-        sentence what could not be told apart.
-        """
-        if len(self.compared) <= TOLD_ONE_BY_ONE:
+        """What is said above everything: of many comparisons, first how many found a difference, then the largest."""
+        if len(self.compared) <= 2:
             return [one.verdict.sentence for one in self.compared]
         if all(one.difference.n == 1 for one in self.compared):
             seen = "; ".join(f"{one.title} {in_points(one.difference.mean)}" for one in self.compared)
@@ -293,7 +258,9 @@ class Conclusion:
             ]
         found = [one for one in self.compared if one.verdict.is_different]
         found.sort(key=lambda one: -abs(one.difference.mean))
-        told = [_how_many(len(found), len(self.compared)), *(one.verdict.sentence for one in found)]
+        number = f"{len(found) or 'None'} of the {len(self.compared)}"
+        told = [f"{number} comparisons found a difference that is more than chance, with all of them counted."]
+        told += [one.verdict.sentence for one in found]
         for beginning, kind in (("Not distinguishable", False), ("Nothing to conclude", None)):
             some = [one for one in self.compared if one.verdict.is_different is kind]
             each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
@@ -303,75 +270,54 @@ class Conclusion:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; accuracies are fractions."""
-        return {
-            "variants": {
-                name: {"test_accuracy_by_seed": dict(self.accuracies[name]), **vars(summary)}
-                for name, summary in self.summaries.items()
-            },
-            "comparisons": [
-                {"before": pair.before, "after": pair.after, **vars(pair.difference), **vars(pair.verdict)}
-                for pair in self.compared
-            ],
+        variants = {
+            name: {"test_accuracy_by_seed": dict(self.accuracies[name]), **vars(summary)}
+            for name, summary in self.summaries.items()
         }
+        comparisons = [
+            {"before": pair.before, "after": pair.after, **vars(pair.difference), **vars(pair.verdict)}
+            for pair in self.compared
+        ]
+        return {"variants": variants, "comparisons": comparisons}
 
 
 def conclude(
-    accuracies: Accuracies, pairs: Sequence[tuple[str, str]], parts: Mapping[str, Part] | None = None
+    accuracies: Accuracies, pairs: Sequence[tuple[str, str]], parts: Mapping[str, tuple[str, str]] | None = None
 ) -> Conclusion:
     """Sum up every variant, and compare the pairs (before, after) over the seeds that both have.
 
-    A variant all of whose trainings failed is left out, and so are pairs that share no seed. ``parts`` tells which of
-    the names join a variant and some digits.
+    A variant all of whose trainings failed is left out, and so are pairs that share no seed. ``parts`` splits names
+    that join a variant and some digits: ``plain, shifted`` into ``plain`` and ``shifted digits``.
     """
     present = {name: by_seed for name, by_seed in accuracies.items() if by_seed}
     possible = [(a, b) for a, b in pairs if a in present and b in present and present[a].keys() & present[b].keys()]
     differences = [paired_difference(present[a], present[b]) for a, b in possible]
     adjusted = holm([difference.p_value for difference in differences])
-    counted = sum(p is not None for p in adjusted)
+    tested = sum(p is not None for p in adjusted)
     compared = []
     for (before, after), difference, p in zip(possible, differences, adjusted, strict=True):
-        (a, digits), (b, _) = ((parts or {}).get(name, Part(name, "")) for name in (before, after))
-        said = verdict(a, b, difference, p, counted)
+        (a, digits), (b, _) = ((parts or {}).get(name, (name, "")) for name in (before, after))
+        said = verdict(a, b, difference, p, tested)
         if digits:
             said = replace(said, sentence=f"{digits[0].upper()}{digits[1:]}: {said.sentence}")
         compared.append(Comparison(before, after, (a, b), digits, difference, p, said))
     return Conclusion(present, {name: summarise(list(m.values())) for name, m in present.items()}, compared)
 
 
-def _how_many(found: int, total: int) -> str:
-    if not found:
-        return f"None of the {total} comparisons shows a difference that is more than chance."
-    number, show = "All" if found == total else f"{found} of", "shows" if found == 1 else "show"
-    return f"{number} the {total} comparisons {show} a difference that is more than chance, with all of them counted."
-
-
-# --- predictions -------------------------------------------------------------------------------------------------
-
-
-class Prediction(NamedTuple):
-    """Which variant is expected to win, and by how many percentage points: 0 for no difference, None for no number."""
-
-    winner: str
-    loser: str
-    points: float | None
-
-
-FORM = re.compile(r"(?P<a>.+?) ?(?P<sign>[>=]) ?(?P<b>.+?)(?: by (?P<points>\d+(?:\.\d+)?|\.\d+)(?: ?%| points?)?)?")
-
-
-def parse_prediction(words: str, names: Sequence[str]) -> Prediction | None:
+def parse_prediction(words: str, names: Sequence[str]) -> tuple[str, str, float | None] | None:
     """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``, in upper or lower case.
 
-    ``names`` are those of the recipes in the experiment. None for anything else, a free text that can't be graded.
+    Returns the names of the winner and the loser, and the lead: 0 for no difference, None where there is no number.
+    Of anything else, a free text that can't be graded, None.
     """
     known = {" ".join(name.casefold().split()): name for name in names}
-    match = FORM.fullmatch(" ".join(words.casefold().split()))
-    if match is None or not {match["a"], match["b"]} <= known.keys() or match["a"] == match["b"]:
+    either, number = "|".join(map(re.escape, known)), r"\d+(?:\.\d+)?|\.\d+"
+    form = rf"({either}) ?(?:(=)|>) ?({either})(?: by ({number})(?: ?%| points?)?)?"
+    match = re.fullmatch(form, " ".join(words.casefold().split()))
+    if match is None or match[1] == match[3] or (match[2] and match[4]) or float(match[4] or 0) > MOST_POINTS:
         return None
-    points = None if match["points"] is None else float(match["points"])
-    if points is not None and (match["sign"] == "=" or points > MOST_POINTS):
-        return None
-    return Prediction(known[match["a"]], known[match["b"]], 0.0 if match["sign"] == "=" else points)
+    points = 0.0 if match[2] else float(match[4]) if match[4] else None
+    return known[match[1]], known[match[3]], points
 
 
 def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
@@ -379,30 +325,23 @@ def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
 
     ``digits`` names those that it is about, where variants are compared on several kinds.
     """
-    about = {
-        one.variants if digits else (one.before, one.after): one
-        for one in conclusion.compared
-        if digits in ("", one.digits)
-    }
+    compared = [one for one in conclusion.compared if digits in ("", one.digits)]
+    about = {(one.variants if digits else (one.before, one.after)): one for one in compared}
     if not about:
         return "Nothing is compared in this experiment, so judge for yourself."
     prediction = parse_prediction(words, [name for pair in about for name in pair])
     if prediction is None:
         return "It was not understood as one about the variants of this experiment, so judge for yourself."
-    for pair, one in about.items():
-        if set(pair) == {prediction.winner, prediction.loser}:
-            return _graded(prediction, pair, one.difference, is_different=bool(one.verdict.is_different))
-    return "The experiment does not compare these two directly: their means stand in the table."
-
-
-def _graded(prediction: Prediction, pair: tuple[str, str], difference: PairedDifference, *, is_different: bool) -> str:
     winner, loser, points = prediction
+    before, after = (winner, loser) if (winner, loser) in about else (loser, winner)
+    if (before, after) not in about:
+        return "The experiment does not compare these two directly: their means stand in the table."
     said = f"Predicted {winner} over {loser}" + ("" if points is None else f" by {points:g} points")
     said = "Predicted no difference" if points == 0 else said
+    difference, is_different = about[before, after].difference, bool(about[before, after].verdict.is_different)
     if difference.interval is None and not is_different:
         why = "with one seed" if difference.n == 1 else "without any spread"
         return f"{said}: can't be graded, as {why} no interval can be given."
-    before, after = pair
     if winner == before and points != 0:  # seen from the one that was expected to win
         ends = difference.interval and (-difference.interval[1], -difference.interval[0])
         before, after, difference = after, before, replace(difference, mean=-difference.mean, interval=ends)
@@ -416,8 +355,10 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
         return "there is one" if is_different else "nothing speaks against it, though that is no proof"
     if is_different and difference.mean < 0:
         return "it came out the other way round"
+    if points is None and not is_different:
+        return f"not decided yet, {counted(difference.n, 'seed')} can't tell the two apart"
     if points is None:
-        return "right" if is_different else f"not decided yet, {count_seeds(difference.n)} can't tell the two apart"
+        return "right"
     if difference.interval is None:
         return "the right direction; how large it is can't be graded, as without any spread no interval can be given"
     lead, (low, high) = points / 100, difference.interval
@@ -430,9 +371,6 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
     return f"the right direction, but too {'large' if lead > difference.mean else 'small'}"
 
 
-# --- in words ----------------------------------------------------------------------------------------------------
-
-
 def interval_in_words(difference: Summary, *beside: float) -> str:
     """``+0.03 points (95 % interval −0.05 to +0.11)``, with decimals that tell them from zero and from ``beside``."""
     if difference.interval is None:
@@ -443,30 +381,24 @@ def interval_in_words(difference: Summary, *beside: float) -> str:
 def _mean_and_interval(
     mean: float, interval: tuple[float, float], *beside: float, signed: bool = True
 ) -> tuple[str, str]:
-    decimals = decimals_needed(mean, *interval, *beside)
-    lead, low, high = (format_points(number, decimals, signed=signed) for number in (mean, *interval))
+    lead, low, high, *_ = format_points(mean, *interval, *beside, signed=signed)
     return f"{lead} points", f"95 % interval {low} to {high}"
 
 
 def in_points(fraction: float, *, signed: bool = True) -> str:
     """A single difference: ``+0.10 points``."""
-    return f"{format_points(fraction, decimals_needed(fraction), signed=signed)} points"
+    return f"{format_points(fraction, signed=signed)[0]} points"
 
 
-def decimals_needed(*fractions: float) -> int:
-    """The fewest decimals of percentage points with which different numbers look different, also from zero."""
-    points = {_to_points(fraction) for fraction in (0.0, *fractions)}
-    return next(places for places in range(DECIMALS, 11) if len({round(x, places) for x in points}) == len(points))
+def format_points(*fractions: float, signed: bool = True) -> list[str]:
+    """Differences of fractions in percentage points, with a true minus sign; zero is ``0``, never ``0.00``.
 
-
-def format_points(fraction: float, decimals: int = DECIMALS, *, signed: bool = False) -> str:
-    """A difference of fractions in percentage points, with a true minus sign; zero is ``0``, never ``0.00``."""
-    points = _to_points(fraction)
-    return f"{points:{'+' if signed else ''}.{decimals}f}".replace("-", "−") if points else "0"
-
-
-def _to_points(fraction: float) -> float:
-    return round(100 * fraction, 10)  # without rounding errors
+    All have the same number of decimals: two, or as many as different ones need to look different, also from zero.
+    """
+    points = [round(100 * fraction, 10) for fraction in fractions]  # without rounding errors
+    different = {0.0, *points}
+    decimals = next(n for n in range(2, 11) if len({round(x, n) for x in different}) == len(different))
+    return [f"{x:{'+' if signed else ''}.{decimals}f}".replace("-", "−") if x else "0" for x in points]
 
 
 def format_p(p: float) -> str:
@@ -475,8 +407,3 @@ def format_p(p: float) -> str:
         return "p < 0.001"
     decimals = next((places for places in range(3, 12) if round(p, places) != LEVEL), 3)
     return f"p = {p:.{decimals}f}"
-
-
-def count_seeds(seeds: int) -> str:
-    """``1 seed``, ``2 seeds``."""
-    return f"{seeds:,} seed" if seeds == 1 else f"{seeds:,} seeds"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from mnist_lab.data.mnist import Digits, load_mnist
 from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
-from mnist_lab.experiments.measures import Networks, Runs, difference_of, tested_accuracy
+from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
@@ -28,41 +28,35 @@ from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.page import results_summary
-from mnist_lab.training.runs import Recipe, Run, command_line, read_history
+from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
 CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit
-MISSED_BY_MOST = 8  # networks at most whose answers stand in one table
-CURVES_SHOWN = 8  # recipes at most whose training curves are drawn in one figure; no experiment has more
+MOST_SHOWN = 8  # networks whose answers stand in one table, and recipes whose curves are drawn in one figure, at most
+TEST_DIGITS = "test digits"  # what most experiments measure on
 PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of them stand in a table
 
 OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
-the seeds, on the same digits: they tell how far a result moves when nothing changes but the draws of chance. A single
-seed has none. The ensemble of a variant answers with the mean of its networks' probabilities."""
+the seeds, on the same digits: how far a result moves when nothing changes but the draws of chance. A single seed has
+none. The ensemble of a variant answers with the mean of its networks' probabilities."""
 
 OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would give
 one at least as large; below 0.05 it counts as found. p, all counted, makes up for looking at many (Holm's method). An
 interval is that of its comparison alone, and may leave out 0 where the verdict, with all counted, is not
 distinguishable. Seeds needed: roughly how many would find the difference, were it as large as it looks."""
 
-OF_PAIRS = """Two networks that miss equally many digits need not miss the same ones. Only digits that one of them reads
-and the other misses can tell the two apart (exact McNemar test): p is the probability that a fair coin, tossed for each
-of them, falls at least as unevenly. The last column makes up for looking at several pairs (Holm's method)."""
+OF_PAIRS = """Only digits that one of two networks reads and the other misses can tell the two apart (exact McNemar
+test): p is the probability that a fair coin, tossed for each of them, falls at least as unevenly. The last column makes
+up for looking at several pairs (Holm's method)."""
 
-OF_TRAINING = """Every variant was trained with the same seeds. Equal seeds mean equal initial weights and an equal
-order of the digits, wherever the variants have the same network and the same digits. The best epoch of each training
-was chosen on the validation digits; the test digits were read once it had ended, and nothing was chosen by them."""
-
-OF_VERDICTS = """Not distinguishable does not mean equal: so many seeds can't tell, and a difference inside the interval
-may well be there."""
+OF_TRAINING = """Equal seeds mean equal initial weights and an equal order of the digits, wherever the variants have the
+same network and the same digits. The best epoch of each training was chosen on the validation digits; the test digits
+were read once it had ended, and nothing was chosen by them."""
 
 
 @dataclass(frozen=True)
 class Study(Report):
-    """A question that was put to networks, and everything that came out: its page, and what else is kept and shown.
-
-    The verdicts are the same values on the page, in results.json and on the screen.
-    """
+    """A question that was put to networks, and everything that came out: its page, and what else is kept and shown."""
 
     label: str = ""  # of the folder
     numbers: Mapping[str, Any] = field(default_factory=dict)  # for results.json; accuracies are fractions
@@ -71,12 +65,11 @@ class Study(Report):
 
 def write_study(outputs: Path, study: Study) -> Path:
     """Write the figures, the numbers, and the page, which comes last; StorageError if the disk refuses."""
-    pictures = [picture for section in study.sections for picture in section.pictures]
-    prediction = study.prediction
+    pictures, prediction = [picture for section in study.sections for picture in section.pictures], study.prediction
+    drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
             write_atomically(folder / f"{picture.name}.png", partial(Path.write_bytes, data=picture.png))
-        drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
         content = {
             "title": study.title,
             "question": study.question,
@@ -107,9 +100,6 @@ def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
     tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
 
 
-# --- an experiment -----------------------------------------------------------------------------------------------
-
-
 def study_experiment(
     experiment: Experiment,
     runs: Runs,
@@ -122,19 +112,10 @@ def study_experiment(
     failures: Sequence[str] = (),
     all_known: bool = False,
 ) -> Study:
-    """Ask an experiment's networks, and conclude.
+    """Ask an experiment's networks, which finished runs hold, and conclude.
 
-    Args:
-        experiment, runs: the question, and finished runs to answer it.
-        outputs, now: where all results are kept, and when this happens.
-        command: the words that repeat it.
-        epochs: of every training; None for whatever saved runs had.
-        prediction: what the learner expected; empty for nothing.
-        failures: a sentence for each training that failed.
-        all_known: whether all trainings were there already when it began.
-
-    Raises:
-        RunError, CheckpointError, RequestError: the model, history or configuration of a run can't be used.
+    ``epochs`` is None for whatever saved runs had; ``failures`` has a sentence for each training that failed;
+    ``all_known`` tells that none was new. RunError, CheckpointError or RequestError: a run can't be used.
     """
     runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
     mnist, compute = load_mnist(), choose_compute()
@@ -142,24 +123,20 @@ def study_experiment(
     answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
     measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs))
     conclusion = measured.conclusion
-    ensembles = ensembles_of(answers, mnist.test.labels.numpy()) if measured.by_variant else {}
-    results = _results_section(conclusion, ensembles, measured.digits, dots=measured.by_variant)
-    by_variant = {name: list(by_seed.values()) for name, by_seed in runs.items()}
-    reading = [experiment.explanation, OF_TRAINING, *([OF_VERDICTS] if conclusion.compared else [])]
-    failed = [Section("What failed", [*failures, "Everything on this page does without it."])] if failures else []
-    sections = [
-        *([measured.section] if measured.section else []),
-        results,
-        _curves_section(by_variant),
-        *_digit_sections(experiment.pairs, answers, mnist.test),
-        _runs_section(by_variant),
-        *failed,
-        Section("How to read this", reading),
-    ]
+    ensembles = {} if measured.digits else ensembles_of(answers, mnist.test.labels.numpy())
+    results = _results_section(conclusion, ensembles, measured.digits)
+    sections = [measured.section] if measured.section else []
+    sections += [results, _curves_section(runs), *_digit_sections(experiment.pairs, answers, mnist.test)]
+    sections.append(_runs_section(runs))
+    if failures:
+        sections.append(Section("What failed", [*failures, "Everything on this page does without it."]))
+    equal = "Not distinguishable does not mean equal: a difference inside the interval may well be there."
+    reading = [experiment.explanation, OF_TRAINING, *([equal] if conclusion.compared else [])]
+    sections.append(Section("How to read this", reading))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted({len(by_seed) for by_seed in runs.values()})
-    devices = {run.device or "unknown" for run in chain(*by_variant.values())}
+    devices = {run.device or "unknown" for by_seed in runs.values() for run in by_seed.values()}
     return Study(
         label=f"experiment-{experiment.name}",
         kind="Experiment",
@@ -181,7 +158,7 @@ def study_experiment(
             "epochs": epochs,
             "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in runs.items()},
             "failures": list(failures),
-            "measured_on": measured.digits,
+            "measured_on": measured.digits or TEST_DIGITS,
             "conclusion": conclusion.to_dict(),
             "committees": {name: _counts(together) for name, together in ensembles.items()},
             "extra": dict(measured.content),
@@ -195,58 +172,46 @@ def _digit_sections(
     pairs: Sequence[tuple[str, str]], answers: Mapping[str, Mapping[int, Answers]], test: Digits
 ) -> list[Section]:
     """Fixed and broken digits of the first pairs, with the first seed that both have, and what everybody misses."""
-    sections: list[Section] = []
     note = f"The first {CHANGES_SHOWN} of {len(pairs)} comparisons stand here." if len(pairs) > CHANGES_SHOWN else ""
+    sections: list[Section] = []
     for before, after in pairs[:CHANGES_SHOWN]:
         for seed in sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())[:1]:
             both = {f"{name}, seed {seed}": answers[name][seed] for name in (before, after)}
-            picture = "changed" if not sections else "changed_2"
-            sections.append(changes_section(both, test, picture, note))
+            sections.append(changes_section(both, test, "changed_2" if sections else "changed", note))
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
-    shown = everyone
-    if len(everyone) > MISSED_BY_MOST:
+    shown, note = everyone, ""
+    if len(everyone) > MOST_SHOWN:
         firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
-        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MISSED_BY_MOST))
-    note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
+        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MOST_SHOWN))
+        note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
     return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
-
-
-# --- a comparison of saved runs ----------------------------------------------------------------------------------
 
 
 def study_comparison(
     recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], outputs: Path, now: datetime
 ) -> Study:
-    """Compare the first recipe with each of the others, and all of their networks.
-
-    Args:
-        recipes, found: with at least two runs in all, of the same split, and what their configurations differ in.
-        outputs, now: where all results are kept, and when this happens.
-
-    Raises:
-        RunError, CheckpointError: a run's model or history can't be used.
-    """
+    """Compare the first recipe with each other, and all networks, two at least; ``found``: what they differ in."""
     test, compute = load_mnist().test, choose_compute()
     labels = test.labels.numpy()
     runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
-    by_recipe = {recipe.name: list(recipe.runs.values()) for recipe in recipes}
+    by_recipe = {recipe.name: recipe.runs for recipe in recipes}
     answers = {name: ask(load_trained(run, compute), test, compute) for name, run in runs.items()}
     ensembles = ensembles_of({r.name: {s: answers[r.network(s)] for s in r.runs} for r in recipes}, labels)
-    tested = {recipe.name: {seed: tested_accuracy(run) for seed, run in recipe.runs.items()} for recipe in recipes}
+    tested = {name: {seed: tested_accuracy(run) for seed, run in m.items()} for name, m in by_recipe.items()}
     first, *others = tested
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
     over_seeds = statistics.conclude(tested, shared)
-
     pairs = _networks_to_compare(recipes)
     tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
     adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
-    verdicts, rows, numbers = list(over_seeds.sentences), list[tuple[str, ...]](), []
-    for (a, b), result, p in zip(pairs, tests, adjusted, strict=True):
-        if len(rows) < PAIRS_TOLD:
-            verdicts.append(statistics.mcnemar_verdict(a, b, result, p).sentence)
-        counts = (f"{count:,}" for count in (result.only_a, result.only_b, result.both_wrong))
-        rows.append((f"{a} and {b}", *counts, _p_cell(result.p_value), _p_cell(p)))
-        numbers.append({"before": a, "after": b, "p_adjusted": p, **vars(result)})
+    tested_pairs = [(*pair, result, p) for pair, result, p in zip(pairs, tests, adjusted, strict=True)]
+    numbers = [{"before": a, "after": b, "p_adjusted": p, **vars(result)} for a, b, result, p in tested_pairs]
+    rows = [
+        (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
+        for a, b, m, p in tested_pairs
+    ]
+    verdicts = [*over_seeds.sentences]
+    verdicts += [statistics.mcnemar_verdict(*one).sentence for one in tested_pairs[:PAIRS_TOLD]]
     if len(pairs) > PAIRS_TOLD:
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
@@ -255,20 +220,19 @@ def study_comparison(
             "with the same seeds, 0 to 4 for example, and compare those runs."
         )
     headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
-    warning = ["More than one factor differs: whatever comes out may be due to any of them."]
+    warning = "More than one factor differs: whatever comes out may be due to any of them."
     together, all_together = together_section(answers, test)
     sections = [
-        Section("What differs", warning if len(found) > 1 else [], [differences_table(recipes, found)]),
-        *([_results_section(over_seeds, ensembles, "test digits")] if ensembles else []),
+        Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
+        *([_results_section(over_seeds, ensembles, "")] if ensembles else []),
         Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
-        _curves_section(dict(islice(by_recipe.items(), CURVES_SHOWN))),
+        _curves_section(dict(islice(by_recipe.items(), MOST_SHOWN))),
         _runs_section(by_recipe),
     ]
-    title = f"Comparison of {len(recipes)} recipes"
-    if len(recipes) < 3:
-        title = f"Comparison: {' and '.join(tested)}" if others else f"Comparison: {len(runs)} runs of {first}"
+    names = f"{len(runs)} runs of {first}" if len(recipes) == 1 else " and ".join(tested)
+    title = f"Comparison: {names}" if len(recipes) < 3 else f"Comparison of {len(recipes)} recipes"
     return Study(
         label="compare",
         kind="Comparison",
@@ -291,17 +255,14 @@ def study_comparison(
 
 
 def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
-    """A network of the first recipe with one of every other recipe, of the first seed that both have if there is one.
-
-    Of a single recipe, the first network with each of the others.
-    """
+    """Networks of the first recipe and each other, of a common seed if there is one; of a single recipe, all."""
     first, *others = recipes
     start, *rest = first.runs
-    places = [(first, start, seed) for seed in rest] if not others else []
+    pairs = [(first.network(start), first.network(seed)) for seed in rest] if not others else []
     for other in others:
-        common = [(other, seed, seed) for seed in first.runs if seed in other.runs]
-        places.append(common[0] if common else (other, start, next(iter(other.runs))))
-    return [(first.network(seed), other.network(its_seed)) for other, seed, its_seed in places]
+        seed = next((seed for seed in first.runs if seed in other.runs), start)
+        pairs.append((first.network(seed), other.network(seed if seed in other.runs else next(iter(other.runs)))))
+    return pairs
 
 
 def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
@@ -311,24 +272,17 @@ def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[st
     return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
 
 
-# --- what came out -----------------------------------------------------------------------------------------------
-
-
-def _results_section(
-    conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str, *, dots: bool = True
-) -> Section:
-    """The accuracies of all variants on some digits and the differences of the pairs, as tables and figures."""
-    compared, summaries = conclusion.compared, conclusion.summaries
-    pictures, tables = [], [_summary_table(summaries, ensembles, digits)]
-    if dots:
+def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Section:
+    """The accuracies of all variants and the differences of the pairs; ``digits``: what on, if not all test digits."""
+    compared, pictures, tables = conclusion.compared, [], [_summary_table(conclusion, ensembles, digits or TEST_DIGITS)]
+    if not digits:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
-        means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in summaries.items())
-        figure = figures.dot_plot(rows, title=f"Accuracy on {digits}, every seed", digits=digits)
-        alt = f"Dot plot of the accuracy on {digits}, means: {means}."
+        figure = figures.dot_plot(rows, title="Accuracy on test digits, every seed")
+        means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
+        alt = f"Dot plot of the accuracy on test digits, means: {means}."
         pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
     if compared:
-        differences = {one.title: difference_of(one) for one in compared}
-        figure = figures.difference_plot(differences, title="Differences over the same seeds")
+        figure = figures.difference_plot(compared, title="Differences over the same seeds")
         each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
@@ -336,35 +290,31 @@ def _results_section(
     return Section("What came out", [OF_RESULTS, OF_DIFFERENCES] if compared else [OF_RESULTS], tables, pictures)
 
 
-def _summary_table(
-    summaries: Mapping[str, statistics.Summary], ensembles: Mapping[str, Evaluation], digits: str
-) -> Table:
-    headings = ["variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %"]
+def _summary_table(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Table:
+    columns = 6 if ensembles else 5
+    headings = ("variant", "seeds", "mean, %", "sd, points", "95 % interval, %", "ensemble, %")
     rows = []
-    for name, summary in summaries.items():
+    for name, summary in conclusion.summaries.items():
         sd = "–" if summary.sd is None else f"{100 * summary.sd:.3f}"
         low, high = summary.interval or (0.0, 0.0)
         interval = f"{100 * max(low, 0):.3f} to {100 * min(high, 1):.3f}" if summary.interval else "–"
         together = f"{100 * ensembles[name].accuracy:.2f}" if name in ensembles else "–"
-        cells = (name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)
-        rows.append(cells if ensembles else cells[:-1])
+        rows.append((name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)[:columns])
     title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
-    return Table(title, headings if ensembles else headings[:-1], rows, numeric=range(1, 6))
+    return Table(title, headings[:columns], rows, numeric=range(1, 6))
 
 
 def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
-    words = {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}
     rows = []
     for one in compared:
-        difference, found = one.difference, one.verdict.is_different
-        ends = difference.interval or ()
-        decimals = statistics.decimals_needed(difference.mean, *ends)
-        mean, *shown = (statistics.format_points(value, decimals, signed=True) for value in (difference.mean, *ends))
-        level = statistics.LEVEL / len(compared)
-        needed = statistics.seeds_needed(difference, level=level) if found is False else None
+        difference, needed = one.difference, None
+        mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
+        if one.verdict.is_different is False:
+            needed = statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared))
         seeds = "–" if needed is None else f"about {needed:,}"
-        interval, p_values = " to ".join(shown) or "–", map(_p_cell, (difference.p_value, one.p_adjusted))
-        rows.append((one.title, str(difference.n), mean, interval, *p_values, words[found], seeds))
+        p_values = map(_p_cell, (difference.p_value, one.p_adjusted))
+        interval = " to ".join(ends) or "–"
+        rows.append((one.title, str(difference.n), mean, interval, *p_values, one.verdict.in_short, seeds))
     headings = ("comparison", "seeds", "points", "95 % interval", "p", "p, all counted", "verdict", "seeds needed")
     return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
 
@@ -373,32 +323,32 @@ def _p_cell(p: float | None) -> str:
     return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
 
 
-def _curves_section(runs: Mapping[str, Sequence[Run]]) -> Section:
-    """How the variants learned."""
-    curves, numbers = {}, {}
-    for name, members in runs.items():
-        images = members[0].config.images_per_epoch
-        curves[name] = figures.variant_curves([read_history(run) for run in members], images_per_epoch=images)
-        numbers[name] = {
-            "runs": [run.name for run in members],
-            "images_per_epoch": images,
-            "val_loss": curves[name].losses,
-            "val_accuracy": curves[name].accuracies,
+def _curves_section(runs: Runs) -> Section:
+    histories = {name: [read_history(run) for run in by_seed.values()] for name, by_seed in runs.items()}
+    lengths = [next(iter(by_seed.values())).config.images_per_epoch for by_seed in runs.values()]
+    figure = figures.curves_with_spread(histories, lengths, title="Validation results while training")
+    numbers = {
+        name: {
+            "runs": [run.name for run in runs[name].values()],
+            "images_per_epoch": length,
+            "val_loss": [[record.val_loss for record in history] for history in found],
+            "val_accuracy": [[record.val_accuracy for record in history] for history in found],
         }
-    png = png_of(figures.curves_with_spread(curves, title="Validation results while training"))
-    last = {name: np.mean([accuracies[-1] for accuracies in found.accuracies]) for name, found in curves.items()}
+        for (name, found), length in zip(histories.items(), lengths, strict=True)
+    }
+    last = {name: np.mean([history[-1].val_accuracy for history in found]) for name, found in histories.items()}
     ends = "; ".join(f"{name} {format_percent(float(mean))}" for name, mean in last.items())
     alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {ends}."
     text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
-    picture = Picture("Training curves", png, alt, name="curves", numbers=numbers)
+    picture = Picture("Training curves", png_of(figure), alt, name="curves", numbers=numbers)
     return Section("How they learned", [text], pictures=[picture])
 
 
-def _runs_section(runs: Mapping[str, Sequence[Run]]) -> Section:
+def _runs_section(runs: Runs) -> Section:
     rows = [
         (run.name, name, str(run.seed), format_percent(run.val_accuracy), format_percent(run.test_accuracy))
-        for name, members in runs.items()
-        for run in members
+        for name, by_seed in runs.items()
+        for run in by_seed.values()
     ]
     headings = ("folder", "variant", "seed", "validation", "test")
     text = "Each of them can be looked at with: python main.py show --run FOLDER"

@@ -1,10 +1,7 @@
 """Many trainings at once: which ones an experiment needs, and who carries them out.
 
-:func:`plan` lists the trainings, and finds those that are finished or were stopped. A :class:`Pool` carries out the
-others through an executor of :mod:`concurrent.futures`: processes of this machine, or the workers of a Dask cluster.
-
-On this machine a training works in its folder from the beginning, so that one that was stopped goes on from its last
-epoch next time. A cluster shares no disk: there the files of the folder come back with the result.
+A :class:`Pool` trains in processes of this machine, in the runs' own folders, so that whatever is stopped goes on from
+its last epoch next time; or on the workers of a Dask cluster, which shares no disk: there the folder's files come back.
 """
 
 from __future__ import annotations
@@ -20,54 +17,42 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, suppress
-from ctypes import Array, c_byte, c_double
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from itertools import product
 from multiprocessing import resource_tracker
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import torch
 
 from mnist_lab import __version__
-from mnist_lab.config import NO_AUGMENTATION, TrainConfig
+from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
+from mnist_lab.plotting import counted
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
-from mnist_lab.training.runs import (
-    RUN_FILE,
-    UNFINISHED,
-    EpochRecord,
-    Run,
-    is_being_trained,
-    list_runs,
-    read_history,
-    read_run,
-)
+from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_history, read_run
 from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
-SCHEDULER_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}")
 KILLED = "its process was killed, twice (too little memory?); run the experiment again to go on, with fewer --jobs"
 WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
 SPAWN = multiprocessing.get_context("spawn")
-
-
-# ------------------------------------------------------------------------------------ what an experiment needs
 
 
 @dataclass(frozen=True)
@@ -80,13 +65,14 @@ class Task:
     run: Run | None = None  # the finished one that already answers it
     unfinished: Path | None = None  # otherwise the folder of one that was stopped, to go on with
 
+    @property
+    def title(self) -> str:
+        return f"{self.variant}, seed {self.config.seed}"
 
-def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: str) -> list[Task]:
-    """Every variant with every seed; seed by seed, so that whoever stops early has whole comparisons.
 
-    Finished and stopped runs in ``outputs`` are used, if their split of the data has this fingerprint.
-    """
-    known = _known_runs(outputs, fingerprint)
+def plan(variants: Sequence[Variant], seeds: int, outputs: Path) -> list[Task]:
+    """Every variant with every seed, seed by seed, so that whoever stops early has whole comparisons."""
+    known = _known_runs(outputs)
     tasks: list[Task] = []
     for seed, variant in product(range(seeds), variants):
         task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
@@ -95,8 +81,9 @@ def plan(variants: Sequence[Variant], seeds: int, outputs: Path, fingerprint: st
     return tasks
 
 
-def _known_runs(outputs: Path, fingerprint: str | None = None) -> dict[TrainConfig, list[Run]]:
-    fingerprint = fingerprint or split_fingerprint(load_mnist().validation)
+def _known_runs(outputs: Path) -> dict[TrainConfig, list[Run]]:
+    """The runs on the present split by their configurations, the newest first."""
+    fingerprint = split_fingerprint(load_mnist().validation)
     known: dict[TrainConfig, list[Run]] = {}
     for run in reversed(list_runs(outputs)[0]):
         if run.split_fingerprint == fingerprint:
@@ -106,7 +93,7 @@ def _known_runs(outputs: Path, fingerprint: str | None = None) -> dict[TrainConf
 
 
 def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Collection[Path | None] = ()) -> Task:
-    same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]  # the newest first
+    same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]
     finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
     stopped = (run.folder for run in same if run.status == UNFINISHED and not is_being_trained(run))
     return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
@@ -118,21 +105,6 @@ def _is_whole(run: Run) -> bool:
         read_history(run)
         return True
     return False
-
-
-def _epoch_key(config: TrainConfig) -> tuple[object, ...]:
-    """What the time of an epoch depends on, more or less: configurations with the same key are timed once."""
-    augment = config.augment or NO_AUGMENTATION
-    work = (augment.moves, augment.elastic > 0, augment.thickness > 0, augment.erases)
-    network = config.architecture
-    return (config.model, *work, network.batch_norm, network.hidden, config.batch_size, config.images_per_epoch)
-
-
-def _seconds_per_epoch(config: TrainConfig) -> float:
-    return measure_pace(config, load_mnist(), choose_compute())
-
-
-# ------------------------------------------------------------------------------------------------ one training
 
 
 @dataclass(frozen=True)
@@ -161,11 +133,9 @@ class ReportingObserver:
     def on_progress(self, progress: trainer.Progress) -> None:
         self.report(progress.epoch - 1 + progress.images_done / progress.images_per_epoch)
 
-    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        pass
+    def on_epoch(self, *values: object) -> None: ...
 
-    def on_warning(self, message: str) -> None:
-        pass
+    def on_warning(self, message: str) -> None: ...
 
     def on_results(self, results: Results) -> None:
         self.report(math.inf)
@@ -212,30 +182,30 @@ def describe_failure(error: BaseException) -> str:
     return str(error) if isinstance(error, LabError) else one_line(f"{kind}: {error}")
 
 
-# ------------------------------------------------------------------------------------------ on this machine
+def _seconds_per_epoch(config: TrainConfig) -> float:
+    return measure_pace(config, load_mnist(), choose_compute())
 
 
-class Pool(AbstractContextManager[Any]):
+# --- on this machine ---------------------------------------------------------------------------------------------
+
+
+class Pool:
     """Carries out an experiment's trainings in processes of this machine, which share its cores.
 
-    The number of threads depends on ``at_once`` alone, never on how many trainings are left, so that starting an
-    experiment again gives the same bits. A single process takes as many as torch takes by itself. A training that goes
-    on after a stop keeps the number it began with.
+    The number of threads depends on ``at_once`` alone, so that starting an experiment again gives the same bits.
     """
-
-    advice = ""  # for the user
 
     def __init__(self, at_once: int, tasks: int) -> None:
         self.at_once = at_once
+        self.where = f"{at_once} at a time"
         self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
         # In memory that processes share, and without locks, as a process may be killed while it holds one:
         self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not begun
         self.stopped = SPAWN.RawValue("b", False)
+        self._measure: Callable[[TrainConfig], float] = _seconds_per_epoch
+        self._train: Callable[[Task, Path], Finished] = _train_in_process
         self._executor: Executor | None = None
         self._other_processes = set(multiprocessing.active_children())
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def stop(self) -> None:
         """Let every training end after its current batch."""
@@ -251,45 +221,36 @@ class Pool(AbstractContextManager[Any]):
         return done / epochs, f"epoch {max(1, math.ceil(done))}/{epochs}"
 
     def estimate(self, tasks: Sequence[Task]) -> float | None:
-        """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails.
-
-        The longest single one is a lower bound: it can't be divided.
-        """
-        configs = {_epoch_key(task.config): task.config for task in tasks}
-        calls = {
-            (key, copy): self._call(_seconds_per_epoch, config)
-            for key, config in configs.items()
-            for copy in range(self.at_once)
-        }
-        measured = dict(self._results(calls))
+        """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails."""
+        calls = {(task.variant, copy): (task.config,) for task in tasks for copy in range(self.at_once)}
+        measured = dict(self._results(self._measure, calls))
         if any(isinstance(seconds, Exception) for seconds in measured.values()):
             self.close()  # the trainings get other processes
             return None
-        per_epoch = {key: sum(measured[key, copy] for copy in range(self.at_once)) / self.at_once for key in configs}
-        durations: list[float] = [
-            task.config.epochs * per_epoch[_epoch_key(task.config)] + EVALUATION_SECONDS for task in tasks
-        ]
-        return max(sum(durations) / min(self.at_once, len(tasks)), max(durations))
+        durations = []
+        for task in tasks:
+            per_epoch = fmean(measured[task.variant, copy] for copy in range(self.at_once))
+            durations.append(task.config.epochs * per_epoch + EVALUATION_SECONDS)
+        return max(sum(durations) / min(self.at_once, len(tasks)), *durations)  # a single training can't be divided
 
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each task as it ends, however it ends.
 
-        When a process is killed (by the user, or by a system short of memory), Python gives up all of them. They are
-        started anew once; what was under way goes on from its last epoch.
+        When a process is killed (by a system short of memory, say), Python gives up all of them. They are started anew
+        once; what was under way goes on from its last epoch.
         """
         waiting = {task.number: task for task in tasks}
         try:
             for is_last in (False, True):
-                calls = {number: self._training(task, outputs) for number, task in waiting.items()}
-                for number, result in self._results(calls):
+                calls = {number: (task, outputs) for number, task in waiting.items()}
+                for number, result in self._results(self._train, calls):
                     if isinstance(result, BrokenExecutor) and not is_last and not self.stopped.value:
                         continue
                     task = waiting.pop(number)
                     if isinstance(result, Finished):
                         yield _unpacked(result, task, outputs) if result.files else result
                     else:
-                        failure = None if self.stopped.value else describe_failure(result)
-                        yield Finished(number, failure=failure)
+                        yield Finished(number, failure=None if self.stopped.value else describe_failure(result))
                 self.close()
                 known = _known_runs(outputs) if waiting else {}
                 for number, task in waiting.items():
@@ -299,22 +260,25 @@ class Pool(AbstractContextManager[Any]):
             self.close()
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the calls under way, whatever they do."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            with _interrupts_held_back():
-                for process in set(multiprocessing.active_children()) - self._other_processes:
-                    process.terminate()
-                executor.shutdown(cancel_futures=True)
+            self._shut_down(executor)
 
-    def _results(self, calls: Mapping[Any, Callable[[], Any]]) -> Iterator[tuple[Any, Any]]:
-        """The key of each call and its result, as it ends; instead of a result, the error that it ended with."""
+    def _shut_down(self, executor: Executor) -> None:
+        with _interrupts_held_back():
+            for process in set(multiprocessing.active_children()) - self._other_processes:
+                process.terminate()
+            executor.shutdown(cancel_futures=True)
+
+    def _results(self, function: Callable[..., Any], calls: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
+        """Call with each of some arguments, by key; the key and the result, or its error, as each ends."""
         futures: dict[Future[Any], Any] = {}
         try:
             with _interrupts_held_back():
                 self._executor = self._executor or self._start()
-                for key, call in calls.items():
-                    futures[self._executor.submit(call)] = key
+                for key, arguments in calls.items():
+                    futures[self._executor.submit(function, *arguments)] = key
                 self._executor.submit(int)  # Python watches over its newest process only from the next call on
         except BrokenExecutor as error:  # a process was killed while it had nothing to do
             yield from ((key, error) for key in list(calls)[len(futures) :])
@@ -333,34 +297,28 @@ class Pool(AbstractContextManager[Any]):
     def _start(self) -> Executor:
         return ProcessPoolExecutor(self.at_once, SPAWN, _begin_process, (self.epochs, self.stopped, self.threads))
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        return partial(function, *arguments)
-
-    def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
-        return partial(_train_in_process, task, outputs)
-
     def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         """Why calls that are under way will never end."""
         return None
 
 
-_epochs: Array[c_double]  # set in every process of a pool
-_stopped: c_byte
+_epochs: Any  # a pool's, set in each of its processes
+_stopped: Any
 
 
-def _begin_process(epochs: Array[c_double], stopped: c_byte, threads: int | None) -> None:
+def _begin_process(epochs: Any, stopped: Any, threads: int | None) -> None:
     global _epochs, _stopped
     _epochs, _stopped = epochs, stopped
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
+    parent: Any = multiprocessing.parent_process()
 
-
-def _end_with_parent() -> None:
-    if (parent := multiprocessing.parent_process()) is not None:
+    def end_with_parent() -> None:
         parent.join()
         os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _train_in_process(task: Task, outputs: Path) -> Finished:
@@ -381,82 +339,62 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-# ---------------------------------------------------------------------------------------- on a Dask cluster
+# --- on a Dask cluster -------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def cluster(address: str, tasks: int) -> Iterator[Pool]:
     """The workers of the Dask scheduler at an address, ready to train so many tasks; what is missing is refused."""
-    if not SCHEDULER_ADDRESS.fullmatch(address):
+    if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}", address):
         raise RequestError(f"{address!r} is not an address of a Dask scheduler", "give it like this: tcp://host:8786")
-    distributed = _distributed()
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError:
+        raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is told in the lab's own words
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         found = f"no scheduler answers at {address} ({type(error).__name__})"
         raise RequestError(found, "start one with: dask scheduler") from None
+    start = f"start one for each core, with mnist-lab {__version__}: dask worker {address} --nthreads 1"
     try:
-        _check_workers(client, address)
-        with _Cluster(client, tasks) as workers:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+            others = set(client.run(version, "mnist-lab").values()) - {__version__}
+        except Exception as error:  # there is none, it lacks mnist-lab, or whatever another version of Dask makes of it
+            raise RequestError(f"no Dask worker can train ({type(error).__name__}: {error})", start) from None
+        if others:
+            raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
+        with closing(_Cluster(client, tasks)) as workers:
             yield workers
     finally:
         with suppress(Exception):  # Dask may fail to close a connection that is lost already
             client.close()
 
 
-def _distributed() -> Any:
-    """The package that only ``--dask`` needs, and that need not be installed."""
-    try:
-        import distributed
-    except ImportError:
-        raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
-    return distributed
-
-
-def _check_workers(client: Any, address: str) -> None:
-    start = f"start one for each core, with mnist-lab {__version__}: dask worker {address} --nthreads 1"
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        versions = client.run(version, "mnist-lab")
-    except TimeoutError:
-        raise RequestError(f"the Dask scheduler at {address} has no workers", start) from None
-    except Exception as error:  # without mnist-lab, or whatever another version of Dask makes of it
-        raise RequestError(one_line(f"the Dask workers can't train ({type(error).__name__}: {error})"), start) from None
-    if others := set(versions.values()) - {__version__}:
-        raise RequestError(f"a Dask worker has mnist-lab {', '.join(others)}", start)
-
-
 class _Cluster(Pool):
-    """Carries out trainings on the workers of a Dask cluster: one with one thread on each.
-
-    A task whose worker dies is given to another by the scheduler, from the beginning.
-    """
+    """Trains on a Dask cluster, with one thread on each worker; a task whose worker dies begins again on another."""
 
     def __init__(self, client: Any, tasks: int) -> None:
         threads = client.nthreads()
         super().__init__(len(threads), tasks)
-        self.client = client
-        self.topic = f"mnist-lab-{uuid4().hex}"
-        self.seen = time.monotonic()  # when there was a worker last
+        topic = f"mnist-lab-{client.id}"
+        self._client = client
+        self._measure = partial(_with_one_thread, _seconds_per_epoch)
+        self._train = partial(_with_one_thread, _train_on_worker, topic)
+        self._seen = time.monotonic()  # when there was a worker last
+        self.where = f"on {counted(len(threads), 'Dask worker')}"
         if max(threads.values(), default=1) > 1:
-            self.advice = "some workers have several threads, but train one at a time: start them with --nthreads 1"
-        client.subscribe_topic(self.topic, lambda event: self.epochs.__setitem__(*event[1]))
+            self.where += " (some have several threads, but train one at a time: start them with --nthreads 1)"
+        client.subscribe_topic(topic, lambda event: self.epochs.__setitem__(*event[1]))
 
-    def close(self) -> None:
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            with suppress(Exception):  # the connection may be lost
-                executor.shutdown(wait=False)  # which cancels whatever is under way
+    def _shut_down(self, executor: Executor) -> None:
+        with suppress(Exception):  # the connection may be lost
+            executor.shutdown(wait=False)  # which cancels whatever is under way
 
     def _start(self) -> Any:
-        return self.client.get_executor(pure=False)
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        return partial(_with_one_thread, function, *arguments)
-
-    def _training(self, task: Task, outputs: Path) -> Callable[[], Finished]:
-        return self._call(_train_on_worker, replace(task, unfinished=None), self.topic)
+        return self._client.get_executor(pure=False)
 
     def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         if self.stopped.value:
@@ -464,9 +402,9 @@ class _Cluster(Pool):
                 if self.epochs[number] != math.inf:  # one that only draws its pictures is kept
                     future.cancel()
         with suppress(Exception):  # whatever a connection that breaks makes of it
-            if self.client.nthreads():
-                self.seen = time.monotonic()
-        return None if time.monotonic() - self.seen < PATIENCE else WORKERS_GONE
+            if self._client.nthreads():
+                self._seen = time.monotonic()
+        return None if time.monotonic() - self._seen < PATIENCE else WORKERS_GONE
 
 
 _ONE_AT_A_TIME = threading.Lock()  # two trainings in one process would draw from the same random numbers
@@ -479,17 +417,18 @@ def _with_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
 
-def _train_on_worker(task: Task, topic: str) -> Finished:
+def _train_on_worker(topic: str, task: Task, outputs: Path) -> Finished:
     """One training in a temporary folder, which Dask removes should the worker die; its files come back."""
-    worker = _distributed().get_worker()
+    worker: Any = import_module("distributed").get_worker()
     key = worker.get_current_task()
 
     def is_cancelled() -> bool:  # by the user, or because the experiment's program is gone
         known = worker.state.tasks.get(key)
         return known is None or known.state == "cancelled"
 
-    with TemporaryDirectory(prefix="mnist-lab-", dir=worker.local_directory, ignore_cleanup_errors=True) as outputs:
-        finished = _train(task, Path(outputs), lambda done: worker.log_event(topic, [task.number, done]), is_cancelled)
+    task = replace(task, unfinished=None)  # its folder is on another machine
+    with TemporaryDirectory(prefix="mnist-lab-", dir=worker.local_directory, ignore_cleanup_errors=True) as folder:
+        finished = _train(task, Path(folder), lambda done: worker.log_event(topic, [task.number, done]), is_cancelled)
         if finished.folder is None:
             return finished
         files = {path.name: path.read_bytes() for path in finished.folder.iterdir() if path.is_file()}

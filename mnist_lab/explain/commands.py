@@ -1,4 +1,4 @@
-"""The row of the menu that explains a prediction, and what every row needs that asks a trained network."""
+"""The row of the menu that explains a prediction, and what all rows share that ask a trained network."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.runs import Run, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 
-BEST = "best"
-"""The run whose network is asked unless another is named."""
+BEST = "best"  # the run whose network is asked unless another is named
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,10 @@ class Reader:
 
     @property
     def name(self) -> str:
-        """The network and its seed, for titles."""
-        return self.run.title
+        return self.run.title  # the network and its seed
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float64]]:
-        """The probabilities of the ten digits, (10,), for each of several pictures."""
+        """The probabilities of the ten digits, (10,), for each picture."""
         images = torch.from_numpy(np.array(pictures, dtype=np.uint8).reshape(-1, 1, SIDE, SIDE))
         return list(predict_logits(self.model, images, self.compute).double().softmax(dim=1).numpy())
 
@@ -74,17 +72,13 @@ class Reader:
 
 
 def load_reader(lab: Lab, name: str) -> Reader:
-    """Load the network of a run.
-
-    Raises:
-        LabError: there is no such run, or its model file can't be used.
-    """
+    """Load the network of a run; ``LabError`` if there is no such run, or its model file can't be used."""
     run, compute = find_run(lab.outputs, name), compute_for(lab)
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
         validation = run.results.get("validation")
         threshold = validation.get("doubt_level") if isinstance(validation, dict) else None
-        # The largest of ten probabilities, or else nothing that a network can have had.
+        # The largest of ten probabilities is at least a tenth.
         if not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1:
             threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
     return Reader(run, model, compute, threshold)
@@ -113,14 +107,10 @@ class Subject(NamedTuple):
 
 
 def existing_file(answer: str) -> Path:
-    """A file as a user names it, in the quotes that a terminal adds to a dragged file, or with ~ for the home.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
+    """A file as a user names it, maybe in a terminal's quotes or with ~; ``ValueError`` if there is none."""
     name = answer[1:-1] if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"" else answer
     path = Path(name)
-    with suppress(RuntimeError):  # nobody of that name: a file may still be called so
+    with suppress(RuntimeError):  # there is no such user, but a file may be called so
         path = path.expanduser()
     if not name or not is_file(path):
         raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
@@ -128,18 +118,18 @@ def existing_file(answer: str) -> Path:
 
 
 def picture_or_drawing(answer: str) -> DigitFile:
-    """The file that an answer names, as a picture or as a drawing, whichever its name says it is."""
+    """The file that an answer names: a drawing if it ends in .json or .jsonl, otherwise a picture."""
     path = existing_file(answer)
     return DigitFile(path, is_drawing=path.suffix.lower() in (".json", ".jsonl"))
 
 
 def folder_label(text: str) -> str:
-    """A file's name as part of a folder's: letters, digits and hyphens, and not too long."""
+    """A file's name as part of a folder's: at most 40 letters, digits and hyphens."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
 
 
 def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
-    """The options that name the digit to look into, one of which must be given."""
+    """The options that name the digit, one of which must be given."""
     group = parser.add_mutually_exclusive_group(required=True)
     if test_digits:
         group.add_argument("--index", dest="digit", type=int, metavar="N", help="a test digit, 0 to 9,999")
@@ -149,13 +139,12 @@ def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
     group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
 
 
-def ask_saliency(lab: Lab) -> int:
-    """The menu's way to saliency maps."""
+def _ask_saliency(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
-    lab.terminal.hint("a test digit's number from 0 to 9,999, or the name of a picture or a drawing")
+    lab.terminal.hint("a test digit's number from 0 to 9,999, or the file name of a picture or a drawing")
     digit = lab.terminal.ask("Which digit", "0", _digit_or_file)
     choices = [Choice(name, method.description) for name, method in METHODS.items()]
-    return saliency(lab, digit, method=lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD))
+    return saliency(lab, digit, lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD))
 
 
 def _digit_or_file(answer: str) -> int | DigitFile:
@@ -163,26 +152,16 @@ def _digit_or_file(answer: str) -> int | DigitFile:
 
 
 def saliency(
-    lab: Lab,
-    digit: int | DigitFile,
-    *,
-    runs: Sequence[str] = (BEST,),
-    method: str = DEFAULT_METHOD,
-    target: int | None = None,
+    lab: Lab, digit: int | DigitFile, method: str, *, runs: Sequence[str] = (BEST,), target: int | None = None
 ) -> int:
-    """Show which pixels mattered, with the controls that tell whether the map may be believed.
+    """Show which pixels mattered for a digit, None for the predicted one, and the controls that test the map.
 
-    Args:
-        lab: where to look, and where to show.
-        digit: the position of a test digit in its file, or a file.
-        runs: whose networks to ask; of several, all are compared, and the first one's map is explained.
-        method: one of :data:`~mnist_lab.explain.saliency.METHODS`.
-        target: the digit that the map explains; None for the predicted one.
+    Several runs are compared; the controls are those of the first one's map.
     """
     # A file takes the drawing room to read.
     subject = _test_digit(digit) if isinstance(digit, int) else lab.load("drawing.commands").read_digit(lab, digit)[0]
     readers = load_readers(lab, runs)
-    with lab.terminal.busy("asking the network, and its doubles with random weights"):
+    with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
         drawn = _draw(subject, readers, explanation)
         predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
@@ -204,35 +183,30 @@ def _test_digit(index: int) -> Subject:
 
 
 def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
-    """By file name: the map with its controls, all methods side by side, and several networks."""
     picture, target, true, method = subject.picture, explanation.target, subject.true, explanation.method
     title = f"{subject.title}, read by {readers[0].name}"
     maps = {name: readers[0].map(picture, target, name) for name in METHODS}
     drawn = {
-        "saliency.png": figures.saliency_panel(explanation, title=title, true=true),
-        "methods.png": figures.saliency_methods_figure(explanation, maps, title=title, true=true),
+        "saliency.png": figures.saliency_panel(explanation, title, true),
+        "methods.png": figures.saliency_by_method(explanation, maps, title, true),
     }
     if len(readers) > 1:
         maps = {reader.run.name: reader.map(picture, target, method) for reader in readers}
         answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
-        drawn["runs.png"] = figures.saliency_across_runs(explanation, maps, answers, title=subject.title, true=true)
+        drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true)
     return drawn
 
 
 def _add_options(parser: ArgumentParser) -> None:
     add_digit_options(parser, test_digits=True)
     parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
-    parser.add_argument(
-        "--method", choices=METHODS, default=DEFAULT_METHOD, help=f"how to ask (default: {DEFAULT_METHOD})"
-    )
-    parser.add_argument(
-        "--target", type=int, choices=range(CLASSES), help="the digit to explain (default: the predicted one)"
-    )
+    how, which = f"how the map is made (default: {DEFAULT_METHOD})", "the digit to explain (default: the predicted one)"
+    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help=how)
+    parser.add_argument("--target", type=int, choices=range(CLASSES), help=which)
 
 
 def _from_options(lab: Lab, options: Namespace) -> int:
-    runs = options.run or (BEST,)
-    return saliency(lab, options.digit, runs=runs, method=options.method, target=options.target)
+    return saliency(lab, options.digit, options.method, runs=options.run or (BEST,), target=options.target)
 
 
-COMMANDS = {"saliency": Command(ask_saliency, _from_options, _add_options)}
+COMMANDS = {"saliency": Command(_ask_saliency, _from_options, _add_options)}

@@ -1,65 +1,41 @@
 """Figures of saliency maps: plain data in, ``matplotlib.figure.Figure`` out.
 
 A map that has a sign is blue where the picture speaks for the target and orange-red where it speaks against it; a map
-without one runs from paper to blue. Each map has its own colour bar: networks and methods have different scales, and
-what may be compared is the place of the colours, not their depth.
+without one runs from paper to blue. Each map has its own scale: compare where the colours are, not how deep they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnist_lab import plotting
-from mnist_lab.explain.saliency import (
-    DEFAULT_METHOD,
-    METHODS,
-    SURVIVAL_THRESHOLD,
-    Curve,
-    Examples,
-    Explanation,
-    SaliencyMethod,
-    class_examples,
-)
+from mnist_lab.explain import saliency
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import (
-    BLUE,
-    DIGITS,
-    MUTED,
-    ORANGE,
-    PAPER,
-    SMALL,
-    TEXT,
-    VERMILION,
-    draw_digit,
-    new_figure,
-    styled,
-)
+from mnist_lab.plotting import BLUE, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
-from mnist_lab.training.figures import RunData, RunFigure
 
-AGAINST_AND_FOR = LinearSegmentedColormap.from_list(
-    "against and for", ["#7A2E00", VERMILION, "#F2BE9B", PAPER, "#97C3E2", BLUE, "#00304D"]
-)
-FOR = LinearSegmentedColormap.from_list("for", [PAPER, "#97C3E2", BLUE, "#00304D"])
-AGAINST_AND_FOR_NOTE = "Blue speaks for the target, orange-red against it."
-FOR_NOTE = "The bluer, the more it speaks for the target."
-
+_BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
+FOR = LinearSegmentedColormap.from_list("for", _BLUES)
+AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
+HUES = ListedColormap([VERMILION, BLUE])
+COLOUR_NOTES = {
+    True: "Blue speaks for the target, orange-red against it.",  # of methods whose maps have a sign
+    False: "The bluer, the more it speaks for the target.",
+}
 STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
 SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
-FAINT_INK = 0.35  # darkness of the digit under an overlay, where the colours should speak
-OVERLAY_OPACITY = 0.85  # of the strongest colours: the digit stays visible below
-WIDE = 0.42  # height by width of a panel over two columns that is as high as the images beside it
 
 Image = NDArray[np.floating[Any]]
 
@@ -72,16 +48,15 @@ class Drawn(NamedTuple):
 
 
 @styled
-def saliency_panel(
-    explanation: Explanation, *, title: str, true: int | None = None, drawn: Drawn | None = None
-) -> Figure:
+def saliency_panel(explanation: Explanation, title: str, true: int | None = None, drawn: Drawn | None = None) -> Figure:
     """One digit's map with all its controls and, at the foot, what they say about it.
 
-    A drawing, if it was one, comes first, and the digit beside it is shown white on black, as the network sees it.
+    A drawing comes first, and the digit beside it is then white on black, as the network sees it.
     """
-    method, target, width = METHODS[explanation.method], explanation.target, 12.2 if drawn is None else 14.6
+    method, target = METHODS[explanation.method], explanation.target
+    width, aspect = (12.2, 1) if drawn is None else (14.6, 0.42)  # the answer is then as wide as two columns
     figure = new_figure(width, 7.0, title)
-    foot = "\n".join((f"{method.title}: {method.description}. {_colour_note(method)}", *verdict(explanation)))
+    foot = "\n".join((f"{method.title}: {method.description}. {COLOUR_NOTES[method.signed]}", *verdict(explanation)))
     figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
     above, below = ["input", "map", "overlay", "deletion"], ["answer", "random", "edges", "insertion"]
     mosaic: list[Any] = [above, below] if drawn is None else [["drawn", *above], ["answer", *below]]
@@ -95,16 +70,16 @@ def saliency_panel(
         _name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
         _name_image(places["input"], "What the network sees", answer)
-    _draw_map(places["map"], explanation.map, method, f"{method.title}, target {target}", "this network")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
     _name_image(places["overlay"], "Overlay", "the map's colours over the input")
-    draw_answer(places["answer"], explanation.probabilities, target, aspect=1 if drawn is None else WIDE)
-    remark = "same network, random weights"
-    _draw_map(places["random"], explanation.random_map, method, f"{method.title}, target {target}", remark)
+    draw_answer(places["answer"], explanation.probabilities, target, aspect)
+    name = f"{method.title}, target {target}"
+    _draw_map(places["map"], explanation.map, method, name, "this network")
+    _draw_map(places["random"], explanation.random_map, method, name, "same network, random weights")
     edges = _draw_image(places["edges"], explanation.edges, "Greys", (0, float(explanation.edges.max()) or 1.0))
     _add_colour_bar(edges, "change of ink per pixel")
-    correlation = _format_correlation(explanation.sanity.edges)
-    _name_image(places["edges"], "Edges, no network", f"rank correlation with the map {correlation}")
+    remark = f"rank correlation with the map {_format_correlation(explanation.sanity.edges)}"
+    _name_image(places["edges"], "Edges, no network", remark)
     deletion, insertion = explanation.curves
     _draw_curve(places["deletion"], deletion, target, "Deletion", "removed", "a small area is good")
     _draw_curve(places["insertion"], insertion, target, "Insertion", "inserted", "a large area is good")
@@ -112,13 +87,11 @@ def saliency_panel(
 
 
 @styled
-def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
-    """One digit of each class (at least one): input, map and overlay, one class per column."""
-    described = METHODS[method]
-    note = (
-        f"{described.title} for the predicted digit: {described.description} ({described.paper}).\n"
-        f"{_colour_note(described)} {SCALE_NOTE} Bold: misread."
-    )
+def saliency_by_class(examples: Examples, title: str) -> Figure:
+    """One digit of each class (at least one): input, map by the default method and overlay, one class per column."""
+    method = METHODS[DEFAULT_METHOD]
+    asked = f"{method.title} for the predicted digit: {method.description} ({method.paper})."
+    note = f"{asked}\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE} Bold: misclassified."
     digits, maps, probabilities = examples
     columns = len(digits)
     figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.5, title, note)
@@ -127,28 +100,25 @@ def saliency_by_class(examples: Examples, *, method: str, title: str) -> Figure:
         image, true, read = digits.images[place, 0].numpy() / 255, digits.labels[place], answer.argmax()
         above, middle, below = tiles[:, place]
         draw_digit(above, image)
-        drawn = _draw_image(middle, map_ / _limit_of(map_), *_colours_of(described, 1.0))
+        drawn = _draw_image(middle, map_ / _limit_of(map_), *_colours_of(method, 1.0))
         _draw_overlay(below, image, map_)
-        told = f"true {true}\nread as {read}\n{format_probability(float(answer[read]))}"
-        above.set_title(told, fontsize=TEXT, fontweight="normal" if true == read else "bold")
+        text = f"true {true}\nread as {read}\n{format_probability(float(answer[read]))}"
+        above.set_title(text, fontsize=TEXT, fontweight="normal" if true == read else "bold")
         below.set_xlabel(f"test digit\n{digits.indices[place]}", fontsize=SMALL, color=MUTED)
     for axes, name in zip(tiles[:, 0], ("input", "map", "overlay"), strict=True):
         axes.set_ylabel(name)
-    ends, ticks = ("both", [-1, -0.5, 0, 0.5, 1]) if described.signed else ("max", [0, 0.5, 1])
-    bar = figure.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend=ends, ticks=ticks)
+    ticks = [-1, -0.5, 0, 0.5, 1]
+    bar = figure.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend="both", ticks=ticks)
     plotting.style_colour_bar(bar.ax, "attribution (own scale of each map)")
     return figure
 
 
 @styled
-def saliency_methods_figure(
-    explanation: Explanation, maps: Mapping[str, Image], *, title: str, true: int | None = None
-) -> Figure:
+def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None) -> Figure:
     """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
-    note = (
-        f"Maps for the target {explanation.target}. {AGAINST_AND_FOR_NOTE} The methods ask different questions, each "
-    )
-    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, f"{note}in its own unit, and need not agree.")
+    differ = "The methods ask different questions, each in its own unit, and need not agree."
+    note = f"Maps for the target {explanation.target}. {COLOUR_NOTES[True]} {differ}"
+    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, note)
     methods = [(METHODS[name], map_) for name, map_ in maps.items()]
     shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
     below = _draw_side_by_side(figure, explanation.image, reading(explanation.probabilities, true), shown)
@@ -157,20 +127,15 @@ def saliency_methods_figure(
 
 
 @styled
-def saliency_across_runs(
-    explanation: Explanation,
-    maps: Mapping[str, Image],
-    probabilities: Mapping[str, NDArray[np.floating[Any]]],
-    *,
-    title: str,
-    true: int | None = None,
+def saliency_by_run(
+    explanation: Explanation, maps: Mapping[str, Image], answers: Mapping[str, Image], title: str, true: int | None
 ) -> Figure:
     """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
     method = METHODS[explanation.method]
-    note = f"{method.title}: {method.description}.\n{_colour_note(method)} {SCALE_NOTE}"
+    note = f"{method.title}: {method.description}.\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
     shown = [  # a run's name is too long for one line above an image: its time, and below what it is
-        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(probabilities[name], None), method, map_)
+        ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
         for name, map_ in maps.items()
     ]
     below = _draw_side_by_side(figure, explanation.image, "" if true is None else f"true {true}", shown)
@@ -196,28 +161,27 @@ def _draw_side_by_side(
 def verdict(explanation: Explanation) -> tuple[str, str]:
     """What the controls say about a map, in two plain sentences: the one on random weights, the one on the curves."""
     sanity, curves = explanation.sanity, explanation.curves
+    compared = f"rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks"
     within = f"within the strokes ({_format_correlation(sanity.strokes)})"
-    if sanity.places < SURVIVAL_THRESHOLD:
-        survives, told = "does not survive", ": where it points depends on what was learned."
-    elif sanity.strokes < SURVIVAL_THRESHOLD:
-        told = f": its outline shows the picture, not what was learned. Its pattern {within} does not survive."
-        survives = "survives"
+    survives = "does not survive" if sanity.places < saliency.SURVIVAL_THRESHOLD else "survives"
+    if sanity.places < saliency.SURVIVAL_THRESHOLD:
+        why = ": where it points depends on what was learned."
+    elif sanity.strokes < saliency.SURVIVAL_THRESHOLD:
+        why = f": its outline shows the picture, not what was learned. Its pattern {within} does not survive."
     else:
-        survives, told = "survives", f", even {within}: it shows the picture more than what was learned."
-    correlation = f"rank correlation of strengths {_format_correlation(sanity.places)}, mean over random networks"
+        why = f", even {within}: it shows the picture more than what was learned."
     falls, rises = ("faster" if beats else "no faster" for beats in curves.beat_random)
     effect = f"lowers p({explanation.target}) {falls}, and inserting them raises it {rises}"
-    matter = {2: ": they matter.", 1: ".", 0: ": no sign that they matter."}[sum(curves.beat_random)]
     orders = f"the best of {len(curves.deletion.random)} random orders"
+    matter = (": no sign that they matter.", ".", ": they matter.")[sum(curves.beat_random)]
     return (
-        f"The map {survives} random weights ({correlation}){told}",
+        f"The map {survives} random weights ({compared}){why}",
         f"Removing its highest pixels {effect}, than {orders}{matter}",
     )
 
 
 def _format_correlation(correlation: float) -> str:
-    """Two decimals and a real minus sign, but none before a zero."""
-    return f"{correlation:z.2f}".replace("-", "−")
+    return f"{correlation:z.2f}".replace("-", "−")  # z: no minus sign before a zero
 
 
 def reading(probabilities: NDArray[np.floating[Any]], true: int | None) -> str:
@@ -229,11 +193,11 @@ def reading(probabilities: NDArray[np.floating[Any]], true: int | None) -> str:
 
 def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int, aspect: float = 1) -> None:
     """The network's ten probabilities as bars with numbers, the target's dark; ``aspect`` is height by width."""
-    colours = [BLUE if digit == target else plotting.SKY_BLUE for digit in DIGITS]
-    bars = axes.barh(DIGITS, 100 * probabilities, color=colours, height=0.75)
+    colours = [BLUE if digit == target else plotting.SKY_BLUE for digit in plotting.DIGITS]
+    bars = axes.barh(plotting.DIGITS, 100 * probabilities, color=colours, height=0.75)
     axes.bar_label(bars, [format_probability(float(one)) for one in probabilities], padding=3, fontsize=SMALL)
     plotting.style_axes(axes, "probability (%)", "digit")
-    axes.set(yticks=DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=aspect)
+    axes.set(yticks=plotting.DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=aspect)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
     _name_image(axes, "Answer", "of this network")
@@ -252,12 +216,7 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0.2)
 
 
-def _colour_note(method: SaliencyMethod) -> str:
-    return AGAINST_AND_FOR_NOTE if method.signed else FOR_NOTE
-
-
 def _colours_of(method: SaliencyMethod, limit: float) -> tuple[Colormap, tuple[float, float]]:
-    """Diverging to both sides of zero for maps with a sign, sequential for those without."""
     return (AGAINST_AND_FOR, (-limit, limit)) if method.signed else (FOR, (0.0, limit))
 
 
@@ -268,7 +227,6 @@ def _limit_of(map_: Image) -> float:
 
 
 def _name_image(axes: Axes, name: str, remark: str) -> None:
-    """An image's name, and a remark in a line of its own below."""
     axes.set_title(name, loc="left", fontweight="bold", pad=18)
     axes.text(0, 1.03, remark, transform=axes.transAxes, color=MUTED, va="bottom")
 
@@ -290,10 +248,9 @@ def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod, name: str, remark
 def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
     """A colour bar as high as its image, beside it; very small and very large values in powers of a thousand."""
     axes, values, (low, high) = drawn.axes, np.asarray(drawn.get_array()), drawn.get_clim()
-    ends: list[Literal["neither", "min", "max", "both"]] = ["neither", "min", "max", "both"]
     beyond = int(values.min() < low) + 2 * int(values.max() > high)
     beside = axes.inset_axes((1.04, 0.0, 0.06, 1.0))
-    bar = axes.figure.colorbar(drawn, cax=beside, extend=ends[beyond])
+    bar = axes.figure.colorbar(drawn, cax=beside, extend=("neither", "min", "max", "both")[beyond])
     exponent = 0 if 0.05 <= high < 1000 else 3 * int(np.floor(np.log10(high) / 3))
     ticks = [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     bar.set_ticks(ticks, labels=[f"{tick / 10**exponent:g}".replace("-", "−") for tick in ticks])
@@ -303,37 +260,28 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     """The faint digit under the map's hues: the stronger, the more opaque."""
-    draw_digit(axes, FAINT_INK * image)
-    strength = map_ / _limit_of(map_)
-    hues = np.empty((*map_.shape, 4))
-    hues[..., :3] = np.where(strength[..., np.newaxis] < 0, to_rgb(VERMILION), to_rgb(BLUE))
-    hues[..., 3] = OVERLAY_OPACITY * np.clip(np.abs(strength), 0, 1)
-    axes.imshow(hues)
+    draw_digit(axes, 0.35 * image)  # faint, so that the colours speak
+    strength = np.clip(map_ / _limit_of(map_), -1, 1)
+    axes.imshow(strength, cmap=HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
 
 
-def _draw_run(run: RunData) -> Figure:
-    examples = class_examples(run.model, run.digits, choose_compute())
-    return saliency_by_class(examples, method=DEFAULT_METHOD, title=run.title)
+def _draw_run(run: training_figures.RunData) -> Figure:
+    return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title)
 
 
-_MAPS = "a map of the pixels that the network's answer depended on"
-_SALIENCY_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
-_CLASSES = Caption("Which pixels mattered", f"A digit of each class and, beside it, {_MAPS}.", _SALIENCY_TEXT)
-
-RUN_FIGURES = {**training_figures.RUN_FIGURES, "saliency.png": RunFigure(_draw_run, _CLASSES)}
+_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
+_BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
+RUN_FIGURES = training_figures.RUN_FIGURES | {
+    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT))
+}
 """All figures that a run leaves, by file name."""
 
+_PANEL = "A digit, a map of the pixels that the network's answer depended on, and the controls of that map."
+_METHODS = "Maps of one digit by several methods, side by side."
+_DISAGREE = "Where the methods disagree, none of them should be believed alone."
 CAPTIONS = {
-    "saliency.png": Caption(
-        "Which pixels mattered",
-        f"A digit, {_MAPS}, and the controls that tell whether the map may be believed.",
-        _SALIENCY_TEXT,
-    ),
-    "methods.png": Caption(
-        "The same question, asked by every method",
-        "Maps of one digit by several methods, side by side.",
-        "Where the methods disagree, none of them should be believed alone.",
-    ),
+    "saliency.png": Caption("Which pixels mattered", _PANEL, _TEXT),
+    "methods.png": Caption("The same question, asked by every method", _METHODS, _DISAGREE),
     "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
 }
 """What is said of the pictures of a folder that is about one digit."""

@@ -1,14 +1,12 @@
-"""Which pixels mattered: attribution maps through Captum.
+"""Which pixels mattered: attribution maps through Captum, and the controls that can prove a map wrong.
 
 Everything here is a function of the ink (0 black background, 1 full ink): images are normalised inside, so that
-gradients are in logits per unit of ink and "black" is simply 0. Whether a map deserves belief is for
-:mod:`mnist_lab.explain.saliency` to tell.
+gradients are in logits per unit of ink and "black" is simply 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +22,7 @@ from mnist_lab.config import CLASSES, Architecture
 from mnist_lab.data.loader import derive_seed, seeded_generator
 from mnist_lab.data.mnist import SIDE, Digits, normalise, to_unit
 from mnist_lab.errors import RequestError
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, evaluating, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 
 DEFAULT_METHOD = "occlusion"
@@ -41,7 +39,6 @@ SMOOTHGRAD_NOISE = 0.15  # standard deviation in ink; the paper recommends 10 to
 INTEGRATION_STEPS = 64  # points between black and the digit (Gauss-Legendre); the paper uses 20 to 300
 OCCLUSION_SIDE = 5  # of the covering square, in pixels: a little wider than a stroke, so that it interrupts one
 SEED = 0  # of noise, random weights and random orders: everybody sees the same
-OCCLUSION_AT_ONCE = 32  # positions of the square per forward pass
 
 Map = NDArray[np.float32]
 
@@ -49,8 +46,8 @@ Map = NDArray[np.float32]
 def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, compute: Compute) -> Map:
     """Ask which pixels mattered for a digit, whether it is the true one, the predicted one or any other.
 
-    Computed in float32 and evaluation mode; the network and the global random state are left exactly as found, also
-    when something fails. The map of a digit is always the same, whatever else is in its batch.
+    Computed in float32 and evaluation mode; the network and the global random state are left exactly as found, even
+    on an error. The map of a digit is always the same, whatever else is in its batch.
 
     Args:
         model: takes normalised (B, 1, 28, 28), gives (B, 10); Grad-CAM needs a :class:`DigitNet`.
@@ -72,53 +69,29 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
             raise RequestError(f"the target {target} is not a digit", "give a whole number from 0 to 9")
     # Gradients on and 16-bit arithmetic off, whatever the caller has set: bfloat16 keeps two to three digits only.
     in_full = torch.autocast(compute.device.type, enabled=False)
-    with _undisturbed(model), torch.inference_mode(False), torch.enable_grad(), in_full:
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad(), in_full:
         # Tensors of our own: the caller's may forbid gradients.
-        ink, targets = ink_of(images).clone().to(compute.device), targets.clone().to(compute.device)
+        ink, targets = to_unit(images).clone().to(compute.device), targets.clone().to(compute.device)
         batches = zip(torch.split(ink.detach(), BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
         maps = [METHODS[method].ask(model, *batch).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
     return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
 
 
-def ink_of(images: Tensor) -> Tensor:
-    """Images, uint8 0..255 or float 0..1, as float 0..1."""
-    return to_unit(images) if images.dtype == torch.uint8 else images.float()
-
-
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards each layer is in the mode that it was found in."""
-    modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
-
-
 def _logits_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network as a function of ink (B, 1, 28, 28) instead of normalised pixels."""
-
     return lambda ink: model(normalise(ink))  # (B, 10)
 
 
 def _gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
-    """The derivative of the target's logit by each pixel's ink.
-
-    The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
-    here would speak for the target, or against it.
-    """
+    # The paper shows absolute values. On MNIST the sign has a meaning (Smilkov et al. 2017, section 2) and is kept: ink
+    # here would speak for the target, or against it.
     maps: Tensor = Saliency(_logits_of(model)).attribute(ink.requires_grad_(), target=targets, abs=False)
-    return maps
+    return maps  # (B, 1, 28, 28)
 
 
 def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
-    """The mean gradient over noisy copies of the digit, which leaves what a small change of it would not undo.
-
-    The noise comes from a generator of its own instead of Captum's NoiseTunnel, which draws from the global one, and is
-    the same for every digit, so that a map does not depend on its batch.
-    """
+    # Captum's NoiseTunnel would draw from the global random state. This noise is the same for every digit, so that a
+    # map does not depend on its batch.
     noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(SEED, "smoothgrad"))
     copies = ink.unsqueeze(1) + SMOOTHGRAD_NOISE * noise.to(ink.device)  # (B, samples, 1, 28, 28)
     maps = _gradient(model, copies.flatten(0, 1), targets.repeat_interleave(SMOOTHGRAD_SAMPLES))
@@ -126,16 +99,16 @@ def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
 
 
 def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
-    """The ink times the mean gradient on the straight way from MNIST's black (ink 0) to the digit.
+    """The ink times the mean gradient on the straight line from MNIST's black (ink 0) to the digit.
 
-    The map's sum is the difference between the target's logits for the digit and for black, but for the error of the
-    numerical integration. A black pixel always gets 0.
+    Up to the error of the numerical integration, the map adds up to the difference between the target's logits for the
+    digit and for black. A black pixel always gets 0.
     """
     explainer = IntegratedGradients(_logits_of(model))
     maps: Tensor = explainer.attribute(
         ink.requires_grad_(), baselines=BLACK, target=targets, n_steps=INTEGRATION_STEPS, method="gausslegendre"
     )
-    return maps.float()
+    return maps.float()  # (B, 1, 28, 28)
 
 
 def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
@@ -143,38 +116,34 @@ def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
 
     The paper's square is grey, the mean of photographs; MNIST's background is black, and grey would be ink.
     """
+    window = (1, OCCLUSION_SIDE, OCCLUSION_SIDE)
     maps: Tensor = Occlusion(_logits_of(model)).attribute(
-        ink,
-        sliding_window_shapes=(1, OCCLUSION_SIDE, OCCLUSION_SIDE),
-        baselines=BLACK,
-        target=targets,
-        perturbations_per_eval=OCCLUSION_AT_ONCE,
+        ink, sliding_window_shapes=window, baselines=BLACK, target=targets, perturbations_per_eval=32
     )
-    return maps
+    return maps  # (B, 1, 28, 28)
 
 
 def _grad_cam(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """The last block's feature maps, weighted by their mean gradient, summed, and cut off below zero.
 
-    The coarse map is interpolated between the true centres of its cells: stretched to 28x28 as usual, a 3x3 map would
-    lie up to two pixels off, for unpadded convolutions and pooling lose the border.
+    The coarse map is interpolated between the true centres of its cells: simply stretched to 28x28, a 3x3 map would lie
+    up to two pixels off, because unpadded convolutions and pooling lose the border.
     """
     if not isinstance(model, DigitNet):
         raise RequestError("Grad-CAM needs a network with convolution blocks", "choose another saliency method")
     explainer = LayerGradCam(_logits_of(model), model.blocks[-1])
     cells: Tensor = explainer.attribute(ink.requires_grad_(), target=targets, relu_attributions=True)  # (B, 1, S, S)
-    centres = cell_centres(model)
+    centres = _cell_centres(model)
     # Weights (28, S): linear between the cells' centres, constant outside.
     weights = np.stack([np.interp(np.arange(SIDE), centres, unit) for unit in np.eye(len(centres))], axis=1)
     across = torch.from_numpy(weights).to(cells)
-    return across @ cells @ across.T
+    return across @ cells @ across.T  # (B, 1, 28, 28)
 
 
-def cell_centres(model: DigitNet) -> NDArray[np.float64]:
+def _cell_centres(model: DigitNet) -> NDArray[np.float64]:
     """Where the cells of the last block's feature maps lie along one side of the image, (S,) in pixels.
 
-    The start of the grid and its step grow as in the model summary: a 3x3 window begins 1 - padding steps further in,
-    a 2x2 window half a step, and then the step doubles.
+    A 3x3 window begins 1 - padding steps further in, a 2x2 window half a step, and then the step doubles.
     """
     start, step, side = 0.0, 1, SIDE
     for block in model.blocks:
@@ -235,28 +204,30 @@ METHODS = {
         signed=False,
     ),
 }
-"""Name, as typed on the command line, to what there is to say about it."""
+"""By name, as typed on the command line."""
 
 
 class Examples(NamedTuple):
-    """Some digits with their maps and the network's answers; N each."""
+    """N digits with their maps and the network's answers."""
 
     digits: Digits
     maps: Map  # (N, 28, 28), each for the predicted digit
     probabilities: NDArray[np.float64]  # (N, 10)
 
 
-def class_examples(model: nn.Module, digits: Digits, compute: Compute, method: str = DEFAULT_METHOD) -> Examples:
-    """The first digit of each class that there is, classified correctly or not, and why; see :func:`attribute`."""
+def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Examples:
+    """The first digit of each class that occurs, with the map of its predicted digit by the default method."""
     _, first = np.unique(digits.labels.numpy(), return_index=True)
     chosen = digits.subset(torch.from_numpy(first))
     probabilities = predict_logits(model, chosen.images, compute).double().softmax(dim=1)
-    maps = attribute(model, chosen.images, probabilities.argmax(dim=1), method, compute)
+    maps = attribute(model, chosen.images, probabilities.argmax(dim=1), DEFAULT_METHOD, compute)
     return Examples(chosen, maps, probabilities.numpy())
 
 
-RANDOM_NETWORKS = 5
-"""Networks with random weights to compare a map with; a single one may resemble it by chance."""
+RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
+PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
+CURVE_MARGIN = 0.01  # areas nearer to a random order's count as equal; all do, for a target that is never probable
+RANDOM_ORDERS = 19  # to beat all of them has a chance of 1 in 20 for a map that knows nothing
 
 SURVIVAL_THRESHOLD = 0.6
 """Mean rank correlation with the maps of random networks from which a map counts as surviving them.
@@ -267,13 +238,6 @@ gradients are (nearly) zero away from the ink whatever the weights: mean 0.87 an
 the first three stayed below 0.6 (highest 0.51), the others above (lowest 0.69); of 2-layer's Grad-CAM, 17 % are above.
 Within the strokes, sign included, no method's mean is beyond 0.11, while networks trained apart agree in 0.2 to 0.8.
 """
-
-PORTIONS = np.linspace(0, 1, 25)
-"""Fractions of the inked pixels that a curve has removed or inserted at its points."""
-CURVE_MARGIN = 0.01
-"""Areas nearer than this to a random order's count as equal; all are, for a target that is never probable."""
-RANDOM_ORDERS = 19
-"""Random orders to compare with: to beat all 19 has a chance of 1 in 20 for a map that knows nothing."""
 
 
 @dataclass(frozen=True)
@@ -300,19 +264,18 @@ class Curve:
 
     @property
     def random_areas(self) -> NDArray[np.float64]:
-        """(R,) areas of the random orders."""
-        return np.asarray(np.trapezoid(self.random, self.fractions, axis=1))
+        return np.asarray(np.trapezoid(self.random, self.fractions, axis=1))  # (R,)
 
 
 class Curves(NamedTuple):
-    """What removing pixels in a map's order destroys, and what inserting them builds."""
+    """What removing pixels in a map's order destroys, and what inserting them builds up."""
 
     deletion: Curve
     insertion: Curve
 
     @property
     def beat_random(self) -> tuple[bool, bool]:
-        """Whether the map's order destroys, and whether it builds the prediction faster than every random order."""
+        """Whether the map's order destroys, and builds up, the prediction faster than every random order."""
         falls = self.deletion.area < float(self.deletion.random_areas.min()) - CURVE_MARGIN
         return falls, self.insertion.area > float(self.insertion.random_areas.max()) + CURVE_MARGIN
 
@@ -333,85 +296,62 @@ class Explanation:
 
     @property
     def prediction(self) -> int:
-        """The most probable digit."""
         return int(self.probabilities.argmax())
 
 
 def explain(
     model: nn.Module, own: Architecture | str, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
-    """A map with everything that is needed to tell whether it deserves belief.
+    """A map of an image, (1, 28, 28), with all that tells whether it deserves belief; otherwise as :func:`attribute`.
 
-    Args:
-        model: a trained network.
-        own: the network's architecture, for its doubles with random weights.
-        image: (1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        method: as :func:`~mnist_lab.explain.saliency.attribute` takes it, which also says what is refused.
-        compute: where the model lives.
-        target: the digit to explain ("why not a 9?"); None for the predicted one.
+    ``own`` is the network's architecture, for the same network with random weights; ``target`` is the digit to explain
+    ("why not a 9?"), None for the predicted one.
     """
     batch = image.unsqueeze(0)  # (1, 1, 28, 28)
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[0].numpy()
     target = int(probabilities.argmax()) if target is None else target
-    seeds = [derive_seed(SEED, number) for number in range(RANDOM_NETWORKS)]
-    networks = [model, *(randomised(own, compute, seed) for seed in seeds)]
+    networks = [model, *(_randomised(own, compute, derive_seed(SEED, one)) for one in range(RANDOM_NETWORKS))]
     map_, *random = (attribute(each, batch, torch.tensor([target]), method, compute)[0] for each in networks)
-    ink = ink_of(image).cpu().numpy()[0]  # (28, 28)
-    return Explanation(
-        method=method,
-        target=target,
-        image=ink,
-        probabilities=probabilities,
-        map=map_,
-        random_map=random[0],
-        edges=edge_map(ink),
-        sanity=sanity(map_, np.stack(random), ink),
-        curves=deletion_insertion(model, image, map_, target, compute),
-    )
+    ink = to_unit(image).cpu().numpy()[0]  # (28, 28)
+    edges, compared = _edge_map(ink), sanity(map_, np.stack(random), ink)
+    curves = deletion_insertion(model, image, map_, target, compute)
+    return Explanation(method, target, ink, probabilities, map_, random[0], edges, compared, curves)
 
 
-def randomised(architecture: Architecture | str, compute: Compute, seed: int) -> DigitNet:
-    """The same network with random weights, in evaluation mode: what an untrained eye would point at.
-
-    Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292: a map that looks the same on such a
-    network can't show what the trained one has learned.
-    """
+def _randomised(architecture: Architecture | str, compute: Compute, seed: int) -> DigitNet:
     # Never the weights that a run with this seed began with: training moves away from them less than from any other.
     return compute.place(build_model(architecture, derive_seed(seed, "randomised"))).eval()
 
 
-def edge_map(image: NDArray[np.floating]) -> NDArray[np.float64]:
+def _edge_map(image: NDArray[np.floating]) -> NDArray[np.float64]:
     """How steeply the ink (28, 28) changes at each pixel, in ink per pixel: a map that knows no network at all."""
     ink = image.astype(np.float64)
     return np.hypot(ndimage.sobel(ink, axis=0), ndimage.sobel(ink, axis=1)) / 8  # its weights add up to 8 per pixel
 
 
-def rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation, -1..1, of two maps' values, any one shape; ranks, because their scales differ.
-
-    A map without values, or the same everywhere, points at nothing and resembles nothing: 0.
-    """
+def _rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation, -1..1, of two maps of the same shape; 0 if one is empty or the same everywhere."""
     if one.size == 0 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return 0.0
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
 
 
 def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDArray[np.floating]) -> Sanity:
-    """Compare a map with those of networks with random weights (Adebayo et al. 2018) and with the edges.
+    """Compare a map with those of the same network with random weights, and with the edges.
 
-    Two questions, for a map may owe its outline to the picture and its pattern to the training: integrated gradients
-    are 0 wherever the picture is black, whatever the network.
+    Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292: a map that looks the same on a network
+    with random weights can't show what the trained one has learned. A map may owe its outline to the picture and only
+    its pattern to the training, which is why places and strokes are compared apart: integrated gradients are 0 wherever
+    the picture is black, whatever the network.
 
-    Args:
-        trained: (28, 28) the map in question.
-        random: (R, 28, 28) the same method's maps of the same digit and target on R random networks, R > 0.
-        ink: (28, 28) the digit, 0..1.
+    The map in question is (28, 28), those of the same method, digit and target on R > 0 random networks (R, 28, 28),
+    the digit's ink (28, 28), 0..1.
     """
     inked = ink > BLACK
     return Sanity(
-        places=float(np.mean([rank_correlation(np.abs(trained), np.abs(map_)) for map_ in random])),
-        strokes=float(np.mean([rank_correlation(trained[inked], map_[inked]) for map_ in random])),
-        edges=rank_correlation(np.abs(trained), edge_map(ink)),
+        places=float(np.mean([_rank_correlation(np.abs(trained), np.abs(map_)) for map_ in random])),
+        strokes=float(np.mean([_rank_correlation(trained[inked], map_[inked]) for map_ in random])),
+        edges=_rank_correlation(np.abs(trained), _edge_map(ink)),
     )
 
 
@@ -421,18 +361,14 @@ def deletion_insertion(
     """Test whether the pixels that a map calls important are.
 
     Petsiuk, Das & Saenko 2018, "RISE", arXiv:1806.07421, with one change: only inked pixels are removed (set to black)
-    and inserted, in the map's order as well as in the random ones. Blackening black pixels does nothing, so among all
-    784 every map that merely finds the strokes would beat random order.
+    and inserted, in the map's order and in the random ones. Blackening black pixels does nothing, so among all 784
+    pixels every map that merely finds the strokes would beat random order.
 
-    Args:
-        model: takes normalised (B, 1, 28, 28), gives (B, 10).
-        image: (1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        map_: (28, 28), the most important pixels highest. Values, not absolute ones, also for gradients: on 40 test
-            digits they beat all random orders of deletion in 60 %, their absolute values in 3 %.
-        target: the digit 0..9 whose probability to follow.
-        compute: where the model lives.
+    The image is (1, 28, 28), uint8 0..255 or float 0..1. The map, (28, 28), is highest at the most important pixels:
+    values, not absolute ones, also for gradients. On 40 test digits, those beat all random orders of deletion in 60 %,
+    their absolute values in 3 %.
     """
-    ink = ink_of(image).cpu().numpy().ravel()  # (784,)
+    ink = to_unit(image).cpu().numpy().ravel()  # (784,)
     inked = np.flatnonzero(ink > BLACK)
     random = np.random.RandomState(derive_seed(SEED, "orders") % 2**32)
     orders = [inked[np.argsort(-map_.ravel()[inked], kind="stable")]]

@@ -17,11 +17,7 @@ from mnist_lab.terminal.wording import describe_architecture
 
 
 def compute_for(lab: Lab) -> Compute:
-    """Choose where to compute; a remark on the choice is shown once.
-
-    Raises:
-        RequestError: a device was asked for that is not there, or does not work.
-    """
+    """Choose where to compute, as :func:`choose_compute` does; a remark on the choice is shown once."""
     compute = choose_compute()
     if compute.remark and compute.remark not in lab.remarks:
         lab.remarks.add(compute.remark)
@@ -43,23 +39,21 @@ def models(lab: Lab, name: str | None = None) -> int:
         check_model(model)
         lab.terminal.show(_summary_table(model).on_screen(), "")
     lab.terminal.hint(
-        "output: channels x height x width. sees: the square of input pixels that one output depends on. "
-        "The first convolution is unpadded (the border of a digit is black). Convolutions have no bias: batch "
-        "normalisation would take it away again. Most weights sit between the feature maps and the hidden layer, whose "
-        "size the poolings decide: the shallow network holds the most."
+        "output: channels x height x width. sees: the square of input pixels that one output depends on. Convolutions "
+        "have no bias, which batch normalisation would cancel; the first is unpadded (the border of a digit is black). "
+        "Most weights lie between the feature maps and the hidden layer: fewer poolings leave larger maps."
     )
     return OK
 
 
 def _summary_table(name: str) -> Table:
-    summary = model_summary(build_model(name))
     rows: list[list[str | Text]] = [[Text("input", "hint"), "1 x 28 x 28", "", "", "1 x 1"]]
-    for layer in summary:
+    parameters = multiply_adds = 0
+    for layer in model_summary(build_model(name)):
         shape = " x ".join(str(size) for size in layer.output_shape)
-        sees = f"{layer.receptive_field} x {layer.receptive_field}"
         costs = (f"{count:,}" if count else "" for count in (layer.parameters, layer.multiply_adds))
-        rows.append([layer.name, shape, *costs, sees])
-    parameters, multiply_adds = sum(one.parameters for one in summary), sum(one.multiply_adds for one in summary)
+        rows.append([layer.name, shape, *costs, f"{layer.receptive_field} x {layer.receptive_field}"])
+        parameters, multiply_adds = parameters + layer.parameters, multiply_adds + layer.multiply_adds
     rows.append([Text("in all", "title"), "", f"{parameters:,}", f"{multiply_adds:,}", ""])
     headings = ["layer", "output", "parameters", "multiply-adds", "sees"]
     return Table(f"{name}: {describe_architecture(name)}", headings, rows, numeric=range(1, 5))

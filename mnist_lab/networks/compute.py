@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import platform
 import sys
 import textwrap
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +27,7 @@ from mnist_lab.errors import RequestError, TrainingError
 Network = TypeVar("Network", bound=nn.Module)
 MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
 MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
+BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Compute:
         return ", ".join(parts)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Run the operations that bear it in the lower precision (weights and sums stay float32)."""
+        """Run the operations that tolerate it in the lower precision (weights and sums stay float32)."""
         if self.low_precision is None:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.low_precision)
@@ -63,25 +63,19 @@ class Compute:
 
 
 def choose_compute() -> Compute:
-    """Where this process computes: :func:`compute_on` the device that was asked for, or else on the best that works."""
+    """Where this process computes: on the device that was asked for, or else on the best that works."""
     return compute_on(asked_device() or "auto")
 
 
 @cache
 def compute_on(name: str) -> Compute:
-    """One of :data:`DEVICES`; auto: CUDA where it works, then Apple's MPS, then the CPU.
-
-    Raises:
-        RequestError: there is no such device, or it does not work.
-    """
+    """One of :data:`DEVICES`, auto for the first that works; ``RequestError`` if it is not there, or does not work."""
     if name not in DEVICES:
         raise RequestError(f"there is no device {name!r}", f"choose one of {', '.join(DEVICES)}")
     there = devices_here()
     if name not in ("auto", *there):
-        raise RequestError(
-            f"torch {torch.__version__} finds no {name} device here",
-            f"give one of those that are there with --device: auto, {', '.join(there)}",
-        )
+        remedy = f"give one of those that are there with --device: auto, {', '.join(there)}"
+        raise RequestError(f"torch {torch.__version__} finds no {name} device here", remedy)
     remark = ""
     for device in [device for device in there if name in ("auto", device) and device != "cpu"]:
         trouble = _trouble_with(torch.device(device))
@@ -102,7 +96,6 @@ def devices_here() -> list[str]:
 
 
 def _graphics_card(device: torch.device) -> Compute:
-    """A device that works; 16 bits only where it has them natively."""
     if device.type == "cuda":
         low = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
         return Compute(device, low, torch.cuda.get_device_name())
@@ -110,10 +103,7 @@ def _graphics_card(device: torch.device) -> Compute:
 
 
 def _trouble_with(device: torch.device) -> str:
-    """Why a device can't be used, found out by trying; empty if it can.
-
-    A card that torch finds may be older or newer than all those that this release was built for.
-    """
+    """Why a device can't be used, found out by trying: it may be older or newer than all that torch was built for."""
     try:
         with warnings.catch_warnings(action="ignore"):  # torch says the same, in many lines
             _try_convolution(device)
@@ -131,7 +121,7 @@ def _try_convolution(device: torch.device) -> None:
 def _layouts_agree(device: torch.device) -> bool:
     """Whether a device computes the same gradients in both memory layouts.
 
-    On Apple's GPU, batch normalisation in channels_last has wrong ones, or fails, in releases of torch up to 2026
+    In channels_last, batch normalisation on Apple's GPU has wrong ones, or fails, in releases of torch up to 2026
     (https://github.com/pytorch/pytorch/issues/175189).
     """
     try:
@@ -143,93 +133,76 @@ def _layouts_agree(device: torch.device) -> bool:
 
 def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> list[Tensor]:
     """Of a small batch normalisation, for its input, its weight and its bias, on the CPU."""
-    values, pull = torch.linspace(-2, 2, 2 * 2 * 3 * 4 * 4).sin().view(2, 2, 3, 4, 4).to(device)
+    values, pull = torch.linspace(-2, 2, 2 * 96).sin().view(2, 2, 3, 4, 4).to(device)  # two batches (2, 3, 4, 4)
     images = values.contiguous(memory_format=layout).requires_grad_()
     norm = nn.BatchNorm2d(3).to(device)
-    wanted = (images, norm.weight, norm.bias)
-    found = torch.autograd.grad(norm(images), wanted, pull.contiguous(memory_format=layout))
-    return [gradient.cpu() for gradient in found]
+    pull = pull.contiguous(memory_format=layout)
+    return [gradient.cpu() for gradient in torch.autograd.grad(norm(images), (images, norm.weight, norm.bias), pull)]
 
 
 @contextmanager
 def computing_with(threads: int | None) -> Iterator[None]:
-    """Compute with so many threads of the processor; None leaves their number as it is.
+    """Compute with so many threads, None for as many as now; another number changes the last bits of every sum."""
+    with ExitStack() as stack:
+        if threads is not None:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(threads)
+        yield
 
-    The threads divide the terms of every sum among them, so with another number the last bits of a result differ.
-    """
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode; afterwards each layer is in the mode that it was found in, even on an error."""
+    modes = [(layer, layer.training) for layer in model.modules()]
+    model.eval()
     try:
         yield
     finally:
-        if threads is not None:
-            torch.set_num_threads(before)
-
-
-BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
+        for layer, training in modes:
+            layer.training = training
 
 
 @torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
     """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
-    Args:
-        model: on ``compute``'s device; takes normalised (B, 1, 28, 28), gives (B, 10).
-        images: (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1.
-        compute: device and precision.
-        batch_size: images per step.
-
-    Returns:
-        (N, 10) float32 logits on the CPU.
-
-    Raises:
-        TrainingError: they are not all finite numbers; weights that are finite may still be far too large.
+    The images are (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1; the network takes them normalised.
+    The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
+    large can cause though they are finite themselves.
     """
-    outputs, was_training = [torch.empty(0, CLASSES)], model.training
-    model.eval()
-    try:
+    logits = [torch.empty(0, CLASSES)]
+    with evaluating(model), compute.autocast():
         for batch in torch.split(images, batch_size):
-            unit = to_unit(batch) if batch.dtype == torch.uint8 else batch  # (B, 1, 28, 28)
-            with compute.autocast():
-                logits = model(normalise(unit).to(compute.device))  # (B, 10)
-            outputs.append(logits.float().cpu())
-    finally:
-        model.train(was_training)
-    found = torch.cat(outputs)
+            answer = model(normalise(to_unit(batch)).to(compute.device))  # (B, 1, 28, 28) to (B, 10)
+            logits.append(answer.float().cpu())
+    found = torch.cat(logits)
     if not found.isfinite().all():
-        raise TrainingError(
-            "the network's answers are no longer finite numbers", "train one with a smaller --learning-rate"
-        )
+        remedy = "train one with a smaller --learning-rate"
+        raise TrainingError("the network's answers are no longer finite numbers", remedy)
     return found
 
 
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; emulated, it would be slower than float32."""
+def _cpu_has_bfloat16() -> bool:  # in hardware: emulated, it would be slower than float32
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
 
 def _keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory for the next batch: returned to the system and faulted in again page by page, it
-    costs up to a fifth of the training time. Other C libraries don't know the call, and do without."""
-    if platform.system() != "Linux":
+    """Ask glibc to keep freed memory for the next batch: returning it to the system costs up to a fifth of the time."""
+    if sys.platform != "linux":
         return
-    trim_threshold, mmap_threshold, one_gigabyte = -1, -3, 1 << 30  # the names and numbers of <malloc.h>
-    with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, one_gigabyte)
-        libc.mallopt(mmap_threshold, one_gigabyte)
+    with suppress(OSError, AttributeError):  # other C libraries don't know the call, and do without
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of <malloc.h>
+            ctypes.CDLL(None).mallopt(parameter, 1 << 30)
 
 
 def default_jobs() -> int:
-    """How many trainings at once are fastest on this machine: one for every core, each with one thread.
+    """How many trainings at once are fastest: one per core, each with one thread; fewer with little memory.
 
-    On two cores, two trainings side by side took 0.93 of the time that one after the other takes with two threads. A
-    graphics card serves one training at a time. Little memory allows fewer.
+    On two cores, two trainings side by side took 0.93 of the time that one after the other takes with two threads.
     """
     if choose_compute().device.type != "cpu":
-        return 1
+        return 1  # a graphics card serves one training at a time
     memory = MOST_JOBS * MEMORY_EACH
     with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from mnist_lab.config import ARCHITECTURES, CLASSES, Architecture
 from mnist_lab.data.loader import derive_seed
 from mnist_lab.data.mnist import SIDE
+from mnist_lab.networks.compute import evaluating
 
 
 class ConvBlock(nn.Module):
@@ -108,38 +108,28 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
     between two neighbouring outputs, multiplies with every stride (Araujo et al. 2019, "Computing receptive fields").
     """
     found: list[LayerSummary] = []
-    receptive_field, jump = 1, 1
-    value, was_training = torch.zeros(1, 1, SIDE, SIDE), model.training
-    model.eval()
-    for layer in _layers_in_order(model):
-        value = layer(value)
-        multiply_adds = 0
-        match layer:
-            case nn.Conv2d(kernel_size=(kernel, _)):
-                name = f"convolution {kernel}x{kernel}, {layer.out_channels} filters"
-                multiply_adds = value.numel() * layer.in_channels * kernel**2
-                receptive_field += (kernel - 1) * jump
-            case nn.MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
-                name = f"max pooling {kernel}x{kernel}"
-                receptive_field += (kernel - 1) * jump
-                jump *= stride
-            case nn.Linear():
-                name = f"linear, {layer.out_features} units"
-                multiply_adds = layer.in_features * layer.out_features
-                receptive_field = SIDE  # every unit is joined to all of the flattened picture
-            case nn.Dropout():
-                name = f"dropout {layer.p:g}"
-            case _:
-                name = {nn.BatchNorm2d: "batch normalisation", nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
-        shape = tuple(value.shape[1:])
-        found.append(LayerSummary(name, shape, count_parameters(layer), multiply_adds, receptive_field))
-    model.train(was_training)
+    field, jump, value = 1, 1, torch.zeros(1, 1, SIDE, SIDE)
+    with evaluating(model):
+        for layer in model.modules():
+            changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
+            if list(layer.children()) or changes_nothing:
+                continue
+            value = layer(value)
+            kernel, stride, multiply_adds = 1, 1, 0
+            match layer:
+                case nn.Conv2d(kernel_size=(kernel, _)):
+                    name = f"convolution {kernel}x{kernel}, {layer.out_channels} filters"
+                    multiply_adds = value.numel() * layer.in_channels * kernel**2
+                case nn.MaxPool2d(kernel_size=int(kernel), stride=int(stride)):
+                    name = f"max pooling {kernel}x{kernel}"
+                case nn.Linear():
+                    name = f"linear, {layer.out_features} units"
+                    multiply_adds = layer.in_features * layer.out_features
+                    field = SIDE  # every unit is joined to all of the flattened picture
+                case nn.Dropout():
+                    name = f"dropout {layer.p:g}"
+                case _:
+                    name = {nn.BatchNorm2d: "batch normalisation", nn.ReLU: "ReLU", nn.Flatten: "flatten"}[type(layer)]
+            field, jump = field + (kernel - 1) * jump, jump * stride
+            found.append(LayerSummary(name, tuple(value.shape[1:]), count_parameters(layer), multiply_adds, field))
     return found
-
-
-def _layers_in_order(model: DigitNet) -> Iterator[nn.Module]:
-    """Without those that leave everything as it is."""
-    for layer in model.modules():
-        changes_nothing = isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0)
-        if not list(layer.children()) and not changes_nothing:
-            yield layer

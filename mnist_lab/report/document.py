@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,19 +29,17 @@ from mnist_lab import __version__
 from mnist_lab.storage import read_bytes, read_text, write_text
 from mnist_lab.terminal.wording import printable
 
-REPORT_FILE, RESULTS_FILE = "report.html", "results.json"
-"""The page, and the numbers beside it."""
-
-_MOST_BYTES, _MOST_PIXELS = 50_000_000, 50_000_000
-"""Of a picture; the lab draws none as large, and no browser would open the page."""
+REPORT_FILE, RESULTS_FILE = "report.html", "results.json"  # the page, and the numbers beside it
+_MOST = 50_000_000  # bytes, and pixels, of a picture; the lab draws none as large, and no browser would open the page
 
 
-class Caption(NamedTuple):
-    """What is said of a picture: a few words, what there is to see for those who can't see it, and how to read it."""
+@dataclass(frozen=True)
+class Caption:
+    """What is said of a picture."""
 
     title: str
-    alt: str
-    text: str = ""
+    alt: str  # what there is to see, for those who can't see it
+    text: str = ""  # how to read it
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Picture:
 
     title: str
     png: bytes  # the file's content
-    alt: str  # what there is to see, for those who can't see it
-    caption: str = ""  # how to read it
+    alt: str
+    caption: str = ""
     name: str = ""  # of a file beside the page that holds it too, without its ending
     numbers: Any = None  # what it was drawn from, ready for JSON, unless that is kept elsewhere
 
@@ -63,7 +61,7 @@ class Picture:
         """Width and height in CSS pixels, 96 per inch; a picture that tells no resolution is taken as it is."""
         try:
             with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
-                if image.width * image.height > _MOST_PIXELS:  # Pillow's own bound is not as tight
+                if image.width * image.height > _MOST:  # Pillow's own bound is not as tight
                     raise ValueError(f"{image.width} x {image.height} pixels")
                 scale = 96 / (image.info.get("dpi", (96,))[0] or 96)
                 image.verify()
@@ -78,9 +76,9 @@ class Picture:
 
 def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Picture | None:
     """A picture of a folder; None if it is missing, damaged or far too large."""
-    title, alt, text = caption or Caption(file_title(name).capitalize(), f"A picture: {file_title(name)}.")
+    said = caption or Caption(file_title(name).capitalize(), f"A picture: {file_title(name)}.")
     try:
-        return Picture(title, read_bytes(folder / name, _MOST_BYTES), alt, text)
+        return Picture(said.title, read_bytes(folder / name, _MOST), said.alt, said.text)
     except (OSError, ValueError):
         return None
 
@@ -122,9 +120,8 @@ class Section:
     pictures: Sequence[Picture] = ()
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What the learner wrote down, what it was held against, and whether the answer may have been known by then."""
+class Prediction(NamedTuple):
+    """What the learner wrote down, what became of it, and whether the answer may have been known by then."""
 
     words: str
     outcome: str
@@ -147,13 +144,11 @@ class Report:
 
 
 def _legible(text: str) -> str:
-    """Text without control characters, marks that reverse its direction, and halves of characters."""
     shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
     return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which stays on the line of its number
 
 
-def _prose(text: str) -> str:
-    """Text for reading, not for copying: the names of the networks are not broken at their hyphens."""
+def _prose(text: str) -> str:  # for reading, not for copying
     return re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
 
 
@@ -162,6 +157,7 @@ def day_of(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
+# Of pages, with all text made harmless on its way out.
 TEMPLATES = Environment(
     loader=PackageLoader("mnist_lab.report"),
     autoescape=True,
@@ -169,7 +165,6 @@ TEMPLATES = Environment(
     finalize=lambda value: _legible(value) if type(value) is str else value,  # Markup has been through here
     trim_blocks=True,
 )
-"""Of pages, with all text made harmless on its way out."""
 TEMPLATES.filters.update(prose=_prose, day=day_of, file_title=file_title)
 
 
@@ -179,7 +174,7 @@ def render(report: Report) -> str:
 
 
 def write_report(folder: Path, report: Report) -> Path:
-    """Write a report into its folder, atomically, unless the disk refuses (``StorageError``); returns the file."""
+    """Write a report into its folder, atomically; returns the file. ``StorageError`` if the disk refuses."""
     path = folder / REPORT_FILE
     write_text(path, render(report))
     return path
@@ -203,10 +198,7 @@ def inside(content: Any, *names: str) -> Any:
 
 def number(value: Any) -> float | None:
     """A finite number; None if it is something else."""
-    try:
-        return float(value) if type(value) in (int, float) and math.isfinite(value) else None
-    except OverflowError:
-        return None
+    return float(value) if type(value) in (int, float) and abs(value) <= sys.float_info.max else None
 
 
 def text(value: Any, otherwise: str = "–") -> str:

@@ -9,11 +9,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from mnist_lab import storage
@@ -22,7 +22,7 @@ from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, inside, text
 
 INDEX_FILE, SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
-DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
+_DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
     "run": ("Training run", "Runs"),
@@ -38,7 +38,7 @@ KINDS = {
 """What one folder of each kind is called, and several; by the word that its name begins with, after the time."""
 
 # The picture that stands for a folder whose summary names none: the first of these, else the first by name.
-THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
+_THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
 
 
 @dataclass(frozen=True)
@@ -55,24 +55,6 @@ class Summary:
     created: str = ""  # ISO 8601, for folders whose name does not tell
     pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said of its pictures, by file name
 
-    def to_json(self) -> dict[str, Any]:
-        """What there is to say, as plain values ready for JSON."""
-        pictures = {name: caption._asdict() for name, caption in self.pictures.items()}
-        return {name: value for name, value in (asdict(self) | {"pictures": pictures}).items() if value}
-
-    @classmethod
-    def from_json(cls, content: Any) -> Summary:
-        """The inverse of :meth:`to_json`, for a file that is not trusted: what is not text counts as empty."""
-        names = ("kind", "title", "headline", "headline_meaning", "thumbnail", "remark", "created")
-        texts = {name: text(inside(content, name), "") for name in names}
-        sentences, pictures = inside(content, "sentences"), inside(content, "pictures")
-        captions = {
-            name: Caption(*(text(inside(caption, part), "") for part in Caption._fields))
-            for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
-        }
-        said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
-        return cls(**texts, sentences=said, pictures=captions)
-
 
 Earlier = Callable[[Path], Summary | None]  # what is known of a folder that an earlier version filled, or unfinished
 
@@ -81,13 +63,22 @@ def write_summary(folder: Path, summary: Summary) -> None:
     """Leave what the index shows of a folder in it; kind and title come from its name unless the summary has them."""
     _, kind, title = _named(folder)
     found = replace(summary, kind=summary.kind or kind, title=summary.title or title)
-    storage.write_json(folder / SUMMARY_FILE, found.to_json())
+    storage.write_json(folder / SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
 
 
 def read_summary(folder: Path) -> Summary | None:
-    """What the index shows of a folder; None if nobody left it, or if it can't be read."""
+    """What the index shows of a folder; None if it was not left or can't be read. What is not text counts as empty."""
     content = document.read_object(folder / SUMMARY_FILE)
-    return Summary.from_json(content) if content else None
+    if not content:
+        return None
+    texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
+    sentences, pictures = content.get("sentences"), content.get("pictures")
+    captions = {
+        name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
+        for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
+    }
+    said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
+    return Summary(**texts, sentences=said, pictures=captions)
 
 
 @dataclass(frozen=True)
@@ -116,32 +107,20 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     with storage.storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
     path, folders = outputs / INDEX_FILE, folders_of(outputs)
-    if _is_foreign(path):
-        raise StorageError(f"{path} is no page of the lab's", "move it away, or choose another folder with --outputs")
+    with suppress(OSError), storage.open_file(path) as page:
+        if b"MNIST Lab</title>" not in page.read(2000):  # that of a website, say
+            raise StorageError(f"{path} is not the lab's", "move it away, or choose another folder with --outputs")
     for folder in (outputs, *folders):
         storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to be written
     cards = [card_of(folder, earlier) for folder in folders]
     cards.sort(key=lambda card: (card.when or datetime.min, card.name), reverse=True)
-    days = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
-    html = document.TEMPLATES.get_template("index.html").render(
-        days=[(day, list(members)) for day, members in days],
-        counts=Counter(card.summary.kind for card in cards),
-        kinds=KINDS,
-        now=now,
-    )
+    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
+    days, counts = [(day, list(members)) for day, members in by_day], Counter(card.summary.kind for card in cards)
+    html = document.TEMPLATES.get_template("index.html").render(days=days, counts=counts, kinds=KINDS, now=now)
     storage.write_text(path, html)
     with storage.storage_errors(path):
         os.utime(path)  # putting it in place changed its folder, than which it must not be older
     return path
-
-
-def _is_foreign(page: Path) -> bool:
-    """Whether there is an index, but not one of the lab's: that of a website, say."""
-    try:
-        with storage.open_file(page) as file:
-            return b"MNIST Lab</title>" not in file.read(2000)
-    except OSError:
-        return False
 
 
 def is_outdated(outputs: Path) -> bool:
@@ -168,16 +147,15 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     when, kind, title = _named(folder)
     try:
         files = sorted(path.name for path in folder.iterdir())
+        damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
     except OSError as error:
-        remark = f"can't be read: {storage.reason(error)}"
-        return Card(folder.name, when, Summary(kind, folder.name, remark=remark))
-    damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
+        files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
     pictures = [name for name in files if name.lower().endswith(".png")]
-    thumbnail = next((name for name in (found.thumbnail, *THUMBNAILS, *pictures) if name in pictures), "")
+    thumbnail = next((name for name in (found.thumbnail, *_THUMBNAILS, *pictures) if name in pictures), "")
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
-    documents = [name for name in (document.REPORT_FILE, *DATA_FILES) if name in files]
+    documents = [name for name in (document.REPORT_FILE, *_DATA_FILES) if name in files]
     return Card(folder.name, when or _moment(found.created), summary, pictures, documents)
 
 

@@ -7,8 +7,8 @@ import os
 import sys
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,7 +34,6 @@ THEME = Theme(
         "warning": "yellow",
         "error": "bold red",
         "bar.complete": "cyan",
-        "bar.finished": "green",
     }
 )
 
@@ -50,10 +49,8 @@ class Choice(NamedTuple):
     meaning: str = ""
 
 
-class LabConsole(Console):
-    """A console on which whatever a name holds, no control character of it reaches the terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
+class _LabConsole(Console):
+    def render_str(self, text: str, **options: Any) -> Text:  # without control characters, whatever a name holds
         return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
 
     def on_broken_pipe(self) -> None:
@@ -61,8 +58,8 @@ class LabConsole(Console):
 
 
 def make_console(**options: Any) -> Console:
-    """The lab's console. Numbers are not recoloured: colour means something here. ``:bomb:`` is a name, no emoji."""
-    return LabConsole(theme=THEME, highlight=False, emoji=False, **options)
+    """The lab's console. Numbers are not recoloured, as colour means something here; ``:bomb:`` stays as it is."""
+    return _LabConsole(theme=THEME, highlight=False, emoji=False, **options)
 
 
 class Terminal:
@@ -84,12 +81,10 @@ class Terminal:
         """One plain line, never wrapped: a path to copy, or a result for a script."""
         self.console.print(Text(printable(text)), soft_wrap=True)
 
-    @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
+    def busy(self, what: str) -> AbstractContextManager[object, None]:
         """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""
         status = self.console.status(Text(f"{printable(what)} ...", "hint"))
-        with status if self.console.is_terminal else nullcontext():
-            yield
+        return status if self.console.is_terminal else nullcontext()
 
     def warn(self, text: str, style: str = "warning") -> None:
         """One line about something that went wrong without stopping the work."""
@@ -113,7 +108,7 @@ class Terminal:
     def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
         """Ask until ``parse`` understands the answer or, after Enter, the default; its error says what is wrong.
 
-        Raises ``BackToMenu`` for q and Ctrl-C, ``EOFError`` at the end of the input.
+        q and Ctrl-C raise ``BackToMenu``, the end of the input ``EOFError``.
         """
         shown = rf" [hint]\[{plain(default)}][/hint]" if default else ""
         while True:
@@ -136,7 +131,7 @@ class Terminal:
     def choose_or(
         self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], T], note: str = ""
     ) -> T:
-        """The same where other answers are possible too, which ``understand`` tells and ``note`` describes."""
+        """The same where other answers are possible too: ``understand`` takes them, ``note`` describes them."""
         table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
             table.add_row(f"  [key]{number}[/key]", plain(choice.word), f"[hint]{plain(choice.meaning)}[/hint]")
@@ -146,12 +141,17 @@ class Terminal:
         return self.ask(question, default, understand)
 
     def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
-        """Ask for a whole number in a range."""
-        return self.ask(question, str(default), lambda answer: _whole(answer, low, high))
+        def parse(answer: str) -> int:
+            with suppress(ValueError):
+                if low <= int(answer) <= high:
+                    return int(answer)
+            raise ValueError(f"{answer!r} is not a whole number from {low:,} to {high:,}")
+
+        return self.ask(question, str(default), parse)
 
     def ask_yes_no(self, question: str, *, default: bool) -> bool:
-        """Ask for yes or no."""
-        return self.ask(f"{question} (y/n)", "y" if default else "n", _yes_or_no)
+        answers = ("yes", "no")
+        return self.ask(f"{question} (y/n)", "y" if default else "n", lambda answer: pick(answer, answers) == "yes")
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
@@ -166,23 +166,6 @@ def pick(answer: str, words: Sequence[str]) -> str:
             return fitting[0]
     remedy = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
     raise ValueError(f"{answer!r} is not one of the choices; {remedy}")
-
-
-def _whole(answer: str, low: int, high: int) -> int:
-    try:
-        value = int(answer)
-    except ValueError:
-        raise ValueError(f"{answer!r} is not a whole number; give one from {low:,} to {high:,}") from None
-    if not low <= value <= high:
-        raise ValueError(f"{value} is out of range; give a whole number from {low:,} to {high:,}")
-    return value
-
-
-def _yes_or_no(answer: str) -> bool:
-    for word, value in (("yes", True), ("no", False)):
-        if answer.lower() in (word, word[0]):
-            return value
-    raise ValueError(f"{answer!r} is neither y nor n")
 
 
 class RunProgress(NamedTuple):
@@ -220,54 +203,44 @@ class ManyDisplay:
         """One more training has ended; its line (markup) stays."""
         self._ended += 1
         self.console.print(f"[hint]{self._ended:>3}/{self.total}[/hint]  {line}", soft_wrap=True)
-        self._live.refresh()
 
     def render(self) -> Table:
-        """A bar for all, and one for each training under way, as many as there is room for."""
+        """A bar for all, and one for each training under way."""
         running = self.under_way()
         done = min(self._ended + sum(one.fraction for one in running), self.total)
         table = Table.grid(padding=(0, 2))
-        ended = f"{self._ended} of {self.total} done"
-        left = self._time_left(running, done)
+        ended, left = f"{self._ended} of {self.total} done", self._time_left(running, done)
         table.add_row("[title]all[/title]", ProgressBar(self.total, done, width=24), ended, left)
-        room = max(1, self.console.height - 4)
-        for one in running[:room]:
+        for one in running:
             table.add_row(plain(one.name), ProgressBar(1, one.fraction, width=24), plain(one.note), "")
-        if len(running) > room:
-            table.add_row(f"[hint]and {len(running) - room} more[/hint]", "", "", "")
         return table
 
     def _time_left(self, running: Sequence[RunProgress], done: float) -> str:
         """By the forecast at first, as the first epochs tell little yet, and in the end by the time taken so far."""
-        for one in running:
-            self._head_start.setdefault(one.name, one.fraction)
+        self._head_start = {one.name: one.fraction for one in running} | self._head_start
         if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self.total:
             return "a few seconds left"  # only pictures are still drawn
         worked, elapsed = done - sum(self._head_start.values()), self.clock() - self._started
         # A forecast counts all epochs, also those that a resumed training has behind it.
-        forecast = None if any(self._head_start.values()) else self.forecast
-        if worked <= 0.02:
-            return "" if forecast is None or forecast < elapsed else f"{format_duration(forecast - elapsed)} left"
-        left = elapsed * (self.total - done) / worked
-        if forecast is not None:
+        left = -elapsed if any(self._head_start.values()) else (self.forecast or 0.0) - elapsed
+        if worked > 0.02:
+            by_speed = elapsed * (self.total - done) / worked
             trust = worked / (worked + self.total - done)  # in the time taken, as far as the work is done
-            left = trust * left + (1 - trust) * max(left, forecast - elapsed)
-        return f"{format_duration(left)} left"
+            left = trust * by_speed + (1 - trust) * max(by_speed, left)
+        return f"{format_duration(left)} left" if left > 0 else ""
 
 
 def prepare_streams() -> None:
     """Make standard input and output fit for anything, and replace those that were closed before the start."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - open to the end
-    for stream in (sys.stdout, sys.stderr):
+        stream = getattr(sys, name) or open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - to the end
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console that knows no "±" shows "?" instead of failing
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # as in names of files, which need not be text
+            # Names of files need not be text; a console that knows no "±" shows "?" instead of failing.
+            stream.reconfigure(errors="surrogateescape" if mode == "r" else "replace")
+        setattr(sys, name, stream)
 
 
 def discard_output() -> None:
-    """Let what is still to be written to standard output go nowhere, so that Python does not fail at it again."""
+    """Let what is still to be written to standard output go nowhere: Python would fail at it again."""
     with suppress(OSError, ValueError):  # an output that is no file can't fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,13 +18,7 @@ from mnist_lab.environment import DEVICES
 from mnist_lab.errors import RequestError
 from mnist_lab.terminal.console import Terminal
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
-"""Exit statuses of a row; refusals are raised."""
-
-_DEVICE_HELP = (
-    "where to compute: cuda (NVIDIA), mps (Apple), cpu, or auto, the first of these that works (the default); "
-    "workers of a Dask cluster choose for themselves"
-)
+OK, FAILED, INTERRUPTED = 0, 1, 130  # exit statuses of a row; refusals are raised
 
 
 @dataclass
@@ -33,9 +27,7 @@ class Lab:
 
     terminal: Terminal
     outputs: Path  # where runs and all other results are kept
-    # Imports a module of a room by its name, "explain.figures" for example. Rows show some things that a later room
-    # makes, and lists stay quick as long as nothing has to be computed for them.
-    load: Callable[[str], Any]
+    load: Callable[[str], Any]  # imports a module of a later room, "explain.figures" say, once it is needed
     now: Callable[[], datetime] = datetime.now
     remarks: set[str] = field(default_factory=set)  # that were made already
 
@@ -74,7 +66,8 @@ class CommandParser(ArgumentParser):
             self.add_outputs(SUPPRESS)
             command.add_options(self)
             if command.computes:
-                self.add_argument("--device", choices=DEVICES, help=_DEVICE_HELP)
+                where = "where to compute: cuda (NVIDIA), mps (Apple), cpu, or the first of these that works (auto)"
+                self.add_argument("--device", choices=DEVICES, help=f"{where}; Dask workers choose for themselves")
             self.set_defaults(command=command)
         return super().parse_known_args(*arguments, **options)
 
@@ -104,8 +97,7 @@ def graceful_interrupts(
 ) -> Iterator[Callable[[], bool]]:
     """Within this context the first Ctrl-C only sets a flag, which the yielded function tells; a second one interrupts.
 
-    Every one that does not interrupt calls ``on_request``, from the signal handler; while ``must_finish`` says that
-    something has begun which is to be finished, none interrupts.
+    Each that does not interrupt calls ``on_request``, from the signal handler. None interrupts while ``must_finish``.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from mnist_lab.config import ARCHITECTURES, AugmentConfig
+from mnist_lab.config import ARCHITECTURES, AugmentConfig, settings_of
 
 
 def plain(text: str) -> str:
@@ -90,33 +90,18 @@ def describe_recipe(model: str, *, augmented: bool) -> str:
     return f"{model}, augmented" if augmented else model
 
 
-def describe_run(model: str, *, augmented: bool, seed: int) -> str:
-    """A trained network as titles name it: ``3-layer, augmented, seed 0``."""
-    return f"{describe_recipe(model, augmented=augmented)}, seed {seed}"
-
-
 def letters(place: int) -> str:
     """a, b, ... z, aa, ab, ... for 0, 1, ..."""
     before, last = divmod(place, 26)
     return (letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
-_STRENGTHS = {
-    "rotation": (1, "rotation ±{:g}°"),
-    "shift": (100, "shift ±{:g} %"),
-    "scale": (100, "scale ±{:g} %"),
-    "shear": (1, "shear ±{:g}°"),
-    "flip": (100, "{:g} % mirrored"),
-    "elastic": (100, "bends {:g} %"),
-    "thickness": (1, "thickness ±{:g} pixels"),
-    "strokes": (100, "strokes added to {:g} % of the zeros and fewer 1 and 7"),
-    "erasing": (100, "erasing in {:g} %"),
-}
-"""How each strength is told, and what it is multiplied by before."""
-
-
 def describe_augmentation(augment: AugmentConfig | None) -> str:
     """The augmentation in a few words; what is switched off is not named."""
-    strengths = {name: getattr(augment, name, 0) for name in _STRENGTHS}
-    parts = [words.format(factor * strengths[name]) for name, (factor, words) in _STRENGTHS.items() if strengths[name]]
+    by_unit = {"degrees": (1, "±{:g}°"), "fraction": (100, "±{:g} %"), "chance": (100, "in {:g} %")}
+    parts = []
+    for name, setting in settings_of(AugmentConfig).items():
+        if strength := getattr(augment, name, 0):
+            factor, words = by_unit.get(setting.unit, (1, f"±{{:g}} {setting.unit}"))
+            parts.append(f"{setting.label} {words.format(factor * strength)}")
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"

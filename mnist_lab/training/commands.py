@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, Progress
 
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
@@ -24,15 +23,14 @@ from mnist_lab.report.document import Table
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss
-from mnist_lab.training import page, session
+from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss, format_percent
+from mnist_lab.training import page, session, trainer
+from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
-from mnist_lab.training.page import ENDED
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
-from mnist_lab.training.session import Results, evaluate_on, load_trained, measure_pace, restore_pictures
-from mnist_lab.training.trainer import Progress
 
-LEAST_THOROUGH = 8  # epochs that a training has to last to be called thorough
+USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
+OF_WORKERS = "processes that load data (default: 2 on more than two cores, else 0)"
 
 
 def ask_training(lab: Lab) -> int:
@@ -46,11 +44,24 @@ def ask_training(lab: Lab) -> int:
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
     config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", _default_workers(), 0, settings.MOST_WORKERS)
+    workers = terminal.ask_whole("Workers (processes that load data)", USUAL_WORKERS, 0, settings.MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
         return train(replace(lab, outputs=outputs), config, workers)
+
+
+def _ask_length(lab: Lab, config: TrainConfig) -> int:
+    """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
+    compute = compute_for(lab)
+    with lab.terminal.busy("timing a few batches"):
+        seconds = session.measure_pace(config, load_mnist(), compute)
+    lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
+    presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, 8)}
+    choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
+    choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
+    word = lab.terminal.choose("How long", choices, default="standard")
+    return presets[word] if word in presets else _ask_number(lab.terminal, "epochs", config.epochs)
 
 
 def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
@@ -61,9 +72,7 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
     word = terminal.choose("Which recipe", recipes, default=config.recipe)
     if word != config.recipe:
         augmented = config.augment is not None
-        config = default_config(
-            config.model, augmented=augmented, recipe=settings.as_recipe(word), epochs=config.epochs
-        )
+        config = default_config(config.model, augmented=augmented, recipe=word, epochs=config.epochs)
     if config.augment is not None:
         choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
         choices.append(Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"))
@@ -71,10 +80,9 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
         augment = config.augment.without(off) if off != "none" else config.augment
         erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
         config = replace(config, augment=replace(augment, erasing=erasing / 100))
-    for name in ("seed", "batch_size", "patience"):
-        answer: dict[str, Any] = {name: _ask_number(terminal, name, getattr(config, name))}
-        config = replace(config, **answer)
-    return config
+    names = ("seed", "batch_size", "patience")
+    answers: dict[str, Any] = {name: _ask_number(terminal, name, getattr(config, name)) for name in names}
+    return replace(config, **answers)
 
 
 def _ask_number(terminal: Terminal, name: str, default: int) -> int:
@@ -83,47 +91,13 @@ def _ask_number(terminal: Terminal, name: str, default: int) -> int:
     return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
 
 
-def _ask_length(lab: Lab, config: TrainConfig) -> int:
-    """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
-    compute = compute_for(lab)
-    with lab.terminal.busy("timing a few batches"):
-        seconds = measure_pace(config, load_mnist(), compute)
-    lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
-    presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, LEAST_THOROUGH)}
-    choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
-    choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
-    word = lab.terminal.choose("How long", choices, default="standard")
-    return presets[word] if word in presets else _ask_number(lab.terminal, "epochs", config.epochs)
-
-
-def _default_workers() -> int:
-    return 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
-
-
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, evaluate it, and leave its folder, whose name is the last line.
-
-    ``None`` stands for the usual number of workers, and for as many threads as torch takes by itself.
-    """
+    """Train a network, evaluate it, and leave its folder, whose name is the last line; ``None``: the usual number."""
     settings.check_config(config)
-    workers = _default_workers() if workers is None else workers
-    check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     if threads is not None:
         check_whole("--threads", threads, 1, settings.MOST_THREADS)
-    compute_for(lab)  # refused, if at all, before there is a folder
-    figures = lab.load("explain.figures").RUN_FIGURES
-    with _observed(lab) as (observer, stop_requested):
-        folder = session.train_new(
-            config,
-            lab.outputs,
-            lab.now(),
-            observer,
-            workers=workers,
-            threads=threads,
-            stop_requested=stop_requested,
-            figures=figures,
-        )
-    return _show_finished(lab, folder)
+    training = partial(session.train_new, config, lab.outputs, lab.now(), threads=threads)
+    return _show_training(lab, training, USUAL_WORKERS if workers is None else workers)
 
 
 def ask_resume(lab: Lab) -> int:
@@ -137,22 +111,32 @@ def ask_resume(lab: Lab) -> int:
 
 
 def resume(lab: Lab, name: str, workers: int | None = None) -> int:
-    """Go on with a run that was killed, from its last finished epoch, in its own folder.
-
-    It computes on the device that it began with if that was asked for by name, unless another one is asked for now.
-    """
-    if workers is not None:
-        check_whole("--workers", workers, 0, settings.MOST_WORKERS)
+    """Go on with a run that was killed, from its last finished epoch, in its own folder; ``None``: as many workers."""
+    # On the device that it began with if that was asked for by name, unless another one is asked for now.
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
-        compute_for(lab)
-        figures = lab.load("explain.figures").RUN_FIGURES
-        with _observed(lab) as (observer, stop_requested):
-            folder = session.resume(run, observer, workers=workers, stop_requested=stop_requested, figures=figures)
-    return _show_finished(lab, folder)
+        return _show_training(lab, partial(session.resume, run), workers)
 
 
-def _show_finished(lab: Lab, folder: Path) -> int:
+def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None) -> int:
+    """Train with an observer on the screen; the first Ctrl-C ends it after the batch, and the folder is completed."""
+    if workers is not None:
+        check_whole("--workers", workers, 0, settings.MOST_WORKERS)
+    compute_for(lab)  # refused, if at all, before there is a folder
+    figures, observer = lab.load("explain.figures").RUN_FIGURES, ScreenObserver(lab.terminal)
+
+    def acknowledge() -> None:
+        what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
+        lab.terminal.warn(f"Ctrl-C: {what} ...")
+
+    with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
+        try:
+            folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
+        except KeyboardInterrupt:
+            lab.terminal.warn("stopped at once; the run can go on with: python main.py resume")
+            raise
+        finally:
+            observer.bar.stop()
     lab.terminal.line(str(folder))
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
 
@@ -164,14 +148,9 @@ class ScreenObserver:
         self.terminal = terminal
         self.epochs = 0
         self.is_evaluated = False  # from then on the folder is completed: the test digits are read only once
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %{task.fields[rest]}"),
-            console=terminal.console,
-            transient=True,
-            disable=not terminal.console.is_terminal,
-        )
+        columns = ("{task.description}", BarColumn(bar_width=24), "{task.percentage:>3.0f} %{task.fields[rest]}")
+        hidden = not terminal.console.is_terminal
+        self.bar = Progress(*columns, console=terminal.console, transient=True, disable=hidden)
         self.task = self.bar.add_task("", visible=False, rest="")
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
@@ -184,10 +163,11 @@ class ScreenObserver:
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
-        self._print("\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]")
+        headings = "\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]"
+        self.terminal.console.print(headings, soft_wrap=True)
         self.bar.start()
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: trainer.Progress) -> None:
         self.bar.update(
             self.task,
             visible=True,
@@ -199,65 +179,38 @@ class ScreenObserver:
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         mark = "[best]best[/best]" if is_best else ""
-        self._print(
+        self.terminal.console.print(
             f"{record.epoch:>4}/{self.epochs:<4}"
             f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
             f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}"
+            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}",
+            soft_wrap=True,
         )
 
     def on_warning(self, message: str) -> None:
         self.terminal.warn(message)
 
-    def on_results(self, results: Results) -> None:
+    def on_results(self, results: session.Results) -> None:
         self.is_evaluated = True
         self.bar.stop()
-        _show_results(self.terminal, results)
-        self.terminal.hint("drawing the pictures, some seconds ...")
-
-    def _print(self, line: str) -> None:
-        self.terminal.console.print(line, soft_wrap=True)
-
-
-@contextmanager
-def _observed(lab: Lab) -> Iterator[tuple[ScreenObserver, Callable[[], bool]]]:
-    """An observer on the screen, and the question whether Ctrl-C was pressed; the screen is tidied in the end."""
-    observer = ScreenObserver(lab.terminal)
-
-    def acknowledge() -> None:
-        what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
-        lab.terminal.warn(f"Ctrl-C: {what} ...")
-
-    with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
-        try:
-            yield observer, stop_requested
-        except KeyboardInterrupt:
-            lab.terminal.warn("stopped at once; the run can go on with: python main.py resume")
-            raise
-        finally:
-            observer.bar.stop()
+        outcome, hint = results.outcome, self.terminal.hint
+        kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
+        self.terminal.show(f"\n{page.ENDED[outcome.stop_reason]} {kept}")
+        if outcome.images_seen < results.images_per_epoch:
+            hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
+        hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
+        _show_evaluation(self.terminal, results.validation, results.test)
+        if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
+            hint("training may look worse than validation: measured in passing, with any dropout and augmentation")
+        hint("drawing the pictures, some seconds ...")
 
 
-def _show_results(terminal: Terminal, results: Results) -> None:
-    outcome = results.outcome
-    kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
-    terminal.show(f"\n{ENDED[outcome.stop_reason]} {kept}")
-    if outcome.images_seen < results.images_per_epoch:
-        terminal.hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-    terminal.show(page.results_table(results.validation, results.test).on_screen())
-    terminal.hint(
-        f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s; "
-        f"most confused: {page.describe_confused(results.test)}"
-    )
-    terminal.hint(
-        f"calibration error {100 * results.test.calibration_error:.2f} points: how far its probabilities are, on "
-        "average, from how often it is right"
-    )
-    if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-        terminal.hint(
-            "training values may be below those of validation: they are taken while the weights still move, with "
-            "dropout and augmentation where there are any"
-        )
+def _show_evaluation(terminal: Terminal, validation: Evaluation, test: Evaluation, title: str = "") -> None:
+    found = {"validation": validation.to_dict(), "test": test.to_dict()}
+    terminal.show(page.accuracy_table(found, title).on_screen())
+    terminal.hint(f"most confused: {page.describe_confused(found['test']) or 'none'}")
+    error = f"{100 * test.calibration_error:.2f} points (ECE)"
+    terminal.hint(f"calibration error {error}: how far its probabilities are, on average, from how often it is right")
 
 
 def _add_train_options(parser: ArgumentParser) -> None:
@@ -270,10 +223,9 @@ def _add_train_options(parser: ArgumentParser) -> None:
                 parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
             else:
                 parser.add_argument(setting.option, type=setting.kind, help=about + _help_with_default(setting))
-    _add_workers_option(parser)
-    parser.add_argument(
-        "--threads", type=int, help="of the processor; another number, other last bits (default: as torch chooses)"
-    )
+    parser.add_argument("--workers", type=int, help=OF_WORKERS)
+    of_threads = "of the processor; another number, other last bits (default: as torch chooses)"
+    parser.add_argument("--threads", type=int, help=of_threads)
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
     parser.epilog = (
         f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {settings.SHORT_TRAINING} epochs "
@@ -284,8 +236,7 @@ def _add_train_options(parser: ArgumentParser) -> None:
 def _help_with_default(setting: Setting) -> str:
     """``digits per step (default: 128)``, ``... (default: 0.07 of the side; 1-layer 0.05)``."""
     if setting.choices:
-        default = TrainConfig.__dataclass_fields__[setting.name].default
-        return f"{', '.join(setting.choices)} (default: {default})"
+        return f"{', '.join(setting.choices)} (default: {getattr(TrainConfig, setting.name)})"
     values = {}
     for model in settings.ARCHITECTURES:
         config = default_config(model, augmented=True)
@@ -295,12 +246,6 @@ def _help_with_default(setting: Setting) -> str:
     differing = ", ".join(f"{model} {value}" for model, value in values.items() if value != usual)
     unit = f" {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
     return f"{setting.help} (default: {usual}{unit}{'; ' if differing else ''}{differing})"
-
-
-def _add_workers_option(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers", type=int, help="processes that load data (default: 2 on more than two cores, else 0)"
-    )
 
 
 SETTLED = (
@@ -318,27 +263,18 @@ def _train_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def config_from_options(options: Namespace) -> TrainConfig:
-    """The default recipe, with what was asked for put in.
-
-    Raises:
-        RequestError: options contradict each other, or have no effect.
-    """
+    """The default recipe with what was asked for; options that contradict each other or have no effect are refused."""
     given, strengths = (
         {name: value for name in settings.settings_of(part) if (value := getattr(options, name, None)) is not None}
         for part in (TrainConfig, AugmentConfig)
     )
-    config = default_config(
-        given.pop("model", TrainConfig.model),
-        augmented=bool(options.augment),
-        recipe=settings.as_recipe(given.pop("recipe", TrainConfig.recipe)),
-        epochs=options.epochs,
-    )
+    model, recipe = given.pop("model", TrainConfig.model), given.pop("recipe", TrainConfig.recipe)
+    config = default_config(model, augmented=bool(options.augment), recipe=recipe, epochs=options.epochs)
     without = options.without or []
     if config.augment is None:
         for name in ("without", *strengths, "plain_epochs"):
             if getattr(options, name) is not None:
-                word = name.replace("_", "-")
-                raise RequestError(f"--{word} needs --augment", f"add --augment, or omit --{word}")
+                raise RequestError(f"--{name.replace('_', '-')} needs --augment", "add --augment as well")
     else:
         for kind in without:
             if strengths.keys() >= set(AUGMENTATIONS[kind]):
@@ -354,31 +290,29 @@ def config_from_options(options: Namespace) -> TrainConfig:
 
 def _add_resume_options(parser: ArgumentParser) -> None:
     parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
-    _add_workers_option(parser)
+    parser.add_argument("--workers", type=int, help=OF_WORKERS)
 
 
 def evaluate(lab: Lab, name: str) -> int:
     """Evaluate a saved run again, from its model file, and restore pictures that are missing from its folder."""
     run, terminal = find_run(lab.outputs, name), lab.terminal
     compute = compute_for(lab)
-    with terminal.busy("loading the model"):
-        model = load_trained(run, compute)
-        mnist = load_mnist()
     with terminal.busy("evaluating"):
-        validation, test = (evaluate_on(model, digits, compute) for digits in (mnist.validation, mnist.test))
-    saved = page.evaluation_table(run, validation, test)
-    terminal.show(saved.on_screen(), "", page.per_digit_table(test).on_screen(), "")
-    terminal.show(f"most confused: {page.describe_confused(test)}")
-    terminal.show(f"expected calibration error: {100 * test.calibration_error:.2f} points")
+        model, mnist = session.load_trained(run, compute), load_mnist()
+        validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
+    terminal.show(page.per_digit_table(test.to_dict(), "Test digits").on_screen(), "")
+    _show_evaluation(terminal, validation, test, run.name)
+    saved = map(format_percent, (run.val_accuracy, run.test_accuracy))
+    terminal.hint("when it was saved: validation {}, test {}".format(*saved))
     with terminal.busy("drawing things that are not digits"):
         nondigits = lab.load("drawing.recognise")
         fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
-    terminal.show(Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
+    terminal.show("", Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
     terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.figures").RUN_FIGURES
-        restored = restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
+        restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     if restored:
         terminal.hint(f"restored: {', '.join(restored)}")
     terminal.line(str(run.folder))

@@ -1,4 +1,4 @@
-"""Numbers from logits and labels: accuracy with its interval, per digit, confusion, calibration, mistakes."""
+"""From logits and labels: accuracy with its interval, scores of each digit, confusion, calibration, mistakes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_lab.config import CLASSES
 
-CALIBRATION_BINS = 15
 REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one digit fares, in fractions; 0 where there is nothing to divide by."""
+    """Scores of one digit, as fractions; 0 where there is nothing to divide by."""
 
     digit: int
-    precision: float  # of those called this digit, how many are
-    recall: float  # of those that are, how many were called so
+    precision: float  # of the images predicted to be this digit, how many are
+    recall: float  # of the images of this digit, how many were predicted so
     f1: float  # the harmonic mean of both
-    support: int  # how many there are
+    support: int  # how many images of it there are
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,13 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The M digits that were missed, the most confidently wrong first."""
+    """The M misclassified digits, the most confidently wrong first; every array is (M,)."""
 
-    positions: NDArray[np.int64]  # which of the evaluated digits
+    positions: NDArray[np.int64]  # among the evaluated digits
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
-    probabilities: NDArray[np.float64]  # that the network gave to its prediction
-    true_probabilities: NDArray[np.float64]  # that it gave to the true digit
+    probabilities: NDArray[np.float64]  # of the prediction
+    true_probabilities: NDArray[np.float64]  # of the true digit
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -66,14 +65,13 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of digits classified correctly."""
         return self.correct / self.total
 
     def most_confused(self, count: int = 5) -> list[Confusion]:
         """The most frequent kinds of mistake, at most ``count``; ties by digit."""
         cells = np.ndenumerate(self.confusion)
-        pairs = [Confusion(true, predicted, int(times)) for (true, predicted), times in cells if true != predicted]
-        return sorted((pair for pair in pairs if pair.count), key=lambda pair: -pair.count)[:count]
+        pairs = [Confusion(true, predicted, int(n)) for (true, predicted), n in cells if n and true != predicted]
+        return sorted(pairs, key=lambda pair: -pair.count)[:count]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -91,7 +89,7 @@ class Evaluation:
 
 
 def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:
-    """Evaluate a network's logits (N, 10), N > 0, for digits with labels (N,)."""
+    """Evaluate a network's logits (N, 10), N > 0, for images with labels (N,)."""
     probabilities = softmax(logits.astype(np.float64), axis=1)  # (N, 10)
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     is_correct = predictions == labels
@@ -114,17 +112,17 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927), which stays inside 0..1 also near 100 %."""
+    """95 % interval of a proportion (Wilson 1927), which stays within 0..1 even near 100 %."""
     interval = binomtest(correct, total).proportion_ci(confidence_level=0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
-    """How far confidence and accuracy lie apart (Guo et al. 2017, arXiv:1706.04599).
+    """How far confidence, the probability (N,) of the prediction, and accuracy lie apart.
 
-    Predictions are sorted into equal bins by their confidence, the probability (N,) of the predicted digit; the
-    distances between each bin's mean confidence and its accuracy are averaged, weighted by the bin's size.
+    Predictions are sorted by confidence into 15 equal bins; the distances between each bin's mean confidence and its
+    accuracy are averaged, weighted by the bin's size (Guo et al. 2017, arXiv:1706.04599).
     """
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = np.minimum((confidence * 15).astype(int), 14)
     gaps = np.bincount(bins, weights=confidence - is_correct)  # sum of (confidence - is_correct) in each bin
     return float(np.abs(gaps).sum() / len(confidence))

@@ -1,15 +1,15 @@
-"""The figures of a run: loss and accuracy over the epochs, confusion matrices, and the surest mistakes."""
+"""The figures of a run: loss and accuracy over the epochs, confusion matrices, and the most confident mistakes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import seaborn
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -25,23 +25,16 @@ from mnist_lab.training.runs import EpochRecord, Run
 
 # Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
 # happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
-RIGHT = 1e9
-LIGHTEST, DARKEST = "#FBE0C8", "#DE6A12"
-CONFUSION_COLOURS = LinearSegmentedColormap.from_list("mistakes", [LIGHTEST, "#F2A65E", DARKEST]).with_extremes(
-    bad=PAPER, under=LIGHTEST, over="#E4EAF0"
-)
+MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
+CONFUSION_COLOURS = MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
-MISTAKES_SHOWN = 25
-MISTAKE_COLUMNS = 5
+MISTAKES_SHOWN, MISTAKE_COLUMNS = 25, 5
 MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 
 @styled
 def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
-    """Loss and accuracy over the epochs (at least one), in training and in validation.
-
-    ``best_epoch`` is the one whose weights were kept; ``stop_reason`` is shown as it is.
-    """
+    """Loss and accuracy over the epochs (at least one), with the best, whose weights were kept, and why it stopped."""
     note = (
         "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
         "passing, while the weights\nstill move, with dropout and augmentation where there are any: they may well be "
@@ -52,12 +45,21 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     panels = figure.add_subfigure(figure.add_gridspec()[0])
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
+    last = epochs[-1]
     for axes, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
         train, validation = (
             [unit * getattr(record, f"{split}_{name}") for record in history] for split in ("train", "val")
         )
         kept = validation[epochs.index(best_epoch)]
-        _draw_curves(axes, epochs, train, validation, (best_epoch, kept), stop_reason)
+        for split, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
+            shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
+            axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
+        ring = f"best epoch: {best_epoch} (weights kept)"
+        axes.plot(best_epoch, kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=ring)
+        stopped = f"stopped after epoch {last} ({stop_reason})"
+        axes.axvline(last, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
+        axes.set_xlim(0.5, last + max(0.5, 0.02 * last))
+        axes.set_xticks(plotting.epoch_ticks(last))
         scale = plotting.scale_loss if axes is loss else plotting.scale_accuracy
         scale(axes, train + validation)
         shown = f"{kept:.4f}" if axes is loss else f"{kept:.2f} %"
@@ -65,25 +67,6 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     handles, labels = loss.get_legend_handles_labels()
     panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
-
-
-def _draw_curves(
-    axes: Axes,
-    epochs: Sequence[int],
-    train: Sequence[float],
-    validation: Sequence[float],
-    kept: tuple[int, float],
-    stop_reason: str,
-) -> None:
-    """Both curves of one quantity, with the epoch and value that were kept and the last epoch."""
-    for name, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
-        shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
-        axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=name)
-    axes.plot(*kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=f"best epoch: {kept[0]} (weights kept)")
-    stopped = f"stopped after epoch {epochs[-1]} ({stop_reason})"
-    axes.axvline(epochs[-1], color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label=stopped)
-    axes.set_xlim(0.5, epochs[-1] + max(0.5, 0.02 * epochs[-1]))
-    axes.set_xticks(plotting.epoch_ticks(epochs[-1]))
 
 
 @styled
@@ -122,7 +105,7 @@ def _confusion(
     figure = new_figure(7.4, 6.6, title, note)
     axes = figure.subplots()
     seaborn.heatmap(
-        np.where(diagonal, RIGHT, values),
+        np.where(diagonal, 1e9, values),  # beyond the scale, so that it has a colour of its own
         annot=np.where(diagonal | (values > 0), texts, "·"),
         fmt="",
         annot_kws={"fontsize": TEXT, "color": INK},
@@ -157,15 +140,9 @@ def mistakes(
     title: str,
     noun: str = "test digit",
 ) -> Figure:
-    """The worst mistakes, 25 at most.
+    """The worst of M mistakes, 25 at most: ``images`` (M, 28, 28), 0..255, of so many digits ``evaluated``.
 
-    Args:
-        images: (M, 28, 28), 0..255, of the missed digits.
-        missed: M mistakes.
-        indices: (M,) what the captions call them by, positions in the MNIST test file for example.
-        evaluated: how many digits there were.
-        title: of the figure.
-        noun: what the indices count.
+    The captions call them by their ``indices`` (M,), which count a ``noun``: positions in the MNIST test file, say.
     """
     if not len(missed):
         sentence = f"No mistakes: all {evaluated:,} digits were classified correctly."
@@ -203,30 +180,24 @@ class RunData:
     model: DigitNet  # with its weights, on the device
 
     @property
-    def title(self) -> str:
-        return self.record.title
-
-    @property
     def evaluated_title(self) -> str:
-        return f"{self.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
+        return f"{self.record.title}: {100 * self.test.accuracy:.2f} % of {self.test.total:,} test digits"
 
 
 def _draw_history(run: RunData) -> Figure:
     best, reason = run.record.best_epoch, run.record.stop_reason
-    assert best is not None
-    assert reason is not None
-    return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.title)
+    assert best and reason  # an evaluated run has both
+    return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.record.title)
 
 
 def _draw_mistakes(run: RunData) -> Figure:
     missed = run.test.mistakes
     digits = run.digits.subset(torch.from_numpy(missed.positions))
     images, indices = digits.images.squeeze(1).numpy(), digits.indices.numpy()
-    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.title)
+    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
 
 
-@dataclass(frozen=True)
-class RunFigure:
+class RunFigure(NamedTuple):
     """A figure that a run leaves: what draws it, and what is said of it."""
 
     draw: Callable[[RunData], Figure]
@@ -241,8 +212,7 @@ RUN_FIGURES = {
         _draw_history,
         Caption(
             "Loss and accuracy over the epochs",
-            "Two charts, loss and accuracy over the epochs, each with a curve for training and one for validation; the "
-            "kept epoch is marked. The table below holds the same numbers.",
+            "Two charts, a curve each for training and validation; the kept epoch is marked. The numbers are below.",
             "The distance between the curves shows how much better the network knows the digits that it trained on.",
         ),
     ),
@@ -250,9 +220,8 @@ RUN_FIGURES = {
         lambda run: confusion_counts(run.test.confusion, title=run.evaluated_title),
         Caption(
             "Which digit was taken for which",
-            "Ten rows, the true digits, and ten columns, the predicted ones, with the number of digits in each cell; "
-            "mistakes are coloured, the frequent ones more strongly.",
-            "What is right lies on the grey diagonal. The row is what was written, the column what was predicted.",
+            "How many digits there are in each of ten rows, the true ones, and ten columns, the predicted ones.",
+            "What is right lies on the grey diagonal; the deeper the colour elsewhere, the more frequent the mistake.",
         ),
     ),
     "confusion_percent.png": RunFigure(

@@ -1,7 +1,4 @@
-"""The rows of the menu about what is in the output folder: the lists of runs, one run, and pages.
-
-Nothing here loads torch, so that a list is there at once.
-"""
+"""The rows of the menu about what is in the output folder: lists of runs, one run, and pages; they load no torch."""
 
 from __future__ import annotations
 
@@ -27,19 +24,9 @@ from mnist_lab.storage import is_file
 from mnist_lab.terminal.console import Choice, Terminal, pick
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import plain
-from mnist_lab.training.page import Mark, leaderboard, recipe_notes, recipe_table, run_facts, run_report, unsummarised
-from mnist_lab.training.runs import (
-    MY_DIGITS,
-    RUN_FILE,
-    DamagedRun,
-    Run,
-    command_line,
-    find_folder,
-    find_run,
-    list_runs,
-    read_run,
-    run_folders,
-)
+from mnist_lab.training import page
+from mnist_lab.training import runs as saved
+from mnist_lab.training.runs import MY_DIGITS, Run, find_run, list_runs
 
 SORT_KEYS: dict[str, Callable[[Run], float]] = {
     "date": lambda run: run.created.timestamp(),
@@ -51,29 +38,20 @@ SORT_KEYS: dict[str, Callable[[Run], float]] = {
 }
 """What the leaderboard can be sorted by; the largest comes first."""
 
-RUNS_NAMED = 5
-"""Runs that a question for one names."""
-
-INDEX = "index"
-"""What the menu calls the page of all folders."""
-
-FOLDERS_OFFERED = 10
+RUNS_NAMED, FOLDERS_OFFERED = 5, 10  # in a question for one
 
 
 def head_line(lab: Lab) -> str:
     """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
-    saved = len(run_folders(lab.outputs))
+    count = len(saved.run_folders(lab.outputs))
     parts = [
         "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        f"{saved:,} saved {'run' if saved == 1 else 'runs'}",
+        f"{count:,} saved {'run' if count == 1 else 'runs'}",
     ]
     if "torch" in sys.modules:
         with suppress(LabError):
             parts.append(lab.load("networks.commands").compute_for(lab).name)
     return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
-
-
-# ---------------------------------------------------------------------------------------------------- runs
 
 
 def ask_runs(lab: Lab) -> int:
@@ -82,21 +60,17 @@ def ask_runs(lab: Lab) -> int:
     if not found:
         return runs(lab)
     sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
-    rows = lab.terminal.console.height - 6  # what stays on the screen with the headings above and the menu's question
-    return runs(lab, sort, limit=_count_fitting(_rank_runs(found, sort), rows))
-
-
-def _count_fitting(ranked: Sequence[Run], lines: int) -> int:
-    """How many runs from the top, 20 at most, fit so many lines with what their letters stand for; at least five."""
+    lines = lab.terminal.console.height - 6  # what the headings above and the menu's question leave of the screen
+    ranked = _rank_runs(found, sort)
     count = min(20, lines, len(ranked))
-    while count > 5 and count + len(recipe_notes(ranked[:count])) > lines:
+    while count > 5 and count + len(page.recipe_notes(ranked[:count])) > lines:
         count -= 1
-    return max(5, count)
+    return runs(lab, sort, max(5, count))
 
 
 def _rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
     """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
-    newest_first = reversed(found)
+    newest_first = found[::-1]
     return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
 
 
@@ -108,25 +82,27 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
         raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
     found, damaged = list_runs(lab.outputs)
     if not found and not damaged:
-        train_one = command_line("train --epochs 1", lab.outputs)
-        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {train_one}")
+        command = saved.command_line("train --epochs 1", lab.outputs)
+        lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {command}")
         return OK
-    ranked = _rank_runs(found, sort)
-    shown = ranked[:limit]
+    shown = _rank_runs(found, sort)[:limit]
     if shown:
-        marks = marks_of(lab, shown)
-        lab.terminal.show(leaderboard(shown, sort, marks, wide=lab.terminal.console.width >= 112).on_screen(gap=1))
+        wide = lab.terminal.console.width >= 112
+        lab.terminal.show(page.leaderboard(shown, sort, marks_of(lab, shown), wide=wide).on_screen(gap=1))
         show_notes(lab.terminal, shown)
         lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
-    if len(ranked) > len(shown):
-        lab.terminal.hint(f"{len(shown)} of {len(ranked):,} runs; see more with --limit {len(ranked)}")
-    _show_damaged(lab.terminal, damaged)
+    if len(found) > len(shown):
+        lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
+    for entry in damaged[:5]:
+        lab.terminal.warn(entry.reason)
+    if len(damaged) > 5:
+        lab.terminal.warn(f"... and {len(damaged) - 5:,} more damaged folders")
     return OK
 
 
 def show_notes(terminal: Terminal, runs: Sequence[Run]) -> None:
     """What the letters in a table of some runs stand for."""
-    for letter, changes in recipe_notes(runs).items():
+    for letter, changes in page.recipe_notes(runs).items():
         terminal.hint(f"{letter}: {changes}")
 
 
@@ -137,38 +113,24 @@ def runs_by_recipe(lab: Lab) -> int:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
     marks = marks_of(lab, finished)
-    lab.terminal.show(recipe_table(finished, marks).on_screen(gap=1))
+    lab.terminal.show(page.recipe_table(finished, marks).on_screen(gap=1))
     show_notes(lab.terminal, finished)
-    lab.terminal.hint(
-        "mean ± standard deviation over n seeds; with one seed there is no spread, and little to conclude"
-    )
+    lab.terminal.hint("mean ± standard deviation over n seeds; one seed has no spread, and allows few conclusions")
     if marks:
         lab.terminal.hint(f"my %: mean fraction of your own drawings ({MY_DIGITS}) classified correctly")
     return OK
 
 
-def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, page.Mark | None]:
     """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
-    if not is_file(lab.outputs / MY_DIGITS):
-        return {}
-    marks: dict[str, Mark | None] = lab.load("drawing.own_digits").marks_of(lab, listed)
-    return marks
-
-
-def _show_damaged(terminal: Terminal, damaged: Sequence[DamagedRun], limit: int = 5) -> None:
-    """The folders that can't be read, each in a line."""
-    for entry in damaged[:limit]:
-        terminal.warn(entry.reason)
-    if len(damaged) > limit:
-        terminal.warn(f"... and {len(damaged) - limit:,} more damaged folders")
+    return lab.load("drawing.own_digits").marks_of(lab, listed) if is_file(lab.outputs / MY_DIGITS) else {}
 
 
 def _add_runs_options(parser: ArgumentParser) -> None:
     parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: val)")
     parser.add_argument("--limit", type=int, help="rows to show (default: 20)")
-    parser.add_argument(
-        "--by-recipe", action="store_true", help="mean and spread over runs that differ in their seed only"
-    )
+    about = "mean and spread over runs that differ in their seed only"
+    parser.add_argument("--by-recipe", action="store_true", help=about)
 
 
 def _runs_from_options(lab: Lab, options: Namespace) -> int:
@@ -178,9 +140,6 @@ def _runs_from_options(lab: Lab, options: Namespace) -> int:
     limit = 20 if options.limit is None else options.limit
     check_whole("--limit", limit, 1, 1_000_000)
     return runs(lab, "val" if options.sort is None else options.sort, limit)
-
-
-# ----------------------------------------------------------------------------------------------------- one run
 
 
 def ask_run(lab: Lab, question: str) -> str:
@@ -195,36 +154,30 @@ def ask_run(lab: Lab, question: str) -> str:
 
 
 def named_run(lab: Lab, answer: str) -> str:
-    """An answer that names a run, as it is.
-
-    Raises:
-        RunError: it means none, several, or a damaged one.
-    """
+    """An answer that names a run, as it is; a ``RunError`` says that it means none, several, or a damaged one."""
     find_run(lab.outputs, answer)
     return answer
-
-
-def ask_show(lab: Lab) -> int:
-    """The menu's way to one run."""
-    return show(lab, ask_run(lab, "Show which run"), offer_pictures=True)
 
 
 def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
     """One run: its numbers, how to repeat it, and where its pictures are."""
     run = find_run(lab.outputs, name)
     table = Table.grid(padding=(0, 2))
-    for label, value in run_facts(run):
+    for label, value in [*page.run_facts(run), ("folder", str(run.folder))]:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
+    if run.command:
+        lab.terminal.hint("train it whole with:" if run.status == "interrupted" else "repeat with:")
+        lab.terminal.line(run.command)
     pictures = sorted(filter(is_file, run.folder.glob("*.png")))
     for picture in pictures:
         lab.terminal.line(str(picture))
     viewer = _picture_viewer()
     if viewer and pictures and offer_pictures:
         open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
-    if open_pictures:
-        if viewer is None:
-            raise RequestError("this system has no picture viewer to open them with", "open the files named above")
+    if open_pictures and viewer is None:
+        raise RequestError("this system has no picture viewer to open them with", "open the files named above")
+    if open_pictures and viewer:
         for picture in pictures:
             viewer(picture)
     return OK
@@ -244,9 +197,8 @@ def _picture_viewer() -> Callable[[Path], object] | None:
 
 def add_run_option(parser: ArgumentParser) -> None:
     """The option that names a run."""
-    parser.add_argument(
-        "--run", default="latest", help="a run's folder, latest, or best (validation accuracy); default: latest"
-    )
+    which = "a run's folder, latest, or best (validation accuracy); default: latest"
+    parser.add_argument("--run", default="latest", help=which)
 
 
 def _add_show_options(parser: ArgumentParser) -> None:
@@ -254,103 +206,86 @@ def _add_show_options(parser: ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
 
 
-def _show_from_options(lab: Lab, options: Namespace) -> int:
-    return show(lab, options.run, open_pictures=options.open)
-
-
-# ------------------------------------------------------------------------------------------------------- pages
-
-
 def ask_report(lab: Lab) -> int:
     """The menu's way to a report: offers the index and the newest folders."""
     folders = folders_of(lab.outputs)
-    offered = [folder.name for folder in folders[:FOLDERS_OFFERED]]
-    choices = [Choice(INDEX, "all folders, with a picture each"), *map(Choice, offered)]
-    hidden = len(folders) - len(offered)
+    words = ["index", *(folder.name for folder in folders[:FOLDERS_OFFERED])]
+    choices = [Choice("index", "all folders, with a picture each"), *map(Choice, words[1:])]
+    hidden = len(folders) - len(words) + 1
     rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
     note = f"{rest}any folder's name or a part of it will do, and latest or best for a run"
 
     def named(answer: str) -> str | None:
         try:
-            word = pick(answer, [choice.word for choice in choices])
+            word = pick(answer, words)
         except ValueError:
             if answer.isdecimal() and not any(answer in folder.name for folder in folders):
                 raise  # a number that is not in the list
             return str(_folder_of(lab, answer))
-        return None if word == INDEX else word
+        return None if word == "index" else word
 
-    name = lab.terminal.choose_or("Report on which", choices, INDEX, named, note)
-    return report(lab, name, open_it=_wants_to_see(lab))
+    name = lab.terminal.choose_or("Report on which", choices, "index", named, note)
+    return report(lab, name, offer_page=True)
 
 
 def _folder_of(lab: Lab, name: str) -> Path:
     """The folder that a user means: ``latest`` and ``best`` mean runs, as everywhere else."""
     if name in ("latest", "best"):
         return find_run(lab.outputs, name).folder
-    return find_folder(lab.outputs, name, folders_of(lab.outputs), "folder")
-
-
-def _wants_to_see(lab: Lab) -> bool:
-    """Ask whether to open a page in the browser; where there is no screen, there is nothing to ask."""
-    return _picture_viewer() is not None and lab.terminal.ask_yes_no("Open it in the browser", default=False)
+    return saved.find_folder(lab.outputs, name, folders_of(lab.outputs), "folder")
 
 
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
     """Show what a study found, and the folder that holds its report; offer to open that."""
-    for sentence in sentences:
-        lab.terminal.show(plain(sentence))
-    page = folder / REPORT_FILE
-    lab.terminal.hint(f"report: {page}")
+    lab.terminal.show(*map(plain, sentences))
+    lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
-    if offer_page and _wants_to_see(lab):
-        _open_page(lab, page)
+    if offer_page:
+        _open_page(lab, folder / REPORT_FILE, ask=True)
 
 
-def report(lab: Lab, name: str | None = None, *, open_it: bool = False) -> int:
+def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
     """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
 
-    Raises:
-        RunError, RequestError: there is no such folder, it is damaged, or holds nothing to report on.
-        StorageError: the disk refuses.
+    A LabError says that there is no such folder, that it is damaged or holds no picture, or that the disk refuses.
     """
     with lab.terminal.busy("writing the page"):
-        page = None if name is None else _write_page(_folder_of(lab, name))
-        index = write_index(lab.outputs, lab.now(), unsummarised)
-    if page is not None:
+        asked = None if name is None else _write_page(_folder_of(lab, name))
+        index = write_index(lab.outputs, lab.now(), page.unsummarised)
+    if asked is not None:
         lab.terminal.hint(f"all folders: {index}")
-    asked = page or index
-    lab.terminal.line(str(asked))
-    if open_it:
-        _open_page(lab, asked)
+    lab.terminal.line(str(asked or index))
+    if open_it or offer_page:
+        _open_page(lab, asked or index, ask=offer_page)
     return OK
-
-
-def refresh_index(lab: Lab) -> None:
-    """Write the page of all folders anew if it is outdated.
-
-    It is a convenience: whatever went before has its folder, so a disk that refuses is not worth a word.
-    """
-    with suppress(StorageError):
-        if is_outdated(lab.outputs):
-            write_index(lab.outputs, lab.now(), unsummarised)
 
 
 def _write_page(folder: Path) -> Path:
     """A folder's report: a run's is written anew, an experiment wrote its own."""
-    if is_file(folder / RUN_FILE):
-        return write_report(folder, run_report(read_run(folder)))
+    if is_file(folder / saved.RUN_FILE):
+        return write_report(folder, page.run_report(saved.read_run(folder)))
     own = folder / REPORT_FILE
-    return own if is_file(own) else write_report(folder, folder_report(folder, unsummarised))
+    return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
 
 
-def _open_page(lab: Lab, page: Path) -> None:
-    """Open a page in the browser; where there is none, the page's name on the screen has to do."""
+def _open_page(lab: Lab, path: Path, *, ask: bool) -> None:
+    """Open a page in the browser; where there is no screen, there is nothing to ask."""
+    if ask and not (_picture_viewer() and lab.terminal.ask_yes_no("Open it in the browser", default=False)):
+        return
     try:
-        opened = webbrowser.open(page.resolve().as_uri())
+        opened = webbrowser.open(path.resolve().as_uri())
     except (webbrowser.Error, OSError):
         opened = False
     if not opened:
         lab.terminal.hint("no browser could be opened here: open the file named above")
+
+
+def refresh_index(lab: Lab) -> None:
+    """Write the page of all folders anew if it is outdated."""
+    # Whatever went before has its folder: a disk that refuses this convenience is not worth a word.
+    with suppress(StorageError):
+        if is_outdated(lab.outputs):
+            write_index(lab.outputs, lab.now(), page.unsummarised)
 
 
 def _add_report_options(parser: ArgumentParser) -> None:
@@ -358,12 +293,18 @@ def _add_report_options(parser: ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
-def _report_from_options(lab: Lab, options: Namespace) -> int:
-    return report(lab, options.name, open_it=options.open)
-
-
 COMMANDS = {
     "runs": Command(ask_runs, _runs_from_options, _add_runs_options),
-    "show": Command(ask_show, _show_from_options, _add_show_options, computes=False),
-    "report": Command(ask_report, _report_from_options, _add_report_options, computes=False),
+    "show": Command(
+        lambda lab: show(lab, ask_run(lab, "Show which run"), offer_pictures=True),
+        lambda lab, options: show(lab, options.run, open_pictures=options.open),
+        _add_show_options,
+        computes=False,
+    ),
+    "report": Command(
+        ask_report,
+        lambda lab, options: report(lab, options.name, open_it=options.open),
+        _add_report_options,
+        computes=False,
+    ),
 }

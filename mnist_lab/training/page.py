@@ -1,4 +1,4 @@
-"""What the pages say of a run, from what its folder holds; nothing heavy is loaded, so they open at once."""
+"""What is said of runs, from what their folders hold: pages, tables, cards of the index; nothing heavy is loaded."""
 
 from __future__ import annotations
 
@@ -10,43 +10,29 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from mnist_lab.config import TrainConfig, changed_options, settings_of
+from mnist_lab.config import CLASSES, TrainConfig, changed_options, settings_of
 from mnist_lab.errors import RequestError, RunError
 from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, Table, inside, number, text
 from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal import wording
-from mnist_lab.terminal.wording import (
-    count_epochs,
-    describe_augmentation,
-    format_duration,
-    format_interval,
-    format_loss,
-    format_percent,
-    letters,
-    mean_and_spread,
-    percent_number,
-    printable,
-)
-from mnist_lab.training.runs import (
-    HISTORY_FILE,
-    RUN_FILE,
-    UNFINISHED,
-    EpochRecord,
-    Run,
-    by_recipe,
-    command_line,
-    is_being_trained,
-    read_history,
-    read_run,
-)
+from mnist_lab.terminal.wording import format_duration, format_interval, format_loss, format_percent, percent_number
+from mnist_lab.training import runs as saved
+from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRecord, Run
 
-HISTORY_ROWS = 40  # epochs that a table shows; of longer histories, every second, third ... stands for its neighbours
+HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
+ENDED = {
+    "last epoch": "The training went on to its last epoch.",
+    "patience": "The training stopped early, when its patience was at an end.",
+    "interrupted": "The training was interrupted by Ctrl-C.",
+}
+HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs", "training time", "parameters")
+"""Facts of a run that stand at the head of its page."""
 
 
 def run_report(run: Run) -> Report:
@@ -60,19 +46,23 @@ def run_report(run: Run) -> Report:
     missing = _missing(run, [name for name, picture in found.items() if picture is None])
     history = []
     try:
-        history = read_history(run)
+        history = saved.read_history(run)
     except RunError as error:
         missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    facts, test = run_facts(run), run.results.get("test")
+    confused = describe_confused(test)
+    remarks = [f"Most often, among the test digits: {confused}."] if confused else []
     sections = [
-        Section("How good it is", _goodness(run), [_results_table(run)] if run.is_evaluated else []),
-        Section("How it learned", tables=_history_tables(run, history), pictures=learned),
-        Section("Which digits it confuses", _confusions(run), _per_digit_tables(run), [*counts, *percent]),
+        Section("How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")]),
+        Section("How it learned", tables=[_history_table(run, history)], pictures=learned),
+        Section("Which digits it confuses", remarks, [per_digit_table(test, "Digit by digit")], [*counts, *percent]),
         Section("Its most confident mistakes", pictures=mistakes),
         Section("Which pixels mattered", pictures=saliency),
-        Section("What it was trained with", tables=_settings_tables(run)),
-        Section("Where it was trained", tables=[_machine_table(run)]),
+        Section("What it was trained with", tables=[_settings_table(run)]),
+        Section("Where it was trained", tables=[_origin_table(run, facts)]),
         Section("What is missing", missing),
     ]
+    sections = [replace(section, tables=[table for table in section.tables if table.rows]) for section in sections]
     how = "with augmentation" if run.augment else "without augmentation"
     return Report(
         title=run.title,
@@ -82,23 +72,8 @@ def run_report(run: Run) -> Report:
         verdicts=_verdicts(run),
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
-        facts={
-            "Test accuracy": format_percent(run.test_accuracy),
-            "95 % interval": format_interval(run.test_interval),
-            "Validation accuracy": format_percent(run.val_accuracy),
-            "Epochs": f"{run.epochs_run:,}",
-            "Training time": format_duration(run.train_seconds),
-            "Parameters": f"{run.parameters:,}",
-        },
+        facts={name.capitalize(): dict(facts)[name] for name in HEADLINES},
     )
-
-
-ENDED = {
-    "last epoch": "The training went on to its last epoch.",
-    "patience": "The training stopped early, when its patience was at an end.",
-    "interrupted": "The training was interrupted by Ctrl-C.",
-}
-"""By stop reason."""
 
 
 def _verdicts(run: Run) -> list[str]:
@@ -106,7 +81,7 @@ def _verdicts(run: Run) -> list[str]:
         why = f" ({run.failure})" if run.failure else ""
         marked = f"The training did not finish: it is marked as {status_of(run)}{why}."
         return [marked, "Its network was never evaluated."]
-    counts = _counts(run, "test")
+    counts = _count_correct(run.results.get("test"))
     return [
         f"It classifies {format_percent(run.test_accuracy)} of the test digits correctly"
         f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
@@ -117,68 +92,17 @@ def _verdicts(run: Run) -> list[str]:
     ]
 
 
-def _counts(run: Run, split: str) -> str:
-    """How many digits of a split were classified correctly; empty where it was not saved."""
-    correct, total = inside(run.results, split, "correct"), inside(run.results, split, "total")
-    return f"{correct:,} of {total:,}" if type(correct) is type(total) is int else ""
-
-
 def _goodness(run: Run) -> list[str]:
-    if not run.is_evaluated:
-        return []
     error = number(inside(run.results, "test", "expected_calibration_error"))
     off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
-    return [
+    words = (
         "The validation digits chose the epoch that was kept. The test digits were used once, after the training: only "
         f"they tell how well it does with new handwriting.{off}"
-    ]
-
-
-def _results_table(run: Run) -> Table:
-    splits = (
-        ("validation", run.val_accuracy, _interval(inside(run.results, "validation", "interval_95"))),
-        ("test", run.test_accuracy, run.test_interval),
     )
-    rows = [
-        (split, format_percent(accuracy), format_interval(found), _counts(run, split) or "–")
-        for split, accuracy, found in splits
-    ]
-    return Table("Accuracy", ("digits", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
+    return [words] if run.is_evaluated else []
 
 
-def _interval(saved: Any) -> tuple[float, float] | None:
-    try:
-        return document.interval(saved)
-    except (TypeError, ValueError):
-        return None
-
-
-def _confusions(run: Run) -> list[str]:
-    pairs = inside(run.results, "test", "most_confused")
-    described = [
-        "{} taken for {} ({}x)".format(*(text(inside(pair, name)) for name in ("true", "predicted", "count")))
-        for pair in (pairs[:5] if isinstance(pairs, list) else [])
-    ]
-    return [f"Most often, among the test digits: {', '.join(described)}."] if described else []
-
-
-def _per_digit_tables(run: Run) -> list[Table]:
-    scores = inside(run.results, "test", "per_digit")
-    if not isinstance(scores, list) or not scores:
-        return []
-    rows = [
-        (
-            text(inside(one, "digit")),
-            *(format_percent(number(inside(one, name))) for name in ("precision", "recall", "f1")),
-            text(inside(one, "support")),
-        )
-        for one in scores[:10]
-    ]
-    headings = ("digit", "precision", "recall", "F1", "how many")
-    return [Table("Test digits, one by one", headings, rows, numeric=range(5))]
-
-
-def _history_tables(run: Run, history: list[EpochRecord]) -> list[Table]:
+def _history_table(run: Run, history: list[EpochRecord]) -> Table:
     """The epochs, thinned out if there are many; the first, the kept and the last are always there."""
     step = math.ceil(len(history) / HISTORY_ROWS)
     rows = [
@@ -197,25 +121,31 @@ def _history_tables(run: Run, history: list[EpochRecord]) -> list[Table]:
     ]
     headings = ("epoch", "training loss", "accuracy", "validation loss", "accuracy", "learning rate", "time", "weights")
     some = f" ({len(rows)} of {len(history)}; all are in {HISTORY_FILE})" if len(rows) < len(history) else ""
-    return [Table(f"Epoch by epoch{some}", headings, rows, numeric=range(7))] if history else []
+    return Table(f"Epoch by epoch{some}", headings, rows, numeric=range(7))
 
 
-def _settings_tables(run: Run) -> list[Table]:
+def _settings_table(run: Run) -> Table:
     """The saved configuration, as far as there is one: label, value, and what the value means."""
-    saved = dict(run.saved_config)
-    told = {"model": "", "augment": _pairs(saved.get("augment"))}
+    values = dict(run.saved_config)
+    told = {"model": "", "augment": _pairs(values.get("augment"))}
     with suppress(RequestError):  # of a configuration that is not the lab's, the bare values are shown
         config = run.config
         told["model"] = wording.describe_architecture(config.model)
         told["augment"] = wording.describe_augmentation(config.augment)
-        saved |= {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
+        values |= {"dropout": config.architecture.dropout, "hidden": config.architecture.hidden}
     settings, rows = settings_of(TrainConfig), []
-    for name, value in saved.items():
+    for name, value in values.items():
         known = settings.get(name)
         label, unit, meaning = (known.label, known.unit, known.help) if known else (name.replace("_", " "), "", "")
         shown = ("no", "yes")[bool(value)] if isinstance(value, bool | dict) else text(value)
         rows.append((label, shown, unit, told.get(name, meaning)))
-    return [Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))] if rows else []
+    return Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))
+
+
+def _origin_table(run: Run, facts: Sequence[tuple[str, str]]) -> Table:
+    rows = [("folder", run.name), *(fact for fact in facts if fact[0] not in HEADLINES)]
+    rows += [(name, _pairs(getattr(run, name)) or "–") for name in ("split", "machine", "versions")]
+    return Table("The run, its machine and versions", ("what", "value"), rows)
 
 
 def _pairs(content: object) -> str:
@@ -223,45 +153,130 @@ def _pairs(content: object) -> str:
     return ", ".join(f"{name} {text(value)}" for name, value in content.items()) if isinstance(content, dict) else ""
 
 
-def _machine_table(run: Run) -> Table:
-    speed = number(run.images_per_second)
-    rows = [
-        ("folder", run.name),
-        ("status", status_of(run)),
-        ("device", text(run.device)),
-        *(("resumed", words) for words in resumptions(run)),
-        ("speed", "–" if speed is None else f"{speed:,.0f} images/s"),
-        ("workers", text(run.workers)),
-        *((name, _pairs(getattr(run, name)) or "–") for name in ("split", "machine", "versions")),
-    ]
-    return Table("Machine and versions", ("what", "value"), rows)
-
-
 def _missing(run: Run, gone: list[str]) -> list[str]:
     """Which pictures the page does without, and what brings them back."""
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
     if gone and run.is_evaluated:
-        restore = command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
+        restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
         remarks.append(f"Pictures that are missing are drawn again by: {restore}")
     return remarks
 
 
+# --------------------------- an evaluation, saved or just made, as Evaluation.to_dict() gives it; it is not trusted
+
+
+def accuracy_table(results: Mapping[str, Any], title: str = "") -> Table:
+    """The accuracies on both splits, from an evaluation under "validation" and one under "test", so far as known."""
+    rows = [
+        (
+            split,
+            format_percent(number(inside(results, split, "accuracy"))),
+            format_interval(_interval(inside(results, split, "interval_95"))),
+            _count_correct(results[split]) or "–",
+        )
+        for split in ("validation", "test")
+        if split in results
+    ]
+    return Table(title, ("digits", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
+
+
+def _interval(value: Any) -> tuple[float, float] | None:
+    with suppress(TypeError, ValueError):
+        return document.interval(value)
+    return None
+
+
+def _count_correct(evaluation: Any) -> str:
+    correct, total = inside(evaluation, "correct"), inside(evaluation, "total")
+    return f"{correct:,} of {total:,}" if type(correct) is type(total) is int else ""
+
+
+def per_digit_table(evaluation: Any, title: str) -> Table:
+    """Precision, recall and F1 of every digit that occurs."""
+    rows, scores = [], inside(evaluation, "per_digit")
+    for one in scores[:CLASSES] if isinstance(scores, list) else []:
+        precision, recall, f1, total = (number(inside(one, name)) for name in ("precision", "recall", "f1", "support"))
+        if total:
+            missed = "–" if recall is None else f"{total - recall * total:.0f}"
+            percents = map(format_percent, (precision, recall, f1))
+            rows.append((text(inside(one, "digit")), *percents, f"{total:,.0f}", missed))
+    return Table(title, ("digit", "precision", "recall", "F1", "digits", "missed"), rows, numeric=range(6))
+
+
+def describe_confused(evaluation: Any) -> str:
+    """The most frequent mistakes in one line; empty if there are none."""
+    found = inside(evaluation, "most_confused")
+    pairs = found[:5] if isinstance(found, list) else []
+    parts = ((text(inside(pair, name)) for name in ("true", "predicted", "count")) for pair in pairs)
+    return ", ".join("{} taken for {} ({}x)".format(*part) for part in parts)
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """What is worth knowing of a run, as label and value."""
+    status, how = status_of(run), run.failure or run.stop_reason
+    augmentation = "yes" if run.augment else "no"
+    if run.augment:
+        with suppress(RequestError):  # a damaged configuration costs the strengths only
+            augmentation = wording.describe_augmentation(run.config.augment)
+    speed = number(run.images_per_second)
+    return [
+        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {f'{status} ({how})' if how and how != status else status}"),
+        ("network", run.model),
+        ("parameters", f"{run.parameters:,}"),
+        ("augmentation", augmentation),
+        ("seed", str(run.seed)),
+        ("epochs", f"{run.epochs_run:,}, best {run.best_epoch:,}" if run.best_epoch else f"{run.epochs_run:,}"),
+        ("validation accuracy", format_percent(run.val_accuracy)),
+        ("test accuracy", format_percent(run.test_accuracy)),
+        ("95 % interval", format_interval(run.test_interval)),
+        ("training time", format_duration(run.train_seconds)),
+        ("speed", "–" if speed is None else f"{speed:,.0f} images/s"),
+        ("device", text(run.device)),
+        ("workers", text(run.workers)),
+        *(("resumed", words) for words in _resumptions(run)),
+    ]
+
+
+def status_of(run: Run) -> str:
+    """A run's status; an unfinished run that nobody trains was stopped or killed, and can go on."""
+    return "stopped" if run.status == UNFINISHED and not saved.is_being_trained(run) else run.status
+
+
+def _resumptions(run: Run) -> list[str]:
+    """When a run went on after it had been stopped, and what was no longer as at its start."""
+    told = []
+    for session in run.sessions[1:]:
+        first = _place_of(run.sessions[0])
+        changes = [
+            f"{name} {value} (at first {first.get(name, '–')})"
+            for name, value in _place_of(session).items()
+            if value != first.get(name)
+        ]
+        started, epoch = text(session.get("started")), text(session.get("after_epoch"))
+        told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
+    return told
+
+
+def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
+    """What a session computed on and with, by name."""
+    parts = [{"device": session.get("device")}, session.get("machine"), session.get("versions")]
+    return {name: text(value) for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
 def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` say what can be said of its pictures, by file name."""
-    lasted = f"{count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
-    evaluated: dict[str, Any] = {
-        "headline": format_percent(run.test_accuracy),
-        "headline_meaning": "of the test digits",
-        "sentences": [f"95 % interval {format_interval(run.test_interval)}; {lasted}"],
-    }
+    lasted = f"{wording.count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
+    interval_95 = f"95 % interval {format_interval(run.test_interval)}"
     return Summary(
         kind="run",
         title=run.title,
+        headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
+        headline_meaning="of the test digits" if run.is_evaluated else "",
+        sentences=[f"{interval_95}; {lasted}"] if run.is_evaluated else [],
         remark="" if run.status == "finished" else status_of(run),
         thumbnail=RUN_PICTURES[0],
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},
-        **(evaluated if run.is_evaluated else {}),
     )
 
 
@@ -269,7 +284,7 @@ def unsummarised(folder: Path) -> Summary | None:
     """What the index shows of a folder without a ``summary.json``: a run under way, or one of an earlier version."""
     if os.path.lexists(folder / RUN_FILE):
         try:
-            return summary_of(read_run(folder))
+            return summary_of(saved.read_run(folder))
         except RunError as error:
             return Summary("run", folder.name, remark=error.found)
     for name, summarise in ((document.RESULTS_FILE, results_summary), (SCORE_FILE, score_summary)):
@@ -305,10 +320,6 @@ def score_summary(content: dict[str, Any]) -> Summary:
     )
 
 
-if TYPE_CHECKING:
-    from mnist_lab.training.evaluation import Evaluation
-
-
 class Mark(NamedTuple):
     """What one run made of the user's digits."""
 
@@ -316,95 +327,11 @@ class Mark(NamedTuple):
     total: int  # labelled drawings; those without ink count as missed
 
 
-def results_table(validation: Evaluation, test: Evaluation) -> Table:
-    """Both accuracies, their intervals, and the counts behind them."""
-    rows = [("validation", *_accuracy_cells(validation)), ("test", *_accuracy_cells(test))]
-    return Table("", ("", "accuracy", "95 % interval", "correct"), rows, numeric=(1, 2, 3))
-
-
-def evaluation_table(run: Run, validation: Evaluation, test: Evaluation) -> Table:
-    """The same beside what was saved with the run."""
-    table = results_table(validation, test)
-    saved = (format_percent(run.val_accuracy), format_percent(run.test_accuracy))
-    rows = [(*row, accuracy) for row, accuracy in zip(table.rows, saved, strict=True)]
-    return Table(run.name, (*table.headings, "when saved"), rows, numeric=(1, 2, 3, 4))
-
-
-def _accuracy_cells(evaluation: Evaluation) -> tuple[str, str, str]:
-    correct = f"{evaluation.correct:,} of {evaluation.total:,}"
-    return format_percent(evaluation.accuracy), format_interval(evaluation.interval), correct
-
-
-def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table:
-    """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread.
-
-    Args:
-        runs: those that are finished.
-        marks: what they made of the user's own digits, by name; a column only if there are any.
-    """
-    recipe = letterer(runs, lambda run: str(run.saved_config.get("recipe", "–")))
-    headings = ["model", "aug", "recipe", "epochs", "n", "validation %", "test %", *(["my %"] if marks else []), "time"]
-    rows = []
-    for by_seed in by_recipe(sorted(runs, key=_recipe_order)):
-        first, *_ = members = list(by_seed.values())
-        rows.append(
-            [
-                first.model,
-                "yes" if first.augment else "no",
-                recipe(first),
-                str(_epochs_asked(first)),
-                str(len(members)),
-                mean_and_spread([run.val_accuracy or 0.0 for run in members]),
-                mean_and_spread([run.test_accuracy or 0.0 for run in members]),
-                *([_mean_mark([marks.get(run.name) for run in members])] if marks else []),
-                format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
-            ]
-        )
-    return Table("Runs that differ in their seed only", headings, rows, numeric=range(3, len(headings)))
-
-
-def _recipe_order(run: Run) -> tuple[str, bool, int]:
-    return run.model, run.augment, _epochs_asked(run)
-
-
-def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
-    """For the recipes that differ from the usual ones a letter each, and the options that they differ by."""
-    found = dict.fromkeys(_changes_of(run) for run in sorted(runs, key=_recipe_order))
-    changed = [changes for changes in found if changes]
-    return {letters(place): changes for place, changes in enumerate(changed)}
-
-
-def _changes_of(run: Run) -> str:
-    """The options by which a run differs from its usual recipe; empty if by none, or if nobody knows."""
-    try:
-        config = run.config
-    except RequestError:
-        return ""
-    # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
-    return " ".join(changed_options(replace(config.canonical, augment=config.augment)))
-
-
-def per_digit_table(evaluation: Evaluation, title: str = "Test digits") -> Table:
-    """Precision, recall and F1 of every digit."""
-    rows = []
-    for scores in evaluation.classes:
-        if scores.support:
-            missed = scores.support - int(evaluation.confusion[scores.digit, scores.digit])
-            cells = (format_percent(value) for value in (scores.precision, scores.recall, scores.f1))
-            rows.append((str(scores.digit), *cells, f"{scores.support:,}", str(missed)))
-    return Table(title, ("digit", "precision", "recall", "F1", "digits", "missed"), rows, numeric=range(6))
-
-
 def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
-    """The table of runs; a narrow terminal shows less, of a run's name the part that tells when it began.
+    """The table of runs; in 80 columns it shows less, of a run's name the part that tells when it began.
 
-    An asterisk at the epochs marks an interrupted run, a letter at the model one of :func:`recipe_notes`.
-
-    Args:
-        shown: a row each.
-        sort: what they are sorted by.
-        marks: what the evaluated ones made of the user's own digits, by name; a column only if there are any.
-        wide: whether there is more room than 80 columns.
+    An asterisk at the epochs marks an interrupted run, a letter at the model one of :func:`recipe_notes`. If there are
+    marks, what the evaluated runs made of the user's own digits, by the run's name, they get a column.
     """
     columns: dict[str, Callable[[Run], str | Text]] = {
         "run" if wide else "date": lambda run: run.name if wide else run.name[5:19],
@@ -419,30 +346,16 @@ def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None
         "params": lambda run: f"{run.parameters / 1000:,.0f} k",
         "time": lambda run: format_duration(run.train_seconds),
     }
-    for heading in _left_out(sort, has_marks=bool(marks), wide=wide):
+    left_out = set() if marks else {"my digits"}
+    if not wide:
+        left_out.add("95 % interval" if sort == "parameters" else "params")
+        if marks:
+            left_out.add("95 % interval" if sort == "time" else "time")
+    for heading in left_out:
         del columns[heading]
     title = f"Runs, by {sort}{'; my digits: your own drawings, classified correctly' if marks else ''}"
     rows = [[cell(run) for cell in columns.values()] for run in shown]
     return Table(title, list(columns), rows, numeric=range(3, len(columns)))
-
-
-def _left_out(sort: str, *, has_marks: bool, wide: bool) -> set[str]:
-    """The columns of the leaderboard that there is no room for, or nothing to show in."""
-    if wide:
-        return set() if has_marks else {"my digits"}
-    out = {"95 % interval"} if sort == "parameters" else {"params"}
-    return out | ({"95 % interval" if sort == "time" else "time"} if has_marks else {"my digits"})
-
-
-def letterer(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], Text]:
-    """A cell's text, with the letter of its run's recipe where :func:`recipe_notes` has one."""
-    letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
-
-    def lettered(run: Run) -> Text:
-        letter = letter_of.get(_changes_of(run))
-        return Text.assemble(printable(cell(run)), *([] if letter is None else [(f" {letter}", "hint")]))
-
-    return lettered
 
 
 def _mark_cell(mark: Mark | None) -> str:
@@ -452,45 +365,32 @@ def _mark_cell(mark: Mark | None) -> str:
     return f"{mark.correct} of {mark.total}" if mark.total < 100 else f"{100 * mark.correct / mark.total:.1f} %"
 
 
-def _mean_mark(marks: Sequence[Mark | None]) -> str:
-    """The mean share of the user's digits that was right, in percent, over the runs that could be asked."""
-    shares = [mark.correct / mark.total for mark in marks if mark is not None]
-    return f"{100 * statistics.mean(shares):.1f}" if shares else "–"
+def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table:
+    """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread."""
+
+    def mean_mark(members: Sequence[Run]) -> str:
+        found = [mark for mark in (marks.get(run.name) for run in members) if mark]
+        return f"{100 * statistics.mean(mark.correct / mark.total for mark in found):.1f}" if found else "–"
+
+    recipe = letterer(runs, lambda run: str(run.saved_config.get("recipe", "–")))
+    columns: dict[str, Callable[[list[Run]], str | Text]] = {
+        "model": lambda members: members[0].model,
+        "aug": lambda members: "yes" if members[0].augment else "no",
+        "recipe": lambda members: recipe(members[0]),
+        "epochs": lambda members: str(_epochs_asked(members[0])),
+        "n": lambda members: str(len(members)),
+        "validation %": lambda members: wording.mean_and_spread([run.val_accuracy or 0.0 for run in members]),
+        "test %": lambda members: wording.mean_and_spread([run.test_accuracy or 0.0 for run in members]),
+        **({"my %": mean_mark} if marks else {}),
+        "time": lambda members: format_duration(statistics.mean(run.train_seconds or 0.0 for run in members)),
+    }
+    groups = [list(by_seed.values()) for by_seed in saved.by_recipe(sorted(runs, key=_recipe_order))]
+    rows = [[cell(members) for cell in columns.values()] for members in groups]
+    return Table("Runs that differ in their seed only", list(columns), rows, numeric=range(3, len(columns)))
 
 
-def run_facts(run: Run) -> list[tuple[str, str]]:
-    """What is worth knowing of a run, as label and value."""
-    status, how = status_of(run), run.failure or run.stop_reason
-    accuracy = f"{format_percent(run.test_accuracy)}, 95 % interval {format_interval(run.test_interval)}"
-    return [
-        ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {f'{status} ({how})' if how and how != status else status}"),
-        ("network", f"{run.model}, {run.parameters:,} parameters"),
-        ("augmentation", _described_strengths(run)),
-        ("seed", str(run.seed)),
-        ("epochs", f"{run.epochs_run}, best {run.best_epoch or '–'}"),
-        ("validation", format_percent(run.val_accuracy)),
-        ("test", accuracy if run.is_evaluated else "–"),
-        ("time", format_duration(run.train_seconds)),
-        ("device", run.device or "–"),
-        *(("resumed", words) for words in resumptions(run)),
-        ("train it whole" if status == "interrupted" else "repeat with", run.command or "–"),
-        ("folder", str(run.folder)),
-    ]
-
-
-def _described_strengths(run: Run) -> str:
-    """Which augmentation a run was trained with; a damaged configuration costs the strengths only."""
-    if not run.augment:
-        return "no"
-    try:
-        return describe_augmentation(run.config.augment)
-    except RequestError:
-        return "yes"
-
-
-def status_of(run: Run) -> str:
-    """A run's status; an unfinished run that nobody trains was stopped or killed, and can go on."""
-    return "stopped" if run.status == UNFINISHED and not is_being_trained(run) else run.status
+def _recipe_order(run: Run) -> tuple[str, bool, int]:
+    return run.model, run.augment, _epochs_asked(run)
 
 
 def _epochs_asked(run: Run) -> int:
@@ -499,32 +399,29 @@ def _epochs_asked(run: Run) -> int:
     return asked if isinstance(asked, int) else run.epochs_run
 
 
-def describe_confused(evaluation: Evaluation) -> str:
-    """The most frequent mistakes in one line."""
-    pairs = evaluation.most_confused(3)
-    return ", ".join(f"{pair.true} taken for {pair.predicted} ({pair.count}x)" for pair in pairs) or "none"
+def letterer(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], Text]:
+    """A cell's text, with the letter of its run's recipe where :func:`recipe_notes` has one."""
+    letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
+
+    def lettered(run: Run) -> Text:
+        letter = letter_of.get(_changes_of(run))
+        return Text.assemble(wording.printable(cell(run)), *([] if letter is None else [(f" {letter}", "hint")]))
+
+    return lettered
 
 
-def resumptions(run: Run) -> list[str]:
-    """When a run went on after it had been stopped, and what was no longer as at its start."""
-    if not run.sessions:
-        return []
-    first, told = _place_of(run.sessions[0]), []
-    for session in run.sessions[1:]:
-        started, epoch = text(session.get("started")), text(session.get("after_epoch"))
-        changes = [
-            f"{name} {value} (at first {first.get(name, '–')})"
-            for name, value in _place_of(session).items()
-            if value != first.get(name)
-        ]
-        told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
-    return told
+def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
+    """For the recipes that differ from the usual ones a letter each, and the options that they differ by."""
+    found = dict.fromkeys(_changes_of(run) for run in sorted(runs, key=_recipe_order))
+    changed = [changes for changes in found if changes]
+    return {wording.letters(place): changes for place, changes in enumerate(changed)}
 
 
-def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
-    """What a session computed on and with, by name."""
-    place = {"device": text(session.get("device"))}
-    for part in ("machine", "versions"):
-        values = session.get(part)
-        place |= {name: text(value) for name, value in values.items()} if isinstance(values, dict) else {}
-    return place
+def _changes_of(run: Run) -> str:
+    """The options by which a run differs from its usual recipe; empty if by none, or if nobody knows."""
+    try:
+        config = run.config
+    except RequestError:
+        return ""
+    # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
+    return " ".join(changed_options(replace(config.canonical, augment=config.augment)))

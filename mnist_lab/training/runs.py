@@ -1,4 +1,7 @@
-"""Saved runs: one timestamped folder each, listed, and found by name, without trusting what is in them."""
+"""Saved runs, one timestamped folder each: written, listed, found by name, and read without trusting what is in them.
+
+Nothing heavy is loaded, so that lists of runs open at once.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,9 @@ import csv
 import io
 import json
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, astuple, dataclass, field, fields, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from reprlib import repr as shortened
@@ -18,32 +20,20 @@ from typing import Any, Literal, TypeVar, get_args
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
 from mnist_lab.errors import LockedError, RequestError, RunError
-from mnist_lab.report.document import fraction, interval
-from mnist_lab.storage import STAMP_FORMAT, is_folder, is_locked, read_text, reason, remove_leftovers, write_json
-from mnist_lab.terminal.wording import describe_recipe, describe_run, letters
+from mnist_lab.report.document import fraction, interval, number
+from mnist_lab.storage import is_folder, is_locked, read_text, reason, remove_leftovers, write_json
+from mnist_lab.terminal.wording import describe_recipe, letters
 
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
 LOCK_FILE = "training.lock"
-MY_DIGITS = "my_digits.jsonl"
-"""The user's own labelled drawings, in the output folder."""
+MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output folder
 
 UNFINISHED = "running"
-JUDGED = ("finished", "interrupted")
-STATUSES = (UNFINISHED, *JUDGED, "failed")
+EVALUATED = ("finished", "interrupted")
 
-StopReason = Literal["last epoch", "patience", "interrupted"]
-"""Why a training ended."""
-
-LARGEST_RUN_FILE = 1 << 20
-"""Bytes of a run.json; the lab's have some ten thousand."""
-
-MOST_PARAMETERS, MOST_SECONDS = 10**9, 1e12
-"""Larger ones no run can have; they keep every number that is shown within what a float can hold."""
-
-USUAL_OUTPUTS = Path("outputs")
-"""Where runs are kept unless --outputs says otherwise."""
+StopReason = Literal["last epoch", "patience", "interrupted"]  # why a training ended
 
 T = TypeVar("T")
 
@@ -60,7 +50,7 @@ class Run:
     model: str
     augment: bool
     seed: int
-    status: str  # one of STATUSES
+    status: str  # running, finished, interrupted or failed
     created: datetime
     command: str | None = None  # that repeats it
     device_asked: str | None = None
@@ -72,7 +62,7 @@ class Run:
     device: str | None = None
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
-    sessions: Sequence[Mapping[str, Any]] = ()  # its start, and each time it went on
+    sessions: Sequence[Mapping[str, Any]] = ()  # its start, and each time it was resumed
     failure: str | None = None
     # From here on None until the run is evaluated.
     stop_reason: StopReason | None = None
@@ -93,21 +83,16 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The network, as titles name it."""
-        return describe_run(self.model, augmented=self.augment, seed=self.seed)
+        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}"
 
     @property
     def is_evaluated(self) -> bool:
         """Whether it came to an end, and was evaluated on the test digits."""
-        return self.status in JUDGED
+        return self.status in EVALUATED
 
     @property
     def config(self) -> TrainConfig:
-        """The configuration that it was made with.
-
-        Raises:
-            RequestError: it can't be used.
-        """
+        """The configuration that it was made with; raises ``RequestError`` if it can't be used."""
         return TrainConfig.from_dict(self.saved_config)
 
     @property
@@ -123,67 +108,110 @@ class Run:
 
     @classmethod
     def from_json(cls, folder: Path, content: Any) -> Run:
-        """Check the content of run.json, value by value.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is missing, of the wrong kind, or out of its range.
-        """
-        if not isinstance(content, dict):
-            raise TypeError("not a JSON object")
-        status = _typed(content, "status", str)
-        if status not in STATUSES:
-            raise ValueError(f"unknown status {shortened(status)}")
-        created = _typed(content, "created", str)
+        """Check run.json's content; raises KeyError, TypeError, ValueError or OverflowError where it is wrong."""
+        require(isinstance(content, dict), "not a JSON object")
+        status = _checked(content, "status", str, (UNFINISHED, *EVALUATED, "failed"))
+        created = _checked(content, "created", str)
         moment = datetime.fromisoformat(created)
+        epochs_run = _checked(content, "epochs_run", int, range(1 if status in EVALUATED else 0, MOST_EPOCHS + 1))
         values: dict[str, Any] = {
-            "model": _typed(content, "model", str),
-            "augment": _typed(content, "augment", bool),
-            "seed": _whole(content, "seed", 0, MOST_SEED),
-            "parameters": _whole(content, "parameters", 0, MOST_PARAMETERS),
-            "epochs_run": _whole(content, "epochs_run", 1 if status in JUDGED else 0, MOST_EPOCHS),
+            name: content[name] for name, kind in _SHOWN.items() if type(content.get(name)) is kind
         }
-        values |= {name: content[name] for name, kind in SHOWN.items() if type(content.get(name)) is kind}
-        if status in JUDGED:
-            if content["stop_reason"] not in get_args(StopReason):
-                raise ValueError(f"unknown stop reason {shortened(content['stop_reason'])}")
+        if status in EVALUATED:
+            seconds = content["train_seconds"]  # the bound keeps what is shown within what a float can hold
+            require(number(seconds) is not None and 0 <= seconds <= 1e12, f"{shortened(seconds)} is not a duration")
+            stop_reason = _checked(content, "stop_reason", str, get_args(StopReason))
             values |= {
-                "stop_reason": content["stop_reason"],
-                "best_epoch": _whole(content, "best_epoch", 1, values["epochs_run"]),
-                "stopped_early": content["stop_reason"] != "last epoch",
+                "stop_reason": stop_reason,
+                "best_epoch": _checked(content, "best_epoch", int, range(1, epochs_run + 1)),
+                "stopped_early": stop_reason != "last epoch",
                 "val_accuracy": fraction(content["val_accuracy"]),
                 "test_accuracy": fraction(content["test_accuracy"]),
                 "test_interval": interval(content["test_interval"]),
-                "train_seconds": _duration(content["train_seconds"]),
+                "train_seconds": float(seconds),
             }
         # Earlier versions of the lab noted the first session only, outside of a list.
         first = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
         sessions = content.get("sessions", [{"started": created, "after_epoch": 0, **first}])
         return cls(
             folder=folder,
+            model=_checked(content, "model", str),
+            augment=_checked(content, "augment", bool),
+            seed=_checked(content, "seed", int, range(MOST_SEED + 1)),
             status=status,
             created=moment if moment.tzinfo else moment.astimezone(),
             saved_config=content["config"] if isinstance(content.get("config"), dict) else {},
+            parameters=_checked(content, "parameters", int, range(10**9 + 1)),
+            epochs_run=epochs_run,
             sessions=[one for one in sessions if isinstance(one, dict)] if isinstance(sessions, list) else [],
             **values,
         )
 
 
-SHOWN: dict[str, type] = {
+# What is only shown, or checked where it is used: whatever is of another kind counts as missing.
+_SHOWN: dict[str, type] = {
     **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file"), str),
     **dict.fromkeys(("split", "machine", "versions", "results"), dict),
     **dict.fromkeys(("val_loss", "images_per_second"), float),
     "workers": int,
 }
-"""What is only shown, or checked where it is used: whatever is of another kind counts as missing."""
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Raise a ``ValueError`` unless ``condition`` holds."""
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def _checked(content: Mapping[str, Any], key: str, kind: type[T], allowed: Container[T] | None = None) -> T:
+    value = content[key]
+    is_kind = type(value) is kind  # bool is a subclass of int: a seed of true is not a seed
+    require(is_kind and (allowed is None or value in allowed), f"{key} is {shortened(value)}")
+    return value  # type: ignore[no-any-return]
 
 
 def write_run(run: Run) -> None:
-    """Write a run's run.json, atomically.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
+    """Write a run's run.json, atomically; raises ``StorageError`` if the disk refuses."""
     write_json(run.folder / RUN_FILE, run.to_json())
+
+
+def read_run(folder: Path) -> Run:
+    """Read run.json and check every value that the lab relies on; raises ``RunError`` if it is missing or damaged."""
+    try:
+        content = json.loads(read_text(folder / RUN_FILE, 1 << 20))  # the lab's have some ten thousand bytes
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # what can't be written the lab never wrote
+    except FileNotFoundError:
+        raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
+    except (OSError, ValueError, RecursionError) as error:
+        why = reason(error) if isinstance(error, OSError) else error
+        raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
+    try:
+        return Run.from_json(folder, content)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        detail = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise damaged_run(folder, f"{RUN_FILE} is not a run's ({detail})") from None
+
+
+def damaged_run(folder: Path, what: str) -> RunError:
+    """The refusal of a run whose folder is not as the lab left it."""
+    return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run for this caller alone, and tidy up after a killed one; raises ``RunError`` if another holds it."""
+    try:
+        with storage.locked(folder / LOCK_FILE):
+            remove_leftovers(folder)
+            yield
+    except LockedError:
+        busy = f"the run {folder.name} is being trained by another program"
+        raise RunError(busy, "wait for it to end, or train a new run") from None
+
+
+def is_being_trained(run: Run) -> bool:
+    """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
+    return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
 
 
 @dataclass(frozen=True)
@@ -214,103 +242,27 @@ def run_folders(outputs: Path) -> list[Path]:
         return []
 
 
-def read_run(folder: Path) -> Run:
-    """Read a run's run.json and check every value that the lab relies on.
+def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = EVALUATED) -> Run:
+    """The run that a user means, named as :func:`find_folder` takes it, or ``latest`` or ``best`` of some statuses.
 
-    Raises:
-        RunError: there is none, or it is damaged.
-    """
-    path = folder / RUN_FILE
-    try:
-        content = json.loads(read_text(path, LARGEST_RUN_FILE))
-        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # what can't be written the lab never wrote
-    except FileNotFoundError:
-        raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
-    except (OSError, ValueError, RecursionError) as error:
-        why = storage.reason(error) if isinstance(error, OSError) else error
-        raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
-    try:
-        return Run.from_json(folder, content)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        detail = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise damaged_run(folder, f"{RUN_FILE} is not a run's ({detail})") from None
-
-
-def damaged_run(folder: Path, what: str) -> RunError:
-    """The refusal of a run whose folder is not as the lab left it."""
-    return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
-
-
-def _typed(content: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """A value of exactly this kind."""
-    value = content[key]
-    if type(value) is not kind:  # bool is a subclass of int: a seed of true is not a seed
-        raise TypeError(f"{key} is {shortened(value)}")
-    return value
-
-
-def _whole(content: Mapping[str, Any], key: str, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``."""
-    value = _typed(content, key, int)
-    if not low <= value <= high:
-        raise ValueError(f"{key} is {shortened(value)}")
-    return value
-
-
-def _duration(value: Any) -> float:
-    """A number of seconds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_SECONDS:
-        raise ValueError(f"{shortened(value)} is not a duration")
-    return float(value)
-
-
-def command_line(words: str, outputs: Path) -> str:
-    """A command for a hint to name; it says where the runs are kept unless that is the usual place."""
-    if outputs == USUAL_OUTPUTS:
-        return f"python main.py {words}"
-    folder = f'"{outputs}"' if " " in str(outputs) else str(outputs)
-    return f"python main.py {words} --outputs {folder}"
-
-
-def name_some(folders: Sequence[Path], most: int = 3) -> str:
-    """The names of some folders; of many the first few."""
-    return ", ".join([folder.name for folder in folders[:most]] + ["..."] * (len(folders) > most))
-
-
-def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = JUDGED) -> Run:
-    """The run that a user means.
-
-    Args:
-        outputs: where runs are kept.
-        name: a folder (any path), a folder's name below ``outputs`` or a part of it that fits one run alone,
-            ``latest`` (the newest), or ``best`` (the highest validation accuracy, never the test accuracy; of
-            equals the newest).
-        statuses: which runs ``latest`` and ``best`` choose from.
+    ``best`` has the highest validation accuracy, never the test accuracy; of equals it is the newest.
 
     Raises:
         RunError: there is no such run, or it is damaged.
     """
-    if name in ("latest", "best"):
-        candidates = [run for run in list_runs(outputs)[0] if run.status in statuses]
-        if not candidates:
-            kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
-            raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
-        newest_first = candidates[::-1]
-        return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
-    return read_run(find_folder(outputs, name, run_folders(outputs), "run"))
+    if name not in ("latest", "best"):
+        return read_run(find_folder(outputs, name, run_folders(outputs), "run"))
+    newest_first = [run for run in reversed(list_runs(outputs)[0]) if run.status in statuses]
+    if not newest_first:
+        kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
+        raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
+    return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
 
 
 def find_folder(outputs: Path, name: str, folders: Sequence[Path], kind: str) -> Path:
-    """The folder that a user means.
+    """The folder that a user means: any path, one below ``outputs``, or the one of ``folders`` that has it in its name.
 
-    Args:
-        outputs: where all results are kept.
-        name: a folder (any path), a folder's name below ``outputs``, or a part of it that fits one alone.
-        folders: those below ``outputs`` that a part of a name may fit.
-        kind: "run" or "folder".
-
-    Raises:
-        RunError: there is no such folder, or several.
+    ``kind`` is what to call it in a ``RunError``, which is raised if there is none, or several: "run" or "folder".
     """
     for folder in (outputs / name, Path(name)):
         if name and is_folder(folder):
@@ -319,60 +271,34 @@ def find_folder(outputs: Path, name: str, folders: Sequence[Path], kind: str) ->
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise RunError(
-            f"{len(fitting)} {kind}s in {outputs} have {name!r} in their names ({name_some(fitting)})",
-            "give more of the name",
-        )
+        found = f"{len(fitting)} {kind}s in {outputs} have {name!r} in their names ({name_some(fitting)})"
+        raise RunError(found, "give more of the name")
     lists = command_line("runs" if kind == "run" else "report", outputs)
     raise RunError(f"there is no {kind} {name!r} in {outputs}", f"list the {kind}s with: {lists}")
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a run for this caller alone while it trains; what a killed program left half-written in it is removed.
-
-    Raises:
-        RunError: another program is training this run.
-    """
-    with ExitStack() as held:
-        try:
-            held.enter_context(storage.locked(folder / LOCK_FILE))
-        except LockedError:
-            raise RunError(
-                f"the run {folder.name} is being trained by another program", "wait for it to end, or train a new run"
-            ) from None
-        remove_leftovers(folder)
-        yield
+def name_some(folders: Sequence[Path], most: int = 3) -> str:
+    """The names of some folders; of many the first few."""
+    return ", ".join([folder.name for folder in folders[:most]] + ["..."] * (len(folders) > most))
 
 
-def is_being_trained(run: Run) -> bool:
-    """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
-    return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
+def command_line(words: str, outputs: Path) -> str:
+    """A command for a hint to name; it says where the runs are kept unless that is the usual place."""
+    if outputs == Path("outputs"):
+        return f"python main.py {words}"
+    folder = f'"{outputs}"' if " " in str(outputs) else str(outputs)
+    return f"python main.py {words} --outputs {folder}"
 
 
-def model_file_name(created: datetime, val_accuracy: float, test_accuracy: float) -> str:
-    """For example ``model_2026-11-22_14-30-05_val99.52_test99.41.pt``; accuracies in percent, as in the tables."""
-    stamp = created.strftime(STAMP_FORMAT)
-    return f"model_{stamp}_val{100 * val_accuracy:.2f}_test{100 * test_accuracy:.2f}.pt"
-
-
-LARGEST_HISTORY = 256 * MOST_EPOCHS
-"""Bytes; a line has about a hundred."""
-
-LONGEST_EPOCH = 1e8
-"""Seconds; some three years."""
-
-LEAST_LOSS = -1e-5
-"""The smallest loss is 0; rounding may leave less."""
+# ---------------------------------------------------------------------------------------------------- histories
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of the history.
+    """One line of the history: losses of the trainer's ``Criterion`` in nats per digit, accuracies as fractions.
 
-    Losses are values of the trainer's ``Criterion`` in nats per digit, accuracies are fractions. The training values
-    are taken in passing, while the weights still move and with dropout and augmentation on: they may well be worse
-    than the validation values.
+    The training values are taken in passing, while the weights still move and with dropout and augmentation on: they
+    may well be worse than the validation values.
     """
 
     epoch: int
@@ -387,76 +313,58 @@ class EpochRecord:
 def history_csv(history: Sequence[EpochRecord]) -> str:
     """The history as CSV."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=[field.name for field in fields(EpochRecord)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(record) for record in history)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(part.name for part in fields(EpochRecord))
+    writer.writerows(map(astuple, history))
     return text.getvalue()
 
 
 def read_history(run: Run) -> list[EpochRecord]:
-    """The history that a run left, checked.
-
-    Raises:
-        RunError: it is missing, damaged, or not this run's.
-    """
+    """The history that a run left; raises ``RunError`` if it is missing, damaged, or not this run's."""
     try:
-        text = read_text(run.folder / HISTORY_FILE, LARGEST_HISTORY)
+        text = read_text(run.folder / HISTORY_FILE, 256 * MOST_EPOCHS)  # a line has about a hundred bytes
         history = [
             EpochRecord(epoch=int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
             for row in csv.DictReader(io.StringIO(text, newline=""))
         ]
         check_history(history)
-        if run.status in JUDGED and len(history) != run.epochs_run:
-            raise ValueError(f"it has {len(history):,} epochs, the run {run.epochs_run:,}")
+        has_all = not run.is_evaluated or len(history) == run.epochs_run
+        require(has_all, f"it has {len(history):,} epochs, the run {run.epochs_run:,}")
+        return history
     except OSError as error:
-        raise unreadable(run, reason(error)) from None
+        why = reason(error)
     except (ValueError, TypeError, KeyError, csv.Error) as error:
-        raise unreadable(run, str(error)[:100]) from None  # as much as one line takes of a value
-    return history
+        why = str(error)[:100]  # as much as one line takes of a value
+    raise RunError(f"the history of {run.name} can't be read ({why})", "restore it from a copy")
 
 
 def check_history(history: Sequence[EpochRecord]) -> None:
-    """Refuse epochs that no training leaves.
-
-    Raises:
-        ValueError: they are not numbered from 1 on, or one holds a value that is out of its range.
-    """
-    if not history:
-        raise ValueError("it holds no epoch")
-    for number, record in enumerate(history, start=1):
-        values = astuple(record)[1:]
-        if type(record.epoch) is not int or record.epoch != number:
-            raise ValueError(f"in place of epoch {number} it holds another")
-        if not all(type(value) is float and math.isfinite(value) for value in values):
-            raise ValueError(f"its epoch {number} holds what is not a finite number")
-        if not (
-            min(record.train_loss, record.val_loss) >= LEAST_LOSS
-            and 0 <= record.train_accuracy <= 1
-            and 0 <= record.val_accuracy <= 1
-            and record.learning_rate >= 0
-            and 0 < record.seconds <= LONGEST_EPOCH
-        ):
-            raise ValueError(f"its epoch {number} holds numbers that no training leaves")
+    """Raise ``ValueError`` unless the epochs are numbered from 1 on, and all values are within their ranges."""
+    require(len(history) > 0, "it holds no epoch")
+    for place, record in enumerate(history, start=1):
+        epoch, *values = astuple(record)
+        require(type(epoch) is int and epoch == place, f"in place of epoch {place} it holds another")
+        is_finite = all(type(value) is float and math.isfinite(value) for value in values)
+        require(is_finite, f"its epoch {place} holds what is not a finite number")
+        is_possible = (
+            min(record.train_loss, record.val_loss) >= -1e-5  # the smallest loss is 0; rounding may leave less
+            and min(record.train_accuracy, record.val_accuracy, record.learning_rate) >= 0
+            and max(record.train_accuracy, record.val_accuracy) <= 1
+            and 0 < record.seconds <= 1e8  # some three years
+        )
+        require(is_possible, f"its epoch {place} holds numbers that no training leaves")
 
 
-def unreadable(run: Run, why: str) -> RunError:
-    """The refusal of a history."""
-    return RunError(f"the history of {run.name} can't be read ({why})", "restore it from a copy")
+# ------------------------------------------------------------------------------------------------------ recipes
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, and the runs that were made with it.
+    """A recipe, and the runs that were made with it."""
 
-    Attributes:
-        name: tells it from the others that it is compared with.
-        config: of its first run.
-        runs: by seed.
-    """
-
-    name: str
-    config: TrainConfig
-    runs: Mapping[int, Run]
+    name: str  # tells it from the others that it is compared with
+    config: TrainConfig  # of its first run
+    runs: Mapping[int, Run]  # by seed
 
     def network(self, seed: int) -> str:
         """What one of its networks is called."""
@@ -476,31 +384,25 @@ def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
 
 
 def by_recipe(runs: Sequence[Run]) -> list[dict[int, Run]]:
-    """The runs of each recipe by their seeds, in the order in which they first appear.
+    """The runs of each recipe by their seeds: the same training, but for the seed, on the same split of the data.
 
     Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
     newest: they are the same training again, and would make the spread look smaller than it is.
     """
     groups: dict[object, dict[int, Run]] = {}
     for run in runs:
-        by_seed = groups.setdefault(recipe_key(run), {})
+        key: object = run.folder  # of a configuration that can't be used
+        with suppress(RequestError):
+            key = replace(run.config, seed=0).canonical, str(run.split_fingerprint)
+        by_seed = groups.setdefault(key, {})
         same = (by_seed.get(run.seed, run), run)
         by_seed[run.seed] = max(same, key=lambda run: (run.status == "finished", run.created, run.name))
     return list(groups.values())
 
 
-def recipe_key(run: Run) -> object:
-    """What runs of one recipe have in common: the same training, but for the seed, on the same split of the data."""
-    try:
-        return replace(run.config, seed=0).canonical, str(run.split_fingerprint)
-    except RequestError:
-        return run.folder  # nobody knows what it was made with
-
-
 def told_apart(names: Sequence[str]) -> list[str]:
     """The names; those that occur more than once with the letters a, b, c ... after them."""
-    total, seen, found = Counter(names), Counter[str](), []
-    for name in names:
-        found.append(f"{name} {letters(seen[name])}" if total[name] > 1 else name)
-        seen[name] += 1
-    return found
+    return [
+        f"{name} {letters(names[:place].count(name))}" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]

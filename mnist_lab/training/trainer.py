@@ -1,7 +1,7 @@
 """The one training loop: every network, recipe and experiment of the lab goes through it.
 
-It reports through callbacks and knows neither the console nor the disk. Its state can be taken out after any epoch and
-put back later, in another process, without changing the outcome by a bit.
+It knows neither the console nor the disk. Its state can be saved after any epoch, and restored later in another process
+without changing the outcome by a bit.
 
 Measured with ``python main.py train --model MODEL [--augment] --seed S``, seeds 0 to 4, and ``runs --by-recipe``, on
 two cores of an AMD EPYC, 2.6 GHz, with Python 3.11.7 and torch 2.14.1 in bfloat16; mean and standard deviation, n = 5::
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from mnist_lab.config import CLASSES, TrainConfig
@@ -33,8 +33,8 @@ from mnist_lab.data.loader import TrainLoader, derive_seed
 from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
-from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of, require
-from mnist_lab.training.runs import EpochRecord, StopReason, check_history
+from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of
+from mnist_lab.training.runs import EpochRecord, StopReason, check_history, require
 
 REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
 
@@ -48,25 +48,29 @@ class Progress:
     images_done: int  # in this epoch
     images_per_epoch: int
     images_per_second: float  # in this epoch
-    seconds_left: float  # for the whole training, at this rate, if nothing stops it early
+
+    @property
+    def seconds_left(self) -> float:
+        """For the whole training, at this rate, if nothing stops it early."""
+        return (self.images_per_epoch * (self.epochs - self.epoch + 1) - self.images_done) / self.images_per_second
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training ends with. ``best_weights`` are copies on the CPU, in evaluation-ready form."""
+    """What a training ends with."""
 
     history: list[EpochRecord]
     stop_reason: StopReason
     best_epoch: int
-    best_weights: dict[str, Tensor]
+    best_weights: dict[str, Tensor]  # copies on the CPU
     images_seen: int  # in training; an interrupted first epoch counts as far as it came
 
 
 class Criterion:
     """The loss that training minimises, and by which the best epoch is chosen.
 
-    It is the cross-entropy with smoothed labels (Szegedy et al. 2016, arXiv:1512.00567), less the smallest value that
-    it can take: a perfect network scores 0 with and without smoothing, and the gradient stays the same.
+    Cross-entropy with smoothed labels (Szegedy et al. 2016, arXiv:1512.00567), less the smallest value that it can
+    take: a perfect network scores 0 with and without smoothing, and the gradient stays the same.
     """
 
     def __init__(self, smoothing: float) -> None:
@@ -84,34 +88,31 @@ class EarlyStopping:
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-        self.best_loss = math.inf
-        self.best_epoch = 0
-        self.epochs_since_best = 0
+        self.best_loss, self.best_epoch, self.last_epoch = math.inf, 0, 0
 
     def update(self, epoch: int, loss: float) -> bool:
         """Take an epoch's validation loss; True if it is the best so far."""
+        self.last_epoch = epoch
         is_best = loss < self.best_loss
         if is_best:
             self.best_loss, self.best_epoch = loss, epoch
-        self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
         return is_best
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last ``patience`` epochs all failed to improve the loss."""
-        return self.epochs_since_best >= self.patience
+        """Whether none of the last ``patience`` epochs improved the loss."""
+        return self.last_epoch - self.best_epoch >= self.patience
 
 
 class EMA:
     """A second network that follows the trained one: the exponential moving average of its weights.
 
-    Averaging smooths out the last steps' noise (Polyak & Juditsky 1992). The memory starts short and grows to
-    ``decay``, so that the random initial weights are forgotten even within one epoch.
+    It smooths out the last steps' noise (Polyak & Juditsky 1992). Its memory starts short and grows to ``decay``, so
+    that the random initial weights are forgotten even within one epoch.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.steps = 0
+        self.decay, self.steps = decay, 0
         self.model = copy.deepcopy(model)
         self.pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
 
@@ -127,13 +128,11 @@ class EMA:
                 average.copy_(current)
 
 
-def build_optimizer(
-    model: nn.Module, config: TrainConfig, steps: int, compute: Compute
-) -> tuple[Optimizer, LRScheduler]:
+def build_optimizer(model: nn.Module, config: TrainConfig, steps: int, compute: Compute) -> tuple[Adam, LRScheduler]:
     """The optimiser, and its learning rate's schedule over ``steps`` steps.
 
-    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), its rate rising to the peak over the first 30 %
-    of the steps and falling to almost zero along a cosine (Smith & Topin 2018, arXiv:1708.07120).
+    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); over the first 30 % of the steps its rate rises to
+    the peak, then it falls to almost zero, along cosines (Smith & Topin 2018, arXiv:1708.07120).
     plain: Adam (Kingma & Ba 2015, arXiv:1412.6980) at a constant rate.
     """
     fused = compute.device.type != "mps"  # one kernel for all weights; not every MPS release has it
@@ -153,8 +152,7 @@ def build_optimizer(
 class Trainer:
     """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
-    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` and ``start_method`` are those
-    of :class:`TrainLoader`.
+    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` processes load data.
     """
 
     def __init__(
@@ -164,14 +162,9 @@ class Trainer:
         validation: Digits,
         config: TrainConfig,
         compute: Compute,
-        *,
         workers: int = 0,
-        start_method: str | None = None,
     ) -> None:
-        self.model = model
-        self.validation = validation
-        self.config = config
-        self.compute = compute
+        self.model, self.validation, self.config, self.compute = model, validation, config, compute
         self.images_per_epoch = config.epoch_size or len(train_digits)
         self.loader = TrainLoader(
             train_digits,
@@ -180,7 +173,6 @@ class Trainer:
             seed=config.seed,
             epoch_size=config.epoch_size,
             workers=workers,
-            start_method=start_method,
             pin_memory=compute.device.type == "cuda",
         )
         steps = len(self.loader) * config.epochs
@@ -202,49 +194,46 @@ class Trainer:
     ) -> Outcome:
         """Train until the last epoch, until patience runs out, or until asked to stop.
 
-        Args:
-            on_progress: called every few batches.
-            on_epoch: called after every epoch with its record and whether it is the best so far.
-            stop_requested: asked after every batch. The epoch under way is then dropped, unless it is the first:
-                that one is evaluated as far as it came.
+        ``on_progress`` is called every few batches, ``on_epoch`` after every epoch with its record and whether it is
+        the best so far. ``stop_requested`` is asked after every batch; the epoch under way is then dropped, unless it
+        is the first: that one is evaluated as far as it came.
 
         Raises:
             TrainingError: a loss or a weight became infinite or not a number.
         """
-        while len(self.history) < self.config.epochs and not self.stopping.exhausted:
-            epoch = len(self.history) + 1
-            start = time.perf_counter()
+        while self.is_between_epochs and len(self.history) < self.config.epochs and not self.stopping.exhausted:
+            epoch, start = len(self.history) + 1, time.perf_counter()
             train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested)
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
-                return self._outcome("interrupted")
-            self.images_seen += seen
+                break
             val_loss, val_accuracy = self.validate()
-            self._ensure_finite("validation", val_loss, epoch)
+            self._require_finite(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
             rate, seconds = float(self.optimizer.param_groups[0]["lr"]), time.perf_counter() - start
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
             self.history.append(record)
+            self.images_seen += seen
             is_best = self.stopping.update(epoch, val_loss)
             if is_best:
                 # Real copies: a plain state_dict() would silently follow the later steps.
                 weights = self.evaluated_model.state_dict()
                 self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
-                if not all(weight.isfinite().all() for weight in self.best_weights.values()):
-                    raise self._diverged("weights are no longer finite numbers", epoch)
+                is_finite = all(weight.isfinite().all() for weight in self.best_weights.values())
+                self._require_finite(is_finite, "weights are no longer finite numbers", epoch)
             on_epoch(record, is_best)
-            if not self.is_between_epochs:
-                return self._outcome("interrupted")
-        return self._outcome("patience" if len(self.history) < self.config.epochs else "last epoch")
+        reason: StopReason = "patience" if len(self.history) < self.config.epochs else "last epoch"
+        if not self.is_between_epochs:
+            reason = "interrupted"
+        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
 
     def train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
     ) -> tuple[float, float, int]:
-        """Train on one epoch's digits, or until asked to stop: mean loss, accuracy, and the number of digits seen."""
+        """Train for one epoch, or until asked to stop; returns mean loss, accuracy, and the number of digits seen."""
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
         augmented = epoch <= self.config.epochs - self.config.plain_epochs
         self.model.train()
-        loss_sum = torch.zeros((), device=self.compute.device)
-        correct = torch.zeros((), device=self.compute.device)
+        loss_sum, correct = torch.zeros(2, device=self.compute.device)
         seen, start = 0, time.perf_counter()
         for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
             images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
@@ -255,8 +244,9 @@ class Trainer:
             seen += len(labels)
             stop = stop_requested()
             if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
-                self._ensure_finite("training", float(loss_sum), epoch)
-                on_progress(self._progress(epoch, seen, time.perf_counter() - start))
+                self._require_finite(math.isfinite(loss_sum), f"training loss became {float(loss_sum)}", epoch)
+                rate = seen / max(time.perf_counter() - start, 1e-9)
+                on_progress(Progress(epoch, self.config.epochs, seen, self.images_per_epoch, rate))
             if stop:
                 break
         return float(loss_sum) / seen, float(correct) / seen, seen
@@ -280,34 +270,20 @@ class Trainer:
         """The network that is validated and kept: the EMA, or without one the trained network itself."""
         return self.ema.model if self.config.average_decay > 0 else self.model
 
-    def validate(self, model: nn.Module | None = None) -> tuple[float, float]:
-        """Mean loss and accuracy on the validation digits, of the evaluated network unless another is given."""
-        model = self.evaluated_model if model is None else model
-        logits = predict_logits(model, self.validation.images, self.compute)  # (N, 10)
+    def validate(self) -> tuple[float, float]:
+        """Mean loss and accuracy of the evaluated network on the validation digits."""
+        logits = predict_logits(self.evaluated_model, self.validation.images, self.compute)  # (N, 10)
         loss = self.criterion(logits, self.validation.labels)
         accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
         return float(loss), float(accuracy)
 
-    def _progress(self, epoch: int, images_done: int, seconds: float) -> Progress:
-        rate = images_done / max(seconds, 1e-9)
-        images_left = self.images_per_epoch * (self.config.epochs - epoch + 1) - images_done
-        return Progress(epoch, self.config.epochs, images_done, self.images_per_epoch, rate, images_left / rate)
-
-    def _outcome(self, reason: StopReason) -> Outcome:
-        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
-
-    def _ensure_finite(self, kind: str, loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
-            raise self._diverged(f"{kind} loss became {loss}", epoch)
-
-    def _diverged(self, what: str, epoch: int) -> TrainingError:
-        return TrainingError(
-            f"the {what} in epoch {epoch} at a learning rate of {self.config.learning_rate:g}",
-            "train again with a smaller --learning-rate",
-        )
+    def _require_finite(self, is_finite: bool, otherwise: str, epoch: int) -> None:
+        if not is_finite:
+            where = f"in epoch {epoch} at a learning rate of {self.config.learning_rate:g}"
+            raise TrainingError(f"the {otherwise} {where}", "train again with a smaller --learning-rate")
 
     def state(self) -> dict[str, Any]:
-        """All that the rest of the training depends on, in tensors and plain values; for :attr:`is_between_epochs`."""
+        """All that the rest of the training depends on, in tensors and plain values; taken between two epochs."""
         state = {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
@@ -329,40 +305,39 @@ class Trainer:
         Raises:
             Exception: the state is damaged, or belongs to another training; the trainer is then of no use any more.
         """
-        history = [EpochRecord(**record) for record in state["history"]]
-        check_history(history)
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        check_history(self.history)
         self.optimizer.step()  # without gradients no weight moves, but now the schedule may
-        for record in history:
+        for record in self.history:
             require(not self.stopping.exhausted and record.epoch <= self.config.epochs, "it has too many epochs")
             self.stopping.update(record.epoch, record.val_loss)
             for _ in range(len(self.loader)):
                 self.schedule.step()
             rate = self.optimizer.param_groups[0]["lr"]
             require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
-        steps = len(self.loader) * len(history)
-        self.history, self.images_seen = history, self.images_per_epoch * len(history)
+        self.images_seen = self.images_per_epoch * len(self.history)
+        steps = len(self.loader) * len(self.history)
         self.ema.steps = steps if self.config.average_decay > 0 else 0
         require(agrees(state["schedule"], self.schedule.state_dict()), "its schedule is another")
         require(agrees(state["average_steps"], self.ema.steps), "its EMA is of other steps")
         self._restore_optimizer(state["optimizer"], steps)
-        for model, name in ((self.model, "model"), (self.ema.model, "average")):
-            model.load_state_dict(checked_weights(state[name], model.state_dict()))
         self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
-        best = copy.deepcopy(self.model)
-        best.load_state_dict(self.best_weights)
-        loss, _ = self.validate(best)
+        self.evaluated_model.load_state_dict(self.best_weights)  # only to see whether they are as good as saved
+        loss, _ = self.validate()
         # On another device the same weights give another loss, by a little.
         same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
         require(same, "its best weights are not those of its best epoch")
+        for model, name in ((self.model, "model"), (self.ema.model, "average")):
+            model.load_state_dict(checked_weights(state[name], model.state_dict()))
         if "digest" in state:  # earlier versions of the lab left none
             require(TrainConfig.from_dict(state["config"]) == self.config, "it was made with another configuration")
             saved = {name: value for name, value in state.items() if name != "digest"}
             require(state["digest"] == digest_of(saved), "it was changed after it was saved")
 
     def _restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
-        fresh = self.optimizer.state_dict()
-        groups = [{name: value for name, value in group.items() if name != "fused"} for group in fresh["param_groups"]]
-        require(agrees(saved["param_groups"], groups), "its optimiser is another")
+        groups = self.optimizer.state_dict()["param_groups"]
+        known = [{name: value for name, value in group.items() if name != "fused"} for group in groups]
+        require(agrees(saved["param_groups"], known), "its optimiser is another")
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         require(set(saved["state"]) == set(range(len(weights))), "its optimiser is of another network")
         moments = {}
@@ -370,4 +345,4 @@ class Trainer:
             expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
             moments[number] = checked_weights(saved["state"][number], expected)
             require(moments[number]["step"].item() == steps, "its optimiser is of other steps")
-        self.optimizer.load_state_dict({"state": moments, "param_groups": fresh["param_groups"]})
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

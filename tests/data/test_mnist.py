@@ -77,7 +77,6 @@ def test_quotas_add_up_and_are_off_by_less_than_one(sizes: list[int]) -> None:
     assert len(taken) == round(len(labels) * 0.1)
     counts = np.bincount(labels[taken], minlength=len(sizes))
     assert np.abs(counts - 0.1 * np.array(sizes)).max() < 1
-    assert not torch.equal(taken, stratified_split(labels, 0.1, seed=2)[1]) or len(taken) < 3
 
 
 def test_smaller_samples_are_contained_in_larger_ones(mnist: Mnist) -> None:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -22,7 +21,7 @@ from PIL import Image
 
 import main
 from mnist_lab.data.mnist import normalise
-from mnist_lab.drawing import figures
+from mnist_lab.drawing import commands, figures
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray
 from mnist_lab.drawing.images import read_picture
@@ -321,7 +320,7 @@ def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
     assert session.reject(picture, [sure, unsure]) is None
 
 
-def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path) -> None:
+def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab, shown = lab_of(outputs)
 
     def open_window(predictors: Any, *, save: Any, keep: Any, reject: Any) -> None:
@@ -330,10 +329,7 @@ def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path) -> Non
         assert keep(ZERO) == "kept as a 0: 1 in my_digits.jsonl"
         save(Snapshot(ONE, 20.0, Wobble(), picture, tuple(predictors[0].predict([picture]))))
 
-    def load(name: str) -> Any:
-        return SimpleNamespace(open_window=open_window) if name == "drawing.window.app" else main.load(name)
-
-    lab.load = load
+    monkeypatch.setattr(commands, "open_window", open_window)
     assert draw(lab, ["best"]) == 0
     assert shown.getvalue().splitlines()[-1] == str(new_folder(outputs, "_drawing-"))
     assert read_drawings(outputs / "my_digits.jsonl").usable == [ZERO]

@@ -44,9 +44,15 @@ C = sure(3, 1, 4, 7, 6, 9, how=0.6)  # misses 3, 4
 
 def test_fixed_and_broken_by_hand() -> None:
     (fixed,), (broken,) = fixed_and_broken(A, B, DIGITS)
-    assert (fixed.index, fixed.label, fixed.answer_a, fixed.answer_b) == (1, 1, 7, 1)
-    assert (fixed.probability_a, fixed.probability_b) == pytest.approx((0.9, 0.8))
-    assert (broken.index, broken.label, broken.answer_a, broken.answer_b) == (2, 4, 4, 9)
+    assert fixed.numbers == {"index": 1, "label": 1, "a": 7, "probability_a": 0.9, "b": 1, "probability_b": 0.8}
+    assert fixed.caption == "A ✗ 7, 90.0 %\nB ✓ 1, 80.0 %"
+    assert broken.numbers == {"index": 2, "label": 4, "a": 4, "probability_a": 0.9, "b": 9, "probability_b": 0.8}
+    assert broken.caption == "A ✓ 4, 90.0 %\nB ✗ 9, 80.0 %"
+
+
+def test_a_caption_never_rounds_to_certainty() -> None:
+    (fixed,), _ = fixed_and_broken(sure(3, 7, 4, 1, 5, 9, how=0.9999999), sure(*LABELS, how=0.9999999), DIGITS)
+    assert fixed.caption == "A ✗ 7, > 99.9 %\nB ✓ 1, > 99.9 %"
 
 
 def test_the_surest_changes_come_first() -> None:
@@ -54,26 +60,31 @@ def test_the_surest_changes_come_first() -> None:
     for position, how in ((1, 0.5), (3, 0.99), (5, 0.7)):
         after[position] = sure(int(LABELS[position]), how=how).probabilities[0]
     fixed, broken = fixed_and_broken(A, Answers(after), DIGITS)
-    assert [digit.index for digit in fixed] == [3, 5, 1]
+    assert [digit.numbers["index"] for digit in fixed] == [3, 5, 1]
     assert broken == []
 
 
 def test_what_everybody_misses() -> None:
-    assert [(digit.index, digit.label, digit.answers) for digit in missed_by_all([A, B, C], DIGITS)] == [
-        (3, 1, [7] * 3)
-    ]
-    assert [digit.index for digit in missed_by_all([A, B], DIGITS)] == [3, 5]
+    (missed,) = missed_by_all([A, B, C], DIGITS)
+    assert missed.numbers == {"index": 3, "label": 1, "answers": [7] * 3}
+    assert missed.picture.tolist() == (DIGITS.images[3, 0] / 255).tolist()
+    assert [digit.numbers["index"] for digit in missed_by_all([A, B], DIGITS)] == [3, 5]
     assert missed_by_all([sure(*LABELS)], DIGITS) == []
+    members = [sure(*[answer] * 6) for answer in (5, 3, 3, 0, 3, 0)]
+    (common,) = [digit for digit in missed_by_all(members, DIGITS) if digit.numbers["index"] == 1]
+    assert common.caption == "read as\n3 (3), 0 (2)"
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities() -> None:
     together = ensemble([A, B, C])
     assert together.probabilities == pytest.approx((A.probabilities + B.probabilities + C.probabilities) / 3)
     mistakes = mistakes_of_ensemble([A, B, C], DIGITS)
-    assert [(digit.index, digit.label, digit.answer, digit.readers) for digit in mistakes] == [
-        (5, 9, 4, 1),  # one of three reads it, and is outvoted
-        (3, 1, 7, 0),
+    assert [{**digit.numbers, "probability": 0} for digit in mistakes] == [
+        {"index": 5, "label": 9, "answer": 4, "probability": 0, "answers": [4, 4, 9]},  # one of three is outvoted
+        {"index": 3, "label": 1, "answer": 7, "probability": 0, "answers": [7, 7, 7]},
     ]
+    assert mistakes[1].numbers["probability"] == pytest.approx((0.9 + 0.8 + 0.6) / 3, abs=1e-5)
+    assert [digit.caption.split("\n")[1] for digit in mistakes] == ["1 of 3 right", "0 of 3 right"]
     assert ensembles_of({"alone": {0: A}, "three": {0: A, 1: B, 2: C}}, LABELS).keys() == {"three"}
 
 

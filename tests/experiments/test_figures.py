@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,14 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Annotation
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from scipy.stats import t
 
 from mnist_lab import plotting
 from mnist_lab.experiments import figures as plots
-from mnist_lab.experiments.figures import Difference, Missed, ReadTwice, Robustness, Showing, Step, VariantCurves
+from mnist_lab.experiments.figures import Robustness, Showing, ShownDigit, Step
+from mnist_lab.experiments.statistics import Comparison, PairedDifference, Verdict
 from mnist_lab.training.runs import EpochRecord
 from tests.training.test_figures import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
 
@@ -60,9 +61,12 @@ def make_history(epochs: int, better: float = 1.0) -> list[EpochRecord]:
     ]
 
 
-def make_curves(seeds: int, epochs: int, better: float = 1.0, images: int | None = None) -> VariantCurves:
-    histories = [make_history(epochs, better * (1 + 0.1 * seed)) for seed in range(seeds)]
-    return plots.variant_curves(histories, images_per_epoch=images)
+def make_curves(seeds: int, epochs: int, better: float = 1.0) -> list[list[EpochRecord]]:
+    return [make_history(epochs, better * (1 + 0.1 * seed)) for seed in range(seeds)]
+
+
+def curves_figure(curves: Mapping[str, Sequence[Sequence[EpochRecord]]], title: str = "Curves") -> Figure:
+    return plots.curves_with_spread(curves, [54_000] * len(curves), title=title)
 
 
 def make_accuracies(seeds: int, error: float = 0.004) -> list[float]:
@@ -71,8 +75,8 @@ def make_accuracies(seeds: int, error: float = 0.004) -> list[float]:
     return [1 - round(float(draw), 4) for draw in draws]
 
 
-def make_picture(number: int = 0) -> NDArray[np.uint8]:
-    return np.random.RandomState(number).randint(0, 256, (28, 28)).astype(np.uint8)
+def make_picture(number: int = 0) -> NDArray[np.float64]:
+    return np.random.RandomState(number).random((28, 28))
 
 
 def make_robustness(name: str, variants: Sequence[str] = NAMES, seeds: int = 3) -> Robustness:
@@ -86,37 +90,31 @@ def make_robustness(name: str, variants: Sequence[str] = NAMES, seeds: int = 3) 
         unit=unit,
         strengths=strengths,
         accuracies={
-            variant: [[accuracy(place, seed, strength) for strength in strengths] for seed in range(seeds)]
+            variant: {seed: [accuracy(place, seed, strength) for strength in strengths] for seed in range(seeds)}
             for place, variant in enumerate(variants)
         },
         trained={variants[-1]: (middle - reach / 10, middle + reach / 10)} if name in ("shift", "scale") else {},
-        examples={strength: make_picture(place) for place, strength in enumerate(strengths)},
+        examples=[make_picture(place) for place in range(len(strengths))],
     )
 
 
-def make_read_twice(count: int, fixed: bool) -> list[ReadTwice]:
-    """Digits that one network reads and the other takes for the next digit."""
+def make_digits(count: int) -> list[ShownDigit]:
+    caption = "A ✗ 1, > 99.9 %\nB ✓ 0, 45.6 %"
     return [
-        ReadTwice(
-            picture=make_picture(place),
-            index=9000 + place,
-            label=place % 10,
-            answer_a=(place + fixed) % 10,
-            probability_a=0.9995,
-            answer_b=(place + (not fixed)) % 10,
-            probability_b=0.456,
-        )
-        for place in range(count)
+        ShownDigit(make_picture(place), caption, {"index": 9000 + place, "label": place % 10}) for place in range(count)
     ]
 
 
-def make_missed(count: int, answers: Sequence[int] = (9, 4, 9, 9, 4)) -> list[Missed]:
-    return [Missed(make_picture(place), 500 + place, 8, answers) for place in range(count)]
+def make_comparison(
+    mean: float, interval: tuple[float, float] | None, found: bool | None, seeds: int, name: str = "augmented"
+) -> Comparison:
+    difference = PairedDifference(mean, None, seeds, interval, None)
+    return Comparison("plain", name, ("plain", name), "", difference, None, Verdict("", found))
 
 
-FOUND = Difference(0.0014, (0.0010, 0.0019), True, 5)
-UNDECIDED = Difference(-0.0002, (-0.0008, 0.0005), False, 5)
-SINGLE = Difference(0.0007, None, None, 1)
+FOUND = make_comparison(0.0014, (0.0010, 0.0019), True, 5)
+UNDECIDED = make_comparison(-0.0002, (-0.0008, 0.0005), False, 5)
+SINGLE = make_comparison(0.0007, None, None, 1)
 
 SIZES = (500, 2000, 10_000, 54_000)
 STEPS = {
@@ -126,8 +124,8 @@ STEPS = {
 }
 SHOWINGS = {
     "white on black, as MNIST": Showing(0.9971, (0.9958, 0.9980), 10_000, make_picture(1)),
-    "black on white": Showing(0.1387, (0.1321, 0.1456), 10_000, 255 - make_picture(1)),
-    "own digits": Showing(0.97, None, 100, make_picture(2) / 255),
+    "black on white": Showing(0.1387, (0.1321, 0.1456), 10_000, 1 - make_picture(1)),
+    "own digits": Showing(0.97, (0.9155, 0.9897), 100, make_picture(2)),
 }
 
 
@@ -135,51 +133,43 @@ def growth(seeds: int, error: float) -> dict[int, list[float]]:
     return {size: make_accuracies(seeds, error * (500 / size) ** 0.6) for size in SIZES}
 
 
-def growth_figure(seeds: int, gains: Mapping[int, Difference] | None = None) -> Figure:
+def growth_figure(seeds: int) -> Figure:
     variants = {"augmented": growth(seeds, 0.04), "plain": growth(seeds, 0.07)}
-    shown = dict.fromkeys(SIZES, FOUND) if gains is None else gains
-    return plots.growth_curves(variants, shown, title="More digits", gain="augmented minus plain")
+    return plots.growth_curves(variants, title="More digits")
 
 
 def gallery(fixed: int, broken: int, title: str = "A and B") -> Figure:
-    return plots.fixed_and_broken(
-        make_read_twice(fixed, True),
-        make_read_twice(broken, False),
-        name_a="3-layer, seed 0",
-        name_b="3-layer, augmented, seed 0",
-        title=title,
-    )
+    groups = {"Fixed": (make_digits(fixed), "None is fixed."), "Broken": (make_digits(broken), "None is broken.")}
+    return plots.gallery(groups, title=title, note="A note.", most=12, names="A  3-layer, seed 0\nB  3-layer, seed 1")
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "curves-long-names": lambda: plots.curves_with_spread(
+    "curves-long-names": lambda: curves_figure(
         {name: make_curves(1 + place, 4 + 4 * place, 1 + place / 50) for place, name in enumerate(LONG_NAMES)},
-        title=LONG_TITLE,
+        LONG_TITLE,
     ),
     "curves-images": lambda: plots.curves_with_spread(
-        {f"{size:,} digits": make_curves(2, 6, size / 500, size) for size in SIZES}, title="Curves"
+        {f"{size:,} digits": make_curves(2, 6, size / 500) for size in SIZES}, SIZES, title="Curves"
     ),
-    "curves-one-epoch": lambda: plots.curves_with_spread({"alone": make_curves(1, 1)}, title="Curves"),
-    "curves-100-epochs": lambda: plots.curves_with_spread({"alone": make_curves(3, 100)}, title="Curves"),
+    "curves-one-epoch": lambda: curves_figure({"alone": make_curves(1, 1)}),
+    "curves-100-epochs": lambda: curves_figure({"alone": make_curves(3, 100)}),
     "dots-long-names": lambda: plots.dot_plot(
         {name: make_accuracies(1 + 4 * place) for place, name in enumerate(LONG_NAMES)}, title=LONG_TITLE
     ),
     "dots-one": lambda: plots.dot_plot({"alone": [0.99]}, title="Dots"),
     "differences-long-names": lambda: plots.difference_plot(
-        {f"{name} minus {LONG_NAMES[0]}": UNDECIDED for name in LONG_NAMES[1:]}, title=LONG_TITLE
+        [replace(UNDECIDED, variants=(LONG_NAMES[0], name)) for name in LONG_NAMES[1:]], title=LONG_TITLE
     ),
-    "differences-one": lambda: plots.difference_plot({"alone": SINGLE}, title="Differences"),
+    "differences-one": lambda: plots.difference_plot([SINGLE], title="Differences"),
     "robustness-long-names": lambda: plots.robustness_curves(
         {name: make_robustness(name, LONG_NAMES) for name in DISTURBANCES}, title=LONG_TITLE
     ),
     "robustness-one": lambda: plots.robustness_curves({"noise": make_robustness("noise")}, title="One"),
     "gallery-long-title": lambda: gallery(1, 12, LONG_TITLE),
     "gallery-none": lambda: gallery(0, 0),
-    "missed-many": lambda: plots.missed_by_all(
-        make_missed(40, [9] * 12 + [4] * 11 + [3] * 10 + [7] * 2), runs=35, judged=10_000, title=LONG_TITLE
-    ),
-    "growth-one-seed": lambda: growth_figure(1, {}),
-    "growth-undecided": lambda: growth_figure(3, dict(zip(SIZES, [FOUND, UNDECIDED, SINGLE, SINGLE], strict=True))),
+    "gallery-many": lambda: plots.gallery({"Missed": (make_digits(40), "None.")}, title=LONG_TITLE, note="A note."),
+    "growth-one-seed": lambda: growth_figure(1),
+    "growth": lambda: growth_figure(3),
     "speed": lambda: plots.speed_steps(STEPS, title="Speed"),
     "speed-no-target": lambda: plots.speed_steps({name: Step(9.9, 5000) for name in LONG_NAMES}, title=LONG_TITLE),
     "inversion": lambda: plots.inversion_bars(SHOWINGS, title="Inversion"),
@@ -201,12 +191,12 @@ def panels_of(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.axison]
 
 
-def curve(axes: Axes, style: plots.Style, *, linestyle: str = "-") -> NDArray[Any]:
+def curve(axes: Axes, style: dict[str, Any], *, linestyle: str = "-") -> NDArray[Any]:
     """The [x, y] (N, 2) of the one line with that colour, marker and line style."""
     (found,) = [
         line
         for line in axes.lines
-        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style.colour, style.marker, linestyle)
+        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style["color"], style["marker"], linestyle)
     ]
     return np.asarray(found.get_xydata())
 
@@ -302,41 +292,42 @@ class TestEveryFigure:
 class TestLearning:
     def test_draws_means_and_ranges_over_the_seeds(self) -> None:
         variants = {name: make_curves(5, 8, 1 + place) for place, name in enumerate(NAMES)}
-        figure = plots.curves_with_spread(variants, title="Curves")
-        for axes, field, unit in zip(figure.axes, ("losses", "accuracies"), (1, 100), strict=True):
-            for variant, style in zip(variants.values(), plots.styles(3), strict=True):
-                expected = np.column_stack([np.arange(1, 9), unit * np.mean(getattr(variant, field), axis=0)])
+        figure = curves_figure(variants)
+        for axes, field, unit in zip(figure.axes, ("val_loss", "val_accuracy"), (1, 100), strict=True):
+            runs = [[[getattr(epoch, field) for epoch in run] for run in variant] for variant in variants.values()]
+            for values, style in zip(runs, plots.styles(3), strict=True):
+                expected = np.column_stack([np.arange(1, 9), unit * np.mean(values, axis=0)])
                 assert_allclose(curve(axes, style), expected)
-            runs = [getattr(variant, field) for variant in variants.values()]
             assert_allclose(bands(axes), [(unit * np.min(values), unit * np.max(values)) for values in runs])
             low, high = axes.get_ylim()
             assert low < unit * np.min(runs) < unit * np.max(runs) < high
         assert ["nats" in figure.axes[0].get_ylabel(), "%" in figure.axes[1].get_ylabel()] == [True, True]
 
     def test_names_every_variant_once_with_its_seeds(self) -> None:
-        figure = plots.curves_with_spread({"a": make_curves(1, 5), "b": make_curves(3, 2)}, title="Curves")
+        figure = curves_figure({"a": make_curves(1, 5), "b": make_curves(3, 2)})
         assert words(figure).count("a (1 seed)") == words(figure).count("b (3 seeds)") == 1
         assert [len(bands(axes)) for axes in figure.axes] == [1, 1], "a single seed has no band"
 
     def test_ends_a_line_where_its_shortest_seed_ends(self) -> None:
         long, short = make_history(6), make_history(4, 2.0)
-        figure = plots.curves_with_spread({"alone": plots.variant_curves([long, short])}, title="Curves")
+        figure = curves_figure({"alone": [long, short]})
         drawn = curve(figure.axes[0], plots.styles(1)[0])
         assert_allclose(drawn[:, 1], [(a.val_loss + b.val_loss) / 2 for a, b in zip(long, short, strict=False)])
 
     def test_counts_training_digits_where_epochs_have_different_lengths(self) -> None:
-        variants = {"few": make_curves(1, 3, images=500), "many": make_curves(1, 2, images=54_000)}
-        loss, accuracy = plots.curves_with_spread(variants, title="Curves").axes
+        variants = {"few": make_curves(1, 3), "many": make_curves(1, 2)}
+        loss, accuracy = plots.curves_with_spread(variants, [500, 54_000], title="Curves").axes
         few, many = plots.styles(2)
         assert list(curve(loss, few)[:, 0]) == [500, 1000, 1500]
         assert list(curve(accuracy, many)[:, 0]) == [54_000, 108_000]
         assert "training digits seen" in accuracy.get_xlabel()
-        alike = {"a": make_curves(1, 3, images=500), "b": make_curves(1, 5, images=500)}
-        assert plots.curves_with_spread(alike, title="Curves").axes[1].get_xlabel() == "epoch"
+        assert curves_figure(variants).axes[1].get_xlabel() == "epoch"
 
     def test_survives_perfection(self) -> None:
-        perfect = VariantCurves(losses=[[2.3, 0.0], [2.3, 0.0]], accuracies=[[0.0, 1.0], [0.1, 1.0]])
-        page = render(plots.curves_with_spread({"by heart": perfect}, title="Perfect"))
+        start, end = make_history(2)
+        perfect = replace(end, val_loss=0.0, val_accuracy=1.0)
+        by_heart = [[replace(start, val_loss=2.3, val_accuracy=accuracy), perfect] for accuracy in (0.0, 0.1)]
+        page = render(curves_figure({"by heart": by_heart}))
         assert overlapping_texts(page) == []
         assert np.isfinite(page.figure.axes[1].get_ylim()).all()
 
@@ -377,8 +368,8 @@ class TestDotPlot:
 
 class TestDifferencePlot:
     def test_draws_and_tells_means_intervals_and_verdicts(self) -> None:
-        rows = {"b minus a": FOUND, "c minus a": UNDECIDED, "d minus a": SINGLE}
-        axes = plots.difference_plot(rows, title="Differences").axes[0]
+        axes = plots.difference_plot([FOUND, UNDECIDED, SINGLE], title="Differences").axes[0]
+        assert row_names(axes) == ["augmented\n− plain"] * 3
         assert_allclose([np.array(ends)[:, 0] for ends in whiskers(axes)], [(0.10, 0.19), (-0.08, 0.05)])
         means = [
             line for line in axes.lines if line.get_marker() in ("o", "D") and len(np.asarray(line.get_xdata())) == 1
@@ -397,7 +388,7 @@ class TestDifferencePlot:
 
     @pytest.mark.parametrize("mean", [0.0, 0.003, -0.003])
     def test_always_shows_zero(self, mean: float) -> None:
-        axes = plots.difference_plot({"b minus a": SINGLE._replace(mean=mean)}, title="One").axes[0]
+        axes = plots.difference_plot([make_comparison(mean, None, None, 1)], title="One").axes[0]
         low, high = axes.get_xlim()
         assert low < min(0, 100 * mean) <= max(0, 100 * mean) < high
 
@@ -408,14 +399,15 @@ class TestRobustness:
         figure = plots.robustness_curves(panels, title="Six")
         assert len({axes.get_ylim() for axes in figure.axes}) == 1, "one scale"
         for axes, (name, panel) in zip(figure.axes, panels.items(), strict=True):
-            for runs, style in zip(panel.accuracies.values(), plots.styles(3), strict=True):
-                assert_allclose(curve(axes, style), np.column_stack([panel.strengths, 100 * np.mean(runs, axis=0)]))
-            assert_allclose(bands(axes), [(100 * np.min(r), 100 * np.max(r)) for r in panel.accuracies.values()])
+            variants = [100 * np.array(list(by_seed.values())) for by_seed in panel.accuracies.values()]
+            for runs, style in zip(variants, plots.styles(3), strict=True):
+                assert_allclose(curve(axes, style), np.column_stack([panel.strengths, runs.mean(axis=0)]))
+            assert_allclose(bands(axes), [(runs.min(), runs.max()) for runs in variants])
             assert axes.get_xlabel().replace("\n", " ") == f"{name} ({panel.unit})"
             assert len(bars(axes)) == len(panel.trained)
         (shade,) = bars(figure.axes[2])
         assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx((0.92, 1.08))
-        assert to_rgb(shade.get_facecolor()) == pytest.approx(to_rgb(plots.styles(3)[2].colour))
+        assert to_rgb(shade.get_facecolor()) == pytest.approx(to_rgb(plots.styles(3)[2]["color"]))
         assert words(figure).count("met in training") == 1
 
     def test_shades_a_common_range_once_and_in_grey(self) -> None:
@@ -427,16 +419,9 @@ class TestRobustness:
         panel = make_robustness("scale")
         axes = plots.robustness_curves({"scale": panel}, title="One").axes[0]
         assert list(axes.get_xticks()) == panel.strengths
-        for shown, expected in zip(small_pictures(axes), panel.examples.values(), strict=True):
-            assert_allclose(shown, expected / 255)
-        bare = plots.robustness_curves({"scale": panel._replace(examples={})}, title="One").axes[0]
-        assert (small_pictures(bare), list(bare.get_xticks())) == ([], panel.strengths)
-
-    def test_keeps_a_variants_colour_where_others_are_missing(self) -> None:
-        noise = make_robustness("noise")
-        only_last = noise._replace(accuracies={NAMES[2]: noise.accuracies[NAMES[2]]})
-        figure = plots.robustness_curves({"shift": make_robustness("shift"), "noise": only_last}, title="Two")
-        assert len(curve(figure.axes[1], plots.styles(3)[2])) == len(noise.strengths)
+        assert_allclose(small_pictures(axes), panel.examples)
+        crowded = plots.robustness_curves({"shift": make_robustness("shift")}, title="One").axes[0]
+        assert 1 < len(small_pictures(crowded)) == len(crowded.get_xticks()) < len(DISTURBANCES["shift"][1])
 
 
 class TestGalleries:
@@ -444,56 +429,34 @@ class TestGalleries:
         figure = gallery(31, 3)
         tiles = [axes for axes in figure.axes if axes.images]
         assert len(tiles) == 12 + 3
-        assert "Fixed (A wrong, B right): 31 digits, the first 12 shown" in words(figure)
-        assert "Broken (A right, B wrong): 3 digits" in words(figure)
-        assert "A  3-layer, seed 0\nB  3-layer, augmented, seed 0" in words(figure)
+        assert "Fixed: 31 digits, the first 12 shown" in words(figure)
+        assert "Broken: 3 digits" in words(figure)
+        assert "A  3-layer, seed 0\nB  3-layer, seed 1" in words(figure)
         for place, axes in enumerate(tiles[:12]):
-            assert_allclose(np.asarray(axes.images[0].get_array()), make_picture(place) / 255)
+            assert_allclose(np.asarray(axes.images[0].get_array()), make_picture(place))
             assert axes.get_title() == f"true {place % 10}"
         assert tiles[0].get_xlabel() == "A ✗ 1, > 99.9 %\nB ✓ 0, 45.6 %\ntest digit 9000"
-        assert tiles[12].get_xlabel() == "A ✓ 0, > 99.9 %\nB ✗ 1, 45.6 %\ntest digit 9000"
 
     def test_say_so_where_there_are_none(self) -> None:
-        assert "B reads no digit that A misses." in words(gallery(0, 0))
+        assert "None is fixed." in words(gallery(0, 1))
+        assert "None is broken." not in words(gallery(0, 1))
         assert not any(axes.images for axes in gallery(0, 0).axes)
-
-    def test_put_the_most_common_answers_first(self) -> None:
-        figure = plots.missed_by_all(make_missed(30, [5, 3, 3, 1, 3, 1]), runs=6, judged=10_000, title="Missed")
-        tiles = [axes for axes in figure.axes if axes.images]
-        assert len(tiles) == 24
-        assert tiles[3].get_xlabel() == "read as\n3 (3), 1 (2)\ntest digit 503"
-
-    def test_tell_how_many_networks_of_an_ensemble_are_right(self) -> None:
-        lost = [plots.Outvoted(make_picture(), 7, 4, 9, 0.6, 2, 5)]
-        figure = plots.committee_mistakes(lost, judged=10_000, title="Ensemble")
-        assert "✗ 9, 60.0 %\n2 of 5 right\ntest digit 7" in words(figure)
-
-    def test_take_bytes_and_fractions_for_the_same_ink(self) -> None:
-        ink = make_picture() / 255
-        for picture in (make_picture(), ink, ink.astype(np.float32)):
-            assert_allclose(plots.as_ink(picture), ink, rtol=1e-6)
+        assert "A note." not in words(gallery(0, 0))
 
 
 class TestGrowth:
     def test_draws_means_and_intervals_over_the_number_of_digits(self) -> None:
-        accuracy, gain = growth_figure(5).axes
+        (axes,) = growth_figure(5).axes
         expected = []
         for error, style in zip((0.04, 0.07), plots.styles(2), strict=True):
             results = growth(5, error)
             means = [100 * np.mean(values) for values in results.values()]
-            assert_allclose(curve(accuracy, style), np.column_stack([SIZES, means]))
+            assert_allclose(curve(axes, style), np.column_stack([SIZES, means]))
             expected += [[(size, end) for end in t_interval(values)] for size, values in results.items()]
-        assert_allclose(whiskers(accuracy), expected)
-        assert [label.get_text() for label in gain.get_xticklabels()] == ["500", "2,000", "10,000", "54,000"]
-        assert ("%" in accuracy.get_ylabel(), "points" in gain.get_ylabel()) == (True, True)
-
-    def test_draws_gains_with_their_numbers(self) -> None:
-        gain = growth_figure(5, dict(zip(SIZES, [FOUND, UNDECIDED, SINGLE, FOUND], strict=True))).axes[1]
-        assert [text.get_text() for text in gain.texts] == ["+0.14", "−0.02", "+0.07", "+0.14"]
-        heights = [text.xy[1] for text in gain.texts if isinstance(text, Annotation)]
-        assert heights == pytest.approx([0.14, -0.02, 0.07, 0.14])
-        assert gain.get_title(loc="right") == "augmented minus plain"
-        assert len(growth_figure(1, {}).axes) == 1
+        assert_allclose(whiskers(axes), expected)
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["500", "2,000", "10,000", "54,000"]
+        assert "%" in axes.get_ylabel()
+        assert whiskers(growth_figure(1).axes[0]) == []
 
 
 class TestBars:
@@ -517,14 +480,16 @@ class TestBars:
         axes = plots.inversion_bars(SHOWINGS, title="Inversion").axes[0]
         assert_allclose([bar.get_width() for bar in bars(axes)], [99.71, 13.87, 97.0])
         assert axes.get_xlim() == (0, 100)
-        assert_allclose([np.array(ends)[:, 0] for ends in whiskers(axes)], [(99.58, 99.80), (13.21, 14.56)])
-        assert beside(axes)[1:] == ["13.9 % of 10,000\n13.2 to 14.6 %", "97.0 % of 100\nno interval"]
+        assert_allclose(
+            [np.array(ends)[:, 0] for ends in whiskers(axes)], [(99.58, 99.80), (13.21, 14.56), (91.55, 98.97)]
+        )
+        assert beside(axes)[1:] == ["13.9 % of 10,000\n13.2 to 14.6 %", "97.0 % of 100\n91.5 to 99.0 %"]
         for shown, row in zip(small_pictures(axes), SHOWINGS.values(), strict=True):
-            assert_allclose(1 - shown, plots.as_ink(row.picture))  # drawn dark on white: white ink stays white
+            assert_allclose(1 - shown, row.picture)  # drawn dark on white: white ink stays white
 
 
 def test_styles_tell_variants_apart_by_colour_and_by_marker() -> None:
     eight = plots.styles(8)
-    assert len({style.colour for style in eight}) == len({style.marker for style in eight}) == 8
-    assert len(set(plots.styles(64))) == 64
+    assert len({style["color"] for style in eight}) == len({style["marker"] for style in eight}) == 8
+    assert len({tuple(style.values()) for style in plots.styles(64)}) == 64
     assert eight[:3] == plots.styles(3)

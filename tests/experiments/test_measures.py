@@ -140,13 +140,13 @@ def test_robustness_asks_every_network_about_the_same_disturbed_digits(
     }
     disturbance = DISTURBANCES[1]
     found = robustness(models, mnist.test, disturbance, compute)
-    assert {name: values.shape for name, values in found.items()} == {"a": (2, 7), "b": (1, 7)}
+    assert {name: list(by_seed) for name, by_seed in found.items()} == {"a": [0, 5], "b": [0]}
     sample = stratified_subset(mnist.test, 300)
     turned = disturb(to_unit(sample.images), disturbance, disturbance.strengths[3])
     models["a"][5].eval()
     shown = Digits((turned * 255).round().to(torch.uint8), sample.labels, sample.indices)
     expected = ask(models["a"][5], shown, compute).right(sample.labels.numpy()).mean()
-    assert found["a"][1, 3] == pytest.approx(expected, abs=0.005)  # bytes against floats
+    assert found["a"][5][3] == pytest.approx(expected, abs=0.005)  # bytes against floats
 
 
 def test_digits_are_shown_in_three_ways(small: Digits) -> None:

@@ -17,8 +17,6 @@ from mnist_lab.experiments.statistics import (
     LEVEL,
     McNemar,
     PairedDifference,
-    Part,
-    Prediction,
     Summary,
     Verdict,
     conclude,
@@ -374,14 +372,16 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     assert f"Holm-adjusted p = {3 * alone:.3f})" in first.verdict.sentence
     assert f"about {seeds_needed(first.difference, level=LEVEL / 3)} would be needed" in first.verdict.sentence
     short = conclusion.sentences
-    assert short[0] == "None of the 3 comparisons shows a difference that is more than chance."
+    assert (
+        short[0] == "None of the 3 comparisons found a difference that is more than chance, with all of them counted."
+    )
     assert short[1].startswith("Not distinguishable: some minus none +0.97 points (95 % interval +0.")
     # The interval alone leaves out zero; with all counted, no difference is possible as well.
     assert first.difference.interval is not None
     assert first.difference.interval[0] > 0.001
     assert grade("some > none by 0.1", conclusion).endswith("but there may as well be no difference at all.")
     # On certain digits: the sentence says on which, and is about the variants.
-    parts = {name: Part(name.upper(), "large digits") for name in found}
+    parts = {name: (name.upper(), "large digits") for name in found}
     (one,) = conclude(found, [("none", "some")], parts).compared
     assert one.title == "large digits: SOME minus NONE"
     assert one.verdict.sentence.startswith("Large digits: SOME is better than NONE by ")
@@ -404,12 +404,12 @@ NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2-layer > 1-layer by 0.5", Prediction("2-layer", "1-layer", 0.5)),
-        ("  2-Layer>1-layer  by .5 points", Prediction("2-layer", "1-layer", 0.5)),
-        ("1-layer > 3-layer, augmented", Prediction("1-layer", "3-layer, augmented", None)),
-        ("2-layer = 1-layer", Prediction("2-layer", "1-layer", 0.0)),
-        ("2-layer > 1-layer by 0", Prediction("2-layer", "1-layer", 0.0)),
-        ("2-layer > dropout 0.5 by 0.1 %", Prediction("2-layer", "dropout 0.5", 0.1)),
+        ("2-layer > 1-layer by 0.5", ("2-layer", "1-layer", 0.5)),
+        ("  2-Layer>1-layer  by .5 points", ("2-layer", "1-layer", 0.5)),
+        ("1-layer > 3-layer, augmented", ("1-layer", "3-layer, augmented", None)),
+        ("2-layer = 1-layer", ("2-layer", "1-layer", 0.0)),
+        ("2-layer > 1-layer by 0", ("2-layer", "1-layer", 0.0)),
+        ("2-layer > dropout 0.5 by 0.1 %", ("2-layer", "dropout 0.5", 0.1)),
         *[(text, None) for text in (
             "", "2-layer", "2-layer > 4-layer", "2-layer > 2-layer", "2-layer = 1-layer by 0.5",
             "2-layer > 1-layer by 99",
@@ -417,7 +417,7 @@ NETWORKS = ("1-layer", "2-layer", "3-layer, augmented", "dropout 0.5")
         )],
     ],
 )  # fmt: skip
-def test_predictions_are_understood_or_free_text(text: str, expected: Prediction | None) -> None:
+def test_predictions_are_understood_or_free_text(text: str, expected: tuple[str, str, float | None] | None) -> None:
     assert parse_prediction(text, NETWORKS) == expected
 
 

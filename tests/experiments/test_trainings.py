@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pytest
 import torch
 
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
-from mnist_lab.data.mnist import Mnist, stratified_subset
+from mnist_lab.data.mnist import Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments.questions import EXPERIMENTS, Variant, differences
 from mnist_lab.experiments.trainings import (
@@ -41,14 +40,14 @@ from tests.training.test_runs import make_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
 needs_unix = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
-SPLIT = {"fingerprint": "abc"}
 PLANNED = TrainConfig(model="1-layer", epochs=3)
 VARIANTS = (Variant("one", PLANNED), Variant("two", replace(PLANNED, dropout=0.4)))
 
 
 def lay(outputs: Path, name: str, config: TrainConfig = PLANNED, **changes: object) -> Path:
     """A run's folder with everything that a comparison needs."""
-    content = {"config": config.to_dict(), "seed": config.seed, "split": SPLIT} | changes
+    split = {"fingerprint": split_fingerprint(load_mnist().validation)}
+    content = {"config": config.to_dict(), "seed": config.seed, "split": split} | changes
     folder = make_run(outputs, name, **content)
     save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
     lines = ["epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"]
@@ -64,7 +63,7 @@ def change(folder: Path, **changes: object) -> None:
 
 
 def planned(outputs: Path, seeds: int = 1) -> list[Task]:
-    return plan(VARIANTS, seeds, outputs, "abc")
+    return plan(VARIANTS, seeds, outputs)
 
 
 def test_seed_by_seed_and_nothing_is_there(tmp_path: Path) -> None:
@@ -140,7 +139,7 @@ def test_a_stopped_run_goes_on_unless_somebody_trains_it(tmp_path: Path) -> None
 def test_two_variants_of_one_configuration_never_go_on_in_one_folder(tmp_path: Path) -> None:
     folder = lay(tmp_path, "a", status="running")
     twins = (Variant("one", PLANNED), Variant("twin", PLANNED))
-    assert [task.unfinished for task in plan(twins, 1, tmp_path, "abc")] == [folder, None]
+    assert [task.unfinished for task in plan(twins, 1, tmp_path)] == [folder, None]
 
 
 AUGMENTED = replace(PLANNED, augment=AugmentConfig(), epochs=4)
@@ -203,10 +202,9 @@ class Timed(Pool):
         super().__init__(at_once, tasks=20)
         self.measured: list[str] = []
 
-    def _results(self, calls: Mapping[Any, Callable[[], Any]]) -> Iterator[tuple[Any, Any]]:
-        configs = {key: call.args[0] for key, call in calls.items() if isinstance(call, partial)}
-        self.measured = [config.model for config in configs.values()]
-        yield from ((key, 10.0 if config.model == "1-layer" else 20.0) for key, config in configs.items())
+    def _results(self, function: Callable[..., Any], calls: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
+        self.measured = [config.model for (config,) in calls.values()]
+        yield from ((key, 10.0 if config.model == "1-layer" else 20.0) for key, (config,) in calls.items())
 
 
 def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
@@ -296,7 +294,7 @@ def test_any_failure_takes_one_line() -> None:
 def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_nobody(tmp_path: Path) -> None:
     tasks = tasks_of(SMALL, replace(SMALL, learning_rate=1e6, weight_decay=1e3), replace(SMALL, seed=1))
     before = dict(os.environ)
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         seconds = pool.estimate(tasks)
         measuring = processes()
         assert len(measuring) == 2
@@ -319,7 +317,7 @@ def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no
 @pytest.mark.integration
 def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
-    with Pool(1, 1) as pool:
+    with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
         (refused,) = pool.train(tasks_of(SMALL), tmp_path / "file")
         pool.stop()
@@ -333,7 +331,7 @@ def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_
 
 @pytest.mark.integration
 def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> None:
-    with Pool(1, 1) as pool:
+    with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path)
         folder = run_of(done).folder
         change(folder, status="running")
@@ -353,7 +351,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
         os.kill(processes()[0], signal.SIGKILL)
 
     killer = in_background(kill_one)
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         done = by_number(pool.train(tasks_of(LONGER, replace(SMALL, seed=1), SMALL), tmp_path))
     killer.join()
     assert [run_of(done[number]).seed for number in range(3)] == [0, 1, 0]
@@ -365,7 +363,7 @@ def test_a_killed_process_costs_time_only(tmp_path: Path) -> None:
 @pytest.mark.integration
 @needs_unix
 def test_a_process_killed_while_it_has_nothing_to_do_is_replaced(tmp_path: Path) -> None:
-    with Pool(2, 1) as pool:
+    with closing(Pool(2, 1)) as pool:
         pool.estimate(tasks_of(SMALL))
         for pid in processes():
             os.kill(pid, signal.SIGKILL)
@@ -389,7 +387,7 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
             killed.extend(processes())
             os.kill(killed[-1], signal.SIGKILL)
 
-    with Pool(2, 3) as pool:
+    with closing(Pool(2, 3)) as pool:
         killer = in_background(kill_twice)
         done = by_number(pool.train(tasks, tmp_path))
     killer.join()
@@ -400,7 +398,7 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_a_caller_who_leaves_leaves_nobody_behind(tmp_path: Path) -> None:
-    with Pool(2, 2) as pool:
+    with closing(Pool(2, 2)) as pool:
         results = pool.train(tasks_of(SMALL, replace(LONGER, epochs=50)), tmp_path)
         assert run_of(next(results)).seed == 0
         results.close()

@@ -95,8 +95,8 @@ def test_the_rejection_threshold_is_the_saved_one_or_found_again(
 def test_saliency_of_a_test_digit_comes_with_its_controls(
     outputs: Path, mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spy = Mock(wraps=figures.saliency_across_runs)
-    monkeypatch.setattr(figures, "saliency_across_runs", spy)
+    spy = Mock(wraps=figures.saliency_by_run)
+    monkeypatch.setattr(figures, "saliency_by_run", spy)
     arguments = ["saliency", "--index", "3", "--method", "gradient", "--target", "9", "--run", "first"]
     assert main.main([*arguments, "--run", "second", "--run", "first", "--outputs", str(outputs)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
@@ -104,11 +104,11 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     assert "random weights" in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
-    explanation, maps, answers = spy.call_args.args
+    explanation, maps, answers, _, true = spy.call_args.args
     image = mnist.test.images[3:4]
     assert np.array_equal(explanation.image, image[0, 0].numpy() / np.float32(255))
     assert maps.keys() == answers.keys() == {"first", "second"}
-    assert (explanation.target, spy.call_args.kwargs["true"]) == (9, int(mnist.test.labels[3]))
+    assert (explanation.target, true) == (9, int(mnist.test.labels[3]))
     for seed, name in enumerate(("first", "second")):
         model = compute.place(build_model("1-layer", seed=seed))
         expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]

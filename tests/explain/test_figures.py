@@ -72,18 +72,18 @@ def drawn(trained: DigitNet, mnist: Mnist, explained: dict[str, Explanation]) ->
     signed, unsigned = explained["occlusion"], explained["grad-cam"]
     flat = replace(unsigned, random_map=np.zeros_like(unsigned.map), map=1e-5 * unsigned.map)
     maps = {name: saliency.attribute(trained, digits.images[:1], TARGETS[:1], name, CPU)[0] for name in METHODS}
-    all_classes = saliency.class_examples(trained, digits, CPU, "gradient")
-    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU, "grad-cam")
+    all_classes = saliency.class_examples(trained, digits, CPU)
+    two_classes = saliency.class_examples(trained, digits.subset(torch.tensor([0, 1])), CPU)
     drawing = figures.Drawn(np.full((280, 280), 255, np.uint8), "brush 24")
     across, answers = dict.fromkeys(RUNS, maps["occlusion"]), dict.fromkeys(RUNS, signed.probabilities)
     return {
         "panel": figures.saliency_panel(signed, title="3-layer: test digit 0", true=7),
         "panel-drawing": figures.saliency_panel(unsigned, title="A drawing", drawn=drawing),
         "panel-flat": figures.saliency_panel(flat, title="A flat map", true=7),
-        "by-class": figures.saliency_by_class(all_classes, method="gradient", title="3-layer"),
-        "by-class-two": figures.saliency_by_class(two_classes, method="grad-cam", title="3-layer"),
-        "methods": figures.saliency_methods_figure(signed, maps, title="3-layer: test digit 0", true=7),
-        "runs": figures.saliency_across_runs(signed, across, answers, title="Test digit 0", true=7),
+        "by-class": figures.saliency_by_class(all_classes, "3-layer"),
+        "by-class-two": figures.saliency_by_class(two_classes, "3-layer"),
+        "methods": figures.saliency_by_method(signed, maps, title="3-layer: test digit 0", true=7),
+        "runs": figures.saliency_by_run(signed, across, answers, title="Test digit 0", true=7),
     }
 
 
@@ -122,11 +122,24 @@ class TestFigures:
             assert map_.get_cmap()(place)[:3] == pytest.approx((1, 1, 1), abs=0.02)
         assert unsigned.get_clim()[0] == 0
 
+    def test_overlays_are_blue_for_and_orange_red_against_the_target(
+        self, drawn: dict[str, Figure], explained: dict[str, Explanation]
+    ) -> None:
+        overlay = drawn["panel"].axes[2].images[1]
+        map_, colours = explained["occlusion"].map, overlay.to_rgba(np.asarray(overlay.get_array()))
+        strongest, weakest = (np.unravel_index(place, map_.shape) for place in (map_.argmax(), map_.argmin()))
+        red, _, blue, opacity = colours[strongest]
+        assert blue > red
+        assert opacity > 0.8
+        red, _, blue, _ = colours[weakest]
+        assert red > blue
+        assert np.asarray(overlay.get_alpha())[map_ == 0].max(initial=0) == 0
+
     def test_by_class_tells_what_each_was_read_as(self, drawn: dict[str, Figure]) -> None:
         said = words(drawn["by-class"])
         for digit in range(10):
             assert f"true {digit}\nread as" in said
-        assert "gradient" in said.lower()
+        assert "Occlusion for the predicted digit" in said
         assert len(drawn["by-class"].axes) == 31  # three rows of ten, and the colour bar
 
     def test_methods_all_stand_side_by_side(self, drawn: dict[str, Figure]) -> None:

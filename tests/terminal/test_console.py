@@ -35,14 +35,14 @@ def test_enter_takes_the_default_and_questions_repeat_until_they_are_understood(
     assert asked([""], lambda terminal: terminal.ask_yes_no("Sure", default=True))[0] is True
     value, shown = asked(["maybe", "NO"], lambda terminal: terminal.ask_yes_no("Sure", default=True))
     assert value is False
-    assert "'maybe' is neither y nor n" in shown
+    assert "'maybe' is not one of the choices; answer with a number from 1 to 2 or a word: yes, no" in shown
     value, shown = asked(["x", "2"], lambda terminal: terminal.choose("Which", CHOICES, default="train"))
     assert value == "resume"
     assert "'x' is not one of the choices" in shown
     value, shown = asked([" three", "0", "11", " 7 "], lambda terminal: terminal.ask_whole("How many", 5, 1, 10))
     assert value == 7
-    for refusal in ("'three' is not a whole number; give one from 1 to 10", "0 is out of range", "11 is out of range"):
-        assert refusal in shown
+    for refused in ("three", "0", "11"):
+        assert f"'{refused}' is not a whole number from 1 to 10" in shown
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ class Clock:
 class Screen:
     """A display of two trainings, whose progress the test sets."""
 
-    def __init__(self, forecast: float | None, total: int = 2, height: int = 25) -> None:
+    def __init__(self, forecast: float | None, total: int = 2) -> None:
         self.clock, self.running, self.file = Clock(), list[RunProgress](), io.StringIO()
-        console = make_console(file=self.file, width=100, height=height)
+        console = make_console(file=self.file, width=100)
         self.display = ManyDisplay(console, total, lambda: self.running, forecast, self.clock)
 
     def shown(self, seconds: float, *fractions: float) -> list[str]:
@@ -151,11 +151,11 @@ def test_what_was_done_before_the_display_began_says_nothing_about_the_speed() -
     assert screen.shown(20.0, 1.0)[0].endswith("a few seconds left")
 
 
-def test_each_training_that_ends_leaves_a_line_and_those_without_room_are_counted() -> None:
-    screen = Screen(None, total=8, height=6)
+def test_each_training_that_ends_leaves_a_line() -> None:
+    screen = Screen(None, total=8)
     with screen.display as display:
         display.end("3-layer, seed 0: [best]99.50 %[/best]")
     assert screen.file.getvalue() == "  1/8  3-layer, seed 0: 99.50 %\n"
     lines = screen.shown(1.0, *[0.5] * 5)
     assert "1 of 8 done" in lines[0]
-    assert [line.split("━")[0].strip() for line in lines[1:]] == ["run 0", "run 1", "and 3 more"]
+    assert [line.split("━")[0].strip() for line in lines[1:]] == [f"run {number}" for number in range(5)]

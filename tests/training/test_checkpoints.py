@@ -20,10 +20,12 @@ from torch import Tensor
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import Mnist
-from mnist_lab.errors import CheckpointError, StorageError
+from mnist_lab.errors import CheckpointError, RunError, StorageError
+from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, load_weights, save_tensors
 from mnist_lab.training.runs import EpochRecord, history_csv, read_run
+from mnist_lab.training.session import load_trained
 from tests.training.test_runs import make_run
 
 SMALL = TrainConfig(model="1-layer", epochs=3)
@@ -86,6 +88,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "another network": (lambda: saved(build_model("2-layer").state_dict()), "is refused|other names"),
     "a weight too many": (lambda: saved(weights_of() | {"more": torch.zeros(1)}), "other names"),
     "a weight too few": (lambda: saved(dict(list(weights_of().items())[1:])), "other names"),
+    "other names": (lambda: saved({1: 2}), "other names"),
     "a list": (lambda: saved([torch.zeros(1)]), "holds no state dict"),
     "a name as weight": (lambda: saved(weights_of() | {"classifier.4.bias": "text"}), "another shape or type"),
     "old format": (lambda: saved(weights_of(), _use_new_zipfile_serialization=False), "no safe checkpoint"),
@@ -166,10 +169,13 @@ def test_finite_weights_that_are_far_too_large_give_no_answer(
     assert "answers are no longer finite numbers" in error
 
 
-def test_what_was_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:
-    weights = load_weights(read_run(lay(tmp_path, "run")))
-    assert weights.keys() == weights_of(0).keys()
-    assert all(torch.equal(weights[name], value) for name, value in weights_of(0).items())
+def test_what_was_saved_is_loaded_to_the_bit(tmp_path: Path, compute: Compute) -> None:
+    run = read_run(lay(tmp_path, "run"))
+    model = load_trained(run, compute)
+    for weights in (load_weights(run), model.state_dict()):
+        assert weights.keys() == weights_of(0).keys()
+        assert all(torch.equal(weights[name].cpu(), value) for name, value in weights_of(0).items())
+    assert not model.training
 
 
 def test_a_disk_that_gets_full_leaves_the_old_file_whole(tmp_path: Path) -> None:
@@ -202,3 +208,41 @@ def test_a_small_file_that_unpacks_to_a_large_one_takes_no_memory(tmp_path: Path
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+class Bomb:
+    """A pickle that would run code when it is loaded."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.target,)
+
+
+def test_a_malicious_file_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
+    target = tmp_path / "exploded"
+    torch.save({"weight": Bomb(target)}, tmp_path / "zip.pt")
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(target)))
+    for name in ("zip.pt", "raw.pt"):
+        with pytest.raises(CheckpointError, match="is refused: it is no safe checkpoint"):
+            load_tensors(tmp_path / name, 4 << 20)
+    assert not target.exists()
+    torch.load(tmp_path / "zip.pt", weights_only=False)  # the bomb is live: only the safe reader stops it
+    assert target.exists()
+
+
+def test_foreign_and_missing_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "foreign.pt").write_bytes(b"\x89PNG\r\n\x1a\n" * 100)
+    (tmp_path / "empty.pt").touch()
+    for name, expected in [("foreign.pt", "is refused"), ("empty.pt", "is refused"), ("nowhere.pt", "is missing")]:
+        with pytest.raises(CheckpointError, match=expected) as caught:
+            load_tensors(tmp_path / name, 4 << 20)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../secret.pt", "/etc/passwd", 7, None])
+def test_a_model_file_outside_the_folder_is_never_opened(tmp_path: Path, name: object) -> None:
+    folder = make_run(tmp_path, "run", model_file=name)
+    with pytest.raises(RunError, match="names no model file"):
+        load_weights(read_run(folder))

@@ -1,4 +1,4 @@
-"""The page of a run, what the index shows of folders without a summary, and the row of the menu about pages."""
+"""The page of a run, tables and lists of runs, the index without summaries, and the row of the menu about pages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -21,13 +23,25 @@ from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.errors import LabError, RunError
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
-from mnist_lab.terminal.console import THEME, Terminal
+from mnist_lab.terminal.console import THEME, Terminal, make_console
 from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.folder_commands import ask_report, report
-from mnist_lab.training.page import HISTORY_ROWS, RUN_PICTURES, run_report, unsummarised
+from mnist_lab.training.page import (
+    HISTORY_ROWS,
+    RUN_PICTURES,
+    Mark,
+    accuracy_table,
+    describe_confused,
+    leaderboard,
+    per_digit_table,
+    recipe_table,
+    run_report,
+    unsummarised,
+)
 from mnist_lab.training.runs import locked, read_run
 from tests.pages import HOSTILE, NOON, earlier_folders, fill, parse, parse_file
-from tests.training.test_runs import make_run
+from tests.training.test_runs import START, make_run
 
 DAMAGES = ("gone", "cut", "folder")
 
@@ -201,6 +215,60 @@ def test_the_configuration_is_told_with_labels_units_and_help(trained_folder: Pa
         place = cells.index(known.label, cells.index("setting"))
         assert cells[place + 2] == known.unit, name
         assert name == "model" or cells[place + 3] == known.help
+
+
+# -------------------------------------------------------------------------------------------------- tables
+
+
+def test_an_evaluation_is_told_by_digit_and_in_all() -> None:
+    """Four zeros, one of them taken for a one; three ones; a two taken for a zero; nothing of the rest."""
+    labels, predictions = np.array([0, 0, 0, 0, 1, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 1, 1, 0])
+    found = evaluate(np.eye(10, dtype=np.float32)[predictions], labels).to_dict()
+    assert [list(row) for row in per_digit_table(found, "").rows] == [
+        ["0", "75.00 %", "75.00 %", "75.00 %", "4", "1"],
+        ["1", "75.00 %", "100.00 %", "85.71 %", "3", "0"],
+        ["2", "0.00 %", "0.00 %", "0.00 %", "1", "1"],
+    ]
+    assert describe_confused(found) == "0 taken for 1 (1x), 2 taken for 0 (1x)"
+    rows = accuracy_table({"validation": found, "test": {}}).rows
+    assert [list(row) for row in rows] == [
+        ["validation", "75.00 %", "40.93 to 92.85 %", "6 of 8"],  # Wilson's, by hand
+        ["test", "–", "–", "–"],
+    ]
+
+
+def test_the_tables_fit_80_columns(tmp_path: Path) -> None:
+    run = replace(
+        read_run(make_run(tmp_path, "2026-11-22_14-30-05_3-layer-aug")),
+        model="3-layer",
+        augment=True,
+        epochs_run=100,
+        train_seconds=59 * 60 + 59,
+    )
+    listed = [
+        replace(run, folder=tmp_path / f"{day}", created=START + timedelta(days=day), status=status)
+        for day, status in enumerate(("finished", "interrupted", "running"))
+    ]
+    listed[2] = replace(listed[2], test_accuracy=None)
+    members = [replace(run, folder=Path(f"{seed}"), seed=seed, test_accuracy=0.9 + seed / 1000) for seed in range(99)]
+    marks = {one.name: Mark(98, 99) for one in (*listed[:2], *members)}
+    console = make_console(file=io.StringIO(), width=80)
+    for table in (
+        *(leaderboard(listed, sort, shown, wide=False) for sort in ("val", "parameters") for shown in (marks, {})),
+        recipe_table(members, marks),
+    ):
+        screen = table.on_screen(gap=1)
+        assert console.measure(screen, options=console.options.update(max_width=200)).maximum <= 80
+
+
+def test_many_drawings_are_shown_in_percent_and_recipes_by_their_mean(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, "run"))
+    twin, lost = replace(run, folder=tmp_path / "twin", seed=1), replace(run, folder=tmp_path / "lost", seed=2)
+    marks = {"run": Mark(950, 1000), "twin": Mark(960, 1000), "lost": None}
+    runs = leaderboard([run, twin, lost], "val", marks, wide=False)
+    assert [row[runs.headings.index("my digits")] for row in runs.rows] == ["95.0 %", "96.0 %", "–"]
+    (recipe,) = recipe_table([run, twin, lost], marks).rows
+    assert "95.5" in recipe
 
 
 # ---------------------------------------------------------------------------------------------- the index

@@ -1,37 +1,40 @@
-"""Saved runs: listed, found, locked, and loaded without trust."""
+"""Saved runs: listed, found, locked, and read without trust, with their histories."""
 
 from __future__ import annotations
 
 import json
-import pickle
+import os
 import shlex
+import shutil
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import main
 from mnist_lab.config import TrainConfig
-from mnist_lab.errors import CheckpointError, RunError
-from mnist_lab.networks.compute import choose_compute
+from mnist_lab.errors import RunError
+from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.models import build_model
-from mnist_lab.training.checkpoints import load_tensors, save_tensors
+from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.folder_commands import COMMANDS
 from mnist_lab.training.runs import (
     UNFINISHED,
+    EpochRecord,
     command_line,
     find_run,
+    history_csv,
     is_being_trained,
     list_runs,
     locked,
-    model_file_name,
+    read_history,
     read_run,
 )
-from mnist_lab.training.session import load_trained
 
-LIMIT = 4 << 20
+ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 22, 14, 0).astimezone()
 
 
@@ -86,7 +89,7 @@ def test_no_folder_means_no_runs(tmp_path: Path) -> None:
         ("[" * 100_000, "can't be read"),
         ("[1, 2]", "not a JSON object"),
         ("{}", "no 'status'"),
-        (json.dumps(run_content(status="done")), "unknown status 'done'"),
+        (json.dumps(run_content(status="done")), "status is 'done'"),
         (json.dumps(run_content(val_accuracy=98.5)), "98.5 is not a fraction"),
         (json.dumps(run_content(val_accuracy=float("nan"))), "not JSON compliant"),
         (json.dumps(run_content(device="\ud800")), "surrogates not allowed"),
@@ -97,7 +100,7 @@ def test_no_folder_means_no_runs(tmp_path: Path) -> None:
         (json.dumps(run_content(epochs_run=0)), "epochs_run is 0"),
         (json.dumps(run_content(best_epoch=4)), "best_epoch is 4"),
         (json.dumps(run_content(best_epoch=2.0)), "best_epoch is 2.0"),
-        (json.dumps(run_content(stop_reason="boredom")), "unknown stop reason 'boredom'"),
+        (json.dumps(run_content(stop_reason="boredom")), "stop_reason is 'boredom'"),
         (json.dumps(run_content(train_seconds=1e308)), "1e+308 is not a duration"),
         (json.dumps(run_content(device="x" * (1 << 20))), "is larger than"),
         (json.dumps(run_content(test_interval=[0.5])), "not enough values"),
@@ -174,72 +177,109 @@ def test_only_one_program_trains_a_run(tmp_path: Path) -> None:
     assert not is_being_trained(run)
 
 
-def test_the_model_file_names_both_accuracies() -> None:
-    name = model_file_name(datetime(2026, 11, 22, 14, 30, 5), 0.99516, 0.9941)
-    assert name == "model_2026-11-22_14-30-05_val99.52_test99.41.pt"
+# -------------------------------------------------------------------------------------------------------- histories
+
+HEAD = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
+ROWS = [f"{epoch},0.5,0.9,0.4,0.95,0.001,1.5\n" for epoch in (1, 2, 3, 4)]
+
+DAMAGES = {
+    "empty": ("", "it holds no epoch"),
+    "nothing but its head": (HEAD, "it holds no epoch"),
+    "too short": (HEAD + "".join(ROWS[:2]), "it has 2 epochs, the run 3"),
+    "too long": (HEAD + "".join(ROWS), "it has 4 epochs, the run 3"),
+    "over-long": (HEAD + "1" * 200_000, "field larger than field limit"),
+    "an epoch twice": (HEAD + ROWS[0] + ROWS[0] + ROWS[2], "in place of epoch 2"),
+    "nan": (HEAD + ROWS[0] + ROWS[1].replace("0.4", "nan") + ROWS[2], "its epoch 2 holds what is not a finite number"),
+    "infinite": (HEAD + ROWS[0].replace("0.5", "1e999") + "".join(ROWS[1:3]), "what is not a finite number"),
+    "a word": (HEAD + ROWS[0].replace("0.9", "much") + "".join(ROWS[1:3]), "could not convert string"),
+    "an accuracy of 95": (HEAD + ROWS[0].replace("0.95", "95") + "".join(ROWS[1:3]), "numbers that no training leaves"),
+    "a negative loss": (HEAD + ROWS[0].replace("0.4", "-1") + "".join(ROWS[1:3]), "numbers that no training leaves"),
+    "an endless epoch": (
+        HEAD + ROWS[0].replace("1.5", "1e300") + "".join(ROWS[1:3]),
+        "numbers that no training leaves",
+    ),
+    "a column too few": (HEAD.replace(",seconds", "") + "".join(ROWS[:3]), "can't be read"),
+    "a column too many": (HEAD + "".join(row.strip() + ",7\n" for row in ROWS[:3]), "can't be read"),
+    "huge": (HEAD + "".join(ROWS[:3]) + "\n" * 3_000_000, "is larger than"),
+}
 
 
-def test_weights_come_back_as_they_were_saved(tmp_path: Path) -> None:
+def make_whole_run(outputs: Path, name: str, **changes: Any) -> Path:
+    """A run's folder with a network of random weights, and a history."""
+    folder = make_run(outputs, name, **changes)
+    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+    (folder / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
+    return folder
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    history = [EpochRecord(epoch, 0.1 / epoch, 0.9, 1 / 3, 0.95, 1e-5, 1.25) for epoch in (1, 2, 3)]
     folder = make_run(tmp_path, "run")
-    model = build_model("1-layer", seed=3)
-    save_tensors(folder / "model.pt", model.state_dict())
-    loaded = load_trained(read_run(folder), choose_compute())
-    for name, value in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name].cpu(), value)
-    assert not loaded.training
+    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
+    assert read_history(read_run(folder)) == history
 
 
-class Bomb:
-    """A pickle that would run code when it is loaded."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.target,)
-
-
-def test_a_malicious_file_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> None:
-    target = tmp_path / "exploded"
-    torch.save({"weight": Bomb(target)}, tmp_path / "zip.pt")
-    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(target)))
-    for name in ("zip.pt", "raw.pt"):
-        with pytest.raises(CheckpointError, match="is refused: it is no safe checkpoint"):
-            load_tensors(tmp_path / name, LIMIT)
-    assert not target.exists()
-    torch.load(tmp_path / "zip.pt", weights_only=False)  # the bomb is live: only the safe reader stops it
-    assert target.exists()
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_history_is_named_in_one_line(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, expected = DAMAGES[kind]
+    folder = make_whole_run(tmp_path, "run")
+    (folder / "history.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match=expected) as caught:
+        read_history(read_run(folder))
+    assert len(str(caught.value)) < 300
+    assert main.main(["report", "run", "--outputs", str(tmp_path)]) == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Without history.csv: the history of run" in page
+    assert "Epoch by epoch" not in page
 
 
-def test_foreign_truncated_and_missing_files_are_refused_in_one_line(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.pt"
-    save_tensors(whole, build_model("1-layer").state_dict())
-    (tmp_path / "truncated.pt").write_bytes(whole.read_bytes()[:5000])
-    (tmp_path / "foreign.pt").write_bytes(b"\x89PNG\r\n\x1a\n" * 100)
-    (tmp_path / "empty.pt").write_bytes(b"")
-    torch.save(torch.ones(3), tmp_path / "tensor.pt")
-    for name, expected in [
-        ("truncated.pt", "is refused"),
-        ("foreign.pt", "is refused"),
-        ("empty.pt", "is refused"),
-        ("tensor.pt", "holds no state dict"),
-        ("nowhere.pt", "is missing"),
-    ]:
-        with pytest.raises(CheckpointError, match=expected) as caught:
-            load_tensors(tmp_path / name, LIMIT)
-        assert "\n" not in str(caught.value)
+def test_evaluating_names_a_damaged_history_and_leaves_its_picture_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_whole_run(tmp_path, "run")
+    for name in set(RUN_FIGURES) - {"history.png"}:
+        (folder / name).touch()
+    (folder / "history.csv").write_text(DAMAGES["nan"][0], encoding="utf-8")
+    (folder / ".writing-old.png").touch()
+    os.utime(folder / ".writing-old.png", (0, 0))
+    (folder / ".writing-new.png").touch()
+    assert main.main(["evaluate", "--run", "run", "--outputs", str(tmp_path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "without history.png: the history of run can't be read" in shown
+    assert not (folder / "history.png").exists()
+    assert [path.name for path in folder.glob(".writing-*")] == [".writing-new.png"]
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    folder = make_run(tmp_path, "run")
-    for weights in (build_model("3-layer").state_dict(), {"weight": "text"}, {1: 2}):
-        save_tensors(folder / "model.pt", weights)  # type: ignore[arg-type]
-        with pytest.raises(CheckpointError, match="does not hold the weights of a 1-layer network"):
-            load_trained(read_run(folder), choose_compute())
+def test_dollars_and_other_signs_in_a_run_file_are_drawn_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_whole_run(tmp_path, "run", model="$\\foo$ \x1b[31m")
+    assert main.main(["evaluate", "--run", "run", "--outputs", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert all((folder / name).stat().st_size for name in RUN_FIGURES)
 
 
-@pytest.mark.parametrize("name", ["../secret.pt", "/etc/passwd", 7, None])
-def test_a_model_file_outside_the_folder_is_never_opened(tmp_path: Path, name: object) -> None:
-    folder = make_run(tmp_path, "run", model_file=name)
-    with pytest.raises(RunError, match="names no model file"):
-        load_trained(read_run(folder), choose_compute())
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps named pipes elsewhere")
+def test_named_pipes_are_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    whole = make_whole_run(tmp_path, "whole")
+    for name in ("run.json", "history.csv", "model.pt", "history.png", "training_state.pt"):
+        folder = Path(shutil.copytree(whole, tmp_path / name))
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    state = tmp_path / "training_state.pt" / "run.json"
+    state.write_text(state.read_text(encoding="utf-8").replace('"finished"', '"running"'), encoding="utf-8")
+    commands = [
+        ["runs"],
+        ["report"],
+        ["report", "history.csv"],
+        ["report", "history.png"],
+        ["show", "--run", "run.json"],
+        ["evaluate", "--run", "model.pt"],
+        ["resume", "--run", "training_state.pt"],
+    ]
+    code = f"import main; print([main.main([*words, '--outputs', {str(tmp_path)!r}]) for words in {commands!r}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0, 1, 1, 1]"
+    assert "Traceback" not in done.stderr

@@ -43,7 +43,7 @@ def trainer(few: Digits, validation: Digits, compute: Compute) -> Trainer:
 
 def trainer_for(config: TrainConfig, few: Digits, validation: Digits, compute: Compute, workers: int = 0) -> Trainer:
     model = compute.place(build_model(config.architecture, config.seed))
-    return Trainer(model, few, validation, config, compute, workers=workers, start_method="spawn")
+    return Trainer(model, few, validation, config, compute, workers)
 
 
 def bare_trainer(config: TrainConfig, few: Digits, validation: Digits, compute: Compute) -> Trainer:

@@ -1,7 +1,7 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-Everything happens in the main thread: the ink is drawn at once, and predictions are made between two events and always
-for the newest strokes, so that a slow network makes the bars lag, not the pen.
+The ink is drawn at once; predictions are made between two events and always for the newest strokes, so that a slow
+network makes the bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ import gc
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 import numpy as np
 
-from mnist_lab.drawing.preprocess import BRUSH, Picture, Wobble, see, take_apart
+from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, plan_layout
+from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Box, Predictor, plan_layout
 from mnist_lab.drawing.window.xray_panel import XrayPanel
 from mnist_lab.errors import LabError, RequestError
 
@@ -39,8 +37,7 @@ except ImportError as error:  # such a Python can still do everything else, so i
 TITLE = "MNIST Lab: draw a digit"
 FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
 REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
-STILL_MS = 150  # without a change, after which the pen counts as resting, and saliency maps are made
-LIVE = 0.025  # seconds, at most, of an update with which the X-ray follows the pen; a slower one waits for a rest
+STILL_MS = 100  # without a change, after which the pen counts as resting, and saliency maps and X-ray are made
 HEARTBEAT_MS = 250  # after which a Ctrl-C in the terminal is noticed at the latest: Tk sleeps until an event comes
 
 BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
@@ -52,22 +49,17 @@ SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
 KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
-TKINTER_ADVICE = (
-    "install it (Linux: apt install python3-tk, or dnf install python3-tkinter; Homebrew: brew install python-tk; "
-    'Windows: run the installer from python.org again, choose "Modify" and tick "tcl/tk")'
-)
-ALTERNATIVE = "or recognise a picture from a file: python main.py predict IMAGE"
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything about a drawing at the moment when it is to be saved."""
+    """A drawing at the moment when it is to be saved."""
 
     drawing: Drawing  # as drawn: not wobbled, without a label
-    brush: float  # width of the pen that the user chose, in pixels of the 280x280 canvas
-    wobble: Wobble  # where the sliders stand
+    brush: float  # width of the pen, in pixels of the 280x280 canvas
+    wobble: Wobble
     picture: Picture  # what the networks saw, wobbled, (28, 28) uint8, white on black
-    probabilities: tuple[widgets.Probabilities, ...]  # each predictor's, (10,), in their order
+    probabilities: tuple[widgets.Probabilities, ...]  # each predictor's, (10,)
 
 
 Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which is shown
@@ -75,14 +67,11 @@ Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
 
-def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
-    """Show one to four networks side by side, and come back when the window is closed, by Esc or by its cross.
+def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
+    """Show one to four networks side by side until the window is closed.
 
-    Errors of the lab that ``save`` and ``keep`` raise are shown and lose nothing; whatever else goes wrong closes the
-    window and is raised from here.
-
-    Raises:
-        LabError: there is no tkinter or no display, or there are too many predictors, or two of the same name.
+    A LabError of ``save`` or ``keep`` is shown; whatever else goes wrong closes the window and is raised from here, as
+    is a LabError if there is no tkinter or no display, or if the predictors are too many or not all of different names.
     """
     names = [predictor.name for predictor in predictors]
     if len(names) not in PANEL_WIDTHS:
@@ -103,16 +92,20 @@ def open_window(predictors: Sequence[widgets.Predictor], *, save: Save, keep: Ke
 
 def new_root() -> tk.Tk:
     """The main window, still hidden; a LabError says that there is no tkinter, or no display."""
+    alternative = "or recognise a picture from a file: python main.py predict IMAGE"
     if TKINTER_MISSING:
-        found = f"this Python has no tkinter, which draws windows ({TKINTER_MISSING})"
-        raise LabError(found, f"{TKINTER_ADVICE}, {ALTERNATIVE}")
+        advice = (
+            "install it (Linux: apt install python3-tk, or dnf install python3-tkinter; Homebrew: brew install "
+            'python-tk; Windows: run the installer from python.org again, choose "Modify" and tick "tcl/tk"), '
+        )
+        raise LabError(f"this Python has no tkinter, which draws windows ({TKINTER_MISSING})", advice + alternative)
     if sys.platform == "win32":  # ask for real pixels; otherwise Windows enlarges the window like a photograph
         with suppress(AttributeError, OSError):  # before Windows 8.1, or already decided by somebody else
             ctypes.windll.shcore.SetProcessDpiAwareness(1)
     try:
         root = tk.Tk(className="MnistLab")
     except tk.TclError as error:
-        advice = f"work at a screen, or connect with ssh -X, {ALTERNATIVE}"
+        advice = f"work at a screen, or connect with ssh -X, {alternative}"
         raise LabError(f"no window can be opened ({error})", advice) from None
     root.withdraw()
     return root
@@ -131,8 +124,8 @@ def _density(root: tk.Tk) -> float:
     if windowing == "aqua":
         return 1.0  # a Mac counts in points and fills in the pixels itself
     if windowing == "x11":
-        # Fonts follow the desktop's choice, Xft.dpi, whether asked to or not; Tk 8.6 must be told to use the same
-        # inches. The X server's settings are options of a program of the class that they begin with.
+        # Fonts follow the desktop's choice, Xft.dpi; Tk 8.6 must be told to use the same inches. The X server's
+        # settings are options of a program of the class that they begin with.
         probe = tk.Tk(className="Xft")
         chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
         probe.destroy()
@@ -164,9 +157,7 @@ def _summary(probabilities: Sequence[widgets.Probabilities]) -> str:
 class Window:
     """Everything in the window, and what happens when."""
 
-    def __init__(
-        self, root: tk.Tk, predictors: Sequence[widgets.Predictor], save: Save, keep: Keep, reject: Reject
-    ) -> None:
+    def __init__(self, root: tk.Tk, predictors: Sequence[Predictor], save: Save, keep: Keep, reject: Reject) -> None:
         self.root, self._predictors = root, predictors
         self._save, self._keep, self._reject = save, keep, reject
         self.error: BaseException | None = None
@@ -180,8 +171,6 @@ class Window:
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
-        self._durations = deque([0.0, 0.0], maxlen=2)  # of the last updates with the X-ray, in seconds
-
         root.report_callback_exception = self._fail
         self.canvas = widgets.DrawingCanvas(self.theme, self._changed)
         boxes = zip(self.layout.panels, predictors, strict=True)
@@ -204,9 +193,17 @@ class Window:
         self._build_wobble()
         self._build_texts()
         self._changed()
-        self._show_window()
         root.bind("<Key>", self._key)
         root.protocol("WM_DELETE_WINDOW", root.quit)
+        window = self.layout.window
+        left = (root.winfo_screenwidth() - window.width) // 2
+        top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
+        root.title(TITLE)
+        root.geometry(f"{window.width}x{window.height}+{left}+{top}")
+        root.resizable(False, False)
+        root.deiconify()
+        root.lift()
+        root.focus_force()
         self._beat()
 
     def _button(self, parent: tk.Misc, command: str, text: str) -> ttk.Button:
@@ -214,12 +211,12 @@ class Window:
         return self.buttons[command]
 
     def _build_tools(self) -> None:
-        px, box = self.layout.px, self.layout.tools
-        tools = widgets.card(self.root, box, widgets.GROUND, widgets.GROUND)
-        row = widgets.card(tools, Box(0, 0, box.width - 2, px(30)))
+        px, width = self.layout.px, self.layout.tools.width - 2
+        tools = widgets.card(self.root, self.layout.tools, widgets.GROUND, widgets.GROUND)
+        row = widgets.card(tools, Box(0, 0, width, px(30)))
         brush = widgets.Slider(row, BRUSH_SCALE, BRUSH, self._set_brush)
         brush.frame.pack(fill="both", expand=True, padx=px(8))
-        pitch = (box.width - 2 + px(6)) / 4
+        pitch = (width + px(6)) / 4
         texts = {"undo": "Undo  z", "redo": "Redo  y", "clear": "Clear  c", "save": "Save  s"}
         for column, (command, text) in enumerate(texts.items()):
             button = self._button(tools, command, text)
@@ -270,24 +267,12 @@ class Window:
         keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo"
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
-    def _show_window(self) -> None:
-        root, window = self.root, self.layout.window
-        root.title(TITLE)
-        left = (root.winfo_screenwidth() - window.width) // 2
-        top = max(0, (root.winfo_screenheight() - window.height) // 2 - self.layout.px(20))
-        root.geometry(f"{window.width}x{window.height}+{left}+{top}")
-        root.resizable(False, False)
-        root.deiconify()
-        root.lift()
-        root.focus_force()
-
     def run(self) -> None:
         self.root.mainloop()
         if self.error is not None:
             raise self.error
 
-    def _fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Something went wrong in an action: close, and raise it once Tk has come to its end."""
+    def _fail(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         self.error = self.error or error
         self.root.quit()
 
@@ -332,79 +317,57 @@ class Window:
     def _reset(self) -> None:
         for field, slider in self.sliders.items():
             slider.scale.set(getattr(Wobble(), field))
-        self.xray.reset()
+        self.xray.choose(Steps())
 
     def _later(self, milliseconds: int, action: widgets.Action) -> None:
-        """Let an action happen so much later, once, and not at the time named before."""
-
-        def happen() -> None:
-            del self._pending[action]
-            action()
-
         self._cancel(action)
-        self._pending[action] = self.root.after(milliseconds, happen)
+        self._pending[action] = self.root.after(milliseconds, action)
 
-    def _cancel(self, action: widgets.Action) -> bool:
-        pending = self._pending.pop(action, None)
-        if pending is not None:
-            self.root.after_cancel(pending)
-        return pending is not None
+    def _cancel(self, action: widgets.Action) -> None:
+        if action in self._pending:
+            self.root.after_cancel(self._pending.pop(action))
 
     def _request(self) -> None:
-        """Predict the newest strokes soon, unless that is pending already; explain once nothing changes any more."""
         self._cancel(self._rest)
         if self._predict not in self._pending:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._predict)
 
     def _predict(self) -> None:
-        """Show the predictions for the newest strokes, and take them apart if that is quick enough."""
         started = time.perf_counter()
-        self._update(with_xray=self.xray.is_open and min(self._durations) <= LIVE)
+        self._cancel(self._predict)
+        self.picture = picture = see(self.canvas.sketch.drawing(), self.wobble)
+        self.probabilities = [] if picture is None else [one.predict([picture])[0] for one in self._predictors]
+        self.tile.show(picture)
+        if picture is None:
+            text, colour = "draw a digit with mouse or pen", widgets.MUTED
+            self.xray.show(None, self.canvas.brush, is_wobbled=self.wobble != Wobble())
+        elif reason := self._reject(picture, self.probabilities):
+            text, colour = f"▲ {reason}", widgets.VERMILION
+        else:
+            text, colour = _summary(self.probabilities), widgets.INK
+        self._verdict.itemconfigure("verdict", text=text, fill=colour)
+        for index, panel in enumerate(self.panels):
+            panel.show(self.probabilities[index] if self.probabilities else None)
+            panel.show_map(picture if self.shows_maps else None, invite=not self.shows_maps)
+        self._unexplained = list(range(len(self.panels))) if self.shows_maps else []
+        if picture is not None and (self.xray.is_open or self.shows_maps):
+            self._later(STILL_MS, self._rest)
         ended = time.perf_counter()
         self._not_before = max(started + FRAME, ended + REST * (ended - started))
 
     def _rest(self) -> None:
-        """The pen rests: now for the X-ray, or for one map; the next map only after what the pen has done meanwhile."""
+        """The pen rests: now for the X-ray, or for one map, and the next only after what the pen has done meanwhile."""
+        self._cancel(self._rest)
         if self.xray.is_open:
-            self._update(with_xray=True)
+            drawing, brush = self.canvas.sketch.drawing(), self.canvas.brush
+            self.xray.show(take_apart(drawing, self.xray.steps, brush), brush, is_wobbled=self.wobble != Wobble())
         elif self.picture is not None and self._unexplained:
             index = self._unexplained.pop(0)
             saliency = self._predictors[index].explain(self.picture, int(np.argmax(self.probabilities[index])))
             self.panels[index].show_map(widgets.coloured(self.picture, saliency), invite=False)
             self._later(1, self._rest)
 
-    def _update(self, *, with_xray: bool) -> None:
-        started = time.perf_counter()
-        drawing, is_wobbled = self.canvas.sketch.drawing(), self.wobble != Wobble()
-        xray = take_apart(drawing, self.xray.steps, self.canvas.brush) if with_xray else None
-        # The X-ray has inked the drawing already, and that is most of the work.
-        picture = see(drawing, self.wobble) if xray is None or is_wobbled else xray.whole
-        self.picture = picture
-        self.probabilities = [] if picture is None else [one.predict([picture])[0] for one in self._predictors]
-        self.tile.show(picture)
-        self._show_verdict()
-        for index, panel in enumerate(self.panels):
-            panel.show(self.probabilities[index] if self.probabilities else None)
-            panel.show_map(picture if self.shows_maps else None, invite=not self.shows_maps)
-        self._unexplained = list(range(len(self.panels))) if self.shows_maps else []
-        if with_xray or picture is None:
-            self.xray.show(xray, self.canvas.brush, is_wobbled=is_wobbled)
-        if xray is not None:
-            self._durations.append(time.perf_counter() - started)
-        elif picture is not None and (self.xray.is_open or self.shows_maps):
-            self._later(STILL_MS, self._rest)
-
-    def _show_verdict(self) -> None:
-        if self.picture is None:
-            text, colour = "draw a digit with mouse or pen", widgets.MUTED
-        elif reason := self._reject(self.picture, self.probabilities):
-            text, colour = f"▲ {reason}", widgets.VERMILION
-        else:
-            text, colour = _summary(self.probabilities), widgets.INK
-        self._verdict.itemconfigure("verdict", text=text, fill=colour)
-
     def _choose_view(self, *, maps: bool, xray: bool) -> None:
-        """Show or hide the maps, and the X-ray, which lies over them; mark the buttons of what is to be seen."""
         self.shows_maps = maps
         self.xray.set_open(xray)
         self.canvas.canvas.focus_set()  # away from a slider that may be covered now
@@ -413,13 +376,12 @@ class Window:
         self._request()
 
     def _snapshot(self) -> Snapshot | None:
-        """What is drawn now, with its prediction made; None if there is no ink."""
-        if self._cancel(self._predict):
+        if self._predict in self._pending:
             self._predict()
         if self.picture is None:
             return None
-        drawing = self.canvas.sketch.drawing()
-        return Snapshot(drawing, self.canvas.brush, self.wobble, self.picture, tuple(self.probabilities))
+        drawing, brush = self.canvas.sketch.drawing(), self.canvas.brush
+        return Snapshot(drawing, brush, self.wobble, self.picture, tuple(self.probabilities))
 
     def _save_now(self) -> None:
         snapshot = self._snapshot()

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from PIL.ImageColor import getrgb
 
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.drawing.preprocess import BRUSH, Picture, ink, invert, resample
-from mnist_lab.drawing.strokes import CANVAS, Drawing, Point, Sketch, Stroke
+from mnist_lab.drawing.preprocess import BRUSH, Picture
+from mnist_lab.drawing.strokes import CANVAS, Point, Sketch
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -21,7 +23,6 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import ttk
 
 Action: TypeAlias = Callable[[], None]
-Pixels: TypeAlias = NDArray[np.uint8]
 Probabilities: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
@@ -29,7 +30,7 @@ STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full
 DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
 
 # Okabe & Ito's colours, as in the figures: blue is evidence for a digit, vermilion against it.
-BLUE, SKY_BLUE, VERMILION = "#0072B2", "#56B4E9", "#D55E00"
+BLUE, SKY_BLUE, VERMILION, DARK_BLUE = "#0072B2", "#56B4E9", "#D55E00", "#005A8E"
 INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
@@ -50,21 +51,34 @@ class Box(NamedTuple):
     height: int
 
 
-@dataclass(frozen=True)
 class Layout:
-    """Where everything lies, in pixels of the screen."""
+    """Where everything lies for 1 to 4 networks, in pixels of the screen, at so many of them for each unit."""
 
-    scale: float  # pixels per unit; a unit is about a pixel of an ordinary small screen
-    window: Box  # all of it
-    canvas: Box  # to draw on, a square
-    tools: Box  # brush and buttons, below the canvas
-    seen: Box  # the picture that the networks see, below the tools
-    verdict: Box  # one sentence above the predictions
-    panels: tuple[Box, ...]  # the predictions of each network
-    wobble: Box  # the sliders, below the predictions
-    xray: Box  # the X-ray, over the predictions and, where they are too narrow for it, over the sliders as well
-    xray_columns: int  # how many of the X-ray's seven pictures lie side by side
-    foot: Box  # messages and keys
+    def __init__(self, networks: int, scale: float) -> None:
+        self.scale = scale  # pixels for each unit, which is about a pixel of an ordinary small screen
+        tools = MARGIN + SHEET + GUTTER
+        lower = tools + TOOLS_HEIGHT + GUTTER
+        foot = lower + LOWER_HEIGHT + GUTTER
+        right, pitch = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks] + GUTTER
+        width = networks * pitch - GUTTER
+        upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
+        height = lower - GUTTER - upper
+        self.window = self._box(0, 0, right + width + MARGIN, foot + FOOT_HEIGHT + MARGIN)
+        self.canvas = self._box(MARGIN, MARGIN, SHEET, SHEET)  # to draw on, a square
+        self.tools = self._box(MARGIN, tools, SHEET, TOOLS_HEIGHT)  # brush and buttons
+        self.seen = self._box(MARGIN, lower, SHEET, LOWER_HEIGHT)  # the picture that the networks see
+        self.verdict = self._box(right, MARGIN, width, VERDICT_HEIGHT)  # one sentence above the predictions
+        self.panels = [self._box(right + i * pitch, upper, pitch - GUTTER, height) for i in range(networks)]
+        self.wobble = self._box(right, lower, width, LOWER_HEIGHT)  # the sliders
+        # The X-ray lies over the predictions and, where they are too narrow for it, over the sliders as well.
+        self.xray = self._box(right, upper, width, height if networks > 2 else lower + LOWER_HEIGHT - upper)
+        self.xray_columns = 4 if networks <= 2 else 7  # of its seven pictures
+        self.foot = self._box(MARGIN, foot, right + width - MARGIN, FOOT_HEIGHT)  # messages and keys
+
+    def _box(self, left: float, top: float, width: float, height: float) -> Box:
+        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
+        return Box(x0, y0, x1 - x0, y1 - y0)
 
     def px(self, units: float) -> int:
         return round(units * self.scale)
@@ -74,81 +88,37 @@ class Layout:
         return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
 
 
-def arrange(networks: int, scale: float) -> Layout:
-    """Lay everything out for 1 to 4 networks, at so many screen pixels per unit."""
-
-    def box(left: float, top: float, width: float, height: float) -> Box:
-        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
-        x0, y0, x1, y1 = (round(scale * edge) for edge in (left, top, left + width, top + height))
-        return Box(x0, y0, x1 - x0, y1 - y0)
-
-    tools = MARGIN + SHEET + GUTTER
-    lower = tools + TOOLS_HEIGHT + GUTTER
-    foot = lower + LOWER_HEIGHT + GUTTER
-    right, width = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks]
-    right_width = networks * (width + GUTTER) - GUTTER
-    upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
-    panel_height = lower - GUTTER - upper
-    return Layout(
-        scale=scale,
-        window=box(0, 0, right + right_width + MARGIN, foot + FOOT_HEIGHT + MARGIN),
-        canvas=box(MARGIN, MARGIN, SHEET, SHEET),
-        tools=box(MARGIN, tools, SHEET, TOOLS_HEIGHT),
-        seen=box(MARGIN, lower, SHEET, LOWER_HEIGHT),
-        verdict=box(right, MARGIN, right_width, VERDICT_HEIGHT),
-        panels=tuple(box(right + i * (width + GUTTER), upper, width, panel_height) for i in range(networks)),
-        wobble=box(right, lower, right_width, LOWER_HEIGHT),
-        xray=box(right, upper, right_width, panel_height if networks > 2 else lower + LOWER_HEIGHT - upper),
-        xray_columns=4 if networks <= 2 else 7,
-        foot=box(MARGIN, foot, right + right_width - MARGIN, FOOT_HEIGHT),
-    )
-
-
 def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
     """Lay everything out as large as a screen in pixels, of dots per inch / 96, allows, and as is comfortable."""
-    whole = arrange(networks, 1.0).window
-    wide = 0.98 * screen_width / whole.width
-    high = (screen_height - TASKBAR * density) / whole.height
-    return arrange(networks, min(wide, high, LARGEST * density))
+    whole = Layout(networks, 1.0).window
+    wide, high = 0.98 * screen_width / whole.width, (screen_height - TASKBAR * density) / whole.height
+    return Layout(networks, min(wide, high, LARGEST * density))
 
 
-def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Pixels:
+def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Picture:
     """A grey picture with a saliency map over it, (28, 28) both: blue where it is above zero, vermilion where below."""
     values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
     strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
     strength = np.minimum(np.abs(values) / strongest, 1)
-    tint = np.where(values > 0, _rgb(SKY_BLUE), _rgb(VERMILION))  # (28, 28, 3)
+    tint = np.where(values > 0, getrgb(SKY_BLUE), getrgb(VERMILION))  # (28, 28, 3)
     blended: NDArray[np.float64] = DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
     return np.rint(blended).astype(np.uint8)
 
 
-def fitted(picture: Pixels, side: int) -> Pixels:
-    """A picture (H, W) in the middle of a square, at least 30, as large as it fits, with a line around it.
+def fitted(picture: Picture, side: int) -> Picture:
+    """A picture (H, W), or (H, W, 3), in the middle of a square of RGB, as large as it fits, with a line around it.
 
-    Small ones, which may be coloured (H, W, 3), are enlarged by a whole number, so that their pixels stay sharp.
+    Small ones are enlarged by a whole number, so that their pixels stay sharp.
     """
-    room, longer = side - 2, max(picture.shape)
-    zoom = room // longer
-    if zoom:
-        picture = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    image, room = Image.fromarray(picture), side - 2
+    if zoom := room // max(image.size):
+        image = ImageOps.scale(image, zoom, Image.Resampling.NEAREST)
     else:
-        picture = resample(picture, *(max(1, round(length * room / longer)) for length in picture.shape))
-    height, width = picture.shape[:2]
-    top, left = (side - height) // 2, (side - width) // 2
-    square = np.full((side, side, 3), _rgb(PAPER), dtype=np.uint8)
-    square[top - 1 : top + height + 1, left - 1 : left + width + 1] = _rgb(RULE)
-    square[top : top + height, left : left + width] = picture.reshape(height, width, -1)
-    return square
-
-
-def _rgb(colour: str) -> NDArray[np.float64]:
-    return np.array(list(bytes.fromhex(colour[1:])), dtype=np.float64)
-
-
-def _ppm(pixels: Pixels) -> bytes:
-    """A picture (H, W, 3) uint8 in the simplest format that every Tk reads."""
-    height, width, _ = pixels.shape
-    return b"P6 %d %d 255 " % (width, height) + pixels.tobytes()
+        image = ImageOps.contain(image, (room, room), Image.Resampling.BOX)
+    framed = ImageOps.expand(image.convert("RGB"), 1, RULE)
+    square = Image.new("RGB", (side, side), PAPER)
+    square.paste(framed, ((side - framed.width) // 2, (side - framed.height) // 2))
+    return np.asarray(square)
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
@@ -166,13 +136,11 @@ class Predictor:
 
     name: str  # its heading; different from the others'
     predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
-    explain: Callable[
-        [Picture, int], NDArray[np.float32]
-    ]  # (28, 28): above zero what speaks for a digit, below against
+    explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
 
 
 class Theme:
-    """Fonts, styles and small pictures of one window."""
+    """Fonts and styles of one window."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
         self.layout, self.root = layout, root
@@ -181,59 +149,25 @@ class Theme:
         self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
         self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
-        self._icons: list[tk.PhotoImage] = []  # Tk shows them only as long as Python refers to them
         root.configure(background=GROUND)
-        style = ttk.Style(root)
+        style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", HOVER)]
         style.theme_use("clam")
         style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK)
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
-        self._style_buttons(style)
-        self._style_check_boxes(style)
-        self._style_sliders(style)
-
-    def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
-        """A font by its height in units; negative sizes are pixels to Tk."""
-        size = -max(8, self.layout.px(units))
-        return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
-
-    def _icon(self, stroke: Stroke, brush: float, side: int, colour: str, ground: str = PAPER) -> tk.PhotoImage:
-        """A stroke on the 280x280 canvas, made smaller: smooth, as Tk can't draw."""
-        covered = resample(invert(ink(Drawing((stroke,)), brush)), side, side)[..., np.newaxis] / 255  # (side, side, 1)
-        pixels = np.rint(covered * _rgb(colour) + (1 - covered) * _rgb(ground)).astype(np.uint8)
-        self._icons.append(tk.PhotoImage(master=self.root, data=_ppm(pixels), format="PPM"))
-        return self._icons[-1]
-
-    def _style_buttons(self, style: ttk.Style) -> None:
-        px = self.layout.px
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
         style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
-        edges, ground = [("pressed", RULE), ("active", HOVER)], [("disabled", GROUND), ("pressed", RULE)]
-        style.map("TButton", background=[*ground, ("selected", CHOSEN), ("active", HOVER)])
-        style.map("TButton", foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
+        style.configure("Step.TButton", padding=(px(4), 0), font=self.bold)
+        ground = [("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)]
+        style.map("TButton", background=ground, foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
         style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
+        style.configure("TScale", background=BLUE, lightcolor=BLUE, darkcolor=BLUE, troughcolor=TRACK)
+        style.configure("TScale", gripcount=0, sliderlength=px(14), arrowsize=px(14))
+        style.map("TScale", background=[("active", DARK_BLUE)])
 
-    def _style_check_boxes(self, style: ttk.Style) -> None:
-        """A text with a box to tick; Tk draws a cross, of a size of its own, where others draw a tick."""
-        side, far = self.layout.px(14), float(CANVAS)
-        frame = self._icon(((0, 0), (far, 0), (far, far), (0, far), (0, 0)), CANVAS / 6, side, MUTED)
-        tick = self._icon(((65, 145), (120, 200), (215, 85)), 36, side, PAPER, BLUE)
-        width = side + self.layout.px(5)
-        style.element_create("Lab.Step.box", "image", frame, ("selected", tick), width=width, sticky="w")
-        parts: Any = [(name, {"side": "left", "sticky": ""}) for name in ("Lab.Step.box", "Button.label")]
-        style.layout("Step.TButton", [("Button.focus", {"sticky": "nsew", "children": parts})])
-        style.configure("Step.TButton", padding=(self.layout.px(5), 0), font=self.bold)
-        style.map("Step.TButton", background=[], foreground=[("!selected", MUTED), ("active", BLUE)])
-
-    def _style_sliders(self, style: ttk.Style) -> None:
-        side, middle = self.layout.px(16), CANVAS / 2
-        dot, brush = ((middle, middle),), CANVAS * (side - 2) / side
-        plain, active, pressed = (self._icon(dot, brush, side, colour) for colour in (BLUE, "#005A8E", "#004A75"))
-        line = self._icon(((0, middle), (CANVAS, middle)), CANVAS / 4, side, RULE)
-        style.element_create("Lab.Scale.slider", "image", plain, ("pressed", pressed), ("active", active), sticky="")
-        style.element_create("Lab.Scale.trough", "image", line, border=self.layout.px(6), padding=0, sticky="ew")
-        handle: Any = ("Lab.Scale.slider", {"side": "left", "sticky": ""})
-        style.layout("Horizontal.TScale", [("Lab.Scale.trough", {"sticky": "ew", "children": [handle]})])
+    def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
+        size = -max(8, self.layout.px(units))  # negative sizes are pixels to Tk
+        return tkfont.Font(root=self.root, family=self._family, size=size, weight=weight)
 
 
 def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk.Frame:
@@ -255,18 +189,12 @@ class Panel:
         self.canvas.pack(fill="both", expand=True)
 
     def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
-        """A text in one of the theme's fonts, by its name, and in that font's usual colour unless another is given."""
         fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
         self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
-        """A filled rectangle; none where it would be narrower or lower than a pixel."""
         if right - left >= 1 and bottom - top >= 1:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
-
-    def arrow(self, x: float, y: float, reach: int, colour: str, tags: str = "") -> None:
-        corners = x - reach, y - reach, x + reach, y, x - reach, y + reach
-        self.canvas.create_polygon(corners, fill=colour, tags=tags)
 
 
 class Slider:
@@ -292,8 +220,7 @@ class Slider:
     def _show(self, value: float) -> None:
         self._value = value
         sign = "+" if self._low < 0 and value else ""
-        digits = 0 if self._step >= 1 or not value else 1
-        self._number.configure(text=f"{value:{sign}.{digits}f}{self._unit}")
+        self._number.configure(text=f"{value:{sign}g}{self._unit}")
 
 
 class DrawingCanvas(Panel):
@@ -312,7 +239,6 @@ class DrawingCanvas(Panel):
         self.redraw()
 
     def redraw(self) -> None:
-        """Show the sketch as it is now: after undo, redo, clearing, and with another brush."""
         self.canvas.delete("all")
         if not self.sketch.strokes:
             self.text(self.width / 2, self.width / 2, "draw a digit", "hint", tags="hint")
@@ -329,19 +255,19 @@ class DrawingCanvas(Panel):
         self.canvas.focus_set()  # away from a slider, whose arrow keys would go on moving it
         self.canvas.delete("hint")
         self._tip = None
-        self._follow(self._place(event))
+        self._follow(event)
 
     def _move(self, event: tk.Event[tk.Canvas]) -> None:
-        point = self._place(event)
-        if self._tip is not None and point != self._tip:
-            self._follow(point)
+        if self._tip is not None:
+            self._follow(event)
 
-    def _follow(self, point: Point) -> None:
+    def _follow(self, event: tk.Event[tk.Canvas]) -> None:
         if not self.sketch.is_full:
+            # The middle of the screen's pixel under the pen, in canvas pixels.
+            point = round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
             step = self.sketch.begin if self._tip is None else self.sketch.extend
             step(*point)
-            # Only the new piece, whatever the stroke's length: ink must never wait.
-            self._ink([self._tip or point, point])
+            self._ink([self._tip or point, point])  # the new piece alone: ink must never wait, however long the stroke
             self._tip = point
         self._on_change()
 
@@ -356,10 +282,6 @@ class DrawingCanvas(Panel):
         self.redraw()
         self._on_change()
 
-    def _place(self, event: tk.Event[tk.Canvas]) -> Point:
-        """The middle of the screen's pixel under the pen, in canvas pixels."""
-        return round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
-
 
 class ImageTile:
     """A picture of any size in a square on a panel."""
@@ -370,11 +292,12 @@ class ImageTile:
         self.image = tk.PhotoImage(master=panel.canvas, width=side, height=side)
         panel.canvas.create_image(left, top, anchor="nw", image=self.image)
 
-    def show(self, picture: Pixels | None) -> None:
+    def show(self, picture: Picture | None) -> None:
         if picture is None:
             self.image.blank()
         else:
-            self.image.configure(data=_ppm(fitted(picture, self._side)), format="PPM")
+            header = b"P6 %d %d 255 " % (self._side, self._side)
+            self.image.configure(data=header + fitted(picture, self._side).tobytes(), format="PPM")
 
 
 class PredictionPanel(Panel):
@@ -391,7 +314,6 @@ class PredictionPanel(Panel):
         self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
         for digit in range(10):
             self._bar(digit, 1.0, TRACK, "track")
-        self.show(None)
 
     def show(self, probabilities: Probabilities | None) -> None:
         """Ten probabilities, 0..1, or no prediction."""
@@ -406,10 +328,9 @@ class PredictionPanel(Panel):
                 colour, tags = INK if digit == winner else MUTED, f"answer number.{digit}"
                 self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
         if probabilities is not None and winner is not None:
-            certainty = format_probability(float(probabilities[winner]))
-            self.arrow(self.px(11), self._row(winner), self.px(4), BLUE, "answer")
+            self.text(self.px(11), self._row(winner), "▸", "bold", BLUE, tags="answer")
             self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
-            self.text(self._middle, self.px(134), certainty, "heading", tags="answer")
+            self.text(self._middle, self.px(134), format_probability(probabilities[winner]), "heading", tags="answer")
 
     def _row(self, digit: int) -> int:
         return self.px(168 + 23.5 * digit)
@@ -419,7 +340,7 @@ class PredictionPanel(Panel):
         right = self.bar_left + probability * length
         self.rectangle(self.bar_left, middle - half, right, middle + half, colour, tags)
 
-    def show_map(self, pixels: Pixels | None, *, invite: bool) -> None:
+    def show_map(self, pixels: Picture | None, *, invite: bool) -> None:
         """The picture with or without its map, or none; then perhaps how to see one."""
         self.tile.show(pixels)
         self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,7 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import ttk
 
 EDGE, GAP = 12, 14  # units, around the panel and between its pictures
-HEAD, RESULT = 36, 112  # units, heights of the heading and of the result
-NAME, CAPTION = 22, 36  # units, heights of a step's name and of the words below its picture
+HEAD, RESULT, NAME, CAPTION = 36, 112, 22, 36  # units, heights of heading, result, a step's name and its caption
 LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
 STEP_TEXTS = {  # the name of a step, what it does, and what happens instead where it is switched off
@@ -39,11 +39,9 @@ class XrayPanel(widgets.Panel):
     """
 
     def __init__(self, theme: Theme, predictor: Predictor, on_change: Action, on_reset: Action) -> None:
-        """Build it, closed; ``on_change`` is for switched steps, ``on_reset`` for a button that resets the window."""
         super().__init__(theme, theme.layout.xray)
         self._predictor, self._on_change = predictor, on_change
-        self.steps = Steps()
-        self.is_open = False
+        self.steps, self.is_open = Steps(), False
         self.buttons: dict[str, ttk.Button] = {}
         self.without: dict[str, ImageTile] = {}
         px = self.px
@@ -54,34 +52,31 @@ class XrayPanel(widgets.Panel):
         self.stages = [self._build_stage(*place) for place in enumerate(("ink", *STEP_NAMES))]
         self._build_result()
         self._show_steps()
-        self.set_open(False)
+        self.frame.place_forget()
 
     def _build_stage(self, place: int, name: str) -> ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
-        px, layout = self.px, self.theme.layout
-        row, column = divmod(place, layout.xray_columns)
-        room = LARGE[layout.xray_columns]
+        px, layout, columns = self.px, self.theme.layout, self.theme.layout.xray_columns
+        room = LARGE[columns]
         large, small = layout.tile(room), layout.tile(SMALL)
-        pitch = (self.width - 2 * px(EDGE) + px(GAP)) // layout.xray_columns
-        left = px(EDGE) + column * pitch
-        top = px(HEAD) + row * px(NAME + room + CAPTION + SMALL + 6)
+        pitch = (self.width - 2 * px(EDGE) + px(GAP)) // columns
+        left = px(EDGE) + place % columns * pitch
+        top = px(HEAD) + place // columns * px(NAME + room + CAPTION + SMALL + 6)
         upper, below, title = top + px(NAME), top + px(NAME + CAPTION) + large, top + px(NAME) // 2
-        width, tag = pitch - px(10), f"caption.{name}"
-        self.text(left, upper + large + px(3), "", "small", width=width, anchor="nw", tags=tag)
+        self.text(left, upper + large + px(3), "", "small", width=pitch - px(10), anchor="nw", tags=f"caption.{name}")
         if name == "ink":
             self.text(left, title, "Your ink", "bold", anchor="w")
             self.text(left, below, "Without one step,\nthis comes out  ▸", "small", anchor="nw")
         else:
-            button = ttk.Button(self.canvas, text=STEP_TEXTS[name][0], style="Step.TButton")
-            button.configure(command=lambda: self._choose(replace(self.steps, **{name: not getattr(self.steps, name)})))
-            self.canvas.create_window(left, title, window=button, anchor="w")
-            self.buttons[name] = button
-            self.arrow(left - px(GAP) // 2, upper + large // 2, px(3.5), widgets.LOSER)
+            switch = partial(self._switch, name)
+            self.buttons[name] = ttk.Button(self.canvas, text=STEP_TEXTS[name][0], style="Step.TButton", command=switch)
+            self.canvas.create_window(left, title, window=self.buttons[name], anchor="w")
+            self.text(left - px(GAP) // 2, upper + large // 2, "▸", "small", widgets.LOSER)
+            self.without[name] = ImageTile(self, left, below, small)
             right = left + small + px(6)
             self.text(right, below, "reads", "small", anchor="nw")
             self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")
             self.text(right, below + px(37), "", "small", anchor="nw", tags=f"certainty.{name}")
-            self.without[name] = ImageTile(self, left, below, small)
         return ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
@@ -93,14 +88,13 @@ class XrayPanel(widgets.Panel):
         self.text(left, upper, "", "bold", anchor="nw", tags="outcome")
         self.text(left + px(30), upper + px(44), "", "smaller_digit", tags="digit.result")
         self.text(left + px(30), upper + height, "", "bold", anchor="s", tags="certainty.result")
-        self.text(right, upper + px(1), "", "small", anchor="ne", tags="name")
-        self._room = right - left
+        name = widgets.shortened(self._predictor.name, right - left - px(160), self.theme.small.measure)
+        self.text(right, upper + px(1), name, "small", anchor="ne")
         self._ceiling, self._floor = upper + px(24), upper + height - px(16)
-        self._pitch = (self._room - px(84)) / 10
+        self._pitch = (right - left - px(84)) / 10
         self._bars = [round(left + px(84) + digit * self._pitch) for digit in range(10)]
 
     def set_open(self, is_open: bool) -> None:
-        """Come into sight, over whatever lies there, or go out of it; the steps stay as they were chosen."""
         self.is_open = is_open
         if is_open:
             self.frame.place(**self.box._asdict())
@@ -108,10 +102,10 @@ class XrayPanel(widgets.Panel):
         else:
             self.frame.place_forget()
 
-    def reset(self) -> None:
-        self._choose(Steps())
+    def _switch(self, name: str) -> None:
+        self.choose(replace(self.steps, **{name: not getattr(self.steps, name)}))
 
-    def _choose(self, steps: Steps) -> None:
+    def choose(self, steps: Steps) -> None:
         if steps != self.steps:
             self.steps = steps
             self._show_steps()
@@ -121,16 +115,11 @@ class XrayPanel(widgets.Panel):
         for name, button in self.buttons.items():
             is_taken = getattr(self.steps, name)
             button.state(["selected" if is_taken else "!selected"])
-            text = STEP_TEXTS[name][1 if is_taken else 2]
-            colour = widgets.MUTED if is_taken else widgets.VERMILION
+            text, colour = STEP_TEXTS[name][1 if is_taken else 2], widgets.MUTED if is_taken else widgets.VERMILION
             self.canvas.itemconfigure(f"caption.{name}", text=text, fill=colour)
         left_out = [STEP_TEXTS[name][0] for name in STEP_NAMES if not getattr(self.steps, name)]
-        outcome = f"Without {', '.join(left_out)}" if left_out else "All steps"
-        outcome = widgets.shortened(outcome, self._room, self.theme.bold.measure)
-        self.canvas.itemconfigure("outcome", text=outcome)
-        left = self._room - self.theme.bold.measure(outcome) - self.px(GAP)
-        name = widgets.shortened(self._predictor.name, left, self.theme.small.measure)
-        self.canvas.itemconfigure("name", text=name if left > self.px(60) else "")
+        outcome = f"Without {left_out[0]}" if len(left_out) == 1 else f"Without {len(left_out)} steps"
+        self.canvas.itemconfigure("outcome", text=outcome if left_out else "All steps")
 
     def show(self, xray: Xray | None, brush: float, *, is_wobbled: bool) -> None:
         """Show a drawing taken apart with this panel's steps (None: nothing is drawn), and ask the network about it."""
@@ -150,15 +139,13 @@ class XrayPanel(widgets.Panel):
 
     def _show_answer(self, name: str, answer: Probabilities | None, expected: int | None) -> None:
         """One variant; where it is predicted otherwise than with all steps, a mark and a colour say so."""
-        digit = certainty = ""
+        digit, certainty = "", "" if expected is None else "no ink"
         colour = widgets.BLUE if name == "result" else widgets.INK
         if answer is not None:
             winner = int(np.argmax(answer))
             digit, certainty = str(winner), format_probability(float(answer[winner]))
             if winner != expected:
                 digit, colour = digit if name == "result" else f"≠ {digit}", widgets.VERMILION
-        elif expected is not None:
-            certainty = "no ink"
         self.canvas.itemconfigure(f"digit.{name}", text=digit, fill=colour)
         self.canvas.itemconfigure(f"certainty.{name}", text=certainty)
 

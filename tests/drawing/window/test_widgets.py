@@ -1,17 +1,67 @@
-"""The widgets: pictures as plain pixels, and what real panels show."""
+"""The layout on every screen, pictures as plain pixels, and what real panels show."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
 
 from mnist_lab.drawing.strokes import MAX_POINTS
-from mnist_lab.drawing.window.widgets import PredictionPanel, coloured, fitted, shortened
+from mnist_lab.drawing.window.widgets import LARGEST, PredictionPanel, coloured, fitted, plan_layout, shortened
 from tests.terminal.test_wording import PROBABILITIES
 from tests.windows import LINE, Opener, option
 
 pytest_plugins = ["tests.window_fixtures"]
-pytestmark = pytest.mark.integration
+
+SCREENS = [
+    (1366, 768, 1.0),
+    (1024, 600, 1.0),
+    (1920, 1080, 1.0),
+    (1920, 1080, 1.5),
+    (3840, 2160, 2.0),
+    (800, 1280, 1.0),
+]
+
+
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_the_window_fits_on_the_screen(screen: tuple[int, int, float], networks: int) -> None:
+    layout = plan_layout(*screen, networks)
+    assert layout.window.width <= screen[0]
+    assert layout.window.height <= screen[1] - 80 * screen[2] + 1
+    parts = [layout.canvas, layout.tools, layout.seen, layout.verdict, layout.wobble, layout.foot]
+    parts += layout.panels
+    for part in parts:
+        assert part.x >= 0
+        assert part.y >= 0
+        assert part.x + part.width <= layout.window.width
+        assert part.y + part.height <= layout.window.height
+    for one, other in itertools.combinations(parts, 2):
+        beside = one.x + one.width <= other.x or other.x + other.width <= one.x
+        assert beside or one.y + one.height <= other.y or other.y + other.height <= one.y
+    assert layout.canvas.width == layout.canvas.height
+
+
+def test_ordinary_screens_get_ordinary_sizes_and_sharp_ones_more_pixels() -> None:
+    assert plan_layout(1366, 768, 1.0, 4).scale > 0.95
+    assert plan_layout(2560, 1440, 1.0, 1).scale == LARGEST
+    assert plan_layout(5120, 2880, 2.0, 1).scale == 2 * LARGEST
+    assert plan_layout(3840, 2160, 2.0, 1).tile(112) >= 8 * 28
+
+
+@pytest.mark.parametrize("networks", [1, 2, 3, 4])
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+def test_the_xray_lies_over_the_networks_and_nothing_else_but_the_sliders(
+    screen: tuple[int, int, float], networks: int
+) -> None:
+    layout = plan_layout(*screen, networks)
+    first, last = layout.panels[0], layout.panels[-1]
+    assert layout.xray[:2] == first[:2]
+    assert layout.xray.width == pytest.approx(last.x + last.width - first.x, abs=1)
+    below = first if layout.xray_columns == 7 else layout.wobble
+    assert layout.xray.y + layout.xray.height == pytest.approx(below.y + below.height, abs=1)
+    assert layout.xray.width >= layout.xray_columns * layout.px(120)
 
 
 def test_maps_lie_over_the_picture_in_blue_and_vermilion() -> None:
@@ -65,6 +115,7 @@ def numbers(panel: PredictionPanel) -> list[str]:
     return [option(panel.canvas, f"number.{digit}", "text") for digit in range(10)]
 
 
+@pytest.mark.integration
 def test_bars_carry_their_numbers(opened: Opener) -> None:
     visitor = opened()
     panel = visitor.window.panels[0]
@@ -82,6 +133,7 @@ def test_bars_carry_their_numbers(opened: Opener) -> None:
     assert panel.canvas.find_withtag("bar.1") == ()
 
 
+@pytest.mark.integration
 def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
     visitor = opened(lambda picture: np.array(list(PROBABILITIES)))
     visitor.draw(*LINE)
@@ -93,6 +145,7 @@ def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
     assert option(visitor.window.xray.canvas, "certainty.result", "text") == "100.0 %"
 
 
+@pytest.mark.integration
 def test_the_widest_number_stands_clear_of_its_bar(opened: Opener) -> None:
     visitor = opened(lambda picture: np.array([0.9996, *[0.0] * 9]))
     visitor.draw(*LINE)
@@ -102,6 +155,7 @@ def test_the_widest_number_stands_clear_of_its_bar(opened: Opener) -> None:
     assert panel.canvas.bbox("number.0")[0] > panel.bar_right
 
 
+@pytest.mark.integration
 def test_a_handle_can_be_dragged(opened: Opener) -> None:
     visitor = opened()
     scale = visitor.window.sliders["right"].scale
@@ -113,6 +167,7 @@ def test_a_handle_can_be_dragged(opened: Opener) -> None:
     assert visitor.window.wobble.right > 0
 
 
+@pytest.mark.integration
 def test_the_brush_changes_the_ink_that_is_there(opened: Opener) -> None:
     visitor = opened()
     visitor.draw(*LINE)
@@ -123,6 +178,7 @@ def test_the_brush_changes_the_ink_that_is_there(opened: Opener) -> None:
     assert float(option(visitor.canvas.canvas, item, "width")) == pytest.approx(2 * before)
 
 
+@pytest.mark.integration
 def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
     visitor = opened()
     sketch = visitor.canvas.sketch
@@ -137,6 +193,7 @@ def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
     assert visitor.window.error is None
 
 
+@pytest.mark.integration
 def test_a_click_is_a_dot_and_is_read(opened: Opener) -> None:
     visitor = opened()
     visitor.draw((100.0, 100.0))
