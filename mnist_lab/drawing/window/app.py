@@ -37,7 +37,8 @@ except ImportError as error:  # such a Python can still do everything else, so i
 TITLE = "MNIST Lab: draw a digit"
 FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
 REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
-STILL_MS = 100  # without a change, after which the pen counts as resting, and saliency maps and X-ray are made
+LIVE = 0.025  # seconds that an X-ray may take to follow the moving pen; otherwise it waits until the pen rests
+STILL_MS = 100  # without a change, after which the pen counts as resting, and saliency maps are made
 HEARTBEAT_MS = 250  # after which a Ctrl-C in the terminal is noticed at the latest: Tk sleeps until an event comes
 
 BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
@@ -171,6 +172,7 @@ class Window:
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
+        self._xray_seconds = 0.0  # that the last X-ray took
         root.report_callback_exception = self._fail
         self.canvas = widgets.DrawingCanvas(self.theme, self._changed)
         boxes = zip(self.layout.panels, predictors, strict=True)
@@ -350,17 +352,20 @@ class Window:
             panel.show(self.probabilities[index] if self.probabilities else None)
             panel.show_map(picture if self.shows_maps else None, invite=not self.shows_maps)
         self._unexplained = list(range(len(self.panels))) if self.shows_maps else []
-        if picture is not None and (self.xray.is_open or self.shows_maps):
+        if picture is not None and self.xray.is_open and self._xray_seconds <= LIVE:
+            self._rest()
+        elif picture is not None and (self.xray.is_open or self.shows_maps):
             self._later(STILL_MS, self._rest)
         ended = time.perf_counter()
         self._not_before = max(started + FRAME, ended + REST * (ended - started))
 
     def _rest(self) -> None:
-        """The pen rests: now for the X-ray, or for one map, and the next only after what the pen has done meanwhile."""
+        """Show the X-ray, or make one map; the next map only after what the pen has done meanwhile."""
         self._cancel(self._rest)
         if self.xray.is_open:
-            drawing, brush = self.canvas.sketch.drawing(), self.canvas.brush
+            started, drawing, brush = time.perf_counter(), self.canvas.sketch.drawing(), self.canvas.brush
             self.xray.show(take_apart(drawing, self.xray.steps, brush), brush, is_wobbled=self.wobble != Wobble())
+            self._xray_seconds = time.perf_counter() - started
         elif self.picture is not None and self._unexplained:
             index = self._unexplained.pop(0)
             saliency = self._predictors[index].explain(self.picture, int(np.argmax(self.probabilities[index])))
