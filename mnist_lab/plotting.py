@@ -213,8 +213,3 @@ def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Square images (R, C, S, S) as one picture (R * S, C * S)."""
     rows, columns, side = cells.shape[:3]
     return cells.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun: "1 digit", "10,000 digits"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

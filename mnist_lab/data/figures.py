@@ -17,8 +17,9 @@ from mnist_lab.config import NO_AUGMENTATION, AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import SIDE, Digits, Mnist, to_unit
-from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
+from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, new_figure, styled
 from mnist_lab.report.document import Caption
+from mnist_lab.terminal.wording import counted
 
 DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
 SEED = 0  # of the samples shown: everybody sees the same

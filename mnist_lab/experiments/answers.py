@@ -16,9 +16,9 @@ from mnist_lab.experiments.figures import ShownDigit, gallery
 from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import counted, png_of
+from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
-from mnist_lab.terminal.wording import format_interval, format_percent, format_probability
+from mnist_lab.terminal.wording import counted, format_interval, format_percent, format_probability
 from mnist_lab.training.evaluation import Evaluation, evaluate
 
 

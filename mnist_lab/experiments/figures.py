@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
 from mnist_lab.experiments.statistics import Comparison, format_points, summarise
-from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, counted, styled, title_panel, wrapped
+from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, styled, title_panel, wrapped
+from mnist_lab.terminal.wording import counted
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text

@@ -25,10 +25,10 @@ from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.answers import Answers, selection_bias
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import counted, png_of
+from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.storage import is_file
-from mnist_lab.terminal.wording import format_percent
+from mnist_lab.terminal.wording import counted, format_percent
 from mnist_lab.training.evaluation import wilson_interval
 from mnist_lab.training.runs import MY_DIGITS, Run
 

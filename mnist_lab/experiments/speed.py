@@ -36,7 +36,7 @@ from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab, graceful_interrupts
-from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_percent
+from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent
 from mnist_lab.training.runs import command_line
 from mnist_lab.training.trainer import Progress, Trainer
 
@@ -315,7 +315,7 @@ def _estimate(lab: Lab, mnist: Mnist, steps: Sequence[Step]) -> dict[Step, float
 def _describe(goal: Goal, seconds: Mapping[Step, float]) -> str:
     about = format_about(goal.seconds(seconds))
     if goal.target is None:
-        return f"{about}; {count_epochs(goal.epochs)} in each way"
+        return f"{about}; {counted(goal.epochs, 'epoch')} in each way"
     return (
         f"{about} at most; until {format_percent(goal.target)} of the validation digits are classified correctly, in "
         f"{goal.epochs} epochs at most, the lab's recipe in {min(goal.epochs, ONE_CYCLE_EPOCHS)}"
@@ -343,7 +343,7 @@ def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: G
             measured.append(found)
             del waiting[step]
             best = max(epoch.val_accuracy for epoch in found.epochs)
-            reached = f"best {format_percent(best)} in {count_epochs(len(found.epochs))}"
+            reached = f"best {format_percent(best)} in {counted(len(found.epochs), 'epoch')}"
             times = f"{found.seconds_per_epoch:>6.1f} s an epoch"
             terminal.line(f"{number:>3}/{len(seconds)}  {step.name:<24}{times}; {reached}")
     return measured
@@ -384,9 +384,9 @@ def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
         found.append(f"The largest single saving is {most}: {saved:.1f} s of each epoch.")
     if target is not None:
         common, ours = (
-            f"not within {count_epochs(len(one.epochs))}"
+            f"not within {counted(len(one.epochs), 'epoch')}"
             if one.seconds_to_target is None
-            else f"after {format_duration(one.seconds_to_target)} ({count_epochs(len(one.epochs))})"
+            else f"after {format_duration(one.seconds_to_target)} ({counted(len(one.epochs), 'epoch')})"
             for one in (steps[0], steps[-1])
         )
         goal = f"{format_percent(target)} of the validation digits"
@@ -425,7 +425,7 @@ def _results_section(steps: Sequence[Measured], target: float | None) -> Section
 
 
 def _reading(goal: Goal) -> list[str]:
-    length = count_epochs(min(goal.epochs, ONE_CYCLE_EPOCHS))
+    length = counted(min(goal.epochs, ONE_CYCLE_EPOCHS), "epoch")
     return [
         "An epoch is one pass over the training digits, then the evaluation of the validation digits; given is the "
         "median of all epochs of a step. Images per second count the training alone. The test digits were not touched.",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ncf, t, ttest_1samp
 
 from mnist_lab.errors import RequestError
-from mnist_lab.plotting import counted
+from mnist_lab.terminal.wording import counted
 
 LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
 MOST_POINTS = 50  # whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy

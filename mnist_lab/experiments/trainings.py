@@ -40,8 +40,8 @@ from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, 
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
-from mnist_lab.plotting import counted
 from mnist_lab.storage import create_folder, write_atomically
+from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_history, read_run

@@ -67,9 +67,9 @@ def percent_number(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def count_epochs(epochs: int) -> str:
-    """``1 epoch``, ``2 epochs``."""
-    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: ``1 digit``, ``10,000 digits``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def mean_and_spread(fractions: Sequence[float]) -> str:

@@ -23,7 +23,7 @@ from mnist_lab.report.document import Table
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import count_epochs, format_about, format_duration, format_loss, format_percent
+from mnist_lab.terminal.wording import counted, format_about, format_duration, format_loss, format_percent
 from mnist_lab.training import page, session, trainer
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
@@ -58,7 +58,7 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
         seconds = session.measure_pace(config, load_mnist(), compute)
     lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
     presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, 8)}
-    choices = [Choice(name, f"{format_about(n * seconds)}, {count_epochs(n)}") for name, n in presets.items()]
+    choices = [Choice(name, f"{format_about(n * seconds)}, {counted(n, 'epoch')}") for name, n in presets.items()]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
     return presets[word] if word in presets else _ask_number(lab.terminal, "epochs", config.epochs)
@@ -159,7 +159,7 @@ class ScreenObserver:
         augmentation = wording.describe_augmentation(config.augment)
         self.terminal.show(f"\n[title]{verb} {config.model}[/title], {augmentation}")
         self.terminal.hint(
-            f"{config.train_size:,} digits, at most {count_epochs(config.epochs)}, batch size {config.batch_size}, "
+            f"{config.train_size:,} digits, at most {counted(config.epochs, 'epoch')}, batch size {config.batch_size}, "
             f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")

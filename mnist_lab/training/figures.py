@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from mnist_lab import plotting
 from mnist_lab.data.mnist import Digits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, counted, new_figure, styled
+from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption
-from mnist_lab.terminal.wording import format_probability
+from mnist_lab.terminal.wording import counted, format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
 from mnist_lab.training.runs import EpochRecord, Run
 

@@ -42,7 +42,7 @@ def run_report(run: Run) -> Report:
     """
     captions = (read_summary(run.folder) or Summary()).pictures
     found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
-    learned, counts, percent, mistakes, saliency = ([picture] if picture else [] for picture in found.values())
+    pictures = {name: [picture] if picture else [] for name, picture in found.items()}
     missing = _missing(run, [name for name, picture in found.items() if picture is None])
     history = []
     try:
@@ -54,10 +54,15 @@ def run_report(run: Run) -> Report:
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
     sections = [
         Section("How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")]),
-        Section("How it learned", tables=[_history_table(run, history)], pictures=learned),
-        Section("Which digits it confuses", remarks, [per_digit_table(test, "Digit by digit")], [*counts, *percent]),
-        Section("Its most confident mistakes", pictures=mistakes),
-        Section("Which pixels mattered", pictures=saliency),
+        Section("How it learned", tables=[_history_table(run, history)], pictures=pictures["history.png"]),
+        Section(
+            "Which digits it confuses",
+            remarks,
+            [per_digit_table(test, "Digit by digit")],
+            [*pictures["confusion_counts.png"], *pictures["confusion_percent.png"]],
+        ),
+        Section("Its most confident mistakes", pictures=pictures["mistakes.png"]),
+        Section("Which pixels mattered", pictures=pictures["saliency.png"]),
         Section("What it was trained with", tables=[_settings_table(run)]),
         Section("Where it was trained", tables=[_origin_table(run, facts)]),
         Section("What is missing", missing),
@@ -265,7 +270,7 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
 
 def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` say what can be said of its pictures, by file name."""
-    lasted = f"{wording.count_epochs(run.epochs_run)} in {format_duration(run.train_seconds)}"
+    lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
     interval_95 = f"95 % interval {format_interval(run.test_interval)}"
     return Summary(
         kind="run",

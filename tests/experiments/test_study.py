@@ -57,7 +57,7 @@ def test_the_numbers_of_robustness_are_those_of_scipy(conducted: tuple[Path, str
     folder = next(conducted[0].glob("*experiment-robustness"))
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     plain, augmented = ([measures.tested_accuracy(by_variant[name][seed]) for seed in (0, 1)] for name in by_variant)
-    assert len(results["conclusion"]["comparisons"]) == 8  # six kinds, all of them together, and none
+    assert len(results["conclusion"]["comparisons"]) == len(measures.DISTURBANCES) + 2  # all of them together, and none
     saved = results["conclusion"]["variants"]["plain, undisturbed"]
     assert saved["test_accuracy_by_seed"] == {"0": plain[0], "1": plain[1]}
     assert saved["sd"] == pytest.approx(np.std(plain, ddof=1))
