@@ -61,7 +61,7 @@ ROWS = (
     Row("Runs", "runs", "leaderboard of all saved runs", "training.folder_commands"),
     Row("Runs", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
 )
-WORDS = [row.word for row in ROWS]
+_WORDS = [row.word for row in ROWS]
 
 
 def load(module: str) -> Any:
@@ -87,7 +87,7 @@ def build_parser() -> CommandParser:
     return parser
 
 
-def show_menu(lab: Lab) -> None:
+def _show_menu(lab: Lab) -> None:
     """The menu, with what there is to work with at its head."""
     table = Table.grid(padding=(0, 1))
     for number, row in enumerate(ROWS, start=1):
@@ -100,7 +100,7 @@ def show_menu(lab: Lab) -> None:
 
 def run_menu(lab: Lab) -> int:
     """Show the menu and act, until the user leaves; every refusal ends here, in one line and the menu again."""
-    show_menu(lab)
+    _show_menu(lab)
     while True:
         try:
             answer = lab.terminal.ask_line("\n[title]Choose[/title] (number or word; Enter shows the menu):")
@@ -109,10 +109,10 @@ def run_menu(lab: Lab) -> int:
         if answer.lower() in ("q", "quit", "exit"):
             return OK
         if not answer:
-            show_menu(lab)
+            _show_menu(lab)
             continue
         try:
-            row = ROWS[WORDS.index(pick(answer, WORDS))]
+            row = ROWS[_WORDS.index(pick(answer, _WORDS))]
         except ValueError as error:
             lab.terminal.warn(f"{error}; q leaves")
             continue
@@ -133,7 +133,7 @@ def run_menu(lab: Lab) -> int:
             lab.terminal.error(str(refusal_of(error)))  # raised again if it is this that can't be written
 
 
-def act(arguments: Sequence[str] | None) -> int:
+def _act(arguments: Sequence[str] | None) -> int:
     """Understand a command line and do what it says; returns the exit status."""
     terminal = Terminal(make_console())
     with terminal.busy("loading"):
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     try:
         try:
-            return act(arguments)
+            return _act(arguments)
         finally:
             sys.stdout.flush()  # what can't be written is told here, not by Python on its way out
     except LabError as error:

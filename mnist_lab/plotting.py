@@ -26,12 +26,12 @@ from mnist_lab.terminal.wording import printable
 
 # Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
 BLUE, SKY_BLUE, ORANGE = "#0072B2", "#56B4E9", "#E69F00"
-GREEN, VERMILION, PURPLE = "#009E73", "#D55E00", "#CC79A7"
+GREEN, VERMILION, _PURPLE = "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, _PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
 
 _DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
-TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
+_TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
 DIGITS = range(10)
 
 LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside a panel
@@ -47,7 +47,7 @@ _STYLE: dict[str, Any] = {
     "figure.dpi": _DPI,
     "savefig.dpi": _DPI,
     "figure.facecolor": PAPER,
-    "figure.titlesize": TITLE,
+    "figure.titlesize": _TITLE,
     "figure.titleweight": "bold",
     "figure.labelsize": SMALL,
     "font.size": TEXT,

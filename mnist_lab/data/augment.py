@@ -17,8 +17,8 @@ from torch import Tensor
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
 
-KNOTS = 7  # random numbers along each side that an elastic displacement is made of
-BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
+_KNOTS = 7  # random numbers along each side that an elastic displacement is made of
+_BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
 
 
 class AffineDraw(NamedTuple):
@@ -108,17 +108,17 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
     of them does the same for a thirtieth of the work. The separable blur's two passes are small matrix products.
     """
     count, _, height, width = shape
-    noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)
+    noise = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
     field = _blur_matrix(height) @ noise @ _blur_matrix(width).T  # (B, 2, H, W)
     return 2 * strength * field.permute(0, 2, 3, 1)
 
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, KNOTS): the weights by which every pixel takes from the knots around it."""
+    """(side, _KNOTS): the weights by which every pixel takes from the knots around it."""
     pixels = torch.arange(side).unsqueeze(1)
-    knots = torch.linspace(-0.5, side - 0.5, KNOTS)
-    weights = torch.exp(-0.5 * ((pixels - knots) / (BEND_WIDTH * side)) ** 2)
+    knots = torch.linspace(-0.5, side - 0.5, _KNOTS)
+    weights = torch.exp(-0.5 * ((pixels - knots) / (_BEND_WIDTH * side)) ** 2)
     return F.normalize(weights, dim=1)  # a row's squares add up to 1: blurred numbers of variance 1 keep it
 
 

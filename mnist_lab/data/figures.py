@@ -20,8 +20,8 @@ from mnist_lab.data.mnist import SIDE, Digits, Mnist, to_unit
 from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMALL, counted, new_figure, styled
 from mnist_lab.report.document import Caption
 
-DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
-SEED = 0  # of the samples shown: everybody sees the same
+_DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
+_SEED = 0  # of the samples shown: everybody sees the same
 
 CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
@@ -98,7 +98,7 @@ def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
 
     Groups hold row names and (K, 1, 28, 28) ink, 0..1: first the digits as they are, then the same digits, changed.
     """
-    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
+    note = f"Orange: the outline before. Each digit as the strongest of {_DRAWS} random draws leaves it."
     names = [name for group in groups for name in group]
     cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
@@ -119,7 +119,7 @@ def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
 
 
 def _sample_by_class(digits: Digits, per_class: int) -> Digits:
-    order = torch.randperm(len(digits), generator=seeded_generator(SEED, "samples"))
+    order = torch.randperm(len(digits), generator=seeded_generator(_SEED, "samples"))
     labels = digits.labels[order]
     return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in DIGITS]))
 
@@ -137,7 +137,7 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
         "thickness, ±0.8 pixels\n(off in the recipe)": replace(none, thickness=0.8),
         "erasing, every digit\n(off in the recipe)": replace(none, erasing=1.0),
     }
-    alone = {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
+    alone = {name: _most_changed(sample, config, _DRAWS) for name, config in steps.items()}
     mix = {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
     return {"original": to_unit(sample.images)} | alone | mix
 
@@ -145,17 +145,17 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
 def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
     """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
     sample = _sample_by_class(digits, 60)
-    original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
-    suits = (with_strokes - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
+    original, changed = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), _DRAWS)
+    suits = (changed - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
     counts = {0: 4, 1: 3, 7: 3}
     chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
-    return {"original": original[chosen], name: with_strokes[chosen]}
+    return {"original": original[chosen], name: changed[chosen]}
 
 
 def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
     """Each digit after the one of some random draws that changed it most, (N, 1, 28, 28)."""
     original, labels = to_unit(digits.images).repeat(draws, 1, 1, 1), digits.labels.repeat(draws)
-    changed = augment(original, labels, config, seeded_generator(SEED, "augmentation", repr(config)))
+    changed = augment(original, labels, config, seeded_generator(_SEED, "augmentation", repr(config)))
     strongest = (changed - original).abs().mean(dim=(1, 2, 3)).view(draws, -1).argmax(dim=0)  # (N,)
     return changed.view(draws, len(digits), *changed.shape[1:])[strongest, torch.arange(len(digits))]

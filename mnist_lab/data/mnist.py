@@ -23,7 +23,7 @@ SIDE = 28  # height and width of a digit, in pixels
 MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
 SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
 
-Values = TypeVar("Values", Tensor, NDArray[np.float64])
+_Values = TypeVar("_Values", Tensor, NDArray[np.float64])
 
 
 class IdxFile(NamedTuple):
@@ -47,12 +47,12 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
-def normalise(images: Values) -> Values:
+def normalise(images: _Values) -> _Values:
     """Floats 0..1 to zero mean and unit variance over the training set, any shape."""
     return (images - MEAN) / STD
 
 
-def denormalise(images: Values) -> Values:
+def denormalise(images: _Values) -> _Values:
     """The inverse of :func:`normalise`, any shape."""
     return images * STD + MEAN
 

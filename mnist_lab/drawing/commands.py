@@ -36,7 +36,7 @@ from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 
-RUN_HELP = "a run's folder, latest or best (the default)"
+_RUN_HELP = "a run's folder, latest or best (the default)"
 
 
 def _ask_draw(lab: Lab) -> int:
@@ -237,11 +237,11 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", action="append", help=f"{RUN_HELP}; several side by side")
+    parser.add_argument("--run", action="append", help=f"{_RUN_HELP}; several side by side")
 
 
 def _add_run_option(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default=BEST, help=RUN_HELP)
+    parser.add_argument("--run", default=BEST, help=_RUN_HELP)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:

@@ -28,7 +28,7 @@ CAPTIONS = {
         "What the network made of it", "The drawing as the network sees it, its ten probabilities, and a map."
     ),
 }
-NAMES = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
+_DONE = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
 
 
 class Variant(NamedTuple):
@@ -56,7 +56,7 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
         if name == "normalise":
             values = normalise(picture.astype(np.float64) / 255)
             remark = f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")
-        _draw_as_it_is(axes, picture, f"{place}. {NAMES.get(name, name)}", remark)
+        _draw_as_it_is(axes, picture, f"{place}. {_DONE.get(name, name)}", remark)
     for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
         digit = int(probabilities.argmax())
         _draw_as_it_is(axes, picture, name, f"predicts {digit}, {format_probability(float(probabilities[digit]))}")

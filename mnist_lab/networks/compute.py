@@ -24,9 +24,9 @@ from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
 
-Network = TypeVar("Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound=nn.Module)
 MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
-MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
+_MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
 BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
 
 
@@ -56,7 +56,7 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.low_precision)
 
-    def place(self, model: Network) -> Network:
+    def place(self, model: _Network) -> _Network:
         """Move a network to the device and into its memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
@@ -203,10 +203,10 @@ def default_jobs() -> int:
     """
     if choose_compute().device.type != "cpu":
         return 1  # a graphics card serves one training at a time
-    memory = MOST_JOBS * MEMORY_EACH
+    memory = MOST_JOBS * _MEMORY_EACH
     with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(available_cores(), memory // MEMORY_EACH, MOST_JOBS))
+    return max(1, min(available_cores(), memory // _MEMORY_EACH, MOST_JOBS))
 
 
 def available_cores() -> int:

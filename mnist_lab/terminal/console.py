@@ -22,7 +22,7 @@ from rich.theme import Theme
 from mnist_lab.errors import LabError
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 THEME = Theme(
     {
@@ -105,7 +105,7 @@ class Terminal:
             self.console.print()  # a pipe does not echo the line end that the user would have typed
         return answer.strip()
 
-    def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
+    def ask(self, question: str, default: str, parse: Callable[[str], _T]) -> _T:
         """Ask until ``parse`` understands the answer or, after Enter, the default; its error says what is wrong.
 
         q and Ctrl-C raise ``BackToMenu``, the end of the input ``EOFError``.
@@ -129,8 +129,8 @@ class Terminal:
         return self.choose_or(question, choices, default, lambda answer: pick(answer, words))
 
     def choose_or(
-        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], T], note: str = ""
-    ) -> T:
+        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], _T], note: str = ""
+    ) -> _T:
         """The same where other answers are possible too: ``understand`` takes them, ``note`` describes them."""
         table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
