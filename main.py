@@ -32,7 +32,7 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the menu; ``module`` says, below ``mnist_lab``, whose ``COMMANDS`` hold it."""
+    """One row of the menu; ``module``, below ``mnist_lab``, is the one whose ``COMMANDS`` hold it."""
 
     group: str
     word: str
@@ -44,19 +44,19 @@ class Row:
 
 
 ROWS = (
-    Row("Train", "train", "train a network; all it leaves is in one folder", "training.commands"),
-    Row("Train", "resume", "go on with a run that was killed", "training.commands"),
+    Row("Train", "train", "train a network; everything is kept in one folder", "training.commands"),
+    Row("Train", "resume", "continue a run that was killed", "training.commands"),
     Row("Explore", "data", "the digits, the split, and what augmentation does", "data.commands"),
     Row("Explore", "models", "the three networks, layer by layer", "networks.commands"),
     Row("Explore", "evaluate", "evaluate a saved run again, digit by digit", "training.commands"),
     Row("Explore", "speed", "one epoch: the common recipe against the lab's", "experiments.commands"),
-    Row("Draw", "draw", "a window to draw in, read while the pen moves", "drawing.commands"),
+    Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
-    Row("Draw", "saliency", "which pixels mattered, and may the map be believed", "explain.commands"),
+    Row("Draw", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
     Row("Draw", "score", "score a file of labelled drawings", "drawing.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),
-    Row("Understand", "compare", "saved runs side by side: what differs, who errs", "experiments.commands"),
+    Row("Understand", "compare", "saved runs side by side: differences and mistakes", "experiments.commands"),
     Row("Understand", "report", "a run, experiment or all folders as a page to read", "training.folder_commands"),
     Row("Runs", "runs", "leaderboard of all saved runs", "training.folder_commands"),
     Row("Runs", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
@@ -65,7 +65,7 @@ _WORDS = [row.word for row in ROWS]
 
 
 def load(module: str) -> Any:
-    """Import a module of a room: the one place that imports late, so that the menu is there at once."""
+    """Import a module of a room: the one place that imports late, so that the menu appears at once."""
     # Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again.
     with graceful_interrupts(must_finish=lambda: True) as was_interrupted:
         try:
@@ -88,7 +88,7 @@ def build_parser() -> CommandParser:
 
 
 def _show_menu(lab: Lab) -> None:
-    """The menu, with what there is to work with at its head."""
+    """The menu, headed by what there is to work with."""
     table = Table.grid(padding=(0, 1))
     for number, row in enumerate(ROWS, start=1):
         begins = number == 1 or row.group != ROWS[number - 2].group
@@ -130,7 +130,7 @@ def run_menu(lab: Lab) -> int:
         except LabError as error:
             lab.terminal.error(str(error))
         except OSError as error:
-            lab.terminal.error(str(refusal_of(error)))  # raised again if it is this that can't be written
+            lab.terminal.error(str(refusal_of(error)))  # raised again if this line can't be written
 
 
 def _act(arguments: Sequence[str] | None) -> int:
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _act(arguments)
         finally:
-            sys.stdout.flush()  # what can't be written is told here, not by Python on its way out
+            sys.stdout.flush()  # a failure to write is reported here, not by Python as it exits
     except LabError as error:
         return _end(str(error), FAILED)
     except KeyboardInterrupt:

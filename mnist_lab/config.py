@@ -14,7 +14,7 @@ from typing import Any
 from mnist_lab.errors import RequestError
 
 CLASSES = 10  # the digits 0 to 9
-TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set apart for validation
+TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set aside for validation
 MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1  # that may be asked for
 SHORT_TRAINING = 4  # epochs up to which a training counts as short
 _DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
@@ -24,7 +24,7 @@ _REQUIRED = object()  # in place of a value for earlier runs: every run has one 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting, wherever it is asked for, checked, saved or shown."""
+    """What is known about one setting, wherever it is asked for, checked, saved or shown."""
 
     help: str  # what it does
     low: float  # lowest value of a number
@@ -50,7 +50,7 @@ class Setting:
         if self.may_be_none and value is None:
             return
         if self.kind is bool and type(value) is not bool:
-            raise RequestError(f"{self.name} is {value!r}", "it is true or false")
+            raise RequestError(f"{self.name} is {value!r}", "give true or false")
         if self.kind is str and value not in self.choices:
             raise RequestError(f"there is no {self.name} {value!r}", f"choose one of {', '.join(self.choices)}")
         if self.kind is int:
@@ -60,7 +60,7 @@ class Setting:
 
 
 def _setting(default: Any, help: str, low: float = 0, high: float = 0, unit: str = "", **more: Any) -> Any:
-    """A dataclass field that is a :class:`Setting`; its ``kind`` has to be said where the default is None."""
+    """A dataclass field that is a :class:`Setting`; its ``kind`` has to be given where the default is None."""
     known: dict[str, Any] = {"kind": type(default), "may_be_none": default is None} | more
     return field(default=default, metadata={"setting": Setting(help, low, high, unit, **known)})
 
@@ -100,14 +100,14 @@ class AugmentConfig:
     """
 
     # Far beyond 10 degrees, a 6 turns into a 9.
-    rotation: float = _setting(10.0, "largest turn, in degrees, either way", 0, 180, "degrees")
+    rotation: float = _setting(10.0, "largest rotation, in degrees, either way", 0, 180, "degrees")
     # MNIST is centred by mass, so a little is plenty.
-    shift: float = _setting(0.07, "largest move in every direction, as a fraction of the side", 0, 1, "fraction")
+    shift: float = _setting(0.07, "largest shift along each axis, as a fraction of the side", 0, 1, "fraction")
     scale: float = _setting(0.10, "largest change of size, as a fraction of the size", 0, 0.9, "fraction")
     # People's handwriting differs in its slant more than in anything else.
     shear: float = _setting(8.0, "largest slant, in degrees, either way", 0, 80, "degrees")
     flip: float = _setting(
-        0.0, "chance that a digit is mirrored; a bad idea, to see it fail", 0, 1, "chance", earlier=0.0
+        0.0, "chance that a digit is mirrored; a bad idea, to be seen failing", 0, 1, "chance", earlier=0.0
     )
     elastic: float = _setting(
         0.0, "smooth random bends: standard deviation as a fraction of the side", 0, 0.2, "fraction", earlier=0.0
@@ -117,7 +117,7 @@ class AugmentConfig:
     )
     strokes: float = _setting(
         0.02,
-        "chance that a 0 is slashed; a 1 gets a flag or base, a 7 a bar less often",
+        "chance that a 0 is slashed; less often, a 1 gets a flag or base, a 7 a bar",
         0,
         1,
         "chance",
@@ -129,7 +129,7 @@ class AugmentConfig:
 
     @property
     def moves(self) -> bool:
-        """Whether anything is on that needs resampling."""
+        """Whether anything that needs resampling is on."""
         moving = (self.rotation, self.shift, self.scale, self.shear, self.flip, self.elastic, self.strokes)
         return any(strength > 0 for strength in moving)
 
@@ -157,7 +157,7 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 """The augmentations that can be switched off, and the strengths that each consists of."""
 
 NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
-# To be looked at one by one: with what the validation digits had no use for as well.
+# To be looked at one by one: even those that did not help on the validation digits.
 FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
 # For short trainings, which have no time to profit from more variety.
 MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0, strokes=0.0)
@@ -169,28 +169,28 @@ class TrainConfig:
 
     model: str = _setting("3-layer", "which of the three networks", label="architecture", choices=tuple(ARCHITECTURES))
     augment: AugmentConfig | None = None  # None: the training digits as they are
-    seed: int = _setting(0, "decides the first weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
+    seed: int = _setting(0, "decides the initial weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
     recipe: str = _setting(
         "one-cycle",
         "one-cycle: AdamW, the learning rate rises, then falls; plain: Adam at a constant rate, nothing added",
         choices=("one-cycle", "plain"),
     )
-    epochs: int = _setting(16, "passes over the training digits, at most", 1, MOST_EPOCHS)
+    epochs: int = _setting(16, "largest number of passes over the training digits", 1, MOST_EPOCHS)
     batch_size: int = _setting(128, "digits per step", 1, TRAIN_DIGITS, "digits")
     learning_rate: float = _setting(3e-3, "peak (one-cycle) or constant (plain) learning rate", 0, 1e6)
-    weight_decay: float = _setting(0.05, "how strongly AdamW draws weights towards zero", 0, 1e3)
+    weight_decay: float = _setting(0.05, "how strongly AdamW pulls weights towards zero", 0, 1e3)
     label_smoothing: float = _setting(0.05, "fraction of the target spread over all ten digits", 0, 1, "fraction")
     average_decay: float = _setting(
-        0.995, "memory of the EMA of the weights, per step; 0: no EMA", 0, 1, "per step", label="EMA decay"
+        0.995, "decay of the EMA of the weights, per step; 0: no EMA", 0, 1, "per step", label="EMA decay"
     )
     plain_epochs: int = _setting(
-        0, "last epochs without augmentation", 0, MOST_EPOCHS, "epochs", label="last epochs without augmentation"
+        0, "final epochs without augmentation", 0, MOST_EPOCHS, "epochs", label="final epochs without augmentation"
     )
     patience: int = _setting(
         5, "epochs without a better validation loss before training stops", 1, MOST_EPOCHS, "epochs"
     )
     train_size: int = _setting(
-        TRAIN_DIGITS, "train on so many digits, stratified", 100, TRAIN_DIGITS, "digits", label="training digits"
+        TRAIN_DIGITS, "number of digits to train on, stratified", 100, TRAIN_DIGITS, "digits", label="training digits"
     )
     epoch_size: int = _setting(
         0,
@@ -257,7 +257,7 @@ class TrainConfig:
 
     @property
     def canonical(self) -> TrainConfig:
-        """The same training in the one way to write it down: equal for all that lead to the same network."""
+        """The same training in its canonical form: equal for all that lead to the same network."""
         usual, augment = ARCHITECTURES[self.model], self.augment
         if augment is not None and not augment.erases:
             augment = replace(augment, erase_area=AugmentConfig.erase_area)
@@ -279,7 +279,7 @@ class TrainConfig:
 def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", epochs: int | None = None) -> TrainConfig:
     """The recipe that a run gets where nothing else is asked for; ``epochs`` None: the network's usual number.
 
-    The one-cycle values were tuned on the validation split; the plain recipe is the textbook's Adam at its usual rate,
+    The one-cycle values were tuned on the validation split; the plain recipe is textbook Adam at its usual rate,
     with nothing added, to compare with.
 
     Raises:
@@ -313,7 +313,7 @@ def changed_options(config: TrainConfig) -> list[str]:
 
 
 def check_config(config: TrainConfig) -> None:
-    """Refuse values that no training can be made with.
+    """Refuse values that can't be trained with.
 
     Raises:
         RequestError: naming the value, its range, and the option that sets it.
@@ -326,7 +326,7 @@ def check_config(config: TrainConfig) -> None:
         return
     area = config.augment.erase_area
     if type(area) is not tuple or len(area) != 2:
-        raise RequestError(f"erase_area is {area}", "it is two fractions of the image, from and to")
+        raise RequestError(f"erase_area is {area}", "give two fractions of the image, from and to")
     _check_number("--erase-area", area[0], 0, 1)
     _check_number("--erase-area", area[1], area[0], 1)
 

@@ -1,8 +1,8 @@
 """Augmentation of a whole batch at once, each sample with its own draw.
 
-The usual way rotates and shifts in two resamplings that each blur. Here all that moves a sample is multiplied into one
-2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before normalisation:
-what enters from outside the picture, and what is erased, is background.
+The usual way rotates and shifts in two resamplings, each of which blurs. Here all that moves a sample is multiplied
+into one 2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before
+normalisation: what enters from outside the picture, and what is erased, is background.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AffineDraw(NamedTuple):
     shift_y: Tensor  # fractions of the height
     scale: Tensor  # factor, 1 = unchanged
     shear: Tensor  # degrees
-    mirror: Tensor  # -1: left and right are exchanged first; 1: they are not
+    mirror: Tensor  # -1: left and right are swapped first; 1: they are not
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
@@ -86,7 +86,7 @@ def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tenso
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
-    """The maps (B, 2, 3) from each output pixel back to the input place it is taken from, for ``affine_grid``.
+    """The maps (B, 2, 3) from each output pixel back to its place in the input, for ``affine_grid``.
 
     Forwards, a point p (from the image's centre, which reaches from -1 to 1) goes to
     ``scale * R(angle) @ S(shear) @ M @ p + 2 * shift``, where M is the mirror.
@@ -115,7 +115,7 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, _KNOTS): the weights by which every pixel takes from the knots around it."""
+    """(side, _KNOTS): the weight of each knot for each pixel."""
     pixels = torch.arange(side).unsqueeze(1)
     knots = torch.linspace(-0.5, side - 0.5, _KNOTS)
     weights = torch.exp(-0.5 * ((pixels - knots) / (_BEND_WIDTH * side)) ** 2)

@@ -1,4 +1,4 @@
-"""The data view: the digits themselves, their numbers, their means, and what augmentation does to them."""
+"""The data view: the digits themselves, their counts, their means, and what augmentation does to them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
     "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
     "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
-    "augmentation.png": Caption("Before and after each augmentation", "Digits as they are, and as each changes them."),
+    "augmentation.png": Caption("Before and after each augmentation", "Digits before and after each augmentation."),
 }
-"""What is said of these pictures, by file name."""
+"""The captions of these pictures, by file name."""
 
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
@@ -57,7 +57,7 @@ def sample_grid(images: NDArray[np.uint8]) -> Figure:
 @styled
 def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
     """How often each digit occurs in each split, by its name: ten counts, digit 0 first. A split may be empty."""
-    note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
+    note = "On the bars: number of digits. Dotted: 10 %, as it would be if all ten were equally frequent."
     figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
     percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
@@ -94,11 +94,11 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 
 @styled
 def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
-    """Some digits, as they are and as each augmentation changes them, with their outlines before.
+    """Some digits, as they are and as each augmentation changes them, with their original outlines.
 
     Groups hold row names and (K, 1, 28, 28) ink, 0..1: first the digits as they are, then the same digits, changed.
     """
-    note = f"Orange: the outline before. Each digit as the strongest of {_DRAWS} random draws leaves it."
+    note = f"Orange: the original outline. Each digit is shown after the strongest of {_DRAWS} random draws."
     names = [name for group in groups for name in group]
     cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
@@ -143,10 +143,10 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
 
 
 def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
-    """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
+    """Four zeros, three ones and three sevens, and the same with added strokes: digits that suit, as in training."""
     sample = _sample_by_class(digits, 60)
     original, changed = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), _DRAWS)
-    suits = (changed - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
+    suits = (changed - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody would overlook
     counts = {0: 4, 1: 3, 7: 3}
     chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"

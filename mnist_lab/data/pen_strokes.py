@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
+_FAINT = 0.3  # ink, 0 to 1, above which a pixel counts as part of the digit
 _PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
-_HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
-NARROWEST = 0.6  # width of a zero, in heights, to be slashed: a narrower one would become a line with a knot
+_HEAVIEST = 0.16  # mean ink up to which a digit gets strokes: in a blob, no added stroke could be told from the rest
+NARROWEST = 0.6  # least width of a zero that is slashed, in heights: a narrower one would become a line with a knot
 BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
@@ -67,7 +67,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
         return low + (high - low) * torch.rand(len(where), generator=generator)
 
     lines = torch.zeros(len(where), 2, 2, 2)
-    for digit, style in STYLES.items():  # each style draws for all: two or three digits more cost nothing
+    for digit, style in STYLES.items():  # each style draws for all: two or three more digits cost nothing
         lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
     return Strokes(where, frame, lines, draw(*_PEN_WIDTHS))
 
@@ -97,7 +97,7 @@ def _line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Ten
 
 
 def _slashed(frame: Frame, draw: _Draw) -> Tensor:
-    """A line through a zero and beyond it on both sides, rising to the right; now and then it falls.
+    """A line through a zero and beyond it on both sides, rising to the right; now and then falling.
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
@@ -139,8 +139,8 @@ def _crossed(frame: Frame, draw: _Draw) -> Tensor:
 STYLES: dict[int, Callable[[Frame, _Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
 FREQUENCIES = torch.tensor([1.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
-"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens, and
-some ones and sevens have these strokes already."""
+"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line between ones and
+sevens, and some of both have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:

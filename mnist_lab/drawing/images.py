@@ -25,10 +25,10 @@ _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow knows 
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that iPhones write after ftyp
 _ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 258, 339, 322, 323  # TIFF/Exif tags
 # The largest picture that is decoded; the largest cameras have 200 million pixels. With 20,000 x 20,000 pixels, at most
-# 1.6 GB of memory (colours; greys of eight bits 0.5 GB) and 6 seconds were measured.
+# 1.6 GB of memory (colour; 0.5 GB for greys of eight bits) and 6 seconds were measured.
 _MOST_PIXELS = 400_000_000
 Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
-_LONGEST_SIDE = 100_000  # pixels; Pillow keeps an address for each row: of thin pictures, many times their size
+_LONGEST_SIDE = 100_000  # pixels; Pillow keeps an address for each row: for thin pictures, many times their size
 _START_OF_SCAN = b"\xff\xda"  # nothing else in a JPEG: in its data, zero or a restart marker always follows a byte 0xff
 MOST_SCANNED = 10_000_000_000  # pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans
 STRIP = 4_000_000  # pixels that are converted at a time
@@ -96,7 +96,7 @@ def _check_bounds(image: Image.Image, file: BinaryIO) -> None:
         scans = file.read(LARGEST_FILE).count(_START_OF_SCAN)
         file.seek(place)
         if image.width * image.height * scans > MOST_SCANNED:
-            raise ValueError(f"it goes {scans:,} times over its pixels")
+            raise ValueError(f"it goes over its pixels {scans:,} times")
 
 
 @contextmanager
@@ -158,11 +158,11 @@ def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 
 def _luminance(image: Image.Image) -> NDArray[np.float64]:
-    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); below what is transparent, paper unlike the ink is laid."""
+    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); transparent places show paper unlike the ink."""
     values = np.asarray(image, dtype=np.float64)  # (H, W), or (H, W, 4)
     if image.mode == "F":
         return values
-    grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's own conversion
+    grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's own conversion
     opacity = values[..., 3] / 255
     paper = 255.0 if not opacity.any() or np.average(grey, weights=opacity) < 128 else 0.0
     return grey * opacity + paper * (1 - opacity)
@@ -192,14 +192,14 @@ def _paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     border, at = (np.concatenate([all_[0], all_[-1], all_[:, 0], all_[:, -1]]) for all_ in (grey, places))
     plane = np.array([np.median(border), 0.0, 0.0])
     for _ in range(_PLANE_STEPS):
-        weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # a grey level is as near as can be
+        weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # less than one grey level counts as one
         plane = np.linalg.lstsq(at * weight[:, None], border * weight)[0]
     paper: NDArray[np.float64] = places @ plane
     return paper
 
 
 def _threshold(ink: NDArray[np.float64]) -> float:
-    """The level 0 to 1 that best parts two kinds of pixels (Otsu 1979, "A threshold selection method")."""
+    """The level 0 to 1 that best separates two kinds of pixels (Otsu 1979, "A threshold selection method")."""
     counts, edges = np.histogram(ink, bins=64, range=(0, 1))
     middles = (edges[:-1] + edges[1:]) / 2
     below, total = np.cumsum(counts), counts.sum()

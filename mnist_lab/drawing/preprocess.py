@@ -1,6 +1,6 @@
-"""From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and drawings moved off their way.
+"""From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and wobbled drawings.
 
-The steps after the ink know nothing of strokes, so that pictures from files can take the same way. Pictures are uint8.
+The steps after the ink know nothing of strokes, so that pictures from files can go the same way. Pictures are uint8.
 *Ink on paper* is black (0) on white (255); everything after :func:`invert` is *light on black*, as MNIST has it, so
 that 0 means "no ink" and sums of pixels are masses of ink.
 """
@@ -88,7 +88,7 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
         taken["centre"] = light = centre(light)
     elif steps.box:
         taken["centre"] = light = _place(light, (SIDE - _BOX) // 2, (SIDE - _BOX) // 2)
-    # The steps measure ink, so they work on light ink; who leaves the inversion out sees their negatives.
+    # The steps measure ink, so they work on light ink; without the inversion, their negatives are shown.
     if not steps.invert:
         taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
     if not steps.normalise:
@@ -165,7 +165,7 @@ def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float3
 
 
 def pen_width(drawing: Drawing) -> float:
-    """The width of pen, in canvas pixels, with which the lines come out as wide as MNIST's whatever the digit's size.
+    """The pen's width, in canvas pixels, with which the lines come out as wide as MNIST's, whatever the digit's size.
 
     That is ``PEN`` twentieths of the inked digit, as far as it lies on the canvas, and at least ``FINEST``: digits of
     less than 30 pixels, and dots, come out somewhat bold.
@@ -190,7 +190,7 @@ def fit_box(picture: Picture) -> Picture:
     """Resample a picture (H, W), at least 1x1, to 20 pixels on its longer side, keeping its proportions exactly.
 
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
-    even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
+    even number of pixels wide, and their outermost columns are half as bright as their outermost rows.
     """
     spare = [max(picture.shape) - length for length in picture.shape]
     square = np.pad(picture, [(more // 2, more - more // 2) for more in spare])
@@ -224,7 +224,7 @@ def centre(picture: Picture) -> Picture:
 
 
 def _place(picture: Picture, top: int, left: int) -> Picture:
-    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
+    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as keeps it wholly inside."""
     height, width = picture.shape
     top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
     placed = np.zeros((SIDE, SIDE), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Drawings as a pen's path: the strokes, undo, and their files, of which nothing is trusted and everything bounded."""
+"""Drawings as a pen's path: the strokes, undo, and their files, where nothing is trusted and all is bounded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 5_000_000  # of a line in a file of drawings: room for MAX_POIN
 MAX_FILE_BYTES = 100_000_000  # about 140,000 drawings, which take some 1 GB of memory
 _MAX_DAMAGED = 1_000  # damaged lines that are skipped; a file that has more of them is not a file of drawings
 _SPACING = 0.5  # canvas pixels: points of a stroke nearer to the one before change nothing that could be seen
-_FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one a line'
+_FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one per line'
 
 Point: TypeAlias = tuple[float, float]
 Stroke: TypeAlias = tuple[Point, ...]
@@ -46,7 +46,7 @@ class Drawing:
     """
 
     strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
-    label: int | None = None  # the digit that was meant, 0 to 9, if anybody said so
+    label: int | None = None  # the digit that was meant, 0 to 9, if that is known
 
     @classmethod
     def from_json(cls, text: str) -> Drawing:
@@ -88,7 +88,7 @@ class Drawings(NamedTuple):
 
 
 def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
-    """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
+    """All drawings of a JSON-lines file (one drawing per line, UTF-8; blank lines are skipped).
 
     A DrawingError says that it can't be read, is too large, too damaged, or holds no drawing, unless it may be empty.
     """
@@ -234,7 +234,7 @@ class Sketch:
             self._add(())
 
     def undo(self) -> None:
-        """Take the last step back, if there is one; a stroke still being drawn is that step."""
+        """Undo the last step, if there is one; a stroke still being drawn is that step."""
         self.end()
         self._show(max(self._shown - 1, 0))
 

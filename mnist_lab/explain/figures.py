@@ -134,7 +134,7 @@ def saliency_by_run(
     method = METHODS[explanation.method]
     note = f"{method.title}: {method.description}.\n{_COLOUR_NOTES[method.signed]} {_SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
-    shown = [  # a run's name is too long for one line above an image: its time, and below what it is
+    shown = [  # a run's name is too long for one line above an image: its time, and below that what it is
         ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
         for name, map_ in maps.items()
     ]
@@ -209,7 +209,7 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
     mean = f"{len(others)} random orders: area {areas.mean():.2f} ± {areas.std(ddof=1):.2f}"
     axes.plot(percent, others.mean(axis=0), color=ORANGE, linestyle="--", label=mean)
     axes.plot(percent, 100 * curve.values, color=BLUE, label=f"map's order: area {curve.area:.2f}")
-    plotting.style_axes(axes, f"ink pixels {done} (%)", f"p({target}) (%)")
+    plotting.style_axes(axes, f"inked pixels {done} (%)", f"p({target}) (%)")
     axes.set(xlim=(0, 100), ylim=(-4, 104), box_aspect=0.63)
     axes.set_title(name, loc="left", fontweight="bold", pad=34)
     axes.set_title(wish, loc="right", fontsize=TEXT, color=MUTED, pad=34)
@@ -260,7 +260,7 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     """The faint digit under the map's hues: the stronger, the more opaque."""
-    draw_digit(axes, 0.35 * image)  # faint, so that the colours speak
+    draw_digit(axes, 0.35 * image)  # faint, so that the colours stand out
     strength = np.clip(map_ / _limit_of(map_), -1, 1)
     axes.imshow(strength, cmap=_HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
 
@@ -284,4 +284,4 @@ CAPTIONS = {
     "methods.png": Caption("The same question, asked by every method", _METHODS, _DISAGREE),
     "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
 }
-"""What is said of the pictures of a folder that is about one digit."""
+"""The captions of the pictures in a folder about one digit."""

@@ -26,8 +26,8 @@ from mnist_lab.networks.compute import Compute, evaluating, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 
 DEFAULT_METHOD = "occlusion"
-"""The easiest to read, and the one on which networks trained apart agree best: on 60 test digits, the maps of two
-3-layer networks had a rank correlation of 0.80 within the strokes, against 0.39 for integrated gradients."""
+"""The easiest to read, and the one that independently trained networks agree on best: on 60 test digits, the maps of
+two 3-layer networks had a rank correlation of 0.80 within the strokes, against 0.39 for integrated gradients."""
 
 _BLACK = 0.0
 """Ink of MNIST's background: the baseline that maps compare with. A network sees it as (0 - 0.1307) / 0.3081 = -0.424,
@@ -227,16 +227,16 @@ def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Exampl
 _RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
 _PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
 _CURVE_MARGIN = 0.01  # areas nearer to a random order's count as equal; all do, for a target that is never probable
-RANDOM_ORDERS = 19  # to beat all of them has a chance of 1 in 20 for a map that knows nothing
+RANDOM_ORDERS = 19  # a map that knows nothing has a chance of 1 in 20 of beating them all
 
 SURVIVAL_THRESHOLD = 0.6
 """Mean rank correlation with the maps of random networks from which a map counts as surviving them.
 
 Chosen on the first 60 MNIST test digits, on trained 1-, 2- and 3-layer networks. Gradient, SmoothGrad and Grad-CAM
-follow the weights: mean 0.05 to 0.45; two 3-layer networks trained apart agree in 0.58. Occlusion and integrated
+follow the weights: mean 0.05 to 0.45; two independently trained 3-layer networks: 0.58. Occlusion and integrated
 gradients are (nearly) zero away from the ink whatever the weights: mean 0.87 and 0.99. On 40 other digits (3-layer),
 the first three stayed below 0.6 (highest 0.51), the others above (lowest 0.69); of 2-layer's Grad-CAM, 17 % are above.
-Within the strokes, sign included, no method's mean is beyond 0.11, while networks trained apart agree in 0.2 to 0.8.
+Within the strokes, sign included, no method's mean is beyond 0.11, while two trained networks agree at 0.2 to 0.8.
 """
 
 
@@ -302,7 +302,7 @@ class Explanation:
 def explain(
     model: nn.Module, own: Architecture | str, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
-    """A map of an image, (1, 28, 28), with all that tells whether it deserves belief; otherwise as :func:`attribute`.
+    """A map of an image, (1, 28, 28), with all that shows whether it can be trusted; otherwise as :func:`attribute`.
 
     ``own`` is the network's architecture, for the same network with random weights; ``target`` is the digit to explain
     ("why not a 9?"), None for the predicted one.
@@ -341,8 +341,8 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
 
     Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292: a map that looks the same on a network
     with random weights can't show what the trained one has learned. A map may owe its outline to the picture and only
-    its pattern to the training, which is why places and strokes are compared apart: integrated gradients are 0 wherever
-    the picture is black, whatever the network.
+    its pattern to the training, which is why places and strokes are compared separately: integrated gradients are 0
+    wherever the picture is black, whatever the network.
 
     The map in question is (28, 28), those of the same method, digit and target on R > 0 random networks (R, 28, 28),
     the digit's ink (28, 28), 0..1.
@@ -358,7 +358,7 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
 def deletion_insertion(
     model: nn.Module, image: Tensor, map_: NDArray[np.floating], target: int, compute: Compute
 ) -> Curves:
-    """Test whether the pixels that a map calls important are.
+    """Test whether the pixels that a map calls important really are.
 
     Petsiuk, Das & Saenko 2018, "RISE", arXiv:1806.07421, with one change: only inked pixels are removed (set to black)
     and inserted, in the map's order and in the random ones. Blackening black pixels does nothing, so among all 784

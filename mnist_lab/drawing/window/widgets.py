@@ -52,7 +52,7 @@ class Box(NamedTuple):
 
 
 class Layout:
-    """Where everything lies for 1 to 4 networks, in pixels of the screen, at so many of them for each unit."""
+    """Where everything lies for 1 to 4 networks, in pixels of the screen, ``scale`` of them for each unit."""
 
     def __init__(self, networks: int, scale: float) -> None:
         self.scale = scale  # pixels for each unit, which is about a pixel of an ordinary small screen
@@ -76,7 +76,7 @@ class Layout:
         self.foot = self._box(_MARGIN, foot, right + width - _MARGIN, _FOOT_HEIGHT)  # messages and keys
 
     def _box(self, left: float, top: float, width: float, height: float) -> Box:
-        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        # Edges are rounded, not sizes, so that neighbours leave no gap and don't overlap.
         x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
         return Box(x0, y0, x1 - x0, y1 - y0)
 
@@ -89,7 +89,7 @@ class Layout:
 
 
 def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
-    """Lay everything out as large as a screen in pixels, of dots per inch / 96, allows, and as is comfortable."""
+    """Lay everything out as large as is comfortable and a screen, in pixels and dots per inch / 96, allows."""
     whole = Layout(networks, 1.0).window
     wide, high = 0.98 * screen_width / whole.width, (screen_height - _TASKBAR * density) / whole.height
     return Layout(networks, min(wide, high, LARGEST * density))
@@ -122,7 +122,7 @@ def fitted(picture: Picture, side: int) -> Picture:
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
-    """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
+    """The end of a text that is too wide, after an ellipsis: names of runs, and paths, differ at their ends."""
     shown = text
     while text and measure(shown) > width:
         text = text[1:]

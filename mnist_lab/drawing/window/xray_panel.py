@@ -138,7 +138,7 @@ class XrayPanel(widgets.Panel):
         self._show_bars(answers.get("result"), expected)
 
     def _show_answer(self, name: str, answer: Probabilities | None, expected: int | None) -> None:
-        """One variant; where it is predicted otherwise than with all steps, a mark and a colour say so."""
+        """One variant; if the prediction differs from that with all steps, a mark and a colour say so."""
         digit, certainty = "", "" if expected is None else "no ink"
         colour = widgets.BLUE if name == "result" else widgets.INK
         if answer is not None:
