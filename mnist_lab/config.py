@@ -17,7 +17,6 @@ CLASSES = 10  # the digits 0 to 9
 TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set aside for validation
 MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1  # that may be asked for
 SHORT_TRAINING = 4  # epochs up to which a training counts as short
-_DEFAULT_EPOCHS = {"1-layer": 4, "2-layer": 16, "3-layer": 16}
 
 _REQUIRED = object()  # in place of a value for earlier runs: every run has one of its own
 
@@ -77,16 +76,17 @@ def _earlier_values(kind: type[TrainConfig] | type[AugmentConfig]) -> dict[str, 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One of the three networks: a 3x3 convolution per entry of ``filters``, then a classifier with a hidden layer."""
+    """One of the networks: a 3x3 convolution per entry of ``filters``, then a classifier with a hidden layer."""
 
     filters: tuple[int, ...]  # output channels of each convolution
     dropout: float  # fraction of the hidden activations dropped in training
     batch_norm: bool = True
     hidden: int = 128  # units between the feature maps and the ten logits
+    epochs: int = 16  # that it is usually trained for
 
 
 ARCHITECTURES = {
-    "1-layer": Architecture(filters=(32,), dropout=0.0),
+    "1-layer": Architecture(filters=(32,), dropout=0.0, epochs=4),
     "2-layer": Architecture(filters=(32, 64), dropout=0.2),
     "3-layer": Architecture(filters=(32, 64, 128), dropout=0.3, hidden=256),
 }
@@ -287,7 +287,7 @@ def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", ep
     """
     check_model(model)
     settings_of(TrainConfig)["recipe"].check(recipe)
-    epochs = _DEFAULT_EPOCHS[model] if epochs is None else epochs
+    epochs = ARCHITECTURES[model].epochs if epochs is None else epochs
     is_short = epochs <= SHORT_TRAINING
     augment = (MILD_AUGMENTATION if is_short else AugmentConfig()) if augmented else None
     usual = TrainConfig(model=model, augment=augment, recipe=recipe, epochs=epochs)
@@ -332,7 +332,7 @@ def check_config(config: TrainConfig) -> None:
 
 
 def check_model(name: str) -> None:
-    """Refuse a name that is not one of the three networks'."""
+    """Refuse a name that is not one of the networks'."""
     settings_of(TrainConfig)["model"].check(name)
 
 

@@ -311,8 +311,8 @@ REFUSALS = [
 
 @pytest.mark.parametrize("name", sorted(SETTLED))
 def test_a_run_that_goes_on_takes_no_recipe(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    option = f"--{name.replace('_', '-')}"
-    words = {"augment": [], "no_batch_norm": [], "without": ["pen"], "model": ["1-layer"], "recipe": ["plain"]}
+    option = "--no-batch-norm" if name == "batch_norm" else f"--{name.replace('_', '-')}"
+    words = {"augment": [], "batch_norm": [], "without": ["pen"], "model": ["1-layer"], "recipe": ["plain"]}
     value = words.get(name, ["0"])
     assert main.main(["train", "--resume", "latest", option, *value, "--outputs", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(f"{option} has no effect with train --resume")

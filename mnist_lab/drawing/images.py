@@ -72,7 +72,7 @@ def _load(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         what, remedy = "can't be read as a picture (it has no known format)" if start else "is empty", _REMEDY
         if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
-            what, remedy = "is an iPhone photo (_HEIC), which can't be read", "export it as JPEG"
+            what, remedy = "is an iPhone photo (HEIC), which can't be read", "export it as JPEG"
         elif start.startswith((b"%PDF", b"%!PS")):
             what, remedy = "is a document, not a picture", "export the page as PNG"
         raise PictureError(f"the file {path} {what}", remedy) from None

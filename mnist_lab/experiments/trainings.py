@@ -33,7 +33,7 @@ from typing import Any
 import torch
 
 from mnist_lab import __version__
-from mnist_lab.config import TrainConfig
+from mnist_lab.config import TRAIN_DIGITS, TrainConfig
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
@@ -222,14 +222,19 @@ class Pool:
 
     def estimate(self, tasks: Sequence[Task]) -> float | None:
         """Seconds that tasks will take, measured where they will run, with as many at once; None if that fails."""
-        calls = {(task.variant, copy): (task.config,) for task in tasks for copy in range(self.at_once)}
+        # Neither the seed nor how many different digits there are changes what an epoch of so many digits takes.
+        alike = {
+            task.number: replace(task.config, seed=0, train_size=TRAIN_DIGITS, epoch_size=task.config.images_per_epoch)
+            for task in tasks
+        }
+        calls = {(config, copy): (config,) for config in alike.values() for copy in range(self.at_once)}
         measured = dict(self._results(self._measure, calls))
         if any(isinstance(seconds, Exception) for seconds in measured.values()):
             self.close()  # the trainings get other processes
             return None
         durations = []
         for task in tasks:
-            per_epoch = fmean(measured[task.variant, copy] for copy in range(self.at_once))
+            per_epoch = fmean(measured[alike[task.number], copy] for copy in range(self.at_once))
             durations.append(task.config.epochs * per_epoch + EVALUATION_SECONDS)
         return max(sum(durations) / min(self.at_once, len(tasks)), *durations)  # a single training can't be divided
 

@@ -62,7 +62,7 @@ class Reader:
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
         """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
         image = torch.from_numpy(picture.copy()).unsqueeze(0)  # (1, 28, 28)
-        return explain(self.model, self.run.model, image, method, self.compute, target)
+        return explain(self.model, self.run.config.architecture, image, method, self.compute, target)
 
     def map(self, picture: NDArray[np.uint8], target: int, method: str = "gradient") -> Map:
         """The map alone, (28, 28); by the gradient, it is quick enough to follow a pen."""

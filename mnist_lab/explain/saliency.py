@@ -300,7 +300,7 @@ class Explanation:
 
 
 def explain(
-    model: nn.Module, own: Architecture | str, image: Tensor, method: str, compute: Compute, target: int | None = None
+    model: nn.Module, own: Architecture, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
     """A map of an image, (1, 28, 28), with all that shows whether it can be trusted; otherwise as :func:`attribute`.
 
@@ -318,7 +318,7 @@ def explain(
     return Explanation(method, target, ink, probabilities, map_, random[0], edges, compared, curves)
 
 
-def _randomised(architecture: Architecture | str, compute: Compute, seed: int) -> DigitNet:
+def _randomised(architecture: Architecture, compute: Compute, seed: int) -> DigitNet:
     # Never the weights that a run with this seed began with: training moves away from them less than from any other.
     return compute.place(build_model(architecture, derive_seed(seed, "randomised"))).eval()
 

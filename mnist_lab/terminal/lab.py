@@ -85,7 +85,12 @@ def folder_named(answer: str) -> Path:
 
 def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
     """Refuse, with a ``RequestError``, options that were given (are not None) where they would change nothing."""
-    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    values = {name: getattr(options, name) for name in names}
+    given = [
+        f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+        for name, value in values.items()
+        if value is not None
+    ]
     if given:
         has, it = ("has", "it") if len(given) == 1 else ("have", "them")
         raise RequestError(f"{', '.join(given)} {has} no effect with {place}", f"omit {it}")

@@ -220,7 +220,8 @@ def _add_train_options(parser: ArgumentParser) -> None:
         for setting in settings.settings_of(part).values():
             if setting.kind is bool:
                 option = f"--no-{setting.option[2:]}"
-                parser.add_argument(option, action="store_true", default=None, help=f"leave out {setting.label}")
+                about_it = f"leave out {setting.label}"
+                parser.add_argument(option, dest=setting.name, action="store_false", default=None, help=about_it)
             else:
                 parser.add_argument(setting.option, type=setting.kind, help=about + _help_with_default(setting))
     parser.add_argument("--workers", type=int, help=OF_WORKERS)
@@ -242,15 +243,15 @@ def _help_with_default(setting: Setting) -> str:
         config = default_config(model, augmented=True)
         part = next(part for part in (config.augment, config.architecture, config) if hasattr(part, setting.name))
         values[model] = f"{getattr(part, setting.name):g}"
-    *_, usual = values.values()
+    usual = values[TrainConfig.model]
     differing = ", ".join(f"{model} {value}" for model, value in values.items() if value != usual)
     unit = f" {setting.unit}" if setting.unit and setting.unit not in setting.help else ""
     return f"{setting.help} (default: {usual}{unit}{'; ' if differing else ''}{differing})"
 
 
 SETTLED = (
-    *("augment", "without", "threads", "no_batch_norm"),
-    *(name for part in (TrainConfig, AugmentConfig) for name in settings.settings_of(part) if name != "batch_norm"),
+    *("augment", "without", "threads"),
+    *(name for part in (TrainConfig, AugmentConfig) for name in settings.settings_of(part)),
 )
 """The options of ``train`` that a run which goes on has settled already."""
 
@@ -282,7 +283,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
         config = replace(config, augment=replace(config.augment.without(*without), **strengths))
     if config.recipe == "plain":
         refuse_given(options, ["weight_decay"], "--recipe plain")
-    config = replace(config, batch_norm=not options.no_batch_norm, **given)
+    config = replace(config, **given)
     if config.augment is not None and config.canonical.augment is None:
         raise RequestError("nothing is left of the augmentation", "omit --augment, or switch less of it off")
     return config

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -217,12 +218,16 @@ def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
     assert Timed(2).estimate([*tasks, longer]) == 50 * 20.0 + EVALUATION_SECONDS
 
 
-def test_every_kind_of_epoch_is_measured_once_on_every_process() -> None:
-    variants = EXPERIMENTS["depth"].variants(4)
-    tasks = [Task(0, variant.name, replace(variant.config, seed=seed)) for variant in variants for seed in range(3)]
+@pytest.mark.parametrize(
+    ("name", "measured"),
+    [("depth", ["1-layer", "1-layer", "2-layer", "2-layer", "3-layer", "3-layer"]), ("data-size", ["3-layer"] * 4)],
+)
+def test_every_kind_of_epoch_is_measured_once_on_every_process(name: str, measured: list[str]) -> None:
+    every = product(EXPERIMENTS[name].variants(4), range(3))
+    tasks = [Task(n, one.name, replace(one.config, seed=seed)) for n, (one, seed) in enumerate(every)]
     pool = Timed(2)
     pool.estimate(tasks)
-    assert pool.measured == ["1-layer", "1-layer", "2-layer", "2-layer", "3-layer", "3-layer"]
+    assert pool.measured == measured
 
 
 # ----------------------------------------------------------------------------------------------------- recipes

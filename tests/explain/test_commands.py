@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import main
-from mnist_lab.config import CLASSES
+from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
@@ -90,6 +90,19 @@ def test_the_rejection_threshold_is_the_saved_one_or_found_again(
 
 
 # --- saliency ----------------------------------------------------------------------------------------------------
+
+
+def test_the_random_networks_are_built_like_the_run(tmp_path: Path, mnist: Mnist, compute: Compute) -> None:
+    """A map survives random weights or not: the network with those weights has as many units, and no batch norm."""
+    changed = TrainConfig(model="1-layer", hidden=16, batch_norm=False)
+    folder = make_run(tmp_path, "slim", config=changed.to_dict())
+    save_tensors(folder / "model.pt", build_model(changed.architecture).state_dict())
+    picture = mnist.test.images[3, 0].numpy()
+    random_map = load_reader(lab_of(tmp_path)[0], "slim").explain(picture, "gradient").random_map
+    expected = explain(
+        build_model(changed.architecture), changed.architecture, mnist.test.images[3], "gradient", compute
+    )
+    assert np.array_equal(random_map, expected.random_map)
 
 
 def test_saliency_of_a_test_digit_comes_with_its_controls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -100,7 +101,19 @@ def test_it_is_asked_once_about_the_newest_strokes(opened: Opener) -> None:
     assert said(panel, "digit.result") == "7"
 
 
-def test_it_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_follows_the_moving_pen(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LIVE", math.inf)  # whatever this machine is busy with
+    monkeypatch.setattr(app, "STILL_MS", 1_000_000)
+    visitor = opened()
+    visitor.key("x")
+    visitor.draw((140.0, 60.0), (140.0, 220.0), lift=False)
+    visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "1")
+    visitor.draw((240.0, 220.0), lift=False)
+    visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "7")
+
+
+def test_a_slow_one_waits_until_the_pen_rests(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LIVE", -1.0)
     monkeypatch.setattr(app, "STILL_MS", 1000)
     points_then: list[int] = []
 
