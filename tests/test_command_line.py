@@ -526,9 +526,9 @@ def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str
         main.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert "the ten logits (default: 256; 1-layer 128, 2-layer 128)" in words
-    assert "at most (default: 16; 1-layer 4)" in words
+    assert "passes over the training digits (default: 16; 1-layer 4)" in words
     assert "digits per step (default: 128)" in words
-    assert "in every direction, as a fraction of the side (default: 0.07; 1-layer 0.05)" in words
+    assert "along each axis, as a fraction of the side (default: 0.07; 1-layer 0.05)" in words
 
 
 @pytest.mark.integration
