@@ -32,7 +32,7 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the menu; ``module`` says, below ``mnist_lab``, whose ``COMMANDS`` hold it."""
+    """One row of the menu; ``module``, below ``mnist_lab``, is the one whose ``COMMANDS`` hold it."""
 
     group: str
     word: str
@@ -44,28 +44,28 @@ class Row:
 
 
 ROWS = (
-    Row("Train", "train", "train a network; all it leaves is in one folder", "training.commands"),
-    Row("Train", "resume", "go on with a run that was killed", "training.commands"),
+    Row("Train", "train", "train a network; everything is kept in one folder", "training.commands"),
+    Row("Train", "resume", "continue a run that was killed", "training.commands"),
     Row("Explore", "data", "the digits, the split, and what augmentation does", "data.commands"),
     Row("Explore", "models", "the three networks, layer by layer", "networks.commands"),
     Row("Explore", "evaluate", "evaluate a saved run again, digit by digit", "training.commands"),
     Row("Explore", "speed", "one epoch: the common recipe against the lab's", "experiments.commands"),
-    Row("Draw", "draw", "a window to draw in, read while the pen moves", "drawing.commands"),
+    Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
-    Row("Draw", "saliency", "which pixels mattered, and may the map be believed", "explain.commands"),
+    Row("Draw", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
     Row("Draw", "score", "score a file of labelled drawings", "drawing.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),
-    Row("Understand", "compare", "saved runs side by side: what differs, who errs", "experiments.commands"),
+    Row("Understand", "compare", "saved runs side by side: differences and mistakes", "experiments.commands"),
     Row("Understand", "report", "a run, experiment or all folders as a page to read", "training.folder_commands"),
     Row("Runs", "runs", "leaderboard of all saved runs", "training.folder_commands"),
     Row("Runs", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
 )
-WORDS = [row.word for row in ROWS]
+_WORDS = [row.word for row in ROWS]
 
 
 def load(module: str) -> Any:
-    """Import a module of a room: the one place that imports late, so that the menu is there at once."""
+    """Import a module of a room: the one place that imports late, so that the menu appears at once."""
     # Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again.
     with graceful_interrupts(must_finish=lambda: True) as was_interrupted:
         try:
@@ -87,8 +87,8 @@ def build_parser() -> CommandParser:
     return parser
 
 
-def show_menu(lab: Lab) -> None:
-    """The menu, with what there is to work with at its head."""
+def _show_menu(lab: Lab) -> None:
+    """The menu, headed by what there is to work with."""
     table = Table.grid(padding=(0, 1))
     for number, row in enumerate(ROWS, start=1):
         begins = number == 1 or row.group != ROWS[number - 2].group
@@ -100,7 +100,7 @@ def show_menu(lab: Lab) -> None:
 
 def run_menu(lab: Lab) -> int:
     """Show the menu and act, until the user leaves; every refusal ends here, in one line and the menu again."""
-    show_menu(lab)
+    _show_menu(lab)
     while True:
         try:
             answer = lab.terminal.ask_line("\n[title]Choose[/title] (number or word; Enter shows the menu):")
@@ -109,10 +109,10 @@ def run_menu(lab: Lab) -> int:
         if answer.lower() in ("q", "quit", "exit"):
             return OK
         if not answer:
-            show_menu(lab)
+            _show_menu(lab)
             continue
         try:
-            row = ROWS[WORDS.index(pick(answer, WORDS))]
+            row = ROWS[_WORDS.index(pick(answer, _WORDS))]
         except ValueError as error:
             lab.terminal.warn(f"{error}; q leaves")
             continue
@@ -130,10 +130,10 @@ def run_menu(lab: Lab) -> int:
         except LabError as error:
             lab.terminal.error(str(error))
         except OSError as error:
-            lab.terminal.error(str(refusal_of(error)))  # raised again if it is this that can't be written
+            lab.terminal.error(str(refusal_of(error)))  # raised again if this line can't be written
 
 
-def act(arguments: Sequence[str] | None) -> int:
+def _act(arguments: Sequence[str] | None) -> int:
     """Understand a command line and do what it says; returns the exit status."""
     terminal = Terminal(make_console())
     with terminal.busy("loading"):
@@ -153,9 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     try:
         try:
-            return act(arguments)
+            return _act(arguments)
         finally:
-            sys.stdout.flush()  # what can't be written is told here, not by Python on its way out
+            sys.stdout.flush()  # a failure to write is reported here, not by Python as it exits
     except LabError as error:
         return _end(str(error), FAILED)
     except KeyboardInterrupt:

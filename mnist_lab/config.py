@@ -14,7 +14,7 @@ from typing import Any
 from mnist_lab.errors import RequestError
 
 CLASSES = 10  # the digits 0 to 9
-TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set apart for validation
+TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set aside for validation
 MOST_WORKERS, MOST_THREADS, MOST_EPOCHS, MOST_SEED = 64, 1024, 10_000, 2**31 - 1  # that may be asked for
 SHORT_TRAINING = 4  # epochs up to which a training counts as short
 
@@ -23,7 +23,7 @@ _REQUIRED = object()  # in place of a value for earlier runs: every run has one 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting, wherever it is asked for, checked, saved or shown."""
+    """What is known about one setting, wherever it is asked for, checked, saved or shown."""
 
     help: str  # what it does
     low: float  # lowest value of a number
@@ -49,7 +49,7 @@ class Setting:
         if self.may_be_none and value is None:
             return
         if self.kind is bool and type(value) is not bool:
-            raise RequestError(f"{self.name} is {value!r}", "it is true or false")
+            raise RequestError(f"{self.name} is {value!r}", "give true or false")
         if self.kind is str and value not in self.choices:
             raise RequestError(f"there is no {self.name} {value!r}", f"choose one of {', '.join(self.choices)}")
         if self.kind is int:
@@ -58,8 +58,8 @@ class Setting:
             _check_number(self.option, value, self.low, self.high)
 
 
-def setting(default: Any, help: str, low: float = 0, high: float = 0, unit: str = "", **more: Any) -> Any:
-    """A dataclass field that is a :class:`Setting`; its ``kind`` has to be said where the default is None."""
+def _setting(default: Any, help: str, low: float = 0, high: float = 0, unit: str = "", **more: Any) -> Any:
+    """A dataclass field that is a :class:`Setting`; its ``kind`` has to be given where the default is None."""
     known: dict[str, Any] = {"kind": type(default), "may_be_none": default is None} | more
     return field(default=default, metadata={"setting": Setting(help, low, high, unit, **known)})
 
@@ -100,36 +100,36 @@ class AugmentConfig:
     """
 
     # Far beyond 10 degrees, a 6 turns into a 9.
-    rotation: float = setting(10.0, "largest turn, in degrees, either way", 0, 180, "degrees")
+    rotation: float = _setting(10.0, "largest rotation, in degrees, either way", 0, 180, "degrees")
     # MNIST is centred by mass, so a little is plenty.
-    shift: float = setting(0.07, "largest move in every direction, as a fraction of the side", 0, 1, "fraction")
-    scale: float = setting(0.10, "largest change of size, as a fraction of the size", 0, 0.9, "fraction")
+    shift: float = _setting(0.07, "largest shift along each axis, as a fraction of the side", 0, 1, "fraction")
+    scale: float = _setting(0.10, "largest change of size, as a fraction of the size", 0, 0.9, "fraction")
     # People's handwriting differs in its slant more than in anything else.
-    shear: float = setting(8.0, "largest slant, in degrees, either way", 0, 80, "degrees")
-    flip: float = setting(
-        0.0, "chance that a digit is mirrored; a bad idea, to see it fail", 0, 1, "chance", earlier=0.0
+    shear: float = _setting(8.0, "largest slant, in degrees, either way", 0, 80, "degrees")
+    flip: float = _setting(
+        0.0, "chance that a digit is mirrored; a bad idea, to be seen failing", 0, 1, "chance", earlier=0.0
     )
-    elastic: float = setting(
+    elastic: float = _setting(
         0.0, "smooth random bends: standard deviation as a fraction of the side", 0, 0.2, "fraction", earlier=0.0
     )
-    thickness: float = setting(
+    thickness: float = _setting(
         0.0, "how many pixels bolder or finer a stroke may become on each side", 0, 1, "pixels", earlier=0.0
     )
-    strokes: float = setting(
+    strokes: float = _setting(
         0.02,
-        "chance that a 0 is slashed; a 1 gets a flag or base, a 7 a bar less often",
+        "chance that a 0 is slashed; less often, a 1 gets a flag or base, a 7 a bar",
         0,
         1,
         "chance",
         label="strokes on a 0 (less often on a 1 or 7)",
         earlier=0.0,
     )
-    erasing: float = setting(0.0, "chance that a digit loses one rectangle; it did not help", 0, 1, "chance")
+    erasing: float = _setting(0.0, "chance that a digit loses one rectangle; it did not help", 0, 1, "chance")
     erase_area: tuple[float, float] = (0.02, 0.10)  # fraction of the image that the rectangle covers, from..to
 
     @property
     def moves(self) -> bool:
-        """Whether anything is on that needs resampling."""
+        """Whether anything that needs resampling is on."""
         moving = (self.rotation, self.shift, self.scale, self.shear, self.flip, self.elastic, self.strokes)
         return any(strength > 0 for strength in moving)
 
@@ -157,7 +157,7 @@ AUGMENTATIONS: dict[str, tuple[str, ...]] = {
 """The augmentations that can be switched off, and the strengths that each consists of."""
 
 NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
-# To be looked at one by one: with what the validation digits had no use for as well.
+# To be looked at one by one: even those that did not help on the validation digits.
 FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
 # For short trainings, which have no time to profit from more variety.
 MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0, strokes=0.0)
@@ -167,32 +167,32 @@ MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.
 class TrainConfig:
     """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
 
-    model: str = setting("3-layer", "which of the three networks", label="architecture", choices=tuple(ARCHITECTURES))
+    model: str = _setting("3-layer", "which of the three networks", label="architecture", choices=tuple(ARCHITECTURES))
     augment: AugmentConfig | None = None  # None: the training digits as they are
-    seed: int = setting(0, "decides the first weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
-    recipe: str = setting(
+    seed: int = _setting(0, "decides the initial weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
+    recipe: str = _setting(
         "one-cycle",
         "one-cycle: AdamW, the learning rate rises, then falls; plain: Adam at a constant rate, nothing added",
         choices=("one-cycle", "plain"),
     )
-    epochs: int = setting(16, "passes over the training digits, at most", 1, MOST_EPOCHS)
-    batch_size: int = setting(128, "digits per step", 1, TRAIN_DIGITS, "digits")
-    learning_rate: float = setting(3e-3, "peak (one-cycle) or constant (plain) learning rate", 0, 1e6)
-    weight_decay: float = setting(0.05, "how strongly AdamW draws weights towards zero", 0, 1e3)
-    label_smoothing: float = setting(0.05, "fraction of the target spread over all ten digits", 0, 1, "fraction")
-    average_decay: float = setting(
-        0.995, "memory of the EMA of the weights, per step; 0: no EMA", 0, 1, "per step", label="EMA decay"
+    epochs: int = _setting(16, "largest number of passes over the training digits", 1, MOST_EPOCHS)
+    batch_size: int = _setting(128, "digits per step", 1, TRAIN_DIGITS, "digits")
+    learning_rate: float = _setting(3e-3, "peak (one-cycle) or constant (plain) learning rate", 0, 1e6)
+    weight_decay: float = _setting(0.05, "how strongly AdamW pulls weights towards zero", 0, 1e3)
+    label_smoothing: float = _setting(0.05, "fraction of the target spread over all ten digits", 0, 1, "fraction")
+    average_decay: float = _setting(
+        0.995, "decay of the EMA of the weights, per step; 0: no EMA", 0, 1, "per step", label="EMA decay"
     )
-    plain_epochs: int = setting(
-        0, "last epochs without augmentation", 0, MOST_EPOCHS, "epochs", label="last epochs without augmentation"
+    plain_epochs: int = _setting(
+        0, "final epochs without augmentation", 0, MOST_EPOCHS, "epochs", label="final epochs without augmentation"
     )
-    patience: int = setting(
+    patience: int = _setting(
         5, "epochs without a better validation loss before training stops", 1, MOST_EPOCHS, "epochs"
     )
-    train_size: int = setting(
-        TRAIN_DIGITS, "train on so many digits, stratified", 100, TRAIN_DIGITS, "digits", label="training digits"
+    train_size: int = _setting(
+        TRAIN_DIGITS, "number of digits to train on, stratified", 100, TRAIN_DIGITS, "digits", label="training digits"
     )
-    epoch_size: int = setting(
+    epoch_size: int = _setting(
         0,
         "digits in an epoch, in as many passes as it takes; 0: every digit once",
         0,
@@ -201,11 +201,11 @@ class TrainConfig:
         label="digits in an epoch",
         earlier=0,
     )
-    batch_norm: bool = setting(True, "batch normalisation in every block", label="batch normalisation", earlier=True)
-    dropout: float | None = setting(
+    batch_norm: bool = _setting(True, "batch normalisation in every block", label="batch normalisation", earlier=True)
+    dropout: float | None = _setting(
         None, "fraction of the hidden activations dropped in training", 0, 0.95, "fraction", kind=float, earlier=None
     )
-    hidden: int | None = setting(
+    hidden: int | None = _setting(
         None,
         "units of the hidden layer, between the feature maps and the ten logits",
         1,
@@ -257,7 +257,7 @@ class TrainConfig:
 
     @property
     def canonical(self) -> TrainConfig:
-        """The same training in the one way to write it down: equal for all that lead to the same network."""
+        """The same training in its canonical form: equal for all that lead to the same network."""
         usual, augment = ARCHITECTURES[self.model], self.augment
         if augment is not None and not augment.erases:
             augment = replace(augment, erase_area=AugmentConfig.erase_area)
@@ -279,7 +279,7 @@ class TrainConfig:
 def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", epochs: int | None = None) -> TrainConfig:
     """The recipe that a run gets where nothing else is asked for; ``epochs`` None: the network's usual number.
 
-    The one-cycle values were tuned on the validation split; the plain recipe is the textbook's Adam at its usual rate,
+    The one-cycle values were tuned on the validation split; the plain recipe is textbook Adam at its usual rate,
     with nothing added, to compare with.
 
     Raises:
@@ -313,7 +313,7 @@ def changed_options(config: TrainConfig) -> list[str]:
 
 
 def check_config(config: TrainConfig) -> None:
-    """Refuse values that no training can be made with.
+    """Refuse values that can't be trained with.
 
     Raises:
         RequestError: naming the value, its range, and the option that sets it.
@@ -326,7 +326,7 @@ def check_config(config: TrainConfig) -> None:
         return
     area = config.augment.erase_area
     if type(area) is not tuple or len(area) != 2:
-        raise RequestError(f"erase_area is {area}", "it is two fractions of the image, from and to")
+        raise RequestError(f"erase_area is {area}", "give two fractions of the image, from and to")
     _check_number("--erase-area", area[0], 0, 1)
     _check_number("--erase-area", area[1], area[0], 1)
 

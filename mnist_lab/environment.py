@@ -1,4 +1,4 @@
-"""What the libraries below the lab are told through the environment, which all processes that it starts inherit."""
+"""What the lab tells its libraries through the environment, which all processes that it starts inherit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prepare_environment() -> None:
 
 
 def asked_device() -> str | None:
-    """The device that was asked for, one of :data:`DEVICES` unless the user's own environment says nonsense."""
+    """The device that was asked for, one of :data:`DEVICES` unless the user's own environment says something else."""
     return os.environ.get(_DEVICE_VARIABLE) or None
 
 

@@ -15,7 +15,7 @@ class DataError(LabError):
 
 
 class RequestError(LabError):
-    """An option, name or value that the lab does not take."""
+    """An option, name or value that the lab does not accept."""
 
 
 class RunError(LabError):

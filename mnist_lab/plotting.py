@@ -1,7 +1,7 @@
 """What all figures share: one style, and the few helpers that more than one room draws with.
 
-A figure takes plain data and comes out as a ``matplotlib.figure.Figure``, without pyplot; the caller saves it. Digits
-are drawn as dark ink on white paper, the way they were written, although MNIST stores them white on black.
+A figure is made from plain data as a ``matplotlib.figure.Figure``, without pyplot; the caller saves it. Digits are
+drawn as dark ink on white paper, the way they were written, although MNIST stores them white on black.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from mnist_lab.storage import write_atomically
 from mnist_lab.terminal.wording import printable
 
-# Okabe & Ito's palette, told apart with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
+# Okabe & Ito's palette, distinguishable with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
 BLUE, SKY_BLUE, ORANGE = "#0072B2", "#56B4E9", "#E69F00"
-GREEN, VERMILION, PURPLE = "#009E73", "#D55E00", "#CC79A7"
+GREEN, VERMILION, _PURPLE = "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, _PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
 
 _DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
-TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
+_TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8
 DIGITS = range(10)
 
 LOSS_TICKS_UP_TO = 13  # how many lines of text fit beside a panel
@@ -47,7 +47,7 @@ _STYLE: dict[str, Any] = {
     "figure.dpi": _DPI,
     "savefig.dpi": _DPI,
     "figure.facecolor": PAPER,
-    "figure.titlesize": TITLE,
+    "figure.titlesize": _TITLE,
     "figure.titleweight": "bold",
     "figure.labelsize": SMALL,
     "font.size": TEXT,
@@ -102,12 +102,12 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 
 
 def wrapped(text: str, width: int) -> str:
-    """Text in lines of at most so many characters; line breaks that it has stay."""
+    """Text in lines of at most ``width`` characters; its own line breaks stay."""
     return "\n".join(fill(line, width, break_on_hyphens=False) for line in text.split("\n"))
 
 
 def drawable(text: str) -> str:
-    """Text of a file or its name, to be drawn as it is: no formulas, no control characters."""
+    """Text from a file, or its name, to be drawn as it is: no formulas, no control characters."""
     return printable(text).replace("$", r"\$")
 
 
@@ -168,7 +168,7 @@ def scale_accuracy(axes: Axes, percents: Sequence[float]) -> None:
 
 
 def _accuracy_to_axis(percent: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Accuracies in percent to their height on the axis: the decades of error that were won."""
+    """Accuracies in percent to their height on the axis: the decades by which the error fell."""
     return -np.log10(np.maximum(100 + _ACCURACY_RESOLUTION - percent, 1e-9))
 
 
@@ -182,7 +182,7 @@ def _set_ticks(axes: Axes, ticks: Sequence[float]) -> None:
 
 
 def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Counts (R, C) to percent of their row; NaN all along a row without any."""
+    """Counts (R, C) to percent of their row; NaN throughout a row without any."""
     totals = matrix.sum(axis=1, keepdims=True)
     percent: NDArray[np.float64] = np.full(matrix.shape, np.nan)
     np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
@@ -190,7 +190,7 @@ def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:
-    """One image (28, 28), 0..1, dark on white in a quiet frame without ticks."""
+    """One image (28, 28), 0..1, dark on white in a plain frame without ticks."""
     axes.set(xticks=[], yticks=[])
     return axes.imshow(ink, vmin=0, vmax=1)
 

@@ -1,6 +1,6 @@
-"""Files and folders: read without waiting for ever, written whole or not at all, locked.
+"""Files and folders: read without waiting for ever, written whole or not at all, and locked.
 
-Whatever makes or writes one raises ``StorageError``, in one line, where the disk refuses.
+Whatever makes or writes one raises ``StorageError``, in one line, if the disk refuses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 STAMP_FORMAT = "%Y-%m-%d_%H-%M-%S"  # local time, with no character that Windows refuses in a name
-LARGEST_FILE = 256 << 20  # bytes; no file that the lab reads whole is nearly as large, unless its caller says so
+LARGEST_FILE = 256 << 20  # bytes; no file that the lab reads whole is nearly that large, unless its caller says so
 _TEMPORARY = ".writing-"  # how the names of half-written files begin
 
 
@@ -55,7 +55,7 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 def read_bytes(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """The content of a regular file; raises as :func:`open_file`, and ``OSError`` if larger than ``most`` bytes."""
+    """The content of a regular file; raises like :func:`open_file`, and ``OSError`` if larger than ``most`` bytes."""
     with open_file(path) as file:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"is larger than {most:,} bytes", str(path))
@@ -68,7 +68,7 @@ def read_text(path: Path, most: int = LARGEST_FILE) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file is there; False for names that no file can have, for which pathlib's own raises."""
+    """Whether a regular file is there; False for names that no file can have, for which pathlib's version raises."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
@@ -78,7 +78,7 @@ def is_folder(path: Path) -> bool:
 
 
 def create_folder(outputs: Path, label: str, now: datetime) -> Path:
-    """Make a new folder ``outputs/<stamp>_<label>``, with ``-2``, ``-3`` ... if that is taken; never a shared one."""
+    """Make a folder ``outputs/<stamp>_<label>``, with ``-2``, ``-3`` ... if that is taken; always a new one."""
     name = f"{now.strftime(STAMP_FORMAT)}_{label}"
     with storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def new_folder(outputs: Path, label: str, now: datetime) -> Iterator[Path]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a UTF-8 text file, the whole line or nothing; a last line without an end is ended first."""
+    """Add a line to a UTF-8 text file, the whole line or nothing; an unterminated last line is ended first."""
     with storage_errors(path), os.fdopen(_open_regular(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -115,7 +115,7 @@ def append_line(path: Path, line: str) -> None:
         except BaseException:
             file.truncate(size)
             if size == 0:
-                with suppress(OSError):  # Windows keeps what is open
+                with suppress(OSError):  # Windows does not delete an open file
                     path.unlink()
             raise
 
@@ -139,7 +139,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically; halves of characters, as file names may hold them, become question marks."""
+    """Write a UTF-8 text file atomically; lone surrogates, which file names may hold, become question marks."""
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode(errors="replace")))
 
 
@@ -163,7 +163,7 @@ def reason(error: OSError) -> str:
 
 
 def refusal_of(error: OSError, what: str = "") -> StorageError:
-    """What the operating system refused, and what to do about it; without ``what``, where nobody expected it."""
+    """What the operating system refused, and what to do about it; ``what`` is empty where no refusal was expected."""
     what = what or (f"use {error.filename}" if error.filename else "write the output")
     remedy = "choose another folder with --outputs"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -186,10 +186,10 @@ def remove_leftovers(folder: Path, older_than: float = 0.0) -> None:
 
 @contextmanager
 def locked(lock_file: Path, patience: float = 1.0) -> Iterator[None]:
-    """Hold a lock for this caller alone, until it lets go or its process ends; wait ``patience`` seconds for it.
+    """Hold a lock for this caller alone, until it lets go or its process ends; wait up to ``patience`` seconds for it.
 
-    Usually long enough for those who only look whether it is held. The file stays: if it were removed, two programs
-    could each hold a lock on a file of that name.
+    The default outlasts those who only check whether it is held. The file stays: if it were removed, two programs could
+    each hold a lock on a file of that name.
 
     Raises:
         LockedError: another program holds it.
@@ -207,7 +207,7 @@ def locked(lock_file: Path, patience: float = 1.0) -> Iterator[None]:
 
 
 def is_locked(lock_file: Path) -> bool:
-    """Whether somebody holds a lock. Looking hinders nobody; Windows has no shared locks, and takes it for a moment."""
+    """Whether somebody holds a lock. Checking hinders nobody; Windows, without shared locks, takes it for a moment."""
     if not is_file(lock_file):
         return False
     try:

@@ -396,7 +396,7 @@ ASTRAY = ["train", "--learning-rate", "1e6", "--no-batch-norm", "--workers", "0"
         ["--recipe", "plain", "--hidden", "4096", "--train-size", "100", "--batch-size", "100", "--epochs", "1"],
     ],
 )
-def test_a_training_that_goes_astray_ends_in_one_line(
+def test_a_training_that_diverges_ends_in_one_line(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main([*ASTRAY, *arguments, "--outputs", str(tmp_path)]) == 1
@@ -441,7 +441,7 @@ def in_shell(redirected: str, *arguments: str | Path) -> subprocess.CompletedPro
 @pytest.mark.integration
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 @pytest.mark.parametrize("words", [[], ["models"], ["runs"], ["report"]])
-def test_an_output_that_can_not_be_written_takes_one_line(tmp_path: Path, words: list[str]) -> None:
+def test_an_output_that_cannot_be_written_takes_one_line(tmp_path: Path, words: list[str]) -> None:
     make_run(tmp_path, "one")
     done = in_shell(">/dev/full", *words, "--outputs", tmp_path)
     assert done.returncode == 1
@@ -462,7 +462,7 @@ def test_closed_streams_do_no_harm(tmp_path: Path, closed: str, words: list[str]
 
 @pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal tells of a closed pipe there")
-def test_who_has_read_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_has_read_enough_is_not_an_error(tmp_path: Path) -> None:
     make_run(tmp_path, "one")
     reader, writer = os.pipe()
     os.close(reader)
@@ -526,9 +526,9 @@ def test_the_help_of_train_names_what_is_usual(capsys: pytest.CaptureFixture[str
         main.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert "the ten logits (default: 256; 1-layer 128, 2-layer 128)" in words
-    assert "at most (default: 16; 1-layer 4)" in words
+    assert "passes over the training digits (default: 16; 1-layer 4)" in words
     assert "digits per step (default: 128)" in words
-    assert "in every direction, as a fraction of the side (default: 0.07; 1-layer 0.05)" in words
+    assert "along each axis, as a fraction of the side (default: 0.07; 1-layer 0.05)" in words
 
 
 @pytest.mark.integration

@@ -123,7 +123,7 @@ def test_a_network_is_trained_and_listed(
     session = play(answers)
     assert "'three' is not a whole number" in session.text
     assert "'0' is not a whole number from" in session.text
-    assert r"there can be no folder '\x00'" in session.text
+    assert r"no folder can be called '\x00'" in session.text
     assert "about" in session.text
     folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -54,7 +54,7 @@ def test_pictures_and_files_exist() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_the_project_speaks_of_no_machine_and_no_host() -> None:
+def test_the_project_names_no_machine_and_no_host() -> None:
     """No absolute path of a developer's machine, and no address of a package host, in any text file."""
     forbidden = re.compile(r"/work/|/root/|/home/\w|pypi\.org|pythonhosted|files\.pythonhosted|download\.pytorch")
     for path in [

@@ -34,7 +34,7 @@ def test_only_main_imports_late(path: Path) -> None:
     assert inner <= {"distributed"}
 
 
-def test_the_menu_stands_before_anything_heavy_is_loaded() -> None:
+def test_the_menu_appears_before_anything_heavy_is_loaded() -> None:
     assert loaded_by([]) == []
 
 

@@ -1,8 +1,8 @@
 """Augmentation of a whole batch at once, each sample with its own draw.
 
-The usual way rotates and shifts in two resamplings that each blur. Here all that moves a sample is multiplied into one
-2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before normalisation:
-what enters from outside the picture, and what is erased, is background.
+The usual way rotates and shifts in two resamplings, each of which blurs. Here all that moves a sample is multiplied
+into one 2x3 matrix, and the whole batch is resampled once. It works on ink between 0 (background) and 1, before
+normalisation: what enters from outside the picture, and what is erased, is background.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
 
-KNOTS = 7  # random numbers along each side that an elastic displacement is made of
-BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
+_KNOTS = 7  # random numbers along each side that an elastic displacement is made of
+_BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
 
 
 class AffineDraw(NamedTuple):
@@ -32,7 +32,7 @@ class AffineDraw(NamedTuple):
     shift_y: Tensor  # fractions of the height
     scale: Tensor  # factor, 1 = unchanged
     shear: Tensor  # degrees
-    mirror: Tensor  # -1: left and right are exchanged first; 1: they are not
+    mirror: Tensor  # -1: left and right are swapped first; 1: they are not
 
 
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
@@ -86,7 +86,7 @@ def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tenso
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
-    """The maps (B, 2, 3) from each output pixel back to the input place it is taken from, for ``affine_grid``.
+    """The maps (B, 2, 3) from each output pixel back to its place in the input, for ``affine_grid``.
 
     Forwards, a point p (from the image's centre, which reaches from -1 to 1) goes to
     ``scale * R(angle) @ S(shear) @ M @ p + 2 * shift``, where M is the mirror.
@@ -108,17 +108,17 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
     of them does the same for a thirtieth of the work. The separable blur's two passes are small matrix products.
     """
     count, _, height, width = shape
-    noise = torch.randn(count, 2, KNOTS, KNOTS, generator=generator)
+    noise = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
     field = _blur_matrix(height) @ noise @ _blur_matrix(width).T  # (B, 2, H, W)
     return 2 * strength * field.permute(0, 2, 3, 1)
 
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, KNOTS): the weights by which every pixel takes from the knots around it."""
+    """(side, _KNOTS): the weight of each knot for each pixel."""
     pixels = torch.arange(side).unsqueeze(1)
-    knots = torch.linspace(-0.5, side - 0.5, KNOTS)
-    weights = torch.exp(-0.5 * ((pixels - knots) / (BEND_WIDTH * side)) ** 2)
+    knots = torch.linspace(-0.5, side - 0.5, _KNOTS)
+    weights = torch.exp(-0.5 * ((pixels - knots) / (_BEND_WIDTH * side)) ** 2)
     return F.normalize(weights, dim=1)  # a row's squares add up to 1: blurred numbers of variance 1 keep it
 
 

@@ -1,4 +1,4 @@
-"""The data view: the digits themselves, their numbers, their means, and what augmentation does to them."""
+"""The data view: the digits themselves, their counts, their means, and what augmentation does to them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from mnist_lab.plotting import DIGITS, GREEN, INK, MUTED, ORANGE, SKY_BLUE, SMAL
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted
 
-DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
-SEED = 0  # of the samples shown: everybody sees the same
+_DRAWS = 4  # of each augmentation, to show the strongest: a weak one would look like none at all
+_SEED = 0  # of the samples shown: everybody sees the same
 
 CAPTIONS = {
     "samples.png": Caption("Samples of each digit", "Rows of handwritten digits, some of each class."),
     "class_counts.png": Caption("How many of each digit", "Bars: the number of each digit in every part of the data."),
     "mean_digits.png": Caption("Mean digits", "Ten blurred digits, each the mean of all training digits of its class."),
-    "augmentation.png": Caption("Before and after each augmentation", "Digits as they are, and as each changes them."),
+    "augmentation.png": Caption("Before and after each augmentation", "Digits before and after each augmentation."),
 }
-"""What is said of these pictures, by file name."""
+"""The captions of these pictures, by file name."""
 
 
 def data_pictures(mnist: Mnist) -> Iterator[tuple[str, Figure]]:
@@ -58,7 +58,7 @@ def sample_grid(images: NDArray[np.uint8]) -> Figure:
 @styled
 def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
     """How often each digit occurs in each split, by its name: ten counts, digit 0 first. A split may be empty."""
-    note = "Written on the bars: number of digits. Dotted: 10 %, as if all ten were equally frequent."
+    note = "On the bars: number of digits. Dotted: 10 %, as it would be if all ten were equally frequent."
     figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
     percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
@@ -95,11 +95,11 @@ def mean_grid(means: NDArray[np.floating[Any]], counts: Sequence[int]) -> Figure
 
 @styled
 def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
-    """Some digits, as they are and as each augmentation changes them, with their outlines before.
+    """Some digits, as they are and as each augmentation changes them, with their original outlines.
 
     Groups hold row names and (K, 1, 28, 28) ink, 0..1: first the digits as they are, then the same digits, changed.
     """
-    note = f"Orange: the outline before. Each digit as the strongest of {DRAWS} random draws leaves it."
+    note = f"Orange: the original outline. Each digit is shown after the strongest of {_DRAWS} random draws."
     names = [name for group in groups for name in group]
     cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
@@ -120,7 +120,7 @@ def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
 
 
 def _sample_by_class(digits: Digits, per_class: int) -> Digits:
-    order = torch.randperm(len(digits), generator=seeded_generator(SEED, "samples"))
+    order = torch.randperm(len(digits), generator=seeded_generator(_SEED, "samples"))
     labels = digits.labels[order]
     return digits.subset(torch.cat([order[labels == digit][:per_class] for digit in DIGITS]))
 
@@ -138,25 +138,25 @@ def _augmentation_examples(digits: Digits) -> dict[str, Tensor]:
         "thickness, ±0.8 pixels\n(off in the recipe)": replace(none, thickness=0.8),
         "erasing, every digit\n(off in the recipe)": replace(none, erasing=1.0),
     }
-    alone = {name: _most_changed(sample, config, DRAWS) for name, config in steps.items()}
+    alone = {name: _most_changed(sample, config, _DRAWS) for name, config in steps.items()}
     mix = {"the usual mix\n(a single draw)": _most_changed(sample, usual, 1)}
     return {"original": to_unit(sample.images)} | alone | mix
 
 
 def _stroke_examples(digits: Digits) -> dict[str, Tensor]:
-    """Four zeros, three ones and three sevens, and the same with strokes: those that suit, as in training."""
+    """Four zeros, three ones and three sevens, and the same with added strokes: digits that suit, as in training."""
     sample = _sample_by_class(digits, 60)
-    original, with_strokes = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), DRAWS)
-    suits = (with_strokes - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody overlooks
+    original, changed = to_unit(sample.images), _most_changed(sample, replace(NO_AUGMENTATION, strokes=1.0), _DRAWS)
+    suits = (changed - original).abs().mean(dim=(1, 2, 3)) > 0.08  # strokes that nobody would overlook
     counts = {0: 4, 1: 3, 7: 3}
     chosen = torch.cat([torch.nonzero(suits & (sample.labels == digit))[:most, 0] for digit, most in counts.items()])
     name = f"strokes\n(recipe: {100 * AugmentConfig().strokes:g} % of the zeros)"
-    return {"original": original[chosen], name: with_strokes[chosen]}
+    return {"original": original[chosen], name: changed[chosen]}
 
 
 def _most_changed(digits: Digits, config: AugmentConfig, draws: int) -> Tensor:
     """Each digit after the one of some random draws that changed it most, (N, 1, 28, 28)."""
     original, labels = to_unit(digits.images).repeat(draws, 1, 1, 1), digits.labels.repeat(draws)
-    changed = augment(original, labels, config, seeded_generator(SEED, "augmentation", repr(config)))
+    changed = augment(original, labels, config, seeded_generator(_SEED, "augmentation", repr(config)))
     strongest = (changed - original).abs().mean(dim=(1, 2, 3)).view(draws, -1).argmax(dim=0)  # (N,)
     return changed.view(draws, len(digits), *changed.shape[1:])[strongest, torch.arange(len(digits))]

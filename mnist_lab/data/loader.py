@@ -65,7 +65,7 @@ class TrainLoader:
     Args:
         epoch_size: digits in an epoch; 0 for every digit once.
         workers: processes that load data; 0 fetches in this one.
-        start_method: "spawn", "fork" or "forkserver"; None is the platform's own way.
+        start_method: "spawn", "fork" or "forkserver"; None is the platform's default.
         pin_memory: page-locked batches, which travel faster to a CUDA device.
     """
 
@@ -85,7 +85,7 @@ class TrainLoader:
         self.batch_size = batch_size
         self.seed = seed
         self.epoch_size = epoch_size or self.size
-        self.keys: list[_BatchKey] = []  # of the epoch under way
+        self.keys: list[_BatchKey] = []  # of the current epoch
         self.loader = DataLoader(
             _BatchDataset(digits, augmentation),
             batch_size=None,  # each key is a whole batch already
@@ -114,5 +114,5 @@ class TrainLoader:
 
 
 def leave_interrupts_to_the_main_process(worker_id: int) -> None:
-    """Ctrl-C reaches every process of a terminal; a worker that died of it would break the batch being finished."""
+    """Ctrl-C reaches every process of a terminal; a worker killed by it would break the batch being finished."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

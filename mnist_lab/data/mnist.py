@@ -1,4 +1,4 @@
-"""MNIST from the package's own files: checked, and split into digits to train on, to validate with and to test with."""
+"""MNIST from the package's own files: checked, and split into digits for training, validation and testing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIDE = 28  # height and width of a digit, in pixels
 MEAN, STD = 0.1307, 0.3081  # of all pixels of the 60,000 training images, 0 (black background) to 1 (white ink)
 SPLIT_SEED = 20_260_101  # whatever a run's seed, every run is evaluated on the same 6,000 validation digits
 
-Values = TypeVar("Values", Tensor, NDArray[np.float64])
+_Values = TypeVar("_Values", Tensor, NDArray[np.float64])
 
 
 class IdxFile(NamedTuple):
@@ -47,12 +47,12 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
-def normalise(images: Values) -> Values:
+def normalise(images: _Values) -> _Values:
     """Floats 0..1 to zero mean and unit variance over the training set, any shape."""
     return (images - MEAN) / STD
 
 
-def denormalise(images: Values) -> Values:
+def denormalise(images: _Values) -> _Values:
     """The inverse of :func:`normalise`, any shape."""
     return images * STD + MEAN
 
@@ -117,15 +117,15 @@ def _as_digits(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Digits:
 
 
 def stratified_split(labels: NDArray[np.integer[Any]], fraction: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Set a fraction of each digit of labels (N,) apart: the positions that stay and those set apart, ascending, int64.
+    """Set aside a fraction of each digit of labels (N,): the positions that stay and those set aside, ascending, int64.
 
     The quotas of the ten digits are rounded so that they add up exactly (largest remainder), and the draw uses
-    numpy's ``RandomState``, the one generator whose stream is promised never to change between versions.
+    numpy's ``RandomState``, the one generator whose stream is guaranteed never to change between versions.
     """
     quotas = np.bincount(labels, minlength=CLASSES) * fraction
     taken = np.floor(quotas).astype(int)
     missing = round(len(labels) * fraction) - int(taken.sum())
-    taken[np.argsort(taken - quotas, kind="stable")[:missing]] += 1  # where rounding down took most away
+    taken[np.argsort(taken - quotas, kind="stable")[:missing]] += 1  # where rounding down took away most
     random = np.random.RandomState(SPLIT_SEED)
     is_apart = np.zeros(len(labels), dtype=bool)
     for digit, count in enumerate(taken):
@@ -142,5 +142,5 @@ def stratified_subset(digits: Digits, size: int) -> Digits:
 
 
 def split_fingerprint(validation: Digits) -> str:
-    """A short name for which digits were set apart; two runs may be compared only if theirs agree."""
+    """A short name for which digits were set aside; two runs may be compared only if theirs agree."""
     return hashlib.md5(validation.indices.numpy().astype("<i8").tobytes(), usedforsecurity=False).hexdigest()[:12]

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-FAINT = 0.3  # ink, 0 to 1, from which on a pixel counts as part of the digit
-PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
-HEAVIEST = 0.16  # mean ink up to which a digit is drawn into: in a blob, no added stroke could be told from the rest
-NARROWEST = 0.6  # width of a zero, in heights, to be slashed: a narrower one would become a line with a knot
+_FAINT = 0.3  # ink, 0 to 1, above which a pixel counts as part of the digit
+_PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
+_HEAVIEST = 0.16  # mean ink up to which a digit gets strokes: in a blob, no added stroke could be told from the rest
+NARROWEST = 0.6  # least width of a zero that is slashed, in heights: a narrower one would become a line with a knot
 BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
 
 
@@ -47,7 +47,7 @@ class Strokes(NamedTuple):
     width: Tensor  # (K,) of the pen, pixels
 
 
-Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between two limits
+_Draw = Callable[[float, float], Tensor]  # random numbers (K,), uniform between two limits
 
 
 def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch.Generator) -> Strokes:
@@ -57,7 +57,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     that are chosen, and of the others as ``FREQUENCIES`` says.
     """
     chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
-    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < HEAVIEST)).flatten()  # (K,)
+    where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < _HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
     width, height = frame.size.unbind(dim=1)
     suits = (labels[where] != 0) | (width >= NARROWEST * height)
@@ -67,14 +67,14 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
         return low + (high - low) * torch.rand(len(where), generator=generator)
 
     lines = torch.zeros(len(where), 2, 2, 2)
-    for digit, style in STYLES.items():  # each style draws for all: two or three digits more cost nothing
+    for digit, style in STYLES.items():  # each style draws for all: two or three more digits cost nothing
         lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
-    return Strokes(where, frame, lines, draw(*PEN_WIDTHS))
+    return Strokes(where, frame, lines, draw(*_PEN_WIDTHS))
 
 
 def _frame_of(ink: Tensor) -> Frame:
     """Of digits (K, H, W); one without ink has its frame in the image's centre."""
-    inked = ink > FAINT
+    inked = ink > _FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
     y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
     middles = []
@@ -96,8 +96,8 @@ def _line(start_x: Tensor, start_y: Tensor, end_x: Tensor, end_y: Tensor) -> Ten
     return torch.stack([start_x, start_y, end_x, end_y], dim=1).view(-1, 2, 2)  # (K, 2, 2)
 
 
-def _slashed(frame: Frame, draw: Draw) -> Tensor:
-    """A line through a zero and beyond it on both sides, rising to the right; now and then it falls.
+def _slashed(frame: Frame, draw: _Draw) -> Tensor:
+    """A line through a zero and beyond it on both sides, rising to the right; now and then falling.
 
     Its ends lie outside the ellipse that the zero nearly is. Slashes that end inside would look like a 6, 8 or 9.
     """
@@ -110,7 +110,7 @@ def _slashed(frame: Frame, draw: Draw) -> Tensor:
     return torch.stack([slash, slash], dim=1)  # (K, 2, 2, 2)
 
 
-def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
+def _flagged_or_based(frame: Frame, draw: _Draw) -> Tensor:
     """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both.
 
     No flag is nearly level, and none is long where there is no base: that would be a seven.
@@ -127,7 +127,7 @@ def _flagged_or_based(frame: Frame, draw: Draw) -> Tensor:
     return torch.stack([flag, base], dim=1)  # (K, 2, 2, 2)
 
 
-def _crossed(frame: Frame, draw: Draw) -> Tensor:
+def _crossed(frame: Frame, draw: _Draw) -> Tensor:
     """A short bar through a seven's stem."""
     reach, tilt = draw(2.5, 6), draw(-2.5, 1.5)
     x, y = frame.middle_x + draw(-1, 1), frame.centre[:, 1] + draw(-2, 2)
@@ -136,11 +136,11 @@ def _crossed(frame: Frame, draw: Draw) -> Tensor:
 
 
 # For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
-STYLES: dict[int, Callable[[Frame, Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
+STYLES: dict[int, Callable[[Frame, _Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
 FREQUENCIES = torch.tensor([1.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
-"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line to the sevens, and
-some ones and sevens have these strokes already."""
+"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line between ones and
+sevens, and some of both have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:

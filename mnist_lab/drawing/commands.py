@@ -36,12 +36,12 @@ from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 
-RUN_HELP = "a run's folder, latest or best (the default)"
+_RUN_HELP = "a run's folder, latest or best (the default)"
 
 
 def _ask_draw(lab: Lab) -> int:
     if not any(run.is_evaluated for run in list_runs(lab.outputs)[0]):
-        lab.terminal.hint(f"There is no trained network in {lab.outputs} yet that could read what you draw.")
+        lab.terminal.hint(f"There is no trained network in {lab.outputs} yet to read what you draw.")
         if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
             return OK
         ask_training(lab)
@@ -69,7 +69,7 @@ class DrawingSession:
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
         names = [reader.name for reader in self.readers]
-        if len(set(names)) < len(names):  # networks that differ in their recipe or length only
+        if len(set(names)) < len(names):  # networks that differ only in their recipe or length
             names = [reader.run.name for reader in self.readers]
         return [Predictor(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
 
@@ -100,7 +100,7 @@ class DrawingSession:
             write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
             write_json(folder / "prediction.json", content)
             save_figure(folder / "prediction.png", figure)
-            sentences = [f"{answer['network']} reads {answer['digit']}" for answer in answers]
+            sentences = [f"{answer['network']} predicts {answer['digit']}" for answer in answers]
             write_summary(folder, Summary(sentences=sentences, thumbnail="drawing.png", pictures=figures.CAPTIONS))
         self.saved.append(folder)
         return folder
@@ -111,11 +111,11 @@ class DrawingSession:
 
 def _ask_predict(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
-    return predict(lab, [lab.terminal.ask("Which picture (a file's name)", "", existing_file)])
+    return predict(lab, [lab.terminal.ask("Which picture (file name)", "", existing_file)])
 
 
 def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
-    """Recognise pictures from files; a picture that can't be read is refused, and the others go on."""
+    """Recognise pictures from files; a picture that can't be read is refused, but not the others."""
     reader = explain.load_reader(lab, run)
     seen: list[tuple[Path, Picture | None]] = []
     refused: list[LabError] = []
@@ -206,7 +206,7 @@ def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
 
 def _ask_xray(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
-    return xray(lab, lab.terminal.ask("Which picture or drawing (a file's name)", "", explain.picture_or_drawing))
+    return xray(lab, lab.terminal.ask("Which picture or drawing (file name)", "", explain.picture_or_drawing))
 
 
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
@@ -237,11 +237,11 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", action="append", help=f"{RUN_HELP}; several side by side")
+    parser.add_argument("--run", action="append", help=f"{_RUN_HELP}; several side by side")
 
 
 def _add_run_option(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default=BEST, help=RUN_HELP)
+    parser.add_argument("--run", default=BEST, help=_RUN_HELP)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
@@ -255,10 +255,10 @@ def _add_xray_options(parser: ArgumentParser) -> None:
 
 
 def _add_score_options(parser: ArgumentParser) -> None:
-    drawings = 'one drawing a line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
+    drawings = 'one drawing per line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
     parser.add_argument("file", type=Path, metavar="FILE", help=drawings)
     _add_run_option(parser)
-    parser.add_argument("--preprocess", choices=MODES, default="mnist", help="steps to take (default: mnist)")
+    parser.add_argument("--preprocess", choices=MODES, default="mnist", help="which steps to take (default: mnist)")
 
 
 COMMANDS = {

@@ -28,7 +28,7 @@ CAPTIONS = {
         "What the network made of it", "The drawing as the network sees it, its ten probabilities, and a map."
     ),
 }
-NAMES = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
+_DONE = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
 
 
 class Variant(NamedTuple):
@@ -43,7 +43,7 @@ class Variant(NamedTuple):
 def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: str) -> Figure:
     """The stages of a drawing by their names, black on white until the inversion; of the variants, all steps first."""
     note = (
-        "MNIST is white on black: without the inversion, the network meets something that it never saw. Normalising "
+        "MNIST is white on black: without the inversion, the network meets something it has never seen. Normalising "
         "changes the numbers, not the look; without it, the network sees the digit as pale as shown."
     )
     columns = max(len(stages), len(variants))
@@ -56,7 +56,7 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
         if name == "normalise":
             values = normalise(picture.astype(np.float64) / 255)
             remark = f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")
-        _draw_as_it_is(axes, picture, f"{place}. {NAMES.get(name, name)}", remark)
+        _draw_as_it_is(axes, picture, f"{place}. {_DONE.get(name, name)}", remark)
     for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
         digit = int(probabilities.argmax())
         _draw_as_it_is(axes, picture, name, f"predicts {digit}, {format_probability(float(probabilities[digit]))}")
@@ -66,7 +66,7 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
 
 
 def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
-    """A picture in the middle of a square, so that all names of a row stand at one height."""
+    """A picture in the middle of a square, so that all names in a row are at the same height."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     height, width = picture.shape
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))

@@ -24,7 +24,7 @@ COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted
 
 @dataclass(frozen=True)
 class Count:
-    """What is kept of one run."""
+    """What is kept about one run."""
 
     model: str  # which model file was asked, as model_key names it
     correct: int | None  # None: the file was refused
@@ -32,15 +32,15 @@ class Count:
 
 @dataclass(frozen=True)
 class Counts:
-    """What is kept of one state of the user's drawings."""
+    """What is kept about one state of the user's drawings."""
 
     drawings: str  # fingerprint of the file
     lab: str  # the version that counted
-    total: int  # labelled drawings; 0 until they were first read
+    total: int  # labelled drawings; 0 until they are first read
     runs: dict[str, Count]  # what each run made of them, by the run's name
 
     def of(self, run: Run) -> Count | None:
-        """What is kept of a run's model file as it is now."""
+        """What is kept about a run's model file as it is now."""
         count = self.runs.get(run.name)
         return count if count is not None and count.model == model_key(run) else None
 
@@ -63,7 +63,7 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
 
 
 def model_key(run: Run) -> str | None:
-    """What tells an evaluated run's model file from another: name, size and time; None where it can't be asked."""
+    """What tells an evaluated run's model file from another: name, size and time; None where it can't be used."""
     name = run.model_file
     if not run.is_evaluated or name is None or Path(name).name != name:
         return None
@@ -78,7 +78,7 @@ def model_key(run: Run) -> str | None:
 def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
     """How many of the user's own digits each evaluated run classifies correctly, counted now where that is missing.
 
-    Empty if there are no such digits; drawings that can't be read are said in one line, and left out.
+    Empty if there are no such digits; drawings that can't be read are reported in one line, and left out.
     """
     try:
         counts = _load_counts(lab.outputs)
@@ -94,7 +94,7 @@ def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
 
 
 def _load_counts(outputs: Path) -> Counts | None:
-    """What is kept of the drawings as they are now, None if there are none."""
+    """What is kept about the drawings as they are now, None if there are none."""
     path = outputs / MY_DIGITS
     if not is_file(path):
         return None

@@ -1,6 +1,6 @@
-"""From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and drawings moved off their way.
+"""From pen to 28x28: ink, the steps that MNIST's makers took from a scan to a digit, and wobbled drawings.
 
-The steps after the ink know nothing of strokes, so that pictures from files can take the same way. Pictures are uint8.
+The steps after the ink know nothing of strokes, so that pictures from files can go the same way. Pictures are uint8.
 *Ink on paper* is black (0) on white (255); everything after :func:`invert` is *light on black*, as MNIST has it, so
 that 0 means "no ink" and sums of pixels are masses of ink.
 """
@@ -19,9 +19,9 @@ from mnist_lab.data.mnist import SIDE, denormalise
 from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 BRUSH = 20.0  # canvas pixels: width of the pen unless the user chooses another
-UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
-BOX = 20  # MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")
-MIDDLE = 14
+_UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
+_BOX = 20  # MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")
+_MIDDLE = 14
 """Row and column of the pixel that holds a digit's centre of mass.
 
 In 5,000 training images, the centres lie evenly between 13.5 and 14.5 (0 is the first pixel's middle), so the digits
@@ -35,7 +35,7 @@ line to its edge is 2.49 at the median (tenth to ninetieth percentile: 1.78 to 3
 the skeletons of 300 of them, correct that for bends and crossings (2.4: 2.42, 2.5: 2.56).
 """
 FINEST = 4.0  # canvas pixels: below it, a pen's round ends turn square on the canvas's own pixels
-FAINT = 25  # grey levels, of 255, up to which the edge of the ink is a fringe of anti-aliasing, not yet ink
+_FAINT = 25  # grey levels, of 255, up to which the edge of the ink is a fringe of anti-aliasing, not yet ink
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -87,8 +87,8 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
     if steps.centre and light.any():
         taken["centre"] = light = centre(light)
     elif steps.box:
-        taken["centre"] = light = _place(light, (SIDE - BOX) // 2, (SIDE - BOX) // 2)
-    # The steps measure ink, so they work on light ink; who leaves the inversion out sees their negatives.
+        taken["centre"] = light = _place(light, (SIDE - _BOX) // 2, (SIDE - _BOX) // 2)
+    # The steps measure ink, so they work on light ink; without the inversion, their negatives are shown.
     if not steps.invert:
         taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
     if not steps.normalise:
@@ -165,14 +165,14 @@ def _nearest_line(lines: NDArray[np.float32], reach: float) -> NDArray[np.float3
 
 
 def pen_width(drawing: Drawing) -> float:
-    """The width of pen, in canvas pixels, with which the lines come out as wide as MNIST's whatever the digit's size.
+    """The pen's width, in canvas pixels, with which the lines come out as wide as MNIST's, whatever the digit's size.
 
     That is ``PEN`` twentieths of the inked digit, as far as it lies on the canvas, and at least ``FINEST``: digits of
     less than 30 pixels, and dots, come out somewhat bold.
     """
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     longest = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
-    return max(PEN * longest / (BOX - PEN), FINEST)
+    return max(PEN * longest / (_BOX - PEN), FINEST)
 
 
 def invert(picture: Picture) -> Picture:
@@ -180,7 +180,7 @@ def invert(picture: Picture) -> Picture:
     return 255 - picture
 
 
-def crop(picture: Picture, faint: int = FAINT) -> Picture:
+def crop(picture: Picture, faint: int = _FAINT) -> Picture:
     """The smallest part (h, w) of a light-on-black picture that holds every pixel of more than ``faint``, or (0, 0)."""
     (box,) = ndimage.find_objects((picture > faint).astype(np.uint8), max_label=1)
     return picture[:0, :0] if box is None else picture[box]
@@ -190,11 +190,11 @@ def fit_box(picture: Picture) -> Picture:
     """Resample a picture (H, W), at least 1x1, to 20 pixels on its longer side, keeping its proportions exactly.
 
     The shorter side lies in the middle, wherever that is between pixels. MNIST's did, too: most of its digits are an
-    even number of pixels narrow, and their outermost columns are half as bright as their outermost rows.
+    even number of pixels wide, and their outermost columns are half as bright as their outermost rows.
     """
     spare = [max(picture.shape) - length for length in picture.shape]
     square = np.pad(picture, [(more // 2, more - more // 2) for more in spare])
-    return resample(square, BOX, BOX)
+    return resample(square, _BOX, _BOX)
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
@@ -220,11 +220,11 @@ def centre(picture: Picture) -> Picture:
     """
     inked = crop(picture, faint=0)
     row, column = ndimage.center_of_mass(inked)
-    return _place(inked, round(MIDDLE - row), round(MIDDLE - column))
+    return _place(inked, round(_MIDDLE - row), round(_MIDDLE - column))
 
 
 def _place(picture: Picture, top: int, left: int) -> Picture:
-    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as it stays wholly inside."""
+    """A picture of at most 28x28 on (28, 28) black pixels, as near to (top, left) as keeps it wholly inside."""
     height, width = picture.shape
     top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
     placed = np.zeros((SIDE, SIDE), dtype=np.uint8)
@@ -253,13 +253,13 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     if final is None or wobble == Wobble():
         return final
     light = invert(ink(drawing, pen_width(drawing)))
-    scale = UNIT * BOX / max(crop(light).shape)
+    scale = _UNIT * _BOX / max(crop(light).shape)
     # Resampling by area keeps the centre of mass, so the two centres (x, y) tell how far the ink was moved.
     here, there = (np.array(ndimage.center_of_mass(picture)[::-1]) + 0.5 for picture in (light, final))
-    placed = UNIT * there + scale * (visible(segments(drawing)).reshape(-1, 2) - here)  # (2 S, 2), in canvas pixels
+    placed = _UNIT * there + scale * (visible(segments(drawing)).reshape(-1, 2) - here)  # (2 S, 2), in canvas pixels
     angle = math.radians(wobble.turn)
     turn = wobble.size / 100 * np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    moved = CANVAS / 2 + (placed - CANVAS / 2) @ turn + UNIT * np.array([wobble.right, wobble.down])
+    moved = CANVAS / 2 + (placed - CANVAS / 2) @ turn + _UNIT * np.array([wobble.right, wobble.down])
     strokes = tuple(((x0, y0), (x1, y1)) for x0, y0, x1, y1 in moved.reshape(-1, 4).tolist())
-    picture = resample(invert(ink(Drawing(strokes), PEN * UNIT * wobble.stroke / 100)), SIDE, SIDE)
+    picture = resample(invert(ink(Drawing(strokes), PEN * _UNIT * wobble.stroke / 100)), SIDE, SIDE)
     return picture if picture.any() else None

@@ -29,8 +29,8 @@ from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
 from mnist_lab.training.runs import MY_DIGITS, Run
 from mnist_lab.training.session import load_trained
 
-LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # matplotlib brings it: no system lacks it
+_LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
+_FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # part of matplotlib: always there
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
 
 
 def show_skipped(terminal: Terminal, damaged: Sequence[DrawingError], limit: int = 5) -> None:
-    """The damaged lines of a file of drawings, each in a line."""
+    """Report the damaged lines of a file of drawings, one line each."""
     for error in damaged[:limit]:
         terminal.warn(f"skipped: {error.found}")
     if len(damaged) > limit:
@@ -150,7 +150,7 @@ _GRID = (((100, 40), (100, 240)), ((180, 40), (180, 240)), ((40, 100), (240, 100
 _EYES = tuple(_ellipse(x, 110, 8, 8, 0, 2 * math.pi, 24) for x in (105, 175))
 _MOUTH = _ellipse(140, 150, 50, 45, 0.3, math.pi - 0.3, 12)
 _FACE = (_ellipse(140, 140, 105, 105, 0, 2 * math.pi, 24), *_EYES, _MOUTH)
-SHAPES: tuple[tuple[Stroke, ...], ...] = (_STAR, _BOX, _HOUSE, _GRID, _FACE)
+_SHAPES: tuple[tuple[Stroke, ...], ...] = (_STAR, _BOX, _HOUSE, _GRID, _FACE)
 
 
 def _prepared(source: Drawing | Picture) -> Picture:
@@ -169,7 +169,7 @@ def _lines(random: np.random.Generator) -> Drawing:
 
 
 def _scribble(random: np.random.Generator) -> Drawing:
-    """One long stroke that turns without aim."""
+    """One long stroke that wanders aimlessly."""
     heading, place = random.uniform(0, 2 * math.pi), np.full(2, CANVAS / 2)
     points: list[NDArray[np.float64]] = []
     for _ in range(int(random.integers(80, 160))):
@@ -180,8 +180,8 @@ def _scribble(random: np.random.Generator) -> Drawing:
 
 
 def _shape(random: np.random.Generator) -> Drawing:
-    """One of the shapes, smaller or larger, turned a little, with a trembling hand."""
-    strokes = SHAPES[int(random.integers(len(SHAPES)))]
+    """One of the shapes, smaller or larger, turned a little, drawn with a trembling hand."""
+    strokes = _SHAPES[int(random.integers(len(_SHAPES)))]
     turn, scale = random.uniform(-0.2, 0.2), random.uniform(0.6, 1.0)
     turned = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     placed = [CANVAS / 2 + (np.array(stroke) - CANVAS / 2) @ turned for stroke in strokes]
@@ -189,20 +189,20 @@ def _shape(random: np.random.Generator) -> Drawing:
 
 
 def _letter(random: np.random.Generator) -> Picture:
-    text = LETTERS[int(random.integers(len(LETTERS)))]
-    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(FONT, 200)
+    text = _LETTERS[int(random.integers(len(_LETTERS)))]
+    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(_FONT, 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)
 
 
-KINDS: dict[str, Callable[[np.random.Generator], Drawing | Picture]]
-KINDS = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
+_KINDS: dict[str, Callable[[np.random.Generator], Drawing | Picture]]
+_KINDS = {"lines": _lines, "scribbles": _scribble, "shapes": _shape, "letters": _letter}
 
 
 def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, NDArray[np.uint8]]:
-    """Non-digits by kind, each (count, 28, 28) uint8, white on black, one from shuffling ``digits`` (N, 28, 28)."""
+    """Non-digits by kind, each (count, 28, 28) uint8, white on black, one made by shuffling ``digits`` (N, 28, 28)."""
     random = np.random.default_rng(seed)
-    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in KINDS.items()}
+    made = {name: np.stack([_prepared(draw(random)) for _ in range(count)]) for name, draw in _KINDS.items()}
     shuffled = [random.permutation(digit.ravel()).reshape(digit.shape) for digit in digits[:count]]
     return made | {"shuffled pixels": np.stack(shuffled)}
 
@@ -212,8 +212,8 @@ def rejected_fractions(
 ) -> dict[str, float]:
     """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
 
-    Rejected is what has a maximum probability below the threshold, the usual baseline (Hendrycks & Gimpel 2017,
-    arXiv:1610.02136). The real digits must not be those that the threshold was chosen on.
+    A picture is rejected if its maximum probability is below the threshold, the usual baseline (Hendrycks & Gimpel
+    2017, arXiv:1610.02136). The real digits must not be those that the threshold was chosen on.
     """
     real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
     found = {}

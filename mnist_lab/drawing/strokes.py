@@ -1,4 +1,4 @@
-"""Drawings as a pen's path: the strokes, undo, and their files, of which nothing is trusted and everything bounded."""
+"""Drawings as a pen's path: the strokes, undo, and their files, where nothing is trusted and all is bounded."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mnist_lab.storage import open_file, reason
 
 CANVAS = 280  # height and width of the canvas, in pixels: ten for each of the final picture
 MAX_POINTS = 100_000  # in one drawing: the fastest mice report 1,000 a second, so this is more than a minute of them
-MAX_REACH = 10_000  # pixels from the canvas's origin to a point: no screen reaches as far from a window
+_MAX_REACH = 10_000  # pixels from the canvas's origin to a point: no screen reaches as far from a window
 # Length of a drawing's lines on the canvas, in its pixels, so that inking takes moments: half a minute of scribbling.
 # The longest of 3,246 digits that several hundred people drew has 1,050.
-MAX_LENGTH = 20_000
-LONGEST_LINE = math.sqrt(2) * CANVAS  # from one corner of the canvas to the other
+_MAX_LENGTH = 20_000
+_LONGEST_LINE = math.sqrt(2) * CANVAS  # from one corner of the canvas to the other
 MAX_LINE_BYTES = 5_000_000  # of a line in a file of drawings: room for MAX_POINTS points written with 17 digits
 MAX_FILE_BYTES = 100_000_000  # about 140,000 drawings, which take some 1 GB of memory
-MAX_DAMAGED = 1_000  # damaged lines that are skipped; a file that has more of them is not a file of drawings
-SPACING = 0.5  # canvas pixels: points of a stroke nearer to the one before change nothing that could be seen
-FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one a line'
+_MAX_DAMAGED = 1_000  # damaged lines that are skipped; a file that has more of them is not a file of drawings
+_SPACING = 0.5  # canvas pixels: points of a stroke nearer to the one before change nothing that could be seen
+_FORMAT = 'write each drawing as {"label": 3, "strokes": [[[x, y], ...], ...]}, one per line'
 
 Point: TypeAlias = tuple[float, float]
 Stroke: TypeAlias = tuple[Point, ...]
@@ -46,7 +46,7 @@ class Drawing:
     """
 
     strokes: tuple[Stroke, ...] = ()  # of (x, y) in canvas pixels
-    label: int | None = None  # the digit that was meant, 0 to 9, if anybody said so
+    label: int | None = None  # the digit that was meant, 0 to 9, if that is known
 
     @classmethod
     def from_json(cls, text: str) -> Drawing:
@@ -72,11 +72,11 @@ class Drawing:
 
     def _of_bounded_length(self) -> Drawing:
         """The drawing itself, unless its lines are too long; few points need no measuring, however they lie."""
-        if sum(map(len, self.strokes)) * LONGEST_LINE > MAX_LENGTH:
+        if sum(map(len, self.strokes)) * _LONGEST_LINE > _MAX_LENGTH:
             lines = visible(segments(self))
             length = float(np.hypot(lines[:, 2] - lines[:, 0], lines[:, 3] - lines[:, 1]).sum(dtype=np.float64))
-            if length > MAX_LENGTH:
-                _refuse(f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {MAX_LENGTH:,}")
+            if length > _MAX_LENGTH:
+                _refuse(f"the drawing's lines are {length:,.0f} pixels long on the canvas, more than {_MAX_LENGTH:,}")
         return self
 
 
@@ -88,7 +88,7 @@ class Drawings(NamedTuple):
 
 
 def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
-    """All drawings of a JSON-lines file (one drawing a line, UTF-8; blank lines are skipped).
+    """All drawings of a JSON-lines file (one drawing per line, UTF-8; blank lines are skipped).
 
     A DrawingError says that it can't be read, is too large, too damaged, or holds no drawing, unless it may be empty.
     """
@@ -104,15 +104,15 @@ def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
                         found.usable.append(_parse_line(line))
                 except DrawingError as error:
                     found.damaged.append(DrawingError(f"line {number} of {path}: {error.found}", error.next_step))
-                if len(found.damaged) > MAX_DAMAGED:
-                    _refuse(f"{path} has more than {MAX_DAMAGED:,} damaged lines; {found.damaged[0].found}")
+                if len(found.damaged) > _MAX_DAMAGED:
+                    _refuse(f"{path} has more than {_MAX_DAMAGED:,} damaged lines; {found.damaged[0].found}")
     except FileNotFoundError:
         _refuse(f"there is no file {path}", "check the name")
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         why = reason(error) if isinstance(error, OSError) else error
         _refuse(f"{path} can't be read: {why}", "name a file of drawings")
     if not found.usable and not may_be_empty:
-        raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", FORMAT)
+        raise found.damaged[0] if found.damaged else DrawingError(f"{path} holds no drawings", _FORMAT)
     return found
 
 
@@ -125,7 +125,7 @@ def _parse_line(line: bytes) -> Drawing:
         _refuse("it is not UTF-8 text")
 
 
-def _refuse(found: str, next_step: str = FORMAT) -> NoReturn:
+def _refuse(found: str, next_step: str = _FORMAT) -> NoReturn:
     raise DrawingError(found, next_step) from None
 
 
@@ -147,8 +147,8 @@ def _checked_strokes(value: object) -> tuple[Stroke, ...]:
 def _checked_point(value: Any) -> Point:
     if not isinstance(value, list) or len(value) != 2 or not {type(number) for number in value} <= {int, float}:
         _refuse(f"{shortened(value)} is not a point of two numbers")
-    if not all(-MAX_REACH <= number <= MAX_REACH for number in value):
-        _refuse(f"the point {shortened(value)} is more than {MAX_REACH:,} pixels from the canvas", "remove the point")
+    if not all(-_MAX_REACH <= number <= _MAX_REACH for number in value):
+        _refuse(f"the point {shortened(value)} is more than {_MAX_REACH:,} pixels from the canvas", "remove the point")
     return float(value[0]), float(value[1])
 
 
@@ -162,7 +162,7 @@ def _joined(stroke: Stroke) -> list[Point]:
     """The points of a stroke worth joining, at least two of them: a dot is a line that ends where it starts."""
     kept = [stroke[0]]
     for point in stroke[1:]:
-        if math.dist(point, kept[-1]) >= SPACING:
+        if math.dist(point, kept[-1]) >= _SPACING:
             kept.append(point)
     return [*kept, stroke[-1]] if len(kept) == 1 or kept[-1] != stroke[-1] else kept
 
@@ -205,7 +205,7 @@ class Sketch:
     @property
     def is_full(self) -> bool:
         """Whether the drawing has as many points, or lines as long, as a file may hold; it takes no more."""
-        return self._points >= MAX_POINTS or self._length > MAX_LENGTH - LONGEST_LINE
+        return self._points >= MAX_POINTS or self._length > _MAX_LENGTH - _LONGEST_LINE
 
     def drawing(self) -> Drawing:
         return Drawing(self.strokes)
@@ -234,7 +234,7 @@ class Sketch:
             self._add(())
 
     def undo(self) -> None:
-        """Take the last step back, if there is one; a stroke still being drawn is that step."""
+        """Undo the last step, if there is one; a stroke still being drawn is that step."""
         self.end()
         self._show(max(self._shown - 1, 0))
 

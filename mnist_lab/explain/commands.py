@@ -1,4 +1,4 @@
-"""The row of the menu that explains a prediction, and what all rows share that ask a trained network."""
+"""The row of the menu that explains a prediction, and what all rows that ask a trained network share."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Reader:
         return float(probabilities.max()) < self.rejection_threshold
 
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
-        """A map of which pixels mattered for a digit, None for the predicted one, with all its controls."""
+        """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
         image = torch.from_numpy(picture.copy()).unsqueeze(0)  # (1, 28, 28)
         return explain(self.model, self.run.config.architecture, image, method, self.compute, target)
 
@@ -98,11 +98,11 @@ class DigitFile(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A digit to look into."""
+    """A digit to be explained."""
 
     title: str
     label: str  # for a folder's name
-    true: int | None  # None if nobody said which digit it is
+    true: int | None  # None if it is not known which digit it is
     picture: NDArray[np.uint8]  # (28, 28) white on black
 
 
@@ -110,7 +110,7 @@ def existing_file(answer: str) -> Path:
     """A file as a user names it, maybe in a terminal's quotes or with ~; ``ValueError`` if there is none."""
     name = answer[1:-1] if len(answer) > 1 and answer[0] == answer[-1] and answer[0] in "'\"" else answer
     path = Path(name)
-    with suppress(RuntimeError):  # there is no such user, but a file may be called so
+    with suppress(RuntimeError):  # there is no such user, but a file may be called that
         path = path.expanduser()
     if not name or not is_file(path):
         raise ValueError(f"there is no file {answer!r}; give a file's name, or q for the menu")
@@ -154,7 +154,7 @@ def _digit_or_file(answer: str) -> int | DigitFile:
 def saliency(
     lab: Lab, digit: int | DigitFile, method: str, *, runs: Sequence[str] = (BEST,), target: int | None = None
 ) -> int:
-    """Show which pixels mattered for a digit, None for the predicted one, and the controls that test the map.
+    """Show which pixels mattered for the target, None for the predicted digit, and the controls that test the map.
 
     Several runs are compared; the controls are those of the first one's map.
     """
@@ -199,7 +199,7 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
 
 def _add_options(parser: ArgumentParser) -> None:
     add_digit_options(parser, test_digits=True)
-    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); several compare")
+    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); any number")
     how, which = f"how the map is made (default: {DEFAULT_METHOD})", "the digit to explain (default: the predicted one)"
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help=how)
     parser.add_argument("--target", type=int, choices=range(CLASSES), help=which)

@@ -27,15 +27,15 @@ from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
 
 _BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
-FOR = LinearSegmentedColormap.from_list("for", _BLUES)
-AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
-HUES = ListedColormap([VERMILION, BLUE])
-COLOUR_NOTES = {
+_FOR = LinearSegmentedColormap.from_list("for", _BLUES)
+_AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
+_HUES = ListedColormap([VERMILION, BLUE])
+_COLOUR_NOTES = {
     True: "Blue speaks for the target, orange-red against it.",  # of methods whose maps have a sign
     False: "The bluer, the more it speaks for the target.",
 }
-STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
-SCALE_NOTE = f"Each map has its own scale, which the strongest {STRONGEST:g} % of its pixels may exceed."
+_STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
+_SCALE_NOTE = f"Each map has its own scale, which the strongest {_STRONGEST:g} % of its pixels may exceed."
 
 Image = NDArray[np.floating[Any]]
 
@@ -56,7 +56,7 @@ def saliency_panel(explanation: Explanation, title: str, true: int | None = None
     method, target = METHODS[explanation.method], explanation.target
     width, aspect = (12.2, 1) if drawn is None else (14.6, 0.42)  # the answer is then as wide as two columns
     figure = new_figure(width, 7.0, title)
-    foot = "\n".join((f"{method.title}: {method.description}. {COLOUR_NOTES[method.signed]}", *verdict(explanation)))
+    foot = "\n".join((f"{method.title}: {method.description}. {_COLOUR_NOTES[method.signed]}", *verdict(explanation)))
     figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
     above, below = ["input", "map", "overlay", "deletion"], ["answer", "random", "edges", "insertion"]
     mosaic: list[Any] = [above, below] if drawn is None else [["drawn", *above], ["answer", *below]]
@@ -91,7 +91,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     """One digit of each class (at least one): input, map by the default method and overlay, one class per column."""
     method = METHODS[DEFAULT_METHOD]
     asked = f"{method.title} for the predicted digit: {method.description} ({method.paper})."
-    note = f"{asked}\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE} Bold: misclassified."
+    note = f"{asked}\n{_COLOUR_NOTES[method.signed]} {_SCALE_NOTE} Bold: misclassified."
     digits, maps, probabilities = examples
     columns = len(digits)
     figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.5, title, note)
@@ -117,7 +117,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
 def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None) -> Figure:
     """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
     differ = "The methods ask different questions, each in its own unit, and need not agree."
-    note = f"Maps for the target {explanation.target}. {COLOUR_NOTES[True]} {differ}"
+    note = f"Maps for the target {explanation.target}. {_COLOUR_NOTES[True]} {differ}"
     figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, note)
     methods = [(METHODS[name], map_) for name, map_ in maps.items()]
     shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
@@ -132,9 +132,9 @@ def saliency_by_run(
 ) -> Figure:
     """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
     method = METHODS[explanation.method]
-    note = f"{method.title}: {method.description}.\n{COLOUR_NOTES[method.signed]} {SCALE_NOTE}"
+    note = f"{method.title}: {method.description}.\n{_COLOUR_NOTES[method.signed]} {_SCALE_NOTE}"
     figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
-    shown = [  # a run's name is too long for one line above an image: its time, and below what it is
+    shown = [  # a run's name is too long for one line above an image: its time, and below that what it is
         ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
         for name, map_ in maps.items()
     ]
@@ -209,7 +209,7 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
     mean = f"{len(others)} random orders: area {areas.mean():.2f} ± {areas.std(ddof=1):.2f}"
     axes.plot(percent, others.mean(axis=0), color=ORANGE, linestyle="--", label=mean)
     axes.plot(percent, 100 * curve.values, color=BLUE, label=f"map's order: area {curve.area:.2f}")
-    plotting.style_axes(axes, f"ink pixels {done} (%)", f"p({target}) (%)")
+    plotting.style_axes(axes, f"inked pixels {done} (%)", f"p({target}) (%)")
     axes.set(xlim=(0, 100), ylim=(-4, 104), box_aspect=0.63)
     axes.set_title(name, loc="left", fontweight="bold", pad=34)
     axes.set_title(wish, loc="right", fontsize=TEXT, color=MUTED, pad=34)
@@ -217,13 +217,13 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
 
 
 def _colours_of(method: SaliencyMethod, limit: float) -> tuple[Colormap, tuple[float, float]]:
-    return (AGAINST_AND_FOR, (-limit, limit)) if method.signed else (FOR, (0.0, limit))
+    return (_AGAINST_AND_FOR, (-limit, limit)) if method.signed else (_FOR, (0.0, limit))
 
 
 def _limit_of(map_: Image) -> float:
     """Where a map's colours end: exceeded only by its strongest pixels; 1 for a map of zeros."""
     strength = np.abs(map_)
-    return float(np.percentile(strength, 100 - STRONGEST)) or float(strength.max()) or 1.0
+    return float(np.percentile(strength, 100 - _STRONGEST)) or float(strength.max()) or 1.0
 
 
 def _name_image(axes: Axes, name: str, remark: str) -> None:
@@ -260,9 +260,9 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     """The faint digit under the map's hues: the stronger, the more opaque."""
-    draw_digit(axes, 0.35 * image)  # faint, so that the colours speak
+    draw_digit(axes, 0.35 * image)  # faint, so that the colours stand out
     strength = np.clip(map_ / _limit_of(map_), -1, 1)
-    axes.imshow(strength, cmap=HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
+    axes.imshow(strength, cmap=_HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
 
 
 def _draw_run(run: training_figures.RunData) -> Figure:
@@ -284,4 +284,4 @@ CAPTIONS = {
     "methods.png": Caption("The same question, asked by every method", _METHODS, _DISAGREE),
     "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
 }
-"""What is said of the pictures of a folder that is about one digit."""
+"""The captions of the pictures in a folder about one digit."""

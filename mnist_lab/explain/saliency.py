@@ -26,19 +26,19 @@ from mnist_lab.networks.compute import Compute, evaluating, predict_logits
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 
 DEFAULT_METHOD = "occlusion"
-"""The easiest to read, and the one on which networks trained apart agree best: on 60 test digits, the maps of two
-3-layer networks had a rank correlation of 0.80 within the strokes, against 0.39 for integrated gradients."""
+"""The easiest to read, and the one that independently trained networks agree on best: on 60 test digits, the maps of
+two 3-layer networks had a rank correlation of 0.80 within the strokes, against 0.39 for integrated gradients."""
 
-BLACK = 0.0
+_BLACK = 0.0
 """Ink of MNIST's background: the baseline that maps compare with. A network sees it as (0 - 0.1307) / 0.3081 = -0.424,
 never as 0: a zero after normalising would be a grey page."""
 
-BATCH_SIZE = 16  # digits per step; most methods make some fifty variants of each
-SMOOTHGRAD_SAMPLES = 50  # noisy copies; beyond 50 the paper sees little gain
-SMOOTHGRAD_NOISE = 0.15  # standard deviation in ink; the paper recommends 10 to 20 % of the range
-INTEGRATION_STEPS = 64  # points between black and the digit (Gauss-Legendre); the paper uses 20 to 300
+_BATCH_SIZE = 16  # digits per step; most methods make some fifty variants of each
+_SMOOTHGRAD_SAMPLES = 50  # noisy copies; beyond 50 the paper sees little gain
+_SMOOTHGRAD_NOISE = 0.15  # standard deviation in ink; the paper recommends 10 to 20 % of the range
+_INTEGRATION_STEPS = 64  # points between black and the digit (Gauss-Legendre); the paper uses 20 to 300
 OCCLUSION_SIDE = 5  # of the covering square, in pixels: a little wider than a stroke, so that it interrupts one
-SEED = 0  # of noise, random weights and random orders: everybody sees the same
+_SEED = 0  # of noise, random weights and random orders: everybody sees the same
 
 Map = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
     with evaluating(model), torch.inference_mode(False), torch.enable_grad(), in_full:
         # Tensors of our own: the caller's may forbid gradients.
         ink, targets = to_unit(images).clone().to(compute.device), targets.clone().to(compute.device)
-        batches = zip(torch.split(ink.detach(), BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
+        batches = zip(torch.split(ink.detach(), _BATCH_SIZE), torch.split(targets, _BATCH_SIZE), strict=True)
         maps = [METHODS[method].ask(model, *batch).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
     return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
 
@@ -92,9 +92,9 @@ def _gradient(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
 def _smoothgrad(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     # Captum's NoiseTunnel would draw from the global random state. This noise is the same for every digit, so that a
     # map does not depend on its batch.
-    noise = torch.randn(SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(SEED, "smoothgrad"))
-    copies = ink.unsqueeze(1) + SMOOTHGRAD_NOISE * noise.to(ink.device)  # (B, samples, 1, 28, 28)
-    maps = _gradient(model, copies.flatten(0, 1), targets.repeat_interleave(SMOOTHGRAD_SAMPLES))
+    noise = torch.randn(_SMOOTHGRAD_SAMPLES, 1, SIDE, SIDE, generator=seeded_generator(_SEED, "smoothgrad"))
+    copies = ink.unsqueeze(1) + _SMOOTHGRAD_NOISE * noise.to(ink.device)  # (B, samples, 1, 28, 28)
+    maps = _gradient(model, copies.flatten(0, 1), targets.repeat_interleave(_SMOOTHGRAD_SAMPLES))
     return maps.reshape(copies.shape).mean(dim=1)  # (B, 1, 28, 28)
 
 
@@ -106,7 +106,7 @@ def _integrated_gradients(model: nn.Module, ink: Tensor, targets: Tensor) -> Ten
     """
     explainer = IntegratedGradients(_logits_of(model))
     maps: Tensor = explainer.attribute(
-        ink.requires_grad_(), baselines=BLACK, target=targets, n_steps=INTEGRATION_STEPS, method="gausslegendre"
+        ink.requires_grad_(), baselines=_BLACK, target=targets, n_steps=_INTEGRATION_STEPS, method="gausslegendre"
     )
     return maps.float()  # (B, 1, 28, 28)
 
@@ -118,7 +118,7 @@ def _occlusion(model: nn.Module, ink: Tensor, targets: Tensor) -> Tensor:
     """
     window = (1, OCCLUSION_SIDE, OCCLUSION_SIDE)
     maps: Tensor = Occlusion(_logits_of(model)).attribute(
-        ink, sliding_window_shapes=window, baselines=BLACK, target=targets, perturbations_per_eval=32
+        ink, sliding_window_shapes=window, baselines=_BLACK, target=targets, perturbations_per_eval=32
     )
     return maps  # (B, 1, 28, 28)
 
@@ -224,19 +224,19 @@ def class_examples(model: nn.Module, digits: Digits, compute: Compute) -> Exampl
     return Examples(chosen, maps, probabilities.numpy())
 
 
-RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
-PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
-CURVE_MARGIN = 0.01  # areas nearer to a random order's count as equal; all do, for a target that is never probable
-RANDOM_ORDERS = 19  # to beat all of them has a chance of 1 in 20 for a map that knows nothing
+_RANDOM_NETWORKS = 5  # with random weights, to compare a map with; a single one may resemble it by chance
+_PORTIONS = np.linspace(0, 1, 25)  # fractions of the inked pixels that a curve's points have removed or inserted
+_CURVE_MARGIN = 0.01  # areas nearer to a random order's count as equal; all do, for a target that is never probable
+RANDOM_ORDERS = 19  # a map that knows nothing has a chance of 1 in 20 of beating them all
 
 SURVIVAL_THRESHOLD = 0.6
 """Mean rank correlation with the maps of random networks from which a map counts as surviving them.
 
 Chosen on the first 60 MNIST test digits, on trained 1-, 2- and 3-layer networks. Gradient, SmoothGrad and Grad-CAM
-follow the weights: mean 0.05 to 0.45; two 3-layer networks trained apart agree in 0.58. Occlusion and integrated
+follow the weights: mean 0.05 to 0.45; two independently trained 3-layer networks: 0.58. Occlusion and integrated
 gradients are (nearly) zero away from the ink whatever the weights: mean 0.87 and 0.99. On 40 other digits (3-layer),
 the first three stayed below 0.6 (highest 0.51), the others above (lowest 0.69); of 2-layer's Grad-CAM, 17 % are above.
-Within the strokes, sign included, no method's mean is beyond 0.11, while networks trained apart agree in 0.2 to 0.8.
+Within the strokes, sign included, no method's mean is beyond 0.11, while two trained networks agree at 0.2 to 0.8.
 """
 
 
@@ -276,8 +276,8 @@ class Curves(NamedTuple):
     @property
     def beat_random(self) -> tuple[bool, bool]:
         """Whether the map's order destroys, and builds up, the prediction faster than every random order."""
-        falls = self.deletion.area < float(self.deletion.random_areas.min()) - CURVE_MARGIN
-        return falls, self.insertion.area > float(self.insertion.random_areas.max()) + CURVE_MARGIN
+        falls = self.deletion.area < float(self.deletion.random_areas.min()) - _CURVE_MARGIN
+        return falls, self.insertion.area > float(self.insertion.random_areas.max()) + _CURVE_MARGIN
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ class Explanation:
 def explain(
     model: nn.Module, own: Architecture, image: Tensor, method: str, compute: Compute, target: int | None = None
 ) -> Explanation:
-    """A map of an image, (1, 28, 28), with all that tells whether it deserves belief; otherwise as :func:`attribute`.
+    """A map of an image, (1, 28, 28), with all that shows whether it can be trusted; otherwise as :func:`attribute`.
 
     ``own`` is the network's architecture, for the same network with random weights; ``target`` is the digit to explain
     ("why not a 9?"), None for the predicted one.
@@ -310,7 +310,7 @@ def explain(
     batch = image.unsqueeze(0)  # (1, 1, 28, 28)
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[0].numpy()
     target = int(probabilities.argmax()) if target is None else target
-    networks = [model, *(_randomised(own, compute, derive_seed(SEED, one)) for one in range(RANDOM_NETWORKS))]
+    networks = [model, *(_randomised(own, compute, derive_seed(_SEED, one)) for one in range(_RANDOM_NETWORKS))]
     map_, *random = (attribute(each, batch, torch.tensor([target]), method, compute)[0] for each in networks)
     ink = to_unit(image).cpu().numpy()[0]  # (28, 28)
     edges, compared = _edge_map(ink), sanity(map_, np.stack(random), ink)
@@ -341,13 +341,13 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
 
     Adebayo et al. 2018, "Sanity checks for saliency maps", arXiv:1810.03292: a map that looks the same on a network
     with random weights can't show what the trained one has learned. A map may owe its outline to the picture and only
-    its pattern to the training, which is why places and strokes are compared apart: integrated gradients are 0 wherever
-    the picture is black, whatever the network.
+    its pattern to the training, which is why places and strokes are compared separately: integrated gradients are 0
+    wherever the picture is black, whatever the network.
 
     The map in question is (28, 28), those of the same method, digit and target on R > 0 random networks (R, 28, 28),
     the digit's ink (28, 28), 0..1.
     """
-    inked = ink > BLACK
+    inked = ink > _BLACK
     return Sanity(
         places=float(np.mean([_rank_correlation(np.abs(trained), np.abs(map_)) for map_ in random])),
         strokes=float(np.mean([_rank_correlation(trained[inked], map_[inked]) for map_ in random])),
@@ -358,7 +358,7 @@ def sanity(trained: NDArray[np.floating], random: NDArray[np.floating], ink: NDA
 def deletion_insertion(
     model: nn.Module, image: Tensor, map_: NDArray[np.floating], target: int, compute: Compute
 ) -> Curves:
-    """Test whether the pixels that a map calls important are.
+    """Test whether the pixels that a map calls important really are.
 
     Petsiuk, Das & Saenko 2018, "RISE", arXiv:1806.07421, with one change: only inked pixels are removed (set to black)
     and inserted, in the map's order and in the random ones. Blackening black pixels does nothing, so among all 784
@@ -369,15 +369,15 @@ def deletion_insertion(
     their absolute values in 3 %.
     """
     ink = to_unit(image).cpu().numpy().ravel()  # (784,)
-    inked = np.flatnonzero(ink > BLACK)
-    random = np.random.RandomState(derive_seed(SEED, "orders") % 2**32)
+    inked = np.flatnonzero(ink > _BLACK)
+    random = np.random.RandomState(derive_seed(_SEED, "orders") % 2**32)
     orders = [inked[np.argsort(-map_.ravel()[inked], kind="stable")]]
     orders += [random.permutation(inked) for _ in range(RANDOM_ORDERS)]
     series = np.array([_deleted_and_inserted(ink, order) for order in orders])  # (orders, 2, S, 784)
     batch = torch.from_numpy(series.reshape(-1, 1, SIDE, SIDE))
     probabilities = predict_logits(model, batch, compute).double().softmax(dim=1)[:, target]
     curves = probabilities.numpy().reshape(len(orders), 2, -1)  # (orders, deletion and insertion, S)
-    deletion, insertion = (Curve(PORTIONS, curves[0, kind], curves[1:, kind]) for kind in (0, 1))
+    deletion, insertion = (Curve(_PORTIONS, curves[0, kind], curves[1:, kind]) for kind in (0, 1))
     return Curves(deletion, insertion)
 
 
@@ -385,5 +385,5 @@ def _deleted_and_inserted(ink: NDArray[np.float32], order: NDArray[np.intp]) -> 
     """The images (S, 784) of both curves for one order of the inked pixels (most important first)."""
     rank = np.full(ink.shape, len(order))  # uninked pixels stay black in both
     rank[order] = np.arange(len(order))
-    taken = rank < np.round(PORTIONS * len(order))[:, np.newaxis]  # (S, 784)
-    return np.where(taken, BLACK, ink).astype(np.float32), np.where(taken, ink, BLACK).astype(np.float32)
+    taken = rank < np.round(_PORTIONS * len(order))[:, np.newaxis]  # (S, 784)
+    return np.where(taken, _BLACK, ink).astype(np.float32), np.where(taken, ink, _BLACK).astype(np.float32)

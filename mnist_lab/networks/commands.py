@@ -26,7 +26,7 @@ def compute_for(lab: Lab) -> Compute:
 
 
 def ask_device(terminal: Terminal) -> str | None:
-    """Ask where to compute, of what there is; None for the lab's own choice."""
+    """Ask where to compute, out of what there is; None for the lab's own choice."""
     choices = [Choice("auto", "the first of these that works"), *map(Choice, devices_here())]
     usual = asked_device() or "auto"
     word = terminal.choose("On which device", choices, default=usual)
@@ -54,13 +54,13 @@ def _summary_table(name: str) -> Table:
         costs = (f"{count:,}" if count else "" for count in (layer.parameters, layer.multiply_adds))
         rows.append([layer.name, shape, *costs, f"{layer.receptive_field} x {layer.receptive_field}"])
         parameters, multiply_adds = parameters + layer.parameters, multiply_adds + layer.multiply_adds
-    rows.append([Text("in all", "title"), "", f"{parameters:,}", f"{multiply_adds:,}", ""])
+    rows.append([Text("total", "title"), "", f"{parameters:,}", f"{multiply_adds:,}", ""])
     headings = ["layer", "output", "parameters", "multiply-adds", "sees"]
     return Table(f"{name}: {describe_architecture(name)}", headings, rows, numeric=range(1, 5))
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", help="show this one only")
+    parser.add_argument("--model", help="show only this one")
 
 
 COMMANDS = {"models": Command(models, lambda lab, options: models(lab, options.model), _add_options, computes=False)}

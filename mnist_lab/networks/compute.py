@@ -1,4 +1,4 @@
-"""Where and in which precision the networks compute, and the one way to ask them for logits."""
+"""Where and at what precision the networks compute, and the one way to ask them for logits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
 
-Network = TypeVar("Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound=nn.Module)
 MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
-MEMORY_EACH = 1 << 30  # bytes that a training in a process of its own is given room for; most need two thirds of that
+_MEMORY_EACH = 1 << 30  # bytes allowed for each training in a process of its own; most need two thirds of that
 BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
 
 
@@ -38,11 +38,11 @@ class Compute:
     low_precision: torch.dtype | None  # 16 bits for convolutions and matrix products; None: float32 throughout
     hardware: str  # for people, e.g. "CPU"
     channels_last: bool = True  # all channels of a pixel side by side in memory, which convolutions prefer
-    remark: str = ""  # for the user, if the choice may surprise
+    remark: str = ""  # for the user, if the choice may be surprising
 
     @property
     def name(self) -> str:
-        """For people, with the threads that torch computes with just now: ``CPU, 2 threads, bfloat16``."""
+        """For people, with the threads that torch computes with at present: ``CPU, 2 threads, bfloat16``."""
         parts, threads = [self.hardware], torch.get_num_threads()
         if self.device.type == "cpu":
             parts.append(f"{threads} thread{'s' if threads > 1 else ''}")
@@ -56,7 +56,7 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.low_precision)
 
-    def place(self, model: Network) -> Network:
+    def place(self, model: _Network) -> _Network:
         """Move a network to the device and into its memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
@@ -74,7 +74,7 @@ def compute_on(name: str) -> Compute:
         raise RequestError(f"there is no device {name!r}", f"choose one of {', '.join(DEVICES)}")
     there = devices_here()
     if name not in ("auto", *there):
-        remedy = f"give one of those that are there with --device: auto, {', '.join(there)}"
+        remedy = f"choose one of those that are there with --device: auto, {', '.join(there)}"
         raise RequestError(f"torch {torch.__version__} finds no {name} device here", remedy)
     remark = ""
     for device in [device for device in there if name in ("auto", device) and device != "cpu"]:
@@ -103,7 +103,7 @@ def _graphics_card(device: torch.device) -> Compute:
 
 
 def _trouble_with(device: torch.device) -> str:
-    """Why a device can't be used, found out by trying: it may be older or newer than all that torch was built for."""
+    """Why a device can't be used, found out by trying: it may be older or newer than anything torch was built for."""
     try:
         with warnings.catch_warnings(action="ignore"):  # torch says the same, in many lines
             _try_convolution(device)
@@ -115,7 +115,7 @@ def _trouble_with(device: torch.device) -> str:
 def _try_convolution(device: torch.device) -> None:
     weight = torch.ones(1, 1, 3, 3, device=device, requires_grad=True)
     (gradient,) = torch.autograd.grad(F.conv2d(torch.ones(1, 1, 4, 4, device=device), weight).sum(), weight)
-    gradient.cpu()  # waits for the device, which reports its troubles late
+    gradient.cpu()  # waits for the device, which reports its errors late
 
 
 def _layouts_agree(device: torch.device) -> bool:
@@ -142,7 +142,7 @@ def _batch_norm_gradients(device: torch.device, layout: torch.memory_format) -> 
 
 @contextmanager
 def computing_with(threads: int | None) -> Iterator[None]:
-    """Compute with so many threads, None for as many as now; another number changes the last bits of every sum."""
+    """Compute with this many threads, None for as many as now; another number changes the last bits of every sum."""
     with ExitStack() as stack:
         if threads is not None:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
@@ -168,7 +168,7 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
 
     The images are (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1; the network takes them normalised.
     The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
-    large can cause though they are finite themselves.
+    large can cause although they are finite themselves.
     """
     logits = [torch.empty(0, CLASSES)]
     with evaluating(model), compute.autocast():
@@ -203,10 +203,10 @@ def default_jobs() -> int:
     """
     if choose_compute().device.type != "cpu":
         return 1  # a graphics card serves one training at a time
-    memory = MOST_JOBS * MEMORY_EACH
-    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't tell
+    memory = MOST_JOBS * _MEMORY_EACH
+    with suppress(AttributeError, ValueError, OSError):  # a system that doesn't say
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(available_cores(), memory // MEMORY_EACH, MOST_JOBS))
+    return max(1, min(available_cores(), memory // _MEMORY_EACH, MOST_JOBS))
 
 
 def available_cores() -> int:

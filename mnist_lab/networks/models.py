@@ -76,7 +76,7 @@ class DigitNet(nn.Module):
 
 
 def build_model(architecture: Architecture | str, seed: int = 0) -> DigitNet:
-    """A new network, by name or of your own making; ``seed`` decides its weights, the global random state stays."""
+    """A new network, by name or of your own making; ``seed`` decides its weights, and the global random state stays."""
     if isinstance(architecture, str):
         architecture = ARCHITECTURES[architecture]
     with torch.random.fork_rng(devices=[]):
@@ -125,7 +125,7 @@ def model_summary(model: DigitNet) -> list[LayerSummary]:
                 case nn.Linear():
                     name = f"linear, {layer.out_features} units"
                     multiply_adds = layer.in_features * layer.out_features
-                    field = SIDE  # every unit is joined to all of the flattened picture
+                    field = SIDE  # every unit is connected to all of the flattened picture
                 case nn.Dropout():
                     name = f"dropout {layer.p:g}"
                 case _:

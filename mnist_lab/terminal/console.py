@@ -1,4 +1,4 @@
-"""What the user sees and answers: theme, prompts, tables and progress, over a console and an input handed in."""
+"""What the user sees and answers: theme, prompts, tables and progress, over a console and an input passed in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.theme import Theme
 from mnist_lab.errors import LabError
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 THEME = Theme(
     {
@@ -94,7 +94,7 @@ class Terminal:
         self.warn(text, "error")
 
     def ask_line(self, question: str) -> str:
-        """Show a question (markup) and read one line, without surrounding blanks; ``EOFError`` if there is none."""
+        """Show a question (markup) and read one line, without surrounding spaces; ``EOFError`` if there is none."""
         self.console.print(question, end=" ")
         try:
             answer = self._read_line()
@@ -105,7 +105,7 @@ class Terminal:
             self.console.print()  # a pipe does not echo the line end that the user would have typed
         return answer.strip()
 
-    def ask(self, question: str, default: str, parse: Callable[[str], T]) -> T:
+    def ask(self, question: str, default: str, parse: Callable[[str], _T]) -> _T:
         """Ask until ``parse`` understands the answer or, after Enter, the default; its error says what is wrong.
 
         q and Ctrl-C raise ``BackToMenu``, the end of the input ``EOFError``.
@@ -129,9 +129,9 @@ class Terminal:
         return self.choose_or(question, choices, default, lambda answer: pick(answer, words))
 
     def choose_or(
-        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], T], note: str = ""
-    ) -> T:
-        """The same where other answers are possible too: ``understand`` takes them, ``note`` describes them."""
+        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], _T], note: str = ""
+    ) -> _T:
+        """The same, where other answers are possible too: ``understand`` takes them, ``note`` describes them."""
         table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
             table.add_row(f"  [key]{number}[/key]", plain(choice.word), f"[hint]{plain(choice.meaning)}[/hint]")
@@ -155,7 +155,7 @@ class Terminal:
 
 
 def pick(answer: str, words: Sequence[str]) -> str:
-    """The word that an answer means, by its number, itself or a beginning that fits no other; else ``ValueError``."""
+    """The word that an answer names, by number, in full, or by a beginning that fits no other; else ``ValueError``."""
     if answer.isdecimal() and 1 <= int(answer) <= len(words):
         return words[int(answer) - 1]
     if answer in words:
@@ -178,7 +178,7 @@ class RunProgress(NamedTuple):
 
 @dataclass
 class ManyDisplay:
-    """One live display for so many trainings; in a pipe, a line for each that ends."""
+    """One live display for many trainings; in a pipe, a line for each that ends."""
 
     console: Console
     total: int
@@ -188,7 +188,7 @@ class ManyDisplay:
 
     def __post_init__(self) -> None:
         self._started, self._ended = self.clock(), 0
-        self._head_start: dict[str, float] = {}  # how far each was when first seen: done before, in no time
+        self._head_start: dict[str, float] = {}  # how far each was when first seen: work that took no time here
         self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> ManyDisplay:
@@ -216,31 +216,31 @@ class ManyDisplay:
         return table
 
     def _time_left(self, running: Sequence[RunProgress], done: float) -> str:
-        """By the forecast at first, as the first epochs tell little yet, and in the end by the time taken so far."""
+        """From the forecast at first, as the first epochs say little, and in the end from the time taken so far."""
         self._head_start = {one.name: one.fraction for one in running} | self._head_start
         if running and all(one.fraction == 1 for one in running) and self._ended + len(running) == self.total:
-            return "a few seconds left"  # only pictures are still drawn
+            return "a few seconds left"  # only pictures are still to be drawn
         worked, elapsed = done - sum(self._head_start.values()), self.clock() - self._started
-        # A forecast counts all epochs, also those that a resumed training has behind it.
+        # A forecast counts all epochs, even those that a resumed training has already done.
         left = -elapsed if any(self._head_start.values()) else (self.forecast or 0.0) - elapsed
         if worked > 0.02:
             by_speed = elapsed * (self.total - done) / worked
-            trust = worked / (worked + self.total - done)  # in the time taken, as far as the work is done
+            trust = worked / (worked + self.total - done)  # in the time taken: the fraction of the work done
             left = trust * by_speed + (1 - trust) * max(by_speed, left)
         return f"{format_duration(left)} left" if left > 0 else ""
 
 
 def prepare_streams() -> None:
-    """Make standard input and output fit for anything, and replace those that were closed before the start."""
+    """Let standard input and output take any text, and replace those that were closed before the start."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name) or open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - to the end
         if isinstance(stream, io.TextIOWrapper):
-            # Names of files need not be text; a console that knows no "±" shows "?" instead of failing.
+            # Names of files need not be text; a console without "±" shows "?" instead of failing.
             stream.reconfigure(errors="surrogateescape" if mode == "r" else "replace")
         setattr(sys, name, stream)
 
 
 def discard_output() -> None:
-    """Let what is still to be written to standard output go nowhere: Python would fail at it again."""
-    with suppress(OSError, ValueError):  # an output that is no file can't fail
+    """Discard what is still to be written to standard output: Python would fail on it again."""
+    with suppress(OSError, ValueError):  # an output that is not a file can't fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

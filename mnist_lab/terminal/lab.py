@@ -29,7 +29,7 @@ class Lab:
     outputs: Path  # where runs and all other results are kept
     load: Callable[[str], Any]  # imports a module of a later room, "explain.figures" say, once it is needed
     now: Callable[[], datetime] = datetime.now
-    remarks: set[str] = field(default_factory=set)  # that were made already
+    remarks: set[str] = field(default_factory=set)  # those already made
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class CommandParser(ArgumentParser):
         raise RequestError(message, f"see {self.prog} --help")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        (file or sys.stderr).write(message)  # argparse itself says nothing of an output that can't be written
+        (file or sys.stderr).write(message)  # argparse itself ignores an output that can't be written
 
     def add_outputs(self, default: object) -> None:
-        """Let the folder of all results be chosen."""
+        """Add the option that chooses the folder of all results."""
         shown = "where runs are kept (default: outputs)"
         self.add_argument("--outputs", type=folder_named, default=default, help=shown)
 
@@ -73,18 +73,18 @@ class CommandParser(ArgumentParser):
 
 
 def folder_named(answer: str) -> Path:
-    """A folder as a user names it, ~ being the home, be it there or not; ``ArgumentTypeError`` if it can't be."""
+    """A folder as a user names it, ~ for home, whether it exists or not; ``ArgumentTypeError`` if it never can."""
     try:
         folder = Path(answer).expanduser()
-        with suppress(OSError):  # what it is, if it is anything, is found out when it is used
+        with suppress(OSError):  # what it is, if anything, is found out when it is used
             folder.stat()
-    except (RuntimeError, ValueError):  # an unknown user's home; a null character, or half a one
-        raise ArgumentTypeError(f"there can be no folder {answer!r}") from None
+    except (RuntimeError, ValueError):  # an unknown user's home; a null character, or a lone surrogate
+        raise ArgumentTypeError(f"no folder can be called {answer!r}") from None
     return folder
 
 
 def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
-    """Refuse, as a ``RequestError``, options that were given, so are not None, where they would change nothing."""
+    """Refuse, with a ``RequestError``, options that were given (are not None) where they would change nothing."""
     values = {name: getattr(options, name) for name in names}
     given = [
         f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
@@ -100,9 +100,9 @@ def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
 def graceful_interrupts(
     on_request: Callable[[], None] = lambda: None, must_finish: Callable[[], bool] = lambda: False
 ) -> Iterator[Callable[[], bool]]:
-    """Within this context the first Ctrl-C only sets a flag, which the yielded function tells; a second one interrupts.
+    """Within this context the first Ctrl-C only sets a flag, which the yielded function returns; a second interrupts.
 
-    Each that does not interrupt calls ``on_request``, from the signal handler. None interrupts while ``must_finish``.
+    Each that does not interrupt calls ``on_request``, in the signal handler. None interrupts while ``must_finish``.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():

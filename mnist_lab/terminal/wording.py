@@ -16,7 +16,7 @@ def plain(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without control characters, marks that reverse its direction, and halves of characters."""
+    """Text without control characters, marks that reverse its direction, and lone surrogates."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
@@ -51,7 +51,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_loss(loss: float) -> str:
-    """A loss in at most nine characters, even when the training has gone astray."""
+    """A loss in at most nine characters, even when the training has diverged."""
     return f"{loss:.4f}" if loss < 1000 else f"{loss:.1e}"
 
 

@@ -96,16 +96,16 @@ class TestDataViews:
         assert [label.get_text() for label in axes.get_yticklabels()] == [str(digit) for digit in range(10)]
         assert list(axes.get_yticks()) == [28 * digit + 14 for digit in range(10)]
 
-    def test_class_bars_are_shares_with_their_counts(self) -> None:
+    def test_class_bars_are_fractions_with_their_counts(self) -> None:
         counts = split_counts()
         panels = figures.class_counts(counts).axes
         assert [axes.get_title(loc="left") for axes in panels] == list(counts)
         for axes, split in zip(panels, counts.values(), strict=True):
-            shares = [100 * count / sum(split) for count in split]
-            assert bar_widths(axes) == pytest.approx(shares)
+            percents = [100 * count / sum(split) for count in split]
+            assert bar_widths(axes) == pytest.approx(percents)
             written = [text.get_text() for text in axes.texts]
             assert written[::2] == [f"{count:,}" for count in split]
-            assert written[1::2] == [f"{share:.1f} %" for share in shares]
+            assert written[1::2] == [f"{percent:.1f} %" for percent in percents]
             assert axes.get_title(loc="right") == f"{sum(split):,} digits"
 
     def test_class_panels_share_their_scale(self) -> None:

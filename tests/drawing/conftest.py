@@ -27,7 +27,7 @@ UNLABELLED = Drawing(ONE.strokes, None)
 
 @pytest.fixture(scope="session")
 def network(mnist: Mnist, compute: Compute) -> DigitNet:
-    """It reads 9 of 10 test digits."""
+    """It classifies 9 of 10 test digits correctly."""
     model = compute.place(build_model("1-layer", seed=0))
     optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     digits = stratified_subset(mnist.train, 4000)

@@ -67,7 +67,7 @@ def test_a_photograph_with_shadow_and_grain_keeps_its_ink_only(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("right", "down", "ink"), [(60, 0, 30), (-90, 30, 250), (40, -80, 30)])
-def test_a_lamp_at_one_side_is_no_ink(tmp_path: Path, right: int, down: int, ink: int) -> None:
+def test_a_lamp_at_one_side_is_not_ink(tmp_path: Path, right: int, down: int, ink: int) -> None:
     x, y = np.meshgrid(np.linspace(-0.5, 0.5, 200), np.linspace(-0.5, 0.5, 300))
     paper = (150 if ink < 128 else 90) + right * x + down * y
     drawn = np.asarray(seven()) < 128
@@ -121,7 +121,7 @@ def test_whole_numbers_without_a_sign_reach_further(tmp_path: Path) -> None:
     assert inked(tmp_path / "x.tif") == pytest.approx(INK, rel=0.05)
 
 
-def test_what_is_not_a_number_is_no_ink(tmp_path: Path) -> None:
+def test_what_is_not_a_number_is_not_ink(tmp_path: Path) -> None:
     for value in (np.nan, np.inf, -np.inf):
         grey = np.asarray(seven(), dtype=np.float32) / 255
         grey[10:20] = value
@@ -235,7 +235,7 @@ def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(
     last_scan = content[content.rindex(b"\xff\xda") : -2]
     path.write_bytes(content[:-2] + 50 * last_scan + content[-2:])
     monkeypatch.setattr(images, "MOST_SCANNED", 50 * 200 * 300)
-    with pytest.raises(PictureError, match=r"it goes \d\d times over its pixels"):
+    with pytest.raises(PictureError, match=r"it goes over its pixels \d\d times"):
         read_picture(path)
 
 

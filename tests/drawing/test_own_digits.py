@@ -55,7 +55,7 @@ def lay_drawings(outputs: Path, compute: Compute, count: int, missed: int, *othe
 
 @pytest.fixture
 def own(tmp_path: Path, compute: Compute) -> Path:
-    """An output folder with a run, and drawings of which its network reads 3 of 6."""
+    """An output folder with a run, and six drawings, of which its network classifies 3 correctly."""
     lay_run(tmp_path, "good")
     lay_drawings(tmp_path, compute, 5, 2, BLANK, UNLABELLED)
     return tmp_path
@@ -65,7 +65,7 @@ def marks(outputs: Path) -> dict[str, Mark | None]:
     return marks_of(lab_of(outputs)[0], list_runs(outputs)[0])
 
 
-def test_every_evaluated_run_is_shown_with_what_it_reads(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_evaluated_run_is_shown_with_what_it_got_right(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = lay_run(own, "cut")
     (folder / "model.pt").write_bytes((folder / "model.pt").read_bytes()[:1000])
     make_run(own, "gone")

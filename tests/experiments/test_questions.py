@@ -127,8 +127,8 @@ def test_every_setting_that_two_trainings_can_differ_in_is_told() -> None:
         label_smoothing=0.2, average_decay=0.5, patience=1, epoch_size=900, batch_norm=False, dropout=0.9, hidden=9,
     )  # fmt: skip
     told = differences([USUAL, other])
-    never_alone = {"seed", "plain_epochs"}  # without augmentation, there are no last epochs without it
+    never_alone = {"seed", "plain_epochs"}  # without augmentation, there are no final epochs without it
     assert len(told) == len(USUAL.to_dict().keys() - never_alone)
     assert told["augmentation"][1] == "none"
     assert told["digits in an epoch"] == ("54,000", "900")
-    assert differences([USUAL, replace(USUAL, plain_epochs=2)]) == {"last epochs without augmentation": ("0", "2")}
+    assert differences([USUAL, replace(USUAL, plain_epochs=2)]) == {"final epochs without augmentation": ("0", "2")}

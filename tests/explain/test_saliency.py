@@ -166,12 +166,12 @@ class TestAttribute:
         none = saliency.attribute(trained, torch.empty(0, 1, 28, 28), torch.empty(0).long(), DEFAULT_METHOD, CPU)
         assert none.shape == (0, 28, 28)
 
-    def test_names_the_methods_to_who_asks_for_another(self, trained: DigitNet, ink: Tensor) -> None:
+    def test_names_the_methods_to_whoever_asks_for_another(self, trained: DigitNet, ink: Tensor) -> None:
         with pytest.raises(RequestError, match=r"'lime'.*gradient, smoothgrad, integrated-gradients, occlusion"):
             saliency.attribute(trained, ink, TARGETS, "lime", CPU)
 
     @pytest.mark.parametrize("target", [-1, 10])
-    def test_refuses_a_target_that_is_no_digit(self, target: int, trained: DigitNet, ink: Tensor) -> None:
+    def test_refuses_a_target_that_is_not_a_digit(self, target: int, trained: DigitNet, ink: Tensor) -> None:
         with pytest.raises(RequestError, match=f"{target} is not a digit"):
             saliency.attribute(trained, ink[:1], torch.tensor([target]), "gradient", CPU)
 
@@ -313,7 +313,7 @@ class TestSanity:
         assert found.places == pytest.approx(1)
         assert found.strokes == pytest.approx(-1)
 
-    def test_stands_a_blank_picture(self) -> None:
+    def test_survives_a_blank_picture(self) -> None:
         found = saliency.sanity(random_maps(1)[0], random_maps(2), np.zeros((28, 28)))
         assert (found.strokes, found.edges) == (0, 0)
 
@@ -386,7 +386,7 @@ class TestCurves:
     def test_random_orders_differ(self, curves: saliency.Curves) -> None:
         assert len(np.unique(curves.deletion.random, axis=0)) == saliency.RANDOM_ORDERS
 
-    def test_stand_a_blank_picture(self, trained: DigitNet) -> None:
+    def test_survive_a_blank_picture(self, trained: DigitNet) -> None:
         curves = saliency.deletion_insertion(trained, torch.zeros(1, 28, 28), random_maps(1)[0], 7, CPU)
         assert np.ptp(curves.deletion.values) == pytest.approx(0, abs=1e-6)
 
@@ -415,6 +415,6 @@ class TestExplanations:
         assert found.sanity.strokes != pytest.approx(spearmanr(found.map[inked], found.random_map[inked])[0])
 
     @pytest.mark.parametrize(("method", "target"), [("lime", 0), ("gradient", 10), ("gradient", -1)])
-    def test_refuse_what_there_is_not(self, method: str, target: int, trained: DigitNet, ink: Tensor) -> None:
+    def test_refuse_what_does_not_exist(self, method: str, target: int, trained: DigitNet, ink: Tensor) -> None:
         with pytest.raises(RequestError, match=r"no saliency method|is not a digit"):
             saliency.explain(trained, TINY, ink[0], method, CPU, target)

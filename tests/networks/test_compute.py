@@ -59,7 +59,7 @@ def content_of(outputs: Path) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("old_card")
-def test_a_card_that_torch_was_not_built_for_is_left_alone_and_said_so(
+def test_a_card_that_torch_was_not_built_for_is_left_alone_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main([*TINY, "--outputs", str(tmp_path)]) == 0
@@ -87,7 +87,7 @@ def test_whoever_asks_for_such_a_card_is_refused_before_there_is_a_folder(
 def test_a_device_that_is_not_there_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main([*TINY, "--outputs", str(tmp_path), "--device", name]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"finds no {name} device here; give one of those that are there with --device: auto, cpu" in line
+    assert f"finds no {name} device here; choose one of those that are there with --device: auto, cpu" in line
     assert list(tmp_path.iterdir()) == []
 
 

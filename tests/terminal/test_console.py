@@ -73,7 +73,7 @@ def test_an_answer_is_a_number_a_word_or_a_beginning_that_fits_one_alone() -> No
             pick(answer, words)
 
 
-def test_questions_and_choices_are_no_markup() -> None:
+def test_questions_and_choices_are_not_markup() -> None:
     hostile = "[bold]\x1b[2J[/x]"
     ask = lambda terminal: terminal.choose(hostile, [Choice(hostile, hostile)], hostile)  # noqa: E731
     value, shown = asked(["1"], ask)
@@ -97,7 +97,7 @@ def test_what_a_script_reads_is_never_wrapped() -> None:
     assert len(shown.getvalue().splitlines()) == 3
 
 
-def test_streams_take_names_that_are_no_text_and_signs_that_the_console_does_not_know() -> None:
+def test_streams_take_names_that_are_not_text_and_signs_that_the_console_lacks() -> None:
     code = "from mnist_lab.terminal.console import prepare_streams; prepare_streams(); print(ascii(input()), chr(177))"
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(

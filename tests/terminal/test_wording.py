@@ -61,7 +61,7 @@ def test_durations_read_well() -> None:
     assert [format_about(s) for s in (0.2, 8.4, 100, 600)] == ["about 1 s", "about 8 s", "about 2 min", "about 10 min"]
 
 
-def test_a_loss_keeps_its_column_when_the_training_has_gone_astray() -> None:
+def test_a_loss_keeps_its_column_when_the_training_has_diverged() -> None:
     assert [format_loss(loss) for loss in (0.01234, 999.0, 12345.6)] == ["0.0123", "999.0000", "1.2e+04"]
 
 
@@ -74,7 +74,7 @@ def test_the_spread_is_that_of_a_sample() -> None:
     assert mean_and_spread([0.99]) == "99.000"
 
 
-def test_an_augmentation_is_told_by_what_is_switched_on() -> None:
+def test_an_augmentation_is_described_by_what_is_switched_on() -> None:
     assert describe_augmentation(None) == describe_augmentation(NO_AUGMENTATION) == "no augmentation"
     words = describe_augmentation(AugmentConfig(thickness=0.5))
     assert words.startswith("augmented: rotation ±10°, shift ±7 %, scale ±10 %, shear ±8°, thickness ±0.5 pixels, ")

@@ -31,7 +31,7 @@ TKINTER_MISSING = ""
 try:
     import tkinter as tk
     from tkinter import ttk
-except ImportError as error:  # such a Python can still do everything else, so it is told when a window is asked for
+except ImportError as error:  # such a Python can still do everything else, so it is reported when a window is asked for
     TKINTER_MISSING = str(error)
 
 TITLE = "MNIST Lab: draw a digit"
@@ -39,17 +39,17 @@ FRAME = 0.030  # seconds, at least, between the starts of two predictions: about
 REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
 LIVE = 0.025  # seconds that an X-ray may take to follow the moving pen; otherwise it waits until the pen rests
 STILL_MS = 100  # without a change, after which the pen counts as resting, and saliency maps are made
-HEARTBEAT_MS = 250  # after which a Ctrl-C in the terminal is noticed at the latest: Tk sleeps until an event comes
+_HEARTBEAT_MS = 250  # within which a Ctrl-C in the terminal is noticed: Tk sleeps until an event comes
 
-BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
-SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
+_BRUSH_SCALE: widgets.Scale = ("Brush", 6, 40, 1, " px")
+_SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "right": ("Shift →", -6, 6, 0.5, " px"),
     "down": ("Shift ↓", -6, 6, 0.5, " px"),
     "turn": ("Rotation", -90, 90, 1, "°"),
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
-KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
+_KEYS = {"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "escape": "close"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Snapshot:
     probabilities: tuple[widgets.Probabilities, ...]  # each predictor's, (10,)
 
 
-Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which is shown
+Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which it returns
 Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says so
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
@@ -83,11 +83,11 @@ def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reje
     try:
         Window(root, predictors, save, keep, reject).run()
     except LabError as error:
-        raise error.with_traceback(None) from None  # its frames would keep the widgets
+        raise error.with_traceback(None) from None  # its frames would keep the widgets alive
     finally:
         take_down(root)
         del root
-        # The widgets hold each other in circles. If another thread came to collect them later, Tcl would abort.
+        # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
         gc.collect()
 
 
@@ -125,7 +125,7 @@ def _density(root: tk.Tk) -> float:
     if windowing == "aqua":
         return 1.0  # a Mac counts in points and fills in the pixels itself
     if windowing == "x11":
-        # Fonts follow the desktop's choice, Xft.dpi; Tk 8.6 must be told to use the same inches. The X server's
+        # Fonts follow the desktop's choice, Xft.dpi; Tk 8.6 must be told to use the same resolution. The X server's
         # settings are options of a program of the class that they begin with.
         probe = tk.Tk(className="Xft")
         chosen = str(probe.tk.call("option", "get", ".", "dpi", ""))
@@ -138,11 +138,11 @@ def _density(root: tk.Tk) -> float:
 
 def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
     """What a key as Tk names it ("z", "Escape", "KP_7") asks for: a command, a label "0" to "9", or None."""
-    key = key.lower()  # so that a caps lock does no harm
+    key = key.lower()  # so that Caps Lock does no harm
     if modified:
         return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key)
     digit = key.removeprefix("kp_")
-    return digit if digit in set("0123456789") else KEYS.get(key)
+    return digit if digit in set("0123456789") else _KEYS.get(key)
 
 
 def _summary(probabilities: Sequence[widgets.Probabilities]) -> str:
@@ -216,7 +216,7 @@ class Window:
         px, width = self.layout.px, self.layout.tools.width - 2
         tools = widgets.card(self.root, self.layout.tools, widgets.GROUND, widgets.GROUND)
         row = widgets.card(tools, Box(0, 0, width, px(30)))
-        brush = widgets.Slider(row, BRUSH_SCALE, BRUSH, self._set_brush)
+        brush = widgets.Slider(row, _BRUSH_SCALE, BRUSH, self._set_brush)
         brush.frame.pack(fill="both", expand=True, padx=px(8))
         pitch = (width + px(6)) / 4
         texts = {"undo": "Undo  z", "redo": "Redo  y", "clear": "Clear  c", "save": "Save  s"}
@@ -252,7 +252,7 @@ class Window:
         rows, columns = (5, 1) if len(self._predictors) == 1 else (3, 2)
         pitch, height = panel.width // columns, (panel.height - px(44)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
-        for place, (field, scale) in enumerate(SCALES.items()):
+        for place, (field, scale) in enumerate(_SCALES.items()):
             slider = widgets.Slider(panel.canvas, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
             x, y = px(12) + place // rows * pitch, px(38) + place % rows * height
             slider.frame.place(x=x, y=y, width=pitch - px(24), height=height)
@@ -279,7 +279,7 @@ class Window:
         self.root.quit()
 
     def _beat(self) -> None:
-        self.root.after(HEARTBEAT_MS, self._beat)
+        self.root.after(_HEARTBEAT_MS, self._beat)
 
     def _key(self, event: tk.Event[tk.Misc]) -> None:
         state = int(event.state)

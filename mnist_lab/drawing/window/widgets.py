@@ -26,20 +26,20 @@ Action: TypeAlias = Callable[[], None]
 Probabilities: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
-STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
-DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
+_STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
+_DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand out
 
 # Okabe & Ito's colours, as in the figures: blue is evidence for a digit, vermilion against it.
-BLUE, SKY_BLUE, VERMILION, DARK_BLUE = "#0072B2", "#56B4E9", "#D55E00", "#005A8E"
-INK, MUTED, FAINT_INK, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
-PAPER, GROUND, RULE, TRACK, HOVER, CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
+BLUE, SKY_BLUE, VERMILION, _DARK_BLUE = "#0072B2", "#56B4E9", "#D55E00", "#005A8E"
+INK, MUTED, _FAINT, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
+PAPER, GROUND, RULE, TRACK, _HOVER, _CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
 
-MARGIN, GUTTER = 14, 12  # units, around and between the parts
-SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
-TOOLS_HEIGHT, LOWER_HEIGHT, VERDICT_HEIGHT, FOOT_HEIGHT = 68, 158, 38, 46
+_MARGIN, _GUTTER = 14, 12  # units, around and between the parts
+_SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
+_TOOLS_HEIGHT, _LOWER_HEIGHT, _VERDICT_HEIGHT, _FOOT_HEIGHT = 68, 158, 38, 46
 PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each network, by how many there are
 LARGEST = 1.25  # screen pixels per unit, on a screen of 96 dots per inch, however large the screen is
-TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
+_TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
 
 
 class Box(NamedTuple):
@@ -52,31 +52,31 @@ class Box(NamedTuple):
 
 
 class Layout:
-    """Where everything lies for 1 to 4 networks, in pixels of the screen, at so many of them for each unit."""
+    """Where everything lies for 1 to 4 networks, in pixels of the screen, ``scale`` of them for each unit."""
 
     def __init__(self, networks: int, scale: float) -> None:
         self.scale = scale  # pixels for each unit, which is about a pixel of an ordinary small screen
-        tools = MARGIN + SHEET + GUTTER
-        lower = tools + TOOLS_HEIGHT + GUTTER
-        foot = lower + LOWER_HEIGHT + GUTTER
-        right, pitch = MARGIN + SHEET + GUTTER, PANEL_WIDTHS[networks] + GUTTER
-        width = networks * pitch - GUTTER
-        upper = MARGIN + VERDICT_HEIGHT + GUTTER / 2
-        height = lower - GUTTER - upper
-        self.window = self._box(0, 0, right + width + MARGIN, foot + FOOT_HEIGHT + MARGIN)
-        self.canvas = self._box(MARGIN, MARGIN, SHEET, SHEET)  # to draw on, a square
-        self.tools = self._box(MARGIN, tools, SHEET, TOOLS_HEIGHT)  # brush and buttons
-        self.seen = self._box(MARGIN, lower, SHEET, LOWER_HEIGHT)  # the picture that the networks see
-        self.verdict = self._box(right, MARGIN, width, VERDICT_HEIGHT)  # one sentence above the predictions
-        self.panels = [self._box(right + i * pitch, upper, pitch - GUTTER, height) for i in range(networks)]
-        self.wobble = self._box(right, lower, width, LOWER_HEIGHT)  # the sliders
+        tools = _MARGIN + _SHEET + _GUTTER
+        lower = tools + _TOOLS_HEIGHT + _GUTTER
+        foot = lower + _LOWER_HEIGHT + _GUTTER
+        right, pitch = _MARGIN + _SHEET + _GUTTER, PANEL_WIDTHS[networks] + _GUTTER
+        width = networks * pitch - _GUTTER
+        upper = _MARGIN + _VERDICT_HEIGHT + _GUTTER / 2
+        height = lower - _GUTTER - upper
+        self.window = self._box(0, 0, right + width + _MARGIN, foot + _FOOT_HEIGHT + _MARGIN)
+        self.canvas = self._box(_MARGIN, _MARGIN, _SHEET, _SHEET)  # to draw on, a square
+        self.tools = self._box(_MARGIN, tools, _SHEET, _TOOLS_HEIGHT)  # brush and buttons
+        self.seen = self._box(_MARGIN, lower, _SHEET, _LOWER_HEIGHT)  # the picture that the networks see
+        self.verdict = self._box(right, _MARGIN, width, _VERDICT_HEIGHT)  # one sentence above the predictions
+        self.panels = [self._box(right + i * pitch, upper, pitch - _GUTTER, height) for i in range(networks)]
+        self.wobble = self._box(right, lower, width, _LOWER_HEIGHT)  # the sliders
         # The X-ray lies over the predictions and, where they are too narrow for it, over the sliders as well.
-        self.xray = self._box(right, upper, width, height if networks > 2 else lower + LOWER_HEIGHT - upper)
+        self.xray = self._box(right, upper, width, height if networks > 2 else lower + _LOWER_HEIGHT - upper)
         self.xray_columns = 4 if networks <= 2 else 7  # of its seven pictures
-        self.foot = self._box(MARGIN, foot, right + width - MARGIN, FOOT_HEIGHT)  # messages and keys
+        self.foot = self._box(_MARGIN, foot, right + width - _MARGIN, _FOOT_HEIGHT)  # messages and keys
 
     def _box(self, left: float, top: float, width: float, height: float) -> Box:
-        # Edges are rounded, not sizes, so that neighbours neither gape nor overlap.
+        # Edges are rounded, not sizes, so that neighbours leave no gap and don't overlap.
         x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
         return Box(x0, y0, x1 - x0, y1 - y0)
 
@@ -89,19 +89,19 @@ class Layout:
 
 
 def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
-    """Lay everything out as large as a screen in pixels, of dots per inch / 96, allows, and as is comfortable."""
+    """Lay everything out as large as is comfortable and a screen, in pixels and dots per inch / 96, allows."""
     whole = Layout(networks, 1.0).window
-    wide, high = 0.98 * screen_width / whole.width, (screen_height - TASKBAR * density) / whole.height
+    wide, high = 0.98 * screen_width / whole.width, (screen_height - _TASKBAR * density) / whole.height
     return Layout(networks, min(wide, high, LARGEST * density))
 
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Picture:
     """A grey picture with a saliency map over it, (28, 28) both: blue where it is above zero, vermilion where below."""
     values = np.nan_to_num(saliency.astype(np.float64))[..., np.newaxis]  # (28, 28, 1)
-    strongest = max(float(np.percentile(np.abs(values), STRONGEST)), 1e-12)
+    strongest = max(float(np.percentile(np.abs(values), _STRONGEST)), 1e-12)
     strength = np.minimum(np.abs(values) / strongest, 1)
     tint = np.where(values > 0, getrgb(SKY_BLUE), getrgb(VERMILION))  # (28, 28, 3)
-    blended: NDArray[np.float64] = DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
+    blended: NDArray[np.float64] = _DIMMED * picture[..., np.newaxis] * (1 - strength) + tint * strength
     return np.rint(blended).astype(np.uint8)
 
 
@@ -122,7 +122,7 @@ def fitted(picture: Picture, side: int) -> Picture:
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
-    """The end of a text that is too wide, after an ellipsis: the names of runs, and places, differ at their ends."""
+    """The end of a text that is too wide, after an ellipsis: names of runs, and paths, differ at their ends."""
     shown = text
     while text and measure(shown) > width:
         text = text[1:]
@@ -150,20 +150,20 @@ class Theme:
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
         self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
         root.configure(background=GROUND)
-        style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", HOVER)]
+        style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", _HOVER)]
         style.theme_use("clam")
-        style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=FAINT_INK)
+        style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=_FAINT)
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
         style.configure("TButton", lightcolor=PAPER, darkcolor=PAPER)
         style.configure("Step.TButton", padding=(px(4), 0), font=self.bold)
-        ground = [("disabled", GROUND), ("pressed", RULE), ("selected", CHOSEN), ("active", HOVER)]
-        style.map("TButton", background=ground, foreground=[("disabled", FAINT_INK)], lightcolor=edges, darkcolor=edges)
+        ground = [("disabled", GROUND), ("pressed", RULE), ("selected", _CHOSEN), ("active", _HOVER)]
+        style.map("TButton", background=ground, foreground=[("disabled", _FAINT)], lightcolor=edges, darkcolor=edges)
         style.map("TButton", bordercolor=[("disabled", RULE), ("selected", BLUE), ("focus", BLUE)])
         style.configure("TScale", background=BLUE, lightcolor=BLUE, darkcolor=BLUE, troughcolor=TRACK)
         style.configure("TScale", gripcount=0, sliderlength=px(14), arrowsize=px(14))
-        style.map("TScale", background=[("active", DARK_BLUE)])
+        style.map("TScale", background=[("active", _DARK_BLUE)])
 
     def _font(self, units: float, weight: Any = "normal") -> tkfont.Font:
         size = -max(8, self.layout.px(units))  # negative sizes are pixels to Tk
@@ -189,7 +189,7 @@ class Panel:
         self.canvas.pack(fill="both", expand=True)
 
     def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
-        fill = colour or {"small": MUTED, "hint": FAINT_INK, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
+        fill = colour or {"small": MUTED, "hint": _FAINT, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
         self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:

@@ -16,9 +16,9 @@ from mnist_lab.terminal.wording import format_probability
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     from tkinter import ttk
 
-EDGE, GAP = 12, 14  # units, around the panel and between its pictures
-HEAD, RESULT, NAME, CAPTION = 36, 112, 22, 36  # units, heights of heading, result, a step's name and its caption
-LARGE, SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
+_EDGE, _GAP = 12, 14  # units, around the panel and between its pictures
+_HEAD, _RESULT, _NAME, CAPTION = 36, 112, 22, 36  # units, heights of heading, result, a step's name and its caption
+_LARGE, _SMALL = {4: 88, 7: 120}, 60  # units, a picture after a step (by how many lie side by side), and one without it
 
 STEP_TEXTS = {  # the name of a step, what it does, and what happens instead where it is switched off
     "pen": ("MNIST's pen", "lines as wide as in MNIST", "off: lines as your brush left them"),
@@ -45,10 +45,10 @@ class XrayPanel(widgets.Panel):
         self.buttons: dict[str, ttk.Button] = {}
         self.without: dict[str, ImageTile] = {}
         px = self.px
-        self.text(px(EDGE), px(19), "X-ray", "bold", anchor="w")
-        self.text(px(EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
+        self.text(px(_EDGE), px(19), "X-ray", "bold", anchor="w")
+        self.text(px(_EDGE + 52), px(19), "", "small", anchor="w", tags="hint")
         reset = ttk.Button(self.canvas, text="Reset  r", command=on_reset)
-        self.canvas.create_window(self.width - px(EDGE - 2), px(19), window=reset, anchor="e")
+        self.canvas.create_window(self.width - px(_EDGE - 2), px(19), window=reset, anchor="e")
         self.stages = [self._build_stage(*place) for place in enumerate(("ink", *STEP_NAMES))]
         self._build_result()
         self._show_steps()
@@ -57,12 +57,12 @@ class XrayPanel(widgets.Panel):
     def _build_stage(self, place: int, name: str) -> ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
         px, layout, columns = self.px, self.theme.layout, self.theme.layout.xray_columns
-        room = LARGE[columns]
-        large, small = layout.tile(room), layout.tile(SMALL)
-        pitch = (self.width - 2 * px(EDGE) + px(GAP)) // columns
-        left = px(EDGE) + place % columns * pitch
-        top = px(HEAD) + place // columns * px(NAME + room + CAPTION + SMALL + 6)
-        upper, below, title = top + px(NAME), top + px(NAME + CAPTION) + large, top + px(NAME) // 2
+        room = _LARGE[columns]
+        large, small = layout.tile(room), layout.tile(_SMALL)
+        pitch = (self.width - 2 * px(_EDGE) + px(_GAP)) // columns
+        left = px(_EDGE) + place % columns * pitch
+        top = px(_HEAD) + place // columns * px(_NAME + room + CAPTION + _SMALL + 6)
+        upper, below, title = top + px(_NAME), top + px(_NAME + CAPTION) + large, top + px(_NAME) // 2
         self.text(left, upper + large + px(3), "", "small", width=pitch - px(10), anchor="nw", tags=f"caption.{name}")
         if name == "ink":
             self.text(left, title, "Your ink", "bold", anchor="w")
@@ -71,7 +71,7 @@ class XrayPanel(widgets.Panel):
             switch = partial(self._switch, name)
             self.buttons[name] = ttk.Button(self.canvas, text=STEP_TEXTS[name][0], style="Step.TButton", command=switch)
             self.canvas.create_window(left, title, window=self.buttons[name], anchor="w")
-            self.text(left - px(GAP) // 2, upper + large // 2, "▸", "small", widgets.LOSER)
+            self.text(left - px(_GAP) // 2, upper + large // 2, "▸", "small", widgets.LOSER)
             self.without[name] = ImageTile(self, left, below, small)
             right = left + small + px(6)
             self.text(right, below, "reads", "small", anchor="nw")
@@ -80,11 +80,11 @@ class XrayPanel(widgets.Panel):
         return ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
-        px, right, top = self.px, self.width - self.px(EDGE), self.height - self.px(RESULT)
-        self.rectangle(px(EDGE), top, right, top + 1, widgets.RULE)
-        side, height = self.theme.layout.tile(LARGE[4]), px(LARGE[4])  # the texts keep their room beside less picture
-        upper, left = top + (px(RESULT) - height) // 2, px(EDGE) + side + px(12)
-        self.result = ImageTile(self, px(EDGE), top + (px(RESULT) - side) // 2, side)
+        px, right, top = self.px, self.width - self.px(_EDGE), self.height - self.px(_RESULT)
+        self.rectangle(px(_EDGE), top, right, top + 1, widgets.RULE)
+        side, height = self.theme.layout.tile(_LARGE[4]), px(_LARGE[4])  # the texts keep their room beside less picture
+        upper, left = top + (px(_RESULT) - height) // 2, px(_EDGE) + side + px(12)
+        self.result = ImageTile(self, px(_EDGE), top + (px(_RESULT) - side) // 2, side)
         self.text(left, upper, "", "bold", anchor="nw", tags="outcome")
         self.text(left + px(30), upper + px(44), "", "smaller_digit", tags="digit.result")
         self.text(left + px(30), upper + height, "", "bold", anchor="s", tags="certainty.result")
@@ -138,7 +138,7 @@ class XrayPanel(widgets.Panel):
         self._show_bars(answers.get("result"), expected)
 
     def _show_answer(self, name: str, answer: Probabilities | None, expected: int | None) -> None:
-        """One variant; where it is predicted otherwise than with all steps, a mark and a colour say so."""
+        """One variant; if the prediction differs from that with all steps, a mark and a colour say so."""
         digit, certainty = "", "" if expected is None else "no ink"
         colour = widgets.BLUE if name == "result" else widgets.INK
         if answer is not None:

@@ -375,7 +375,7 @@ def test_ctrl_c_in_the_terminal_is_not_slept_through(guest: Callable[..., Guest]
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these always have a display")
 @pytest.mark.parametrize("display", [None, ":4321"])
-def test_no_display_is_told_in_one_line(display: str | None) -> None:
+def test_no_display_is_reported_in_one_line(display: str | None) -> None:
     done = run_python(f"{OPEN}\nattempt()", DISPLAY=display)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -384,7 +384,7 @@ def test_no_display_is_told_in_one_line(display: str | None) -> None:
         assert words in done.stdout
 
 
-def test_a_missing_tkinter_is_told_in_one_line() -> None:
+def test_a_missing_tkinter_is_reported_in_one_line() -> None:
     done = run_python(f"import sys; sys.modules['tkinter'] = None\n{OPEN}\nattempt()")
     assert done.returncode == 0
     assert done.stderr == ""
