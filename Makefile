@@ -1,7 +1,7 @@
 # With another environment: make check PYTHON=path/to/python
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test integration figures
+.PHONY: check test integration figures settings
 
 check:
 	$(PYTHON) -m ruff check .
@@ -17,3 +17,6 @@ integration:
 
 figures:
 	$(PYTHON) docs/figures.py
+
+settings:
+	$(PYTHON) docs/figures.py settings

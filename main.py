@@ -47,7 +47,7 @@ ROWS = (
     Row("Train", "train", "train a network; everything is kept in one folder", "training.commands"),
     Row("Train", "resume", "continue a run that was killed", "training.commands"),
     Row("Explore", "data", "the digits, the split, and what augmentation does", "data.commands"),
-    Row("Explore", "models", "the three networks, layer by layer", "networks.commands"),
+    Row("Explore", "models", "the networks, layer by layer", "networks.commands"),
     Row("Explore", "evaluate", "evaluate a saved run again, digit by digit", "training.commands"),
     Row("Explore", "speed", "one epoch: the common recipe against the lab's", "experiments.commands"),
     Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),

@@ -1,7 +1,8 @@
 """Draws every picture in docs/ anew, through the lab's own rows, and the table of settings: make figures
 
 It needs a screen (or xvfb-run -a make figures), Chromium or Chrome, and about ten minutes on two cores. drawn.json
-keeps, for each picture, a fingerprint of the code that draws it; a test tells when that code has changed since.
+keeps, for each picture, a fingerprint of the code that draws it; a test tells when that code has changed since. The
+table alone: make settings
 """
 
 from __future__ import annotations
@@ -201,4 +202,7 @@ def draw_all() -> None:
 
 
 if __name__ == "__main__":
-    draw_all()
+    if sys.argv[1:] == ["settings"]:
+        write_settings()
+    else:
+        draw_all()

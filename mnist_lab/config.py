@@ -167,7 +167,7 @@ MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.
 class TrainConfig:
     """Everything that decides the outcome of a training, besides the data, the machine and the versions."""
 
-    model: str = _setting("3-layer", "which of the three networks", label="architecture", choices=tuple(ARCHITECTURES))
+    model: str = _setting("3-layer", "which of the networks", label="architecture", choices=tuple(ARCHITECTURES))
     augment: AugmentConfig | None = None  # None: the training digits as they are
     seed: int = _setting(0, "decides the initial weights, the order of the digits, augmentation, dropout", 0, MOST_SEED)
     recipe: str = _setting(

@@ -1,1 +1,1 @@
-"""The three networks, and where and how they compute."""
+"""The networks, and where and how they compute."""

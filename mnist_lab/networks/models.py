@@ -1,4 +1,4 @@
-"""The three networks, each readable as a diagram, and the summary of what every layer costs."""
+"""The networks, each readable as a diagram, and the summary of what every layer costs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ConvBlock(nn.Module):
 
 
 class DigitNet(nn.Module):
-    """One, two or three convolution blocks, and a classifier.
+    """Some convolution blocks, and a classifier.
 
     3-layer, for a batch of B digits::
 
