@@ -64,7 +64,7 @@ def test_the_surest_changes_come_first() -> None:
     assert broken == []
 
 
-def test_what_everybody_misses() -> None:
+def test_what_all_networks_miss() -> None:
     (missed,) = missed_by_all([A, B, C], DIGITS)
     assert missed.numbers == {"index": 3, "label": 1, "answers": [7] * 3}
     assert missed.picture.tolist() == (DIGITS.images[3, 0] / 255).tolist()
