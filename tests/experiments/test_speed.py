@@ -258,7 +258,7 @@ def test_verdicts_by_hand() -> None:
     assert verdicts([common, middle, ours], 0.9933) == [
         "From the common recipe to the lab's: 30.0 s per epoch to 6.0 s, 5.00 times as fast.",
         "The largest single saving is augmentation in batches: 15.0 s of each epoch.",
-        "99.33 % of the validation digits are classified correctly by the common recipe after 1 min 30 s (3 epochs), "
+        "99.33 % of the validation digits are classified correctly: by the common recipe after 1 min 30 s (3 epochs), "
         "by the lab's after 12.0 s (2 epochs).",
     ]
     missed = verdicts([measured(COMMON, (9, 1, 0.98), (9, 1, 0.98)), ours], 0.9933)[-1]

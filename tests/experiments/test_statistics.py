@@ -236,9 +236,9 @@ def test_mcnemar_needs_the_same_digits() -> None:
 
 
 def test_mcnemar_in_words() -> None:
-    apart = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)))
+    apart = mcnemar_verdict("a", "b", mcnemar(*answers(9900, 11, 30, 59)))
     assert apart == Verdict(
-        "2-layer reads 30 test digits that 1-layer misses, and misses 11 that 1-layer reads: these two networks are "
+        "b gets 30 test digits right that a misses, and misses 11 that a gets right: these two networks are "
         "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell.",
         True,
     )
@@ -247,11 +247,11 @@ def test_mcnemar_in_words() -> None:
     assert counted.is_different is False
     near = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 23, 11, 66)))
     assert near.sentence.startswith(
-        "1-layer reads 23 test digits that 2-layer misses, and misses 11 that 2-layer reads"
+        "1-layer gets 23 test digits right that 2-layer misses, and misses 11 that 2-layer gets right"
     )
     assert "these two networks are not distinguishable (exact McNemar p = 0.058)" in near.sentence
     assert near.is_different is False
-    assert "reads 1 test digit that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
+    assert "gets 1 test digit right that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
     same = mcnemar_verdict("a", "b", mcnemar(*answers(9, 0, 0, 1)))
     assert same == Verdict("b and a get the very same test digits right and wrong.", False)
 

@@ -241,7 +241,7 @@ class TestTrainingHistory:
         assert 0.9 < height < 1
 
     def test_says_that_training_values_are_measured_during_the_epoch(self) -> None:
-        assert "dropout and augmentation where there are any" in words(history_figure(2))
+        assert "with any dropout and augmentation" in words(history_figure(2))
 
 
 class TestConfusion:

@@ -398,7 +398,7 @@ def test_the_menu_takes_folders_that_are_not_offered(
     lab, shown = make_lab(outputs, *answers)
     assert ask_report(lab) == 0
     words = " ".join(shown.getvalue().split())
-    assert "older folders; any folder's name or a part of it will do" in words
+    assert "older folders; any folder's name or part of it will do" in words
     assert last_line(shown) == str(outputs / folder / "report.html")
     if len(answers) > 1:
         assert "there is no folder 'nowhere'" in words
