@@ -250,7 +250,7 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
     assert done.returncode == 1, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "file too large; free some space" in done.stderr
-    assert done.stdout.count("the training goes on, but could not be resumed") == 1
+    assert done.stdout.count("training goes on, but can't be resumed") == 1
     assert "test" in done.stdout
     assert "of 10,000" in done.stdout
     assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS - {"summary.json"}  # nothing half-written
@@ -294,7 +294,7 @@ REFUSALS = [
     (["train", "--recipe", "plain", "--weight-decay", "0.1"], "--weight-decay has no effect with --recipe plain"),
     (["train", "--resume", "latest", "--seed", "0"], "--seed has no effect with train --resume"),
     (["train", "--resume", "latest", "--augment", "--epochs", "3"], "--augment, --epochs have no effect with train"),
-    (["train", "--resume", "latest", "--no-batch-norm"], "a run goes on as it began; omit it"),
+    (["train", "--resume", "latest", "--no-batch-norm"], "a run keeps its settings; omit it"),
     (["train", "--resume", "nowhere"], "there is no run 'nowhere'"),
     (["train", "--resume", "latest"], "there is no unfinished run"),
     (["evaluate", "--run", "nowhere"], "there is no run 'nowhere'"),

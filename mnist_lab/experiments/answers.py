@@ -1,4 +1,4 @@
-"""What several trained networks make of the same digits: which of them err where, and what they know together."""
+"""How several trained networks classify the same digits: which of them err where, and how they do together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ask(model: DigitNet, digits: Digits, compute: Compute) -> Answers:
 
 
 def ensemble(members: Sequence[Answers]) -> Answers:
-    """Several networks' common answer about the same digits: the mean of their probabilities."""
+    """Several networks' common answer to the same digits: the mean of their probabilities."""
     return Answers(np.mean([member.probabilities for member in members], axis=0))
 
 
@@ -61,13 +61,13 @@ def evaluate_answers(answers: Answers, labels: NDArray[np.int64]) -> Evaluation:
 
 
 def ensembles_of(answers: Mapping[str, Mapping[int, Answers]], labels: NDArray[np.int64]) -> dict[str, Evaluation]:
-    """What the networks of each variant, one for each seed, reach together, where there are several."""
+    """How the networks of each variant, one for each seed, do together, where there are several."""
     several = {name: list(by_seed.values()) for name, by_seed in answers.items() if len(by_seed) > 1}
     return {name: evaluate_answers(ensemble(members), labels) for name, members in several.items()}
 
 
 def fixed_and_broken(before: Answers, after: Answers, digits: Digits) -> tuple[list[ShownDigit], list[ShownDigit]]:
-    """The digits that only the second network reads, and those that only the first does; the surest first."""
+    """The digits that only the second network gets right, and those that only the first does; the surest first."""
     right_before, right_after = (answers.right(digits.labels.numpy()) for answers in (before, after))
     sure = before.probabilities.max(axis=1) + after.probabilities.max(axis=1)
 
@@ -84,7 +84,7 @@ def fixed_and_broken(before: Answers, after: Answers, digits: Digits) -> tuple[l
 
 
 def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[ShownDigit]:
-    """The digits that no network reads: ambiguous, or wrongly labelled; the surest mistakes first."""
+    """The digits that no network classifies correctly: ambiguous, or wrongly labelled; the surest mistakes first."""
     missed = ~np.any([member.right(digits.labels.numpy()) for member in members], axis=0)
     shown = []
     for place in _surest(missed, ensemble(members).probabilities.max(axis=1)):
@@ -96,14 +96,14 @@ def missed_by_all(members: Sequence[Answers], digits: Digits) -> list[ShownDigit
 
 
 def mistakes_of_ensemble(members: Sequence[Answers], digits: Digits) -> list[ShownDigit]:
-    """What an ensemble misses: first the digits that most of its networks read, then the surest mistakes."""
+    """What an ensemble misses: first the digits that most of its networks get right, then the surest mistakes."""
     labels, together = digits.labels.numpy(), ensemble(members)
-    readers = np.sum([member.right(labels) for member in members], axis=0)
+    how_many = np.sum([member.right(labels) for member in members], axis=0)
     places = _surest(~together.right(labels), together.probabilities.max(axis=1))
     shown = []
-    for place in sorted(places, key=lambda place: -readers[place]):
+    for place in sorted(places, key=lambda place: -how_many[place]):
         answer, probability = together.at(place)
-        caption = f"✗ {answer}, {format_probability(probability)}\n{readers[place]} of {len(members)} right"
+        caption = f"✗ {answer}, {format_probability(probability)}\n{how_many[place]} of {len(members)} right"
         answers = [member.at(place)[0] for member in members]
         numbers = {"answer": answer, "probability": round(probability, 5), "answers": answers}
         shown.append(_shown(digits, place, caption, **numbers))
@@ -132,8 +132,8 @@ class Selection(NamedTuple):
 def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selection:
     """How much better the best of several networks looks on the digits, N / 2 at most, that it was chosen by.
 
-    ``right`` (networks, N): which digits each classifies correctly. Averaged over random tries is the best one's lead
-    over the mean of all: how difficult the digits of a try are says nothing about choosing, and would drown it.
+    ``right`` (networks, N): which digits each classifies correctly. The best one's lead over the mean of all is
+    averaged over random tries: how difficult the digits of a try are says nothing about choosing, and would drown it.
     """
     if not 0 < digits <= right.shape[1] // 2:
         raise ValueError(f"{right.shape[1]} digits do not make two parts of {digits}")
@@ -151,15 +151,15 @@ def selection_bias(right: NDArray[np.bool_], digits: int, tries: int) -> Selecti
 def changes_section(
     answers: Mapping[str, Answers], test: Digits, name: str = "changed", note: str = "", p_adjusted: float | None = None
 ) -> Section:
-    """Which digits the second of two networks reads that the first misses, and the reverse."""
+    """Which digits the second of two networks gets right and the first misses, and the reverse."""
     (a, before), (b, after) = answers.items()
     labels = test.labels.numpy()
     found = mcnemar(before.right(labels), after.right(labels))
     fixed, broken = fixed_and_broken(before, after, test)
     figure = gallery(
         {
-            "Fixed (A wrong, B right)": (fixed, "B reads no digit that A misses."),
-            "Broken (A right, B wrong)": (broken, "B misses no digit that A reads."),
+            "Fixed (A wrong, B right)": (fixed, "B gets no digit right that A misses."),
+            "Broken (A right, B wrong)": (broken, "B misses no digit that A gets right."),
         },
         title="Fixed and broken test digits",
         note="Below each digit: the answers of A and B, right ✓ or wrong ✗, with their probabilities.",
@@ -167,19 +167,19 @@ def changes_section(
         names=f"A  {a}\nB  {b}",
     )
     alt = (
-        f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} reads and {a} misses, "
+        f"Gallery of test digits with both networks' answers: {len(fixed)} that {b} gets right and {a} misses, "
         f"{len(broken)} the other way round; the surest answers first."
     )
     numbers = {"a": a, "b": b, "both_right": found.both_right, "both_wrong": found.both_wrong, "p_value": found.p_value}
     changed = {"fixed": [digit.numbers for digit in fixed], "broken": [digit.numbers for digit in broken]}
-    explained = "Only these digits can tell them apart: were both equally good, each would fall like a fair coin."
+    explained = "Only these digits can tell them apart: were both equally good, each would be a fair coin toss."
     paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
     picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
     return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
 
 
 def together_section(members: Mapping[str, Answers], test: Digits, note: str = "") -> tuple[Section, Evaluation]:
-    """What several networks know together: the digits that all of them miss, their ensemble, and what that misses."""
+    """How several networks do together: the digits that all of them miss, their ensemble, and what that misses."""
     answers, labels, runs = list(members.values()), test.labels.numpy(), len(members)
     together = evaluate_answers(ensemble(answers), labels)
     alone = {name: evaluate_answers(member, labels) for name, member in members.items()}
@@ -190,23 +190,23 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     headings = ("network", "accuracy", "95 % interval", "missed")
     table = Table(f"Each alone and all together, on {together.total:,} test digits", headings, rows, (1, 2, 3))
     missed, mistakes = missed_by_all(answers, test), mistakes_of_ensemble(answers, test)
-    none = f"Each of {counted(len(test), 'digit')} is read by at least one of {counted(runs, 'run')}."
+    none = f"Each of {counted(len(test), 'digit')} is right in at least one of {counted(runs, 'run')}."
     missed_figure = gallery(
         {f"Missed by all {runs:,} runs": (missed, none)},
-        title="Digits that nobody reads",
-        note="Read as: the two most common answers. In brackets: how many runs gave it.",
+        title="Digits that no network gets right",
+        note="Read as: the two most common answers. In brackets: how many runs gave each.",
     )
     mistakes_figure = gallery(
-        {"Missed by the ensemble": (mistakes, f"It reads each of {counted(len(test), 'digit')}.")},
+        {"Missed by the ensemble": (mistakes, f"It classifies each of {counted(len(test), 'digit')} correctly.")},
         title="The mistakes that the ensemble still makes",
         note="Below each digit: the ensemble's answer ✗ with its mean probability, and how many networks are right.",
     )
-    read = sum(digit.numbers["label"] in digit.numbers["answers"] for digit in mistakes)
+    known = sum(digit.numbers["label"] in digit.numbers["answers"] for digit in mistakes)
     of_missed = (
         f"Gallery of the {len(missed)} test digits that all {runs} networks miss, with what they were taken for."
     )
     of_mistakes = (
-        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; first {read} that a network reads."
+        f"Gallery of the {len(mistakes)} test digits that the ensemble misses; first {known} that a network gets right."
     )
     numbers = [{"networks": list(members), "digits": [one.numbers for one in shown]} for shown in (missed, mistakes)]
     pictures = [
@@ -218,7 +218,7 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     paragraphs = [
         f"The ensemble answers with the mean of the {runs} networks' probabilities. It misses {len(mistakes):,} of "
         f"{len(test):,} digits; alone, they miss {each}, {sum(counts) / len(counts):,.1f} on average.",
-        f"{len(missed):,} digits are missed by every single one. Would you read them? "
+        f"{len(missed):,} digits are missed by every single one. Could you read them? "
         "Some of MNIST's test digits are ambiguous, and a few are labelled wrongly.",
         "The intervals in this table (95 %, Wilson) are about the choice of digits, and say nothing about other seeds.",
     ]

@@ -31,7 +31,7 @@ from mnist_lab.terminal.console import Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import named_run, show_notes
-from mnist_lab.training.page import letterer
+from mnist_lab.training.page import with_recipe_letter
 from mnist_lab.training.runs import Recipe, Run, command_line, find_run, list_runs, name_some, read_run, recipes_of
 
 
@@ -64,20 +64,20 @@ class Request:
 
 
 def ask_experiment(lab: Lab) -> int:
-    """The menu's way to an experiment: which, how thorough, and what the learner expects."""
+    """Ask which experiment to do, how thorough, and what the learner expects."""
     terminal = lab.terminal
     choices = [Choice(name, experiment.question) for name, experiment in EXPERIMENTS.items()]
     word = terminal.choose("Which question", [*choices, Choice("speed", QUESTION)], default="depth")
     if word == "speed":
         return experiment_speed(lab, load_mnist())
     chosen = EXPERIMENTS[word]
-    terminal.hint(f"{chosen.explanation} More seeds and more epochs make it surer, and slower.")
-    new = Choice("new", "trained for it, several seeds of each: what may be concluded from")
-    networks = (new, Choice("saved", "runs of yours, at once"))
+    terminal.hint(f"{chosen.explanation} More seeds and epochs make the answer surer, but slower.")
+    new = Choice("new", "trained for this, with several seeds each: allow conclusions")
+    networks = (new, Choice("saved", "runs that you have already: no waiting"))
     if chosen.asks_only and _finished_runs(lab) and terminal.choose("With which networks", networks, "new") == "saved":
         return experiment_on_saved(lab, chosen, _ask_runs(lab, default="1"), from_menu=True)
-    seeds = terminal.ask_whole("Seeds (trainings of every variant)", SEEDS, 1, MOST_SEEDS)
-    epochs = terminal.ask_whole("Epochs of every training", chosen.epochs, 1, MOST_EPOCHS)
+    seeds = terminal.ask_whole("Seeds (training runs per variant)", SEEDS, 1, MOST_SEEDS)
+    epochs = terminal.ask_whole("Epochs per training run", chosen.epochs, 1, MOST_EPOCHS)
     return experiment(lab, Request(chosen, epochs, seeds), from_menu=True)
 
 
@@ -112,10 +112,10 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     with on_cluster or closing(Pool(min(request.jobs or default_jobs(), len(tasks)), len(tasks))) as pool:
         seconds = None
         if missing:
-            with terminal.busy("timing a few batches, as many trainings at once as there will be"):
+            with terminal.busy("timing a few batches, with as many runs at once as there will be"):
                 seconds = pool.estimate(missing)
             about = "time unknown" if seconds is None else format_about(seconds)
-            terminal.line(f"{counted(len(missing), 'training')} to do, {pool.where}: {about}")
+            terminal.line(f"{counted(len(missing), 'training run')} to do, {pool.where}: {about}")
         if from_menu:
             request = replace(request, prediction=_ask_prediction(lab, chosen.pairs))
             if not terminal.ask_yes_no("Start", default=True):
@@ -126,10 +126,10 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     runs = [task.run for task in tasks if task.run is not None]
     if len(runs) + len(failures) < len(tasks):
         again = command_line(request.command, lab.outputs)
-        terminal.warn(f"stopped; {len(runs)} of {len(tasks)} trainings are finished and kept; go on with: {again}")
+        terminal.warn(f"stopped; {len(runs)} of {len(tasks)} runs are finished and kept; continue with: {again}")
         return INTERRUPTED
     if not runs:
-        raise RequestError("no training of the experiment came to its end", "see the lines above")
+        raise RequestError("no training run of the experiment was finished", "see the lines above")
     by_variant = {
         variant.name: {task.run.seed: task.run for task in tasks if task.run and task.variant == variant.name}
         for variant in variants
@@ -151,7 +151,7 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
         with TemporaryFile(dir=lab.outputs):
             pass
     compute_for(lab)
-    with terminal.busy("looking for finished trainings"):
+    with terminal.busy("looking for finished training runs"):
         tasks = plan(variants, request.seeds, lab.outputs)
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
@@ -160,16 +160,16 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
     )
     _warn_of_factors(lab, chosen.pairs, variants)
     if request.seeds == 1:
-        terminal.warn("with one seed no interval can be given: a difference may be chance")
+        terminal.warn("with one seed no interval can be given: a difference may be due to chance")
     if done := sum(task.run is not None for task in tasks):
-        terminal.hint(f"already finished, and used again: {done} of the {len(tasks)} trainings")
+        terminal.hint(f"already finished and reused: {done} of the {len(tasks)} training runs")
     return tasks
 
 
 def _warn_of_factors(lab: Lab, pairs: Sequence[tuple[str, str]], variants: Sequence[Variant]) -> str:
     factors = ", ".join(questions.factors_between(pairs, variants))
     if factors:
-        lab.terminal.warn(f"more than one factor differs ({factors}): whatever comes out may be due to any of them")
+        lab.terminal.warn(f"more than one factor differs ({factors}): the result may be due to any of them")
     return factors
 
 
@@ -209,7 +209,7 @@ def _train(lab: Lab, pool: Pool, tasks: list[Task], seconds: float | None) -> li
 def experiment_on_saved(
     lab: Lab, chosen: Experiment, names: Sequence[str], prediction: str = "", *, from_menu: bool = False
 ) -> int:
-    """Put a question to saved runs instead of training for it; those that differ in their seeds only go together."""
+    """Put a question to saved runs instead of training for it; those that differ only in their seeds go together."""
     if not chosen.asks_only:
         possible = " and ".join(name for name, other in EXPERIMENTS.items() if other.asks_only)
         raise RequestError(f"--run is not for the experiment {chosen.name}", f"it is for {possible}")
@@ -237,7 +237,7 @@ def experiment_on_saved(
 
 
 def ask_compare(lab: Lab) -> int:
-    """The menu's way to compare saved runs."""
+    """Ask which saved runs to compare."""
     if len(_finished_runs(lab)) < 2:
         lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
         return OK
@@ -251,7 +251,7 @@ def _finished_runs(lab: Lab) -> list[Run]:
 def _ask_runs(lab: Lab, default: str) -> list[str]:
     """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
     newest = _finished_runs(lab)[:12]
-    model = letterer(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
+    model = with_recipe_letter(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
     rows = [
         (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
         for n, run in enumerate(newest, start=1)
@@ -273,7 +273,7 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     """
     recipes = recipes_of(_comparable_runs(lab, names))
     if sum(len(recipe.runs) for recipe in recipes) < 2:
-        raise RequestError("fewer than two different trainings are named", "name two or more: compare RUN RUN")
+        raise RequestError("fewer than two different training runs are named", "name two or more: compare RUN RUN")
     found, several_factors = _show_recipes(lab, recipes)
     if from_menu and several_factors and not lab.terminal.ask_yes_no("Compare all the same", default=True):
         return OK
@@ -297,7 +297,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
             raise RequestError(found, "finish it, or name another")
     if len({str(run.split_fingerprint) for run in runs}) > 1:
         raise RequestError(
-            "the runs were made on different splits of the data", "compare runs of one split: train one of them anew"
+            "the runs were made on different splits of the data", "compare runs of one split: train one again"
         )
     return runs
 
@@ -318,14 +318,14 @@ def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[
 
 def _add_experiment_options(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
-    parser.add_argument("--seeds", type=int, help=f"trainings of every variant (default: {SEEDS})")
-    parser.add_argument("--epochs", type=int, help="of every training (default: the experiment's)")
-    parser.add_argument("--jobs", type=int, help="trainings at once (default: as many as are fastest here)")
+    parser.add_argument("--seeds", type=int, help=f"training runs per variant (default: {SEEDS})")
+    parser.add_argument("--epochs", type=int, help="epochs per training run (default: the experiment's)")
+    parser.add_argument("--jobs", type=int, help="training runs at once (default: as many as are fastest here)")
     parser.add_argument("--dask", metavar="ADDRESS", help="train on a Dask cluster, for example tcp://host:8786")
     parser.add_argument(
         "--no-target", action="store_true", default=None, help="speed: time one epoch only, whatever it reaches"
     )
-    parser.add_argument("--train-size", type=int, help="speed: train on so many digits only")
+    parser.add_argument("--train-size", type=int, help="speed: train on only this many digits")
     parser.add_argument("--run", action="append", help="robustness, inversion: ask this saved run instead of training")
     parser.add_argument(
         "--predict", type=str.strip, metavar="TEXT",

@@ -24,14 +24,14 @@ from mnist_lab.terminal.wording import counted
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
-NAME_WIDTH, KEY_WIDTH = 32, 99  # characters of a name, which then goes on in a second line; of all columns of a key
-MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
-BAND_OPACITY = 0.16
-MARKS_ON_A_LINE = 16  # about; more would run into one thick line
-COLUMNS, TILE_HEIGHT = 6, 1.78  # of a gallery; the height of a digit in inches, with its captions
+_NAME_WIDTH, _KEY_WIDTH = 32, 99  # characters of a name before it is wrapped; of all columns of a key
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+_BAND_OPACITY = 0.16
+_MARKS_ON_A_LINE = 16  # about; more would run into one thick line
+_COLUMNS, _TILE_HEIGHT = 6, 1.78  # of a gallery; the height of a digit in inches, with its captions
 
-SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
-NO_INTERVAL = (math.nan, math.nan)
+_SPREAD_NOTE = "Line: mean over seeds. Band: from the smallest to the largest seed; a single seed has none."
+_NO_INTERVAL = (math.nan, math.nan)
 
 Picture = NDArray[np.floating[Any]]
 """(28, 28) ink, 0..1, 0 where there is none."""
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 
 class Showing(NamedTuple):
-    """Digits shown in one way, and how well they are read: a fraction with its 95 % interval."""
+    """Digits shown in one way, and how accurately they are classified: a fraction with its 95 % interval."""
 
     accuracy: float
     interval: tuple[float, float]
@@ -78,9 +78,9 @@ def curves_with_spread(
 ) -> Figure:
     """How variants learn, one history per seed: validation loss and accuracy, the mean over seeds in a band.
 
-    ``lengths`` are the training digits of an epoch of each; if they differ, the curves go over the digits seen.
+    ``lengths`` are the training digits of an epoch of each; if they differ, the curves go by the digits seen.
     """
-    note = f"{SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
+    note = f"{_SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
     figure = plotting.new_figure(WIDTH, 7.6, title, note)
     part = _part_of(figure)
     loss, accuracy = part.subplots(2, 1, sharex=True)
@@ -149,7 +149,7 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
     for row, one in enumerate(rows):  # filled if distinguishable, hollow if not, a diamond without a verdict
         found = one.verdict.is_different
         style = {"color": BLUE if found else MUTED, "marker": "D" if found is None else "o"}
-        percents = 100 * np.array([one.difference.mean, *(one.difference.interval or NO_INTERVAL)])
+        percents = 100 * np.array([one.difference.mean, *(one.difference.interval or _NO_INTERVAL)])
         _draw_mean(axes, row, percents, style, hollow=not found)
     low, high = axes.dataLim.intervalx
     reach = 1.12 * max(0.05, -low, high)
@@ -161,19 +161,19 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
 
 @styled
 def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure:
-    """Accuracy over the strength of each disturbance, the mean over seeds in a band.
+    """Accuracy against the strength of each disturbance, the mean over seeds in a band.
 
-    Shaded are the ranges trained on, in grey where variants share one; below the strengths stand some digits.
+    The ranges trained on are shaded, in grey where variants share one; below the strengths are some digits.
     """
     variants = list(next(iter(panels.values())).accuracies)
     style_of, rows = dict(zip(variants, styles(len(variants)), strict=True)), math.ceil(len(panels) / 3)
-    figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, SPREAD_NOTE)
+    figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, _SPREAD_NOTE)
     part = _part_of(figure)
     grid = part.subplots(rows, 3, squeeze=False, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes, (name, panel) in zip(grid.flat, panels.items(), strict=False):
-        plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", NAME_WIDTH), "")
+        plotting.style_axes(axes, wrapped(f"{name} ({panel.unit})", _NAME_WIDTH), "")
         title_panel(axes, name.capitalize(), "")
         for variant, by_seed in panel.accuracies.items():
             _draw_runs(axes, panel.strengths, 100 * np.array(list(by_seed.values())), style_of[variant], variant)
@@ -181,7 +181,7 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
         for limits in sorted(set(panel.trained.values())):
             owners = [style_of[variant]["color"] for variant in panel.trained if panel.trained[variant] == limits]
             shade: dict[str, Any] = {"color": owners[0] if len(owners) == 1 else MUTED, "label": "met in training"}
-            axes.axvspan(*np.clip(limits, low, high), alpha=BAND_OPACITY, linewidth=0, zorder=0, **shade)
+            axes.axvspan(*np.clip(limits, low, high), alpha=_BAND_OPACITY, linewidth=0, zorder=0, **shade)
         width = 0.16 * (high - low)
         shown: list[float] = []
         for strength, picture in zip(panel.strengths, panel.examples, strict=True):
@@ -199,7 +199,7 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
 
 @styled
 def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
-    """Accuracies of the seeds over the number of training digits: their mean and its 95 % t interval."""
+    """Accuracies of the seeds against the number of training digits: their mean and its 95 % t interval."""
     figure = plotting.new_figure(WIDTH, 4.4, title, "Means over seeds, 95 % t intervals; a single seed has none.")
     axes = _part_of(figure).subplots()
     sizes = sorted({size for by_size in variants.values() for size in by_size})
@@ -236,7 +236,7 @@ def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933)
 
 @styled
 def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
-    """How well digits are read when shown in different ways, with a picture of what the network sees."""
+    """Accuracy on digits shown in different ways, with a picture of what the network sees."""
     note = "Pictures: one of the digits as the network sees it. Whiskers: 95 % intervals. Dotted: 10 %, by guessing."
     percents = [100 * np.array([row.accuracy, *row.interval]) for row in rows.values()]
     counts = [f"{100 * row.accuracy:.1f} % of {row.digits:,}" for row in rows.values()]
@@ -257,8 +257,8 @@ def gallery(
     groups: Mapping[str, tuple[Sequence[ShownDigit], str]], *, title: str, note: str, most: int = 24, names: str = ""
 ) -> Figure:
     """Test digits under the heading of their group, ``most`` of each, or what to say where there are none."""
-    rows = [math.ceil(min(len(digits), most) / COLUMNS) for digits, _ in groups.values()]
-    heights = [0.4 + (TILE_HEIGHT * count or 0.4) for count in rows]
+    rows = [math.ceil(min(len(digits), most) / _COLUMNS) for digits, _ in groups.values()]
+    heights = [0.4 + (_TILE_HEIGHT * count or 0.4) for count in rows]
     height = sum(heights) + (1.2 if names else 0.75)
     figure = plotting.new_figure(WIDTH, height, title, note if any(rows) else "")
     ratios = (0.45 if names else 0.01, *heights)
@@ -267,7 +267,7 @@ def gallery(
     for part, (heading, (digits, none)), count in zip(below, groups.items(), rows, strict=True):
         more = f", the first {most} shown" if len(digits) > most else ""
         part.suptitle(f"{heading}: {counted(len(digits), 'digit')}{more}", x=0.01, ha="left", fontsize=LABEL)
-        tiles = part.subplots(max(1, count), COLUMNS, squeeze=False).flat
+        tiles = part.subplots(max(1, count), _COLUMNS, squeeze=False).flat
         tiles[0].text(0, 0.6, "" if digits else none, va="center")
         for axes in tiles[min(len(digits), most) :]:
             axes.set_axis_off()
@@ -280,23 +280,23 @@ def gallery(
 
 
 def styles(count: int) -> list[dict[str, Any]]:
-    """As many colours and markers to draw a line with; beyond eight, colours return with other markers."""
-    pairs = [(COLOURS[place % 8], MARKERS[(place + place // 8) % 8]) for place in range(count)]
+    """``count`` colours and markers to draw lines with; beyond eight, colours return with other markers."""
+    pairs = [(COLOURS[place % 8], _MARKERS[(place + place // 8) % 8]) for place in range(count)]
     return [{"color": colour, "marker": marker} for colour, marker in pairs]
 
 
 def _mean_and_interval(values: Sequence[float]) -> NDArray[np.float64]:
     """The mean of some fractions and the ends of its 95 % t interval in percent, (3,); NaN where there is none."""
     summary = summarise(values)
-    return 100 * np.clip([summary.mean, *(summary.interval or NO_INTERVAL)], 0, 1)
+    return 100 * np.clip([summary.mean, *(summary.interval or _NO_INTERVAL)], 0, 1)
 
 
 def _draw_runs(axes: Axes, places: ArrayLike, runs: NDArray[np.float64], style: dict[str, Any], label: str) -> None:
     """The mean over seeds (seeds, places), in a band from the smallest to the largest."""
     if len(runs) > 1:
         low, high = runs.min(axis=0), runs.max(axis=0)
-        axes.fill_between(places, low, high, color=style["color"], alpha=BAND_OPACITY, linewidth=0)
-    often = math.ceil(len(runs[0]) / MARKS_ON_A_LINE)
+        axes.fill_between(places, low, high, color=style["color"], alpha=_BAND_OPACITY, linewidth=0)
+    often = math.ceil(len(runs[0]) / _MARKS_ON_A_LINE)
     axes.plot(places, runs.mean(axis=0), markevery=often, label=label, **style)
 
 
@@ -317,23 +317,23 @@ def _put_picture(axes: Axes, ink: NDArray[Any], bounds: tuple[float, float, floa
 
 
 def _part_of(figure: Figure) -> SubFigure:
-    """A part for all panels and their key, which would otherwise lie on the note."""
+    """A part for all panels and their key, which would otherwise overlap the note."""
     return figure.add_subfigure(figure.add_gridspec()[0])
 
 
 def _name_lines(part: SubFigure, panels: Iterable[Axes]) -> None:
-    """A key above the panels, of all that has a name, each once."""
+    """A key above the panels, with every name once."""
     keys = {label: key for axes in panels for key, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    names = [wrapped(name, KEY_WIDTH // 2) for name in keys]
-    columns = min(3, KEY_WIDTH // (max(map(len, names)) + 6))
+    names = [wrapped(name, _KEY_WIDTH // 2) for name in keys]
+    columns = min(3, _KEY_WIDTH // (max(map(len, names)) + 6))
     part.legend(keys.values(), names, loc="outside upper center", ncols=max(1, columns))
 
 
 def _row_figure(
     names: Iterable[str], remarks: Sequence[str], xlabel: str, title: str, note: str
 ) -> tuple[Figure, Axes]:
-    """A figure with a row per name, the first on top, and a remark of two lines beside each."""
-    labels = [wrapped(name, NAME_WIDTH) for name in names]
+    """A figure with a row per name, the first at the top, and a remark of two lines beside each."""
+    labels = [wrapped(name, _NAME_WIDTH) for name in names]
     figure = plotting.new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
     axes = _part_of(figure).subplots()
     plotting.style_axes(axes, xlabel, "")

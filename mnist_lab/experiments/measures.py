@@ -35,8 +35,8 @@ from mnist_lab.training.runs import MY_DIGITS, Run
 DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits contains the smaller ones
 ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
 SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is chosen by, and how often that is tried
-WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
-ALL_KINDS = "all disturbed"
+_WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
+_ALL_KINDS = "all disturbed"
 
 Runs = Mapping[str, Mapping[int, Run]]
 """Finished runs by variant and seed."""
@@ -51,7 +51,7 @@ class Networks:
     models: Mapping[str, Mapping[int, DigitNet]]
     answers: Mapping[str, Mapping[int, Answers]]  # to the test digits
     mnist: Mnist
-    compute: Compute  # where the networks live
+    compute: Compute  # where the networks are
     outputs: Path
 
     @property
@@ -66,7 +66,7 @@ class Measured:
 
     conclusion: statistics.Conclusion
     digits: str = ""  # what the accuracies are measured on; empty for all test digits, variant by variant
-    section: Section | None = None  # of the report, that comes first
+    section: Section | None = None  # the first one of the report
     content: Mapping[str, Any] = field(default_factory=dict)  # more numbers for results.json
     sentences: Sequence[str] = ()  # what was found besides the comparisons, and matters more
     remarks: Sequence[str] = ()  # what else there is to say, after the comparisons
@@ -99,7 +99,7 @@ def of_regularisation(networks: Networks) -> Measured:
 
 
 def of_sizes(networks: Networks) -> Measured:
-    """Accuracy over the number of training digits."""
+    """Accuracy by number of training digits."""
     names = {f"{size:,} {kind}": (kind, size) for kind in ("plain", "augmented") for size in DATA_SIZES}
     parts = {name: (kind, f"{size:,} training digits") for name, (kind, size) in names.items()}
     conclusion = statistics.conclude(networks.tested, networks.pairs, parts)
@@ -109,21 +109,21 @@ def of_sizes(networks: Networks) -> Measured:
         curves.setdefault(kind, {})[size] = list(by_seed.values())
     figure = figures.growth_curves(curves, title="Accuracy by number of training digits")
     means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
-    alt, title = f"Test accuracy over the number of training digits: {means}.", "By number of training digits"
-    text = "The accuracy on the test digits is drawn so that halving the error is the same step everywhere."
+    alt, title = f"Test accuracy against the number of training digits: {means}.", "By number of training digits"
+    text = "Accuracy on the test digits is drawn so that halving the error is the same step everywhere."
     picture = Picture(title, png_of(figure), alt, name="growth")
     return Measured(conclusion, section=Section(title, [text], pictures=[picture]))
 
 
 class Disturbance(NamedTuple):
-    """One way to make digits harder, as people really deliver them; nothing is ever trained on it."""
+    """One way to make digits harder, as people really write them; nothing is ever trained on it."""
 
     name: str
     unit: str  # of the strength
     strengths: tuple[float, ...]  # to be tried, ascending
     neutral: float  # the one of them that leaves the digit as it is
     apply: Callable[[Tensor, float, torch.Generator], Tensor]  # to (B, 1, H, W), 0 to 1, each digit by the same amount
-    trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that one covers; equal for none
+    trained: Callable[[AugmentConfig], tuple[float, float]]  # the strengths, from..to, that it covers; equal for none
 
     def mean_of(self, accuracies: Sequence[float]) -> float:
         """The mean over all strengths but the neutral one."""
@@ -138,7 +138,7 @@ def disturb(images: Tensor, disturbance: Disturbance, strength: float) -> Tensor
 
 
 def _moved(images: Tensor, **changed: Tensor) -> Tensor:
-    """The digits in the same pose, but for what is given."""
+    """The digits in the same pose, except for what is given."""
     zero, one = torch.zeros(len(images)), torch.ones(len(images))
     still = AffineDraw(angle=zero, shift_x=zero, shift_y=zero, scale=one, shear=zero, mirror=one)
     return warp(images, inverse_affine(still._replace(**changed)))
@@ -230,13 +230,13 @@ def robustness(
 
 
 def of_robustness(networks: Networks) -> Measured:
-    """Accuracy over the strength of six disturbances; compared is the mean over each one's strengths."""
+    """Accuracy by strength of six disturbances; the mean over each one's strengths is compared."""
     found = {d: robustness(networks.models, networks.mnist.test, d, networks.compute) for d in DISTURBANCES}
     by_kind = {"undisturbed": networks.tested} | {
         d.name: {name: {seed: d.mean_of(row) for seed, row in by_seed.items()} for name, by_seed in by_name.items()}
         for d, by_name in found.items()
     }
-    by_kind[ALL_KINDS] = {
+    by_kind[_ALL_KINDS] = {
         name: {seed: float(np.mean([by_kind[d.name][name][seed] for d in found])) for seed in by_seed}
         for name, by_seed in networks.models.items()
     }
@@ -249,8 +249,8 @@ def of_robustness(networks: Networks) -> Measured:
         conclusion,
         digits="undisturbed and disturbed test digits",
         section=_strengths_section(found, networks),
-        remarks=["Compared is the mean accuracy over all strengths of a disturbance; the report shows each of them."],
-        predicted=(f"{ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
+        remarks=["The mean accuracy over all strengths of a disturbance is compared; the report shows each of them."],
+        predicted=(f"{_ALL_KINDS} digits", f"the mean over all {len(DISTURBANCES)} kinds of disturbance"),
     )
 
 
@@ -273,15 +273,15 @@ def _strengths_section(
         title = f"{d.name.capitalize()} ({d.unit}): mean accuracy, %"
         tables.append(Table(title, headings, rows, numeric=range(1, len(headings))))
     text = (
-        f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a direction or at a place "
-        "drawn by chance; all networks see the same. A digit shifted by more than 4 pixels, or much enlarged, loses "
-        "parts over the edge. Compared is the mean accuracy over all strengths but the undisturbed digit, seed by "
-        f"seed; {ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so look at the curves "
-        "as well. Undisturbed are all 10,000 test digits."
+        f"{ROBUSTNESS_DIGITS:,} of the test digits, each disturbed by the same amount, in a random direction or at a "
+        "random place; all networks see the same. A digit shifted by more than 4 pixels, or much enlarged, loses parts "
+        "beyond the edge. The mean accuracy over all strengths except the undisturbed digit is compared, seed by seed; "
+        f"{_ALL_KINDS} is the mean over all kinds. It depends on which strengths are tried, so look at the curves as "
+        "well. The undisturbed accuracy is that on all 10,000 test digits."
     )
-    title, alt = "Over the strength", "Accuracy over the strength of each disturbance; the tables hold the means."
+    title, alt = "By strength", "Accuracy against the strength of each disturbance; the tables hold the means."
     figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")
-    caption = "Shaded is what the variant of that colour met in training: beyond it, nothing was trained."
+    caption = "The shaded range is what the variant of that colour met in training: beyond it, nothing was trained."
     picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
     return Section(title, [text], tables, [picture])
 
@@ -293,7 +293,7 @@ def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
     for place, picture in enumerate(paper):
         if (prepared := to_mnist(picture, MODES["mnist"])) is not None:  # a digit without ink stays as it is
             like_mnist[place] = prepared
-    return dict(zip(WAYS, (paper, inverted, like_mnist), strict=True))
+    return dict(zip(_WAYS, (paper, inverted, like_mnist), strict=True))
 
 
 def of_inversion(networks: Networks) -> Measured:
@@ -311,7 +311,7 @@ def of_inversion(networks: Networks) -> Measured:
         name: {seed: count_correct(model, digits, compute) / digits.total for seed, model in models.items()}
         for name, digits in shown.items()
     }
-    steps = [(a, b) for before in ("", "own, ") for a, b in pairwise(f"{before}{way}" for way in WAYS)]
+    steps = [(a, b) for before in ("", "own, ") for a, b in pairwise(f"{before}{way}" for way in _WAYS)]
     conclusion = statistics.conclude(accuracies, steps, parts)
     rows = {}
     for name, digits in shown.items():
@@ -329,10 +329,10 @@ def of_inversion(networks: Networks) -> Measured:
     )
     text = (
         "Black on white is how ink looks on paper; inverted is how MNIST shows it. MNIST-like goes further: cropped, "
-        "fitted into 20 pixels, and moved to the middle. MNIST's own digits lie there already; the difference shows in "
+        "fitted into 20 pixels, and moved to the middle. MNIST's own digits are there already; the difference shows in "
         "digits that people draw: python main.py draw, then xray."
     )
-    remark = f"Your own digits are {counted(drawn, 'drawing')}: the fewer, the less they tell about others."
+    remark = f"You have {counted(drawn, 'drawing')} of your own: the fewer there are, the less they say about others."
     return Measured(
         conclusion,
         digits="digits shown in different ways",
@@ -348,13 +348,13 @@ def _own_digits(path: Path) -> tuple[dict[str, Labelled], str]:
     try:
         drawings, damaged = read_drawings(path)
         skipped = f"Damaged lines of {MY_DIGITS} are left out: {len(damaged):,}." if damaged else ""
-        return {way: prepare_labelled(drawings, mode) for way, mode in WAYS.items()}, skipped
+        return {way: prepare_labelled(drawings, mode) for way, mode in _WAYS.items()}, skipped
     except LabError as error:
         return {}, f"Your own digits are left out: {error.found}."
 
 
 def of_selection(networks: Networks) -> Measured:
-    """What the best of several networks owes to the digits that it was chosen by."""
+    """How much of its accuracy the best of several networks owes to the digits that it was chosen by."""
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
@@ -363,10 +363,10 @@ def of_selection(networks: Networks) -> Measured:
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
     lead = f"makes it look {statistics.in_points(bias, signed=False)} better than it is"
-    looks = lead if bias > 0 else "does not make it look better than it is here"
+    looks = lead if bias > 0 else "does not make it look any better here"
     where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
     text = (
-        f"The network that reads most of {SELECTION_DIGITS:,} test digits, drawn at random, is chosen, then evaluated "
+        f"The network most accurate on {SELECTION_DIGITS:,} test digits, drawn at random, is chosen, then evaluated "
         "on as many others. All have the same recipe: what tells them apart is mostly luck, and luck does not carry "
         f"over to other digits. The table holds the means of {SELECTION_TRIES:,} tries; no network is kept for it."
     )

@@ -122,14 +122,14 @@ EXPERIMENTS = {
             measures.of_robustness, asks_only=True,
         ),
         Experiment(
-            "validation", "Why a validation set of its own?", "the seed", 1, partial(_variants, "validation"), (),
-            "The more is chosen by the test digits, the less they tell about digits that nobody has seen.",
+            "validation", "Why a separate validation set?", "the seed", 1, partial(_variants, "validation"), (),
+            "The more is chosen by the test digits, the less they say about digits that nobody has seen.",
             measures.of_selection,
         ),
         Experiment(
             "bad-idea", "Which augmentation hurts?", "the augmentation", 4, partial(_variants, "bad-idea"),
             (("plain", "mirrored"), ("plain", "upside down")),
-            "A mirrored 2 is no 2, and a 6 upside down is a 9: augmentation must keep what a digit means.",
+            "A mirrored 2 is not a 2, and a 6 upside down is a 9: augmentation must keep what a digit means.",
         ),
     )
 }  # fmt: skip

@@ -42,9 +42,9 @@ from mnist_lab.training.trainer import Progress, Trainer
 
 QUESTION = "What makes training fast?"
 MODEL = "3-layer"
-SEED = 0
-WORKERS = 2  # of the common recipe
-ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand
+_SEED = 0
+_WORKERS = 2  # of the common recipe
+_ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand
 
 AUGMENTATION = replace(config.MILD_AUGMENTATION.without("pen", "erasing"), flip=0.0)
 """What all steps augment with: the lab's for short trainings, as far as PIL pictures can be transformed like that."""
@@ -52,10 +52,10 @@ AUGMENTATION = replace(config.MILD_AUGMENTATION.without("pen", "erasing"), flip=
 
 @dataclass(frozen=True)
 class Step:
-    """One way of training, and what is new against the step before; the defaults are the common recipe."""
+    """One way of training, and what is new compared with the step before; the defaults are the common recipe."""
 
     name: str = "common recipe"
-    change: str = f"PIL pictures one by one in {WORKERS} workers, batches of 64, Adam at a constant rate, float32"
+    change: str = f"PIL pictures one by one in {_WORKERS} workers, batches of 64, Adam at a constant rate, float32"
     batched: bool = False  # whole batches are augmented in this process; otherwise PIL pictures one by one in workers
     from_memory: bool = False  # evaluation of the validation digits; otherwise through a loader of PIL pictures
     fused: bool = False  # one kernel updates all weights; otherwise one tensor after the other on a CPU
@@ -72,16 +72,14 @@ def steps_on(compute: Compute) -> list[Step]:
     def add(name: str, change: str, **values: Any) -> None:
         steps.append(replace(steps[-1], name=name, change=change, **values))
 
-    add("augmentation in batches", "whole batches are moved at once: no pictures, no workers", batched=True)
-    add(
-        "evaluation from memory", f"digits as they lie in memory, {BATCH_SIZE} at a time: no pictures", from_memory=True
-    )
+    add("augmentation in batches", "whole batches are transformed at once: no pictures, no workers", batched=True)
+    add("evaluation from memory", f"digits straight from memory, {BATCH_SIZE} at a time: no pictures", from_memory=True)
     if compute.device.type != "mps":
         add("Adam in one kernel", "one call updates all weights, not a dozen calls for each tensor", fused=True)
     if compute.channels_last:
         add("channels last", "all channels of a pixel side by side, as convolutions prefer", channels_last=True)
     if compute.low_precision is not None:
-        add("bfloat16", "convolutions and matrix products in 16 bits, which the processor has", low_precision=True)
+        add("bfloat16", "convolutions and matrix products in 16 bits, which the processor supports", low_precision=True)
     add("batches of 128", "twice as many digits in each step, half as many steps", batch_size=128)
     add(
         "the lab's recipe", "AdamW, a rate that rises and falls, smoothed labels, EMA: fewer epochs", recipe="one-cycle"
@@ -104,14 +102,14 @@ def left_out_on(compute: Compute) -> list[str]:
 class Goal:
     """How long every step trains."""
 
-    epochs: int = 12  # at most; the one-cycle recipe is planned for ONE_CYCLE_EPOCHS if that is less
+    epochs: int = 12  # at most; the one-cycle recipe is planned for _ONE_CYCLE_EPOCHS if that is less
     target: float | None = 0.9933  # the validation accuracy that ends a training; None to train all epochs
 
     def epochs_of(self, step: Step) -> int:
-        return min(self.epochs, ONE_CYCLE_EPOCHS) if step.recipe == "one-cycle" else self.epochs
+        return min(self.epochs, _ONE_CYCLE_EPOCHS) if step.recipe == "one-cycle" else self.epochs
 
     def seconds(self, per_epoch: Mapping[Step, float]) -> float:
-        """That some steps take at most, given the seconds of an epoch of each."""
+        """The most that some steps can take, given the seconds per epoch of each."""
         return sum(self.epochs_of(step) * seconds for step, seconds in per_epoch.items())
 
     def is_reached(self, accuracy: float) -> bool:
@@ -122,7 +120,7 @@ ONE_EPOCH = Goal(epochs=1, target=None)
 
 
 class Epoch(NamedTuple):
-    """What one epoch took, and how far it came; the names are those of results.json."""
+    """What one epoch took, and how far it got; the names are those of results.json."""
 
     training_seconds: float
     judging_seconds: float  # of the evaluation of the validation digits
@@ -150,7 +148,7 @@ def measure(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> Measured:
-    """Train one step's way until the goal is reached; the test digits are left alone.
+    """Train as a step says until the goal is reached; the test digits are not used.
 
     Raises:
         KeyboardInterrupt: it was asked to stop (``stop_requested``, after every batch), and the batch is done.
@@ -196,12 +194,12 @@ def estimate_seconds(step: Step, mnist: Mnist, compute: Compute) -> float:
 
 
 def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trainer:
-    """A training that goes a step's way, before its first batch."""
+    """A trainer set up as a step says, before its first batch."""
     precision = compute.low_precision if step.low_precision else None
     used = replace(compute, low_precision=precision, channels_last=step.channels_last)
     usual = config.default_config(MODEL, augmented=True, recipe=step.recipe, epochs=epochs)
-    settings = replace(usual, augment=AUGMENTATION, batch_size=step.batch_size, seed=SEED)
-    trainer = Trainer(used.place(build_model(MODEL, SEED)), mnist.train, mnist.validation, settings, used)
+    settings = replace(usual, augment=AUGMENTATION, batch_size=step.batch_size, seed=_SEED)
+    trainer = Trainer(used.place(build_model(MODEL, _SEED)), mnist.train, mnist.validation, settings, used)
     if not step.batched:
         trainer.loader.loader = picture_loader(mnist.train, step.batch_size, training=True)
     if not step.fused:
@@ -230,7 +228,7 @@ def picture_loader(digits: Digits, batch_size: int, *, training: bool) -> DataLo
         TensorDataset(digits.images, digits.labels),
         batch_size=batch_size,
         shuffle=training,
-        num_workers=WORKERS,
+        num_workers=_WORKERS,
         collate_fn=partial(_as_batch, transform_of_pictures(augmented=training)),
         worker_init_fn=leave_interrupts_to_the_main_process,
     )
@@ -259,7 +257,7 @@ def time_one_epoch(lab: Lab) -> int:
     compute, mnist = compute_for(lab), load_mnist()
     common, *_, ours = steps_on(compute)
     seconds = _estimate(lab, mnist, [common, ours])
-    lab.terminal.hint(f"one augmented epoch of {MODEL} in each recipe; {format_about(sum(seconds.values()))}")
+    lab.terminal.hint(f"one augmented epoch of {MODEL} with each recipe; {format_about(sum(seconds.values()))}")
     measured = _measure_each(lab, mnist, seconds, ONE_EPOCH)
     if len(measured) < len(seconds):
         return INTERRUPTED
@@ -292,7 +290,7 @@ def experiment_speed(lab: Lab, mnist: Mnist, goal: Goal | None = None) -> int:
     terminal.show("", f"[title]{QUESTION}[/title]  [hint]one change at a time[/hint]")
     for sentence in left_out_on(compute):
         terminal.hint(sentence)
-    terminal.show(f"{len(seconds)} trainings to do: {_describe(goal, seconds)}")
+    terminal.show(f"{len(seconds)} training runs to do: {_describe(goal, seconds)}")
     terminal.hint("Ctrl-C stops after the current batch.")
     measured = _measure_each(lab, mnist, seconds, goal)
     if len(measured) < len(seconds):
@@ -300,14 +298,14 @@ def experiment_speed(lab: Lab, mnist: Mnist, goal: Goal | None = None) -> int:
             terminal.show("", table_of(measured, goal.target).on_screen(gap=1))
         terminal.warn(f"stopped; {len(measured)} of {len(seconds)} steps were measured, nothing is saved")
         return INTERRUPTED
-    tell_study(lab, study_speed(lab, measured, goal, len(mnist.train), compute), offer_page=from_menu)
+    tell_study(lab, _study_speed(lab, measured, goal, len(mnist.train), compute), offer_page=from_menu)
     return OK
 
 
 def _estimate(lab: Lab, mnist: Mnist, steps: Sequence[Step]) -> dict[Step, float]:
     seconds = {}
     for number, step in enumerate(steps, start=1):
-        with lab.terminal.busy(f"timing a few batches of each way to train, {number} of {len(steps)}"):
+        with lab.terminal.busy(f"timing a few batches of each way of training, {number} of {len(steps)}"):
             seconds[step] = estimate_seconds(step, mnist, compute_for(lab))
     return seconds
 
@@ -315,15 +313,15 @@ def _estimate(lab: Lab, mnist: Mnist, steps: Sequence[Step]) -> dict[Step, float
 def _describe(goal: Goal, seconds: Mapping[Step, float]) -> str:
     about = format_about(goal.seconds(seconds))
     if goal.target is None:
-        return f"{about}; {counted(goal.epochs, 'epoch')} in each way"
+        return f"{about}; {counted(goal.epochs, 'epoch')} each"
     return (
         f"{about} at most; until {format_percent(goal.target)} of the validation digits are classified correctly, in "
-        f"{goal.epochs} epochs at most, the lab's recipe in {min(goal.epochs, ONE_CYCLE_EPOCHS)}"
+        f"{goal.epochs} epochs at most, the lab's recipe in {min(goal.epochs, _ONE_CYCLE_EPOCHS)}"
     )
 
 
 def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: Goal) -> list[Measured]:
-    """Measure step by step, given the estimates of an epoch's seconds; fewer than all if the user stops it."""
+    """Measure step by step, given the estimated seconds per epoch; fewer than all if the user stops it."""
     terminal, compute, waiting = lab.terminal, compute_for(lab), dict(seconds)
     measured: list[Measured] = []
     with (
@@ -344,7 +342,7 @@ def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: G
             del waiting[step]
             best = max(epoch.val_accuracy for epoch in found.epochs)
             reached = f"best {format_percent(best)} in {counted(len(found.epochs), 'epoch')}"
-            times = f"{found.seconds_per_epoch:>6.1f} s an epoch"
+            times = f"{found.seconds_per_epoch:>6.1f} s per epoch"
             terminal.line(f"{number:>3}/{len(seconds)}  {step.name:<24}{times}; {reached}")
     return measured
 
@@ -352,13 +350,13 @@ def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: G
 # --- what came out -----------------------------------------------------------------------------------------------
 
 
-def study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, compute: Compute) -> Study:
+def _study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, compute: Compute) -> Study:
     """What was measured with so many training digits, the common recipe first and the lab's last, as a study."""
     left_out = left_out_on(compute)
     command = f"experiment speed --epochs {goal.epochs}" + " --no-target" * (goal.target is None)
     command += f" --train-size {digits}" * (digits != config.TRAIN_DIGITS)
     measured = [{**vars(step), "epochs": [epoch._asdict() for epoch in step.epochs]} for step in steps]
-    numbers = {"experiment": "speed", "device": compute.name, "model": MODEL, "seed": SEED, **vars(goal)}
+    numbers = {"experiment": "speed", "device": compute.name, "model": MODEL, "seed": _SEED, **vars(goal)}
     return Study(
         label="experiment-speed",
         kind="Experiment",
@@ -366,7 +364,7 @@ def study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, co
         question=QUESTION,
         repeat=command_line(command, lab.outputs),
         created=lab.now(),
-        facts={"device": compute.name, "network": MODEL, "training digits": f"{digits:,}", "seed": str(SEED)},
+        facts={"device": compute.name, "network": MODEL, "training digits": f"{digits:,}", "seed": str(_SEED)},
         verdicts=[*verdicts(steps, goal.target), *left_out],
         sections=[_results_section(steps, goal.target), Section("How to read this", _reading(goal))],
         numbers={**numbers, "train_size": digits, "steps": measured, "left_out": left_out},
@@ -377,7 +375,7 @@ def study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, co
 def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
     """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
     before, after = steps[0].seconds_per_epoch, steps[-1].seconds_per_epoch
-    times = f"{before:.1f} s an epoch to {after:.1f} s, {before / after:.2f} times as fast."
+    times = f"{before:.1f} s per epoch to {after:.1f} s, {before / after:.2f} times as fast."
     found = [f"From the common recipe to the lab's: {times}"]
     saved, most = max((one.seconds_per_epoch - two.seconds_per_epoch, two.name) for one, two in pairwise(steps))
     if saved > 0:
@@ -390,14 +388,14 @@ def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
             for one in (steps[0], steps[-1])
         )
         goal = f"{format_percent(target)} of the validation digits"
-        found.append(f"{goal} are classified correctly by the common recipe {common}, by the lab's {ours}.")
+        found.append(f"{goal} are classified correctly: by the common recipe {common}, by the lab's {ours}.")
     return found
 
 
 def table_of(steps: Sequence[Measured], target: float | None = None) -> Table:
     """How long an epoch of each step takes, compared with the first, and all of them if they reached the target."""
-    headings = ["step", "training", "evaluation", "in all", "images/s", "speed-up", "to target"]
-    title, rows = "Seconds of one epoch", []
+    headings = ["step", "training", "evaluation", "total", "images/s", "speed-up", "to target"]
+    title, rows = "Seconds per epoch", []
     for one in steps:
         training, evaluation, _ = map(median, zip(*one.epochs, strict=True))
         seconds = [f"{number:.1f}" for number in (training, evaluation, one.seconds_per_epoch)]
@@ -413,26 +411,26 @@ def _results_section(steps: Sequence[Measured], target: float | None) -> Section
     bars = {m.name: figures.Step(m.seconds_per_epoch, m.images_per_second, m.seconds_to_target) for m in steps}
     figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target or 0.0)
     each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
-    picture = Picture("Every step", png_of(figure), f"Bars, seconds an epoch: {each}", name="speed")
+    picture = Picture("Every step", png_of(figure), f"Bars, seconds per epoch: {each}", name="speed")
     accuracies = [(m.name, ", ".join(f"{100 * epoch.val_accuracy:.2f}" for epoch in m.epochs)) for m in steps]
     tables = [
         Table("One change at a time", ("step", "what is new"), [(m.name, m.change) for m in steps]),
         table_of(steps, target),
-        Table("How far each came", ("step", "validation accuracy after every epoch, %"), accuracies),
+        Table("How far each got", ("step", "validation accuracy after every epoch, %"), accuracies),
     ]
-    text = "Each row keeps the changes of all rows above it; in another order, one and the same may save more or less."
+    text = "Each row keeps the changes of all rows above it; in another order, the same change may save more or less."
     return Section("Step by step", [text], tables, [picture])
 
 
 def _reading(goal: Goal) -> list[str]:
-    length = counted(min(goal.epochs, ONE_CYCLE_EPOCHS), "epoch")
+    length = counted(min(goal.epochs, _ONE_CYCLE_EPOCHS), "epoch")
     return [
-        "An epoch is one pass over the training digits, then the evaluation of the validation digits; given is the "
-        "median of all epochs of a step. Images per second count the training alone. The test digits were not touched.",
+        "An epoch is one pass over the training digits, then the evaluation on the validation digits; the median of "
+        "all epochs of a step is given. Images per second cover training alone. The test digits were not touched.",
         f"All steps train the {MODEL} network from the same weights, {wording.describe_augmentation(AUGMENTATION)}. "
-        "PIL pictures are shifted by whole pixels, batches are interpolated: the second step sees other digits.",
-        f"Every step was trained once, with seed {SEED}. The seconds an epoch hardly vary with the seed, but the "
-        "number of epochs to an accuracy does, by one or several: read small differences there as chance. Any other "
+        "PIL pictures are shifted by whole pixels, batches are interpolated: the second step sees different digits.",
+        f"Every step was trained once, with seed {_SEED}. The seconds per epoch hardly vary with the seed, but the "
+        "number of epochs to an accuracy does, by one or several: take small differences there for chance. Any other "
         "load on the machine makes a step look slower than it is.",
         f"The lab's recipe has to know its length beforehand, {length}; the others keep a constant rate.",
     ]

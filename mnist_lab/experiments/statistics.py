@@ -19,10 +19,10 @@ from mnist_lab.errors import RequestError
 from mnist_lab.terminal.wording import counted
 
 LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
-MOST_POINTS = 50  # whoever predicts a larger lead, as in "3-layer > 2-layer by 99.5", means an accuracy
-POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
-MOST_SEEDS = 1000  # nobody trains so often
-TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
+MOST_POINTS = 50  # a larger predicted lead, as in "3-layer > 2-layer by 99.5", must be meant as an accuracy
+_POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
+_MOST_SEEDS = 1000  # nobody trains that often
+_TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
 
 Accuracies = Mapping[str, Mapping[int, float]]
 """Test accuracy, a fraction, by variant and seed."""
@@ -78,7 +78,7 @@ def summarise(values: Sequence[float]) -> Summary:
         raise RequestError("a value to summarise is not a finite number", "leave out runs without a result")
     mean, n = float(numbers.mean()), len(numbers)
     sd = float(numbers.std(ddof=1)) if n > 1 else None
-    if sd is None or sd < TINY:
+    if sd is None or sd < _TINY:
         # A zero-width interval would claim certainty, where accuracies merely come in steps of one digit.
         return Summary(mean, sd and 0.0, n, None)
     low, high = ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
@@ -96,7 +96,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedD
         raise RequestError("the two recipes have no seed in common", "train both with the same seeds")
     differences = [b[seed] - a[seed] for seed in seeds]
     found = summarise(differences)
-    mean = found.mean if abs(found.mean) > TINY else 0.0
+    mean = found.mean if abs(found.mean) > _TINY else 0.0
     if found.sd is None:
         p_value = None
     elif not mean:
@@ -110,13 +110,13 @@ def seeds_needed(difference: Summary, level: float = LEVEL) -> int | None:
     """How many seeds in all the paired t test would need to find the observed difference in 4 of 5 tries.
 
     A rough estimate: it takes the observed mean and standard deviation for the true ones. None if the number exceeds
-    ``MOST_SEEDS``, if no difference was seen, or if there is no spread to estimate from.
+    ``_MOST_SEEDS``, if no difference was seen, or if there is no spread to estimate from.
     """
     if not difference.mean or not difference.sd:
         return None
-    numbers = np.arange(2, MOST_SEEDS + 1)
+    numbers = np.arange(2, _MOST_SEEDS + 1)
     effect = min(abs(difference.mean) / difference.sd, 1000.0)  # 2 seeds are enough for that; more would overflow
-    enough = np.flatnonzero(paired_power(numbers, effect, level) >= POWER)
+    enough = np.flatnonzero(paired_power(numbers, effect, level) >= _POWER)
     return int(numbers[enough[0]]) if len(enough) else None
 
 
@@ -148,7 +148,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def verdict(
     name_a: str, name_b: str, difference: PairedDifference, p_adjusted: float | None = None, comparisons: int = 1
 ) -> Verdict:
-    """What a comparison over seeds allows to say; ``difference`` is the second recipe minus the first.
+    """What a comparison over seeds allows us to say; ``difference`` is the second recipe minus the first.
 
     Where one experiment makes several ``comparisons``, ``p_adjusted`` is the p value after :func:`holm`; the interval
     stays that of a single comparison, and the sentence says so where the two disagree.
@@ -182,7 +182,7 @@ def verdict(
     sentence += f" ({facts})"
     if mean:
         needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
-        number = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
+        number = f"more than {_MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
         sentence += f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
     return Verdict(f"{sentence}.", False)
 
@@ -190,8 +190,8 @@ def verdict(
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test (McNemar 1947): do two networks classify the same (N,) digits equally well?
 
-    Only digits that just one of them classifies correctly can tell; if the two were equally good, each would fall to
-    either side like a fair coin. RequestError if they were evaluated on different numbers of digits.
+    Only digits that just one of them classifies correctly can tell; if the two were equally good, each would be a
+    fair coin toss. RequestError if they were evaluated on different numbers of digits.
     """
     a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
@@ -203,18 +203,18 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
 
 
 def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
-    """What two networks' answers to the same test digits allow to say, about these two networks alone."""
+    """What two networks' answers to the same test digits allow us to say, about these two networks alone."""
     ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
     (fewer, loser), (more, winner) = ranked
     if not more:
-        return Verdict(f"{name_b} and {name_a} read and miss the very same test digits.", False)
+        return Verdict(f"{name_b} and {name_a} get the very same test digits right and wrong.", False)
     p = result.p_value if p_adjusted is None else p_adjusted
     found = f"{'distinguishable' if p < LEVEL else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
     if result.p_value < LEVEL <= p:
         found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
     sentence = (
-        f"{winner} reads {counted(more, 'test digit')} that {loser} misses, and misses {fewer:,} that {loser} reads: "
-        f"these two networks are {found}; whether their recipes are, only several seeds can tell."
+        f"{winner} gets {counted(more, 'test digit')} right that {loser} misses, and misses {fewer:,} that {loser} "
+        f"gets right: these two networks are {found}; whether their recipes are, only several seeds can tell."
     )
     return Verdict(sentence, p < LEVEL)
 
@@ -239,7 +239,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Everything that an experiment's accuracies allow to say."""
+    """Everything that an experiment's accuracies allow us to say."""
 
     accuracies: Accuracies
     summaries: Mapping[str, Summary]
@@ -247,7 +247,7 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """What is said above everything: of many comparisons, first how many found a difference, then the largest."""
+        """What is said before all else: of many comparisons, first how many found a difference, then the largest."""
         if len(self.compared) <= 2:
             return [one.verdict.sentence for one in self.compared]
         if all(one.difference.n == 1 for one in self.compared):
@@ -284,7 +284,7 @@ class Conclusion:
 def conclude(
     accuracies: Accuracies, pairs: Sequence[tuple[str, str]], parts: Mapping[str, tuple[str, str]] | None = None
 ) -> Conclusion:
-    """Sum up every variant, and compare the pairs (before, after) over the seeds that both have.
+    """Summarise every variant, and compare the pairs (before, after) over the seeds that both have.
 
     A variant all of whose trainings failed is left out, and so are pairs that share no seed. ``parts`` splits names
     that join a variant and some digits: ``plain, shifted`` into ``plain`` and ``shifted digits``.
@@ -308,7 +308,7 @@ def parse_prediction(words: str, names: Sequence[str]) -> tuple[str, str, float 
     """Understand ``A > B by 0.3`` (percentage points), ``A > B`` or ``A = B``, in upper or lower case.
 
     Returns the names of the winner and the loser, and the lead: 0 for no difference, None where there is no number.
-    Of anything else, a free text that can't be graded, None.
+    None for anything else, free text that can't be graded.
     """
     known = {" ".join(name.casefold().split()): name for name in names}
     either, number = "|".join(map(re.escape, known)), r"\d+(?:\.\d+)?|\.\d+"
@@ -321,9 +321,9 @@ def parse_prediction(words: str, names: Sequence[str]) -> tuple[str, str, float 
 
 
 def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
-    """How what a learner wrote down beforehand came out, in a sentence that never contradicts the verdict.
+    """How a learner's prediction turned out, in a sentence that never contradicts the verdict.
 
-    ``digits`` names those that it is about, where variants are compared on several kinds.
+    ``digits`` names those that it is about, where variants are compared on several kinds of them.
     """
     compared = [one for one in conclusion.compared if digits in ("", one.digits)]
     about = {(one.variants if digits else (one.before, one.after)): one for one in compared}
@@ -335,7 +335,7 @@ def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
     winner, loser, points = prediction
     before, after = (winner, loser) if (winner, loser) in about else (loser, winner)
     if (before, after) not in about:
-        return "The experiment does not compare these two directly: their means stand in the table."
+        return "The experiment does not compare these two directly: their means are in the table."
     said = f"Predicted {winner} over {loser}" + ("" if points is None else f" by {points:g} points")
     said = "Predicted no difference" if points == 0 else said
     difference, is_different = about[before, after].difference, bool(about[before, after].verdict.is_different)
@@ -352,7 +352,7 @@ def grade(words: str, conclusion: Conclusion, digits: str = "") -> str:
 def _outcome(points: float | None, difference: PairedDifference, *, is_different: bool) -> str:
     """The grade in a few words; the difference is positive for the one that was to win."""
     if points == 0:
-        return "there is one" if is_different else "nothing speaks against it, though that is no proof"
+        return "there is one" if is_different else "nothing contradicts it, though that is no proof"
     if is_different and difference.mean < 0:
         return "it came out the other way round"
     if points is None and not is_different:
@@ -362,11 +362,11 @@ def _outcome(points: float | None, difference: PairedDifference, *, is_different
     if difference.interval is None:
         return "the right direction; how large it is can't be graded, as without any spread no interval can be given"
     lead, (low, high) = points / 100, difference.interval
-    if not is_different:  # with all comparisons counted, none is possible, though the interval alone may leave it out
-        if min(low, 0.0) - TINY <= lead <= max(high, 0.0) + TINY:
-            return "it may be so, but there may as well be no difference at all"
+    if not is_different:  # with all comparisons counted, zero is possible, though the interval alone may exclude it
+        if min(low, 0.0) - _TINY <= lead <= max(high, 0.0) + _TINY:
+            return "it may be so, but there may just as well be no difference at all"
         return "too large, and which of the two is ahead is not decided"
-    if low - TINY <= lead <= high + TINY:
+    if low - _TINY <= lead <= high + _TINY:
         return "well predicted, it lies inside the interval"
     return f"the right direction, but too {'large' if lead > difference.mean else 'small'}"
 
@@ -393,7 +393,7 @@ def in_points(fraction: float, *, signed: bool = True) -> str:
 def format_points(*fractions: float, signed: bool = True) -> list[str]:
     """Differences of fractions in percentage points, with a true minus sign; zero is ``0``, never ``0.00``.
 
-    All have the same number of decimals: two, or as many as different ones need to look different, also from zero.
+    All have the same number of decimals: two, or as many as different ones need to look different, and unlike zero.
     """
     points = [round(100 * fraction, 10) for fraction in fractions]  # without rounding errors
     different = {0.0, *points}

@@ -31,27 +31,27 @@ from mnist_lab.training.page import results_summary
 from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
-CHANGES_SHOWN = 2  # comparisons at most whose networks are looked at digit by digit
-MOST_SHOWN = 8  # networks whose answers stand in one table, and recipes whose curves are drawn in one figure, at most
-TEST_DIGITS = "test digits"  # what most experiments measure on
-PAIRS_TOLD = 3  # pairs of networks at most that get a sentence each; all of them stand in a table
+_CHANGES_SHOWN = 2  # comparisons, at most, whose networks are compared digit by digit
+_MOST_SHOWN = 8  # networks in one table, and recipes whose curves are drawn in one figure, at most
+_DIGITS = "test digits"  # what most experiments measure on
+_PAIRS_TOLD = 3  # pairs of networks, at most, that get a sentence each; a table holds all of them
 
-OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
-the seeds, on the same digits: how far a result moves when nothing changes but the draws of chance. A single seed has
-none. The ensemble of a variant answers with the mean of its networks' probabilities."""
+_OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
+the seeds, on the same digits: how much a result varies when nothing changes but chance. A single seed has neither sd
+nor interval. The ensemble of a variant answers with the mean of its networks' probabilities."""
 
-OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would give
-one at least as large; below 0.05 it counts as found. p, all counted, makes up for looking at many (Holm's method). An
-interval is that of its comparison alone, and may leave out 0 where the verdict, with all counted, is not
+_OF_DIFFERENCES = """A difference is taken seed by seed, then averaged. p is the probability that chance alone would
+give one at least as large; below 0.05 it counts as found. p, all counted, corrects for looking at many (Holm's method).
+An interval is that of its comparison alone, and may exclude 0 where the verdict, with all counted, is not
 distinguishable. Seeds needed: roughly how many would find the difference, were it as large as it looks."""
 
-OF_PAIRS = """Only digits that one of two networks reads and the other misses can tell the two apart (exact McNemar
-test): p is the probability that a fair coin, tossed for each of them, falls at least as unevenly. The last column makes
-up for looking at several pairs (Holm's method)."""
+_OF_PAIRS = """Only digits that one of two networks gets right and the other misses can tell the two apart (exact
+McNemar test): p is the probability that a fair coin, tossed for each of them, falls at least as unevenly. The last
+column corrects for looking at several pairs (Holm's method)."""
 
-OF_TRAINING = """Equal seeds mean equal initial weights and an equal order of the digits, wherever the variants have the
-same network and the same digits. The best epoch of each training was chosen on the validation digits; the test digits
-were read once it had ended, and nothing was chosen by them."""
+_OF_TRAINING = """Equal seeds mean equal initial weights and an equal order of the digits, wherever the variants have
+the same network and the same digits. The best epoch of each training was chosen on the validation digits; the test
+digits were used once it had ended, and nothing was chosen by them."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Study(Report):
 
 
 def write_study(outputs: Path, study: Study) -> Path:
-    """Write the figures, the numbers, and the page, which comes last; StorageError if the disk refuses."""
+    """Write the figures, the numbers, and the page, which comes last; StorageError if one can't be written."""
     pictures, prediction = [picture for section in study.sections for picture in section.pictures], study.prediction
     drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
@@ -89,8 +89,8 @@ def write_study(outputs: Path, study: Study) -> Path:
 
 
 def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
-    """Show what came out, and leave a folder with a page; ``offer_page`` asks in the end about opening it."""
-    for table in study.tables:  # before a disk that refuses can take them along
+    """Show what came out, and leave a folder with a page; ``offer_page`` asks at the end whether to open it."""
+    for table in study.tables:  # before writing, which may fail
         lab.terminal.show("", table.on_screen(gap=1))
     lab.terminal.show("")
     with lab.terminal.busy("writing the folder"):
@@ -112,10 +112,10 @@ def study_experiment(
     failures: Sequence[str] = (),
     all_known: bool = False,
 ) -> Study:
-    """Ask an experiment's networks, which finished runs hold, and conclude.
+    """Ask an experiment's networks, from finished runs, and draw conclusions.
 
     ``epochs`` is None for whatever saved runs had; ``failures`` has a sentence for each training that failed;
-    ``all_known`` tells that none was new. RunError, CheckpointError or RequestError: a run can't be used.
+    ``all_known`` says that none was new. RunError, CheckpointError or RequestError: a run can't be used.
     """
     runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
     mnist, compute = load_mnist(), choose_compute()
@@ -129,9 +129,9 @@ def study_experiment(
     sections += [results, _curves_section(runs), *_digit_sections(experiment.pairs, answers, mnist.test)]
     sections.append(_runs_section(runs))
     if failures:
-        sections.append(Section("What failed", [*failures, "Everything on this page does without it."]))
-    equal = "Not distinguishable does not mean equal: a difference inside the interval may well be there."
-    reading = [experiment.explanation, OF_TRAINING, *([equal] if conclusion.compared else [])]
+        sections.append(Section("What failed", [*failures, "It is left out everywhere else on this page."]))
+    equal = "Not distinguishable does not mean equal: a difference inside the interval may well exist."
+    reading = [experiment.explanation, _OF_TRAINING, *([equal] if conclusion.compared else [])]
     sections.append(Section("How to read this", reading))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
@@ -158,7 +158,7 @@ def study_experiment(
             "epochs": epochs,
             "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in runs.items()},
             "failures": list(failures),
-            "measured_on": measured.digits or TEST_DIGITS,
+            "measured_on": measured.digits or _DIGITS,
             "conclusion": conclusion.to_dict(),
             "committees": {name: _counts(together) for name, together in ensembles.items()},
             "extra": dict(measured.content),
@@ -171,19 +171,19 @@ def study_experiment(
 def _digit_sections(
     pairs: Sequence[tuple[str, str]], answers: Mapping[str, Mapping[int, Answers]], test: Digits
 ) -> list[Section]:
-    """Fixed and broken digits of the first pairs, with the first seed that both have, and what everybody misses."""
-    note = f"The first {CHANGES_SHOWN} of {len(pairs)} comparisons stand here." if len(pairs) > CHANGES_SHOWN else ""
+    """Fixed and broken digits of the first pairs, with the first seed that both have, and what all networks miss."""
+    note = f"The first {_CHANGES_SHOWN} of {len(pairs)} comparisons are shown." if len(pairs) > _CHANGES_SHOWN else ""
     sections: list[Section] = []
-    for before, after in pairs[:CHANGES_SHOWN]:
+    for before, after in pairs[:_CHANGES_SHOWN]:
         for seed in sorted(answers.get(before, {}).keys() & answers.get(after, {}).keys())[:1]:
             both = {f"{name}, seed {seed}": answers[name][seed] for name in (before, after)}
             sections.append(changes_section(both, test, "changed_2" if sections else "changed", note))
     everyone = {f"{name}, seed {seed}": given for name, m in answers.items() for seed, given in m.items()}
     shown, note = everyone, ""
-    if len(everyone) > MOST_SHOWN:
+    if len(everyone) > _MOST_SHOWN:
         firsts = {f"{name}, seed {min(m)}": m[min(m)] for name, m in answers.items()}
-        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), MOST_SHOWN))
-        note = f"Of the {len(everyone)} networks, {len(shown)} stand here." if len(shown) < len(everyone) else ""
+        shown = firsts if len(firsts) > 1 else dict(islice(everyone.items(), _MOST_SHOWN))
+        note = f"Of the {len(everyone)} networks, {len(shown)} are shown." if len(shown) < len(everyone) else ""
     return [*sections, together_section(shown, test, note)[0]] if len(shown) > 1 else sections
 
 
@@ -211,24 +211,24 @@ def study_comparison(
         for a, b, m, p in tested_pairs
     ]
     verdicts = [*over_seeds.sentences]
-    verdicts += [statistics.mcnemar_verdict(*one).sentence for one in tested_pairs[:PAIRS_TOLD]]
-    if len(pairs) > PAIRS_TOLD:
+    verdicts += [statistics.mcnemar_verdict(*one).sentence for one in tested_pairs[:_PAIRS_TOLD]]
+    if len(pairs) > _PAIRS_TOLD:
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
         verdicts.append(
             "Nothing is said about the recipes themselves where two have fewer than two seeds in common: train each "
             "with the same seeds, 0 to 4 for example, and compare those runs."
         )
-    headings = ("networks", "only the first reads", "only the second reads", "neither reads", "p", "p, all counted")
-    warning = "More than one factor differs: whatever comes out may be due to any of them."
+    headings = ("networks", "only the first right", "only the second right", "both wrong", "p", "p, all counted")
+    warning = "More than one factor differs: the result may be due to any of them."
     together, all_together = together_section(answers, test)
     sections = [
         Section("What differs", [warning] if len(found) > 1 else [], [differences_table(recipes, found)]),
         *([_results_section(over_seeds, ensembles, "")] if ensembles else []),
-        Section("Digit by digit", [OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
+        Section("Digit by digit", [_OF_PAIRS], [Table("On the same test digits", headings, rows, range(1, 6))]),
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
-        _curves_section(dict(islice(by_recipe.items(), MOST_SHOWN))),
+        _curves_section(dict(islice(by_recipe.items(), _MOST_SHOWN))),
         _runs_section(by_recipe),
     ]
     names = f"{len(runs)} runs of {first}" if len(recipes) == 1 else " and ".join(tested)
@@ -237,7 +237,7 @@ def study_comparison(
         label="compare",
         kind="Comparison",
         title=title,
-        question="Do these networks read differently, and where?",
+        question="Do these networks predict differently, and where?",
         facts={"runs": str(len(runs)), "differ in": ", ".join(found) or "their seeds only"},
         repeat=command_line(shlex.join(["compare", *(run.name for run in runs.values())]), outputs),
         created=now,
@@ -255,7 +255,7 @@ def study_comparison(
 
 
 def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
-    """Networks of the first recipe and each other, of a common seed if there is one; of a single recipe, all."""
+    """Networks of the first recipe and each other one, with a common seed if there is one; of a single recipe, all."""
     first, *others = recipes
     start, *rest = first.runs
     pairs = [(first.network(start), first.network(seed)) for seed in rest] if not others else []
@@ -273,8 +273,8 @@ def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[st
 
 
 def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Section:
-    """The accuracies of all variants and the differences of the pairs; ``digits``: what on, if not all test digits."""
-    compared, pictures, tables = conclusion.compared, [], [_summary_table(conclusion, ensembles, digits or TEST_DIGITS)]
+    """The accuracies of all variants and the differences of the pairs; ``digits``: which, if not all test digits."""
+    compared, pictures, tables = conclusion.compared, [], [_summary_table(conclusion, ensembles, digits or _DIGITS)]
     if not digits:
         rows = {name: list(by_seed.values()) for name, by_seed in conclusion.accuracies.items()}
         figure = figures.dot_plot(rows, title="Accuracy on test digits, every seed")
@@ -287,7 +287,7 @@ def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, 
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
         tables.append(_comparisons_table(compared))
-    return Section("What came out", [OF_RESULTS, OF_DIFFERENCES] if compared else [OF_RESULTS], tables, pictures)
+    return Section("Results", [_OF_RESULTS, _OF_DIFFERENCES] if compared else [_OF_RESULTS], tables, pictures)
 
 
 def _summary_table(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Table:
@@ -326,7 +326,7 @@ def _p_cell(p: float | None) -> str:
 def _curves_section(runs: Runs) -> Section:
     histories = {name: [read_history(run) for run in by_seed.values()] for name, by_seed in runs.items()}
     lengths = [next(iter(by_seed.values())).config.images_per_epoch for by_seed in runs.values()]
-    figure = figures.curves_with_spread(histories, lengths, title="Validation results while training")
+    figure = figures.curves_with_spread(histories, lengths, title="Validation results during training")
     numbers = {
         name: {
             "runs": [run.name for run in runs[name].values()],
@@ -351,7 +351,7 @@ def _runs_section(runs: Runs) -> Section:
         for run in by_seed.values()
     ]
     headings = ("folder", "variant", "seed", "validation", "test")
-    text = "Each of them can be looked at with: python main.py show --run FOLDER"
+    text = "Show any of them with: python main.py show --run FOLDER"
     return Section("The runs it rests on", [text], [Table("Ordinary saved runs", headings, rows, (2, 3, 4))])
 
 

@@ -1,7 +1,7 @@
-"""Many trainings at once: which ones an experiment needs, and who carries them out.
+"""Many trainings at once: which ones an experiment needs, and where they run.
 
-A :class:`Pool` trains in processes of this machine, in the runs' own folders, so that whatever is stopped goes on from
-its last epoch next time; or on the workers of a Dask cluster, which shares no disk: there the folder's files come back.
+A :class:`Pool` trains in processes on this machine, in the runs' own folders, so that whatever is stopped resumes after
+its last epoch next time; or on the workers of a Dask cluster, which shares no disk: they send the folder's files back.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_history, read_run
-from mnist_lab.training.session import Observer, Results, measure_pace, resume, run_label, train_new
+from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
-LOOK = 0.5  # seconds between two looks at whether the user wants to stop, or all workers are gone
+_POLL_SECONDS = 0.5  # between checks whether the user wants to stop, or all workers are gone
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
 KILLED = "its process was killed, twice (too little memory?); run the experiment again to go on, with fewer --jobs"
 WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
-SPAWN = multiprocessing.get_context("spawn")
+_SPAWN = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Task:
     variant: str
     config: TrainConfig  # with the seed
     run: Run | None = None  # the finished one that already answers it
-    unfinished: Path | None = None  # otherwise the folder of one that was stopped, to go on with
+    unfinished: Path | None = None  # otherwise the folder of one that was stopped, to resume
 
     @property
     def title(self) -> str:
@@ -71,12 +71,12 @@ class Task:
 
 
 def plan(variants: Sequence[Variant], seeds: int, outputs: Path) -> list[Task]:
-    """Every variant with every seed, seed by seed, so that whoever stops early has whole comparisons."""
+    """Every variant with every seed, seed by seed, so that stopping early leaves whole comparisons."""
     known = _known_runs(outputs)
     tasks: list[Task] = []
     for seed, variant in product(range(seeds), variants):
         task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
-        taken = [task.unfinished for task in tasks]  # two equal variants can't both go on in one folder
+        taken = [task.unfinished for task in tasks]  # two equal variants can't both resume in one folder
         tasks.append(_looked_up(task, known, taken))
     return tasks
 
@@ -117,8 +117,8 @@ class Finished:
     files: Mapping[str, bytes] = field(default_factory=dict)  # of the folder, on its way from a cluster
 
 
-class Stopped(Exception):  # noqa: N818 - a way out, not an error
-    """The user asked to stop; the training's folder stays as it is, to go on with later."""
+class Stopped(Exception):  # noqa: N818 - control flow, not an error
+    """The user asked to stop; the training's folder stays as it is, to be resumed later."""
 
 
 class ReportingObserver:
@@ -142,7 +142,7 @@ class ReportingObserver:
 
 
 def _train(task: Task, outputs: Path, report: Callable[[float], None], is_stopped: Callable[[], bool]) -> Finished:
-    """One training, in this process; whatever goes wrong is told, never raised."""
+    """One training, in this process; whatever goes wrong is reported, never raised."""
 
     def stop_requested() -> bool:
         if is_stopped():
@@ -160,13 +160,13 @@ def _train(task: Task, outputs: Path, report: Callable[[float], None], is_stoppe
 
 
 def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_requested: Callable[[], bool]) -> Path:
-    """Go on with what was stopped; where its saved state is damaged, or there is none, train from the beginning."""
+    """Resume what was stopped; where its saved state is damaged, or there is none, train from the beginning."""
     if task.unfinished is not None:
         with suppress(CheckpointError, RunError):
             run = read_run(task.unfinished)
             return resume(run, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
         task = _looked_up(task, _known_runs(outputs))
-    if task.run is not None:  # another program has ended it, or it was killed with its last file written
+    if task.run is not None:  # another program has finished it, or it was killed after its last file
         return task.run.folder
     now = datetime.now().astimezone()
     return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
@@ -183,14 +183,14 @@ def describe_failure(error: BaseException) -> str:
 
 
 def _seconds_per_epoch(config: TrainConfig) -> float:
-    return measure_pace(config, load_mnist(), choose_compute())
+    return measure_seconds_per_epoch(config, load_mnist(), choose_compute())
 
 
 # --- on this machine ---------------------------------------------------------------------------------------------
 
 
 class Pool:
-    """Carries out an experiment's trainings in processes of this machine, which share its cores.
+    """Carries out an experiment's trainings in processes on this machine, which share its cores.
 
     The number of threads depends on ``at_once`` alone, so that starting an experiment again gives the same bits.
     """
@@ -200,8 +200,8 @@ class Pool:
         self.where = f"{at_once} at a time"
         self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
         # In memory that processes share, and without locks, as a process may be killed while it holds one:
-        self.epochs = SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not begun
-        self.stopped = SPAWN.RawValue("b", False)
+        self.epochs = _SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not started
+        self.stopped = _SPAWN.RawValue("b", False)
         self._measure: Callable[[TrainConfig], float] = _seconds_per_epoch
         self._train: Callable[[Task, Path], Finished] = _train_in_process
         self._executor: Executor | None = None
@@ -230,7 +230,7 @@ class Pool:
         calls = {(config, copy): (config,) for config in alike.values() for copy in range(self.at_once)}
         measured = dict(self._results(self._measure, calls))
         if any(isinstance(seconds, Exception) for seconds in measured.values()):
-            self.close()  # the trainings get other processes
+            self.close()  # the trainings get new processes
             return None
         durations = []
         for task in tasks:
@@ -241,8 +241,8 @@ class Pool:
     def train(self, tasks: Sequence[Task], outputs: Path) -> Generator[Finished, None, None]:
         """Train; yields each task as it ends, however it ends.
 
-        When a process is killed (by a system short of memory, say), Python gives up all of them. They are started anew
-        once; what was under way goes on from its last epoch.
+        When a process is killed (by a system short of memory, say), Python gives up on all of them. They are restarted
+        once; what was under way resumes after its last epoch.
         """
         waiting = {task.number: task for task in tasks}
         try:
@@ -277,7 +277,7 @@ class Pool:
             executor.shutdown(cancel_futures=True)
 
     def _results(self, function: Callable[..., Any], calls: Mapping[Any, Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
-        """Call with each of some arguments, by key; the key and the result, or its error, as each ends."""
+        """Call with each of some arguments, by key; yields the key and the result, or its error, as each ends."""
         futures: dict[Future[Any], Any] = {}
         try:
             with _interrupts_held_back():
@@ -285,10 +285,10 @@ class Pool:
                 for key, arguments in calls.items():
                     futures[self._executor.submit(function, *arguments)] = key
                 self._executor.submit(int)  # Python watches over its newest process only from the next call on
-        except BrokenExecutor as error:  # a process was killed while it had nothing to do
+        except BrokenExecutor as error:  # a process was killed while it was idle
             yield from ((key, error) for key in list(calls)[len(futures) :])
         while futures:
-            for future in wait(futures, LOOK, FIRST_COMPLETED).done:
+            for future in wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done:
                 key = futures.pop(future)
                 try:
                     result = future.result()
@@ -300,7 +300,7 @@ class Pool:
                 return
 
     def _start(self) -> Executor:
-        return ProcessPoolExecutor(self.at_once, SPAWN, _begin_process, (self.epochs, self.stopped, self.threads))
+        return ProcessPoolExecutor(self.at_once, _SPAWN, _begin_process, (self.epochs, self.stopped, self.threads))
 
     def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         """Why calls that are under way will never end."""
@@ -332,11 +332,11 @@ def _train_in_process(task: Task, outputs: Path) -> Finished:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """This process hears of Ctrl-C at the end; processes that start within never do, not even while they load."""
+    """This process gets Ctrl-C at the end; processes that start within never do, not even while they load."""
     if not hasattr(signal, "pthread_sigmask"):  # :func:`_begin_process` has to do
         yield
         return
-    resource_tracker.ensure_running()  # on its own start it lets interrupts through, in some versions of Python
+    resource_tracker.ensure_running()  # when it starts, it unblocks interrupts in some versions of Python
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -349,14 +349,14 @@ def _interrupts_held_back() -> Iterator[None]:
 
 @contextmanager
 def cluster(address: str, tasks: int) -> Iterator[Pool]:
-    """The workers of the Dask scheduler at an address, ready to train so many tasks; what is missing is refused."""
+    """The workers of the Dask scheduler at an address, ready for ``tasks``; ``RequestError`` if any part is missing."""
     if not re.fullmatch(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d{1,5}", address):
-        raise RequestError(f"{address!r} is not an address of a Dask scheduler", "give it like this: tcp://host:8786")
+        raise RequestError(f"{address!r} is not the address of a Dask scheduler", "give it like this: tcp://host:8786")
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
         raise RequestError("--dask needs the package distributed", 'pip install "mnist-lab[cluster]"') from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is told in the lab's own words
+    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # what matters is said in the lab's own words
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -379,7 +379,7 @@ def cluster(address: str, tasks: int) -> Iterator[Pool]:
 
 
 class _Cluster(Pool):
-    """Trains on a Dask cluster, with one thread on each worker; a task whose worker dies begins again on another."""
+    """Trains on a Dask cluster, with one thread on each worker; a task whose worker dies starts again on another."""
 
     def __init__(self, client: Any, tasks: int) -> None:
         threads = client.nthreads()
@@ -388,7 +388,7 @@ class _Cluster(Pool):
         self._client = client
         self._measure = partial(_with_one_thread, _seconds_per_epoch)
         self._train = partial(_with_one_thread, _train_on_worker, topic)
-        self._seen = time.monotonic()  # when there was a worker last
+        self._seen = time.monotonic()  # when there last was a worker
         self.where = f"on {counted(len(threads), 'Dask worker')}"
         if max(threads.values(), default=1) > 1:
             self.where += " (some have several threads, but train one at a time: start them with --nthreads 1)"
@@ -406,7 +406,7 @@ class _Cluster(Pool):
             for future, number in futures.items():
                 if self.epochs[number] != math.inf:  # one that only draws its pictures is kept
                     future.cancel()
-        with suppress(Exception):  # whatever a connection that breaks makes of it
+        with suppress(Exception):  # a connection that breaks may fail in any way
             if self._client.nthreads():
                 self._seen = time.monotonic()
         return None if time.monotonic() - self._seen < PATIENCE else WORKERS_GONE
@@ -441,7 +441,7 @@ def _train_on_worker(topic: str, task: Task, outputs: Path) -> Finished:
 
 
 def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
-    """Make a folder here of what came back; run.json comes last, so that no half a run is ever listed."""
+    """Write what came back to a folder here; run.json comes last, so that no incomplete run is ever listed."""
     created = datetime.fromisoformat(json.loads(finished.files[RUN_FILE])["created"])
     folder = create_folder(outputs, run_label(task.config), created)
     for name in sorted(finished.files, key=RUN_FILE.__eq__):

@@ -1,7 +1,7 @@
-"""Pages to read: plain values in, one HTML file out, pictures inside. A page needs no network and no script.
+"""Report pages: plain values in, one HTML file out, pictures inside. A page needs no network and no script.
 
-Names of files and values of JSON files may be a stranger's: whatever they hold comes out as text, and whatever is
-missing or of the wrong kind counts as nothing.
+File names and values in JSON files are not trusted: whatever they hold comes out as text, and whatever is missing or of
+the wrong type counts as nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOST = 50_000_000  # bytes, and pixels, of a picture; the lab draws none as lar
 
 @dataclass(frozen=True)
 class Caption:
-    """What is said of a picture."""
+    """What is said about a picture."""
 
     title: str
     alt: str  # what there is to see, for those who can't see it
@@ -50,7 +50,7 @@ class Picture:
     png: bytes  # the file's content
     alt: str
     caption: str = ""
-    name: str = ""  # of a file beside the page that holds it too, without its ending
+    name: str = ""  # of a file beside the page that holds it too, without its suffix
     numbers: Any = None  # what it was drawn from, ready for JSON, unless that is kept elsewhere
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Picture:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels, 96 per inch; a picture that tells no resolution is taken as it is."""
+        """Width and height in CSS pixels, 96 per inch; a picture without a resolution is taken as it is."""
         try:
             with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
                 if image.width * image.height > _MOST:  # Pillow's own bound is not as tight
@@ -76,14 +76,14 @@ class Picture:
 
 def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Picture | None:
     """A picture of a folder; None if it is missing, damaged or far too large."""
-    said = caption or Caption(file_title(name).capitalize(), f"A picture: {file_title(name)}.")
+    said = caption or Caption(_file_title(name).capitalize(), f"A picture: {_file_title(name)}.")
     try:
         return Picture(said.title, read_bytes(folder / name, _MOST), said.alt, said.text)
     except (OSError, ValueError):
         return None
 
 
-def file_title(name: str) -> str:
+def _file_title(name: str) -> str:
     """A file's name as words: ``confusion_counts.png`` is ``confusion counts``."""
     return Path(name).stem.replace("_", " ") or name
 
@@ -94,11 +94,11 @@ class Table:
 
     title: str  # may be empty on the terminal
     headings: Sequence[str]
-    rows: Sequence[Sequence[str | Text]]  # a cell may carry a style of the terminal's
-    numeric: Sequence[int] = ()  # places, from 0, of the columns that hold numbers and are aligned right
+    rows: Sequence[Sequence[str | Text]]  # a cell may carry a terminal style
+    numeric: Sequence[int] = ()  # indices of the columns that hold numbers and are right-aligned
 
     def on_screen(self, gap: int = 2) -> ScreenTable:
-        """The table for the terminal: no lines, and ``gap`` blanks between columns."""
+        """The table for the terminal: no lines, and ``gap`` spaces between columns."""
         title = Text(printable(self.title))
         table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
@@ -121,7 +121,7 @@ class Section:
 
 
 class Prediction(NamedTuple):
-    """What the learner wrote down, what became of it, and whether the answer may have been known by then."""
+    """What the learner wrote down, how it turned out, and whether the answer may already have been known."""
 
     words: str
     outcome: str
@@ -137,7 +137,7 @@ class Report:
     created: datetime  # when that was made, local time
     question: str = ""  # what was to be found out
     verdicts: Sequence[str] = ()  # what was found, the most important sentence first
-    sections: Sequence[Section] = ()  # the grounds for it
+    sections: Sequence[Section] = ()  # the evidence for it
     repeat: str = ""  # the command line that does it again
     facts: Mapping[str, str] = field(default_factory=dict)  # a few numbers worth seeing at once, by name
     prediction: Prediction | None = None
@@ -145,7 +145,7 @@ class Report:
 
 def _legible(text: str) -> str:
     shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
-    return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which stays on the line of its number
+    return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which keeps it on the line of its number
 
 
 def _prose(text: str) -> str:  # for reading, not for copying
@@ -157,7 +157,7 @@ def day_of(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-# Of pages, with all text made harmless on its way out.
+# The templates of all pages; text is made harmless on its way out.
 TEMPLATES = Environment(
     loader=PackageLoader("mnist_lab.report"),
     autoescape=True,
@@ -165,7 +165,7 @@ TEMPLATES = Environment(
     finalize=lambda value: _legible(value) if type(value) is str else value,  # Markup has been through here
     trim_blocks=True,
 )
-TEMPLATES.filters.update(prose=_prose, day=day_of, file_title=file_title)
+TEMPLATES.filters.update(prose=_prose, day=day_of, file_title=_file_title)
 
 
 def render(report: Report) -> str:
@@ -174,7 +174,7 @@ def render(report: Report) -> str:
 
 
 def write_report(folder: Path, report: Report) -> Path:
-    """Write a report into its folder, atomically; returns the file. ``StorageError`` if the disk refuses."""
+    """Write a report into its folder, atomically; returns the file. ``StorageError`` if it can't be written."""
     path = folder / REPORT_FILE
     write_text(path, render(report))
     return path

@@ -1,6 +1,6 @@
-"""The index of all folders, a card each, from the ``summary.json`` that whoever fills a folder leaves in it.
+"""The index of all folders, one card each, from the ``summary.json`` that is written when a folder is filled.
 
-Its pictures are the folders' own, loaded when they come into sight: it is quick with a thousand folders.
+Its pictures are the folders' own, loaded when they come into view: it is quick even with a thousand folders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, inside, text
 
-INDEX_FILE, SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
+_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
 _DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
@@ -35,7 +35,7 @@ KINDS = {
     "data": ("Data view", "Data views"),
     "other": ("Folder", "Others"),
 }
-"""What one folder of each kind is called, and several; by the word that its name begins with, after the time."""
+"""What one folder of each kind is called, and several; by the word that follows the time in its name."""
 
 # The picture that stands for a folder whose summary names none: the first of these, else the first by name.
 _THUMBNAILS = ("history.png", "drawing.png", "xray.png", "saliency.png", "samples.png")
@@ -52,23 +52,23 @@ class Summary:
     sentences: Sequence[str] = ()  # what else there is to say
     thumbnail: str = ""  # the name of the picture that stands for the folder
     remark: str = ""  # what is wrong with it
-    created: str = ""  # ISO 8601, for folders whose name does not tell
-    pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said of its pictures, by file name
+    created: str = ""  # ISO 8601, for folders whose name does not say
+    pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said about its pictures, by file name
 
 
-Earlier = Callable[[Path], Summary | None]  # what is known of a folder that an earlier version filled, or unfinished
+Earlier = Callable[[Path], Summary | None]  # for folders of earlier versions, and unfinished ones
 
 
 def write_summary(folder: Path, summary: Summary) -> None:
-    """Leave what the index shows of a folder in it; kind and title come from its name unless the summary has them."""
+    """Write what the index shows of a folder into it; its name tells kind and title unless the summary does."""
     _, kind, title = _named(folder)
     found = replace(summary, kind=summary.kind or kind, title=summary.title or title)
-    storage.write_json(folder / SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
+    storage.write_json(folder / _SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
 
 
 def read_summary(folder: Path) -> Summary | None:
-    """What the index shows of a folder; None if it was not left or can't be read. What is not text counts as empty."""
-    content = document.read_object(folder / SUMMARY_FILE)
+    """What the index shows of a folder; None if it is missing or can't be read. What is not text counts as empty."""
+    content = document.read_object(folder / _SUMMARY_FILE)
     if not content:
         return None
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
@@ -83,7 +83,7 @@ def read_summary(folder: Path) -> Summary | None:
 
 @dataclass(frozen=True)
 class Card:
-    """A folder in the index; of its summary, nothing is left open."""
+    """A folder in the index, with a complete summary."""
 
     name: str
     when: datetime | None
@@ -99,19 +99,19 @@ class Card:
 def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     """Write the index of all folders below ``outputs``, atomically, at the time ``now``; returns the file.
 
-    What killed programs left half-written in any of them is removed. No folder, whatever it holds, makes it fail.
+    Files that killed programs left half-written are removed. No folder, whatever it holds, makes it fail.
 
     Raises:
-        StorageError: the disk refuses, or there is an index that the lab did not write.
+        StorageError: it can't be written, or there is an index that the lab did not write.
     """
     with storage.storage_errors(outputs):
         outputs.mkdir(parents=True, exist_ok=True)
-    path, folders = outputs / INDEX_FILE, folders_of(outputs)
+    path, folders = outputs / _INDEX_FILE, folders_of(outputs)
     with suppress(OSError), storage.open_file(path) as page:
         if b"MNIST Lab</title>" not in page.read(2000):  # that of a website, say
-            raise StorageError(f"{path} is not the lab's", "move it away, or choose another folder with --outputs")
+            raise StorageError(f"{path} was not written by the lab", "move it, or choose another folder with --outputs")
     for folder in (outputs, *folders):
-        storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to be written
+        storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to write
     cards = [card_of(folder, earlier) for folder in folders]
     cards.sort(key=lambda card: (card.when or datetime.min, card.name), reverse=True)
     by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
@@ -119,7 +119,7 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     html = document.TEMPLATES.get_template("index.html").render(days=days, counts=counts, kinds=KINDS, now=now)
     storage.write_text(path, html)
     with storage.storage_errors(path):
-        os.utime(path)  # putting it in place changed its folder, than which it must not be older
+        os.utime(path)  # putting it in place changed its folder, and it must not be older than that
     return path
 
 
@@ -127,14 +127,14 @@ def is_outdated(outputs: Path) -> bool:
     """Whether a folder below ``outputs`` was made, changed or deleted since the index was written."""
     folders = folders_of(outputs)
     try:
-        written = (outputs / INDEX_FILE).stat().st_mtime  # in the future, if the clock was set back since
+        written = (outputs / _INDEX_FILE).stat().st_mtime  # in the future, if the clock was set back since
         return written > time.time() or written < max(folder.stat().st_mtime for folder in (outputs, *folders))
     except OSError:
-        return bool(folders)  # without any, no index is missed
+        return bool(folders)  # without any folder, no index is missed
 
 
 def folders_of(outputs: Path) -> list[Path]:
-    """All folders below ``outputs``, the newest by its name first; hidden ones are none of the lab's."""
+    """All folders below ``outputs``, the newest by its name first; hidden ones are not the lab's."""
     try:
         found = [path for path in outputs.iterdir() if not path.name.startswith(".") and storage.is_folder(path)]
     except OSError:
@@ -143,11 +143,11 @@ def folders_of(outputs: Path) -> list[Path]:
 
 
 def card_of(folder: Path, earlier: Earlier) -> Card:
-    """What there is to say of a folder; one that can't be read says so."""
+    """What there is to say about a folder; one that can't be read says so."""
     when, kind, title = _named(folder)
     try:
         files = sorted(path.name for path in folder.iterdir())
-        damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
+        damage = f"its {_SUMMARY_FILE} can't be read" if _SUMMARY_FILE in files else ""
     except OSError as error:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
@@ -160,7 +160,7 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
 
 
 def _named(folder: Path) -> tuple[datetime | None, str, str]:
-    """When a folder was made, its kind, and a title, all by its name: ``X-ray: photo`` for ``..._xray-photo``."""
+    """When a folder was made, its kind, and a title, all from its name: ``X-ray: photo`` for ``..._xray-photo``."""
     stamp, label = folder.name[:19], folder.name[20:]
     try:
         when = datetime.strptime(stamp, storage.STAMP_FORMAT)
@@ -173,7 +173,7 @@ def _named(folder: Path) -> tuple[datetime | None, str, str]:
 
 
 def _moment(saved: str) -> datetime | None:
-    """A saved time as this machine's clock shows it; None if it is none."""
+    """A saved time as this machine's clock shows it; None if it is not a time."""
     try:
         return datetime.fromisoformat(saved).astimezone().replace(tzinfo=None)
     except (ValueError, OverflowError, OSError):

@@ -32,7 +32,7 @@ _REMEDY = "choose another run, or train a new one"
 
 def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values (never code or objects), atomically."""
-    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise an honest OSError
+    buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise a proper OSError
     torch.save(content, buffer)
     write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
@@ -45,7 +45,7 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
     """
     try:
         archive = _checked_archive(read_bytes(path, tensor_bytes + 2 * plain_bytes), plain_bytes)
-        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file is no help
+        with warnings.catch_warnings(action="ignore"):  # torch's warnings about an untrusted file are no help
             content = torch.load(archive, map_location="cpu", weights_only=True)
         if isinstance(content, dict):
             return content
@@ -55,7 +55,7 @@ def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) 
     except OSError as error:
         why = f"is refused ({reason(error)})"
     except Exception as error:  # whatever a hostile file makes the reader raise, it is refused
-        why = f"is refused: it is no safe checkpoint ({type(error).__name__})"
+        why = f"is refused: it is not a safe checkpoint ({type(error).__name__})"
     kind = "saved state" if path.name == STATE_FILE else "model file"
     raise CheckpointError(f"the {kind} {path} {why}", _REMEDY)
 
@@ -65,7 +65,7 @@ def _checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
     found = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(found, "w") as checked:
         entries = archive.infolist()
-        require(len({entry.filename for entry in entries}) == len(entries), "two entries of one name")
+        require(len({entry.filename for entry in entries}) == len(entries), "two entries with one name")
         require(sum(entry.file_size for entry in entries) <= len(data), "entries that are compressed, or that overlap")
         (pickle,) = (entry for entry in entries if entry.filename.endswith(".pkl"))
         require(pickle.file_size <= plain_bytes, "too large a pickle")
@@ -104,18 +104,18 @@ def checked_weights(weights: Any, expected: Mapping[str, Tensor]) -> dict[str, T
     """Copies of saved weights, in the order of those expected.
 
     Raises:
-        ValueError: other names, shapes or types than expected, or values that no training leaves.
+        ValueError: other names, shapes or types than expected, or values that no training produces.
     """
-    require(isinstance(weights, dict) and set(weights) == set(expected), "other names")
+    require(isinstance(weights, dict) and set(weights) == set(expected), "its names differ")
     found: dict[str, Tensor] = {}
     for name, like in expected.items():
         value = weights[name]
         is_alike = isinstance(value, Tensor) and (value.shape, value.dtype) == (like.shape, like.dtype)
-        require(is_alike, f"{name} has another shape or type")
+        require(is_alike, f"{name} has a different shape or type")
         found[name] = value.detach().clone()  # a dense tensor of its own, however the file laid it out
         least = 0 if name.endswith(("running_var", "exp_avg_sq")) else -math.inf  # these are means of squares
         is_possible = bool(found[name].isfinite().all() and found[name].min() >= least)
-        require(is_possible, f"{name} holds values that no training leaves")
+        require(is_possible, f"{name} holds values that no training produces")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The rows of the menu that train, and that evaluate what was trained."""
+"""The rows of the menu that train networks, and that evaluate trained ones."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
 
-USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
-OF_WORKERS = "processes that load data (default: 2 on more than two cores, else 0)"
+_USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
+_WORKERS_HELP = "processes that load data (default: 2 on more than two cores, else 0)"
 
 
 def ask_training(lab: Lab) -> int:
-    """The menu's way to train: ask, offering lengths by the time they take on this machine."""
+    """Ask what to train, offering each length with the time that it takes on this machine."""
     terminal = lab.terminal
     choices = [Choice(name, wording.describe_architecture(name)) for name in settings.ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
@@ -44,7 +44,7 @@ def ask_training(lab: Lab) -> int:
     if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
         return train(lab, config)
     config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", USUAL_WORKERS, 0, settings.MOST_WORKERS)
+    workers = terminal.ask_whole("Workers (processes that load data)", _USUAL_WORKERS, 0, settings.MOST_WORKERS)
     device = ask_device(terminal)
     outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
     with using_device(device):
@@ -52,11 +52,11 @@ def ask_training(lab: Lab) -> int:
 
 
 def _ask_length(lab: Lab, config: TrainConfig) -> int:
-    """Offer the presets, each with the time that it takes on this machine; returns the number of epochs."""
+    """Offer the presets, each with the time that it takes on this machine; return the number of epochs."""
     compute = compute_for(lab)
     with lab.terminal.busy("timing a few batches"):
-        seconds = session.measure_pace(config, load_mnist(), compute)
-    lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add some seconds:")
+        seconds = session.measure_seconds_per_epoch(config, load_mnist(), compute)
+    lab.terminal.hint(f"as measured on this machine ({compute.name}); evaluation and pictures add a few seconds:")
     presets = {"quick": 1, "standard": 4, "thorough": max(config.epochs, 8)}
     choices = [Choice(name, f"{format_about(n * seconds)}, {counted(n, 'epoch')}") for name, n in presets.items()]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
@@ -75,7 +75,7 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
         config = default_config(config.model, augmented=augmented, recipe=word, epochs=config.epochs)
     if config.augment is not None:
         choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
-        choices.append(Choice("pen", "slashed zeros and the like (trainings of more than 4 epochs)"))
+        choices.append(Choice("pen", "slashed zeros and the like (only in runs of more than 4 epochs)"))
         off = terminal.choose("Switch off which augmentation", choices, default="none")
         augment = config.augment.without(off) if off != "none" else config.augment
         erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
@@ -92,27 +92,27 @@ def _ask_number(terminal: Terminal, name: str, default: int) -> int:
 
 
 def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
-    """Train a network, evaluate it, and leave its folder, whose name is the last line; ``None``: the usual number."""
+    """Train a network, evaluate it, and fill its folder, which is the last line printed; ``None``: the usual number."""
     settings.check_config(config)
     if threads is not None:
         check_whole("--threads", threads, 1, settings.MOST_THREADS)
     training = partial(session.train_new, config, lab.outputs, lab.now(), threads=threads)
-    return _show_training(lab, training, USUAL_WORKERS if workers is None else workers)
+    return _show_training(lab, training, _USUAL_WORKERS if workers is None else workers)
 
 
-def ask_resume(lab: Lab) -> int:
-    """The menu's way to resume one of the runs that were killed."""
+def _ask_resume(lab: Lab) -> int:
+    """Ask which of the runs that were killed to resume."""
     killed = [run for run in list_runs(lab.outputs)[0] if run.status == UNFINISHED and not is_being_trained(run)]
     if not killed:
-        lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A training ended with Ctrl-C is finished.)")
+        lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A run ended with Ctrl-C is finished.)")
         return OK
     name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
     return resume(lab, name)
 
 
 def resume(lab: Lab, name: str, workers: int | None = None) -> int:
-    """Go on with a run that was killed, from its last finished epoch, in its own folder; ``None``: as many workers."""
-    # On the device that it began with if that was asked for by name, unless another one is asked for now.
+    """Resume a killed run, from its last finished epoch, in its own folder; ``None``: as many workers as before."""
+    # On the device that it started on, if that was requested by name, unless another one is requested now.
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
         return _show_training(lab, partial(session.resume, run), workers)
@@ -123,7 +123,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None)
     if workers is not None:
         check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     compute_for(lab)  # refused, if at all, before there is a folder
-    figures, observer = lab.load("explain.figures").RUN_FIGURES, ScreenObserver(lab.terminal)
+    figures, observer = lab.load("explain.figures").RUN_FIGURES, _ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
         what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
@@ -133,7 +133,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None)
         try:
             folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
         except KeyboardInterrupt:
-            lab.terminal.warn("stopped at once; the run can go on with: python main.py resume")
+            lab.terminal.warn("stopped at once; resume the run with: python main.py resume")
             raise
         finally:
             observer.bar.stop()
@@ -141,13 +141,13 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None)
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
 
 
-class ScreenObserver:
+class _ScreenObserver:
     """Shows a training as it goes: a line per finished epoch, and on a terminal a live bar for the one under way."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self.epochs = 0
-        self.is_evaluated = False  # from then on the folder is completed: the test digits are read only once
+        self.is_evaluated = False  # from then on the folder is completed: the test digits are used only once
         columns = ("{task.description}", BarColumn(bar_width=24), "{task.percentage:>3.0f} %{task.fields[rest]}")
         hidden = not terminal.console.is_terminal
         self.bar = Progress(*columns, console=terminal.console, transient=True, disable=hidden)
@@ -201,8 +201,8 @@ class ScreenObserver:
         hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
         _show_evaluation(self.terminal, results.validation, results.test)
         if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-            hint("training may look worse than validation: measured in passing, with any dropout and augmentation")
-        hint("drawing the pictures, some seconds ...")
+            hint("training may look worse than validation: measured mid-epoch, with any dropout and augmentation")
+        hint("drawing the pictures, a few seconds ...")
 
 
 def _show_evaluation(terminal: Terminal, validation: Evaluation, test: Evaluation, title: str = "") -> None:
@@ -224,12 +224,12 @@ def _add_train_options(parser: ArgumentParser) -> None:
                 parser.add_argument(option, dest=setting.name, action="store_false", default=None, help=about_it)
             else:
                 parser.add_argument(setting.option, type=setting.kind, help=about + _help_with_default(setting))
-    parser.add_argument("--workers", type=int, help=OF_WORKERS)
-    of_threads = "of the processor; another number, other last bits (default: as torch chooses)"
+    parser.add_argument("--workers", type=int, help=_WORKERS_HELP)
+    of_threads = "processor threads; their number affects the last bits of the result (default: torch's choice)"
     parser.add_argument("--threads", type=int, help=of_threads)
-    parser.add_argument("--resume", metavar="RUN", help="go on with a run that was killed: a folder, or latest")
+    parser.add_argument("--resume", metavar="RUN", help="resume a run that was killed: a folder, or latest")
     parser.epilog = (
-        f"Defaults are those of one-cycle and the usual epochs. Trainings of at most {settings.SHORT_TRAINING} epochs "
+        f"Defaults are those of one-cycle and the usual epochs. Runs of at most {settings.SHORT_TRAINING} epochs "
         "have a higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
     )
 
@@ -253,12 +253,12 @@ SETTLED = (
     *("augment", "without", "threads"),
     *(name for part in (TrainConfig, AugmentConfig) for name in settings.settings_of(part)),
 )
-"""The options of ``train`` that a run which goes on has settled already."""
+"""The options of ``train`` that are already settled for a run to be resumed."""
 
 
 def _train_from_options(lab: Lab, options: Namespace) -> int:
     if options.resume is not None:
-        refuse_given(options, SETTLED, "train --resume: a run goes on as it began")
+        refuse_given(options, SETTLED, "train --resume: a run keeps its settings")
         return resume(lab, options.resume, options.workers)
     return train(lab, config_from_options(options), options.workers, options.threads)
 
@@ -291,7 +291,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
 
 def _add_resume_options(parser: ArgumentParser) -> None:
     parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
-    parser.add_argument("--workers", type=int, help=OF_WORKERS)
+    parser.add_argument("--workers", type=int, help=_WORKERS_HELP)
 
 
 def evaluate(lab: Lab, name: str) -> int:
@@ -322,7 +322,7 @@ def evaluate(lab: Lab, name: str) -> int:
 
 COMMANDS = {
     "train": Command(ask_training, _train_from_options, _add_train_options),
-    "resume": Command(ask_resume, lambda lab, options: resume(lab, options.run, options.workers), _add_resume_options),
+    "resume": Command(_ask_resume, lambda lab, options: resume(lab, options.run, options.workers), _add_resume_options),
     "evaluate": Command(
         lambda lab: evaluate(lab, ask_run(lab, "Evaluate which run")),
         lambda lab, options: evaluate(lab, options.run),

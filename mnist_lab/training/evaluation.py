@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_lab.config import CLASSES
 
-REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
+_REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class ClassScores:
 
     digit: int
     precision: float  # of the images predicted to be this digit, how many are
-    recall: float  # of the images of this digit, how many were predicted so
-    f1: float  # the harmonic mean of both
+    recall: float  # of the images of this digit, how many were predicted as it
+    f1: float  # the harmonic mean of the two
     support: int  # how many images of it there are
 
 
@@ -60,7 +60,7 @@ class Evaluation:
     confusion: NDArray[np.int64]  # (10, 10), rows true, columns predicted
     classes: tuple[ClassScores, ...]
     calibration_error: float  # expected calibration error, a fraction
-    rejection_threshold: float  # the probability that all but REJECTED_FRACTION of the predictions reach
+    rejection_threshold: float  # the probability that all but _REJECTED_FRACTION of the predictions reach
     mistakes: Mistakes
 
     @property
@@ -81,7 +81,7 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval_95": list(self.interval),
             "expected_calibration_error": self.calibration_error,
-            "doubt_level": self.rejection_threshold,  # under its first name, as in all saved runs
+            "doubt_level": self.rejection_threshold,  # its original name, as in all saved runs
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
             "confusion": self.confusion.tolist(),
@@ -104,7 +104,7 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         confusion=confusion_matrix(labels, predictions, labels=digits),
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
         calibration_error=expected_calibration_error(confidence, is_correct),
-        rejection_threshold=float(np.quantile(confidence, REJECTED_FRACTION)),
+        rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
         mistakes=Mistakes(
             missed, labels[missed], predictions[missed], confidence[missed], probabilities[missed, labels[missed]]
         ),
@@ -118,7 +118,7 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
 
 
 def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
-    """How far confidence, the probability (N,) of the prediction, and accuracy lie apart.
+    """How far apart accuracy and confidence, the probability (N,) of the prediction, are.
 
     Predictions are sorted by confidence into 15 equal bins; the distances between each bin's mean confidence and its
     accuracy are averaged, weighted by the bin's size (Guo et al. 2017, arXiv:1706.04599).

@@ -23,25 +23,25 @@ from mnist_lab.terminal.wording import counted, format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
 from mnist_lab.training.runs import EpochRecord, Run
 
-# Mistakes from a single one, unlike paper at a glance, to the darkest ground that ink is legible on. What never
-# happened is paper, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
-MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
-CONFUSION_COLOURS = MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
+# From a single mistake, clearly unlike white, to the darkest colour that text is legible on. What never happened is
+# white, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
+_MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
+_CONFUSION_COLOURS = _MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
-MISTAKES_SHOWN, MISTAKE_COLUMNS = 25, 5
-MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
+_MISTAKES_SHOWN, _MISTAKE_COLUMNS = 25, 5
+_MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 
 @styled
 def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_reason: str, title: str) -> Figure:
     """Loss and accuracy over the epochs (at least one), with the best, whose weights were kept, and why it stopped."""
     note = (
-        "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are taken in "
-        "passing, while the weights\nstill move, with dropout and augmentation where there are any: they may well be "
-        "worse than validation."
+        "Loss: cross-entropy, less the smallest value that smoothed labels allow. Training values are measured "
+        "during the\nepoch, while the weights still change, with any dropout and augmentation: they may well be worse "
+        "than validation."
     )
     figure = new_figure(10, 4.7, title, note)
-    # A part of its own for the panels and their legend, which would otherwise lie on the note.
+    # A subfigure for the panels and their legend, which would otherwise overlap the note.
     panels = figure.add_subfigure(figure.add_gridspec()[0])
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
@@ -52,7 +52,7 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         )
         kept = validation[epochs.index(best_epoch)]
         for split, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
-            shape = marker if len(epochs) <= MARKERS_UP_TO else "none"
+            shape = marker if len(epochs) <= _MARKERS_UP_TO else "none"
             axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
         ring = f"best epoch: {best_epoch} (weights kept)"
         axes.plot(best_epoch, kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=ring)
@@ -81,7 +81,7 @@ def confusion_counts(matrix: NDArray[np.int64], *, title: str) -> Figure:
 
 @styled
 def confusion_percent(matrix: NDArray[np.int64], *, title: str) -> Figure:
-    """The same counts (10, 10), with every row brought to 100 %; a class without digits has none (n/a)."""
+    """The same counts (10, 10), with every row scaled to 100 %; a class without digits has none (n/a)."""
     percent = plotting.row_percent(matrix)
     texts = np.array([[_percent_text(cell) for cell in row] for row in percent])
     note = "Each row adds up to 100 % of a true digit. Dots: never happened."
@@ -109,9 +109,9 @@ def _confusion(
         annot=np.where(diagonal | (values > 0), texts, "·"),
         fmt="",
         annot_kws={"fontsize": TEXT, "color": INK},
-        cmap=CONFUSION_COLOURS,
+        cmap=_CONFUSION_COLOURS,
         norm=LogNorm(lowest, highest),
-        vmin=lowest,  # said twice: seaborn would look for limits in the cells
+        vmin=lowest,  # given twice: seaborn would look for limits in the cells
         vmax=highest,
         cbar=False,
         square=True,
@@ -140,19 +140,19 @@ def mistakes(
     title: str,
     noun: str = "test digit",
 ) -> Figure:
-    """The worst of M mistakes, 25 at most: ``images`` (M, 28, 28), 0..255, of so many digits ``evaluated``.
+    """The worst of M mistakes, 25 at most, among the digits ``evaluated``; ``images`` are (M, 28, 28), 0..255.
 
-    The captions call them by their ``indices`` (M,), which count a ``noun``: positions in the MNIST test file, say.
+    The captions name them by ``noun`` and ``indices`` (M,), the positions in the MNIST test file, say.
     """
     if not len(missed):
         sentence = f"No mistakes: all {evaluated:,} digits were classified correctly."
         figure = new_figure(5.4, 1.7, title)
         figure.text(0.5, 0.4, sentence, ha="center", va="center")
         return figure
-    shown = min(len(missed), MISTAKES_SHOWN)
+    shown = min(len(missed), _MISTAKES_SHOWN)
     which = f"the {shown} worst of " if shown < len(missed) else ""
     note = f"{which}{counted(len(missed), 'mistake')} in {counted(evaluated, 'digit')}"
-    columns = min(shown, MISTAKE_COLUMNS)
+    columns = min(shown, _MISTAKE_COLUMNS)
     rows = math.ceil(shown / columns)
     figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note)
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
@@ -198,7 +198,7 @@ def _draw_mistakes(run: RunData) -> Figure:
 
 
 class RunFigure(NamedTuple):
-    """A figure that a run leaves: what draws it, and what is said of it."""
+    """A figure of a run: what draws it, and what is said about it."""
 
     draw: Callable[[RunData], Figure]
     caption: Caption
@@ -212,7 +212,7 @@ RUN_FIGURES = {
         _draw_history,
         Caption(
             "Loss and accuracy over the epochs",
-            "Two charts, a curve each for training and validation; the kept epoch is marked. The numbers are below.",
+            "Two charts with curves for training and validation; the kept epoch is marked. The numbers are below.",
             "The distance between the curves shows how much better the network knows the digits that it trained on.",
         ),
     ),
@@ -220,16 +220,16 @@ RUN_FIGURES = {
         lambda run: confusion_counts(run.test.confusion, title=run.evaluated_title),
         Caption(
             "Which digit was taken for which",
-            "How many digits there are in each of ten rows, the true ones, and ten columns, the predicted ones.",
-            "What is right lies on the grey diagonal; the deeper the colour elsewhere, the more frequent the mistake.",
+            "A table of counts, with ten rows for the true digits and ten columns for the predicted ones.",
+            "Correct predictions lie on the grey diagonal; elsewhere, a deeper colour means a more frequent mistake.",
         ),
     ),
     "confusion_percent.png": RunFigure(
         lambda run: confusion_percent(run.test.confusion, title=run.evaluated_title),
         Caption(
-            "The same in percent of each digit",
+            "The same as percentages of each digit",
             "The same rows and columns with percentages; each row adds up to 100 %.",
-            "So digits of which there are few can be compared with those of which there are many.",
+            "This way, rare digits can be compared with frequent ones.",
         ),
     ),
     "mistakes.png": RunFigure(
@@ -237,8 +237,8 @@ RUN_FIGURES = {
         Caption(
             "The most confident mistakes",
             "Misclassified digits, each with its true digit, the predicted one and their probabilities.",
-            "Would you have read them correctly? Some have a label that a person may doubt too.",
+            "Would you have read them correctly? Some have a label that a person may question too.",
         ),
     ),
 }
-"""The figures that a run leaves, by file name, but for those that later rooms add."""
+"""The figures of a run, by file name, except for those that other packages add."""

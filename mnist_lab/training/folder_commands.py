@@ -1,4 +1,4 @@
-"""The rows of the menu about what is in the output folder: lists of runs, one run, and pages; they load no torch."""
+"""The rows of the menu about what is in the output folder: lists of runs, one run, and pages; they never load torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mnist_lab.training import page
 from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import MY_DIGITS, Run, find_run, list_runs
 
-SORT_KEYS: dict[str, Callable[[Run], float]] = {
+_SORT_KEYS: dict[str, Callable[[Run], float]] = {
     "date": lambda run: run.created.timestamp(),
     "val": lambda run: run.val_accuracy or 0.0,
     "test": lambda run: run.test_accuracy or 0.0,
@@ -38,7 +38,7 @@ SORT_KEYS: dict[str, Callable[[Run], float]] = {
 }
 """What the leaderboard can be sorted by; the largest comes first."""
 
-RUNS_NAMED, FOLDERS_OFFERED = 5, 10  # in a question for one
+_RUNS_NAMED, _FOLDERS_OFFERED = 5, 10  # where the user is asked for one
 
 
 def head_line(lab: Lab) -> str:
@@ -54,12 +54,12 @@ def head_line(lab: Lab) -> str:
     return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
 
 
-def ask_runs(lab: Lab) -> int:
-    """The menu's way to the leaderboard."""
+def _ask_runs(lab: Lab) -> int:
+    """Ask how to sort the leaderboard, and show it."""
     found = list_runs(lab.outputs)[0]
     if not found:
         return runs(lab)
-    sort = lab.terminal.choose("Sort by", [Choice(key) for key in SORT_KEYS], default="val")
+    sort = lab.terminal.choose("Sort by", [Choice(key) for key in _SORT_KEYS], default="val")
     lines = lab.terminal.console.height - 6  # what the headings above and the menu's question leave of the screen
     ranked = _rank_runs(found, sort)
     count = min(20, lines, len(ranked))
@@ -69,15 +69,15 @@ def ask_runs(lab: Lab) -> int:
 
 
 def _rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
-    """Runs by one of :data:`SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
+    """Runs by one of :data:`_SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
     newest_first = found[::-1]
-    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, _SORT_KEYS[sort](run)), reverse=True)
 
 
 def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     """The leaderboard of all saved runs, and the folders that are damaged."""
-    if sort not in SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(SORT_KEYS)}")
+    if sort not in _SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(_SORT_KEYS)}")
     if is_file(lab.outputs):
         raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
     found, damaged = list_runs(lab.outputs)
@@ -88,9 +88,9 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     shown = _rank_runs(found, sort)[:limit]
     if shown:
         wide = lab.terminal.console.width >= 112
-        lab.terminal.show(page.leaderboard(shown, sort, marks_of(lab, shown), wide=wide).on_screen(gap=1))
+        lab.terminal.show(page.leaderboard(shown, sort, _marks_of(lab, shown), wide=wide).on_screen(gap=1))
         show_notes(lab.terminal, shown)
-        lab.terminal.hint("name a run by any part of its folder's name, as 11-22_14-30-05; *: interrupted")
+        lab.terminal.hint("name a run by part of its folder's name, such as 11-22_14-30-05; *: interrupted")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
     for entry in damaged[:5]:
@@ -112,7 +112,7 @@ def runs_by_recipe(lab: Lab) -> int:
     if not finished:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
-    marks = marks_of(lab, finished)
+    marks = _marks_of(lab, finished)
     lab.terminal.show(page.recipe_table(finished, marks).on_screen(gap=1))
     show_notes(lab.terminal, finished)
     lab.terminal.hint("mean ± standard deviation over n seeds; one seed has no spread, and allows few conclusions")
@@ -121,15 +121,15 @@ def runs_by_recipe(lab: Lab) -> int:
     return OK
 
 
-def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, page.Mark | None]:
+def _marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, page.Mark | None]:
     """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
     return lab.load("drawing.own_digits").marks_of(lab, listed) if is_file(lab.outputs / MY_DIGITS) else {}
 
 
 def _add_runs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: val)")
+    parser.add_argument("--sort", help=f"{', '.join(_SORT_KEYS)} (default: val)")
     parser.add_argument("--limit", type=int, help="rows to show (default: 20)")
-    about = "mean and spread over runs that differ in their seed only"
+    about = "mean and spread over runs that differ only in their seed"
     parser.add_argument("--by-recipe", action="store_true", help=about)
 
 
@@ -143,18 +143,18 @@ def _runs_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def ask_run(lab: Lab, question: str) -> str:
-    """Ask for a run by name; says first what can be answered."""
+    """Ask for a run by name, after listing what can be answered."""
     find_run(lab.outputs, "latest")  # refuses at once where there is none
     found = list_runs(lab.outputs)[0]
-    for run in found[-RUNS_NAMED:]:
+    for run in found[-_RUNS_NAMED:]:
         lab.terminal.hint(f"  {run.name}")
-    older = f"{len(found) - RUNS_NAMED} older ones: see runs; " if len(found) > RUNS_NAMED else ""
+    older = f"{len(found) - _RUNS_NAMED} older ones: see runs; " if len(found) > _RUNS_NAMED else ""
     lab.terminal.hint(f"{older}a run's name or a part of it, latest, or best (highest validation accuracy)")
     return lab.terminal.ask(question, "latest", lambda answer: named_run(lab, answer))
 
 
 def named_run(lab: Lab, answer: str) -> str:
-    """An answer that names a run, as it is; a ``RunError`` says that it means none, several, or a damaged one."""
+    """An answer that names a run, unchanged; ``RunError`` if it means none, several, or a damaged one."""
     find_run(lab.outputs, answer)
     return answer
 
@@ -167,7 +167,7 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
     if run.command:
-        lab.terminal.hint("train it whole with:" if run.status == "interrupted" else "repeat with:")
+        lab.terminal.hint("train it in full with:" if run.status == "interrupted" else "repeat with:")
         lab.terminal.line(run.command)
     pictures = sorted(filter(is_file, run.folder.glob("*.png")))
     for picture in pictures:
@@ -207,13 +207,13 @@ def _add_show_options(parser: ArgumentParser) -> None:
 
 
 def ask_report(lab: Lab) -> int:
-    """The menu's way to a report: offers the index and the newest folders."""
+    """Ask what to report on, offering the index and the newest folders."""
     folders = folders_of(lab.outputs)
-    words = ["index", *(folder.name for folder in folders[:FOLDERS_OFFERED])]
-    choices = [Choice("index", "all folders, with a picture each"), *map(Choice, words[1:])]
+    words = ["index", *(folder.name for folder in folders[:_FOLDERS_OFFERED])]
+    choices = [Choice("index", "all folders, each with a picture"), *map(Choice, words[1:])]
     hidden = len(folders) - len(words) + 1
     rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
-    note = f"{rest}any folder's name or a part of it will do, and latest or best for a run"
+    note = f"{rest}any folder's name or part of it will do, as will latest or best for a run"
 
     def named(answer: str) -> str | None:
         try:
@@ -236,7 +236,7 @@ def _folder_of(lab: Lab, name: str) -> Path:
 
 
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
-    """Show what a study found, and the folder that holds its report; offer to open that."""
+    """Show what a study found, and the folder that holds its report; offer to open it."""
     lab.terminal.show(*map(plain, sentences))
     lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
@@ -245,9 +245,9 @@ def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page:
 
 
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
-    """Write a folder's report, and the index of all folders anew; the page asked for is the last line.
+    """Write a folder's report, and rewrite the index of all folders; the page asked for is the last line printed.
 
-    A LabError says that there is no such folder, that it is damaged or holds no picture, or that the disk refuses.
+    LabError if there is no such folder, if it is damaged or holds no picture, or if a page can't be written.
     """
     with lab.terminal.busy("writing the page"):
         asked = None if name is None else _write_page(_folder_of(lab, name))
@@ -261,7 +261,7 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
 
 
 def _write_page(folder: Path) -> Path:
-    """A folder's report: a run's is written anew, an experiment wrote its own."""
+    """A folder's report: a run's is rewritten, an experiment wrote its own."""
     if is_file(folder / saved.RUN_FILE):
         return write_report(folder, page.run_report(saved.read_run(folder)))
     own = folder / REPORT_FILE
@@ -281,20 +281,20 @@ def _open_page(lab: Lab, path: Path, *, ask: bool) -> None:
 
 
 def refresh_index(lab: Lab) -> None:
-    """Write the page of all folders anew if it is outdated."""
-    # Whatever went before has its folder: a disk that refuses this convenience is not worth a word.
+    """Rewrite the page of all folders if it is outdated."""
+    # Whatever went before has its folder: a mere convenience that can't be written is not worth a message.
     with suppress(StorageError):
         if is_outdated(lab.outputs):
             write_index(lab.outputs, lab.now(), page.unsummarised)
 
 
 def _add_report_options(parser: ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="FOLDER", help="a run or another folder (none: the page of all)")
+    parser.add_argument("name", nargs="?", metavar="FOLDER", help="a run or another folder (default: the index)")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 COMMANDS = {
-    "runs": Command(ask_runs, _runs_from_options, _add_runs_options),
+    "runs": Command(_ask_runs, _runs_from_options, _add_runs_options),
     "show": Command(
         lambda lab: show(lab, ask_run(lab, "Show which run"), offer_pictures=True),
         lambda lab, options: show(lab, options.run, open_pictures=options.open),

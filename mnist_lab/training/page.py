@@ -1,4 +1,4 @@
-"""What is said of runs, from what their folders hold: pages, tables, cards of the index; nothing heavy is loaded."""
+"""Runs in words, from what their folders hold: pages, tables, cards of the index; nothing heavy is loaded."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRec
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
 ENDED = {
-    "last epoch": "The training went on to its last epoch.",
-    "patience": "The training stopped early, when its patience was at an end.",
-    "interrupted": "The training was interrupted by Ctrl-C.",
+    "last epoch": "Training ran to its last epoch.",
+    "patience": "Training stopped early, when its patience ran out.",
+    "interrupted": "Training was interrupted by Ctrl-C.",
 }
-HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs", "training time", "parameters")
-"""Facts of a run that stand at the head of its page."""
+_HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs", "training time", "parameters")
+"""Facts about a run that are shown at the top of its page."""
 
 
 def run_report(run: Run) -> Report:
-    """What a run's folder tells: how good, how it learned, what it confuses, and how to repeat it.
+    """The page of a run: how good it is, how it learned, what it confuses, and how to repeat it.
 
-    A file that is missing or damaged costs its own part of the page, and is named.
+    A missing or damaged file costs only its own part of the page, and is named.
     """
     captions = (read_summary(run.folder) or Summary()).pictures
     found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
@@ -77,23 +77,23 @@ def run_report(run: Run) -> Report:
         verdicts=_verdicts(run),
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
-        facts={name.capitalize(): dict(facts)[name] for name in HEADLINES},
+        facts={name.capitalize(): dict(facts)[name] for name in _HEADLINES},
     )
 
 
 def _verdicts(run: Run) -> list[str]:
     if run.stop_reason is None:
         why = f" ({run.failure})" if run.failure else ""
-        marked = f"The training did not finish: it is marked as {status_of(run)}{why}."
+        marked = f"Training did not finish: the run is marked as {_status_of(run)}{why}."
         return [marked, "Its network was never evaluated."]
     counts = _count_correct(run.results.get("test"))
     return [
         f"It classifies {format_percent(run.test_accuracy)} of the test digits correctly"
         f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
-        f"Kept are the weights of epoch {run.best_epoch} of {run.epochs_run:,}, which had the lowest validation loss. "
+        f"The weights of epoch {run.best_epoch} of {run.epochs_run:,} were kept: it had the lowest validation loss. "
         f"{ENDED[run.stop_reason]}",
-        "This is one network from one seed. Whether another recipe is better takes several seeds of each, and a "
-        "difference several times their spread.",
+        "This is one network from one seed. To tell whether another recipe is better takes several seeds of each, and "
+        "a difference several times their spread.",
     ]
 
 
@@ -101,8 +101,8 @@ def _goodness(run: Run) -> list[str]:
     error = number(inside(run.results, "test", "expected_calibration_error"))
     off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
     words = (
-        "The validation digits chose the epoch that was kept. The test digits were used once, after the training: only "
-        f"they tell how well it does with new handwriting.{off}"
+        "The validation digits chose the epoch that was kept. The test digits were used once, after training: only "
+        f"they show how well it does on new handwriting.{off}"
     )
     return [words] if run.is_evaluated else []
 
@@ -130,7 +130,7 @@ def _history_table(run: Run, history: list[EpochRecord]) -> Table:
 
 
 def _settings_table(run: Run) -> Table:
-    """The saved configuration, as far as there is one: label, value, and what the value means."""
+    """The saved configuration, if there is one: label, value, and what the value means."""
     values = dict(run.saved_config)
     told = {"model": "", "augment": _pairs(values.get("augment"))}
     with suppress(RequestError):  # of a configuration that is not the lab's, the bare values are shown
@@ -148,7 +148,7 @@ def _settings_table(run: Run) -> Table:
 
 
 def _origin_table(run: Run, facts: Sequence[tuple[str, str]]) -> Table:
-    rows = [("folder", run.name), *(fact for fact in facts if fact[0] not in HEADLINES)]
+    rows = [("folder", run.name), *(fact for fact in facts if fact[0] not in _HEADLINES)]
     rows += [(name, _pairs(getattr(run, name)) or "–") for name in ("split", "machine", "versions")]
     return Table("The run, its machine and versions", ("what", "value"), rows)
 
@@ -163,7 +163,7 @@ def _missing(run: Run, gone: list[str]) -> list[str]:
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
     if gone and run.is_evaluated:
         restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
-        remarks.append(f"Pictures that are missing are drawn again by: {restore}")
+        remarks.append(f"Missing pictures are drawn again by: {restore}")
     return remarks
 
 
@@ -171,7 +171,7 @@ def _missing(run: Run, gone: list[str]) -> list[str]:
 
 
 def accuracy_table(results: Mapping[str, Any], title: str = "") -> Table:
-    """The accuracies on both splits, from an evaluation under "validation" and one under "test", so far as known."""
+    """The accuracies on both splits, from an evaluation under "validation" and one under "test", as far as known."""
     rows = [
         (
             split,
@@ -217,8 +217,8 @@ def describe_confused(evaluation: Any) -> str:
 
 
 def run_facts(run: Run) -> list[tuple[str, str]]:
-    """What is worth knowing of a run, as label and value."""
-    status, how = status_of(run), run.failure or run.stop_reason
+    """What is worth knowing about a run, as label and value."""
+    status, how = _status_of(run), run.failure or run.stop_reason
     augmentation = "yes" if run.augment else "no"
     if run.augment:
         with suppress(RequestError):  # a damaged configuration costs the strengths only
@@ -242,13 +242,13 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def status_of(run: Run) -> str:
-    """A run's status; an unfinished run that nobody trains was stopped or killed, and can go on."""
+def _status_of(run: Run) -> str:
+    """A run's status; an unfinished run that no program trains was stopped or killed, and can be resumed."""
     return "stopped" if run.status == UNFINISHED and not saved.is_being_trained(run) else run.status
 
 
 def _resumptions(run: Run) -> list[str]:
-    """When a run went on after it had been stopped, and what was no longer as at its start."""
+    """When a run was resumed, and what had changed since its start."""
     told = []
     for session in run.sessions[1:]:
         first = _place_of(run.sessions[0])
@@ -269,7 +269,7 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
 
 
 def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
-    """What the index shows of a run; ``captions`` say what can be said of its pictures, by file name."""
+    """What the index shows of a run; ``captions`` describe its pictures, by file name."""
     lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
     interval_95 = f"95 % interval {format_interval(run.test_interval)}"
     return Summary(
@@ -278,7 +278,7 @@ def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summa
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
         sentences=[f"{interval_95}; {lasted}"] if run.is_evaluated else [],
-        remark="" if run.status == "finished" else status_of(run),
+        remark="" if run.status == "finished" else _status_of(run),
         thumbnail=RUN_PICTURES[0],
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},
@@ -326,26 +326,26 @@ def score_summary(content: dict[str, Any]) -> Summary:
 
 
 class Mark(NamedTuple):
-    """What one run made of the user's digits."""
+    """How one run did on the user's digits."""
 
     correct: int
     total: int  # labelled drawings; those without ink count as missed
 
 
 def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
-    """The table of runs; in 80 columns it shows less, of a run's name the part that tells when it began.
+    """The table of runs; in 80 columns it shows less, and of a run's name only when it started.
 
-    An asterisk at the epochs marks an interrupted run, a letter at the model one of :func:`recipe_notes`. If there are
-    marks, what the evaluated runs made of the user's own digits, by the run's name, they get a column.
+    An asterisk after the epochs marks an interrupted run, a letter after the model one of :func:`recipe_notes`. If
+    there are marks, how the evaluated runs did on the user's own digits, by the run's name, they get a column.
     """
     columns: dict[str, Callable[[Run], str | Text]] = {
         "run" if wide else "date": lambda run: run.name if wide else run.name[5:19],
-        "model": letterer(shown, lambda run: run.model),
+        "model": with_recipe_letter(shown, lambda run: run.model),
         "aug": lambda run: "yes" if run.augment else "no",
         "seed": lambda run: str(run.seed),
         "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
         "val %": lambda run: percent_number(run.val_accuracy),
-        "test %": lambda run: status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
+        "test %": lambda run: _status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
         "95 % interval": lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None)),
         "my digits": lambda run: _mark_cell(marks[run.name]) if run.name in marks else "",
         "params": lambda run: f"{run.parameters / 1000:,.0f} k",
@@ -364,7 +364,7 @@ def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None
 
 
 def _mark_cell(mark: Mark | None) -> str:
-    """How many were right; of a hundred and more in percent, which is narrower. A dash where nobody could tell."""
+    """How many were right; in percent from a hundred on, which is narrower. A dash where it is unknown."""
     if mark is None:
         return "–"
     return f"{mark.correct} of {mark.total}" if mark.total < 100 else f"{100 * mark.correct / mark.total:.1f} %"
@@ -377,7 +377,7 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
         found = [mark for mark in (marks.get(run.name) for run in members) if mark]
         return f"{100 * statistics.mean(mark.correct / mark.total for mark in found):.1f}" if found else "–"
 
-    recipe = letterer(runs, lambda run: str(run.saved_config.get("recipe", "–")))
+    recipe = with_recipe_letter(runs, lambda run: str(run.saved_config.get("recipe", "–")))
     columns: dict[str, Callable[[list[Run]], str | Text]] = {
         "model": lambda members: members[0].model,
         "aug": lambda members: "yes" if members[0].augment else "no",
@@ -391,7 +391,7 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
     }
     groups = [list(by_seed.values()) for by_seed in saved.by_recipe(sorted(runs, key=_recipe_order))]
     rows = [[cell(members) for cell in columns.values()] for members in groups]
-    return Table("Runs that differ in their seed only", list(columns), rows, numeric=range(3, len(columns)))
+    return Table("Runs that differ only in their seed", list(columns), rows, numeric=range(3, len(columns)))
 
 
 def _recipe_order(run: Run) -> tuple[str, bool, int]:
@@ -404,7 +404,7 @@ def _epochs_asked(run: Run) -> int:
     return asked if isinstance(asked, int) else run.epochs_run
 
 
-def letterer(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], Text]:
+def with_recipe_letter(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], Text]:
     """A cell's text, with the letter of its run's recipe where :func:`recipe_notes` has one."""
     letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
 
@@ -416,14 +416,14 @@ def letterer(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run],
 
 
 def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
-    """For the recipes that differ from the usual ones a letter each, and the options that they differ by."""
+    """A letter for each recipe that differs from the usual ones, and the options that it differs by."""
     found = dict.fromkeys(_changes_of(run) for run in sorted(runs, key=_recipe_order))
     changed = [changes for changes in found if changes]
     return {wording.letters(place): changes for place, changes in enumerate(changed)}
 
 
 def _changes_of(run: Run) -> str:
-    """The options by which a run differs from its usual recipe; empty if by none, or if nobody knows."""
+    """The options by which a run differs from its usual recipe; empty if there are none, or if that is unknown."""
     try:
         config = run.config
     except RequestError:

@@ -27,11 +27,11 @@ from mnist_lab.terminal.wording import describe_recipe, letters
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
-LOCK_FILE = "training.lock"
+_LOCK_FILE = "training.lock"
 MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output folder
 
 UNFINISHED = "running"
-EVALUATED = ("finished", "interrupted")
+_EVALUATED = ("finished", "interrupted")
 
 StopReason = Literal["last epoch", "patience", "interrupted"]  # why a training ended
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """What run.json tells of a run, and its folder.
+    """What run.json says about a run, and its folder.
 
     What the lab relies on is checked when it is read; what is only shown may be missing, and is then None or empty.
     Accuracies and intervals are fractions.
@@ -87,8 +87,8 @@ class Run:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether it came to an end, and was evaluated on the test digits."""
-        return self.status in EVALUATED
+        """Whether it ended, and was evaluated on the test digits."""
+        return self.status in _EVALUATED
 
     @property
     def config(self) -> TrainConfig:
@@ -101,7 +101,7 @@ class Run:
         return self.split.get("fingerprint")
 
     def to_json(self) -> dict[str, Any]:
-        """The content of run.json, without what is not known."""
+        """The content of run.json, without unknown values."""
         values = {part.name.removeprefix("saved_"): getattr(self, part.name) for part in fields(self)[1:]}
         values["created"] = self.created.isoformat(timespec="seconds")
         return {name: value for name, value in values.items() if value is not None}
@@ -110,14 +110,14 @@ class Run:
     def from_json(cls, folder: Path, content: Any) -> Run:
         """Check run.json's content; raises KeyError, TypeError, ValueError or OverflowError where it is wrong."""
         require(isinstance(content, dict), "not a JSON object")
-        status = _checked(content, "status", str, (UNFINISHED, *EVALUATED, "failed"))
+        status = _checked(content, "status", str, (UNFINISHED, *_EVALUATED, "failed"))
         created = _checked(content, "created", str)
         moment = datetime.fromisoformat(created)
-        epochs_run = _checked(content, "epochs_run", int, range(1 if status in EVALUATED else 0, MOST_EPOCHS + 1))
+        epochs_run = _checked(content, "epochs_run", int, range(1 if status in _EVALUATED else 0, MOST_EPOCHS + 1))
         values: dict[str, Any] = {
             name: content[name] for name, kind in _SHOWN.items() if type(content.get(name)) is kind
         }
-        if status in EVALUATED:
+        if status in _EVALUATED:
             seconds = content["train_seconds"]  # the bound keeps what is shown within what a float can hold
             require(number(seconds) is not None and 0 <= seconds <= 1e12, f"{shortened(seconds)} is not a duration")
             stop_reason = _checked(content, "stop_reason", str, get_args(StopReason))
@@ -130,7 +130,7 @@ class Run:
                 "test_interval": interval(content["test_interval"]),
                 "train_seconds": float(seconds),
             }
-        # Earlier versions of the lab noted the first session only, outside of a list.
+        # Earlier versions of the lab recorded only the first session, outside a list.
         first = {name: content.get(name) for name in ("workers", "device", "machine", "versions")}
         sessions = content.get("sessions", [{"started": created, "after_epoch": 0, **first}])
         return cls(
@@ -148,7 +148,7 @@ class Run:
         )
 
 
-# What is only shown, or checked where it is used: whatever is of another kind counts as missing.
+# What is only shown, or checked where it is used: a value of another type counts as missing.
 _SHOWN: dict[str, type] = {
     **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file"), str),
     **dict.fromkeys(("split", "machine", "versions", "results"), dict),
@@ -171,15 +171,15 @@ def _checked(content: Mapping[str, Any], key: str, kind: type[T], allowed: Conta
 
 
 def write_run(run: Run) -> None:
-    """Write a run's run.json, atomically; raises ``StorageError`` if the disk refuses."""
+    """Write a run's run.json, atomically; raises ``StorageError`` if it can't be written."""
     write_json(run.folder / RUN_FILE, run.to_json())
 
 
 def read_run(folder: Path) -> Run:
     """Read run.json and check every value that the lab relies on; raises ``RunError`` if it is missing or damaged."""
     try:
-        content = json.loads(read_text(folder / RUN_FILE, 1 << 20))  # the lab's have some ten thousand bytes
-        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # what can't be written the lab never wrote
+        content = json.loads(read_text(folder / RUN_FILE, 1 << 20))  # the lab's have about ten thousand bytes
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # the lab never wrote what can't be written
     except FileNotFoundError:
         raise RunError(f"{folder} holds no {RUN_FILE}", "name a run's folder; python main.py runs lists them") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -189,11 +189,11 @@ def read_run(folder: Path) -> Run:
         return Run.from_json(folder, content)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise damaged_run(folder, f"{RUN_FILE} is not a run's ({detail})") from None
+        raise damaged_run(folder, f"{RUN_FILE} does not describe a run ({detail})") from None
 
 
 def damaged_run(folder: Path, what: str) -> RunError:
-    """The refusal of a run whose folder is not as the lab left it."""
+    """The error for a run whose folder is not as the lab left it."""
     return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
 
 
@@ -201,7 +201,7 @@ def damaged_run(folder: Path, what: str) -> RunError:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run for this caller alone, and tidy up after a killed one; raises ``RunError`` if another holds it."""
     try:
-        with storage.locked(folder / LOCK_FILE):
+        with storage.locked(folder / _LOCK_FILE):
             remove_leftovers(folder)
             yield
     except LockedError:
@@ -211,12 +211,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 def is_being_trained(run: Run) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
-    return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
+    return run.status == UNFINISHED and is_locked(run.folder / _LOCK_FILE)
 
 
 @dataclass(frozen=True)
 class DamagedRun:
-    """A folder that holds a run.json which can't be understood, and why."""
+    """A folder with a run.json that can't be understood, and why."""
 
     folder: Path
     reason: str
@@ -242,10 +242,10 @@ def run_folders(outputs: Path) -> list[Path]:
         return []
 
 
-def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = EVALUATED) -> Run:
-    """The run that a user means, named as :func:`find_folder` takes it, or ``latest`` or ``best`` of some statuses.
+def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> Run:
+    """The run that a user means, named as for :func:`find_folder`, or ``latest`` or ``best`` among some statuses.
 
-    ``best`` has the highest validation accuracy, never the test accuracy; of equals it is the newest.
+    ``best`` has the highest validation accuracy, never the test accuracy; among equals, the newest wins.
 
     Raises:
         RunError: there is no such run, or it is damaged.
@@ -278,7 +278,7 @@ def find_folder(outputs: Path, name: str, folders: Sequence[Path], kind: str) ->
 
 
 def name_some(folders: Sequence[Path], most: int = 3) -> str:
-    """The names of some folders; of many the first few."""
+    """The names of some folders; if there are many, the first few."""
     return ", ".join([folder.name for folder in folders[:most]] + ["..."] * (len(folders) > most))
 
 
@@ -297,8 +297,8 @@ def command_line(words: str, outputs: Path) -> str:
 class EpochRecord:
     """One line of the history: losses of the trainer's ``Criterion`` in nats per digit, accuracies as fractions.
 
-    The training values are taken in passing, while the weights still move and with dropout and augmentation on: they
-    may well be worse than the validation values.
+    The training values are measured during the epoch, while the weights still change and with dropout and augmentation
+    on: they may well be worse than the validation values.
     """
 
     epoch: int
@@ -334,25 +334,25 @@ def read_history(run: Run) -> list[EpochRecord]:
     except OSError as error:
         why = reason(error)
     except (ValueError, TypeError, KeyError, csv.Error) as error:
-        why = str(error)[:100]  # as much as one line takes of a value
+        why = str(error)[:100]  # as much of a value as fits on one line
     raise RunError(f"the history of {run.name} can't be read ({why})", "restore it from a copy")
 
 
 def check_history(history: Sequence[EpochRecord]) -> None:
     """Raise ``ValueError`` unless the epochs are numbered from 1 on, and all values are within their ranges."""
-    require(len(history) > 0, "it holds no epoch")
+    require(len(history) > 0, "it holds no epochs")
     for place, record in enumerate(history, start=1):
         epoch, *values = astuple(record)
         require(type(epoch) is int and epoch == place, f"in place of epoch {place} it holds another")
         is_finite = all(type(value) is float and math.isfinite(value) for value in values)
-        require(is_finite, f"its epoch {place} holds what is not a finite number")
+        require(is_finite, f"its epoch {place} holds a value that is not a finite number")
         is_possible = (
-            min(record.train_loss, record.val_loss) >= -1e-5  # the smallest loss is 0; rounding may leave less
+            min(record.train_loss, record.val_loss) >= -1e-5  # the smallest loss is 0; rounding may give less
             and min(record.train_accuracy, record.val_accuracy, record.learning_rate) >= 0
             and max(record.train_accuracy, record.val_accuracy) <= 1
-            and 0 < record.seconds <= 1e8  # some three years
+            and 0 < record.seconds <= 1e8  # about three years
         )
-        require(is_possible, f"its epoch {place} holds numbers that no training leaves")
+        require(is_possible, f"its epoch {place} holds numbers that no training produces")
 
 
 # ------------------------------------------------------------------------------------------------------ recipes

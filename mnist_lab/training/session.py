@@ -1,6 +1,6 @@
-"""One training from its configuration to its finished folder: the rooms of the lab, called in order.
+"""One training from its configuration to its finished folder: the parts of the lab, called in order.
 
-The menu, the command line and the experiments all train through here; nobody else writes run folders.
+The menu, the command line and the experiments all train through here; nothing else writes run folders.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Results:
 
 
 class Observer(Protocol):
-    """Whoever wants to follow a training; every method may do nothing."""
+    """Follows a training; every method may do nothing."""
 
     def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
         """The training begins, or goes on after ``epochs_done`` epochs."""
@@ -66,7 +66,7 @@ class Observer(Protocol):
         """An epoch is done."""
 
     def on_warning(self, message: str) -> None:
-        """Something went wrong that the training can do without."""
+        """Something went wrong, but the training goes on."""
 
     def on_results(self, results: Results) -> None:
         """The training is over and evaluated; the folder is being completed."""
@@ -85,11 +85,11 @@ def train_new(
 ) -> Path:
     """Train a network as a checked configuration says, and leave its folder, stamped with ``now``.
 
-    ``workers`` processes load data; ``threads`` of None are as many as torch takes by itself; ``stop_requested`` is
-    asked after every batch whether to end early.
+    ``workers`` processes load data; ``threads`` of None leaves their number to torch; ``stop_requested`` is asked after
+    every batch whether to end early.
 
     Raises:
-        DataError, TrainingError, StorageError: see there. Results are shown before a failed write is raised.
+        DataError, TrainingError, StorageError: see their docstrings. Results are shown before a failed write is raised.
     """
     mnist = load_mnist()
     folder = create_folder(outputs, run_label(config), now)
@@ -98,7 +98,7 @@ def train_new(
             run = _new_run(folder, config, mnist, workers, now)
             return _complete(run, mnist, observer, workers, stop_requested, figures)
     except BaseException:
-        if not is_file(folder / RUN_FILE):  # the disk was full from the beginning, say: nothing has come about
+        if not is_file(folder / RUN_FILE):  # the disk was full from the start, say: there is nothing to keep
             shutil.rmtree(folder, ignore_errors=True)
         raise
 
@@ -111,9 +111,9 @@ def resume(
     stop_requested: Callable[[], bool] = lambda: False,
     figures: RunFigures,
 ) -> Path:
-    """Resume an unfinished run that was killed, from its last finished epoch, in its own folder, with as many threads.
+    """Resume an unfinished run that was killed, from its last finished epoch, in its own folder.
 
-    ``workers`` never change the outcome; None takes as many as the run began with.
+    ``workers`` never change the outcome; None takes as many as the run started with. The number of threads is kept.
 
     Raises:
         RunError: the run is finished, in use, or was made on another split.
@@ -139,7 +139,7 @@ def resume(
 def _refuse_ended(run: Run) -> None:
     if run.status != UNFINISHED:
         end = "has failed" if run.status == "failed" else f"is {run.status} and has been evaluated on the test digits"
-        raise RunError(f"the run {run.name} {end}; it can't go on", "train a new run")
+        raise RunError(f"the run {run.name} {end}; it can't be resumed", "train a new run")
 
 
 def _complete(
@@ -166,9 +166,9 @@ def _complete(
             try:
                 save_tensors(folder / STATE_FILE, trainer.state())
                 write_text(folder / HISTORY_FILE, runs.history_csv(trainer.history))
-            except StorageError as error:  # a disk that refuses costs the resuming, not the training
+            except StorageError as error:  # without a saved state the training can't be resumed, but it can go on
                 is_saved = False
-                observer.on_warning(f"{error.found}; the training goes on, but could not be resumed")
+                observer.on_warning(f"{error.found}; training goes on, but can't be resumed if it is stopped")
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
@@ -198,7 +198,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
     path, network_bytes = folder / STATE_FILE, sum(weight.nbytes for weight in trainer.model.state_dict().values())
     if not path.exists():  # a new run, or one that was killed in its first epoch
         return
-    # Five networks: weights, EMA, best weights, and the optimiser's two moments. An epoch has less than 256 bytes.
+    # Five networks: weights, EMA, best weights, and the optimiser's two moments. An epoch takes less than 256 bytes.
     state = load_tensors(path, 5 * network_bytes, PLAIN_BYTES + 256 * trainer.config.epochs)
     try:
         trainer.restore(state)
@@ -236,8 +236,8 @@ def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, fig
         save_figure(folder / name, draw(data))
     write_run(run)
     captions = {name: figure.caption for name, figure in figures.items()}
-    write_summary(folder, summary_of(run, captions))  # for a run without, the index looks at run.json
-    for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while its folder was filled
+    write_summary(folder, summary_of(run, captions))  # for a run without one, the index reads run.json
+    for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()
 
 
@@ -261,7 +261,7 @@ def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now:
 
 
 def _place(workers: int) -> dict[str, Any]:
-    """Where and with what a training computes."""
+    """What a training computes on and with."""
     return {
         "workers": workers,
         "device": choose_compute().name,
@@ -287,9 +287,9 @@ def run_label(config: TrainConfig) -> str:
 
 
 def repeat_command(config: TrainConfig, threads: int | None = None, device: str | None = None) -> str:
-    """The command that trains the same again, to the bit: every option that differs from its default.
+    """The command that repeats a training to the bit: every option that differs from its default.
 
-    ``threads``, which the last bits depend on, and the ``device`` that was asked for are left open if None.
+    ``threads``, which the last bits depend on, and the ``device`` that was asked for are left out if None.
     """
     words = ["python", "main.py", "train", "--model", config.model, "--recipe", config.recipe]
     words += ["--seed", str(config.seed), "--epochs", str(config.epochs)]
@@ -336,8 +336,8 @@ def restore_pictures(
     return list(missing)
 
 
-def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:
-    """Seconds that an epoch of this configuration takes on this machine, by training a network for a few batches."""
+def measure_seconds_per_epoch(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:
+    """Seconds per epoch of this configuration on this machine, from training a network for a few batches."""
     size = min(len(mnist.train), 16 * config.batch_size)
     few = mnist.train.subset(torch.arange(size))
     network = compute.place(build_model(config.architecture))
@@ -352,6 +352,6 @@ def measure_pace(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:
     timed = size - warm_up * config.batch_size  # images
     training = (time.perf_counter() - start) * config.images_per_epoch / timed
     start = time.perf_counter()
-    with suppress(TrainingError):  # it takes as long, whatever comes out
+    with suppress(TrainingError):  # it takes as long, whatever the result
         predict_logits(trainer.evaluated_model, mnist.validation.images[:1000], compute)
     return training + (time.perf_counter() - start) * len(mnist.validation) / 1000

@@ -36,7 +36,7 @@ from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of
 from mnist_lab.training.runs import EpochRecord, StopReason, check_history, require
 
-REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
+_REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Outcome:
     stop_reason: StopReason
     best_epoch: int
     best_weights: dict[str, Tensor]  # copies on the CPU
-    images_seen: int  # in training; an interrupted first epoch counts as far as it came
+    images_seen: int  # in training; an interrupted first epoch counts as far as it got
 
 
 class Criterion:
@@ -196,7 +196,7 @@ class Trainer:
 
         ``on_progress`` is called every few batches, ``on_epoch`` after every epoch with its record and whether it is
         the best so far. ``stop_requested`` is asked after every batch; the epoch under way is then dropped, unless it
-        is the first: that one is evaluated as far as it came.
+        is the first: that one is evaluated as far as it got.
 
         Raises:
             TrainingError: a loss or a weight became infinite or not a number.
@@ -243,7 +243,7 @@ class Trainer:
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
             stop = stop_requested()
-            if number % REPORT_EVERY == 0 or number == len(self.loader) or stop:
+            if number % _REPORT_EVERY == 0 or number == len(self.loader) or stop:
                 self._require_finite(math.isfinite(loss_sum), f"training loss became {float(loss_sum)}", epoch)
                 rate = seen / max(time.perf_counter() - start, 1e-9)
                 on_progress(Progress(epoch, self.config.epochs, seen, self.images_per_epoch, rate))
@@ -303,11 +303,11 @@ class Trainer:
         configuration and has to agree with what was saved.
 
         Raises:
-            Exception: the state is damaged, or belongs to another training; the trainer is then of no use any more.
+            Exception: the state is damaged, or belongs to another training; the trainer can't be used any more.
         """
         self.history = [EpochRecord(**record) for record in state["history"]]
         check_history(self.history)
-        self.optimizer.step()  # without gradients no weight moves, but now the schedule may
+        self.optimizer.step()  # without gradients no weight moves, but now the schedule may step
         for record in self.history:
             require(not self.stopping.exhausted and record.epoch <= self.config.epochs, "it has too many epochs")
             self.stopping.update(record.epoch, record.val_loss)
@@ -318,18 +318,18 @@ class Trainer:
         self.images_seen = self.images_per_epoch * len(self.history)
         steps = len(self.loader) * len(self.history)
         self.ema.steps = steps if self.config.average_decay > 0 else 0
-        require(agrees(state["schedule"], self.schedule.state_dict()), "its schedule is another")
-        require(agrees(state["average_steps"], self.ema.steps), "its EMA is of other steps")
+        require(agrees(state["schedule"], self.schedule.state_dict()), "it has another schedule")
+        require(agrees(state["average_steps"], self.ema.steps), "its EMA has taken another number of steps")
         self._restore_optimizer(state["optimizer"], steps)
         self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
         self.evaluated_model.load_state_dict(self.best_weights)  # only to see whether they are as good as saved
         loss, _ = self.validate()
-        # On another device the same weights give another loss, by a little.
+        # On another device the same weights give a slightly different loss.
         same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
         require(same, "its best weights are not those of its best epoch")
         for model, name in ((self.model, "model"), (self.ema.model, "average")):
             model.load_state_dict(checked_weights(state[name], model.state_dict()))
-        if "digest" in state:  # earlier versions of the lab left none
+        if "digest" in state:  # earlier versions of the lab saved none
             require(TrainConfig.from_dict(state["config"]) == self.config, "it was made with another configuration")
             saved = {name: value for name, value in state.items() if name != "digest"}
             require(state["digest"] == digest_of(saved), "it was changed after it was saved")
@@ -337,12 +337,12 @@ class Trainer:
     def _restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
         groups = self.optimizer.state_dict()["param_groups"]
         known = [{name: value for name, value in group.items() if name != "fused"} for group in groups]
-        require(agrees(saved["param_groups"], known), "its optimiser is another")
+        require(agrees(saved["param_groups"], known), "it has another optimiser")
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        require(set(saved["state"]) == set(range(len(weights))), "its optimiser is of another network")
+        require(set(saved["state"]) == set(range(len(weights))), "its optimiser belongs to another network")
         moments = {}
         for number, weight in enumerate(weights):
             expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
             moments[number] = checked_weights(saved["state"][number], expected)
-            require(moments[number]["step"].item() == steps, "its optimiser is of other steps")
+            require(moments[number]["step"].item() == steps, "its optimiser has taken another number of steps")
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

@@ -64,7 +64,7 @@ def test_the_surest_changes_come_first() -> None:
     assert broken == []
 
 
-def test_what_everybody_misses() -> None:
+def test_what_all_networks_miss() -> None:
     (missed,) = missed_by_all([A, B, C], DIGITS)
     assert missed.numbers == {"index": 3, "label": 1, "answers": [7] * 3}
     assert missed.picture.tolist() == (DIGITS.images[3, 0] / 255).tolist()
@@ -95,7 +95,7 @@ def test_the_numbers_of_given_answers_are_those_of_scikit_learn() -> None:
 
 def test_the_sections_say_what_the_answers_do() -> None:
     changes = changes_section({"first": A, "second": B}, DIGITS, note="A note.")
-    assert changes.paragraphs[0].startswith("second reads 1 test digit that first misses, and misses 1 that first")
+    assert changes.paragraphs[0].startswith("second gets 1 test digit right that first misses, and misses 1 that first")
     assert changes.paragraphs[-1] == "A note."
     numbers = changes.pictures[0].numbers
     assert (numbers["both_right"], numbers["both_wrong"]) == (2, 2)

@@ -95,7 +95,7 @@ def test_an_experiment_on_a_cluster_ends_complete_though_a_worker_is_killed(dask
     assert experiment(lab, replace(small_request("validation", epochs=4, seeds=4), jobs=None, dask=dask.address)) == OK
     killer.join()
     assert dask.workers[0].wait() == -signal.SIGKILL
-    assert "4 trainings to do, on 2 Dask workers" in screen.getvalue()
+    assert "4 training runs to do, on 2 Dask workers" in screen.getvalue()
     runs = list_runs(outputs)[0]
     assert sorted(run.seed for run in runs) == [0, 1, 2, 3]
     for run in runs:

@@ -73,7 +73,7 @@ def test_the_screen_tells_what_happens_and_how_long_it_takes(conducted: tuple[Pa
     lines = shown.splitlines()
     assert "Where does augmentation really show?" in lines
     assert "what differs: the augmentation; variants: plain, augmented" in lines
-    assert any(line.startswith("4 trainings to do, 1 at a time: about ") for line in lines)
+    assert any(line.startswith("4 training runs to do, 1 at a time: about ") for line in lines)
     for number, seed in ((4, 1), (1, 0)):
         assert f"{number}/4" in shown
         assert f"augmented, seed {seed}: validation " in shown
@@ -87,11 +87,11 @@ def test_started_again_it_trains_nothing_and_finds_the_same(outputs: Path) -> No
     lab, screen = make_lab(outputs)
     assert experiment(lab, replace(small_request("robustness"), prediction="augmented > plain")) == OK
     assert set(runs_of(outputs)) == before
-    assert "already finished, and used again: 4 of the 4 trainings" in screen.getvalue()
+    assert "already finished and reused: 4 of the 4 training runs" in screen.getvalue()
     first, second = sorted(outputs.glob("*_experiment-robustness*"))
     early, late = ((folder / "report.html").read_text(encoding="utf-8") for folder in (first, second))
     assert "Predicted beforehand" in early
-    assert "Predicted when all trainings were there already" in late
+    assert "Predicted when all networks were already trained" in late
     assert "Predicted augmented over plain" in late
     assert results_of(first)["conclusion"] == results_of(second)["conclusion"]
     assert results_of(first)["thumbnail"] == results_of(second)["thumbnail"] == "robustness.png"
@@ -101,7 +101,7 @@ def test_one_seed_says_that_nothing_can_be_concluded(outputs: Path) -> None:
     lab, screen = make_lab(outputs)
     assert experiment(lab, small_request("robustness", seeds=1)) == OK
     shown = " ".join(screen.getvalue().split())
-    assert "with one seed no interval can be given: a difference may be chance" in shown
+    assert "with one seed no interval can be given: a difference may be due to chance" in shown
     assert "With one seed nothing can be concluded" in shown
 
 
@@ -243,7 +243,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
     shown, errors = first.communicate(timeout=60)
     assert first.returncode == INTERRUPTED
     assert errors == ""
-    assert "trainings are finished and kept; go on with: python main.py experiment validation" in shown
+    assert "runs are finished and kept; continue with: python main.py experiment validation" in shown
     kept = {run.name: run.status for run in list_runs(outputs)[0]}
     assert "finished" in kept.values()
     assert len(kept) < 4 or "running" in kept.values()
@@ -268,8 +268,8 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
         (["depth", "--jobs", "0"], "--jobs is 0"),
         (["depth", "--seeds", "two"], "invalid int value: 'two'"),
         (["depth", "--jobs", "2", "--dask", "tcp://127.0.0.1:1"], "--jobs is for this machine"),
-        (["depth", "--dask", "localhost"], "'localhost' is not an address of a Dask scheduler"),
-        (["depth", "--dask", "tcp://host:x"], "is not an address of a Dask scheduler"),
+        (["depth", "--dask", "localhost"], "'localhost' is not the address of a Dask scheduler"),
+        (["depth", "--dask", "tcp://host:x"], "is not the address of a Dask scheduler"),
         (["depth", "--no-target"], "--no-target has no effect with the experiment depth; omit it"),
         (["depth", "--train-size", "500"], "--train-size has no effect with the experiment depth"),
         (
@@ -332,7 +332,7 @@ def test_the_menu_shows_every_question_and_leads_back(tmp_path: Path, monkeypatc
     assert "a whole number from 1 to 100" in " ".join(shown.split())
     assert "'0' is not a number above 0" in shown
     assert "'half' is not a number above 0" in shown
-    assert "6 trainings to do, " in shown
+    assert "6 training runs to do, " in shown
     assert "about 6 min" in shown
     assert list(tmp_path.iterdir()) == []
 
@@ -420,7 +420,7 @@ def test_two_factors_are_warned_about(outputs: Path) -> None:
     assert compare(lab, [runs[False, 0].name, other.name]) == OK
     words = " ".join(screen.getvalue().split())
     assert re.search(r"more than one factor differs \([^)]*\bweight decay\b[^)]*\)", words)
-    assert "whatever comes out may be due to any of them" in words
+    assert "the result may be due to any of them" in words
 
 
 def test_runs_of_different_splits_are_refused(outputs: Path) -> None:
@@ -450,7 +450,7 @@ def test_a_run_half_deleted_is_refused_in_one_line(outputs: Path, damage: str) -
     assert not list(outputs.glob("*compare*"))
 
 
-def test_what_is_no_comparison_is_refused(outputs: Path) -> None:
+def test_what_is_not_a_comparison_is_refused(outputs: Path) -> None:
     name = runs_of(outputs)[True, 0].name
     lab, _ = make_lab(outputs)
     for names in ([name], [name, name], [name, str(outputs / name)]):

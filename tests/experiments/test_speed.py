@@ -241,7 +241,7 @@ def test_ctrl_c_ends_the_experiment_and_saves_nothing(
     lab, screen = make_lab(tmp_path)
     assert experiment_speed(lab, tiny, ONE_EPOCH) == INTERRUPTED
     shown = screen.getvalue()
-    assert "Seconds of one epoch" in shown
+    assert "Seconds per epoch" in shown
     assert "stopped; 1 of 8 steps were measured, nothing is saved" in shown
     assert signal.getsignal(signal.SIGINT) is before
     assert list(tmp_path.iterdir()) == []
@@ -256,9 +256,9 @@ def test_verdicts_by_hand() -> None:
     middle = measured(steps[1], (13, 2, 0.95))
     ours = measured(steps[-1], (5.5, 0.5, 0.9), (5.5, 0.5, 0.9950))
     assert verdicts([common, middle, ours], 0.9933) == [
-        "From the common recipe to the lab's: 30.0 s an epoch to 6.0 s, 5.00 times as fast.",
+        "From the common recipe to the lab's: 30.0 s per epoch to 6.0 s, 5.00 times as fast.",
         "The largest single saving is augmentation in batches: 15.0 s of each epoch.",
-        "99.33 % of the validation digits are classified correctly by the common recipe after 1 min 30 s (3 epochs), "
+        "99.33 % of the validation digits are classified correctly: by the common recipe after 1 min 30 s (3 epochs), "
         "by the lab's after 12.0 s (2 epochs).",
     ]
     missed = verdicts([measured(COMMON, (9, 1, 0.98), (9, 1, 0.98)), ours], 0.9933)[-1]
@@ -268,7 +268,7 @@ def test_verdicts_by_hand() -> None:
 def test_without_a_target_and_without_a_gain_only_the_times_are_told() -> None:
     pair = [measured(COMMON, (4, 1, 0.9)), measured(steps_on(FLOAT32_ONLY)[-1], (9, 1, 0.9))]
     assert verdicts(pair, None) == [
-        "From the common recipe to the lab's: 5.0 s an epoch to 10.0 s, 0.50 times as fast."
+        "From the common recipe to the lab's: 5.0 s per epoch to 10.0 s, 0.50 times as fast."
     ]
 
 

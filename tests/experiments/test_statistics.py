@@ -236,9 +236,9 @@ def test_mcnemar_needs_the_same_digits() -> None:
 
 
 def test_mcnemar_in_words() -> None:
-    apart = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)))
+    apart = mcnemar_verdict("a", "b", mcnemar(*answers(9900, 11, 30, 59)))
     assert apart == Verdict(
-        "2-layer reads 30 test digits that 1-layer misses, and misses 11 that 1-layer reads: these two networks are "
+        "b gets 30 test digits right that a misses, and misses 11 that a gets right: these two networks are "
         "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell.",
         True,
     )
@@ -247,13 +247,13 @@ def test_mcnemar_in_words() -> None:
     assert counted.is_different is False
     near = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 23, 11, 66)))
     assert near.sentence.startswith(
-        "1-layer reads 23 test digits that 2-layer misses, and misses 11 that 2-layer reads"
+        "1-layer gets 23 test digits right that 2-layer misses, and misses 11 that 2-layer gets right"
     )
     assert "these two networks are not distinguishable (exact McNemar p = 0.058)" in near.sentence
     assert near.is_different is False
-    assert "reads 1 test digit that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
+    assert "gets 1 test digit right that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
     same = mcnemar_verdict("a", "b", mcnemar(*answers(9, 0, 0, 1)))
-    assert same == Verdict("b and a read and miss the very same test digits.", False)
+    assert same == Verdict("b and a get the very same test digits right and wrong.", False)
 
 
 # --- verdicts in words -------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     # The interval alone leaves out zero; with all counted, no difference is possible as well.
     assert first.difference.interval is not None
     assert first.difference.interval[0] > 0.001
-    assert grade("some > none by 0.1", conclusion).endswith("but there may as well be no difference at all.")
+    assert grade("some > none by 0.1", conclusion).endswith("but there may just as well be no difference at all.")
     # On certain digits: the sentence says on which, and is about the variants.
     parts = {name: (name.upper(), "large digits") for name in found}
     (one,) = conclude(found, [("none", "some")], parts).compared
@@ -438,9 +438,9 @@ NOISE = (0.08, 0.05, -0.02)  # interval −0.09 to +0.16
         ("b = a", CLEAR, "Predicted no difference, found b minus a +0.14 points (95 % interval +0.10 to +0.18): "
          "there is one."),
         ("b > a", CLEAR, ": right."),
-        ("b > a by 0.1", NOISE, "it may be so, but there may as well be no difference at all."),
+        ("b > a by 0.1", NOISE, "it may be so, but there may just as well be no difference at all."),
         ("b > a by 0.5", NOISE, "too large, and which of the two is ahead is not decided."),
-        ("a = b", NOISE, "nothing speaks against it, though that is no proof."),
+        ("a = b", NOISE, "nothing contradicts it, though that is no proof."),
         ("a > b", NOISE, "not decided yet, 3 seeds can't tell the two apart."),
         ("b > a", (0.1,), "can't be graded, as with one seed no interval can be given."),
         ("b > a", (0.1, 0.1), "can't be graded, as without any spread no interval can be given."),

@@ -87,15 +87,15 @@ def test_data_size_compares_at_every_size(by_variant: Runs, tmp_path: Path) -> N
     assert "comparisons" in results["verdicts"][0]
     assert "500 training digits: augmented minus plain" in page
     assert results["prediction"]["outcome"].startswith("Predicted 500 augmented over 500 plain, found ")
-    assert "The first 2 of 4 comparisons stand here." in page
-    assert "Of the 16 networks, 8 stand here." in page
+    assert "The first 2 of 4 comparisons are shown." in page
+    assert "Of the 16 networks, 8 are shown." in page
 
 
 def test_inversion_shows_test_digits_and_ones_own_in_three_ways(by_variant: Runs, tmp_path: Path) -> None:
     own = [json.dumps({"label": 1, "strokes": [[[x, 40], [x, 240]]]}) for x in (140, 100, 180)]
     (tmp_path / "my_digits.jsonl").write_text("\n".join(own) + "\n", encoding="utf-8")
     results, _ = studied("inversion", {"augmented": by_variant["augmented"]}, tmp_path)
-    assert results["verdicts"][-1].startswith("Your own digits are 3 drawings")
+    assert results["verdicts"][-1].startswith("You have 3 drawings of your own")
     found = {name: values["mean"] for name, values in results["conclusion"]["variants"].items()}
     assert set(found) == {
         f"{own}{way}" for own in ("", "own, ") for way in ("black on white", "inverted", "MNIST-like")

@@ -296,7 +296,7 @@ def test_any_failure_takes_one_line() -> None:
 
 
 @pytest.mark.integration
-def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_nobody(tmp_path: Path) -> None:
+def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no_process(tmp_path: Path) -> None:
     tasks = tasks_of(SMALL, replace(SMALL, learning_rate=1e6, weight_decay=1e3), replace(SMALL, seed=1))
     before = dict(os.environ)
     with closing(Pool(2, 3)) as pool:
@@ -402,7 +402,7 @@ def test_killed_again_what_is_not_finished_has_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_caller_who_leaves_leaves_nobody_behind(tmp_path: Path) -> None:
+def test_a_caller_who_leaves_leaves_no_process_behind(tmp_path: Path) -> None:
     with closing(Pool(2, 2)) as pool:
         results = pool.train(tasks_of(SMALL, replace(LONGER, epochs=50)), tmp_path)
         assert run_of(next(results)).seed == 0

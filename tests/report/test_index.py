@@ -137,12 +137,12 @@ def test_the_index_clears_away_what_killed_programs_left_half_written(outputs: P
     assert (outputs / "index.html").exists()
 
 
-def test_a_website_of_the_users_is_no_index(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_website_of_the_users_is_not_an_index(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = outputs / "index.html"
     page.write_text("<title>My holidays</title>", encoding="utf-8")
     assert main.main(["runs", "--outputs", str(outputs)]) == 0
     assert main.main(["report", "--outputs", str(outputs)]) == 1
-    assert "is not the lab's; move it away" in capsys.readouterr().err
+    assert "was not written by the lab; move it" in capsys.readouterr().err
     assert page.read_text(encoding="utf-8") == "<title>My holidays</title>"
 
 
@@ -196,7 +196,7 @@ def test_a_folder_with_a_summary_is_shown_from_it_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("run", "other")])
-def test_whoever_says_no_kind_gets_that_of_the_folders_name(tmp_path: Path, kind: str) -> None:
+def test_a_summary_without_a_kind_gets_that_of_the_folders_name(tmp_path: Path, kind: str) -> None:
     folder = fill(tmp_path, f"2026-11-22_10-00-00_{kind}-five", "a.png")
     write_summary(folder, Summary(headline="7"))
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["kind"] == kind
@@ -231,7 +231,7 @@ def test_no_value_of_a_summary_breaks_the_index_or_a_page(tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "[" * 100_000])
-def test_a_summary_that_can_not_be_read_is_said_to_be_so(tmp_path: Path, content: str) -> None:
+def test_a_summary_that_cannot_be_read_is_said_to_be_so(tmp_path: Path, content: str) -> None:
     folder = fill(tmp_path, "2026-11-22_10-00-00_xray-photo", "xray.png")
     (folder / "summary.json").write_text(content, encoding="utf-8")
     (card,) = cards(parse_file(write_index(tmp_path, NOON, lambda folder: None))).values()

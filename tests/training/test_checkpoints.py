@@ -77,28 +77,28 @@ def naming(what: bytes) -> bytes:
 
 
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "nan": (lambda: changed("classifier.1.weight", with_value(float("nan"))), "values that no training leaves"),
-    "infinite": (lambda: changed("classifier.4.bias", with_value(float("inf"))), "values that no training leaves"),
+    "nan": (lambda: changed("classifier.1.weight", with_value(float("nan"))), "values that no training produces"),
+    "infinite": (lambda: changed("classifier.4.bias", with_value(float("inf"))), "values that no training produces"),
     "negative variance": (lambda: changed("blocks.0.norm.running_var", with_value(-1)), "values that no training"),
-    "int64": (lambda: changed("classifier.4.bias", Tensor.long), "classifier.4.bias has another shape or type"),
-    "int8": (lambda: changed("classifier.4.bias", Tensor.char), "no safe checkpoint"),
-    "complex": (lambda: changed("classifier.4.bias", lambda bias: bias + 1j), "no safe checkpoint"),
-    "sparse": (lambda: changed("classifier.4.bias", Tensor.to_sparse), "no safe checkpoint"),
-    "endless": (lambda: changed("classifier.4.bias", lambda bias: bias[:1].expand(10**9)), "another shape or type"),
-    "another network": (lambda: saved(build_model("2-layer").state_dict()), "is refused|other names"),
-    "a weight too many": (lambda: saved(weights_of() | {"more": torch.zeros(1)}), "other names"),
-    "a weight too few": (lambda: saved(dict(list(weights_of().items())[1:])), "other names"),
-    "other names": (lambda: saved({1: 2}), "other names"),
+    "int64": (lambda: changed("classifier.4.bias", Tensor.long), "classifier.4.bias has a different shape or type"),
+    "int8": (lambda: changed("classifier.4.bias", Tensor.char), "not a safe checkpoint"),
+    "complex": (lambda: changed("classifier.4.bias", lambda bias: bias + 1j), "not a safe checkpoint"),
+    "sparse": (lambda: changed("classifier.4.bias", Tensor.to_sparse), "not a safe checkpoint"),
+    "endless": (lambda: changed("classifier.4.bias", lambda bias: bias[:1].expand(10**9)), "a different shape or type"),
+    "another network": (lambda: saved(build_model("2-layer").state_dict()), "is refused|its names differ"),
+    "a weight too many": (lambda: saved(weights_of() | {"more": torch.zeros(1)}), "its names differ"),
+    "a weight too few": (lambda: saved(dict(list(weights_of().items())[1:])), "its names differ"),
+    "other names": (lambda: saved({1: 2}), "its names differ"),
     "a list": (lambda: saved([torch.zeros(1)]), "holds no state dict"),
-    "a name as weight": (lambda: saved(weights_of() | {"classifier.4.bias": "text"}), "another shape or type"),
-    "old format": (lambda: saved(weights_of(), _use_new_zipfile_serialization=False), "no safe checkpoint"),
-    "compressed": (lambda: repacked(unchanged, zipfile.ZIP_DEFLATED), "no safe checkpoint"),
-    "cut": (lambda: saved(weights_of())[:-4000], "no safe checkpoint"),
-    "altered": (lambda: saved(weights_of()).replace(b"\0\0\x80\x3f" * 32, b"\0\0\x80\x3e" * 32), "no safe checkpoint"),
+    "a name as weight": (lambda: saved(weights_of() | {"classifier.4.bias": "text"}), "a different shape or type"),
+    "old format": (lambda: saved(weights_of(), _use_new_zipfile_serialization=False), "not a safe checkpoint"),
+    "compressed": (lambda: repacked(unchanged, zipfile.ZIP_DEFLATED), "not a safe checkpoint"),
+    "cut": (lambda: saved(weights_of())[:-4000], "not a safe checkpoint"),
+    "altered": (lambda: saved(weights_of()).replace(b"\0\0\x80\x3f" * 32, b"\0\0\x80\x3e" * 32), "not a safe"),
     "large": (lambda: saved(weights_of()) + bytes(1 << 20), "is larger than 2,9"),
-    "bytearray": (lambda: naming(b"builtins\nbytearray"), "no safe checkpoint"),
-    "another tensor": (lambda: naming(b"torch._utils\n_rebuild_sparse_tensor"), "no safe checkpoint"),
-    "only a pickle": (lambda: pickle.dumps({"weight": 1}), "no safe checkpoint"),
+    "bytearray": (lambda: naming(b"builtins\nbytearray"), "not a safe checkpoint"),
+    "another tensor": (lambda: naming(b"torch._utils\n_rebuild_sparse_tensor"), "not a safe checkpoint"),
+    "only a pickle": (lambda: pickle.dumps({"weight": 1}), "not a safe checkpoint"),
 }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_what_is_not_such_a_networks_weights_is_refused(
 
 
 @pytest.mark.parametrize("command", ["predict", "score", "saliency", "xray", "compare"])
-def test_every_command_refuses_weights_that_are_no_numbers(
+def test_every_command_refuses_weights_that_are_not_numbers(
     command: str, folder: Path, mnist: Mnist, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "model.pt").write_bytes(FILES["nan"][0]())
@@ -155,7 +155,7 @@ def test_every_command_refuses_weights_that_are_no_numbers(
     }[command]
     before = {path.name for path in folder.parent.iterdir()}
     error = refused(capsys, command, *words, "--outputs", str(folder.parent))
-    assert "values that no training leaves" in error
+    assert "values that no training produces" in error
     assert {path.name for path in folder.parent.iterdir()} - before <= {"index.html"}
 
 
@@ -203,7 +203,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_takes_no_memory(tmp_path: Path
     assert (tmp_path / "model.pt").stat().st_size < 1 << 20
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError, match="no safe checkpoint"):
+        with pytest.raises(CheckpointError, match="not a safe checkpoint"):
             load_tensors(tmp_path / "model.pt", tensor_bytes=4 << 20)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
@@ -225,7 +225,7 @@ def test_a_malicious_file_is_refused_and_nothing_in_it_runs(tmp_path: Path) -> N
     torch.save({"weight": Bomb(target)}, tmp_path / "zip.pt")
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(target)))
     for name in ("zip.pt", "raw.pt"):
-        with pytest.raises(CheckpointError, match="is refused: it is no safe checkpoint"):
+        with pytest.raises(CheckpointError, match="is refused: it is not a safe checkpoint"):
             load_tensors(tmp_path / name, 4 << 20)
     assert not target.exists()
     torch.load(tmp_path / "zip.pt", weights_only=False)  # the bomb is live: only the safe reader stops it

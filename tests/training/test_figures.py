@@ -240,8 +240,8 @@ class TestTrainingHistory:
         height = accuracy.transAxes.inverted().transform(accuracy.transData.transform((2, 100)))[1]
         assert 0.9 < height < 1
 
-    def test_says_that_training_values_are_taken_in_passing(self) -> None:
-        assert "dropout and augmentation where there are any" in words(history_figure(2))
+    def test_says_that_training_values_are_measured_during_the_epoch(self) -> None:
+        assert "with any dropout and augmentation" in words(history_figure(2))
 
 
 class TestConfusion:
@@ -257,9 +257,9 @@ class TestConfusion:
         matrix = make_matrix()
         cells = cell_texts(plots.confusion_percent(matrix, title="Percent").axes[0])
         for row in range(10):
-            shares = [float(cells[row, column].replace("·", "0")) for column in range(10)]
-            assert sum(shares) == pytest.approx(100, abs=0.06)
-            assert shares == pytest.approx(100 * matrix[row] / matrix[row].sum(), abs=0.005)
+            percents = [float(cells[row, column].replace("·", "0")) for column in range(10)]
+            assert sum(percents) == pytest.approx(100, abs=0.06)
+            assert percents == pytest.approx(100 * matrix[row] / matrix[row].sum(), abs=0.005)
 
     def test_puts_the_true_digit_in_the_row(self) -> None:
         axes = plots.confusion_counts(make_matrix(), title="Counts").axes[0]
@@ -334,7 +334,7 @@ class TestMistakes:
     def test_says_how_many_there_were(self, count: int, note: str) -> None:
         assert note in words(mistakes_figure(count))
 
-    def test_is_glad_about_none(self) -> None:
+    def test_says_when_there_are_none(self) -> None:
         figure = mistakes_figure(0)
         assert "No mistakes: all 10,000 digits were classified correctly." in words(figure)
         assert not any(axes.images for axes in figure.axes)

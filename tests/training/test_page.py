@@ -165,7 +165,7 @@ def test_no_saved_result_breaks_a_report(bare_folder: Path, split: str) -> None:
             check_run(bare_folder, content | {"results": results | {split: results[split] | nasty}})
 
 
-def test_yes_and_no_are_no_numbers(bare_folder: Path, tmp_path: Path) -> None:
+def test_yes_and_no_are_not_numbers(bare_folder: Path, tmp_path: Path) -> None:
     """In files that are not trusted: ``true`` is neither an accuracy of 100 % nor an error of 100 points."""
     content = json.loads((bare_folder / "run.json").read_text(encoding="utf-8"))
     content["results"]["test"]["expected_calibration_error"] = True
@@ -287,7 +287,7 @@ def test_a_finished_run_has_a_summary_that_knows_its_pictures(trained_folder: Pa
     assert replace(found, pictures={}) == unsummarised(trained_folder)  # which reads run.json
 
 
-def test_a_page_of_a_run_of_an_earlier_version_does_without_captions(run_folder: Path) -> None:
+def test_the_page_of_a_run_of_an_earlier_version_does_without_captions(run_folder: Path) -> None:
     (run_folder / "summary.json").unlink()
     page = parse(render(run_report(read_run(run_folder))))
     assert len(page.all("img")) == len(RUN_PICTURES)
@@ -398,7 +398,7 @@ def test_the_menu_takes_folders_that_are_not_offered(
     lab, shown = make_lab(outputs, *answers)
     assert ask_report(lab) == 0
     words = " ".join(shown.getvalue().split())
-    assert "older folders; any folder's name or a part of it will do" in words
+    assert "older folders; any folder's name or part of it will do" in words
     assert last_line(shown) == str(outputs / folder / "report.html")
     if len(answers) > 1:
         assert "there is no folder 'nowhere'" in words

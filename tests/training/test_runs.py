@@ -120,7 +120,7 @@ def test_a_damaged_folder_is_listed_as_such(tmp_path: Path, text: str, expected:
     assert "\n" not in damaged.reason
 
 
-def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_damage(tmp_path: Path) -> None:
     (make_run(tmp_path, "bad") / "run.json").write_bytes(b"\xff\xfe\x00{")
     assert len(list_runs(tmp_path)[1]) == 1
 
@@ -183,20 +183,20 @@ HEAD = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seco
 ROWS = [f"{epoch},0.5,0.9,0.4,0.95,0.001,1.5\n" for epoch in (1, 2, 3, 4)]
 
 DAMAGES = {
-    "empty": ("", "it holds no epoch"),
-    "nothing but its head": (HEAD, "it holds no epoch"),
+    "empty": ("", "it holds no epochs"),
+    "nothing but its head": (HEAD, "it holds no epochs"),
     "too short": (HEAD + "".join(ROWS[:2]), "it has 2 epochs, the run 3"),
     "too long": (HEAD + "".join(ROWS), "it has 4 epochs, the run 3"),
     "over-long": (HEAD + "1" * 200_000, "field larger than field limit"),
     "an epoch twice": (HEAD + ROWS[0] + ROWS[0] + ROWS[2], "in place of epoch 2"),
-    "nan": (HEAD + ROWS[0] + ROWS[1].replace("0.4", "nan") + ROWS[2], "its epoch 2 holds what is not a finite number"),
-    "infinite": (HEAD + ROWS[0].replace("0.5", "1e999") + "".join(ROWS[1:3]), "what is not a finite number"),
+    "nan": (HEAD + ROWS[0] + ROWS[1].replace("0.4", "nan") + ROWS[2], "a value that is not a finite number"),
+    "infinite": (HEAD + ROWS[0].replace("0.5", "1e999") + "".join(ROWS[1:3]), "that is not a finite number"),
     "a word": (HEAD + ROWS[0].replace("0.9", "much") + "".join(ROWS[1:3]), "could not convert string"),
-    "an accuracy of 95": (HEAD + ROWS[0].replace("0.95", "95") + "".join(ROWS[1:3]), "numbers that no training leaves"),
-    "a negative loss": (HEAD + ROWS[0].replace("0.4", "-1") + "".join(ROWS[1:3]), "numbers that no training leaves"),
+    "an accuracy of 95": (HEAD + ROWS[0].replace("0.95", "95") + "".join(ROWS[1:3]), "no training produces"),
+    "a negative loss": (HEAD + ROWS[0].replace("0.4", "-1") + "".join(ROWS[1:3]), "numbers that no training produces"),
     "an endless epoch": (
         HEAD + ROWS[0].replace("1.5", "1e300") + "".join(ROWS[1:3]),
-        "numbers that no training leaves",
+        "numbers that no training produces",
     ),
     "a column too few": (HEAD.replace(",seconds", "") + "".join(ROWS[:3]), "can't be read"),
     "a column too many": (HEAD + "".join(row.strip() + ",7\n" for row in ROWS[:3]), "can't be read"),

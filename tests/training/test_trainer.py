@@ -174,7 +174,7 @@ def test_an_exploding_loss_ends_in_one_clear_line(few: Digits, validation: Digit
         trainer_for(config, few, validation, compute).fit()
 
 
-def test_weights_that_are_no_numbers_are_never_kept(few: Digits, validation: Digits, compute: Compute) -> None:
+def test_weights_that_are_not_numbers_are_never_kept(few: Digits, validation: Digits, compute: Compute) -> None:
     trainer = trainer_for(replace(SHORT, average_decay=0.0), few, validation, compute)
 
     def spoil(progress: Progress) -> None:
