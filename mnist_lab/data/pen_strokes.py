@@ -17,7 +17,7 @@ _FAINT = 0.3  # ink, 0 to 1, above which a pixel counts as part of the digit
 _PEN_WIDTHS = (1.4, 2.8)  # of the added strokes, pixels; MNIST's own mostly lie between
 _HEAVIEST = 0.16  # mean ink up to which a digit gets strokes: in a blob, no added stroke could be told from the rest
 NARROWEST = 0.6  # least width of a zero that is slashed, in heights: a narrower one would become a line with a knot
-BOX = 20  # pixels of the box that MNIST's makers fitted their digits into
+BOX = 20  # pixels of the box that MNIST's makers fitted their digits into (LeCun et al. 1998)
 
 
 class Frame(NamedTuple):

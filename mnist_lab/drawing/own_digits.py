@@ -68,7 +68,7 @@ def model_key(run: Run) -> str | None:
     if not run.is_evaluated or name is None or Path(name).name != name:
         return None
     try:
-        run.config.to_dict()
+        run.config.to_dict()  # a configuration that this version does not understand is refused
         found = (run.folder / name).stat()
     except (LabError, OSError, ValueError):  # ValueError: a name with a null character
         return None

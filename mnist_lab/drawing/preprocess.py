@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mnist_lab.data.mnist import SIDE, denormalise
+from mnist_lab.data.pen_strokes import BOX
 from mnist_lab.drawing.strokes import CANVAS, Drawing, segments, visible
 
 BRUSH = 20.0  # canvas pixels: width of the pen unless the user chooses another
 _UNIT = CANVAS / SIDE  # canvas pixels for each pixel of the 28x28 picture
-_BOX = 20  # MNIST's digits reach 20 pixels in their longer direction (LeCun et al. 1998, "Gradient-based learning")
 _MIDDLE = 14
 """Row and column of the pixel that holds a digit's centre of mass.
 
@@ -87,7 +87,7 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
     if steps.centre and light.any():
         taken["centre"] = light = centre(light)
     elif steps.box:
-        taken["centre"] = light = _place(light, (SIDE - _BOX) // 2, (SIDE - _BOX) // 2)
+        taken["centre"] = light = _place(light, (SIDE - BOX) // 2, (SIDE - BOX) // 2)
     # The steps measure ink, so they work on light ink; without the inversion, their negatives are shown.
     if not steps.invert:
         taken, light = {name: invert(picture) for name, picture in taken.items()}, invert(light)
@@ -172,7 +172,7 @@ def pen_width(drawing: Drawing) -> float:
     """
     points = visible(segments(drawing)).reshape(-1, 2)  # (2 S, 2)
     longest = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
-    return max(PEN * longest / (_BOX - PEN), FINEST)
+    return max(PEN * longest / (BOX - PEN), FINEST)
 
 
 def invert(picture: Picture) -> Picture:
@@ -194,7 +194,7 @@ def fit_box(picture: Picture) -> Picture:
     """
     spare = [max(picture.shape) - length for length in picture.shape]
     square = np.pad(picture, [(more // 2, more - more // 2) for more in spare])
-    return resample(square, _BOX, _BOX)
+    return resample(square, BOX, BOX)
 
 
 def resample(picture: Picture, height: int, width: int) -> Picture:
@@ -253,7 +253,7 @@ def see(drawing: Drawing, wobble: Wobble) -> Picture | None:
     if final is None or wobble == Wobble():
         return final
     light = invert(ink(drawing, pen_width(drawing)))
-    scale = _UNIT * _BOX / max(crop(light).shape)
+    scale = _UNIT * BOX / max(crop(light).shape)
     # Resampling by area keeps the centre of mass, so the two centres (x, y) tell how far the ink was moved.
     here, there = (np.array(ndimage.center_of_mass(picture)[::-1]) + 0.5 for picture in (light, final))
     placed = _UNIT * there + scale * (visible(segments(drawing)).reshape(-1, 2) - here)  # (2 S, 2), in canvas pixels

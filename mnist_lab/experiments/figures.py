@@ -47,7 +47,7 @@ class Robustness(NamedTuple):
     examples: Sequence[Picture]  # (K,) a digit disturbed that much; those that would overlap are left out
 
 
-class Step(NamedTuple):
+class SpeedBar(NamedTuple):
     """How fast one way of training is; ``seconds_to_target`` where it was measured."""
 
     seconds_per_epoch: float
@@ -216,7 +216,7 @@ def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, titl
 
 
 @styled
-def speed_steps(rows: Mapping[str, Step], *, title: str, target: float = 0.9933) -> Figure:
+def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9933) -> Figure:
     """What each step saves, the common recipe first; ``target``: the accuracy that ``seconds_to_target`` is about."""
     figure, axes = _row_figure(rows, [], "time (s)", title, "Times as fast: compared with the first row.")
     times = [step.seconds_per_epoch for step in rows.values()]

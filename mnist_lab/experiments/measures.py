@@ -16,7 +16,8 @@ from torch import Tensor
 from mnist_lab.config import TRAIN_DIGITS, AugmentConfig
 from mnist_lab.data.augment import AffineDraw, change_thickness, inverse_affine, warp
 from mnist_lab.data.loader import seeded_generator
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset, to_unit
+from mnist_lab.data.mnist import SIDE, Digits, Mnist, stratified_subset, to_unit
+from mnist_lab.data.pen_strokes import BOX
 from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.drawing.recognise import Labelled, count_correct, prepare_labelled
 from mnist_lab.drawing.strokes import read_drawings
@@ -179,8 +180,8 @@ def _hide(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
     count, _, height, width = images.shape
     side = round(pixels)
     top, left = torch.rand(2, count, 1, generator=generator)
-    top = (height - 20) // 2 + (top * (20 - side + 1)).floor()
-    left = (width - 20) // 2 + (left * (20 - side + 1)).floor()
+    top = (height - BOX) // 2 + (top * (BOX - side + 1)).floor()
+    left = (width - BOX) // 2 + (left * (BOX - side + 1)).floor()
     y, x = torch.arange(height), torch.arange(width)
     rows, columns = (y >= top) & (y < top + side), (x >= left) & (x < left + side)  # (B, H), (B, W)
     return images.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)
@@ -189,11 +190,11 @@ def _hide(images: Tensor, pixels: float, generator: torch.Generator) -> Tensor:
 def _hidden_in_training(augment: AugmentConfig) -> tuple[float, float]:
     """The sides of squares as large as the smallest and the largest rectangle that erasing takes away."""
     smallest, largest = augment.erase_area if augment.erases else (0.0, 0.0)
-    return 28 * smallest**0.5, 28 * largest**0.5
+    return SIDE * smallest**0.5, SIDE * largest**0.5
 
 
 DISTURBANCES = (
-    Disturbance("shifted", "pixels", (0, 1, 2, 3, 4, 5, 6), 0, _shift, lambda a: (0.0, 28 * a.shift)),
+    Disturbance("shifted", "pixels", (0, 1, 2, 3, 4, 5, 6), 0, _shift, lambda a: (0.0, SIDE * a.shift)),
     Disturbance("rotated", "degrees", (0, 10, 20, 30, 40, 50, 60), 0, _rotate, lambda a: (0.0, a.rotation)),
     Disturbance(
         "scaled", "times the size", (0.4, 0.6, 0.8, 1.0, 1.2, 1.4), 1.0, _scale, lambda a: (1 - a.scale, 1 + a.scale)

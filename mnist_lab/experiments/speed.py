@@ -128,7 +128,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepResult:
     """What a step took; the names are those of results.json."""
 
     name: str
@@ -147,7 +147,7 @@ def measure(
     goal: Goal,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stop_requested: Callable[[], bool] = lambda: False,
-) -> Measured:
+) -> StepResult:
     """Train as a step says until the goal is reached; the test digits are not used.
 
     Raises:
@@ -164,17 +164,17 @@ def measure(
         if stop_requested():
             raise KeyboardInterrupt
         epochs.append(Epoch(round(trained - start, 3), round(time.perf_counter() - trained, 3), accuracy))
-    return summarise(step, goal, len(mnist.train), epochs)
+    return summarise_step(step, goal, len(mnist.train), epochs)
 
 
-def summarise(step: Step, goal: Goal, images: int, epochs: Sequence[Epoch]) -> Measured:
+def summarise_step(step: Step, goal: Goal, images: int, epochs: Sequence[Epoch]) -> StepResult:
     """What a step took, from its epochs of so many images."""
     training, evaluation, accuracies = zip(*epochs, strict=True)
     seconds = [sum(parts) for parts in zip(training, evaluation, strict=True)]
     reached = goal.is_reached(accuracies[-1])
     to_target = round(sum(seconds), 3) if reached else None
     per_epoch, per_second = round(median(seconds), 3), round(images / median(training), 1)
-    return Measured(step.name, step.change, per_epoch, per_second, reached, to_target, epochs)
+    return StepResult(step.name, step.change, per_epoch, per_second, reached, to_target, epochs)
 
 
 def estimate_seconds(step: Step, mnist: Mnist, compute: Compute) -> float:
@@ -320,10 +320,10 @@ def _describe(goal: Goal, seconds: Mapping[Step, float]) -> str:
     )
 
 
-def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: Goal) -> list[Measured]:
+def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: Goal) -> list[StepResult]:
     """Measure step by step, given the estimated seconds per epoch; fewer than all if the user stops it."""
     terminal, compute, waiting = lab.terminal, compute_for(lab), dict(seconds)
-    measured: list[Measured] = []
+    measured: list[StepResult] = []
     with (
         suppress(KeyboardInterrupt),
         graceful_interrupts(lambda: terminal.warn("Ctrl-C: ending after this batch ...")) as stop_requested,
@@ -350,7 +350,7 @@ def _measure_each(lab: Lab, mnist: Mnist, seconds: Mapping[Step, float], goal: G
 # --- what came out -----------------------------------------------------------------------------------------------
 
 
-def _study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, compute: Compute) -> Study:
+def _study_speed(lab: Lab, steps: Sequence[StepResult], goal: Goal, digits: int, compute: Compute) -> Study:
     """What was measured with so many training digits, the common recipe first and the lab's last, as a study."""
     left_out = left_out_on(compute)
     command = f"experiment speed --epochs {goal.epochs}" + " --no-target" * (goal.target is None)
@@ -372,7 +372,7 @@ def _study_speed(lab: Lab, steps: Sequence[Measured], goal: Goal, digits: int, c
     )
 
 
-def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
+def verdicts(steps: Sequence[StepResult], target: float | None) -> list[str]:
     """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
     before, after = steps[0].seconds_per_epoch, steps[-1].seconds_per_epoch
     times = f"{before:.1f} s per epoch to {after:.1f} s, {before / after:.2f} times as fast."
@@ -392,7 +392,7 @@ def verdicts(steps: Sequence[Measured], target: float | None) -> list[str]:
     return found
 
 
-def table_of(steps: Sequence[Measured], target: float | None = None) -> Table:
+def table_of(steps: Sequence[StepResult], target: float | None = None) -> Table:
     """How long an epoch of each step takes, compared with the first, and all of them if they reached the target."""
     headings = ["step", "training", "evaluation", "total", "images/s", "speed-up", "to target"]
     title, rows = "Seconds per epoch", []
@@ -407,8 +407,8 @@ def table_of(steps: Sequence[Measured], target: float | None = None) -> Table:
     return Table(f"{title}, and to {format_percent(target)} validation accuracy", headings, rows, numeric=range(1, 7))
 
 
-def _results_section(steps: Sequence[Measured], target: float | None) -> Section:
-    bars = {m.name: figures.Step(m.seconds_per_epoch, m.images_per_second, m.seconds_to_target) for m in steps}
+def _results_section(steps: Sequence[StepResult], target: float | None) -> Section:
+    bars = {m.name: figures.SpeedBar(m.seconds_per_epoch, m.images_per_second, m.seconds_to_target) for m in steps}
     figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target or 0.0)
     each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
     picture = Picture("Every step", png_of(figure), f"Bars, seconds per epoch: {each}", name="speed")

@@ -160,6 +160,7 @@ def study_experiment(
             "failures": list(failures),
             "measured_on": measured.digits or _DIGITS,
             "conclusion": conclusion.to_dict(),
+            # "committees" is what ensembles were called first; results.json keeps its keys.
             "committees": {name: _counts(together) for name, together in ensembles.items()},
             "extra": dict(measured.content),
         },

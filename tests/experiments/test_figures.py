@@ -23,7 +23,7 @@ from scipy.stats import t
 
 from mnist_lab import plotting
 from mnist_lab.experiments import figures as plots
-from mnist_lab.experiments.figures import Robustness, Showing, ShownDigit, Step
+from mnist_lab.experiments.figures import Robustness, Showing, ShownDigit, SpeedBar
 from mnist_lab.experiments.statistics import Comparison, PairedDifference, Verdict
 from mnist_lab.training.runs import EpochRecord
 from tests.training.test_figures import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
@@ -118,9 +118,9 @@ SINGLE = make_comparison(0.0007, None, None, 1)
 
 SIZES = (500, 2000, 10_000, 54_000)
 STEPS = {
-    "the common recipe, one picture after the other": Step(35.94, 1728.4, 112.26),
-    "data kept in memory": Step(25.1, 2400),
-    "the lab's": Step(7.3, 7551, 15.1),
+    "the common recipe, one picture after the other": SpeedBar(35.94, 1728.4, 112.26),
+    "data kept in memory": SpeedBar(25.1, 2400),
+    "the lab's": SpeedBar(7.3, 7551, 15.1),
 }
 SHOWINGS = {
     "white on black, as MNIST": Showing(0.9971, (0.9958, 0.9980), 10_000, make_picture(1)),
@@ -171,7 +171,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "growth-one-seed": lambda: growth_figure(1),
     "growth": lambda: growth_figure(3),
     "speed": lambda: plots.speed_steps(STEPS, title="Speed"),
-    "speed-no-target": lambda: plots.speed_steps({name: Step(9.9, 5000) for name in LONG_NAMES}, title=LONG_TITLE),
+    "speed-no-target": lambda: plots.speed_steps({name: SpeedBar(9.9, 5000) for name in LONG_NAMES}, title=LONG_TITLE),
     "inversion": lambda: plots.inversion_bars(SHOWINGS, title="Inversion"),
     "inversion-long-names": lambda: plots.inversion_bars(
         dict.fromkeys(LONG_NAMES, SHOWINGS["own digits"]), title=LONG_TITLE
@@ -473,7 +473,7 @@ class TestBars:
             "15.1 s",
         ]
         assert "99.33 % validation accuracy" in words(figure)
-        plain = plots.speed_steps({"one": Step(10, 5400), "two": Step(5, 10_800)}, title="Speed")
+        plain = plots.speed_steps({"one": SpeedBar(10, 5400), "two": SpeedBar(5, 10_800)}, title="Speed")
         assert "99.33" not in words(plain)
 
     def test_inversion_has_bars_from_zero_with_intervals_and_pictures_as_they_are(self) -> None:

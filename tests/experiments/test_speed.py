@@ -26,8 +26,8 @@ from mnist_lab.experiments.speed import (
     ONE_EPOCH,
     Epoch,
     Goal,
-    Measured,
     Step,
+    StepResult,
     estimate_seconds,
     evaluate_step,
     experiment_speed,
@@ -36,7 +36,7 @@ from mnist_lab.experiments.speed import (
     new_trainer,
     picture_loader,
     steps_on,
-    summarise,
+    summarise_step,
     table_of,
     time_one_epoch,
     transform_of_pictures,
@@ -66,9 +66,9 @@ def tiny(mnist: Mnist, small: Digits, small_validation: Digits) -> Mnist:
     return Mnist(small.subset(torch.arange(600)), small_validation.subset(torch.arange(200)), none)
 
 
-def measured(step: Step, *epochs: tuple[float, float, float], images: int = 1000) -> Measured:
+def measured(step: Step, *epochs: tuple[float, float, float], images: int = 1000) -> StepResult:
     """From seconds of training and evaluation, and accuracies."""
-    return summarise(step, Goal(12, 0.9933), images, [Epoch(*parts) for parts in epochs])
+    return summarise_step(step, Goal(12, 0.9933), images, [Epoch(*parts) for parts in epochs])
 
 
 # ------------------------------------------------------------------------------------------------ the steps
@@ -230,7 +230,7 @@ def test_ctrl_c_ends_the_experiment_and_saves_nothing(
 ) -> None:
     measured_before: list[Step] = []
 
-    def measured_or_interrupted(step: Step, *arguments: Any) -> Measured:
+    def measured_or_interrupted(step: Step, *arguments: Any) -> StepResult:
         if measured_before:
             signal.raise_signal(signal.SIGINT)
         measured_before.append(step)
@@ -294,7 +294,7 @@ def test_the_menu_asks_how_thorough_with_the_time_it_takes(
 ) -> None:
     asked: list[Goal] = []
 
-    def stopped(step: Step, mnist: Mnist, compute: Compute, goal: Goal, *others: Any) -> Measured:
+    def stopped(step: Step, mnist: Mnist, compute: Compute, goal: Goal, *others: Any) -> StepResult:
         asked.append(goal)
         raise KeyboardInterrupt
 
