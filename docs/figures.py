@@ -1,6 +1,6 @@
 """Draws every picture in docs/ anew, through the lab's own rows, and the table of settings: make figures
 
-It needs a screen (or xvfb-run -a make figures), Chromium or Chrome, and about ten minutes on two cores. drawn.json
+It needs a screen (or xvfb-run -a make figures), Chromium or Chrome, and about four minutes on two cores. drawn.json
 keeps, for each picture, a fingerprint of the code that draws it; a test tells when that code has changed since. The
 table alone: make settings
 """
