@@ -17,19 +17,19 @@ import torch
 from mnist_lab.config import TrainConfig
 from mnist_lab.experiments.trainings import Finished
 from mnist_lab.training.checkpoints import load_weights
-from mnist_lab.training.runs import Run, read_run
+from mnist_lab.training.runs import RunRecord, read_run
 
 ROOT = Path(__file__).parents[1]
 SMALL = TrainConfig(model="1-layer", train_size=1000, batch_size=100, epochs=1)
 LONGER = replace(SMALL, epochs=8, patience=8)
 
 
-def same_weights(first: Run, second: Run) -> bool:
+def same_weights(first: RunRecord, second: RunRecord) -> bool:
     a, b = load_weights(first), load_weights(second)
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def repeat(run: Run, outputs: Path) -> Run:
+def repeat(run: RunRecord, outputs: Path) -> RunRecord:
     """Train a run again with the command in its run.json, where torch would take other threads by itself."""
     words = run.to_json()["command"].split()
     assert words[:2] == ["python", "main.py"]
@@ -52,7 +52,7 @@ def in_background(action: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def run_of(finished: Finished) -> Run:
+def run_of(finished: Finished) -> RunRecord:
     assert finished.failure is None
     assert finished.folder is not None
     run = read_run(finished.folder)

@@ -17,7 +17,7 @@ from mnist_lab.errors import LabError, RequestError
 from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.page import Mark
-from mnist_lab.training.runs import MY_DIGITS, Run
+from mnist_lab.training.runs import MY_DIGITS, RunRecord
 
 COUNTS_FILE = "my_digits_scores.json"  # in the output folder; it may be deleted at any time
 
@@ -39,12 +39,12 @@ class Counts:
     total: int  # labelled drawings; 0 until they are first read
     runs: dict[str, Count]  # what each run made of them, by the run's name
 
-    def of(self, run: Run) -> Count | None:
+    def of(self, run: RunRecord) -> Count | None:
         """What is kept about a run's model file as it is now."""
         count = self.runs.get(run.name)
         return count if count is not None and count.model == model_key(run) else None
 
-    def mark(self, run: Run) -> Mark | None:
+    def mark(self, run: RunRecord) -> Mark | None:
         """How many of the digits a run got right; None where its model file is gone or refused."""
         count = self.of(run)
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
@@ -62,7 +62,7 @@ def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     return before + 1
 
 
-def model_key(run: Run) -> str | None:
+def model_key(run: RunRecord) -> str | None:
     """What tells an evaluated run's model file from another: name, size and time; None where it can't be used."""
     name = run.model_file
     if not run.is_evaluated or name is None or Path(name).name != name:
@@ -75,7 +75,7 @@ def model_key(run: Run) -> str | None:
     return f"{name} {found.st_size} {found.st_mtime_ns}"
 
 
-def marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, Mark | None]:
+def marks_of(lab: Lab, listed: Sequence[RunRecord]) -> dict[str, Mark | None]:
     """How many of the user's own digits each evaluated run classifies correctly, counted now where that is missing.
 
     Empty if there are no such digits; drawings that can't be read are reported in one line, and left out.

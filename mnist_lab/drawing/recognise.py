@@ -26,7 +26,7 @@ from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
-from mnist_lab.training.runs import MY_DIGITS, Run
+from mnist_lab.training.runs import MY_DIGITS, RunRecord
 from mnist_lab.training.session import load_trained
 
 _LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
@@ -103,7 +103,7 @@ def _logits(model: nn.Module, pictures: NDArray[np.uint8], compute: Compute) -> 
     return predict_logits(model, torch.from_numpy(pictures).unsqueeze(1), compute)  # (N, 28, 28) to (N, 10)
 
 
-def count_missing(lab: Lab, counts: Counts, missing: Sequence[Run]) -> Counts:
+def count_missing(lab: Lab, counts: Counts, missing: Sequence[RunRecord]) -> Counts:
     """Let the missing runs classify the user's own digits; Ctrl-C ends it, and what was counted is kept."""
     drawings, damaged = read_drawings(lab.outputs / MY_DIGITS)
     show_skipped(lab.terminal, damaged)

@@ -32,7 +32,16 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, gracef
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, plain
 from mnist_lab.training.folder_commands import named_run, show_notes
 from mnist_lab.training.page import with_recipe_letter
-from mnist_lab.training.runs import Recipe, Run, command_line, find_run, list_runs, name_some, read_run, recipes_of
+from mnist_lab.training.runs import (
+    Recipe,
+    RunRecord,
+    command_line,
+    find_run,
+    list_runs,
+    name_some,
+    read_run,
+    recipes_of,
+)
 
 
 @dataclass(frozen=True)
@@ -244,7 +253,7 @@ def ask_compare(lab: Lab) -> int:
     return compare(lab, _ask_runs(lab, default="1 2"), from_menu=True)
 
 
-def _finished_runs(lab: Lab) -> list[Run]:
+def _finished_runs(lab: Lab) -> list[RunRecord]:
     return [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated]
 
 
@@ -284,7 +293,7 @@ def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:
     return OK
 
 
-def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[Run]:
+def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
     """Runs by their names, each once, in the order given; all evaluated, and made on the same split."""
     runs = list({run.folder.resolve(): run for run in (find_run(lab.outputs, name) for name in names)}.values())
     if len(runs) < len(names):

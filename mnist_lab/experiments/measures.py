@@ -31,7 +31,7 @@ from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.wording import counted, format_percent
 from mnist_lab.training.evaluation import wilson_interval
-from mnist_lab.training.runs import MY_DIGITS, Run
+from mnist_lab.training.runs import MY_DIGITS, RunRecord
 
 DATA_SIZES = (500, 2_000, 10_000, TRAIN_DIGITS)  # each set of training digits contains the smaller ones
 ROBUSTNESS_DIGITS = 2_000  # test digits, stratified, that every disturbance is tried on
@@ -39,7 +39,7 @@ SELECTION_DIGITS, SELECTION_TRIES = 1_000, 1_000  # what the best network is cho
 _WAYS = {"black on white": "raw", "inverted": "inverted", "MNIST-like": "mnist"}  # to show a digit, and its preparation
 _ALL_KINDS = "all disturbed"
 
-Runs = Mapping[str, Mapping[int, Run]]
+Runs = Mapping[str, Mapping[int, RunRecord]]
 """Finished runs by variant and seed."""
 
 
@@ -74,7 +74,7 @@ class Measured:
     predicted: tuple[str, str] = ("", "")  # on which digits a prediction is graded, also in words; empty for all
 
 
-def tested_accuracy(run: Run) -> float:
+def tested_accuracy(run: RunRecord) -> float:
     """An evaluated run's accuracy on the test digits, a fraction."""
     assert run.test_accuracy is not None  # only finished runs are compared
     return run.test_accuracy

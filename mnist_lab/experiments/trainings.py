@@ -44,7 +44,7 @@ from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
-from mnist_lab.training.runs import RUN_FILE, UNFINISHED, Run, is_being_trained, list_runs, read_history, read_run
+from mnist_lab.training.runs import RUN_FILE, UNFINISHED, RunRecord, is_being_trained, list_runs, read_history, read_run
 from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
@@ -62,7 +62,7 @@ class Task:
     number: int  # its place in the plan
     variant: str
     config: TrainConfig  # with the seed
-    run: Run | None = None  # the finished one that already answers it
+    run: RunRecord | None = None  # the finished one that already answers it
     unfinished: Path | None = None  # otherwise the folder of one that was stopped, to resume
 
     @property
@@ -81,10 +81,10 @@ def plan(variants: Sequence[Variant], seeds: int, outputs: Path) -> list[Task]:
     return tasks
 
 
-def _known_runs(outputs: Path) -> dict[TrainConfig, list[Run]]:
+def _known_runs(outputs: Path) -> dict[TrainConfig, list[RunRecord]]:
     """The runs on the present split by their configurations, the newest first."""
     fingerprint = split_fingerprint(load_mnist().validation)
-    known: dict[TrainConfig, list[Run]] = {}
+    known: dict[TrainConfig, list[RunRecord]] = {}
     for run in reversed(list_runs(outputs)[0]):
         if run.split_fingerprint == fingerprint:
             with suppress(RequestError):  # a configuration that this version of the lab does not understand
@@ -92,14 +92,14 @@ def _known_runs(outputs: Path) -> dict[TrainConfig, list[Run]]:
     return known
 
 
-def _looked_up(task: Task, known: Mapping[TrainConfig, list[Run]], taken: Collection[Path | None] = ()) -> Task:
+def _looked_up(task: Task, known: Mapping[TrainConfig, list[RunRecord]], taken: Collection[Path | None] = ()) -> Task:
     same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]
     finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
     stopped = (run.folder for run in same if run.status == UNFINISHED and not is_being_trained(run))
     return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
 
 
-def _is_whole(run: Run) -> bool:
+def _is_whole(run: RunRecord) -> bool:
     with suppress(RunError, CheckpointError):
         load_weights(run)
         read_history(run)

@@ -28,7 +28,7 @@ from mnist_lab.storage import is_file, new_folder
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_probability, plain
-from mnist_lab.training.runs import Run, find_run
+from mnist_lab.training.runs import RunRecord, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 
 BEST = "best"  # the run whose network is asked unless another is named
@@ -38,7 +38,7 @@ BEST = "best"  # the run whose network is asked unless another is named
 class Reader:
     """A trained network, ready to be asked about pictures (28, 28) uint8, white on black."""
 
-    run: Run
+    run: RunRecord
     model: DigitNet
     compute: Compute
     rejection_threshold: float  # probability of the predicted digit below which a picture is probably not a digit

@@ -18,7 +18,7 @@ from torch import Tensor
 from mnist_lab.errors import CheckpointError, RunError
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
-from mnist_lab.training.runs import RUN_FILE, STATE_FILE, Run, damaged_run, require
+from mnist_lab.training.runs import RUN_FILE, STATE_FILE, RunRecord, damaged_run, require
 
 # The instructions of a pickle that state its version or refer to something outside it, and what they may name: version
 # 2, dictionaries, and tensors of float32 and int64.
@@ -77,7 +77,7 @@ def _checked_archive(data: bytes, plain_bytes: int) -> io.BytesIO:
     return found
 
 
-def load_weights(run: Run) -> dict[str, Tensor]:
+def load_weights(run: RunRecord) -> dict[str, Tensor]:
     """The weights of an evaluated run's network.
 
     Raises:

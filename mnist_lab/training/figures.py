@@ -21,7 +21,7 @@ from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMA
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted, format_probability
 from mnist_lab.training.evaluation import Evaluation, Mistakes
-from mnist_lab.training.runs import EpochRecord, Run
+from mnist_lab.training.runs import EpochRecord, RunRecord
 
 # From a single mistake, clearly unlike white, to the darkest colour that text is legible on. What never happened is
 # white, and what is right stays in the background: on one scale, 0.2 % beside 99 % would look like none.
@@ -173,7 +173,7 @@ def mistakes(
 class RunData:
     """What the figures of a run are drawn from."""
 
-    record: Run
+    record: RunRecord
     history: list[EpochRecord]  # of its training; may be empty if history.png is not asked for
     test: Evaluation  # of its model on the test digits
     digits: Digits  # the test digits

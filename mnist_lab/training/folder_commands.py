@@ -26,9 +26,9 @@ from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import plain
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import MY_DIGITS, Run, find_run, list_runs
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
 
-_SORT_KEYS: dict[str, Callable[[Run], float]] = {
+_SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
     "date": lambda run: run.created.timestamp(),
     "val": lambda run: run.val_accuracy or 0.0,
     "test": lambda run: run.test_accuracy or 0.0,
@@ -68,7 +68,7 @@ def _ask_runs(lab: Lab) -> int:
     return runs(lab, sort, max(5, count))
 
 
-def _rank_runs(found: Sequence[Run], sort: str) -> list[Run]:
+def _rank_runs(found: Sequence[RunRecord], sort: str) -> list[RunRecord]:
     """Runs by one of :data:`_SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
     newest_first = found[::-1]
     return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, _SORT_KEYS[sort](run)), reverse=True)
@@ -100,7 +100,7 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     return OK
 
 
-def show_notes(terminal: Terminal, runs: Sequence[Run]) -> None:
+def show_notes(terminal: Terminal, runs: Sequence[RunRecord]) -> None:
     """What the letters in a table of some runs stand for."""
     for letter, changes in page.recipe_notes(runs).items():
         terminal.hint(f"{letter}: {changes}")
@@ -121,7 +121,7 @@ def runs_by_recipe(lab: Lab) -> int:
     return OK
 
 
-def _marks_of(lab: Lab, listed: Sequence[Run]) -> dict[str, page.Mark | None]:
+def _marks_of(lab: Lab, listed: Sequence[RunRecord]) -> dict[str, page.Mark | None]:
     """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
     return lab.load("drawing.own_digits").marks_of(lab, listed) if is_file(lab.outputs / MY_DIGITS) else {}
 

@@ -22,7 +22,7 @@ from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.wording import format_duration, format_interval, format_loss, format_percent, percent_number
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRecord, Run
+from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRecord, RunRecord
 
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
@@ -35,7 +35,7 @@ _HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs",
 """Facts about a run that are shown at the top of its page."""
 
 
-def run_report(run: Run) -> Report:
+def run_report(run: RunRecord) -> Report:
     """The page of a run: how good it is, how it learned, what it confuses, and how to repeat it.
 
     A missing or damaged file costs only its own part of the page, and is named.
@@ -81,7 +81,7 @@ def run_report(run: Run) -> Report:
     )
 
 
-def _verdicts(run: Run) -> list[str]:
+def _verdicts(run: RunRecord) -> list[str]:
     if run.stop_reason is None:
         why = f" ({run.failure})" if run.failure else ""
         marked = f"Training did not finish: the run is marked as {_status_of(run)}{why}."
@@ -97,7 +97,7 @@ def _verdicts(run: Run) -> list[str]:
     ]
 
 
-def _goodness(run: Run) -> list[str]:
+def _goodness(run: RunRecord) -> list[str]:
     error = number(inside(run.results, "test", "expected_calibration_error"))
     off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
     words = (
@@ -107,7 +107,7 @@ def _goodness(run: Run) -> list[str]:
     return [words] if run.is_evaluated else []
 
 
-def _history_table(run: Run, history: list[EpochRecord]) -> Table:
+def _history_table(run: RunRecord, history: list[EpochRecord]) -> Table:
     """The epochs, thinned out if there are many; the first, the kept and the last are always there."""
     step = math.ceil(len(history) / HISTORY_ROWS)
     rows = [
@@ -129,7 +129,7 @@ def _history_table(run: Run, history: list[EpochRecord]) -> Table:
     return Table(f"Epoch by epoch{some}", headings, rows, numeric=range(7))
 
 
-def _settings_table(run: Run) -> Table:
+def _settings_table(run: RunRecord) -> Table:
     """The saved configuration, if there is one: label, value, and what the value means."""
     values = dict(run.saved_config)
     told = {"model": "", "augment": _pairs(values.get("augment"))}
@@ -147,7 +147,7 @@ def _settings_table(run: Run) -> Table:
     return Table("Configuration", ("setting", "value", "unit", "meaning"), rows, numeric=(1,))
 
 
-def _origin_table(run: Run, facts: Sequence[tuple[str, str]]) -> Table:
+def _origin_table(run: RunRecord, facts: Sequence[tuple[str, str]]) -> Table:
     rows = [("folder", run.name), *(fact for fact in facts if fact[0] not in _HEADLINES)]
     rows += [(name, _pairs(getattr(run, name)) or "–") for name in ("split", "machine", "versions")]
     return Table("The run, its machine and versions", ("what", "value"), rows)
@@ -158,7 +158,7 @@ def _pairs(content: object) -> str:
     return ", ".join(f"{name} {text(value)}" for name, value in content.items()) if isinstance(content, dict) else ""
 
 
-def _missing(run: Run, gone: list[str]) -> list[str]:
+def _missing(run: RunRecord, gone: list[str]) -> list[str]:
     """Which pictures the page does without, and what brings them back."""
     remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
     if gone and run.is_evaluated:
@@ -216,7 +216,7 @@ def describe_confused(evaluation: Any) -> str:
     return ", ".join("{} taken for {} ({}x)".format(*part) for part in parts)
 
 
-def run_facts(run: Run) -> list[tuple[str, str]]:
+def run_facts(run: RunRecord) -> list[tuple[str, str]]:
     """What is worth knowing about a run, as label and value."""
     status, how = _status_of(run), run.failure or run.stop_reason
     augmentation = "yes" if run.augment else "no"
@@ -242,12 +242,12 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _status_of(run: Run) -> str:
+def _status_of(run: RunRecord) -> str:
     """A run's status; an unfinished run that no program trains was stopped or killed, and can be resumed."""
     return "stopped" if run.status == UNFINISHED and not saved.is_being_trained(run) else run.status
 
 
-def _resumptions(run: Run) -> list[str]:
+def _resumptions(run: RunRecord) -> list[str]:
     """When a run was resumed, and what had changed since its start."""
     told = []
     for session in run.sessions[1:]:
@@ -268,7 +268,7 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
     return {name: text(value) for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
-def summary_of(run: Run, captions: Mapping[str, Caption] | None = None) -> Summary:
+def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` describe its pictures, by file name."""
     lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
     interval_95 = f"95 % interval {format_interval(run.test_interval)}"
@@ -332,13 +332,13 @@ class Mark(NamedTuple):
     total: int  # labelled drawings; those without ink count as missed
 
 
-def leaderboard(shown: Sequence[Run], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
+def leaderboard(shown: Sequence[RunRecord], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
     """The table of runs; in 80 columns it shows less, and of a run's name only when it started.
 
     An asterisk after the epochs marks an interrupted run, a letter after the model one of :func:`recipe_notes`. If
     there are marks, how the evaluated runs did on the user's own digits, by the run's name, they get a column.
     """
-    columns: dict[str, Callable[[Run], str | Text]] = {
+    columns: dict[str, Callable[[RunRecord], str | Text]] = {
         "run" if wide else "date": lambda run: run.name if wide else run.name[5:19],
         "model": with_recipe_letter(shown, lambda run: run.model),
         "aug": lambda run: "yes" if run.augment else "no",
@@ -370,15 +370,15 @@ def _mark_cell(mark: Mark | None) -> str:
     return f"{mark.correct} of {mark.total}" if mark.total < 100 else f"{100 * mark.correct / mark.total:.1f} %"
 
 
-def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table:
+def recipe_table(runs: Sequence[RunRecord], marks: Mapping[str, Mark | None]) -> Table:
     """Finished runs with equal configurations taken together, whatever their seeds: number, mean and spread."""
 
-    def mean_mark(members: Sequence[Run]) -> str:
+    def mean_mark(members: Sequence[RunRecord]) -> str:
         found = [mark for mark in (marks.get(run.name) for run in members) if mark]
         return f"{100 * statistics.mean(mark.correct / mark.total for mark in found):.1f}" if found else "–"
 
     recipe = with_recipe_letter(runs, lambda run: str(run.saved_config.get("recipe", "–")))
-    columns: dict[str, Callable[[list[Run]], str | Text]] = {
+    columns: dict[str, Callable[[list[RunRecord]], str | Text]] = {
         "model": lambda members: members[0].model,
         "aug": lambda members: "yes" if members[0].augment else "no",
         "recipe": lambda members: recipe(members[0]),
@@ -394,35 +394,35 @@ def recipe_table(runs: Sequence[Run], marks: Mapping[str, Mark | None]) -> Table
     return Table("Runs that differ only in their seed", list(columns), rows, numeric=range(3, len(columns)))
 
 
-def _recipe_order(run: Run) -> tuple[str, bool, int]:
+def _recipe_order(run: RunRecord) -> tuple[str, bool, int]:
     return run.model, run.augment, _epochs_asked(run)
 
 
-def _epochs_asked(run: Run) -> int:
+def _epochs_asked(run: RunRecord) -> int:
     """How many epochs a run was to have at most; it may have stopped earlier."""
     asked = run.saved_config.get("epochs")
     return asked if isinstance(asked, int) else run.epochs_run
 
 
-def with_recipe_letter(runs: Sequence[Run], cell: Callable[[Run], str]) -> Callable[[Run], Text]:
+def with_recipe_letter(runs: Sequence[RunRecord], cell: Callable[[RunRecord], str]) -> Callable[[RunRecord], Text]:
     """A cell's text, with the letter of its run's recipe where :func:`recipe_notes` has one."""
     letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
 
-    def lettered(run: Run) -> Text:
+    def lettered(run: RunRecord) -> Text:
         letter = letter_of.get(_changes_of(run))
         return Text.assemble(wording.printable(cell(run)), *([] if letter is None else [(f" {letter}", "hint")]))
 
     return lettered
 
 
-def recipe_notes(runs: Sequence[Run]) -> dict[str, str]:
+def recipe_notes(runs: Sequence[RunRecord]) -> dict[str, str]:
     """A letter for each recipe that differs from the usual ones, and the options that it differs by."""
     found = dict.fromkeys(_changes_of(run) for run in sorted(runs, key=_recipe_order))
     changed = [changes for changes in found if changes]
     return {wording.letters(place): changes for place, changes in enumerate(changed)}
 
 
-def _changes_of(run: Run) -> str:
+def _changes_of(run: RunRecord) -> str:
     """The options by which a run differs from its usual recipe; empty if there are none, or if that is unknown."""
     try:
         config = run.config

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """What run.json says about a run, and its folder.
 
     What the lab relies on is checked when it is read; what is only shown may be missing, and is then None or empty.
@@ -107,7 +107,7 @@ class Run:
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_json(cls, folder: Path, content: Any) -> Run:
+    def from_json(cls, folder: Path, content: Any) -> RunRecord:
         """Check run.json's content; raises KeyError, TypeError, ValueError or OverflowError where it is wrong."""
         require(isinstance(content, dict), "not a JSON object")
         status = _checked(content, "status", str, (UNFINISHED, *_EVALUATED, "failed"))
@@ -170,12 +170,12 @@ def _checked(content: Mapping[str, Any], key: str, kind: type[T], allowed: Conta
     return value  # type: ignore[no-any-return]
 
 
-def write_run(run: Run) -> None:
+def write_run(run: RunRecord) -> None:
     """Write a run's run.json, atomically; raises ``StorageError`` if it can't be written."""
     write_json(run.folder / RUN_FILE, run.to_json())
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunRecord:
     """Read run.json and check every value that the lab relies on; raises ``RunError`` if it is missing or damaged."""
     try:
         content = json.loads(read_text(folder / RUN_FILE, 1 << 20))  # the lab's have about ten thousand bytes
@@ -186,7 +186,7 @@ def read_run(folder: Path) -> Run:
         why = reason(error) if isinstance(error, OSError) else error
         raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
-        return Run.from_json(folder, content)
+        return RunRecord.from_json(folder, content)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise damaged_run(folder, f"{RUN_FILE} does not describe a run ({detail})") from None
@@ -209,7 +209,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(busy, "wait for it to end, or train a new run") from None
 
 
-def is_being_trained(run: Run) -> bool:
+def is_being_trained(run: RunRecord) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
     return run.status == UNFINISHED and is_locked(run.folder / _LOCK_FILE)
 
@@ -222,9 +222,9 @@ class DamagedRun:
     reason: str
 
 
-def list_runs(outputs: Path) -> tuple[list[Run], list[DamagedRun]]:
+def list_runs(outputs: Path) -> tuple[list[RunRecord], list[DamagedRun]]:
     """All runs below ``outputs``, oldest first, and the damaged ones; a missing folder holds none."""
-    runs: list[Run] = []
+    runs: list[RunRecord] = []
     damaged: list[DamagedRun] = []
     for folder in run_folders(outputs):
         try:
@@ -242,7 +242,7 @@ def run_folders(outputs: Path) -> list[Path]:
         return []
 
 
-def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> Run:
+def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> RunRecord:
     """The run that a user means, named as for :func:`find_folder`, or ``latest`` or ``best`` among some statuses.
 
     ``best`` has the highest validation accuracy, never the test accuracy; among equals, the newest wins.
@@ -319,7 +319,7 @@ def history_csv(history: Sequence[EpochRecord]) -> str:
     return text.getvalue()
 
 
-def read_history(run: Run) -> list[EpochRecord]:
+def read_history(run: RunRecord) -> list[EpochRecord]:
     """The history that a run left; raises ``RunError`` if it is missing, damaged, or not this run's."""
     try:
         text = read_text(run.folder / HISTORY_FILE, 256 * MOST_EPOCHS)  # a line has about a hundred bytes
@@ -364,14 +364,14 @@ class Recipe:
 
     name: str  # tells it from the others that it is compared with
     config: TrainConfig  # of its first run
-    runs: Mapping[int, Run]  # by seed
+    runs: Mapping[int, RunRecord]  # by seed
 
     def network(self, seed: int) -> str:
         """What one of its networks is called."""
         return f"{self.name}, seed {seed}"
 
 
-def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
+def recipes_of(runs: Sequence[RunRecord]) -> list[Recipe]:
     """The recipes of some runs, in the order in which they first appear; equal names get a letter each.
 
     Raises:
@@ -383,13 +383,13 @@ def recipes_of(runs: Sequence[Run]) -> list[Recipe]:
     return [Recipe(*parts) for parts in zip(names, configs, groups, strict=True)]
 
 
-def by_recipe(runs: Sequence[Run]) -> list[dict[int, Run]]:
+def by_recipe(runs: Sequence[RunRecord]) -> list[dict[int, RunRecord]]:
     """The runs of each recipe by their seeds: the same training, but for the seed, on the same split of the data.
 
     Of several runs with one recipe and one seed a single one counts, a finished one if there is any, and of these the
     newest: they are the same training again, and would make the spread look smaller than it is.
     """
-    groups: dict[object, dict[int, Run]] = {}
+    groups: dict[object, dict[int, RunRecord]] = {}
     for run in runs:
         key: object = run.folder  # of a configuration that can't be used
         with suppress(RequestError):

@@ -35,7 +35,7 @@ from mnist_lab.training.checkpoints import PLAIN_BYTES, load_tensors, load_weigh
 from mnist_lab.training.evaluation import Evaluation, evaluate
 from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.page import summary_of
-from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISHED, EpochRecord, Run, write_run
+from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISHED, EpochRecord, RunRecord, write_run
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
 RunFigures = Mapping[str, RunFigure]  # what draws the figures of a run, by file name
@@ -104,7 +104,7 @@ def train_new(
 
 
 def resume(
-    run: Run,
+    run: RunRecord,
     observer: Observer,
     *,
     workers: int | None = None,
@@ -136,14 +136,19 @@ def resume(
             return _complete(run, mnist, observer, workers, stop_requested, figures)
 
 
-def _refuse_ended(run: Run) -> None:
+def _refuse_ended(run: RunRecord) -> None:
     if run.status != UNFINISHED:
         end = "has failed" if run.status == "failed" else f"is {run.status} and has been evaluated on the test digits"
         raise RunError(f"the run {run.name} {end}; it can't be resumed", "train a new run")
 
 
 def _complete(
-    run: Run, mnist: Mnist, observer: Observer, workers: int, stop_requested: Callable[[], bool], figures: RunFigures
+    run: RunRecord,
+    mnist: Mnist,
+    observer: Observer,
+    workers: int,
+    stop_requested: Callable[[], bool],
+    figures: RunFigures,
 ) -> Path:
     """Train from the beginning, or from the state that the folder holds, evaluate, and fill the folder."""
     config, compute, folder = run.config, choose_compute(), run.folder
@@ -208,7 +213,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
         raise CheckpointError(what, "train a new run") from None
 
 
-def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> None:
+def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> None:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
     accuracies = f"val{100 * results.validation.accuracy:.2f}_test{100 * results.test.accuracy:.2f}"
@@ -241,10 +246,10 @@ def _save_results(run: Run, results: Results, mnist: Mnist, model: DigitNet, fig
         stray.unlink()
 
 
-def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> Run:
+def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> RunRecord:
     """A run as it begins: all that is needed to repeat it."""
     threads = torch.get_num_threads() if choose_compute().device.type == "cpu" else None
-    return Run(
+    return RunRecord(
         folder=folder,
         model=config.model,
         augment=config.augment is not None,
@@ -304,7 +309,7 @@ def evaluate_on(model: DigitNet, digits: Digits, compute: Compute) -> Evaluation
     return evaluate(predict_logits(model, digits.images, compute).numpy(), digits.labels.numpy())
 
 
-def load_trained(run: Run, compute: Compute) -> DigitNet:
+def load_trained(run: RunRecord, compute: Compute) -> DigitNet:
     """The trained network of an evaluated run, on ``compute``'s device and in evaluation mode.
 
     Raises:
@@ -317,7 +322,7 @@ def load_trained(run: Run, compute: Compute) -> DigitNet:
 
 
 def restore_pictures(
-    run: Run, test: Evaluation, digits: Digits, model: DigitNet, figures: RunFigures, warn: Callable[[str], None]
+    run: RunRecord, test: Evaluation, digits: Digits, model: DigitNet, figures: RunFigures, warn: Callable[[str], None]
 ) -> list[str]:
     """Draw those figures that are missing from an evaluated run's folder; returns their names.
 

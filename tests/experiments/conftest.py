@@ -19,7 +19,7 @@ from mnist_lab.experiments import measures, trainings
 from mnist_lab.experiments.commands import experiment
 from mnist_lab.experiments.trainings import Pool
 from mnist_lab.terminal.lab import OK
-from mnist_lab.training.runs import Run, list_runs
+from mnist_lab.training.runs import RunRecord, list_runs
 from tests.experiment_fixtures import make_lab, small_request
 
 PREDICTION = "augmented > plain by 0.3"
@@ -80,9 +80,9 @@ def outputs(conducted: tuple[Path, str], tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, Run]]:
+def by_variant(conducted: tuple[Path, str]) -> dict[str, dict[int, RunRecord]]:
     """The networks by variant and seed."""
-    found: dict[str, dict[int, Run]] = {"plain": {}, "augmented": {}}
+    found: dict[str, dict[int, RunRecord]] = {"plain": {}, "augmented": {}}
     for run in list_runs(conducted[0])[0]:
         found["augmented" if run.augment else "plain"][run.seed] = run
     return found

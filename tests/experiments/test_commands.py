@@ -36,7 +36,7 @@ from mnist_lab.experiments.trainings import Pool, ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK
-from mnist_lab.training.runs import Run, list_runs, locked, read_run
+from mnist_lab.training.runs import RunRecord, list_runs, locked, read_run
 from mnist_lab.training.session import resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.experiments.conftest import PREDICTION, blank_figures, in_this_process
@@ -51,7 +51,7 @@ def quick() -> Iterator[None]:
         yield
 
 
-def runs_of(outputs: Path) -> dict[tuple[bool, int], Run]:
+def runs_of(outputs: Path) -> dict[tuple[bool, int], RunRecord]:
     """By whether it was augmented, and seed."""
     return {(run.augment, run.seed): run for run in list_runs(outputs)[0]}
 

@@ -19,12 +19,12 @@ from mnist_lab.experiments import study as studies
 from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.study import study_experiment, write_study
 from mnist_lab.networks.compute import Compute
-from mnist_lab.training.runs import Run
+from mnist_lab.training.runs import RunRecord
 from mnist_lab.training.session import evaluate_on, load_trained
 from tests.experiment_fixtures import NOW
 from tests.experiments.conftest import PREDICTION, blank_figures
 
-Runs = Mapping[str, Mapping[int, Run]]
+Runs = Mapping[str, Mapping[int, RunRecord]]
 
 
 @pytest.fixture(scope="module", autouse=True)
