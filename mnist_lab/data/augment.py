@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
-from mnist_lab.data.pen_strokes import draw_strokes, fit_into_box, ink_of
+from mnist_lab.data.pen_strokes import Strokes, draw_strokes, fit_into_box, ink_of
 
 _KNOTS = 7  # random numbers along each side that an elastic displacement is made of
 _BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
@@ -51,20 +51,27 @@ def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: to
 
 def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Add strokes, rotate, shift, scale, shear and bend: all that needs resampling, in one step."""
-    count, _, height, width = images.shape
-    inverse = inverse_affine(_draw_affine(count, config, generator))  # (B, 2, 3)
+    inverse = inverse_affine(_draw_affine(len(images), config, generator))  # (B, 2, 3)
     bend = _draw_bend(images.shape, config.elastic, generator) if config.elastic > 0 else None
     strokes = draw_strokes(images, labels, config.strokes, generator) if config.strokes > 0 else None
     if strokes is None or not len(strokes.where):  # every other batch, at the usual strength
         return warp(images, inverse, bend)
-    scale, centre = fit_into_box(strokes, count)
+    return _warp_with_strokes(images, strokes, inverse, bend)
+
+
+def _warp_with_strokes(images: Tensor, strokes: Strokes, inverse: Tensor, bend: Tensor | None) -> Tensor:
+    """Warp a batch with strokes added to some of its digits, which are fitted into MNIST's box again before their pose.
+
+    A pose takes p to A p + t. Before it, the fitting takes p to s (p - c): the box's centre c goes to the middle, and
+    what lies around it is scaled by s. So pixels are taken from A^-1 (q - t) / s + c, and lines go the other way.
+    """
+    height, width = images.shape[2:]
+    scale, centre = fit_into_box(strokes, len(images))  # (B,), (B, 2)
     half = torch.tensor([width, height]) / 2  # pixels; a pose's lengths are in halves
-    # The pose now begins with moving that centre to the middle and scaling, so its inverse ends with the opposite.
     linear = inverse[:, :, :2] / scale.view(-1, 1, 1)  # (B, 2, 2)
     offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half  # (B, 2)
     warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
     shifted = strokes.lines / half - offset[strokes.where, None, None]  # (K, S, 2, 2)
-    # Lines go forwards through the pose that pixels are taken from backwards.
     lines = torch.linalg.solve(linear[strokes.where, None, None], shifted.unsqueeze(-1)).squeeze(-1) * half
     drawn = ink_of(lines, strokes.width, height, width).unsqueeze(1)  # (K, 1, H, W)
     shrunk = (1 / scale[strokes.where] - 1).clamp(max=1)  # a pen is as wide for a small loop as for a large one
