@@ -35,8 +35,8 @@ except ImportError as error:  # such a Python can still do everything else, so i
     TKINTER_MISSING = str(error)
 
 TITLE = "MNIST Lab: draw a digit"
-FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
-REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
+_FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
+_REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
 LIVE = 0.025  # seconds that an X-ray may take to follow the moving pen; otherwise it waits until the pen rests
 STILL_MS = 100  # without a change, after which the pen counts as resting, and saliency maps are made
 _HEARTBEAT_MS = 250  # within which a Ctrl-C in the terminal is noticed: Tk sleeps until an event comes
@@ -357,7 +357,7 @@ class Window:
         elif picture is not None and (self.xray.is_open or self.shows_maps):
             self._later(STILL_MS, self._rest)
         ended = time.perf_counter()
-        self._not_before = max(started + FRAME, ended + REST * (ended - started))
+        self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
 
     def _rest(self) -> None:
         """Show the X-ray, or make one map; the next map only after what the pen has done meanwhile."""
