@@ -41,6 +41,7 @@ from mnist_lab.training.runs import (
     name_some,
     read_run,
     recipes_of,
+    status_of,
 )
 
 
@@ -302,7 +303,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
         raise RequestError("no run is named", "name one or more; python main.py runs lists them")
     for run in runs:
         if not run.is_evaluated:
-            found = f"the run {run.name} is not finished (status {run.status})"
+            found = f"the run {run.name} is not finished (status {status_of(run)})"
             raise RequestError(found, "finish it, or name another")
     if len({str(run.split_fingerprint) for run in runs}) > 1:
         raise RequestError(

@@ -22,7 +22,7 @@ from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.wording import format_duration, format_interval, format_loss, format_percent, percent_number
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, UNFINISHED, EpochRecord, RunRecord
+from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunRecord
 
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
@@ -84,7 +84,7 @@ def run_report(run: RunRecord) -> Report:
 def _verdicts(run: RunRecord) -> list[str]:
     if run.stop_reason is None:
         why = f" ({run.failure})" if run.failure else ""
-        marked = f"Training did not finish: the run is marked as {_status_of(run)}{why}."
+        marked = f"Training did not finish: the run is marked as {saved.status_of(run)}{why}."
         return [marked, "Its network was never evaluated."]
     counts = _count_correct(run.results.get("test"))
     return [
@@ -218,7 +218,7 @@ def describe_confused(evaluation: Any) -> str:
 
 def run_facts(run: RunRecord) -> list[tuple[str, str]]:
     """What is worth knowing about a run, as label and value."""
-    status, how = _status_of(run), run.failure or run.stop_reason
+    status, how = saved.status_of(run), run.failure or run.stop_reason
     augmentation = "yes" if run.augment else "no"
     if run.augment:
         with suppress(RequestError):  # a damaged configuration costs the strengths only
@@ -240,11 +240,6 @@ def run_facts(run: RunRecord) -> list[tuple[str, str]]:
         ("workers", text(run.workers)),
         *(("resumed", words) for words in _resumptions(run)),
     ]
-
-
-def _status_of(run: RunRecord) -> str:
-    """A run's status; an unfinished run that no program trains was stopped or killed, and can be resumed."""
-    return "stopped" if run.status == UNFINISHED and not saved.is_being_trained(run) else run.status
 
 
 def _resumptions(run: RunRecord) -> list[str]:
@@ -278,7 +273,7 @@ def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) ->
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
         sentences=[f"{interval_95}; {lasted}"] if run.is_evaluated else [],
-        remark="" if run.status == "finished" else _status_of(run),
+        remark="" if run.status == "finished" else saved.status_of(run),
         thumbnail=RUN_PICTURES[0],
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},
@@ -345,7 +340,7 @@ def leaderboard(shown: Sequence[RunRecord], sort: str, marks: Mapping[str, Mark 
         "seed": lambda run: str(run.seed),
         "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
         "val %": lambda run: percent_number(run.val_accuracy),
-        "test %": lambda run: _status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
+        "test %": lambda run: saved.status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
         "95 % interval": lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None)),
         "my digits": lambda run: _mark_cell(marks[run.name]) if run.name in marks else "",
         "params": lambda run: f"{run.parameters / 1000:,.0f} k",

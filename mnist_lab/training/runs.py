@@ -214,6 +214,11 @@ def is_being_trained(run: RunRecord) -> bool:
     return run.status == UNFINISHED and is_locked(run.folder / _LOCK_FILE)
 
 
+def status_of(run: RunRecord) -> str:
+    """A run's status in a word; an unfinished run that no program trains was stopped or killed, and can be resumed."""
+    return "stopped" if run.status == UNFINISHED and not is_being_trained(run) else run.status
+
+
 @dataclass(frozen=True)
 class DamagedRun:
     """A folder with a run.json that can't be understood, and why."""

@@ -166,7 +166,6 @@ def _complete(
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:
         nonlocal is_saved
-        observer.on_epoch(record, is_best)
         if is_saved and trainer.is_between_epochs:
             try:
                 save_tensors(folder / STATE_FILE, trainer.state())
@@ -174,6 +173,7 @@ def _complete(
             except StorageError as error:  # without a saved state the training can't be resumed, but it can go on
                 is_saved = False
                 observer.on_warning(f"{error.found}; training goes on, but can't be resumed if it is stopped")
+        observer.on_epoch(record, is_best)  # what is shown as done is never trained again
 
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,18 @@ def test_pictures_are_recognised_and_bad_ones_refused(
     assert rows["blank.png"].split() == ["–", "blank"]
     (line,) = shown.err.splitlines()
     assert "text.png can't be read as a picture" in line
+
+
+def test_no_digit_is_cut_off_beside_a_long_name(
+    outputs: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = pictures[0].with_name(f"{'homework-' * 6}noise.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(path)
+    assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"\d +[\d.]+ % +\d +[\d.]+ % +probably not a digit", shown)
+    assert path.name in "".join(line.split()[0] for line in shown.splitlines() if "homework" in line or "png" in line)
 
 
 def test_a_picture_starts_no_other_program(tmp_path: Path, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,3 +246,9 @@ def test_a_model_file_outside_the_folder_is_never_opened(tmp_path: Path, name: o
     folder = make_run(tmp_path, "run", model_file=name)
     with pytest.raises(RunError, match="names no model file"):
         load_weights(read_run(folder))
+
+
+def test_a_stopped_run_comes_with_the_command_that_resumes_it(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "killed", status="running", stop_reason=None)
+    with pytest.raises(RunError, match=r"\(status stopped\).*main.py resume --run killed --outputs .+"):
+        load_weights(read_run(folder))
