@@ -89,9 +89,8 @@ def settings_table() -> str:
                 if found.kind in (int, float)
                 else ", ".join(found.choices)
             )
-            option = f"--no-{found.option[2:]}" if found.kind is bool else found.option
             default = "on" if default is True else f"{default:,}" if isinstance(default, int) else default
-            lines.append(f"| `{option}` | {default} | {span or 'on, off'} | {found.unit} | {found.help} |")
+            lines.append(f"| `{found.option}` | {default} | {span or 'on, off'} | {found.unit} | {found.help} |")
     return "\n".join(lines)
 
 

@@ -38,7 +38,8 @@ class Setting:
 
     @property
     def option(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
+        """On the command line; a setting that is on or off has one to switch it off."""
+        return f"--{'no-' if self.kind is bool else ''}{self.name.replace('_', '-')}"
 
     def check(self, value: object) -> None:
         """Refuse a value of the wrong kind or out of range.
@@ -308,7 +309,7 @@ def changed_options(config: TrainConfig) -> list[str]:
         for name, found in settings_of(type(part)).items() if part else ():
             value = getattr(part, name)
             if name != "seed" and value != getattr(other, name):
-                words += [f"--no-{found.option[2:]}"] if found.kind is bool else [found.option, str(value)]
+                words += [found.option] if found.kind is bool else [found.option, str(value)]
     return words
 
 

@@ -128,9 +128,8 @@ def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
     rows = [_prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen]
     if rows:
         headings = ("picture", "digit", "probability", "or", "probability", "")
-        table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, 6)).on_screen()
-        table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"  # long names, so that no digit is cut off
-        lab.terminal.show(table)
+        table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, 6))
+        lab.terminal.show(table.on_screen(fold=[0]))  # long names, so that no digit is cut off
     for refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:

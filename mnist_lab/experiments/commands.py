@@ -315,10 +315,8 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
 def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], str]:
     """Show and return what some recipes differ in, and the factors of those that differ in more than one."""
     found = questions.differences([recipe.config for recipe in recipes])
-    table = differences_table(recipes, found).on_screen()
-    for column in table.columns[1:]:  # augmentations are long
-        column.no_wrap, column.overflow = False, "fold"
-    lab.terminal.show("", table)
+    table = differences_table(recipes, found)
+    lab.terminal.show("", table.on_screen(fold=range(1, len(table.headings))))  # augmentations are long
     if found:  # the names alone do not tell which run is which
         for recipe in recipes:
             lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")

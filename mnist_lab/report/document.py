@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
+from rich.console import JustifyMethod, OverflowMethod
 from rich.table import Table as ScreenTable
 from rich.text import Text
 
@@ -97,14 +98,17 @@ class Table:
     rows: Sequence[Sequence[str | Text]]  # a cell may carry a terminal style
     numeric: Sequence[int] = ()  # indices of the columns that hold numbers and are right-aligned
 
-    def on_screen(self, gap: int = 2) -> ScreenTable:
-        """The table for the terminal: no lines, and ``gap`` spaces between columns."""
+    def on_screen(self, gap: int = 2, fold: Sequence[int] = ()) -> ScreenTable:
+        """The table for the terminal: no lines, and ``gap`` spaces between columns.
+
+        Where it is too wide, the columns in ``fold`` go on in another line; without any, all are cut off a little.
+        """
         title = Text(printable(self.title))
         table = ScreenTable(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
         for place, heading in enumerate(self.headings):
-            table.add_column(
-                Text(printable(heading)), justify="right" if place in self.numeric else "left", no_wrap=True
-            )
+            justify: JustifyMethod = "right" if place in self.numeric else "left"
+            overflow: OverflowMethod = "fold" if place in fold else "ellipsis"
+            table.add_column(Text(printable(heading)), justify=justify, no_wrap=place not in fold, overflow=overflow)
         for row in self.rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         return table

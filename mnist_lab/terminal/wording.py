@@ -81,8 +81,7 @@ def mean_and_spread(fractions: Sequence[float]) -> str:
 def describe_architecture(name: str) -> str:
     """A network in a few words."""
     filters = ARCHITECTURES[name].filters
-    layers = "convolution layer" if len(filters) == 1 else "convolution layers"
-    return f"{len(filters)} {layers}, filters {', '.join(map(str, filters))}"
+    return f"{counted(len(filters), 'convolution layer')}, filters {', '.join(map(str, filters))}"
 
 
 def describe_recipe(model: str, *, augmented: bool) -> str:

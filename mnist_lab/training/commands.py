@@ -27,7 +27,7 @@ from mnist_lab.terminal.wording import counted, format_about, format_duration, f
 from mnist_lab.training import page, session, trainer
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import add_run_option, ask_run
-from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, is_being_trained, list_runs, read_run
+from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
 
 _USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 _WORKERS_HELP = "processes that load data (default: 2 on more than two cores, else 0)"
@@ -102,7 +102,7 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
 
 def _ask_resume(lab: Lab) -> int:
     """Ask which of the runs that were killed to resume."""
-    killed = [run for run in list_runs(lab.outputs)[0] if run.status == UNFINISHED and not is_being_trained(run)]
+    killed = [run for run in list_runs(lab.outputs)[0] if status_of(run) == "stopped"]
     if not killed:
         lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A run ended with Ctrl-C is finished.)")
         return OK
@@ -219,9 +219,10 @@ def _add_train_options(parser: ArgumentParser) -> None:
     for part, about in ((TrainConfig, ""), (AugmentConfig, "augmentation: ")):
         for setting in settings.settings_of(part).values():
             if setting.kind is bool:
-                option = f"--no-{setting.option[2:]}"
                 about_it = f"leave out {setting.label}"
-                parser.add_argument(option, dest=setting.name, action="store_false", default=None, help=about_it)
+                parser.add_argument(
+                    setting.option, dest=setting.name, action="store_false", default=None, help=about_it
+                )
             else:
                 parser.add_argument(setting.option, type=setting.kind, help=about + _help_with_default(setting))
     parser.add_argument("--workers", type=int, help=_WORKERS_HELP)

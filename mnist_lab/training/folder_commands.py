@@ -23,7 +23,7 @@ from mnist_lab.report.index import folder_report, folders_of, is_outdated, write
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.console import Choice, Terminal, pick
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
-from mnist_lab.terminal.wording import plain
+from mnist_lab.terminal.wording import counted, plain
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
@@ -46,7 +46,7 @@ def head_line(lab: Lab) -> str:
     count = len(saved.run_folders(lab.outputs))
     parts = [
         "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        f"{count:,} saved {'run' if count == 1 else 'runs'}",
+        counted(count, "saved run"),
     ]
     if "torch" in sys.modules:
         with suppress(LabError):
@@ -212,7 +212,7 @@ def ask_report(lab: Lab) -> int:
     words = ["index", *(folder.name for folder in folders[:_FOLDERS_OFFERED])]
     choices = [Choice("index", "all folders, each with a picture"), *map(Choice, words[1:])]
     hidden = len(folders) - len(words) + 1
-    rest = f"and {hidden} older {'folder' if hidden == 1 else 'folders'}; " if hidden else ""
+    rest = f"and {counted(hidden, 'older folder')}; " if hidden else ""
     note = f"{rest}any folder's name or part of it will do, as will latest or best for a run"
 
     def named(answer: str) -> str | None:
