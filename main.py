@@ -138,6 +138,8 @@ def _act(arguments: Sequence[str] | None) -> int:
     terminal = Terminal(make_console())
     with terminal.busy("loading"):
         options = build_parser().parse_args(arguments)
+    if getattr(options, "json", False):
+        terminal = Terminal(make_console(stderr=True))
     lab = Lab(terminal, options.outputs, load)
     if not hasattr(options, "command"):
         return run_menu(lab)

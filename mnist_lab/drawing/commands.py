@@ -34,9 +34,8 @@ from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import per_digit_table, score_summary
+from mnist_lab.training.picker import add_run_options, run_named, runs_named
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
-
-_RUN_HELP = "a run's folder, latest or best (the default)"
 
 
 def _ask_draw(lab: Lab) -> int:
@@ -238,35 +237,35 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", action="append", help=f"{_RUN_HELP}; several side by side")
-
-
-def _add_run_option(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default=BEST, help=_RUN_HELP)
+    add_run_options(parser, BEST)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
-    _add_run_option(parser)
+    add_run_options(parser, BEST, positional=False)
 
 
 def _add_xray_options(parser: ArgumentParser) -> None:
     explain.add_digit_options(parser, test_digits=False)
-    _add_run_option(parser)
+    add_run_options(parser, BEST)
 
 
 def _add_score_options(parser: ArgumentParser) -> None:
     drawings = 'one drawing per line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
     parser.add_argument("file", type=Path, metavar="FILE", help=drawings)
-    _add_run_option(parser)
+    add_run_options(parser, BEST, positional=False)
     parser.add_argument("--preprocess", choices=MODES, default="mnist", help="which steps to take (default: mnist)")
 
 
 COMMANDS = {
-    "draw": Command(_ask_draw, lambda lab, given: draw(lab, given.run or (BEST,)), _add_draw_options),
-    "predict": Command(_ask_predict, lambda lab, given: predict(lab, given.images, given.run), _add_predict_options),
-    "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, given.run), _add_xray_options),
+    "draw": Command(_ask_draw, lambda lab, given: draw(lab, runs_named(given, BEST)), _add_draw_options),
+    "predict": Command(
+        _ask_predict, lambda lab, given: predict(lab, given.images, run_named(given, BEST)), _add_predict_options
+    ),
+    "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, run_named(given, BEST)), _add_xray_options),
     "score": Command(
-        _ask_score, lambda lab, given: score(lab, given.file, given.run, given.preprocess), _add_score_options
+        _ask_score,
+        lambda lab, given: score(lab, given.file, run_named(given, BEST), given.preprocess),
+        _add_score_options,
     ),
 }

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from tempfile import TemporaryFile
 
-from rich.text import Text
-
 from mnist_lab.config import MOST_EPOCHS, check_whole
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import asked_device
@@ -24,14 +22,12 @@ from mnist_lab.experiments.study import differences_table, study_comparison, stu
 from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import MOST_JOBS, default_jobs
-from mnist_lab.report.document import Table
 from mnist_lab.storage import storage_errors
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, plain
-from mnist_lab.training.folder_commands import named_run, show_notes
-from mnist_lab.training.page import with_recipe_letter
+from mnist_lab.training.picker import ask_runs
 from mnist_lab.training.runs import (
     Recipe,
     RunRecord,
@@ -85,7 +81,9 @@ def ask_experiment(lab: Lab) -> int:
     new = Choice("new", "trained for this, with several seeds each: allow conclusions")
     networks = (new, Choice("saved", "runs that you have already: no waiting"))
     if chosen.asks_only and _finished_runs(lab) and terminal.choose("With which networks", networks, "new") == "saved":
-        return experiment_on_saved(lab, chosen, _ask_runs(lab, default="1"), from_menu=True)
+        return experiment_on_saved(
+            lab, chosen, ask_runs(lab, "Which runs (the first is compared with the others)", "1"), from_menu=True
+        )
     seeds = terminal.ask_whole("Seeds (training runs per variant)", SEEDS, 1, MOST_SEEDS)
     epochs = terminal.ask_whole("Epochs per training run", chosen.epochs, 1, MOST_EPOCHS)
     return experiment(lab, Request(chosen, epochs, seeds), from_menu=True)
@@ -251,29 +249,11 @@ def ask_compare(lab: Lab) -> int:
     if len(_finished_runs(lab)) < 2:
         lab.terminal.hint(f"There are fewer than two finished runs in {lab.outputs}: train some first.")
         return OK
-    return compare(lab, _ask_runs(lab, default="1 2"), from_menu=True)
+    return compare(lab, ask_runs(lab, "Which runs (the first is compared with the others)", "1 2"), from_menu=True)
 
 
 def _finished_runs(lab: Lab) -> list[RunRecord]:
     return [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated]
-
-
-def _ask_runs(lab: Lab, default: str) -> list[str]:
-    """Show the newest runs with numbers, and ask for some: by number, name, or part of a name."""
-    newest = _finished_runs(lab)[:12]
-    model = with_recipe_letter(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
-    rows = [
-        (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
-        for n, run in enumerate(newest, start=1)
-    ]
-    lab.terminal.show(Table("", ("", "run", "model", "seed", "test"), rows, numeric=(3, 4)).on_screen())
-    show_notes(lab.terminal, newest)
-    numbers = {str(number): run.name for number, run in enumerate(newest, start=1)}
-
-    def named(answer: str) -> list[str]:
-        return [numbers.get(word) or named_run(lab, word) for word in answer.replace(",", " ").split()]
-
-    return lab.terminal.ask("Which runs (numbers, the first is compared with the others)", default, named)
 
 
 def compare(lab: Lab, names: Sequence[str], *, from_menu: bool = False) -> int:

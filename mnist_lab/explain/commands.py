@@ -28,6 +28,7 @@ from mnist_lab.storage import is_file, new_folder
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_probability, plain
+from mnist_lab.training.picker import add_run_options, runs_named
 from mnist_lab.training.runs import RunRecord, find_run
 from mnist_lab.training.session import evaluate_on, load_trained
 
@@ -199,14 +200,14 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
 
 def _add_options(parser: ArgumentParser) -> None:
     add_digit_options(parser, test_digits=True)
-    parser.add_argument("--run", action="append", help="a run's folder, latest or best (the default); any number")
+    add_run_options(parser, BEST)
     how, which = f"how the map is made (default: {DEFAULT_METHOD})", "the digit to explain (default: the predicted one)"
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD, help=how)
     parser.add_argument("--target", type=int, choices=range(CLASSES), help=which)
 
 
 def _from_options(lab: Lab, options: Namespace) -> int:
-    return saliency(lab, options.digit, options.method, runs=options.run or (BEST,), target=options.target)
+    return saliency(lab, options.digit, options.method, runs=runs_named(options, BEST), target=options.target)
 
 
 COMMANDS = {"saliency": Command(_ask_saliency, _from_options, _add_options)}

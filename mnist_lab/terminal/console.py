@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -80,6 +81,10 @@ class Terminal:
     def line(self, text: str) -> None:
         """One plain line, never wrapped: a path to copy, or a result for a script."""
         self.console.print(Text(printable(text)), soft_wrap=True)
+
+    def record(self, content: Mapping[str, object]) -> None:
+        """One JSON object on a line of standard output, for a script; with --json all else goes to standard error."""
+        sys.stdout.write(json.dumps(content) + "\n")
 
     def busy(self, what: str) -> AbstractContextManager[object, None]:
         """Say what is going on while something takes a moment; leaves no trace, and nothing in a pipe."""

@@ -83,6 +83,11 @@ def folder_named(answer: str) -> Path:
     return folder
 
 
+def add_json_option(parser: ArgumentParser) -> None:
+    """The option of commands that can answer a script, with ``Terminal.record``."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on each line, and nothing else")
+
+
 def refuse_given(options: Namespace, names: Iterable[str], place: str) -> None:
     """Refuse, with a ``RequestError``, options that were given (are not None) where they would change nothing."""
     values = {name: getattr(options, name) for name in names}

@@ -26,7 +26,7 @@ from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, 
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_loss, format_percent
 from mnist_lab.training import page, session, trainer
 from mnist_lab.training.evaluation import Evaluation
-from mnist_lab.training.folder_commands import add_run_option, ask_run
+from mnist_lab.training.picker import add_run_options, ask_run, run_named
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
 
 _USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
@@ -291,7 +291,7 @@ def config_from_options(options: Namespace) -> TrainConfig:
 
 
 def _add_resume_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--run", default="latest", help="a killed run's folder, or latest (the default)")
+    add_run_options(parser, "latest")
     parser.add_argument("--workers", type=int, help=_WORKERS_HELP)
 
 
@@ -323,10 +323,14 @@ def evaluate(lab: Lab, name: str) -> int:
 
 COMMANDS = {
     "train": Command(ask_training, _train_from_options, _add_train_options),
-    "resume": Command(_ask_resume, lambda lab, options: resume(lab, options.run, options.workers), _add_resume_options),
+    "resume": Command(
+        _ask_resume,
+        lambda lab, options: resume(lab, run_named(options, "latest"), options.workers),
+        _add_resume_options,
+    ),
     "evaluate": Command(
         lambda lab: evaluate(lab, ask_run(lab, "Evaluate which run")),
-        lambda lab, options: evaluate(lab, options.run),
-        add_run_option,
+        lambda lab, options: evaluate(lab, run_named(options, "latest")),
+        lambda parser: add_run_options(parser, "latest"),
     ),
 }

@@ -26,6 +26,7 @@ from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
 from mnist_lab.terminal.wording import counted, plain
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
+from mnist_lab.training.picker import add_run_options, ask_run, run_named
 from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
 
 _SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
@@ -38,7 +39,7 @@ _SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
 }
 """What the leaderboard can be sorted by; the largest comes first."""
 
-_RUNS_NAMED, _FOLDERS_OFFERED = 5, 10  # where the user is asked for one
+_FOLDERS_OFFERED = 10  # where the user is asked for one
 
 
 def head_line(lab: Lab) -> str:
@@ -142,23 +143,6 @@ def _runs_from_options(lab: Lab, options: Namespace) -> int:
     return runs(lab, "val" if options.sort is None else options.sort, limit)
 
 
-def ask_run(lab: Lab, question: str) -> str:
-    """Ask for a run by name, after listing what can be answered."""
-    find_run(lab.outputs, "latest")  # refuses at once where there is none
-    found = list_runs(lab.outputs)[0]
-    for run in found[-_RUNS_NAMED:]:
-        lab.terminal.hint(f"  {run.name}")
-    older = f"{len(found) - _RUNS_NAMED} older ones: see runs; " if len(found) > _RUNS_NAMED else ""
-    lab.terminal.hint(f"{older}a run's name or a part of it, latest, or best (highest validation accuracy)")
-    return lab.terminal.ask(question, "latest", lambda answer: named_run(lab, answer))
-
-
-def named_run(lab: Lab, answer: str) -> str:
-    """An answer that names a run, unchanged; ``RunError`` if it means none, several, or a damaged one."""
-    find_run(lab.outputs, answer)
-    return answer
-
-
 def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
     """One run: its numbers, how to repeat it, and where its pictures are."""
     run = find_run(lab.outputs, name)
@@ -195,14 +179,8 @@ def _picture_viewer() -> Callable[[Path], object] | None:
     return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)
 
 
-def add_run_option(parser: ArgumentParser) -> None:
-    """The option that names a run."""
-    which = "a run's folder, latest, or best (validation accuracy); default: latest"
-    parser.add_argument("--run", default="latest", help=which)
-
-
 def _add_show_options(parser: ArgumentParser) -> None:
-    add_run_option(parser)
+    add_run_options(parser, "latest")
     parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
 
 
@@ -297,7 +275,7 @@ COMMANDS = {
     "runs": Command(_ask_runs, _runs_from_options, _add_runs_options),
     "show": Command(
         lambda lab: show(lab, ask_run(lab, "Show which run"), offer_pictures=True),
-        lambda lab, options: show(lab, options.run, open_pictures=options.open),
+        lambda lab, options: show(lab, run_named(options, "latest"), open_pictures=options.open),
         _add_show_options,
         computes=False,
     ),

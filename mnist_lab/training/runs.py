@@ -28,6 +28,7 @@ RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
 _LOCK_FILE = "training.lock"
+NOTE_FILE = "note.txt"  # the user's own sentence about a run
 MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output folder
 
 UNFINISHED = "running"
@@ -76,6 +77,7 @@ class RunRecord:
     images_per_second: float | None = None
     model_file: str | None = None
     results: Mapping[str, Any] = field(default_factory=dict)  # Evaluation.to_dict() of validation and test
+    note: str = ""  # the user's own sentence about it, kept beside run.json
 
     @property
     def name(self) -> str:
@@ -103,6 +105,7 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         """The content of run.json, without unknown values."""
         values = {part.name.removeprefix("saved_"): getattr(self, part.name) for part in fields(self)[1:]}
+        del values["note"]
         values["created"] = self.created.isoformat(timespec="seconds")
         return {name: value for name, value in values.items() if value is not None}
 
@@ -186,10 +189,16 @@ def read_run(folder: Path) -> RunRecord:
         why = reason(error) if isinstance(error, OSError) else error
         raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
-        return RunRecord.from_json(folder, content)
+        return replace(RunRecord.from_json(folder, content), note=_read_note(folder))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise damaged_run(folder, f"{RUN_FILE} does not describe a run ({detail})") from None
+
+
+def _read_note(folder: Path) -> str:
+    with suppress(OSError, ValueError):  # there is none, or none that can be read
+        return " ".join(read_text(folder / NOTE_FILE, 4096).split())
+    return ""
 
 
 def damaged_run(folder: Path, what: str) -> RunError:
