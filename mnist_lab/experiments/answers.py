@@ -172,8 +172,12 @@ def changes_section(
     )
     numbers = {"a": a, "b": b, "both_right": found.both_right, "both_wrong": found.both_wrong, "p_value": found.p_value}
     changed = {"fixed": [digit.numbers for digit in fixed], "broken": [digit.numbers for digit in broken]}
-    explained = "Only these digits can tell them apart: were both equally good, each would be a fair coin toss."
-    paragraphs = [mcnemar_verdict(a, b, found, p_adjusted).sentence, explained, *([note] if note else [])]
+    explained = (
+        "Only these digits can tell the two networks apart: were both equally good, each would be a fair coin toss. "
+        "Whether their recipes differ, only several seeds can tell."
+    )
+    said = mcnemar_verdict(a, b, found, p_adjusted)
+    paragraphs = [f"{said.sentence} {said.facts}", explained, *([note] if note else [])]
     picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
     return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
 

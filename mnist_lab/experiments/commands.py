@@ -26,8 +26,8 @@ from mnist_lab.storage import storage_errors
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, plain
-from mnist_lab.training.picker import ask_runs
+from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, letters, plain
+from mnist_lab.training.picker import add_run_options, ask_runs, runs_named
 from mnist_lab.training.runs import (
     Recipe,
     RunRecord,
@@ -295,17 +295,22 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
 def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[str, ...]], str]:
     """Show and return what some recipes differ in, and the factors of those that differ in more than one."""
     found = questions.differences([recipe.config for recipe in recipes])
-    table = differences_table(recipes, found)
-    lab.terminal.show("", table.on_screen(fold=range(1, len(table.headings))))  # augmentations are long
-    if found:  # the names alone do not tell which run is which
-        for recipe in recipes:
-            lab.terminal.hint(f"{recipe.name}: {name_some([run.folder for run in recipe.runs.values()])}")
+    heads, table = [letters(place).upper() for place in range(len(recipes))], differences_table(recipes, found)
+    console = lab.terminal.console
+    is_wide = console.measure(table.on_screen(), options=console.options.update_width(1000)).maximum > console.width
+    table = differences_table(recipes, found, heads) if is_wide else table
+    lab.terminal.show("", table.on_screen(fold=range(len(table.headings))))
+    for head, recipe in zip(heads, recipes, strict=True):
+        if found:  # the names alone do not tell which run is which
+            name = f"{head}: {recipe.name}" if is_wide else recipe.name
+            lab.terminal.hint(f"{name}: {name_some([run.folder for run in recipe.runs.values()])}")
     pairs = [(recipes[0].name, recipe.name) for recipe in recipes[1:]]
     return found, _warn_of_factors(lab, pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
 
 
 def _add_experiment_options(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=f"{', '.join([*EXPERIMENTS, 'speed'])}")
+    add_run_options(parser, "none; robustness and inversion ask saved runs instead of training")
     parser.add_argument("--seeds", type=int, help=f"training runs per variant (default: {SEEDS})")
     parser.add_argument("--epochs", type=int, help="epochs per training run (default: the experiment's)")
     parser.add_argument("--jobs", type=int, help="training runs at once (default: as many as are fastest here)")
@@ -314,7 +319,6 @@ def _add_experiment_options(parser: ArgumentParser) -> None:
         "--no-target", action="store_true", default=None, help="speed: time one epoch only, whatever it reaches"
     )
     parser.add_argument("--train-size", type=int, help="speed: train on only this many digits")
-    parser.add_argument("--run", action="append", help="robustness, inversion: ask this saved run instead of training")
     parser.add_argument(
         "--predict", type=str.strip, metavar="TEXT",
         help='what you expect, to be graded: "3-layer > 2-layer by 0.3" (percentage points), "A > B" or "A = B"',
@@ -322,6 +326,7 @@ def _add_experiment_options(parser: ArgumentParser) -> None:
 
 
 def _experiment_from_options(lab: Lab, options: Namespace) -> int:
+    options.run = [name for name in runs_named(options, "") if name] or None
     if options.name == "speed":
         refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
         return speed_from_options(lab, options)
@@ -336,12 +341,12 @@ def _experiment_from_options(lab: Lab, options: Namespace) -> int:
     return experiment(lab, Request(chosen, epochs, seeds, options.jobs, options.dask, prediction))
 
 
-def _add_compare_options(parser: ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders, or parts of their names; latest, best")
+def _compare_from_options(lab: Lab, options: Namespace) -> int:
+    return compare(lab, [name for name in runs_named(options, "") if name])
 
 
 COMMANDS = {
     "experiment": Command(ask_experiment, _experiment_from_options, _add_experiment_options),
-    "compare": Command(ask_compare, lambda lab, options: compare(lab, options.runs), _add_compare_options),
+    "compare": Command(ask_compare, _compare_from_options, lambda parser: add_run_options(parser, "none: name two")),
     "speed": Command(time_one_epoch, lambda lab, options: time_one_epoch(lab)),
 }

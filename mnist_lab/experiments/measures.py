@@ -94,8 +94,9 @@ def of_regularisation(networks: Networks) -> Measured:
         return usual
     added_up = {seed: norm[seed] + dropout[seed] - neither[seed] for seed in seeds}
     found = statistics.paired_difference(added_up, both)
-    words = statistics.verdict("what the two single gains add up to", "both together", found).sentence
-    remark = f"Do they work together? {words[:1].upper()}{words[1:]}"
+    said = statistics.verdict("what the two single gains add up to", "both together", found)
+    words = f"{said.sentence[0].upper()}{said.sentence[1:-1]}: {said.facts}"
+    remark = f"Do they work together? {words}"
     return replace(usual, content={"interaction": vars(found)}, remarks=[remark])
 
 
@@ -305,7 +306,7 @@ def of_inversion(networks: Networks) -> Measured:
     own, trouble = _own_digits(networks.outputs / MY_DIGITS)
     drawn = own["inverted"].total if own else 0
     shown = {way: Labelled(images, labels, places, 0, 0) for way, images in shown_as(test).items()}
-    parts = {way: (way, "test digits") for way in shown}
+    parts = {way: (way, "") for way in shown}
     shown |= {f"own, {way}": drawings for way, drawings in own.items()}
     parts |= {f"own, {way}": (way, f"own digits (n = {drawn:,})") for way in own}
     accuracies = {
@@ -359,13 +360,13 @@ def of_selection(networks: Networks) -> Measured:
     labels, usual = networks.mnist.test.labels.numpy(), of_variants(networks)
     right = np.array([given.right(labels) for m in networks.answers.values() for given in m.values()])
     if len(right) < 2:
-        alone = "With one network there is nothing to choose from; it takes several seeds, 5 or so."
-        return replace(usual, sentences=[alone])
+        alone = ["With one network there is nothing to choose from.", "It takes several seeds, 5 or so."]
+        return replace(usual, sentences=alone)
     found = selection_bias(right, SELECTION_DIGITS, SELECTION_TRIES)
     bias = found.chosen - found.fresh
-    lead = f"makes it look {statistics.in_points(bias, signed=False)} better than it is"
-    looks = lead if bias > 0 else "does not make it look any better here"
-    where = f"{100 * found.chosen:.2f} % on those, {100 * found.fresh:.2f} % on as many others"
+    looks = "looks better than it is" if bias > 0 else "does not look any better than it is here"
+    where = f"On the {SELECTION_DIGITS:,} digits that chose it {100 * found.chosen:.2f} %, on as many others"
+    facts = f"{where} {100 * found.fresh:.2f} %: {statistics.in_points(found.fresh - found.chosen)}."
     text = (
         f"The network most accurate on {SELECTION_DIGITS:,} test digits, drawn at random, is chosen, then evaluated "
         "on as many others. All have the same recipe: what tells them apart is mostly luck, and luck does not carry "
@@ -379,5 +380,5 @@ def of_selection(networks: Networks) -> Measured:
         usual,
         section=Section("Chosen on some digits, evaluated on others", [text], [table]),
         content={"selection": found._asdict() | {"digits": SELECTION_DIGITS, "tries": SELECTION_TRIES}},
-        sentences=[f"Choosing the best of {len(right)} networks by {SELECTION_DIGITS:,} digits {looks}: {where}."],
+        sentences=[f"The best of {len(right)} networks {looks}.", facts],
     )

@@ -15,6 +15,7 @@ from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, check_config, default_config, settings_of
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments import measures
+from mnist_lab.terminal.wording import describe_strength
 
 SEEDS, MOST_SEEDS = 5, 100  # trainings of every variant: the usual number, and the most that may be asked for
 
@@ -176,6 +177,15 @@ def _in_words(value: object) -> str:
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)
+
+
+def strengths(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
+    """The strengths of augmentation that some configurations differ in, by name, and each one's value as text."""
+    augments = [config.canonical.augment or settings.NO_AUGMENTATION for config in configs]
+    values = {name: [getattr(augment, name) for augment in augments] for name in settings_of(AugmentConfig)}
+    told = {name: tuple(describe_strength(name, one) for one in row) for name, row in values.items() if len({*row}) > 1}
+    areas = [" to ".join(map(_in_words, augment.erase_area)) for augment in augments]
+    return told | ({"erased area": tuple(areas)} if len({*areas}) > 1 else {})
 
 
 def _strengths_in_words(augment: AugmentConfig) -> str:

@@ -22,6 +22,7 @@ LEVEL = 0.05  # a difference counts as found if chance alone would give one as l
 MOST_POINTS = 50  # a larger predicted lead, as in "3-layer > 2-layer by 99.5", must be meant as an accuracy
 _POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
 _MOST_SEEDS = 1000  # nobody trains that often
+_ONE_SEED = "With one seed nothing can be concluded."
 _TINY = 1e-12  # smaller differences of accuracies are rounding errors: one digit in 10,000 makes 1e-4
 
 Accuracies = Mapping[str, Mapping[int, float]]
@@ -58,10 +59,11 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be concluded, in one sentence."""
+    """What may be concluded."""
 
-    sentence: str
+    sentence: str  # short, without numbers
     is_different: bool | None  # None where nothing may be concluded
+    facts: str  # the numbers that it rests on, in another sentence
 
     @property
     def in_short(self) -> str:
@@ -151,40 +153,34 @@ def verdict(
     """What a comparison over seeds allows us to say; ``difference`` is the second recipe minus the first.
 
     Where one experiment makes several ``comparisons``, ``p_adjusted`` is the p value after :func:`holm`; the interval
-    stays that of a single comparison, and the sentence says so where the two disagree.
+    stays that of a single comparison, and the facts give both p values where the two disagree.
     """
     mean, interval, seeds = difference.mean, difference.interval, counted(difference.n, "seed")
-    minus = f"{name_b} minus {name_a}"
+    minus = f"{name_b} minus {name_a}: "
     if difference.p_value is None:
-        sentence = f"with one seed nothing can be concluded: {minus} is {in_points(mean)}, but no interval can be given"
-        return Verdict(f"{sentence}; it takes several seeds, 5 or so.", None)
+        why = "one seed, so there is no interval; it takes several, 5 or so"
+        return Verdict(_ONE_SEED, None, f"{minus}{in_points(mean)}, {why}.")
     p = difference.p_value if p_adjusted is None else p_adjusted
-    better = "{} is better than {}".format(*((name_b, name_a) if mean > 0 else (name_a, name_b)))
+    better = "{} is more accurate than {}.".format(*((name_b, name_a) if mean > 0 else (name_a, name_b)))
+    undecided = f"{name_a} and {name_b} can't be told apart with {seeds}."
     if interval is None:
-        each = f"with each of {seeds}"
+        each = f"{minus}{in_points(mean)} with each of {seeds}"
         if p < LEVEL:
-            why = f"sign test {format_p(p)}; without any spread there is no interval"
-            return Verdict(f"{better} by {in_points(abs(mean), signed=False)} {each} ({why}).", True)
+            return Verdict(better, True, f"{each} (sign test {format_p(p)}); without any spread there is no interval.")
         if not mean:
-            return Verdict(f"{name_b} and {name_a} have the same accuracy {each}: not distinguishable.", False)
-        why = "without any spread no interval can be given; use more seeds"
-        return Verdict(f"{minus} is {in_points(mean)} {each}: {why}.", None)
+            return Verdict(undecided, False, f"{each}: they have the same accuracy.")
+        return Verdict(undecided, None, f"{each}; without any spread no interval can be given: use more seeds.")
+    facts = f"{minus}{interval_in_words(difference)}, {seeds}, {format_p(difference.p_value)}"
+    if (p < LEVEL) != (difference.p_value < LEVEL):  # a single comparison would have found it
+        which = {2: "both"}.get(comparisons, f"all {comparisons}")
+        facts += f", but {format_p(p)} with {which} comparisons counted (Holm)"
     if p < LEVEL:
-        low, high = sorted(map(abs, interval))
-        lead, ends = _mean_and_interval(abs(mean), (low, high), signed=False)
-        return Verdict(f"{better} by {lead} ({ends}, {seeds}).", True)
-    sentence = f"{name_b} and {name_a} are not distinguishable with {seeds}"
-    facts = f"{minus}: {', '.join(_mean_and_interval(mean, interval))}"
-    if difference.p_value < LEVEL:  # a single comparison would have found it
-        which = {1: "all", 2: "both"}.get(comparisons, f"all {comparisons}")
-        sentence += f" once {which} comparisons are counted"
-        facts += f", Holm-adjusted {format_p(p)}"
-    sentence += f" ({facts})"
+        return Verdict(better, True, f"{facts}.")
     if mean:
         needed = seeds_needed(difference, level=LEVEL / comparisons)  # Bonferroni's level: Holm needs no more than that
         number = f"more than {_MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
-        sentence += f"; {number} would be needed to find it in 4 of 5 tries, if the difference is what it looks like"
-    return Verdict(f"{sentence}.", False)
+        facts += f". If it is what it looks like, {number} seeds would find it in 4 of 5 tries"
+    return Verdict(undecided, False, f"{facts}.")
 
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
@@ -206,17 +202,19 @@ def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float
     """What two networks' answers to the same test digits allow us to say, about these two networks alone."""
     ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
     (fewer, loser), (more, winner) = ranked
+    undecided = f"{name_a} and {name_b} can't be told apart on the test digits."
     if not more:
-        return Verdict(f"{name_b} and {name_a} get the very same test digits right and wrong.", False)
+        return Verdict(undecided, False, "They get the very same test digits right and wrong.")
     p = result.p_value if p_adjusted is None else p_adjusted
-    found = f"{'distinguishable' if p < LEVEL else 'not distinguishable'} (exact McNemar {format_p(result.p_value)})"
+    tested = format_p(result.p_value)
     if result.p_value < LEVEL <= p:
-        found = f"not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted {format_p(p)})"
-    sentence = (
+        tested += f", but {format_p(p)} with all pairs counted (Holm)"
+    facts = (
         f"{winner} gets {counted(more, 'test digit')} right that {loser} misses, and misses {fewer:,} that {loser} "
-        f"gets right: these two networks are {found}; whether their recipes are, only several seeds can tell."
+        f"gets right (exact McNemar {tested})."
     )
-    return Verdict(sentence, p < LEVEL)
+    different = f"{winner} is more accurate than {loser} on the test digits."
+    return Verdict(different if p < LEVEL else undecided, p < LEVEL, facts)
 
 
 @dataclass(frozen=True)
@@ -247,25 +245,27 @@ class Conclusion:
 
     @property
     def sentences(self) -> list[str]:
-        """What is said before all else: of many comparisons, first how many found a difference, then the largest."""
-        if len(self.compared) <= 2:
-            return [one.verdict.sentence for one in self.compared]
+        """What is said before all else: a short sentence on all comparisons, then the numbers, the largest first."""
+        verdicts = [one.verdict for one in self.compared]
+        if len(verdicts) <= 2:
+            heads = list(dict.fromkeys(said.sentence.removesuffix(".") for said in verdicts))
+            if len(heads) == 2 and not any(said.is_different for said in verdicts):
+                heads = ["Neither comparison found a difference that is more than chance"]
+            return [f"{'; '.join(heads)}.", *(said.facts for said in verdicts)] if heads else []
         if all(one.difference.n == 1 for one in self.compared):
             seen = "; ".join(f"{one.title} {in_points(one.difference.mean)}" for one in self.compared)
-            return [
-                "With one seed nothing can be concluded, as no interval can be given; it takes several, 5 or so.",
-                f"What this seed shows, chance included: {seen}.",
-            ]
+            several = "It takes several seeds, 5 or so: with one, no interval can be given."
+            return [_ONE_SEED, f"What this seed shows, chance included: {seen}.", several]
         found = [one for one in self.compared if one.verdict.is_different]
         found.sort(key=lambda one: -abs(one.difference.mean))
         number = f"{len(found) or 'None'} of the {len(self.compared)}"
-        told = [f"{number} comparisons found a difference that is more than chance, with all of them counted."]
-        told += [one.verdict.sentence for one in found]
+        told = [f"{number} comparisons found a difference that is more than chance."]
+        told += [one.verdict.facts for one in found]
         for beginning, kind in (("Not distinguishable", False), ("Nothing to conclude", None)):
             some = [one for one in self.compared if one.verdict.is_different is kind]
             each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
             if some:
-                told.append(some[0].verdict.sentence if len(some) == 1 else f"{beginning}: {each}.")
+                told.append(some[0].verdict.facts if len(some) == 1 else f"{beginning}: {each}.")
         return told
 
     def to_dict(self) -> dict[str, Any]:
@@ -299,7 +299,8 @@ def conclude(
         (a, digits), (b, _) = ((parts or {}).get(name, (name, "")) for name in (before, after))
         said = verdict(a, b, difference, p, tested)
         if digits:
-            said = replace(said, sentence=f"{digits[0].upper()}{digits[1:]}: {said.sentence}")
+            prefix = f"{digits[0].upper()}{digits[1:]}: "
+            said = replace(said, sentence=prefix + said.sentence, facts=prefix + said.facts)
         compared.append(Comparison(before, after, (a, b), digits, difference, p, said))
     return Conclusion(present, {name: summarise(list(m.values())) for name, m in present.items()}, compared)
 
@@ -375,22 +376,16 @@ def interval_in_words(difference: Summary, *beside: float) -> str:
     """``+0.03 points (95 % interval −0.05 to +0.11)``, with decimals that tell them from zero and from ``beside``."""
     if difference.interval is None:
         return f"{in_points(difference.mean)} (no interval)"
-    return "{} ({})".format(*_mean_and_interval(difference.mean, difference.interval, *beside))
+    lead, low, high, *_ = format_points(difference.mean, *difference.interval, *beside)
+    return f"{lead} points (95 % interval {low} to {high})"
 
 
-def _mean_and_interval(
-    mean: float, interval: tuple[float, float], *beside: float, signed: bool = True
-) -> tuple[str, str]:
-    lead, low, high, *_ = format_points(mean, *interval, *beside, signed=signed)
-    return f"{lead} points", f"95 % interval {low} to {high}"
-
-
-def in_points(fraction: float, *, signed: bool = True) -> str:
+def in_points(fraction: float) -> str:
     """A single difference: ``+0.10 points``."""
-    return f"{format_points(fraction, signed=signed)[0]} points"
+    return f"{format_points(fraction)[0]} points"
 
 
-def format_points(*fractions: float, signed: bool = True) -> list[str]:
+def format_points(*fractions: float) -> list[str]:
     """Differences of fractions in percentage points, with a true minus sign; zero is ``0``, never ``0.00``.
 
     All have the same number of decimals: two, or as many as different ones need to look different, and unlike zero.
@@ -398,7 +393,7 @@ def format_points(*fractions: float, signed: bool = True) -> list[str]:
     points = [round(100 * fraction, 10) for fraction in fractions]  # without rounding errors
     different = {0.0, *points}
     decimals = next(n for n in range(2, 11) if len({round(x, n) for x in different}) == len(different))
-    return [f"{x:{'+' if signed else ''}.{decimals}f}".replace("-", "−") if x else "0" for x in points]
+    return [f"{x:+.{decimals}f}".replace("-", "−") if x else "0" for x in points]
 
 
 def format_p(p: float) -> str:

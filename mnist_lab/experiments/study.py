@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from mnist_lab.data.mnist import Digits, load_mnist
-from mnist_lab.experiments import figures, statistics
+from mnist_lab.experiments import figures, questions, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
 from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
-from mnist_lab.report.document import RESULTS_FILE, Picture, Prediction, Report, Section, Table, write_report
+from mnist_lab.report.document import RESULTS_FILE, Caption, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.report.index import write_summary
 from mnist_lab.storage import new_folder, write_atomically, write_json
 from mnist_lab.terminal.lab import Lab
-from mnist_lab.terminal.wording import format_percent
+from mnist_lab.terminal.wording import format_percent, plain
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.page import results_summary
@@ -83,7 +83,8 @@ def write_study(outputs: Path, study: Study) -> Path:
             **({"figures": drawn_from} if drawn_from else {}),
         }
         write_json(folder / RESULTS_FILE, content)
-        write_summary(folder, results_summary(content))
+        captions = {f"{one.name}.png": Caption(one.title, one.alt, one.caption) for one in pictures}
+        write_summary(folder, replace(results_summary(content), pictures=captions))
         write_report(folder, study)
     return folder
 
@@ -97,7 +98,10 @@ def tell_study(lab: Lab, study: Study, *, offer_page: bool = False) -> None:
         folder = write_study(lab.outputs, study)
     prediction = study.prediction
     said = [] if prediction is None else [f'your prediction: "{prediction.words}". {prediction.outcome}']
-    tell_result(lab, folder, [*study.verdicts, *said], offer_page=offer_page)
+    headline, *rest = study.verdicts or [""]
+    if headline:
+        lab.terminal.show(f"[title]{plain(headline)}[/title]")
+    tell_result(lab, folder, [*rest, *said], offer_page=offer_page)
 
 
 def study_experiment(
@@ -211,8 +215,12 @@ def study_comparison(
         (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
         for a, b, m, p in tested_pairs
     ]
-    verdicts = [*over_seeds.sentences]
-    verdicts += [statistics.mcnemar_verdict(*one).sentence for one in tested_pairs[:_PAIRS_TOLD]]
+    said = [statistics.mcnemar_verdict(*one) for one in tested_pairs]
+    verdicts = over_seeds.sentences or [said[0].sentence]
+    if not over_seeds.compared and len(said) > 1:
+        apart = sum(bool(one.is_different) for one in said)
+        verdicts = [f"{apart or 'None'} of the {len(said)} pairs of networks can be told apart on the test digits."]
+    verdicts += [one.facts for one in said[:_PAIRS_TOLD]]
     if len(pairs) > _PAIRS_TOLD:
         verdicts.append(f"The report's table holds all {len(pairs)} pairs of networks.")
     if len(others) > len(over_seeds.compared):
@@ -266,11 +274,17 @@ def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
     return pairs
 
 
-def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
-    """What the configurations of some recipes differ in, for the page and the screen."""
+def differences_table(
+    recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], heads: Sequence[str] = ()
+) -> Table:
+    """What the configurations of some recipes differ in, a row each; ``heads`` of their columns instead of names."""
     rows = [("seeds", *(", ".join(map(str, recipe.runs)) for recipe in recipes))]
-    rows += [(factor, *values) for factor, values in found.items()]
-    return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
+    for factor, values in found.items():
+        parts: Mapping[str, Sequence[str]] = {factor: values}
+        if factor == "augmentation":
+            parts = questions.strengths([recipe.config for recipe in recipes])
+        rows += [(part, *told) for part, told in parts.items()]
+    return Table("What differs", ("factor", *(heads or [recipe.name for recipe in recipes])), rows)
 
 
 def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Section:

@@ -97,10 +97,18 @@ def letters(place: int) -> str:
 
 def describe_augmentation(augment: AugmentConfig | None) -> str:
     """The augmentation in a few words; what is switched off is not named."""
-    by_unit = {"degrees": (1, "±{:g}°"), "fraction": (100, "±{:g} %"), "chance": (100, "in {:g} %")}
-    parts = []
-    for name, setting in settings_of(AugmentConfig).items():
-        if strength := getattr(augment, name, 0):
-            factor, words = by_unit.get(setting.unit, (1, f"±{{:g}} {setting.unit}"))
-            parts.append(f"{setting.label} {words.format(factor * strength)}")
+    parts = [
+        f"{setting.label} {describe_strength(name, strength)}"
+        for name, setting in settings_of(AugmentConfig).items()
+        if (strength := getattr(augment, name, 0))
+    ]
     return "augmented: " + ", ".join(parts) if parts else "no augmentation"
+
+
+def describe_strength(name: str, strength: float) -> str:
+    """How strong one kind of augmentation is: ``±10°``, ``in 2 %``; a dash where it is off."""
+    unit = settings_of(AugmentConfig)[name].unit
+    factor, words = {"degrees": (1, "±{:g}°"), "fraction": (100, "±{:g} %"), "chance": (100, "in {:g} %")}.get(
+        unit, (1, f"±{{:g}} {unit}")
+    )
+    return words.format(factor * strength) if strength else "–"

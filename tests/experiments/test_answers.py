@@ -95,7 +95,7 @@ def test_the_numbers_of_given_answers_are_those_of_scikit_learn() -> None:
 
 def test_the_sections_say_what_the_answers_do() -> None:
     changes = changes_section({"first": A, "second": B}, DIGITS, note="A note.")
-    assert changes.paragraphs[0].startswith("second gets 1 test digit right that first misses, and misses 1 that first")
+    assert changes.paragraphs[0].startswith("first and second can't be told apart on the test digits. second gets 1")
     assert changes.paragraphs[-1] == "A note."
     numbers = changes.pictures[0].numbers
     assert (numbers["both_right"], numbers["both_wrong"]) == (2, 2)

@@ -109,7 +109,7 @@ def make_comparison(
     mean: float, interval: tuple[float, float] | None, found: bool | None, seeds: int, name: str = "augmented"
 ) -> Comparison:
     difference = PairedDifference(mean, None, seeds, interval, None)
-    return Comparison("plain", name, ("plain", name), "", difference, None, Verdict("", found))
+    return Comparison("plain", name, ("plain", name), "", difference, None, Verdict("", found, ""))
 
 
 FOUND = make_comparison(0.0014, (0.0010, 0.0019), True, 5)

@@ -227,7 +227,7 @@ def test_mcnemar_is_a_binomial_test() -> None:
         assert found.p_value == (stats.binomtest(only_b, only_a + only_b).pvalue if only_a + only_b else 1.0)
         said = mcnemar_verdict("a", "b", found)
         assert said.is_different == (found.p_value < LEVEL)
-        assert ("not distinguishable" in said.sentence or "very same" in said.sentence) != said.is_different
+        assert ("can't be told apart" in said.sentence) != said.is_different
 
 
 def test_mcnemar_needs_the_same_digits() -> None:
@@ -237,70 +237,72 @@ def test_mcnemar_needs_the_same_digits() -> None:
 
 def test_mcnemar_in_words() -> None:
     apart = mcnemar_verdict("a", "b", mcnemar(*answers(9900, 11, 30, 59)))
-    assert apart == Verdict(
-        "b gets 30 test digits right that a misses, and misses 11 that a gets right: these two networks are "
-        "distinguishable (exact McNemar p = 0.004); whether their recipes are, only several seeds can tell.",
-        True,
-    )
+    numbers = "b gets 30 test digits right that a misses, and misses 11 that a gets right (exact McNemar p = 0.004)."
+    assert apart == Verdict("b is more accurate than a on the test digits.", True, numbers)
     counted = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 11, 30, 59)), p_adjusted=0.06)
-    assert "not distinguishable once all pairs are counted (exact McNemar, Holm-adjusted p = 0.060)" in counted.sentence
+    assert counted.facts.endswith("(exact McNemar p = 0.004, but p = 0.060 with all pairs counted (Holm)).")
     assert counted.is_different is False
     near = mcnemar_verdict("1-layer", "2-layer", mcnemar(*answers(9900, 23, 11, 66)))
-    assert near.sentence.startswith(
-        "1-layer gets 23 test digits right that 2-layer misses, and misses 11 that 2-layer gets right"
+    assert near == Verdict(
+        "1-layer and 2-layer can't be told apart on the test digits.",
+        False,
+        "1-layer gets 23 test digits right that 2-layer misses, and misses 11 that 2-layer gets right "
+        "(exact McNemar p = 0.058).",
     )
-    assert "these two networks are not distinguishable (exact McNemar p = 0.058)" in near.sentence
-    assert near.is_different is False
-    assert "gets 1 test digit right that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).sentence
+    assert "gets 1 test digit right that" in mcnemar_verdict("a", "b", mcnemar(*answers(9, 1, 0, 0))).facts
     same = mcnemar_verdict("a", "b", mcnemar(*answers(9, 0, 0, 1)))
-    assert same == Verdict("b and a get the very same test digits right and wrong.", False)
+    assert same.facts == "They get the very same test digits right and wrong."
+    assert same.is_different is False
 
 
 # --- verdicts in words -------------------------------------------------------------------------------------------
 
 
 def test_verdict_names_the_better_one() -> None:
-    expected = "3-layer is better than 2-layer by 0.14 points (95 % interval 0.10 to 0.18, 5 seeds)."
-    found = difference_of(0.14, 0.10, 0.18, 0.15, 0.13)
-    assert verdict("2-layer", "3-layer", found) == Verdict(expected, True)
-    reverse = difference_of(-0.14, -0.10, -0.18, -0.15, -0.13)
-    assert verdict("3-layer", "2-layer", reverse) == Verdict(expected, True)
+    found = verdict("2-layer", "3-layer", difference_of(0.14, 0.10, 0.18, 0.15, 0.13))
+    facts = "3-layer minus 2-layer: +0.14 points (95 % interval +0.10 to +0.18), 5 seeds, p < 0.001."
+    assert found == Verdict("3-layer is more accurate than 2-layer.", True, facts)
+    reverse = verdict("3-layer", "2-layer", difference_of(-0.14, -0.10, -0.18, -0.15, -0.13))
+    facts = "2-layer minus 3-layer: −0.14 points (95 % interval −0.18 to −0.10), 5 seeds, p < 0.001."
+    assert reverse == Verdict("3-layer is more accurate than 2-layer.", True, facts)
 
 
 def test_verdict_says_how_many_seeds_would_be_needed() -> None:
-    assert verdict("2-layer", "3-layer", difference_of(0.08, 0.05, -0.02)) == Verdict(
-        "3-layer and 2-layer are not distinguishable with 3 seeds (3-layer minus 2-layer: +0.04 points, "
-        "95 % interval −0.09 to +0.16); about 18 would be needed to find it in 4 of 5 tries, if the difference is "
-        "what it looks like.",
+    near = difference_of(0.08, 0.05, -0.02)
+    assert verdict("2-layer", "3-layer", near) == Verdict(
+        "2-layer and 3-layer can't be told apart with 3 seeds.",
         False,
+        "3-layer minus 2-layer: +0.04 points (95 % interval −0.09 to +0.16), 3 seeds, "
+        f"p = {near.p_value:.3f}. If it is what it looks like, about 18 seeds would find it in 4 of 5 tries.",
     )
-    far = verdict("a", "b", difference_of(0.11, -0.1, 0.01)).sentence
-    assert far.endswith(
-        "; more than 1,000 would be needed to find it in 4 of 5 tries, if the difference is what it looks like."
-    )
-    assert "needed" not in verdict("a", "b", difference_of(0.1, -0.1)).sentence
+    far = verdict("a", "b", difference_of(0.11, -0.1, 0.01)).facts
+    assert far.endswith("more than 1,000 seeds would find it in 4 of 5 tries.")
+    assert "would find" not in verdict("a", "b", difference_of(0.1, -0.1)).facts
 
 
 def test_verdict_of_one_seed() -> None:
     assert verdict("2-layer", "3-layer", difference_of(0.1)) == Verdict(
-        "with one seed nothing can be concluded: 3-layer minus 2-layer is +0.10 points, but no interval can be given; "
-        "it takes several seeds, 5 or so.",
+        "With one seed nothing can be concluded.",
         None,
+        "3-layer minus 2-layer: +0.10 points, one seed, so there is no interval; it takes several, 5 or so.",
     )
 
 
 def test_verdict_without_spread() -> None:
     assert verdict("a", "b", difference_of(0.0, 0.0, 0.0)) == Verdict(
-        "b and a have the same accuracy with each of 3 seeds: not distinguishable.", False
+        "a and b can't be told apart with 3 seeds.",
+        False,
+        "b minus a: 0 points with each of 3 seeds: they have the same accuracy.",
     )
     assert verdict("a", "b", difference_of(-0.01, -0.01)) == Verdict(
-        "b minus a is −0.01 points with each of 2 seeds: without any spread no interval can be given; use more seeds.",
+        "a and b can't be told apart with 2 seeds.",
         None,
+        "b minus a: −0.01 points with each of 2 seeds; without any spread no interval can be given: use more seeds.",
     )
     assert verdict("a", "b", difference_of(*[-0.01] * 6)) == Verdict(
-        "a is better than b by 0.01 points with each of 6 seeds "
-        "(sign test p = 0.031; without any spread there is no interval).",
+        "a is more accurate than b.",
         True,
+        "b minus a: −0.01 points with each of 6 seeds (sign test p = 0.031); without any spread there is no interval.",
     )
 
 
@@ -311,7 +313,7 @@ def test_rounding_never_hides_on_which_side_of_zero_an_interval_lies() -> None:
     for scale, _ in itertools.product((0.0003, 0.003, 0.03, 0.3), range(60)):
         difference = difference_of(*random.normal(2.5 * scale, 2 * scale, 4))
         found = verdict("a", "b", difference)
-        printed = re.search(r"([+−.\d]+) points.* interval ([+−.\d]+) to ([+−.\d]+)", found.sentence)
+        printed = re.search(r"([+−.\d]+) points.* interval ([+−.\d]+) to ([+−.\d]+)", found.facts)
         assert printed
         lead, low, high = (float(number.replace("−", "-")) for number in printed.groups())
         assert (low > 0 or high < 0) == found.is_different == ((difference.p_value or 0.0) < LEVEL)
@@ -370,13 +372,11 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     first = conclusion.compared[0]
     assert [one.verdict.is_different for one in conclusion.compared] == [False, False, False]
     assert first.p_adjusted == pytest.approx(3 * alone)
-    assert "not distinguishable with 3 seeds once all 3 comparisons are counted" in first.verdict.sentence
-    assert f"Holm-adjusted p = {3 * alone:.3f})" in first.verdict.sentence
-    assert f"about {seeds_needed(first.difference, level=LEVEL / 3)} would be needed" in first.verdict.sentence
+    assert first.verdict.sentence == "none and some can't be told apart with 3 seeds."
+    assert f"p = {alone:.3f}, but p = {3 * alone:.3f} with all 3 comparisons counted (Holm)." in first.verdict.facts
+    assert f"about {seeds_needed(first.difference, level=LEVEL / 3)} seeds would find it" in first.verdict.facts
     short = conclusion.sentences
-    assert (
-        short[0] == "None of the 3 comparisons found a difference that is more than chance, with all of them counted."
-    )
+    assert short[0] == "None of the 3 comparisons found a difference that is more than chance."
     assert short[1].startswith("Not distinguishable: some minus none +0.97 points (95 % interval +0.")
     # The interval alone leaves out zero; with all counted, no difference is possible as well.
     assert first.difference.interval is not None
@@ -386,7 +386,22 @@ def test_all_comparisons_are_counted_in_every_verdict() -> None:
     parts = {name: (name.upper(), "large digits") for name in found}
     (one,) = conclude(found, [("none", "some")], parts).compared
     assert one.title == "large digits: SOME minus NONE"
-    assert one.verdict.sentence.startswith("Large digits: SOME is better than NONE by ")
+    assert one.verdict.sentence == "Large digits: SOME is more accurate than NONE."
+    assert one.verdict.facts.startswith("Large digits: SOME minus NONE: +0.97 points (95 % interval ")
+
+
+def test_the_headline_is_short_and_the_numbers_are_below() -> None:
+    """One sentence on all comparisons, whatever their number; what one seed shows is never a conclusion."""
+    conclusion = conclude(FOUND, PAIRS)
+    headline, *numbers = conclusion.sentences
+    assert headline == "augmented is more accurate than plain; plain and slow can't be told apart with 5 seeds."
+    assert numbers == [one.verdict.facts for one in conclusion.compared]
+    assert all(re.search(r"points \(95 % interval .*, 5 seeds, p ", facts) for facts in numbers)
+    single = {name: {0: by_seed[0]} for name, by_seed in FOUND.items()}
+    for pairs in (PAIRS, [*PAIRS, ("slow", "augmented")]):
+        headline, *numbers = conclude(single, pairs).sentences
+        assert headline == "With one seed nothing can be concluded."
+        assert "augmented minus plain" in numbers[0]
 
 
 def test_what_failed_is_left_out_and_what_shares_no_seed_is_passed_over() -> None:
@@ -491,7 +506,7 @@ def test_a_grade_never_contradicts_the_verdict_beside_it(seeds: int) -> None:
             ):
                 outcome = grade(words, conclusion)
                 assert any(grade in outcome for grade in DECIDED) == bool(is_different)
-                assert ("not distinguishable" in pair.verdict.sentence) == (is_different is False)
+                assert ("more accurate than" in pair.verdict.sentence) == bool(is_different)
             ahead = pair.after if pair.difference.mean > 0 else "none"
             assert grade(f"{ahead} > {'none' if ahead != 'none' else pair.after}", conclusion).endswith(": right.") == (
                 bool(is_different)

@@ -116,8 +116,9 @@ def test_regularisation_tells_whether_the_gains_add_up(by_variant: Runs, tmp_pat
     names = {"neither": "plain", "batch norm": "augmented", "dropout": "plain", "both": "augmented"}
     results, _ = studied("regularisation", {name: by_variant[which] for name, which in names.items()}, tmp_path)
     assert results["verdicts"][-1] == (  # 0.5 + (1.0 - 0.5) is what there is
-        "Do they work together? Both together and what the two single gains add up to have the same accuracy with each "
-        "of 2 seeds: not distinguishable."
+        "Do they work together? What the two single gains add up to and both together can't be told apart with 2 "
+        "seeds: both together minus what the two single gains add up to: 0 points with each of 2 seeds: they have the "
+        "same accuracy."
     )
     assert results["extra"]["interaction"]["mean"] == 0
     looked_at = {name: found["b"] for name, found in results["figures"].items() if "changed" in name}
@@ -131,7 +132,7 @@ def test_validation_tells_what_choosing_costs(mnist: Mnist, by_variant: Runs, tm
     digits = stratified_subset(mnist.test, 500)
     alone = [evaluate_on(load_trained(run, compute), digits, compute) for run in by_variant["plain"].values()]
     assert selection["mean"] == pytest.approx(np.mean([evaluation.accuracy for evaluation in alone]))
-    assert results["verdicts"][0].startswith("Choosing the best of 2 networks by 250 digits")
+    assert results["verdicts"][0].startswith("The best of 2 networks ")
     assert results["prediction"]["outcome"].startswith("Nothing is compared in this experiment")
     assert results["committees"]["1-layer"]["total"] == 500
     results, _ = studied("validation", {"1-layer": {0: by_variant["plain"][0]}, "failed": {}}, tmp_path)
@@ -148,8 +149,9 @@ def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_p
     first, _ = results["conclusion"]["comparisons"]
     assert first["p_value"] < 0.05  # so that it would be right, were it the only comparison
     assert first["is_different"] is False
-    assert first["sentence"] == results["verdicts"][0]
-    assert "not distinguishable with 2 seeds once both comparisons are counted" in first["sentence"]
+    assert results["verdicts"][0] == "Neither comparison found a difference that is more than chance."
+    assert results["verdicts"][1] == first["facts"]
+    assert "with both comparisons counted (Holm)" in first["facts"]
     assert results["prediction"]["outcome"].endswith("not decided yet, 2 seeds can't tell the two apart.")
     assert "not decided yet, 2 seeds can" in page
     assert "An interval is that of its comparison alone" in page
