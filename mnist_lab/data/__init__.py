@@ -18,7 +18,7 @@ DOUBTFUL_TEST_LABELS = frozenset(
 
 
 def doubt_mark(index: int) -> str:
-    """What follows the index of a test digit wherever one is shown: a † if most people doubt its label, else nothing."""
+    """What follows a test digit's index wherever one is shown: a † if most people doubt its label, else nothing."""
     return "†" if index in DOUBTFUL_TEST_LABELS else ""
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lab.config import CLASSES, check_whole
+from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
@@ -105,6 +106,7 @@ class Subject(NamedTuple):
     label: str  # for a folder's name
     true: int | None  # None if it is not known which digit it is
     picture: NDArray[np.uint8]  # (28, 28) white on black
+    note: str = ""  # for the foot of its figures
 
 
 def existing_file(answer: str) -> Path:
@@ -171,8 +173,9 @@ def saliency(
             for name, figure in drawn.items():
                 save_figure(folder / name, figure)
             write_summary(folder, Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS))
-    for sentence in (answer, *figures.verdict(explanation)):
-        lab.terminal.show(plain(sentence))
+    for sentence in (answer, *figures.verdict(explanation), subject.note):
+        if sentence:
+            lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
     return OK
 
@@ -180,7 +183,8 @@ def saliency(
 def _test_digit(index: int) -> Subject:
     test = load_mnist().test
     check_whole("--index", index, 0, len(test) - 1)
-    return Subject(f"test digit {index}", f"test-{index}", int(test.labels[index]), test.images[index, 0].numpy())
+    title, picture = f"test digit {index}{doubt_mark(index)}", test.images[index, 0].numpy()
+    return Subject(title, f"test-{index}", int(test.labels[index]), picture, doubt_note([index]))
 
 
 def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
@@ -188,13 +192,13 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
     title = f"{subject.title}, read by {readers[0].name}"
     maps = {name: readers[0].map(picture, target, name) for name in METHODS}
     drawn = {
-        "saliency.png": figures.saliency_panel(explanation, title, true),
-        "methods.png": figures.saliency_by_method(explanation, maps, title, true),
+        "saliency.png": figures.saliency_panel(explanation, title, true, note=subject.note),
+        "methods.png": figures.saliency_by_method(explanation, maps, title, true, subject.note),
     }
     if len(readers) > 1:
         maps = {reader.run.name: reader.map(picture, target, method) for reader in readers}
         answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
-        drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true)
+        drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true, subject.note)
     return drawn
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from mnist_lab import plotting
 from mnist_lab.explain import saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import BLUE, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
+from mnist_lab.plotting import BLUE, LABEL, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
@@ -31,8 +31,8 @@ _FOR = LinearSegmentedColormap.from_list("for", _BLUES)
 _AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
 _HUES = ListedColormap([VERMILION, BLUE])
 _COLOUR_NOTES = {
-    True: "Blue speaks for the target, orange-red against it.",  # of methods whose maps have a sign
-    False: "The bluer, the more it speaks for the target.",
+    True: "Blue speaks for {}, orange-red against it.",  # of methods whose maps have a sign
+    False: "The bluer, the more it speaks for {}.",
 }
 _STRONGEST = 1.0  # percent of a map's pixels that lie beyond its colours, lest one pixel make all others pale
 _SCALE_NOTE = f"Each map has its own scale, which the strongest {_STRONGEST:g} % of its pixels may exceed."
@@ -48,20 +48,25 @@ class Drawn(NamedTuple):
 
 
 @styled
-def saliency_panel(explanation: Explanation, title: str, true: int | None = None, drawn: Drawn | None = None) -> Figure:
-    """One digit's map with all its controls and, at the foot, what they say about it.
+def saliency_panel(
+    explanation: Explanation, title: str, true: int | None = None, drawn: Drawn | None = None, note: str = ""
+) -> Figure:
+    """One digit's map under a sentence on what it shows; below it are its controls, under what they say.
 
     A drawing comes first, and the digit beside it is then white on black, as the network sees it.
     """
     method, target = METHODS[explanation.method], explanation.target
-    width, aspect = (12.2, 1) if drawn is None else (14.6, 0.42)  # the answer is then as wide as two columns
-    figure = new_figure(width, 7.0, title)
-    foot = "\n".join((f"{method.title}: {method.description}. {_COLOUR_NOTES[method.signed]}", *verdict(explanation)))
-    figure.supxlabel(plotting.wrapped(foot, int(12.5 * width)), fontsize=TEXT, linespacing=1.5)
-    above, below = ["input", "map", "overlay", "deletion"], ["answer", "random", "edges", "insertion"]
-    mosaic: list[Any] = [above, below] if drawn is None else [["drawn", *above], ["answer", *below]]
-    places = figure.subplot_mosaic(mosaic, width_ratios=(*[1] * (len(mosaic[0]) - 1), 1.35))
-    answer = reading(explanation.probabilities, true)
+    width, height = (12.2, 7.9) if drawn is None else (14.6, 8.9)
+    figure = new_figure(width, height, title, f"{method.title}: {method.description} ({method.paper}). {note}".strip())
+    above, below = map(figure.add_subfigure, figure.add_gridspec(2, 1, height_ratios=(1, 1.2)))
+    read, told = reading(explanation.probabilities, None), _COLOUR_NOTES[method.signed].format(f"a {target}")
+    _head_row(above, f"The digit is {read}. {told}")
+    said = "\n".join(("Controls: can the map be trusted?", *verdict(explanation)))
+    _head_row(below, said, fontweight="normal")
+    names = ["input", "map", "overlay", "answer"]
+    places = above.subplot_mosaic([names if drawn is None else ["drawn", *names]])
+    places |= below.subplot_mosaic([["random", "edges", "deletion", "insertion"]], width_ratios=(1, 1, 1.35, 1.35))
+    answer = "dark on white" if true is None else f"true {true}"
     if drawn is None:
         draw_digit(places["input"], explanation.image)
         _name_image(places["input"], "Input", answer)
@@ -69,10 +74,10 @@ def saliency_panel(explanation: Explanation, title: str, true: int | None = None
         _draw_image(places["drawn"], drawn.ink / 255, "gray", (0, 1))
         _name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
-        _name_image(places["input"], "What the network sees", answer)
+        _name_image(places["input"], "What the network sees", "white on black")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
     _name_image(places["overlay"], "Overlay", "the map's colours over the input")
-    draw_answer(places["answer"], explanation.probabilities, target, aspect)
+    draw_answer(places["answer"], explanation.probabilities, target)
     name = f"{method.title}, target {target}"
     _draw_map(places["map"], explanation.map, method, name, "this network")
     _draw_map(places["random"], explanation.random_map, method, name, "same network, random weights")
@@ -91,11 +96,15 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     """One digit of each class (at least one): input, map by the default method and overlay, one class per column."""
     method = METHODS[DEFAULT_METHOD]
     asked = f"{method.title} for the predicted digit: {method.description} ({method.paper})."
-    note = f"{asked}\n{_COLOUR_NOTES[method.signed]} {_SCALE_NOTE} Bold: misclassified."
+    note = f"{asked}\n{_SCALE_NOTE} Bold: misclassified."
     digits, maps, probabilities = examples
     columns = len(digits)
-    figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.5, title, note)
-    tiles = figure.subplots(3, columns, squeeze=False)
+    figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.8, title, note)
+    part = figure.add_subfigure(figure.add_gridspec()[0])
+    right = int((probabilities.argmax(axis=1) == digits.labels.numpy()).sum())
+    told = _COLOUR_NOTES[method.signed].format("the digit that each was read as")
+    _head_row(part, f"{right} of these {columns} are read correctly. {told}")
+    tiles = part.subplots(3, columns, squeeze=False)
     for place, (map_, answer) in enumerate(zip(maps, probabilities, strict=True)):
         image, true, read = digits.images[place, 0].numpy() / 255, digits.labels[place], answer.argmax()
         above, middle, below = tiles[:, place]
@@ -108,17 +117,19 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     for axes, name in zip(tiles[:, 0], ("input", "map", "overlay"), strict=True):
         axes.set_ylabel(name)
     ticks = [-1, -0.5, 0, 0.5, 1]
-    bar = figure.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend="both", ticks=ticks)
+    bar = part.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend="both", ticks=ticks)
     plotting.style_colour_bar(bar.ax, "attribution (own scale of each map)")
     return figure
 
 
 @styled
-def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None) -> Figure:
+def saliency_by_method(
+    explanation: Explanation, maps: Mapping[str, Image], title: str, true: int | None, note: str = ""
+) -> Figure:
     """What the methods (name to map, (28, 28)) say about the same digit, network and target."""
     differ = "The methods ask different questions, each in its own unit, and need not agree."
-    note = f"Maps for the target {explanation.target}. {_COLOUR_NOTES[True]} {differ}"
-    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, note)
+    told = _COLOUR_NOTES[True].format(f"the target {explanation.target}")
+    figure = new_figure(2.3 * len(maps) + 2.3, 5.0, title, f"{told} {differ} {note}".strip())
     methods = [(METHODS[name], map_) for name, map_ in maps.items()]
     shown = [(method.title, method.paper.split(",")[0], method, map_) for method, map_ in methods]
     below = _draw_side_by_side(figure, explanation.image, reading(explanation.probabilities, true), shown)
@@ -128,12 +139,18 @@ def saliency_by_method(explanation: Explanation, maps: Mapping[str, Image], titl
 
 @styled
 def saliency_by_run(
-    explanation: Explanation, maps: Mapping[str, Image], answers: Mapping[str, Image], title: str, true: int | None
+    explanation: Explanation,
+    maps: Mapping[str, Image],
+    answers: Mapping[str, Image],
+    title: str,
+    true: int | None,
+    note: str = "",
 ) -> Figure:
     """What several networks looked at in an explained digit: maps (28, 28) and answers (10,), 0..1, by their names."""
     method = METHODS[explanation.method]
-    note = f"{method.title}: {method.description}.\n{_COLOUR_NOTES[method.signed]} {_SCALE_NOTE}"
-    figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, note)
+    told = _COLOUR_NOTES[method.signed].format(f"the target {explanation.target}")
+    foot = f"{method.title}: {method.description}.\n{told} {_SCALE_NOTE} {note}".strip()
+    figure = new_figure(2.5 * len(maps) + 2.3, 5.4, title, foot)
     shown = [  # a run's name is too long for one line above an image: its time, and below that what it is
         ("\n".join(plotting.drawable(name).rsplit("_", 1)), reading(answers[name], None), method, map_)
         for name, map_ in maps.items()
@@ -156,6 +173,11 @@ def _draw_side_by_side(
         _draw_overlay(below, image, map_)
     place: Axes = tiles[1, 0]
     return place
+
+
+def _head_row(part: SubFigure, text: str, **style: Any) -> None:
+    text = plotting.wrapped(text, int(11.5 * part.figure.get_figwidth()))
+    part.suptitle(text, x=0.01, ha="left", fontsize=LABEL, linespacing=1.4, **style)
 
 
 def verdict(explanation: Explanation) -> tuple[str, str]:
@@ -191,13 +213,13 @@ def reading(probabilities: NDArray[np.floating[Any]], true: int | None) -> str:
     return read if true is None else f"true {true}, {read}"
 
 
-def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int, aspect: float = 1) -> None:
-    """The network's ten probabilities as bars with numbers, the target's dark; ``aspect`` is height by width."""
+def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: int) -> None:
+    """The network's ten probabilities as bars with numbers, the target's dark."""
     colours = [BLUE if digit == target else plotting.SKY_BLUE for digit in plotting.DIGITS]
     bars = axes.barh(plotting.DIGITS, 100 * probabilities, color=colours, height=0.75)
     axes.bar_label(bars, [format_probability(float(one)) for one in probabilities], padding=3, fontsize=SMALL)
     plotting.style_axes(axes, "probability (%)", "digit")
-    axes.set(yticks=plotting.DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=aspect)
+    axes.set(yticks=plotting.DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=1)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
     _name_image(axes, "Answer", "of this network")

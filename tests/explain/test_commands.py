@@ -26,6 +26,7 @@ from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
+from tests.training.test_figures import words
 from tests.training.test_runs import make_run
 
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
@@ -117,7 +118,7 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     assert "random weights" in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
-    explanation, maps, answers, _, true = spy.call_args.args
+    explanation, maps, answers, _, true, _ = spy.call_args.args
     image = mnist.test.images[3:4]
     assert np.array_equal(explanation.image, image[0, 0].numpy() / np.float32(255))
     assert maps.keys() == answers.keys() == {"first", "second"}
@@ -126,6 +127,20 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
         model = compute.place(build_model("1-layer", seed=seed))
         expected = attribute(model, image, torch.tensor([9]), "gradient", compute)[0]
         assert maps[name] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_a_test_digit_whose_label_most_people_doubt_is_marked_with_the_source(
+    outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: dict[str, str] = {}
+    monkeypatch.setattr(commands, "save_figure", lambda path, figure: drawn.update({path.name: words(figure)}))
+    for index, mark in ((947, "†"), (948, "")):
+        arguments = ["saliency", "--index", str(index), "--method", "gradient", "--run", "first", "--run", "second"]
+        assert main.main([*arguments, "--outputs", str(outputs)]) == 0
+        told = [" ".join(text.split()) for text in (capsys.readouterr().out, *drawn.values())]
+        assert len(told) == 4
+        assert all(("Northcutt" in text) == bool(mark) for text in told)
+        assert all(f"test digit {index}{mark}" in text for text in told[1:])
 
 
 def test_saliency_of_pictures_and_drawings_explains_what_the_network_sees(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -101,9 +102,26 @@ class TestFigures:
 
     def test_panel_names_digits_units_and_verdict(self, drawn: dict[str, Figure]) -> None:
         said = words(drawn["panel"])
-        for expected in ("true 7, read as 7", "Occlusion, target 7", "random weights", "logits", "Edges", "p(7) (%)"):
+        for expected in (
+            "The digit is read as 7",
+            "true 7",
+            "Blue speaks for a 7,",
+            "Occlusion, target 7",
+            "random weights",
+            "logits",
+            "Edges",
+            "p(7) (%)",
+        ):
             assert expected in said
         assert "The map survives random weights (rank correlation" in said
+
+    def test_the_controls_stand_below_what_they_control(self, drawn: dict[str, Figure]) -> None:
+        render(drawn["panel"])
+        above, below = drawn["panel"].subfigs
+        assert {axes.get_title(loc="left") for axes in above.axes} >= {"Input", "Overlay", "Answer"}
+        assert {axes.get_title(loc="left") for axes in below.axes} >= {"Edges, no network", "Deletion", "Insertion"}
+        highest = max(axes.get_window_extent().y1 for axes in below.axes)
+        assert highest < min(axes.get_window_extent().y0 for axes in above.axes)
 
     def test_panel_of_a_drawing_has_no_true_digit(self, drawn: dict[str, Figure]) -> None:
         said = words(drawn["panel-drawing"])
@@ -140,6 +158,10 @@ class TestFigures:
         for digit in range(10):
             assert f"true {digit}\nread as" in said
         assert "Occlusion for the predicted digit" in said
+        right = len(
+            [text for text in texts(drawn["by-class"]) if re.match(r"true (\d)\nread as \1\n", text.get_text())]
+        )
+        assert f"{right} of these 10 are read correctly." in said
         assert len(drawn["by-class"].axes) == 31  # three rows of ten, and the colour bar
 
     def test_methods_all_stand_side_by_side(self, drawn: dict[str, Figure]) -> None:
@@ -154,7 +176,7 @@ class TestFigures:
         assert "true 7" in said
 
     def test_curves_are_drawn_in_percent(self, drawn: dict[str, Figure], trained: DigitNet, mnist: Mnist) -> None:
-        deletion = drawn["panel"].axes[3]
+        (deletion,) = [axes for axes in drawn["panel"].axes if "removed" in axes.get_xlabel()]
         full = predict_logits(trained, mnist.test.images[:1], CPU).softmax(dim=1)[0, 7].item()
         (line,) = [line for line in deletion.lines if str(line.get_label()).startswith("map's order")]
         assert np.asarray(line.get_xydata())[0] == pytest.approx([0, 100 * full], abs=1e-3)
