@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import Digits
+from mnist_lab.experiments import figures
 from mnist_lab.experiments.figures import ShownDigit, gallery
 from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -178,7 +179,7 @@ def changes_section(
     )
     said = mcnemar_verdict(a, b, found, p_adjusted)
     paragraphs = [f"{said.sentence} {said.facts}", explained, *([note] if note else [])]
-    picture = Picture("Fixed and broken", png_of(figure), alt, name=name, numbers=numbers | changed)
+    picture = Picture("Fixed and broken", png_of(figure), alt, figures.CHANGED, name, numbers | changed)
     return Section(f"Fixed and broken: from {a} to {b}", paragraphs, pictures=[picture])
 
 
@@ -214,8 +215,10 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     )
     numbers = [{"networks": list(members), "digits": [one.numbers for one in shown]} for shown in (missed, mistakes)]
     pictures = [
-        Picture("Missed by all", png_of(missed_figure), of_missed, name="missed_by_all", numbers=numbers[0]),
-        Picture("The ensemble's mistakes", png_of(mistakes_figure), of_mistakes, name="committee", numbers=numbers[1]),
+        Picture("Missed by all", png_of(missed_figure), of_missed, figures.MISSED, "missed_by_all", numbers[0]),
+        Picture(
+            "The ensemble's mistakes", png_of(mistakes_figure), of_mistakes, figures.ENSEMBLE, "committee", numbers[1]
+        ),
     ]
     counts = [one.total - one.correct for one in alone.values()]
     each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"

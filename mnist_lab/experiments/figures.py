@@ -18,6 +18,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
+from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.experiments.statistics import Comparison, format_points, summarise
 from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, styled, title_panel, wrapped
 from mnist_lab.terminal.wording import counted
@@ -72,6 +73,11 @@ class ShownDigit(NamedTuple):
     numbers: Mapping[str, Any]  # the same, ready for JSON, with its "label" and its "index" in the MNIST test file
 
 
+CURVES = """Each line is a variant's mean over its seeds, its band from the smallest to the largest. Look at which
+learns faster, and whether the lines still move at the end. These digits chose the epoch of each network: the verdict
+rests on others."""
+
+
 @styled
 def curves_with_spread(
     histories: Mapping[str, Sequence[Sequence[EpochRecord]]], lengths: Sequence[int], *, title: str
@@ -107,6 +113,11 @@ def curves_with_spread(
     return figure
 
 
+DOTS = """Each small dot is one network, trained with one seed; the large marker is their mean, the line its 95 %
+interval. Look at how far the seeds of one variant scatter. Whether a difference is more than chance, this does not
+show."""
+
+
 @styled
 def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
     """Every seed's accuracy on the test digits, their mean and its 95 % t interval, one row per variant, in order."""
@@ -129,6 +140,11 @@ def dot_plot(rows: Mapping[str, Sequence[float]], *, title: str) -> Figure:
         _draw_mean(axes, row - 0.1, means[row], style)
     axes.set_xlim(start, end)
     return figure
+
+
+DIFFERENCES = """Each row compares two variants, seed by seed: right of the line at 0, the one named first is more
+accurate. A filled dot is more than chance. A hollow one does not mean that the two are equal: a difference inside the
+interval may exist."""
 
 
 @styled
@@ -157,6 +173,10 @@ def difference_plot(rows: Sequence[Comparison], *, title: str) -> Figure:
     axes.set_title("← worse", loc="left", color=MUTED)
     axes.set_title("better →", loc="right", color=MUTED)
     return figure
+
+
+ROBUSTNESS = """Each line is a variant's mean over its seeds. The shaded range is what the variant of that colour met
+in training: beyond it, nothing was trained. How often people write like that, this does not show."""
 
 
 @styled
@@ -197,6 +217,10 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
     return figure
 
 
+GROWTH = """Each point is the mean over the seeds, with its 95 % interval. Look at the gap between the lines at each
+size. All took equally many steps: what longer training would do, this does not show."""
+
+
 @styled
 def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
     """Accuracies of the seeds against the number of training digits: their mean and its 95 % t interval."""
@@ -213,6 +237,10 @@ def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, titl
     axes.xaxis.set_minor_formatter(NullFormatter())
     _name_lines(figure.subfigs[0], [axes])
     return figure
+
+
+SPEED = """Each bar is what an epoch takes with one change more than in the bar above; hatched: the way to the target.
+Look for the largest step down. Each was timed once, on this machine: another may gain by other changes."""
 
 
 @styled
@@ -234,6 +262,10 @@ def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9
     return figure
 
 
+INVERSION = """Each bar is the accuracy on the same digits, shown in one way, beside what the network sees. The
+whiskers (Wilson) are about the choice of digits; the intervals in the table below are about other seeds."""
+
+
 @styled
 def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     """Accuracy on digits shown in different ways, with a picture of what the network sees."""
@@ -252,6 +284,15 @@ def inversion_bars(rows: Mapping[str, Showing], *, title: str) -> Figure:
     return figure
 
 
+CHANGED = """Each tile is a test digit that one of two networks gets right and the other misses, the surest answers
+first. Look for what they have in common. With another seed it would be other digits: this is not about the recipes."""
+MISSED = """Each tile is a test digit that none of the networks gets right. Could you read it? Some are ambiguous, and
+a few are labelled wrongly: what the networks lack, this does not show."""
+ENSEMBLE = """Each tile is a test digit that the networks together miss, first those that most of them get right alone.
+Look for those: there the majority is overruled by a few that are very sure. How good they are alone, the table
+shows."""
+
+
 @styled
 def gallery(
     groups: Mapping[str, tuple[Sequence[ShownDigit], str]], *, title: str, note: str, most: int = 24, names: str = ""
@@ -260,7 +301,8 @@ def gallery(
     rows = [math.ceil(min(len(digits), most) / _COLUMNS) for digits, _ in groups.values()]
     heights = [0.4 + (_TILE_HEIGHT * count or 0.4) for count in rows]
     height = sum(heights) + (1.2 if names else 0.75)
-    figure = plotting.new_figure(WIDTH, height, title, note if any(rows) else "")
+    shown = [int(digit.numbers["index"]) for digits, _ in groups.values() for digit in digits[:most]]
+    figure = plotting.new_figure(WIDTH, height, title, f"{note}\n{doubt_note(shown)}".strip() if shown else "")
     ratios = (0.45 if names else 0.01, *heights)
     key, *below = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     key.text(0.01, 0.5, names, ha="left", va="center", linespacing=1.4)
@@ -275,7 +317,8 @@ def gallery(
             plotting.draw_digit(axes, digit.picture)
             axes.set_anchor("N")  # under its title, whatever room is left
             axes.set_title(f"true {digit.numbers['label']}", fontsize=TEXT)
-            axes.set_xlabel(f"{digit.caption}\ntest digit {digit.numbers['index']}", fontsize=SMALL)
+            index = int(digit.numbers["index"])
+            axes.set_xlabel(f"{digit.caption}\ntest digit {index}{doubt_mark(index)}", fontsize=SMALL)
     return figure
 
 

@@ -113,7 +113,7 @@ def of_sizes(networks: Networks) -> Measured:
     means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
     alt, title = f"Test accuracy against the number of training digits: {means}.", "By number of training digits"
     text = "Accuracy on the test digits is drawn so that halving the error is the same step everywhere."
-    picture = Picture(title, png_of(figure), alt, name="growth")
+    picture = Picture(title, png_of(figure), alt, figures.GROWTH, "growth")
     return Measured(conclusion, section=Section(title, [text], pictures=[picture]))
 
 
@@ -283,8 +283,7 @@ def _strengths_section(
     )
     title, alt = "By strength", "Accuracy against the strength of each disturbance; the tables hold the means."
     figure = figures.robustness_curves(panels, title="Accuracy on disturbed test digits")
-    caption = "The shaded range is what the variant of that colour met in training: beyond it, nothing was trained."
-    picture = Picture(title, png_of(figure), alt, caption, "robustness", numbers)
+    picture = Picture(title, png_of(figure), alt, figures.ROBUSTNESS, "robustness", numbers)
     return Section(title, [text], tables, [picture])
 
 
@@ -325,7 +324,7 @@ def of_inversion(networks: Networks) -> Measured:
         title,
         png_of(figures.inversion_bars(rows, title="The same digits, shown in different ways")),
         f"Bars, accuracy of the same networks on the same digits: {seen}.",
-        "The whiskers (Wilson) are about the choice of digits, the intervals in the table below about other seeds.",
+        figures.INVERSION,
         "inversion",
         {n: {"accuracy": row.accuracy, "interval_95": row.interval, "digits": row.digits} for n, row in rows.items()},
     )

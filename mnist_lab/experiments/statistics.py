@@ -253,9 +253,8 @@ class Conclusion:
                 heads = ["Neither comparison found a difference that is more than chance"]
             return [f"{'; '.join(heads)}.", *(said.facts for said in verdicts)] if heads else []
         if all(one.difference.n == 1 for one in self.compared):
-            seen = "; ".join(f"{one.title} {in_points(one.difference.mean)}" for one in self.compared)
             several = "It takes several seeds, 5 or so: with one, no interval can be given."
-            return [_ONE_SEED, f"What this seed shows, chance included: {seen}.", several]
+            return [_ONE_SEED, _listed("What this seed shows, chance included", self.compared), several]
         found = [one for one in self.compared if one.verdict.is_different]
         found.sort(key=lambda one: -abs(one.difference.mean))
         number = f"{len(found) or 'None'} of the {len(self.compared)}"
@@ -263,9 +262,8 @@ class Conclusion:
         told += [one.verdict.facts for one in found]
         for beginning, kind in (("Not distinguishable", False), ("Nothing to conclude", None)):
             some = [one for one in self.compared if one.verdict.is_different is kind]
-            each = "; ".join(f"{one.title} {interval_in_words(one.difference)}" for one in some)
             if some:
-                told.append(some[0].verdict.facts if len(some) == 1 else f"{beginning}: {each}.")
+                told.append(some[0].verdict.facts if len(some) == 1 else _listed(beginning, some))
         return told
 
     def to_dict(self) -> dict[str, Any]:
@@ -279,6 +277,16 @@ class Conclusion:
             for pair in self.compared
         ]
         return {"variants": variants, "comparisons": comparisons}
+
+
+def _listed(beginning: str, some: Sequence[Comparison]) -> str:
+    """The differences of several comparisons; two variants compared on several kinds of digits are named once."""
+    (a, b), *others = {one.variants for one in some}
+    if not others and some[0].digits:
+        beginning += f" ({b} minus {a})"
+    names = [one.title if others or not one.digits else one.digits for one in some]
+    differences = [interval_in_words(one.difference).removesuffix(" (no interval)") for one in some]
+    return f"{beginning}: {'; '.join(map(' '.join, zip(names, differences, strict=True)))}."
 
 
 def conclude(

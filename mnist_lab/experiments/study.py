@@ -134,9 +134,7 @@ def study_experiment(
     sections.append(_runs_section(runs))
     if failures:
         sections.append(Section("What failed", [*failures, "It is left out everywhere else on this page."]))
-    equal = "Not distinguishable does not mean equal: a difference inside the interval may well exist."
-    reading = [experiment.explanation, _OF_TRAINING, *([equal] if conclusion.compared else [])]
-    sections.append(Section("How to read this", reading))
+    sections.append(Section("How to read this", [experiment.explanation, _OF_TRAINING]))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
     counts = sorted({len(by_seed) for by_seed in runs.values()})
@@ -295,12 +293,12 @@ def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, 
         figure = figures.dot_plot(rows, title="Accuracy on test digits, every seed")
         means = "; ".join(f"{name} {format_percent(one.mean)}" for name, one in conclusion.summaries.items())
         alt = f"Dot plot of the accuracy on test digits, means: {means}."
-        pictures.append(Picture("Accuracies", png_of(figure), alt, name="accuracies"))
+        pictures.append(Picture("Accuracies", png_of(figure), alt, figures.DOTS, "accuracies"))
     if compared:
         figure = figures.difference_plot(compared, title="Differences over the same seeds")
         each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
-        pictures.append(Picture("Differences", png_of(figure), alt, name="differences"))
+        pictures.append(Picture("Differences", png_of(figure), alt, figures.DIFFERENCES, "differences"))
         tables.append(_comparisons_table(compared))
     return Section("Results", [_OF_RESULTS, _OF_DIFFERENCES] if compared else [_OF_RESULTS], tables, pictures)
 
@@ -355,7 +353,7 @@ def _curves_section(runs: Runs) -> Section:
     ends = "; ".join(f"{name} {format_percent(float(mean))}" for name, mean in last.items())
     alt = f"Validation loss and accuracy, epoch by epoch. Accuracy after the last epoch: {ends}."
     text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
-    picture = Picture("Training curves", png_of(figure), alt, name="curves", numbers=numbers)
+    picture = Picture("Training curves", png_of(figure), alt, figures.CURVES, "curves", numbers)
     return Section("How they learned", [text], pictures=[picture])
 
 

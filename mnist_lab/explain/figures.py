@@ -58,7 +58,7 @@ def saliency_panel(
     method, target = METHODS[explanation.method], explanation.target
     width, height = (12.2, 7.9) if drawn is None else (14.6, 8.9)
     figure = new_figure(width, height, title, f"{method.title}: {method.description} ({method.paper}). {note}".strip())
-    above, below = map(figure.add_subfigure, figure.add_gridspec(2, 1, height_ratios=(1, 1.2)))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.2))[:, 0]
     read, told = reading(explanation.probabilities, None), _COLOUR_NOTES[method.signed].format(f"a {target}")
     _head_row(above, f"The digit is {read}. {told}")
     said = "\n".join(("Controls: can the map be trusted?", *verdict(explanation)))
@@ -291,7 +291,8 @@ def _draw_run(run: training_figures.RunData) -> Figure:
     return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title)
 
 
-_TEXT = "A map shows what the answer depends on, which is not always what a person would look at."
+_TEXT = """Blue speaks for the digit, orange-red against it: look at where the colours are, not at how deep, as each
+map has its own scale. A map shows what the answer depends on, which is not always what a person would look at."""
 _BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
 RUN_FIGURES = training_figures.RUN_FIGURES | {
     "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT))
