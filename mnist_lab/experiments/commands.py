@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
 
@@ -348,5 +349,5 @@ def _compare_from_options(lab: Lab, options: Namespace) -> int:
 COMMANDS = {
     "experiment": Command(ask_experiment, _experiment_from_options, _add_experiment_options),
     "compare": Command(ask_compare, _compare_from_options, lambda parser: add_run_options(parser, "none: name two")),
-    "speed": Command(time_one_epoch, lambda lab, options: time_one_epoch(lab)),
+    "speed": Command(partial(time_one_epoch, from_menu=True), lambda lab, options: time_one_epoch(lab)),
 }

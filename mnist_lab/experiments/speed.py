@@ -44,6 +44,7 @@ QUESTION = "What makes training fast?"
 MODEL = "3-layer"
 _SEED = 0
 _WORKERS = 2  # of the common recipe
+_SHORT = 60  # seconds that the menu begins without asking
 _ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand
 
 AUGMENTATION = replace(config.MILD_AUGMENTATION.without("pen", "erasing"), flip=0.0)
@@ -252,12 +253,14 @@ def transform_of_pictures(*, augmented: bool) -> transforms.Compose:
 # --- the rows of the menu ----------------------------------------------------------------------------------------
 
 
-def time_one_epoch(lab: Lab) -> int:
-    """Time one epoch of the common recipe and one of the lab's."""
+def time_one_epoch(lab: Lab, *, from_menu: bool = False) -> int:
+    """Time one epoch of the common recipe and one of the lab's; the menu asks before it takes over a minute."""
     compute, mnist = compute_for(lab), load_mnist()
     common, *_, ours = steps_on(compute)
     seconds = _estimate(lab, mnist, [common, ours])
     lab.terminal.hint(f"one augmented epoch of {MODEL} with each recipe; {format_about(sum(seconds.values()))}")
+    if from_menu and sum(seconds.values()) > _SHORT and not lab.terminal.ask_yes_no("Start", default=True):
+        return OK
     measured = _measure_each(lab, mnist, seconds, ONE_EPOCH)
     if len(measured) < len(seconds):
         return INTERRUPTED
@@ -291,6 +294,8 @@ def experiment_speed(lab: Lab, mnist: Mnist, goal: Goal | None = None) -> int:
     for sentence in left_out_on(compute):
         terminal.hint(sentence)
     terminal.show(f"{len(seconds)} training runs to do: {_describe(goal, seconds)}")
+    if from_menu and not terminal.ask_yes_no("Start", default=True):
+        return OK
     terminal.hint("Ctrl-C stops after the current batch.")
     measured = _measure_each(lab, mnist, seconds, goal)
     if len(measured) < len(seconds):
@@ -375,8 +380,8 @@ def _study_speed(lab: Lab, steps: Sequence[StepResult], goal: Goal, digits: int,
 def verdicts(steps: Sequence[StepResult], target: float | None) -> list[str]:
     """What was found, in sentences: an epoch's time, the change that saved most of it, the time to the target."""
     before, after = steps[0].seconds_per_epoch, steps[-1].seconds_per_epoch
-    times = f"{before:.1f} s per epoch to {after:.1f} s, {before / after:.2f} times as fast."
-    found = [f"From the common recipe to the lab's: {times}"]
+    found = [f"The lab's recipe trains {before / after:.2f} times as fast as the common one."]
+    found.append(f"An epoch takes {after:.1f} s instead of {before:.1f} s.")
     saved, most = max((one.seconds_per_epoch - two.seconds_per_epoch, two.name) for one, two in pairwise(steps))
     if saved > 0:
         found.append(f"The largest single saving is {most}: {saved:.1f} s of each epoch.")

@@ -6,11 +6,13 @@ import io
 import json
 import multiprocessing
 import signal
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from rich.console import Console
 from mnist_lab.config import default_config
 from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
 from mnist_lab.experiments import speed
+from mnist_lab.experiments.commands import COMMANDS
 from mnist_lab.experiments.speed import (
     AUGMENTATION,
     MODEL,
@@ -256,7 +259,8 @@ def test_verdicts_by_hand() -> None:
     middle = measured(steps[1], (13, 2, 0.95))
     ours = measured(steps[-1], (5.5, 0.5, 0.9), (5.5, 0.5, 0.9950))
     assert verdicts([common, middle, ours], 0.9933) == [
-        "From the common recipe to the lab's: 30.0 s per epoch to 6.0 s, 5.00 times as fast.",
+        "The lab's recipe trains 5.00 times as fast as the common one.",
+        "An epoch takes 6.0 s instead of 30.0 s.",
         "The largest single saving is augmentation in batches: 15.0 s of each epoch.",
         "99.33 % of the validation digits are classified correctly: by the common recipe after 1 min 30 s (3 epochs), "
         "by the lab's after 12.0 s (2 epochs).",
@@ -268,7 +272,8 @@ def test_verdicts_by_hand() -> None:
 def test_without_a_target_and_without_a_gain_only_the_times_are_told() -> None:
     pair = [measured(COMMON, (4, 1, 0.9)), measured(steps_on(FLOAT32_ONLY)[-1], (9, 1, 0.9))]
     assert verdicts(pair, None) == [
-        "From the common recipe to the lab's: 5.0 s per epoch to 10.0 s, 0.50 times as fast."
+        "The lab's recipe trains 0.50 times as fast as the common one.",
+        "An epoch takes 10.0 s instead of 5.0 s.",
     ]
 
 
@@ -299,12 +304,31 @@ def test_the_menu_asks_how_thorough_with_the_time_it_takes(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(speed, "measure", stopped)
-    lab, screen = make_lab(tmp_path, [answer])
-    assert experiment_speed(lab, tiny) == INTERRUPTED
-    assert asked == [goal]
+    lab, screen = make_lab(tmp_path, [answer, "n"])
+    assert experiment_speed(lab, tiny) == OK
+    assert asked == []
     shown = " ".join(screen.getvalue().split())
     assert "about 16 min at most" in shown  # 7 steps of 12 epochs and one of 4, 11 s each
     assert "about 88 s" in shown
+    lab, _ = make_lab(tmp_path, [answer, "y"])
+    assert experiment_speed(lab, tiny) == INTERRUPTED
+    assert asked == [goal]
+
+
+@pytest.mark.parametrize(("seconds", "answers"), [(29.0, []), (31.0, ["n"])])
+def test_the_menu_times_an_epoch_without_asking_only_if_it_takes_less_than_a_minute(
+    seconds: float, answers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(speed, "measure", asked)
+    monkeypatch.setattr(speed, "estimate_seconds", lambda step, mnist, compute: seconds)
+    row, (lab, screen) = COMMANDS["speed"], make_lab(tmp_path, answers)
+    assert row.from_menu(lab) == (OK if answers else INTERRUPTED)
+    assert asked.called != bool(answers)
+    assert f"about {2 * seconds:.0f} s" in screen.getvalue()
+    lab, screen = make_lab(tmp_path)
+    assert row.from_options(lab, Namespace()) == INTERRUPTED  # a command never asks
+    assert f"about {2 * seconds:.0f} s" in screen.getvalue()
 
 
 @pytest.fixture(scope="module")
