@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from scipy import stats
@@ -22,7 +23,7 @@ from scipy import stats
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError
-from mnist_lab.experiments import measures, trainings
+from mnist_lab.experiments import commands, measures, trainings
 from mnist_lab.experiments.commands import (
     Request,
     ask_compare,
@@ -32,6 +33,7 @@ from mnist_lab.experiments.commands import (
     experiment_on_saved,
 )
 from mnist_lab.experiments.questions import EXPERIMENTS, Experiment, Variant
+from mnist_lab.experiments.study import differences_table
 from mnist_lab.experiments.trainings import Pool, ReportingObserver, Stopped
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.terminal.console import Terminal
@@ -409,6 +411,52 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
     for words in (shown, told, capsys.readouterr().out):
         assert "--dropout" not in words
         assert "--hidden" not in words
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """The first step of a study, which ends there: it gets the recipes, or the experiment and its runs."""
+    first = Mock(side_effect=RequestError("asked", "enough"))
+    monkeypatch.setattr(commands, "study_comparison", first)
+    monkeypatch.setattr(commands, "study_experiment", first)
+    return first
+
+
+def test_what_six_recipes_differ_in_fits_into_80_columns(outputs: Path, asked: Mock) -> None:
+    run = runs_of(outputs)[True, 0]
+    config, names = run.to_json()["config"], [run.name]
+    for number, dropout in enumerate((0.0, 0.1, 0.2, 0.3, 0.4)):
+        names.append(f"{run.name}-twin-{number}")
+        twin = Path(shutil.copytree(run.folder, outputs / names[-1]))
+        strong = config["augment"] | {"rotation": 11.0 + number, "elastic": 0.003, "thickness": 0.25}
+        changed = config | {"augment": strong, "dropout": dropout}
+        (twin / "run.json").write_text(json.dumps(run.to_json() | {"config": changed}), encoding="utf-8")
+    lab, screen = make_lab(outputs)
+    with pytest.raises(RequestError, match="asked"):
+        compare(lab, names)
+    lines = screen.getvalue().split("A: ")[0].splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {row[0]: row[1:] for row in (re.split(r"  +", line.strip()) for line in lines)}
+    assert rows["factor"] == ["A", "B", "C", "D", "E", "F"]
+    assert rows["rotation"] == ["±7°", "±11°", "±12°", "±13°", "±14°", "±15°"]
+    assert rows["elastic"] == ["–", *["±0.3 %"] * 5]
+    assert rows["dropout"] == ["0", "0", "0.1", "0.2", "0.3", "0.4"]
+    assert "…" not in screen.getvalue()
+    assert "shift" not in rows, "all have the same"
+    assert f"F: 1-layer, augmented f: {names[-1]}" in " ".join(screen.getvalue().split())
+    (recipes, found, *_), _ = asked.call_args
+    assert "1-layer, augmented f" in differences_table(recipes, found).headings, "the page has room for names"
+
+
+def test_runs_are_named_by_position(outputs: Path, asked: Mock, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = (runs_of(outputs)[augmented, 0].name for augmented in (False, True))
+    for words in (["compare", one, other], ["compare", "--run", one, "--run", other], ["compare", one, "--run", other]):
+        assert main.main([*words, "--outputs", str(outputs)]) == FAILED
+        assert [run.name for recipe in asked.call_args.args[0] for run in recipe.runs.values()] == [one, other]
+    assert main.main(["experiment", "robustness", one, other, "--outputs", str(outputs)]) == FAILED
+    assert asked.call_args.kwargs["command"] == f"experiment robustness --run {one} --run {other}"
+    assert main.main(["compare", "--outputs", str(outputs)]) == FAILED
+    assert "no run is named" in capsys.readouterr().err
 
 
 def test_two_factors_are_warned_about(outputs: Path) -> None:

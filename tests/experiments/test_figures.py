@@ -443,6 +443,15 @@ class TestGalleries:
         assert not any(axes.images for axes in gallery(0, 0).axes)
         assert "A note." not in words(gallery(0, 0))
 
+    def test_digits_whose_label_most_people_doubt_are_marked_if_they_are_shown(self) -> None:
+        ordinary, doubtful = (ShownDigit(make_picture(1), "✗ 1", {"index": n, "label": 8}) for n in (946, 947))
+        figure = plots.gallery({"Missed": ([ordinary, doubtful], "None.")}, title="", note="A note.")
+        assert "test digit 947†" in words(figure)
+        assert "test digit 946†" not in words(figure)
+        assert "Northcutt et al. 2021" in words(figure)
+        hidden = plots.gallery({"Missed": ([ordinary, doubtful], "None.")}, title="", note="A note.", most=1)
+        assert "†" not in words(hidden)
+
 
 class TestGrowth:
     def test_draws_means_and_intervals_over_the_number_of_digits(self) -> None:

@@ -20,6 +20,7 @@ from mnist_lab.experiments.questions import (
     differences,
     factors_between,
     find_experiment,
+    strengths,
 )
 from mnist_lab.training.trainer import EarlyStopping
 
@@ -110,6 +111,24 @@ def test_a_different_depth_of_the_usual_networks_is_two_factors() -> None:
 @pytest.mark.parametrize("augment", [None, AugmentConfig(0, 0, 0, 0, elastic=0, thickness=0, strokes=0)])
 def test_no_augmentation_is_none_however_it_is_written(augment: AugmentConfig | None) -> None:
     assert differences([replace(USUAL, augment=None), replace(USUAL, augment=augment)]) == {}
+
+
+def test_augmentations_are_told_strength_by_strength() -> None:
+    usual = AugmentConfig()
+    recipes = [
+        replace(USUAL, augment=augment)
+        for augment in (None, usual, replace(usual, rotation=20.0, erasing=0.5, erase_area=(0.1, 0.2)))
+    ]
+    assert strengths(recipes) == {
+        "rotation": ("–", "±10°", "±20°"),
+        "shift": ("–", "±7 %", "±7 %"),
+        "scale": ("–", "±10 %", "±10 %"),
+        "shear": ("–", "±8°", "±8°"),
+        "strokes": ("–", "in 2 %", "in 2 %"),
+        "erasing": ("–", "–", "in 50 %"),
+        "erased area": ("0.02 to 0.1", "0.02 to 0.1", "0.1 to 0.2"),
+    }
+    assert strengths(recipes[:1] * 2) == {}
 
 
 def test_equal_seeds_mean_equal_first_weights() -> None:

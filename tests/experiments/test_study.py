@@ -49,6 +49,10 @@ def studied(name: str, runs: Runs, outputs: Path, prediction: str = "") -> tuple
     content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert content["verdicts"] == list(study.verdicts)
     assert {path.stem for path in folder.glob("*.png")} == {p.name for s in study.sections for p in s.pictures}
+    captions = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["pictures"]
+    for picture in (picture for section in study.sections for picture in section.pictures):
+        assert picture.caption.count(". ") in (1, 2, 3), f"{picture.name}: what is shown, what to look for, what not"
+        assert captions[f"{picture.name}.png"]["text"] == picture.caption
     page = " ".join((folder / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ").split())
     return content, page
 
