@@ -225,8 +225,7 @@ def together_section(members: Mapping[str, Answers], test: Digits, note: str = "
     paragraphs = [
         f"The ensemble answers with the mean of the {runs} networks' probabilities. It misses {len(mistakes):,} of "
         f"{len(test):,} digits; alone, they miss {each}, {sum(counts) / len(counts):,.1f} on average.",
-        f"{len(missed):,} digits are missed by every single one. Could you read them? "
-        "Some of MNIST's test digits are ambiguous, and a few are labelled wrongly.",
+        f"{len(missed):,} digits are missed by every single one.",
         "The intervals in this table (95 %, Wilson) are about the choice of digits, and say nothing about other seeds.",
     ]
     return Section("Together", [note, *paragraphs] if note else paragraphs, [table], pictures), together

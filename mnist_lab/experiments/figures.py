@@ -239,8 +239,8 @@ def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, titl
     return figure
 
 
-SPEED = """Each bar is what an epoch takes with one change more than in the bar above; hatched: the way to the target.
-Look for the largest step down. Each was timed once, on this machine: another may gain by other changes."""
+SPEED = """Each bar is what an epoch takes with one change more than in the bar above; hatched, if any: the way to the
+target. Look for the largest step down. Each was timed once, on this machine: another may gain by other changes."""
 
 
 @styled
@@ -250,9 +250,10 @@ def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9
     times = [step.seconds_per_epoch for step in rows.values()]
     remarks = [f"{step.seconds_per_epoch:.1f} s, {step.images_per_second:,.0f} images/s" for step in rows.values()]
     remarks[1:] = [f"{remarks[row]}, {times[0] / times[row]:.1f} times as fast" for row in range(1, len(rows))]
-    bars = axes.barh(np.arange(len(rows)) - 0.14, times, height=0.4, color=BLUE, label="one epoch")
-    axes.bar_label(bars, remarks, padding=4)
     measured = {row: s.seconds_to_target for row, s in enumerate(rows.values()) if s.seconds_to_target is not None}
+    above = 0.14 if measured else 0.0
+    bars = axes.barh(np.arange(len(rows)) - above, times, height=0.4, color=BLUE, label="one epoch")
+    axes.bar_label(bars, remarks, padding=4)
     if measured:
         label = f"training to {100 * target:.2f} % validation accuracy"
         hatched: dict[str, Any] = {"facecolor": "#F8E3B5", "edgecolor": "#9A6A00", "hatch": "////", "linewidth": 0.8}

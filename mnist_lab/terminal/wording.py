@@ -56,10 +56,10 @@ def format_loss(loss: float) -> str:
 
 
 def format_about(seconds: float) -> str:
-    """A rough duration: ``about 8 s``, ``about 2 min``."""
+    """A rough duration: ``about 8 s``, ``about 2 min``, ``about 2.7 h``."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
-    return f"about {round(seconds / 60)} min"
+    return f"about {round(seconds / 60)} min" if seconds < 90 * 60 else f"about {seconds / 3600:.1f} h"
 
 
 def percent_number(fraction: float | None) -> str:

@@ -59,6 +59,7 @@ def test_durations_read_well() -> None:
         "7.1 s", "59.9 s", "1 min 00 s", "1 min 52 s", "1 h 00 min", "2 h 05 min", "–",
     ]  # fmt: skip
     assert [format_about(s) for s in (0.2, 8.4, 100, 600)] == ["about 1 s", "about 8 s", "about 2 min", "about 10 min"]
+    assert format_about(9660) == "about 2.7 h"
 
 
 def test_a_loss_keeps_its_column_when_the_training_has_diverged() -> None:
