@@ -299,7 +299,7 @@ def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[
     heads, table = [letters(place).upper() for place in range(len(recipes))], differences_table(recipes, found)
     console = lab.terminal.console
     is_wide = console.measure(table.on_screen(), options=console.options.update_width(1000)).maximum > console.width
-    table = differences_table(recipes, found, heads) if is_wide else table
+    table = replace(table, headings=("factor", *heads)) if is_wide else table
     lab.terminal.show("", table.on_screen(fold=range(len(table.headings))))
     for head, recipe in zip(heads, recipes, strict=True):
         if found:  # the names alone do not tell which run is which
@@ -307,6 +307,10 @@ def _show_recipes(lab: Lab, recipes: Sequence[Recipe]) -> tuple[dict[str, tuple[
             lab.terminal.hint(f"{name}: {name_some([run.folder for run in recipe.runs.values()])}")
     pairs = [(recipes[0].name, recipe.name) for recipe in recipes[1:]]
     return found, _warn_of_factors(lab, pairs, [Variant(recipe.name, recipe.config) for recipe in recipes])
+
+
+def _runs_given(options: Namespace) -> list[str]:
+    return [name for name in runs_named(options, "") if name]
 
 
 def _add_experiment_options(parser: ArgumentParser) -> None:
@@ -327,7 +331,7 @@ def _add_experiment_options(parser: ArgumentParser) -> None:
 
 
 def _experiment_from_options(lab: Lab, options: Namespace) -> int:
-    options.run = [name for name in runs_named(options, "") if name] or None
+    options.run = _runs_given(options) or None
     if options.name == "speed":
         refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
         return speed_from_options(lab, options)
@@ -342,12 +346,12 @@ def _experiment_from_options(lab: Lab, options: Namespace) -> int:
     return experiment(lab, Request(chosen, epochs, seeds, options.jobs, options.dask, prediction))
 
 
-def _compare_from_options(lab: Lab, options: Namespace) -> int:
-    return compare(lab, [name for name in runs_named(options, "") if name])
-
-
 COMMANDS = {
     "experiment": Command(ask_experiment, _experiment_from_options, _add_experiment_options),
-    "compare": Command(ask_compare, _compare_from_options, lambda parser: add_run_options(parser, "none: name two")),
+    "compare": Command(
+        ask_compare,
+        lambda lab, options: compare(lab, _runs_given(options)),
+        lambda parser: add_run_options(parser, "none: name two"),
+    ),
     "speed": Command(partial(time_one_epoch, from_menu=True), lambda lab, options: time_one_epoch(lab)),
 }

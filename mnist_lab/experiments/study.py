@@ -272,17 +272,15 @@ def _networks_to_compare(recipes: Sequence[Recipe]) -> list[tuple[str, str]]:
     return pairs
 
 
-def differences_table(
-    recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]], heads: Sequence[str] = ()
-) -> Table:
-    """What the configurations of some recipes differ in, a row each; ``heads`` of their columns instead of names."""
+def differences_table(recipes: Sequence[Recipe], found: Mapping[str, Sequence[str]]) -> Table:
+    """What the configurations of some recipes differ in, a row each, of augmentation one for each strength."""
     rows = [("seeds", *(", ".join(map(str, recipe.runs)) for recipe in recipes))]
     for factor, values in found.items():
         parts: Mapping[str, Sequence[str]] = {factor: values}
         if factor == "augmentation":
             parts = questions.strengths([recipe.config for recipe in recipes])
         rows += [(part, *told) for part, told in parts.items()]
-    return Table("What differs", ("factor", *(heads or [recipe.name for recipe in recipes])), rows)
+    return Table("What differs", ("factor", *(recipe.name for recipe in recipes)), rows)
 
 
 def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, Evaluation], digits: str) -> Section:

@@ -61,15 +61,13 @@ def saliency_panel(
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.2))[:, 0]
     read, told = reading(explanation.probabilities, None), _COLOUR_NOTES[method.signed].format(f"a {target}")
     _head_row(above, f"The digit is {read}. {told}")
-    said = "\n".join(("Controls: can the map be trusted?", *verdict(explanation)))
-    _head_row(below, said, fontweight="normal")
+    _head_row(below, "\n".join(("Controls: can the map be trusted?", *verdict(explanation))), fontweight="normal")
     names = ["input", "map", "overlay", "answer"]
     places = above.subplot_mosaic([names if drawn is None else ["drawn", *names]])
     places |= below.subplot_mosaic([["random", "edges", "deletion", "insertion"]], width_ratios=(1, 1, 1.35, 1.35))
-    answer = "dark on white" if true is None else f"true {true}"
     if drawn is None:
         draw_digit(places["input"], explanation.image)
-        _name_image(places["input"], "Input", answer)
+        _name_image(places["input"], "Input", "dark on white" if true is None else f"true {true}")
     else:
         _draw_image(places["drawn"], drawn.ink / 255, "gray", (0, 1))
         _name_image(places["drawn"], "Drawn", drawn.remark)
