@@ -417,8 +417,8 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
 def asked(monkeypatch: pytest.MonkeyPatch) -> Mock:
     """The first step of a study, which ends there: it gets the recipes, or the experiment and its runs."""
     first = Mock(side_effect=RequestError("asked", "enough"))
-    monkeypatch.setattr(commands, "study_comparison", first)
-    monkeypatch.setattr(commands, "study_experiment", first)
+    for name in ("study_comparison", "study_experiment", "plan"):  # nothing is trained either
+        monkeypatch.setattr(commands, name, first)
     return first
 
 
