@@ -27,7 +27,7 @@ from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, plain
-from mnist_lab.training.picker import ask_runs
+from mnist_lab.training.picker import NAMES, ask_runs, runs_named
 from mnist_lab.training.runs import (
     Recipe,
     RunRecord,
@@ -337,11 +337,13 @@ def _experiment_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def _add_compare_options(parser: ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folders, or parts of their names; latest, best")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"two or more runs: each {NAMES}, or a range as 4-10")
 
 
 COMMANDS = {
     "experiment": Command(ask_experiment, _experiment_from_options, _add_experiment_options),
-    "compare": Command(ask_compare, lambda lab, options: compare(lab, options.runs), _add_compare_options),
+    "compare": Command(
+        ask_compare, lambda lab, options: compare(lab, runs_named(options, "latest")), _add_compare_options
+    ),
     "speed": Command(time_one_epoch, lambda lab, options: time_one_epoch(lab)),
 }

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from mnist_lab.errors import LabError
+from mnist_lab.errors import LabError, suggestion
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
 _T = TypeVar("_T")
@@ -169,7 +169,8 @@ def pick(answer: str, words: Sequence[str]) -> str:
         fitting = [word for word in words if answer and fits(word.lower(), answer.lower())]
         if len(fitting) == 1:
             return fitting[0]
-    remedy = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    all_of_them = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    remedy = suggestion(answer, words, all_of_them)
     raise ValueError(f"{answer!r} is not one of the choices; {remedy}")
 
 

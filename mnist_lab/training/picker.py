@@ -1,33 +1,52 @@
-"""How a run is asked for: one picker for every question of the menu, and the same names on every command line."""
+"""How a run is asked for: one numbered list for every question of the menu, and the same names on the command line."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
+from rich.segment import Segments
 from rich.text import Text
 
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, suggestion
 from mnist_lab.report.document import Table
-from mnist_lab.terminal import wording
+from mnist_lab.storage import is_file
 from mnist_lab.terminal.lab import Lab
-from mnist_lab.terminal.wording import format_percent
-from mnist_lab.training.page import recipe_notes, with_recipe_letter
-from mnist_lab.training.runs import find_run, list_runs
+from mnist_lab.terminal.wording import counted, format_duration, format_moment, percent_number, printable
+from mnist_lab.training import page
+from mnist_lab.training import runs as saved
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs, runs_numbered, runs_that_fit
 
-_NAMES = "latest, best (validation accuracy), or words that only its name has"
+SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
+    "date": lambda run: run.created.timestamp(),
+    "val": lambda run: run.val_accuracy or 0.0,
+    "test": lambda run: run.test_accuracy or 0.0,
+    "epochs": lambda run: saved.epochs_done(run),
+    "time": lambda run: run.train_seconds or 0.0,
+    "parameters": lambda run: run.parameters,
+}
+"""What runs can be sorted by; the largest comes first."""
+
+NAMES = "a number of the list that runs shows, latest, best (validation accuracy), or words that only this run has"
+_WIDE = 112  # columns of a terminal in which every column finds room
+_AROUND = 8  # lines of the screen that a page of runs leaves to its headings, hints and question
 
 
 def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = True) -> None:
     """The ways to name runs: by position, where no file stands there, and by --run; read with the two below."""
     if positional:
-        parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{_NAMES} (default: {default})")
-    about = "the same" if positional else f"{_NAMES} (default: {default})"
+        parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{NAMES} (default: {default})")
+    about = "the same" if positional else f"{NAMES} (default: {default})"
     parser.add_argument("--run", action="append", default=[], dest="more_runs", metavar="RUN", help=about)
 
 
 def runs_named(options: Namespace, default: str) -> list[str]:
-    """The names of the runs that a command line gives, or the default one."""
-    return [*getattr(options, "runs", []), *options.more_runs] or [default]
+    """The names of the runs that a command line gives, or the default one; ``4-10`` names seven."""
+    names = [name for given in (getattr(options, "runs", []), getattr(options, "more_runs", [])) for name in given]
+    found = list_runs(options.outputs)[0] if any(name[:1].isdecimal() for name in names) else []
+    expanded = ([run.name for run in runs_numbered(name, found)] or [name] for name in names)
+    return [name for several in expanded for name in several] or [default]
 
 
 def run_named(options: Namespace, default: str) -> str:
@@ -39,31 +58,194 @@ def run_named(options: Namespace, default: str) -> str:
     return names[0]
 
 
-def ask_run(lab: Lab, question: str, default: str = "latest") -> str:
-    """Ask for one evaluated run; returns its name. ``RunError`` where there is none."""
-    return _ask(lab, question, default)[0]
+def ask_run(lab: Lab, question: str, default: str = "latest", wanted: Callable[[RunRecord], bool] | None = None) -> str:
+    """Ask for one run, evaluated or as ``wanted``; returns its name. ``RunError`` where there is none."""
+    return _ask(lab, question, default, wanted, several=False)[0]
 
 
 def ask_runs(lab: Lab, question: str, default: str) -> list[str]:
-    """Ask for one or several evaluated runs; returns their names. ``RunError`` where there is none."""
-    return _ask(lab, question, default)
+    """Ask for one or several evaluated runs; returns their names. ``RunError`` where there is none.
+
+    A number in ``default`` counts the runs that are offered.
+    """
+    return _ask(lab, question, default, None, several=True)
 
 
-def _ask(lab: Lab, question: str, default: str) -> list[str]:
-    find_run(lab.outputs, "latest")  # refuses at once where there is none
-    newest = [run for run in reversed(list_runs(lab.outputs)[0]) if run.is_evaluated][:12]
-    model = with_recipe_letter(newest, lambda run: wording.describe_recipe(run.model, augmented=run.augment))
-    rows = [
-        (Text(str(n), "key"), run.name, model(run), str(run.seed), format_percent(run.test_accuracy))
-        for n, run in enumerate(newest, start=1)
-    ]
-    lab.terminal.show(Table("", ("", "run", "model", "seed", "test"), rows, numeric=(3, 4)).on_screen())
-    for letter, changes in recipe_notes(newest).items():
-        lab.terminal.hint(f"{letter}: {changes}")
-    numbers = {str(number): run.name for number, run in enumerate(newest, start=1)}
+def _ask(
+    lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None, *, several: bool
+) -> list[str]:
+    if wanted is None:
+        find_run(lab.outputs, "latest")  # refuses at once where there is none
+    offered = [run for run in newest_first(lab) if (wanted(run) if wanted else run.is_evaluated)]
+    numbers = [str(run.number) for run in offered]
+    words = [numbers[int(word) - 1] if word.isdecimal() else word for word in default.split()]
+    return [run.name for run in Picker(lab, offered, several=several).ask(question, " ".join(words))]
 
-    def named(answer: str) -> list[str]:
-        words = answer.replace(",", " ").split()
-        return [numbers.get(word) or find_run(lab.outputs, word).name for word in words]
 
-    return lab.terminal.ask(question, default, named)
+def newest_first(lab: Lab) -> list[RunRecord]:
+    """All saved runs, in the order of their numbers."""
+    return list_runs(lab.outputs)[0][::-1]
+
+
+class Picker:
+    """Some runs, the newest first, page by page, of which a question picks one or several."""
+
+    def __init__(self, lab: Lab, runs: Sequence[RunRecord], *, several: bool = True) -> None:
+        self.lab, self.runs, self.several = lab, runs, several
+        self.sort, self.words, self.page = "date", "", 0
+
+    def ask(self, question: str, default: str = "") -> list[RunRecord]:
+        """Show pages until the answer names runs; without a default, Enter picks none."""
+        while True:
+            self.show()
+            answer = self.lab.terminal.ask(question, "" if self.words else default, self.understand)
+            if answer is not None:
+                return answer
+
+    def understand(self, answer: str) -> list[RunRecord] | None:
+        """The runs that an answer picks; None if it has changed what is to be shown. ``ValueError`` if it is wrong."""
+        word, _, key = answer.lower().partition(" ")
+        if not answer:
+            was_filtered, self.words, self.page = bool(self.words), "", 0
+            return None if was_filtered else []
+        if word in ("n", "next", "p", "previous"):
+            self._turn(1 if word.startswith("n") else -1)
+        elif word in SORT_KEYS or word == "sort":
+            self.sort, self.page = _sort_key(key if word == "sort" else word), 0
+        else:
+            found = self._named(answer)
+            if len(found) > 1 and not self.several:
+                raise ValueError("name one run")
+            if found:
+                return found
+            self._filter(answer)
+        return None
+
+    def _turn(self, step: int) -> None:
+        if not 0 <= self.page + step < len(self._pages()):
+            raise ValueError(f"this is the {'last' if step > 0 else 'first'} page")
+        self.page += step
+
+    def _named(self, answer: str) -> list[RunRecord]:
+        """The runs that an answer names one by one; none if it is words that several have."""
+        by_name = {run.name: run for run in self.runs}
+        evaluated = [run for run in self.runs if run.is_evaluated] or self.runs
+        by_name["latest"] = evaluated[0]
+        by_name["best"] = max(evaluated, key=lambda run: run.val_accuracy or 0.0)
+        picked: list[RunRecord] = []
+        for word in answer.replace(",", " ").split():
+            one_or_more = [by_name[word]] if word in by_name else runs_numbered(word, self.runs)
+            if not one_or_more:
+                fitting = runs_that_fit(answer, self.runs)
+                return fitting if len(fitting) == 1 else []
+            picked += one_or_more
+        return list({run.name: run for run in picked}.values())
+
+    def _filter(self, words: str) -> None:
+        if not runs_that_fit(words, self.runs):
+            refusal = saved.no_such_run(self.lab.outputs, words, self.runs)
+            raise ValueError(f"{words!r} fits no run here; {refusal.next_step}")
+        self.words, self.page = words, 0
+
+    def _listed(self) -> list[RunRecord]:
+        return ranked(runs_that_fit(self.words, self.runs) if self.words else self.runs, self.sort)
+
+    def _pages(self) -> list[list[RunRecord]]:
+        """The runs listed, as many on a page as the screen has lines for them, their notes and their letters."""
+        console = self.lab.terminal.console
+        lines, pages, used, changes = max(6, console.height - _AROUND), [list[RunRecord]()], 0, set[str]()
+        for run in self._listed():
+            more = 1 + bool(run.note)
+            if run.changes and run.changes not in changes:
+                more += 1 + len(run.changes) // (console.width - 4)
+            if pages[-1] and used + more > lines:
+                pages, used, changes = [*pages, []], 0, set()
+            pages[-1].append(run)
+            used, changes = used + more, changes | {run.changes}
+        return pages
+
+    def show(self) -> None:
+        """The page, what the letters in it mean, and what else can be answered."""
+        pages, listed = self._pages(), len(self._listed())
+        self.page = min(self.page, len(pages) - 1)
+        fitting = f" that fit {self.words!r}" if self.words else ""
+        order = "newest first" if self.sort == "date" else f"by {self.sort}"
+        show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}, {order}", self.sort)
+        turn = f"page {self.page + 1} of {len(pages)} (n next, p previous) · " if len(pages) > 1 else ""
+        self.lab.terminal.hint(f"{turn}words to filter by: 3-layer aug · sort by {', '.join(SORT_KEYS)}")
+
+
+def _sort_key(word: str) -> str:
+    fitting = [key for key in SORT_KEYS if word and key.startswith(word)]
+    if len(fitting) != 1:
+        raise ValueError(f"runs can't be sorted by {word!r}; {suggestion(word, SORT_KEYS)}")
+    return fitting[0]
+
+
+def ranked(newest: Sequence[RunRecord], sort: str) -> list[RunRecord]:
+    """Runs, given newest first, by one of :data:`SORT_KEYS`: the largest first, the newest of equals, unfinished last.
+
+    RequestError if there is no such key.
+    """
+    if sort not in SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
+    if sort == "date":
+        return list(newest)
+    return sorted(newest, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
+
+
+def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "date") -> None:
+    """A table of runs with their numbers, the user's note below each, and what the letters stand for."""
+    terminal = lab.terminal
+    wide = terminal.console.width >= _WIDE
+    table = _table(shown, title, sort, lab.now(), marks_of(lab, shown), wide=wide)
+    lines = terminal.console.render_lines(table.on_screen(), pad=False)
+    notes = [""] * (len(lines) - len(shown)) + [run.note for run in shown]
+    for line, note in zip(lines, notes, strict=True):
+        terminal.show(Segments(line))
+        if note:
+            terminal.show(Text(f"     {printable(note)}", "hint", no_wrap=True, overflow="ellipsis"))
+    for letter, changes in page.recipe_notes(shown).items():
+        terminal.hint(f"{letter}: {changes}")
+
+
+def _table(
+    shown: Sequence[RunRecord],
+    title: str,
+    sort: str,
+    now: datetime,
+    marks: Mapping[str, page.Mark | None],
+    *,
+    wide: bool,
+) -> Table:
+    """The table of runs; in 80 columns, what it is sorted by and the user's own digits take the interval's place.
+
+    An asterisk after the epochs marks an interrupted run, a letter after the network one of ``recipe_notes``. If there
+    are marks, how the evaluated runs did on the user's own digits, by the run's name, they get a column.
+    """
+    columns: dict[str, Callable[[RunRecord], str | Text]] = {
+        "": lambda run: Text(str(run.number), "key"),
+        "network": page.with_recipe_letter(shown, lambda run: f"{run.model}{' aug' if run.augment else ''}"),
+        "seed": lambda run: str(run.seed),
+        "epochs": lambda run: f"{saved.epochs_done(run)}{'*' if run.status == 'interrupted' else ''}",
+        "val %": lambda run: percent_number(run.val_accuracy),
+        "test %": lambda run: saved.status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
+        "95 % interval": lambda run: "–".join(percent_number(end) for end in run.test_interval or ()),
+        "my digits": lambda run: page.mark_cell(marks[run.name]) if run.name in marks else "",
+        "time": lambda run: format_duration(run.train_seconds),
+        "params": lambda run: f"{run.parameters / 1000:,.0f} k",
+        "date": lambda run: format_moment(run.created.astimezone().replace(tzinfo=None), now),
+    }
+    extra = {"time": "time", "parameters": "params"}.get(sort) or ("my digits" if marks else "95 % interval")
+    left_out = set() if marks else {"my digits"}
+    if not wide:
+        left_out |= {"95 % interval", "my digits", "time", "params"} - {extra}
+    for heading in left_out:
+        del columns[heading]
+    rows = [[cell(run) for cell in columns.values()] for run in shown]
+    return Table(title, list(columns), rows, numeric=[0, *range(2, len(columns) - 1)])
+
+
+def marks_of(lab: Lab, listed: Sequence[RunRecord]) -> dict[str, page.Mark | None]:
+    """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
+    return lab.load("drawing.own_digits").marks_of(lab, listed) if is_file(lab.outputs / MY_DIGITS) else {}
