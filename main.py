@@ -36,7 +36,7 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the menu, or one more command; ``module``, below ``mnist_lab``, is the one whose ``COMMANDS`` hold it."""
+    """A row of the menu, or one more command; its module, below ``mnist_lab``, holds it in ``COMMANDS``."""
 
     group: str
     word: str
@@ -50,7 +50,7 @@ class Row:
 
 ROWS = (
     Row("Train", "train", "train a network; everything is kept in one folder", "training.commands"),
-    Row("Train", "runs", "browse the saved runs: compare, explain, draw, note, ...", "training.browser"),
+    Row("Train", "runs", "browse the saved runs: look, compare, note, delete", "training.browser"),
     Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
@@ -104,7 +104,7 @@ def _show_menu(lab: Lab) -> None:
         table.add_row(group, f"[key]{number:>2}[/key]", f" {row.word}", f"[hint]{row.meaning}[/hint]")
     table.add_row("[group]Leave[/group]", "[key] q[/key]", " quit", "")
     lab.terminal.show("", load("training.folder_commands").head_line(lab), "", table)
-    lab.terminal.hint("Whole commands are understood, too: show latest, compare 1 2, train --seed 3, --help.")
+    lab.terminal.hint("Whole commands are understood, too: show latest, compare 1 2, --help")
 
 
 def run_menu(lab: Lab) -> int:

@@ -27,7 +27,9 @@ from mnist_lab.training.runs import (
     is_being_trained,
     list_runs,
     read_history,
+    read_run,
     status_of,
+    told_apart,
 )
 
 _BIN = ".bin"  # beside the folders that are moved into it; hidden, so that nothing in it is listed
@@ -53,7 +55,7 @@ def browse(lab: Lab) -> int:
             away = command_line(f"delete {one.folder.name}", lab.outputs)
             lab.terminal.warn(f"{one.folder.name} is damaged; move it away with: {away}")
         browser.runs = found[::-1]
-        picked = browser.ask("Which runs (1, 1 3, 2-5, latest, best; i: page of all folders; Enter: back)")
+        picked = browser.ask("Which runs (1 3, 2-5, latest, best; i: page of all; Enter: back)")
         if not picked:
             return OK
         _act_on(lab, picked)
@@ -74,8 +76,10 @@ def _act_on(lab: Lab, picked: Sequence[RunRecord]) -> None:
         )
     if len(picked) > 3:
         terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
+    if not all(run.is_evaluated for run in picked):
+        terminal.hint("not finished: there is nothing to compare, evaluate, explain or draw with")
     words, question = [*actions, "list"], f"What to do with {'it' if is_one else f'these {len(picked)}'}"
-    choices = [*(Choice(word, action.meaning) for word, action in actions.items()), Choice("list", "of the runs")]
+    choices = [*(Choice(word, action.meaning) for word, action in actions.items()), Choice("list", "back to the runs")]
     word = terminal.choose(question, choices, default="list")
     while word != "list":
         try:
@@ -84,7 +88,9 @@ def _act_on(lab: Lab, picked: Sequence[RunRecord]) -> None:
             terminal.error(str(error))
         if actions[word].changes:
             return
-        word = terminal.ask(f"\n{question} ({', '.join(words)})", "list", lambda answer: pick(answer, words))
+        terminal.show("")
+        terminal.hint(" · ".join(f"{number} {word}" for number, word in enumerate(words, start=1)))
+        word = terminal.ask(question, "list", lambda answer: pick(answer, words))
 
 
 @dataclass(frozen=True)
@@ -118,13 +124,14 @@ def _names(runs: Sequence[RunRecord]) -> list[str]:
 
 def _show_curves(lab: Lab, runs: Sequence[RunRecord]) -> None:
     """Loss and accuracy on the validation digits, a line for each run, as a picture in a folder of its own."""
-    histories = {f"{run.number}: {run.title}": [read_history(run)] for run in runs}
+    names = told_apart([run.title for run in runs])
+    histories = {name: [read_history(run)] for name, run in zip(names, runs, strict=True)}
     lengths = [run.config.images_per_epoch for run in runs]
     with lab.terminal.busy("drawing the curves"), new_folder(lab.outputs, "curves", lab.now()) as folder:
         title = f"How {counted(len(runs), 'run')} learned"
         figure = lab.load("experiments.figures").curves_with_spread(histories, lengths, title=title)
         lab.load("plotting").save_figure(folder / "curves.png", figure)
-        write_summary(folder, Summary(title=title, sentences=[", ".join(histories)]))
+        write_summary(folder, Summary(title=title, sentences=[", ".join(_names(runs))]))
     lab.terminal.line(str(folder / "curves.png"))
     folders.open_pictures([folder / "curves.png"], must=False)
 
@@ -137,13 +144,16 @@ def _open_pictures(lab: Lab, runs: Sequence[RunRecord]) -> None:
     folders.open_pictures([picture for run in runs for picture in folders.pictures_of(run)])
 
 
-def _ask_note(lab: Lab, name: str) -> int:
-    run = find_run(lab.outputs, name)
-    if run.note:
-        lab.terminal.hint(f"now: {run.note}")
-    words = f"A note on {run.title}, in a sentence (Enter: none; q leaves it as it is)"
-    lab.terminal.ask(words, "", lambda answer: write_note(run, answer))
-    return OK
+def _ask_note(lab: Lab, runs: Sequence[RunRecord]) -> None:
+    for note in dict.fromkeys(run.note for run in runs if run.note):
+        lab.terminal.hint(f"now: {note}")
+
+    def write(words: str) -> None:
+        for run in runs:
+            write_note(run, words)
+
+    which = runs[0].title if len(runs) == 1 else f"these {len(runs)} runs"
+    lab.terminal.ask(f"A note on {which} (Enter: none; q: as it is)", "", write)
 
 
 def write_note(run: RunRecord, words: str) -> None:
@@ -178,9 +188,7 @@ def delete(lab: Lab, name: str) -> int:
         names = (f"{folder.name}-{attempt}" if attempt > 1 else folder.name for attempt in count(1))
         target = next(place / one for one in names if not os.path.lexists(place / one))
         folder.rename(target)
-    lab.terminal.show(
-        f"{plain(folder.name)} is in the bin. To get it back, move its folder to {plain(str(place.parent))}:"
-    )
+    lab.terminal.hint(f"{folder.name} is in the bin; to get it back, move it to {place.parent} again:")
     lab.terminal.line(str(target))
     return OK
 
@@ -193,7 +201,7 @@ _ACTIONS = {
     ),
     "curves": _Action("loss and accuracy over the epochs", _show_curves, lambda run: run.is_evaluated, most=16),
     "compare": _Action(
-        "how they differ, and which digits only one of them classifies correctly",
+        "side by side: how they differ, which digits only one gets right",
         lambda lab, runs: lab.load("experiments.commands").compare(lab, _names(runs), from_menu=True),
         lambda run: run.is_evaluated,
         fewest=2,
@@ -213,7 +221,7 @@ _ACTIONS = {
         lambda lab, runs: lab.load("drawing.commands").draw(lab, _names(runs)),
         lambda run: run.is_evaluated,
     ),
-    "note": _Action("a sentence of your own, shown with it", _each(_ask_note), changes=True),
+    "note": _Action("a sentence of your own, shown with it", _ask_note, changes=True),
     "resume": _Action(
         "go on training, from its last finished epoch",
         lambda lab, runs: lab.load("training.commands").resume(lab, runs[0].name),
@@ -225,8 +233,15 @@ _ACTIONS = {
 }
 
 
+def _note_from_menu(lab: Lab) -> int:
+    _ask_note(lab, [find_run(lab.outputs, ask_run(lab, "A note on which run", wanted=lambda run: True))])
+    return OK
+
+
 def _note_from_options(lab: Lab, options: Namespace) -> int:
-    write_note(find_run(lab.outputs, options.name), " ".join(options.text))
+    run = find_run(lab.outputs, options.name)
+    write_note(run, " ".join(options.text))
+    lab.terminal.line(f"{run.folder / NOTE_FILE}: {read_run(run.folder).note or 'none'}")
     return OK
 
 
@@ -248,7 +263,7 @@ def _delete_from_options(lab: Lab, options: Namespace) -> int:
 COMMANDS = {
     "runs": Command(browse, folders.runs_from_options, folders.add_runs_options, computes=False),
     "note": Command(
-        lambda lab: _ask_note(lab, ask_run(lab, "A note on which run", wanted=lambda run: True)),
+        _note_from_menu,
         _note_from_options,
         _add_note_options,
         computes=False,

@@ -45,7 +45,7 @@ def head_line(lab: Lab) -> str:
         with suppress(LabError):
             parts.append(lab.load("networks.commands").compute_for(lab).name)
     if stopped:
-        parts.append(f"[warning]{counted(len(stopped), 'stopped run')}: go on with resume[/warning]")
+        parts.append(f"[warning]{counted(len(stopped), 'stopped run')}: resume[/warning]")
     return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
 
 
@@ -60,7 +60,7 @@ def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
         show_runs(
             lab, shown, f"{counted(len(found), 'run')}, {'newest first' if sort == 'date' else f'by {sort}'}", sort
         )
-        lab.terminal.hint("name a run by its number, by words that only it has, latest or best; *: interrupted")
+        lab.terminal.hint("name a run by its number, by words that only it has, latest or best")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
     for entry in damaged[:5]:

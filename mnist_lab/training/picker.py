@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from rich.segment import Segments
+from rich.segment import Segment, Segments
 from rich.text import Text
 
 from mnist_lab.errors import RequestError, suggestion
@@ -30,7 +30,7 @@ SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
 
 NAMES = "a number of the list that runs shows, latest, best (validation accuracy), or words that only this run has"
 _WIDE = 112  # columns of a terminal in which every column finds room
-_AROUND = 8  # lines of the screen that a page of runs leaves to its headings, hints and question
+_AROUND = 6  # lines of the screen that a page of runs leaves to its headings, hints and question
 
 
 def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = True) -> None:
@@ -171,8 +171,8 @@ class Picker:
         fitting = f" that fit {self.words!r}" if self.words else ""
         order = "newest first" if self.sort == "date" else f"by {self.sort}"
         show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}, {order}", self.sort)
-        turn = f"page {self.page + 1} of {len(pages)} (n next, p previous) · " if len(pages) > 1 else ""
-        self.lab.terminal.hint(f"{turn}words to filter by: 3-layer aug · sort by {', '.join(SORT_KEYS)}")
+        turn = f"page {self.page + 1} of {len(pages)}: n, p · " if len(pages) > 1 else ""
+        self.lab.terminal.hint(f"{turn}sort {'|'.join(SORT_KEYS)} · words: filter")
 
 
 def _sort_key(word: str) -> str:
@@ -202,11 +202,13 @@ def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "dat
     lines = terminal.console.render_lines(table.on_screen(), pad=False)
     notes = [""] * (len(lines) - len(shown)) + [run.note for run in shown]
     for line, note in zip(lines, notes, strict=True):
-        terminal.show(Segments(line))
+        terminal.console.print(Segments([*line, Segment.line()]), end="")
         if note:
             terminal.show(Text(f"     {printable(note)}", "hint", no_wrap=True, overflow="ellipsis"))
     for letter, changes in page.recipe_notes(shown).items():
         terminal.hint(f"{letter}: {changes}")
+    if any(run.status == "interrupted" for run in shown):
+        terminal.hint("*: interrupted, before its last epoch")
 
 
 def _table(
