@@ -1,7 +1,7 @@
 """The errors a user can cause. Each says what was found and what to do next, in one line."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 
 class LabError(Exception):
@@ -44,8 +44,11 @@ class TrainingError(LabError):
 def suggestion(word: object, choices: Iterable[object], otherwise: str = "") -> str:
     """What to do next after a word that is not one of some choices: the nearest one, or else all of them."""
     words = [str(choice) for choice in choices]
-    nearest = get_close_matches(str(word).lower(), words, 1)
-    return f"did you mean {nearest[0]}?" if nearest else otherwise or f"choose one of {', '.join(words)}"
+    nearest = [one for one in get_close_matches(str(word).lower(), words, 2) if not one.isdecimal()]
+    is_like = [SequenceMatcher(None, one, str(word).lower()).ratio() for one in nearest]
+    if nearest and len(set(is_like)) == len(nearest):  # of two that are as near, neither is meant for sure
+        return f"did you mean {nearest[0]}?"
+    return otherwise or f"choose one of {', '.join(words)}"
 
 
 def one_line(text: str) -> str:

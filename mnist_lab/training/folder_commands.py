@@ -19,7 +19,7 @@ from rich.table import Table
 
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
-from mnist_lab.errors import LabError, RequestError, RunError, StorageError
+from mnist_lab.errors import LabError, RequestError, RunError, StorageError, suggestion
 from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, write_report
 from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
@@ -138,7 +138,9 @@ def add_runs_options(parser: ArgumentParser) -> None:
 
 def runs_from_options(lab: Lab, options: Namespace) -> int:
     """The list of runs, for people or for scripts."""
-    sort = options.sort or "date"
+    sort = "date" if options.sort is None else options.sort
+    if sort not in SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
     if options.by_recipe:
         refuse_given(options, ["sort", "limit"], "--by-recipe")
     if options.by_recipe + options.json + options.csv > 1:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 
 from rich.segment import Segment, Segments
 from rich.text import Text
 
-from mnist_lab.errors import RequestError, suggestion
+from mnist_lab.errors import RequestError, RunError, suggestion
 from mnist_lab.report.document import Table
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.lab import Lab
@@ -76,15 +75,12 @@ def _ask(
 ) -> list[str]:
     if wanted is None:
         find_run(lab.outputs, "latest")  # refuses at once where there is none
-    offered = [run for run in newest_first(lab) if (wanted(run) if wanted else run.is_evaluated)]
-    numbers = [str(run.number) for run in offered]
-    words = [numbers[int(word) - 1] if word.isdecimal() else word for word in default.split()]
+    offered = [run for run in reversed(list_runs(lab.outputs)[0]) if (wanted(run) if wanted else run.is_evaluated)]
+    if not offered:
+        raise RunError(f"there is no run to choose from in {lab.outputs}", "train one first")
+    places = {str(place): str(run.number) for place, run in enumerate(offered, start=1)}
+    words = [places.get(word, word) for word in default.split()]
     return [run.name for run in Picker(lab, offered, several=several).ask(question, " ".join(words))]
-
-
-def newest_first(lab: Lab) -> list[RunRecord]:
-    """All saved runs, in the order of their numbers."""
-    return list_runs(lab.outputs)[0][::-1]
 
 
 class Picker:
@@ -109,22 +105,26 @@ class Picker:
             was_filtered, self.words, self.page = bool(self.words), "", 0
             return None if was_filtered else []
         if word in ("n", "next", "p", "previous"):
-            self._turn(1 if word.startswith("n") else -1)
+            turned = self.page + (1 if word.startswith("n") else -1)
+            if not 0 <= turned < len(self._pages()):
+                raise ValueError(f"this is the {'first' if turned < 0 else 'last'} page")
+            self.page = turned
         elif word in SORT_KEYS or word == "sort":
-            self.sort, self.page = _sort_key(key if word == "sort" else word), 0
+            key = key if word == "sort" else word
+            if key not in SORT_KEYS:
+                raise ValueError(f"runs can't be sorted by {key!r}; {suggestion(key, SORT_KEYS)}")
+            self.sort, self.page = key, 0
         else:
             found = self._named(answer)
             if len(found) > 1 and not self.several:
                 raise ValueError("name one run")
             if found:
                 return found
-            self._filter(answer)
+            if not runs_that_fit(answer, self.runs):
+                next_step = saved.no_such_run(self.lab.outputs, answer, self.runs).next_step
+                raise ValueError(f"{answer!r} fits no run here; {next_step}")
+            self.words, self.page = answer, 0
         return None
-
-    def _turn(self, step: int) -> None:
-        if not 0 <= self.page + step < len(self._pages()):
-            raise ValueError(f"this is the {'last' if step > 0 else 'first'} page")
-        self.page += step
 
     def _named(self, answer: str) -> list[RunRecord]:
         """The runs that an answer names one by one; none if it is words that several have."""
@@ -141,12 +141,6 @@ class Picker:
             picked += one_or_more
         return list({run.name: run for run in picked}.values())
 
-    def _filter(self, words: str) -> None:
-        if not runs_that_fit(words, self.runs):
-            refusal = saved.no_such_run(self.lab.outputs, words, self.runs)
-            raise ValueError(f"{words!r} fits no run here; {refusal.next_step}")
-        self.words, self.page = words, 0
-
     def _listed(self) -> list[RunRecord]:
         return ranked(runs_that_fit(self.words, self.runs) if self.words else self.runs, self.sort)
 
@@ -157,7 +151,7 @@ class Picker:
         for run in self._listed():
             more = 1 + bool(run.note)
             if run.changes and run.changes not in changes:
-                more += 1 + len(run.changes) // (console.width - 4)
+                more += 1 + len(run.changes) // console.width
             if pages[-1] and used + more > lines:
                 pages, used, changes = [*pages, []], 0, set()
             pages[-1].append(run)
@@ -175,20 +169,8 @@ class Picker:
         self.lab.terminal.hint(f"{turn}sort {'|'.join(SORT_KEYS)} · words: filter")
 
 
-def _sort_key(word: str) -> str:
-    fitting = [key for key in SORT_KEYS if word and key.startswith(word)]
-    if len(fitting) != 1:
-        raise ValueError(f"runs can't be sorted by {word!r}; {suggestion(word, SORT_KEYS)}")
-    return fitting[0]
-
-
 def ranked(newest: Sequence[RunRecord], sort: str) -> list[RunRecord]:
-    """Runs, given newest first, by one of :data:`SORT_KEYS`: the largest first, the newest of equals, unfinished last.
-
-    RequestError if there is no such key.
-    """
-    if sort not in SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
+    """Runs, given newest first, by one of :data:`SORT_KEYS`: largest first, newest of equals first, unfinished last."""
     if sort == "date":
         return list(newest)
     return sorted(newest, key=lambda run: (run.val_accuracy is not None, SORT_KEYS[sort](run)), reverse=True)
@@ -197,9 +179,7 @@ def ranked(newest: Sequence[RunRecord], sort: str) -> list[RunRecord]:
 def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "date") -> None:
     """A table of runs with their numbers, the user's note below each, and what the letters stand for."""
     terminal = lab.terminal
-    wide = terminal.console.width >= _WIDE
-    table = _table(shown, title, sort, lab.now(), marks_of(lab, shown), wide=wide)
-    lines = terminal.console.render_lines(table.on_screen(), pad=False)
+    lines = terminal.console.render_lines(_table(lab, shown, title, sort).on_screen(), pad=False)
     notes = [""] * (len(lines) - len(shown)) + [run.note for run in shown]
     for line, note in zip(lines, notes, strict=True):
         terminal.console.print(Segments([*line, Segment.line()]), end="")
@@ -211,20 +191,13 @@ def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "dat
         terminal.hint("*: interrupted, before its last epoch")
 
 
-def _table(
-    shown: Sequence[RunRecord],
-    title: str,
-    sort: str,
-    now: datetime,
-    marks: Mapping[str, page.Mark | None],
-    *,
-    wide: bool,
-) -> Table:
+def _table(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str) -> Table:
     """The table of runs; in 80 columns, what it is sorted by and the user's own digits take the interval's place.
 
     An asterisk after the epochs marks an interrupted run, a letter after the network one of ``recipe_notes``. If there
     are marks, how the evaluated runs did on the user's own digits, by the run's name, they get a column.
     """
+    marks, now, wide = marks_of(lab, shown), lab.now(), lab.terminal.console.width >= _WIDE
     columns: dict[str, Callable[[RunRecord], str | Text]] = {
         "": lambda run: Text(str(run.number), "key"),
         "network": page.with_recipe_letter(shown, lambda run: f"{run.model}{' aug' if run.augment else ''}"),

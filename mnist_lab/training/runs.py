@@ -284,23 +284,18 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -
         if name and is_folder(folder):
             return read_run(folder)
     found, damaged = list_runs(outputs)
-    newest_first = found[::-1]
     if name in ("latest", "best"):
-        possible = [run for run in newest_first if run.status in statuses]
-        if not possible:
+        newest_first = [run for run in reversed(found) if run.status in statuses]
+        if not newest_first:
             kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
             raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
-        return possible[0] if name == "latest" else max(possible, key=lambda run: run.val_accuracy or 0.0)
-    if numbered := runs_numbered(name, found):
-        if len(numbered) > 1:
-            raise RunError(f"{name!r} names {len(numbered)} runs", "name one")
-        return numbered[0]
-    fitting = runs_that_fit(name, newest_first)
+        return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
+    fitting = runs_numbered(name, found) or runs_that_fit(name, found[::-1])
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        one_of_them = "give more words, or the number of one from: " + command_line("runs", outputs)
-        raise RunError(f"{len(fitting)} runs fit {name!r} ({name_some([r.folder for r in fitting])})", one_of_them)
+        found_them = f"{len(fitting)} runs fit {name!r} ({name_some([run.folder for run in fitting])})"
+        raise RunError(found_them, f"give more words, or a number that this shows: {command_line('runs', outputs)}")
     for one in damaged:
         if name and name in one.folder.name:
             return read_run(one.folder)  # which says what is wrong with it
@@ -308,15 +303,12 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -
 
 
 def no_such_run(outputs: Path, name: str, runs: Sequence[RunRecord]) -> RunError:
-    """The error for words that fit none of some runs; it suggests the words that nearly do."""
-    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in _words_about(run).split())]
-    known += [run.name for run in runs]
-    nearest = []
-    for word in name.split():
-        fits_some = any(runs_that_fit(word, [run]) for run in runs)
-        close = get_close_matches(word.lower(), known, 1)
-        nearest.append(close[0] if close and not fits_some else word)
-    meant = " ".join(nearest)
+    """The error for words that fit none of some runs; it suggests words that nearly are the same, and fit."""
+    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in [run.name, *_words_about(run).split()])]
+    meant = " ".join(
+        word if runs_that_fit(word, runs) else "".join(get_close_matches(word.lower(), known, 1)) or word
+        for word in name.split()
+    )
     lists = f"list the runs with: {command_line('runs', outputs)}"
     return RunError(f"there is no run {name!r} in {outputs}", f"did you mean {meant}?" if meant != name else lists)
 
@@ -326,15 +318,13 @@ def runs_numbered(answer: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
 
     A number that no run has makes it something else: a part of a name, say.
     """
-    numbers: list[int] = []
+    by_number, numbered = {run.number: run for run in runs}, dict[int, RunRecord | None]()
     for part in answer.replace(",", " ").split():
         ends = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
-        if not ends:
-            return []
-        numbers += range(int(ends[1]), int(ends[2] or ends[1]) + 1) or [0]
-    by_number = {run.number: run for run in runs}
-    known = all(number in by_number for number in numbers)
-    return [by_number[number] for number in dict.fromkeys(numbers)] if known else []
+        numbers = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else ()
+        numbered |= {number: by_number.get(number) for number in numbers or [0]}
+    runs_or_none = list(numbered.values())
+    return [run for run in runs_or_none if run] if None not in runs_or_none else []
 
 
 def runs_that_fit(words: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
@@ -342,21 +332,19 @@ def runs_that_fit(words: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
 
     A name that is given in full, or to its end, beats longer ones that go on after it.
     """
-    terms = _tidy(words).split()
-    fitting = [
-        run
-        for run in runs
-        if terms and all(term in run.name.lower() or f" {term}" in _words_about(run) for term in terms)
-    ]
-    ending = [run for run in fitting if words and run.name.endswith(words)]
+    terms, fitting = _tidy(words).split(), []
+    for run in runs:
+        about = _words_about(run)
+        if terms and all(term in run.name.lower() or f" {term}" in about for term in terms):
+            fitting.append(run)
+    ending = [run for run in fitting if run.name.endswith(words)]
     return ending if len(ending) == 1 else fitting
 
 
 def _words_about(run: RunRecord) -> str:
     """What a run can be found by, besides its name, each word after a space."""
     augmented = "" if run.augment else "unaugmented"
-    about = f"{run.title} {augmented} {run.epochs_run} epochs {run.changes} {status_of(run)} {run.note}"
-    return f" {_tidy(about)} "
+    return " " + _tidy(f"{run.title} {augmented} {run.epochs_run} epochs {run.changes} {status_of(run)} {run.note}")
 
 
 def _tidy(words: str) -> str:
