@@ -44,9 +44,8 @@ def head_line(lab: Lab) -> str:
     if "torch" in sys.modules:
         with suppress(LabError):
             parts.append(lab.load("networks.commands").compute_for(lab).name)
-    if stopped:
-        parts.append(f"[warning]{counted(len(stopped), 'stopped run')}: resume[/warning]")
-    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
+    resume = f"\n[warning]{counted(len(stopped), 'stopped run')}; to go on: resume[/warning]" if stopped else ""
+    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]{resume}"
 
 
 def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:

@@ -29,7 +29,7 @@ SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
 
 NAMES = "a number of the list that runs shows, latest, best (validation accuracy), or words that only this run has"
 _WIDE = 112  # columns of a terminal in which every column finds room
-_AROUND = 6  # lines of the screen that a page of runs leaves to its headings, hints and question
+_AROUND = 6  # lines of the screen that a page of runs leaves to its title, headings, hints and question
 
 
 def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = True) -> None:
@@ -100,17 +100,17 @@ class Picker:
 
     def understand(self, answer: str) -> list[RunRecord] | None:
         """The runs that an answer picks; None if it has changed what is to be shown. ``ValueError`` if it is wrong."""
-        word, _, key = answer.lower().partition(" ")
+        words = answer.lower().split()
         if not answer:
             was_filtered, self.words, self.page = bool(self.words), "", 0
             return None if was_filtered else []
-        if word in ("n", "next", "p", "previous"):
-            turned = self.page + (1 if word.startswith("n") else -1)
+        if answer.lower() in ("n", "next", "p", "previous"):
+            turned = self.page + (1 if words[0].startswith("n") else -1)
             if not 0 <= turned < len(self._pages()):
                 raise ValueError(f"this is the {'first' if turned < 0 else 'last'} page")
             self.page = turned
-        elif word in SORT_KEYS or word == "sort":
-            key = key if word == "sort" else word
+        elif answer.lower() in SORT_KEYS or words[0] == "sort":
+            key = words[-1]
             if key not in SORT_KEYS:
                 raise ValueError(f"runs can't be sorted by {key!r}; {suggestion(key, SORT_KEYS)}")
             self.sort, self.page = key, 0
@@ -147,15 +147,15 @@ class Picker:
     def _pages(self) -> list[list[RunRecord]]:
         """The runs listed, as many on a page as the screen has lines for them, their notes and their letters."""
         console = self.lab.terminal.console
-        lines, pages, used, changes = max(6, console.height - _AROUND), [list[RunRecord]()], 0, set[str]()
+        room, pages = max(6, console.height - _AROUND), [list[RunRecord]()]
         for run in self._listed():
-            more = 1 + bool(run.note)
-            if run.changes and run.changes not in changes:
-                more += 1 + len(run.changes) // console.width
-            if pages[-1] and used + more > lines:
-                pages, used, changes = [*pages, []], 0, set()
-            pages[-1].append(run)
-            used, changes = used + more, changes | {run.changes}
+            fuller = [*pages[-1], run]
+            letters = {run.changes for run in fuller if run.changes}
+            lines = sum(1 + bool(run.note) for run in fuller) + sum(1 + len(one) // console.width for one in letters)
+            if lines > room and pages[-1]:
+                pages.append([run])
+            else:
+                pages[-1] = fuller
         return pages
 
     def show(self) -> None:
@@ -184,7 +184,8 @@ def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "dat
     for line, note in zip(lines, notes, strict=True):
         terminal.console.print(Segments([*line, Segment.line()]), end="")
         if note:
-            terminal.show(Text(f"     {printable(note)}", "hint", no_wrap=True, overflow="ellipsis"))
+            text = Text(f"     {printable(note)}", "hint")
+            terminal.console.print(text, no_wrap=True, overflow="ellipsis")
     for letter, changes in page.recipe_notes(shown).items():
         terminal.hint(f"{letter}: {changes}")
     if any(run.status == "interrupted" for run in shown):
