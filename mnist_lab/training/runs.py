@@ -330,14 +330,14 @@ def runs_numbered(answer: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
 def runs_that_fit(words: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs that have all of some words: parts of the folder's name, or beginnings of words about the run.
 
-    A name that is given in full, or to its end, beats longer ones that go on after it.
+    A part of a name from its time on, ``14-30-05_3-layer``, beats longer names that go on after it.
     """
     terms, fitting = _tidy(words).split(), []
     for run in runs:
         about = _words_about(run)
         if terms and all(term in run.name.lower() or f" {term}" in about for term in terms):
             fitting.append(run)
-    ending = [run for run in fitting if run.name.endswith(words)]
+    ending = [run for run in fitting if "_" in words and run.name.endswith(words)]
     return ending if len(ending) == 1 else fitting
 
 
