@@ -239,10 +239,10 @@ def _folder_of(lab: Lab, name: str) -> Path:
             return folder
     fitting = [folder for folder in folders_of(lab.outputs) if name and name in folder.name]
     ending = [folder for folder in fitting if folder.name.endswith(name)]
-    if len(fitting) == 1 or len(ending) == 1:
-        return (ending or fitting)[0]
     if not fitting or saved.runs_numbered(name, list_runs(lab.outputs)[0]):
         return find_run(lab.outputs, name).folder
+    if len(fitting) == 1 or len(ending) == 1:
+        return (ending or fitting)[0]
     found = f"{len(fitting)} folders in {lab.outputs} have {name!r} in their names ({saved.name_some(fitting)})"
     raise RunError(found, "give more of the name")
 
