@@ -80,7 +80,7 @@ def test_a_whole_command_can_be_typed_into_the_menu(
     (tmp_path / "my folder").mkdir()
     session = play([
         "show latest", 'python main.py runs --outputs "' + str(tmp_path / "my folder") + '"',
-        "shwo latest", 'show "latest', "runs --help", "--version", "show -x", "show", "q", "q",
+        "shwo latest", 'show "latest', "runs --help", "--version", "show -x", r"show C:\runs", "show", "q", "q",
     ])  # fmt: skip
     text = " ".join(session.text.split())
     assert "parameters 693,994" in text
@@ -88,6 +88,7 @@ def test_a_whole_command_can_be_typed_into_the_menu(
     assert "there is no command 'shwo'; did you mean show?" in text
     assert "the line can't be read: No closing quotation" in text
     assert "unrecognized arguments: -x" in text
+    assert f"there is no run {'C:' + chr(92) + 'runs'!r}" in text  # as Windows writes paths
     assert "Show which run [latest]:" in text  # a row that the menu does not list
     printed = capsys.readouterr().out
     assert "usage: python main.py runs" in printed

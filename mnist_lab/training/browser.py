@@ -69,8 +69,8 @@ def _act_on(lab: Lab, picked: Sequence[RunRecord]) -> None:
         terminal.show(f"{title}: [hint]{plain(run.name)}[/hint]")
     if len(picked) > 3:
         terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
-    if not all(run.is_evaluated for run in picked):
-        terminal.hint("not finished: there is nothing to compare, evaluate, explain or draw with")
+    if unfinished := sum(not run.is_evaluated for run in picked):
+        terminal.hint(f"{unfinished} not finished: there is nothing to compare, evaluate, explain or draw with")
     actions = {
         word: action
         for word, action in _ACTIONS.items()
