@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,8 +26,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from mnist_lab import __version__
 from mnist_lab.environment import prepare_environment, using_device
-from mnist_lab.errors import LabError
+from mnist_lab.errors import LabError, RequestError, suggestion
 from mnist_lab.storage import refusal_of
 from mnist_lab.terminal.console import BackToMenu, Terminal, discard_output, make_console, pick, prepare_streams
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, graceful_interrupts
@@ -32,12 +36,13 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the menu; ``module``, below ``mnist_lab``, is the one whose ``COMMANDS`` hold it."""
+    """A row of the menu, or one more command; its module, below ``mnist_lab``, holds it in ``COMMANDS``."""
 
     group: str
     word: str
     meaning: str
     module: str
+    is_listed: bool = True  # in the menu; its word is understood there in any case
 
     def command(self) -> Any:
         return load(self.module).COMMANDS[self.word]
@@ -45,23 +50,25 @@ class Row:
 
 ROWS = (
     Row("Train", "train", "train a network; everything is kept in one folder", "training.commands"),
-    Row("Train", "resume", "continue a run that was killed", "training.commands"),
-    Row("Explore", "data", "the digits, the split, and what augmentation does", "data.commands"),
-    Row("Explore", "models", "the networks, layer by layer", "networks.commands"),
-    Row("Explore", "evaluate", "evaluate a saved run again, digit by digit", "training.commands"),
-    Row("Explore", "speed", "one epoch: the common recipe against the lab's", "experiments.commands"),
+    Row("Train", "runs", "browse the saved runs: look, compare, note, delete", "training.browser"),
     Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
-    Row("Draw", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
-    Row("Draw", "score", "score a file of labelled drawings", "drawing.commands"),
+    Row("Understand", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
+    Row("Understand", "data", "the digits, the split, and what augmentation does", "data.commands"),
+    Row("Understand", "models", "the networks, layer by layer", "networks.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),
-    Row("Understand", "compare", "saved runs side by side: differences and mistakes", "experiments.commands"),
-    Row("Understand", "report", "a run, experiment or all folders as a page to read", "training.folder_commands"),
-    Row("Runs", "runs", "leaderboard of all saved runs", "training.folder_commands"),
-    Row("Runs", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
+    Row("", "resume", "continue a run that was killed", "training.commands", is_listed=False),
+    Row("", "evaluate", "evaluate a saved run again, digit by digit", "training.commands", is_listed=False),
+    Row("", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands", is_listed=False),
+    Row("", "compare", "saved runs side by side: differences and mistakes", "experiments.commands", is_listed=False),
+    Row("", "report", "a run, experiment or all folders as a page", "training.folder_commands", is_listed=False),
+    Row("", "note", "a sentence of your own about a run", "training.browser", is_listed=False),
+    Row("", "delete", "move runs into a bin", "training.browser", is_listed=False),
+    Row("", "score", "score a file of labelled drawings", "drawing.commands", is_listed=False),
+    Row("", "speed", "one epoch: the common recipe against the lab's", "experiments.commands", is_listed=False),
 )
-_WORDS = [row.word for row in ROWS]
+_LISTED = [row for row in ROWS if row.is_listed]
 
 
 def load(module: str) -> Any:
@@ -77,10 +84,11 @@ def load(module: str) -> Any:
     return loaded
 
 
-def build_parser() -> CommandParser:
-    """The command line: one command per row of the menu."""
+def build_parser(outputs: Path = Path("outputs")) -> CommandParser:
+    """The command line: one command per row."""
     parser = CommandParser(prog="python main.py", description="A laboratory for handwritten digits.")
-    parser.add_outputs(Path("outputs"))
+    parser.add_argument("--version", action="version", version=f"MNIST Lab {__version__}")
+    parser.add_outputs(outputs)
     commands = parser.add_subparsers(metavar="COMMAND", title="commands (none: the menu)")
     for row in ROWS:
         commands.add_parser(row.word, find=row.command, help=row.meaning, description=row.meaning)
@@ -90,12 +98,13 @@ def build_parser() -> CommandParser:
 def _show_menu(lab: Lab) -> None:
     """The menu, headed by what there is to work with."""
     table = Table.grid(padding=(0, 1))
-    for number, row in enumerate(ROWS, start=1):
-        begins = number == 1 or row.group != ROWS[number - 2].group
+    for number, row in enumerate(_LISTED, start=1):
+        begins = number == 1 or row.group != _LISTED[number - 2].group
         group = f"[group]{row.group}[/group]" if begins else ""
         table.add_row(group, f"[key]{number:>2}[/key]", f" {row.word}", f"[hint]{row.meaning}[/hint]")
     table.add_row("[group]Leave[/group]", "[key] q[/key]", " quit", "")
     lab.terminal.show("", load("training.folder_commands").head_line(lab), "", table)
+    lab.terminal.hint("Whole commands are understood, too: show latest, compare 1 2, --help")
 
 
 def run_menu(lab: Lab) -> int:
@@ -112,14 +121,7 @@ def run_menu(lab: Lab) -> int:
             _show_menu(lab)
             continue
         try:
-            row = ROWS[_WORDS.index(pick(answer, _WORDS))]
-        except ValueError as error:
-            lab.terminal.warn(f"{error}; q leaves")
-            continue
-        try:
-            with lab.terminal.busy("loading"):
-                command = row.command()
-            command.from_menu(lab)
+            _choose(lab, answer)
             load("training.folder_commands").refresh_index(lab)
         except EOFError:
             return OK
@@ -133,18 +135,54 @@ def run_menu(lab: Lab) -> int:
             lab.terminal.error(str(refusal_of(error)))  # raised again if this line can't be written
 
 
+def _choose(lab: Lab, answer: str) -> None:
+    """Do what was chosen in the menu: a row, which asks for the rest, or a whole command line."""
+    if " " in answer or answer.startswith("-"):
+        with suppress(SystemExit):  # which ends --help and --version
+            _obey(lab, build_parser(lab.outputs).parse_args(_words_of(answer)))
+        return
+    words = [row.word for row in (_LISTED if answer.isdecimal() else ROWS)]
+    try:
+        row = next(row for row in ROWS if row.word == pick(answer, words))
+    except ValueError:
+        all_of_them = f"answer with a number from 1 to {len(_LISTED)} or a command: {', '.join(words)}; q leaves"
+        raise RequestError(f"{answer!r} is not one of the choices", suggestion(answer, words, all_of_them)) from None
+    with lab.terminal.busy("loading"):
+        command = row.command()
+    command.from_menu(lab)
+
+
+def _words_of(line: str) -> list[str]:
+    """The words of a command line, as a shell reads them; a backslash is a part of names, as on Windows."""
+    reader = shlex.shlex(line, posix=True)
+    reader.whitespace_split, reader.escape, reader.commenters = True, "", ""
+    try:
+        words = list(reader)
+    except ValueError as error:
+        raise RequestError(f"the line can't be read: {error}", "check its quotation marks") from None
+    return words[2:] if words[:2] == ["python", "main.py"] else words
+
+
+def _obey(lab: Lab, options: Namespace) -> int:
+    if not hasattr(options, "command"):
+        raise RequestError("no command is named", "begin the line with one: show latest")
+    lab = replace(lab, outputs=options.outputs)
+    with using_device(getattr(options, "device", None)):
+        status: int = options.command.from_options(lab, options)
+    return status
+
+
 def _act(arguments: Sequence[str] | None) -> int:
     """Understand a command line and do what it says; returns the exit status."""
     terminal = Terminal(make_console())
     with terminal.busy("loading"):
         options = build_parser().parse_args(arguments)
-    if getattr(options, "json", False):
+    if getattr(options, "json", False) or getattr(options, "csv", False):
         terminal = Terminal(make_console(stderr=True))
     lab = Lab(terminal, options.outputs, load)
     if not hasattr(options, "command"):
         return run_menu(lab)
-    with using_device(getattr(options, "device", None)):
-        status: int = options.command.from_options(lab, options)
+    status = _obey(lab, options)
     load("training.folder_commands").refresh_index(lab)
     return status
 

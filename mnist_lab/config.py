@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from textwrap import shorten
 from typing import Any
 
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, suggestion
 
 CLASSES = 10  # the digits 0 to 9
 TRAIN_DIGITS = 54_000  # to train on, once a tenth of MNIST's 60,000 is set aside for validation
@@ -52,7 +52,7 @@ class Setting:
         if self.kind is bool and type(value) is not bool:
             raise RequestError(f"{self.name} is {value!r}", "give true or false")
         if self.kind is str and value not in self.choices:
-            raise RequestError(f"there is no {self.name} {value!r}", f"choose one of {', '.join(self.choices)}")
+            raise RequestError(f"there is no {self.name} {value!r}", suggestion(value, self.choices))
         if self.kind is int:
             check_whole(self.option, value, int(self.low), int(self.high))
         if self.kind is float:

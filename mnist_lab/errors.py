@@ -1,5 +1,8 @@
 """The errors a user can cause. Each says what was found and what to do next, in one line."""
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher, get_close_matches
+
 
 class LabError(Exception):
     """A refused request: what is wrong, naming the file or value, and what the user can do about it."""
@@ -36,6 +39,16 @@ class LockedError(StorageError):
 
 class TrainingError(LabError):
     """The training can't go on: its loss is no longer a finite number."""
+
+
+def suggestion(word: object, choices: Iterable[object], otherwise: str = "") -> str:
+    """What to do next after a word that is not one of some choices: the nearest one, or else all of them."""
+    words = [str(choice) for choice in choices]
+    nearest = [one for one in get_close_matches(str(word).lower(), words, 2) if not one.isdecimal() and one != word]
+    is_like = [SequenceMatcher(None, one, str(word).lower()).ratio() for one in nearest]
+    if nearest and len(set(is_like)) == len(nearest):  # of two that are as near, neither is meant for sure
+        return f"did you mean {nearest[0]}?"
+    return otherwise or f"choose one of {', '.join(words)}"
 
 
 def one_line(text: str) -> str:

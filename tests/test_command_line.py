@@ -304,7 +304,15 @@ REFUSALS = [
     (["runs", "--sort", "beauty"], "runs can't be sorted by 'beauty'"),
     (["runs", "--by-recipe", "--sort", "val"], "--sort has no effect with --by-recipe; omit it"),
     (["runs", "--by-recipe", "--limit", "20"], "--limit has no effect with --by-recipe"),
-    (["dance"], "invalid choice: 'dance'"),
+    (["dance"], "there is no command 'dance'; choose one of train, runs"),
+    (["trian"], "there is no command 'trian'; did you mean train?"),
+    (["train", "--recipe", "plian"], "there is no recipe 'plian'; did you mean plain?"),
+    (["train", "--device", "gpu"], "there is no --device 'gpu'; did you mean cpu?"),
+    (["experiment", "dept"], "there is no experiment 'dept'; did you mean depth?"),
+    (["runs", "--sort", "tset"], "runs can't be sorted by 'tset'; did you mean test?"),
+    (["runs", "--csv", "--json"], "more than one of --by-recipe, --json and --csv is given"),
+    (["show", "lastest"], "did you mean latest?"),
+    (["delete", "best"], "there is no finished run"),
     (["--dance"], "unrecognized arguments: --dance"),
 ]
 
@@ -452,7 +460,7 @@ def test_an_output_that_cannot_be_written_takes_one_line(tmp_path: Path, words: 
 @pytest.mark.integration
 @pytest.mark.skipif(sys.platform == "win32", reason="no shell to close streams with")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-@pytest.mark.parametrize(("words", "shown"), [([], "Choose (number"), (["runs"], "Runs, by val")])
+@pytest.mark.parametrize(("words", "shown"), [([], "Choose (number"), (["runs"], "1 run, newest first")])
 def test_closed_streams_do_no_harm(tmp_path: Path, closed: str, words: list[str], shown: str) -> None:
     make_run(tmp_path, "one")
     done = in_shell(closed, *words, "--outputs", tmp_path)

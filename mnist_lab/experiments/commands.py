@@ -351,7 +351,7 @@ COMMANDS = {
     "compare": Command(
         ask_compare,
         lambda lab, options: compare(lab, _runs_given(options)),
-        lambda parser: add_run_options(parser, "none: name two"),
+        lambda parser: add_run_options(parser, "none: name two, or a range as 4-10"),
     ),
     "speed": Command(partial(time_one_epoch, from_menu=True), lambda lab, options: time_one_epoch(lab)),
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, check_config, default_config, settings_of
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, suggestion
 from mnist_lab.experiments import measures
 from mnist_lab.terminal.wording import describe_strength
 
@@ -140,7 +140,7 @@ EXPERIMENTS = {
 def find_experiment(name: str) -> Experiment:
     """An experiment by its name; RequestError if there is none."""
     if name not in EXPERIMENTS:
-        raise RequestError(f"there is no experiment {name!r}", f"choose one of {', '.join([*EXPERIMENTS, 'speed'])}")
+        raise RequestError(f"there is no experiment {name!r}", suggestion(name, [*EXPERIMENTS, "speed"]))
     return EXPERIMENTS[name]
 
 

@@ -142,12 +142,14 @@ def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
     group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
 
 
-def _ask_saliency(lab: Lab) -> int:
-    find_run(lab.outputs, BEST)
+def ask_saliency(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
+    """Ask which digit to explain, and how."""
+    find_run(lab.outputs, runs[0])
     lab.terminal.hint("a test digit's number from 0 to 9,999, or the file name of a picture or a drawing")
     digit = lab.terminal.ask("Which digit", "0", _digit_or_file)
     choices = [Choice(name, method.description) for name, method in METHODS.items()]
-    return saliency(lab, digit, lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD))
+    method = lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD)
+    return saliency(lab, digit, method, runs=runs)
 
 
 def _digit_or_file(answer: str) -> int | DigitFile:
@@ -214,4 +216,4 @@ def _from_options(lab: Lab, options: Namespace) -> int:
     return saliency(lab, options.digit, options.method, runs=runs_named(options, BEST), target=options.target)
 
 
-COMMANDS = {"saliency": Command(_ask_saliency, _from_options, _add_options)}
+COMMANDS = {"saliency": Command(ask_saliency, _from_options, _add_options)}

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from mnist_lab.errors import LabError
+from mnist_lab.errors import LabError, suggestion
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
 _T = TypeVar("_T")
@@ -130,20 +130,11 @@ class Terminal:
 
     def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:
         """Show a short list and ask for one of its rows, by number or by word."""
-        words = [choice.word for choice in choices]
-        return self.choose_or(question, choices, default, lambda answer: pick(answer, words))
-
-    def choose_or(
-        self, question: str, choices: Sequence[Choice], default: str, understand: Callable[[str], _T], note: str = ""
-    ) -> _T:
-        """The same, where other answers are possible too: ``understand`` takes them, ``note`` describes them."""
-        table = Table.grid(padding=(0, 2))
+        table, words = Table.grid(padding=(0, 2)), [choice.word for choice in choices]
         for number, choice in enumerate(choices, start=1):
             table.add_row(f"  [key]{number}[/key]", plain(choice.word), f"[hint]{plain(choice.meaning)}[/hint]")
         self.show(table)
-        if note:
-            self.hint(note)
-        return self.ask(question, default, understand)
+        return self.ask(question, default, lambda answer: pick(answer, words))
 
     def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
         def parse(answer: str) -> int:
@@ -169,7 +160,8 @@ def pick(answer: str, words: Sequence[str]) -> str:
         fitting = [word for word in words if answer and fits(word.lower(), answer.lower())]
         if len(fitting) == 1:
             return fitting[0]
-    remedy = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    all_of_them = f"answer with a number from 1 to {len(words)} or a word: {', '.join(words)}"
+    remedy = suggestion(answer, words, all_of_them)
     raise ValueError(f"{answer!r} is not one of the choices; {remedy}")
 
 

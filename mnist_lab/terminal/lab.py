@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from mnist_lab.environment import DEVICES
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, suggestion
 from mnist_lab.terminal.console import Terminal
 
 OK, FAILED, INTERRUPTED = 0, 1, 130  # exit statuses of a row; refusals are raised
@@ -51,6 +51,11 @@ class CommandParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(message, f"see {self.prog} --help")
+
+    def _check_value(self, action: Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = "/".join(action.option_strings) or "command"
+            raise RequestError(f"there is no {what} {value!r}", suggestion(value, action.choices))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         (file or sys.stderr).write(message)  # argparse itself ignores an output that can't be written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.markup import escape
 
@@ -60,6 +61,13 @@ def format_about(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 90 * 60 else f"about {seconds / 3600:.1f} h"
+
+
+def format_moment(moment: datetime, now: datetime) -> str:
+    """A moment as people write it: ``today 14:30``, ``22 Nov 14:30``, and of another year ``22 Nov 2025``."""
+    if moment.date() == now.date():
+        return f"today {moment:%H:%M}"
+    return f"{moment.day} {moment:%b} " + (f"{moment:%H:%M}" if moment.year == now.year else f"{moment:%Y}")
 
 
 def percent_number(fraction: float | None) -> str:

@@ -27,7 +27,7 @@ from mnist_lab.terminal.wording import counted, format_about, format_duration, f
 from mnist_lab.training import page, session, trainer
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.picker import add_run_options, ask_run, run_named
-from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
+from mnist_lab.training.runs import STOPPED, UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
 
 _USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 _WORKERS_HELP = "processes that load data (default: 2 on more than two cores, else 0)"
@@ -102,12 +102,10 @@ def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: in
 
 def _ask_resume(lab: Lab) -> int:
     """Ask which of the runs that were killed to resume."""
-    killed = [run for run in list_runs(lab.outputs)[0] if status_of(run) == "stopped"]
-    if not killed:
+    if not any(status_of(run) == STOPPED for run in list_runs(lab.outputs)[0]):
         lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A run ended with Ctrl-C is finished.)")
         return OK
-    name = lab.terminal.choose("Resume which run", [Choice(run.name) for run in killed], default=killed[-1].name)
-    return resume(lab, name)
+    return resume(lab, ask_run(lab, "Resume which run", wanted=lambda run: status_of(run) == STOPPED))
 
 
 def resume(lab: Lab, name: str, workers: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import shutil
@@ -12,86 +13,53 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
-from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.report.document import REPORT_FILE, write_report
-from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
-from mnist_lab.storage import is_file
-from mnist_lab.terminal.console import Choice, Terminal, pick
-from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
+from mnist_lab.errors import LabError, RequestError, RunError, StorageError, suggestion
+from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, write_report
+from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
+from mnist_lab.storage import is_file, is_folder, reason
+from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_given
 from mnist_lab.terminal.wording import counted, plain
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
-from mnist_lab.training.picker import add_run_options, ask_run, run_named
+from mnist_lab.training.picker import SORT_KEYS, add_run_options, ask_run, marks_of, ranked, run_named, show_runs
 from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
 
-_SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
-    "date": lambda run: run.created.timestamp(),
-    "val": lambda run: run.val_accuracy or 0.0,
-    "test": lambda run: run.test_accuracy or 0.0,
-    "parameters": lambda run: run.parameters,
-    "time": lambda run: run.train_seconds or 0.0,
-    "epochs": lambda run: run.epochs_run,
-}
-"""What the leaderboard can be sorted by; the largest comes first."""
-
-_FOLDERS_OFFERED = 10  # where the user is asked for one
+_MARKS = (saved.RUN_FILE, "summary.json", RESULTS_FILE, SCORE_FILE)  # files that tell that a folder is the lab's
 
 
 def head_line(lab: Lab) -> str:
     """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
-    count = len(saved.run_folders(lab.outputs))
+    found, damaged = list_runs(lab.outputs)
+    stopped = [run for run in found if saved.status_of(run) == saved.STOPPED]
     parts = [
         "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        counted(count, "saved run"),
+        counted(len(found) + len(damaged), "saved run"),
     ]
     if "torch" in sys.modules:
         with suppress(LabError):
             parts.append(lab.load("networks.commands").compute_for(lab).name)
-    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]"
+    resume = f"\n[warning]{counted(len(stopped), 'stopped run')}; to go on: resume[/warning]" if stopped else ""
+    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]{resume}"
 
 
-def _ask_runs(lab: Lab) -> int:
-    """Ask how to sort the leaderboard, and show it."""
-    found = list_runs(lab.outputs)[0]
-    if not found:
-        return runs(lab)
-    sort = lab.terminal.choose("Sort by", [Choice(key) for key in _SORT_KEYS], default="val")
-    lines = lab.terminal.console.height - 6  # what the headings above and the menu's question leave of the screen
-    ranked = _rank_runs(found, sort)
-    count = min(20, lines, len(ranked))
-    while count > 5 and count + len(page.recipe_notes(ranked[:count])) > lines:
-        count -= 1
-    return runs(lab, sort, max(5, count))
-
-
-def _rank_runs(found: Sequence[RunRecord], sort: str) -> list[RunRecord]:
-    """Runs by one of :data:`_SORT_KEYS`, the largest first, the newest first among equals, the unfinished last."""
-    newest_first = found[::-1]
-    return sorted(newest_first, key=lambda run: (run.val_accuracy is not None, _SORT_KEYS[sort](run)), reverse=True)
-
-
-def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
-    """The leaderboard of all saved runs, and the folders that are damaged."""
-    if sort not in _SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", f"choose one of {', '.join(_SORT_KEYS)}")
-    if is_file(lab.outputs):
-        raise RequestError(f"{lab.outputs} is a file, not a folder of runs", "name the folder with --outputs")
-    found, damaged = list_runs(lab.outputs)
+def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
+    """The list of all saved runs, and the folders that are damaged."""
+    found, damaged = _runs_of(lab)
     if not found and not damaged:
         command = saved.command_line("train --epochs 1", lab.outputs)
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {command}")
         return OK
-    shown = _rank_runs(found, sort)[:limit]
-    if shown:
-        wide = lab.terminal.console.width >= 112
-        lab.terminal.show(page.leaderboard(shown, sort, _marks_of(lab, shown), wide=wide).on_screen(gap=1))
-        show_notes(lab.terminal, shown)
-        lab.terminal.hint("name a run by part of its folder's name, such as 11-22_14-30-05; *: interrupted")
+    if shown := ranked(found, sort)[:limit]:
+        show_runs(
+            lab, shown, f"{counted(len(found), 'run')}, {'newest first' if sort == 'date' else f'by {sort}'}", sort
+        )
+        lab.terminal.hint("name a run by its number, by words that only it has, latest or best")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
     for entry in damaged[:5]:
@@ -101,10 +69,44 @@ def runs(lab: Lab, sort: str = "val", limit: int = 20) -> int:
     return OK
 
 
-def show_notes(terminal: Terminal, runs: Sequence[RunRecord]) -> None:
-    """What the letters in a table of some runs stand for."""
-    for letter, changes in page.recipe_notes(runs).items():
-        terminal.hint(f"{letter}: {changes}")
+def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[saved.DamagedRun]]:
+    """All runs, the newest first, and the damaged ones; ``RequestError`` if the output folder is none."""
+    try:
+        next(lab.outputs.iterdir(), None)
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise RequestError(f"{lab.outputs} is no folder of runs: {reason(error)}", "name one with --outputs") from None
+    found, damaged = list_runs(lab.outputs)
+    return found[::-1], damaged
+
+
+_VALUES: dict[str, Callable[[RunRecord], Any]] = {
+    "number": lambda run: run.number,
+    "name": lambda run: run.name,
+    "folder": lambda run: str(run.folder),
+    "model": lambda run: run.model,
+    "augment": lambda run: run.augment,
+    "options": lambda run: run.changes,
+    "seed": lambda run: run.seed,
+    "status": saved.status_of,
+    "created": lambda run: run.created.isoformat(timespec="seconds"),
+    "epochs": saved.epochs_done,
+    "best_epoch": lambda run: run.best_epoch,
+    "val_accuracy": lambda run: run.val_accuracy,
+    "test_accuracy": lambda run: run.test_accuracy,
+    "test_low": lambda run: run.test_interval and run.test_interval[0],
+    "test_high": lambda run: run.test_interval and run.test_interval[1],
+    "train_seconds": lambda run: run.train_seconds,
+    "parameters": lambda run: run.parameters,
+    "device": lambda run: run.device,
+    "note": lambda run: run.note,
+}
+"""What a script is told of a run; None where there is no value yet. Accuracies are fractions."""
+
+
+def _values_of(run: RunRecord) -> dict[str, Any]:
+    return {name: value(run) for name, value in _VALUES.items()}
 
 
 def runs_by_recipe(lab: Lab) -> int:
@@ -113,58 +115,103 @@ def runs_by_recipe(lab: Lab) -> int:
     if not finished:
         lab.terminal.hint(f"There are no finished runs in {lab.outputs} yet.")
         return OK
-    marks = _marks_of(lab, finished)
+    marks = marks_of(lab, finished)
     lab.terminal.show(page.recipe_table(finished, marks).on_screen(gap=1))
-    show_notes(lab.terminal, finished)
+    for letter, changes in page.recipe_notes(finished).items():
+        lab.terminal.hint(f"{letter}: {changes}")
     lab.terminal.hint("mean ± standard deviation over n seeds; one seed has no spread, and allows few conclusions")
     if marks:
         lab.terminal.hint(f"my %: mean fraction of your own drawings ({MY_DIGITS}) classified correctly")
     return OK
 
 
-def _marks_of(lab: Lab, listed: Sequence[RunRecord]) -> dict[str, page.Mark | None]:
-    """How many of the user's own digits each evaluated run recognises; empty if there are no such digits."""
-    return lab.load("drawing.own_digits").marks_of(lab, listed) if is_file(lab.outputs / MY_DIGITS) else {}
-
-
-def _add_runs_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--sort", help=f"{', '.join(_SORT_KEYS)} (default: val)")
-    parser.add_argument("--limit", type=int, help="rows to show (default: 20)")
+def add_runs_options(parser: ArgumentParser) -> None:
+    """What ``runs`` can be given on the command line."""
+    parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: date, newest first)")
+    parser.add_argument("--limit", type=int, help="rows to show (default: 20; for scripts, all)")
     about = "mean and spread over runs that differ only in their seed"
     parser.add_argument("--by-recipe", action="store_true", help=about)
+    add_json_option(parser)
+    parser.add_argument("--csv", action="store_true", help="a heading and one line for each run, and nothing else")
 
 
-def _runs_from_options(lab: Lab, options: Namespace) -> int:
+def runs_from_options(lab: Lab, options: Namespace) -> int:
+    """The list of runs, for people or for scripts."""
+    sort = "date" if options.sort is None else options.sort
+    if sort not in SORT_KEYS:
+        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
     if options.by_recipe:
         refuse_given(options, ["sort", "limit"], "--by-recipe")
+    if options.by_recipe + options.json + options.csv > 1:
+        raise RequestError("more than one of --by-recipe, --json and --csv is given", "choose one")
+    if options.by_recipe:
         return runs_by_recipe(lab)
-    limit = 20 if options.limit is None else options.limit
-    check_whole("--limit", limit, 1, 1_000_000)
-    return runs(lab, "val" if options.sort is None else options.sort, limit)
+    if options.limit is not None:
+        check_whole("--limit", options.limit, 1, 1_000_000)
+    if not (options.json or options.csv):
+        return runs(lab, sort, options.limit or 20)
+    found, damaged = _runs_of(lab)
+    rows = [_values_of(run) for run in ranked(found, sort)[: options.limit]]
+    for entry in damaged:
+        lab.terminal.warn(entry.reason)
+    if options.csv:
+        writer = csv.DictWriter(sys.stdout, _VALUES, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        for row in rows:
+            lab.terminal.record(row)
+    return OK
 
 
-def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bool = False) -> int:
+def show(lab: Lab, name: str) -> int:
     """One run: its numbers, how to repeat it, and where its pictures are."""
-    run = find_run(lab.outputs, name)
+    return _show(lab, find_run(lab.outputs, name))
+
+
+def _show(lab: Lab, run: RunRecord) -> int:
     table = Table.grid(padding=(0, 2))
-    for label, value in [*page.run_facts(run), ("folder", str(run.folder))]:
+    note = [("note", run.note)] if run.note else []
+    for label, value in [*page.run_facts(run), *note, ("folder", str(run.folder))]:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
     if run.command:
         lab.terminal.hint("train it in full with:" if run.status == "interrupted" else "repeat with:")
         lab.terminal.line(run.command)
-    pictures = sorted(filter(is_file, run.folder.glob("*.png")))
-    for picture in pictures:
+    for picture in pictures_of(run):
         lab.terminal.line(str(picture))
+    return OK
+
+
+def _show_from_options(lab: Lab, options: Namespace) -> int:
+    run = find_run(lab.outputs, run_named(options, "latest"))
+    if options.json:
+        lab.terminal.record(run.to_json() | _values_of(run))
+    else:
+        _show(lab, run)
+    if options.open:
+        open_pictures(pictures_of(run))
+    return OK
+
+
+def pictures_of(run: RunRecord) -> list[Path]:
+    """The pictures in a run's folder."""
+    return sorted(filter(is_file, run.folder.glob("*.png")))
+
+
+def open_pictures(pictures: Sequence[Path], *, must: bool = True) -> None:
+    """Open pictures with this system's viewer; where there is none, that is an error only if they ``must`` be seen."""
     viewer = _picture_viewer()
-    if viewer and pictures and offer_pictures:
-        open_pictures = lab.terminal.ask_yes_no("Open the pictures", default=False)
-    if open_pictures and viewer is None:
-        raise RequestError("this system has no picture viewer to open them with", "open the files named above")
-    if open_pictures and viewer:
+    if viewer is None and must:
+        raise RequestError("this system has no picture viewer to open them with", "open the files named by show")
+    if viewer:
         for picture in pictures:
             viewer(picture)
-    return OK
+
+
+def can_open() -> bool:
+    """Whether there is a desktop to show pages and pictures on."""
+    return _picture_viewer() is not None
 
 
 def _picture_viewer() -> Callable[[Path], object] | None:
@@ -182,35 +229,22 @@ def _picture_viewer() -> Callable[[Path], object] | None:
 def _add_show_options(parser: ArgumentParser) -> None:
     add_run_options(parser, "latest")
     parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
-
-
-def ask_report(lab: Lab) -> int:
-    """Ask what to report on, offering the index and the newest folders."""
-    folders = folders_of(lab.outputs)
-    words = ["index", *(folder.name for folder in folders[:_FOLDERS_OFFERED])]
-    choices = [Choice("index", "all folders, each with a picture"), *map(Choice, words[1:])]
-    hidden = len(folders) - len(words) + 1
-    rest = f"and {counted(hidden, 'older folder')}; " if hidden else ""
-    note = f"{rest}any folder's name or part of it will do, as will latest or best for a run"
-
-    def named(answer: str) -> str | None:
-        try:
-            word = pick(answer, words)
-        except ValueError:
-            if answer.isdecimal() and not any(answer in folder.name for folder in folders):
-                raise  # a number that is not in the list
-            return str(_folder_of(lab, answer))
-        return None if word == "index" else word
-
-    name = lab.terminal.choose_or("Report on which", choices, "index", named, note)
-    return report(lab, name, offer_page=True)
+    add_json_option(parser)
 
 
 def _folder_of(lab: Lab, name: str) -> Path:
-    """The folder that a user means: ``latest`` and ``best`` mean runs, as everywhere else."""
-    if name in ("latest", "best"):
+    """The folder that a user means: a path, part of the name of any folder, or a run, named as everywhere else."""
+    for folder in (lab.outputs / name, Path(name)):
+        if name and is_folder(folder):
+            return folder
+    fitting = [folder for folder in folders_of(lab.outputs) if name and name in folder.name]
+    ending = [folder for folder in fitting if folder.name.endswith(name)]
+    if not fitting or saved.runs_numbered(name, list_runs(lab.outputs)[0]):
         return find_run(lab.outputs, name).folder
-    return saved.find_folder(lab.outputs, name, folders_of(lab.outputs), "folder")
+    if len(fitting) == 1 or len(ending) == 1:
+        return (ending or fitting)[0]
+    found = f"{len(fitting)} folders in {lab.outputs} have {name!r} in their names ({saved.name_some(fitting)})"
+    raise RunError(found, "give more of the name")
 
 
 def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page: bool) -> None:
@@ -228,7 +262,7 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
     LabError if there is no such folder, if it is damaged or holds no picture, or if a page can't be written.
     """
     with lab.terminal.busy("writing the page"):
-        asked = None if name is None else _write_page(_folder_of(lab, name))
+        asked = None if name is None else _write_page(lab, _folder_of(lab, name))
         index = write_index(lab.outputs, lab.now(), page.unsummarised)
     if asked is not None:
         lab.terminal.hint(f"all folders: {index}")
@@ -238,8 +272,11 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
     return OK
 
 
-def _write_page(folder: Path) -> Path:
+def _write_page(lab: Lab, folder: Path) -> Path:
     """A folder's report: a run's is rewritten, an experiment wrote its own."""
+    is_below = folder.resolve().parent == lab.outputs.resolve()
+    if not is_below and not any(is_file(folder / name) for name in _MARKS):
+        raise RequestError(f"{folder} is not a folder of the lab", f"name one in {lab.outputs}")
     if is_file(folder / saved.RUN_FILE):
         return write_report(folder, page.run_report(saved.read_run(folder)))
     own = folder / REPORT_FILE
@@ -272,15 +309,14 @@ def _add_report_options(parser: ArgumentParser) -> None:
 
 
 COMMANDS = {
-    "runs": Command(_ask_runs, _runs_from_options, _add_runs_options),
     "show": Command(
-        lambda lab: show(lab, ask_run(lab, "Show which run"), offer_pictures=True),
-        lambda lab, options: show(lab, run_named(options, "latest"), open_pictures=options.open),
+        lambda lab: show(lab, ask_run(lab, "Show which run", wanted=lambda run: True)),
+        _show_from_options,
         _add_show_options,
         computes=False,
     ),
     "report": Command(
-        ask_report,
+        lambda lab: report(lab, offer_page=True),
         lambda lab, options: report(lab, options.name, open_it=options.open),
         _add_report_options,
         computes=False,

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from mnist_lab.config import CLASSES, TrainConfig, changed_options, settings_of
+from mnist_lab.config import CLASSES, TrainConfig, settings_of
 from mnist_lab.errors import RequestError, RunError
 from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, Table, inside, number, text
 from mnist_lab.report.index import SCORE_FILE, Summary, read_summary
 from mnist_lab.terminal import wording
-from mnist_lab.terminal.wording import format_duration, format_interval, format_loss, format_percent, percent_number
+from mnist_lab.terminal.wording import format_duration, format_interval, format_loss, format_percent
 from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunRecord
 
@@ -327,38 +327,7 @@ class Mark(NamedTuple):
     total: int  # labelled drawings; those without ink count as missed
 
 
-def leaderboard(shown: Sequence[RunRecord], sort: str, marks: Mapping[str, Mark | None], *, wide: bool) -> Table:
-    """The table of runs; in 80 columns it shows less, and of a run's name only when it started.
-
-    An asterisk after the epochs marks an interrupted run, a letter after the model one of :func:`recipe_notes`. If
-    there are marks, how the evaluated runs did on the user's own digits, by the run's name, they get a column.
-    """
-    columns: dict[str, Callable[[RunRecord], str | Text]] = {
-        "run" if wide else "date": lambda run: run.name if wide else run.name[5:19],
-        "model": with_recipe_letter(shown, lambda run: run.model),
-        "aug": lambda run: "yes" if run.augment else "no",
-        "seed": lambda run: str(run.seed),
-        "ep": lambda run: f"{run.epochs_run}*" if run.status == "interrupted" else str(run.epochs_run),
-        "val %": lambda run: percent_number(run.val_accuracy),
-        "test %": lambda run: saved.status_of(run) if run.test_accuracy is None else percent_number(run.test_accuracy),
-        "95 % interval": lambda run: "–".join(percent_number(end) for end in run.test_interval or (None, None)),
-        "my digits": lambda run: _mark_cell(marks[run.name]) if run.name in marks else "",
-        "params": lambda run: f"{run.parameters / 1000:,.0f} k",
-        "time": lambda run: format_duration(run.train_seconds),
-    }
-    left_out = set() if marks else {"my digits"}
-    if not wide:
-        left_out.add("95 % interval" if sort == "parameters" else "params")
-        if marks:
-            left_out.add("95 % interval" if sort == "time" else "time")
-    for heading in left_out:
-        del columns[heading]
-    title = f"Runs, by {sort}{'; my digits: your own drawings, classified correctly' if marks else ''}"
-    rows = [[cell(run) for cell in columns.values()] for run in shown]
-    return Table(title, list(columns), rows, numeric=range(3, len(columns)))
-
-
-def _mark_cell(mark: Mark | None) -> str:
+def mark_cell(mark: Mark | None) -> str:
     """How many were right; in percent from a hundred on, which is narrower. A dash where it is unknown."""
     if mark is None:
         return "–"
@@ -404,7 +373,7 @@ def with_recipe_letter(runs: Sequence[RunRecord], cell: Callable[[RunRecord], st
     letter_of = {changes: letter for letter, changes in recipe_notes(runs).items()}
 
     def lettered(run: RunRecord) -> Text:
-        letter = letter_of.get(_changes_of(run))
+        letter = letter_of.get(run.changes)
         return Text.assemble(wording.printable(cell(run)), *([] if letter is None else [(f" {letter}", "hint")]))
 
     return lettered
@@ -412,16 +381,6 @@ def with_recipe_letter(runs: Sequence[RunRecord], cell: Callable[[RunRecord], st
 
 def recipe_notes(runs: Sequence[RunRecord]) -> dict[str, str]:
     """A letter for each recipe that differs from the usual ones, and the options that it differs by."""
-    found = dict.fromkeys(_changes_of(run) for run in sorted(runs, key=_recipe_order))
+    found = dict.fromkeys(run.changes for run in sorted(runs, key=_recipe_order))
     changed = [changes for changes in found if changes]
     return {wording.letters(place): changes for place, changes in enumerate(changed)}
-
-
-def _changes_of(run: RunRecord) -> str:
-    """The options by which a run differs from its usual recipe; empty if there are none, or if that is unknown."""
-    try:
-        config = run.config
-    except RequestError:
-        return ""
-    # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
-    return " ".join(changed_options(replace(config.canonical, augment=config.augment)))

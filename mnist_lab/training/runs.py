@@ -9,16 +9,19 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import datetime
+from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any, Literal, TypeVar, get_args
 
 from mnist_lab import storage
-from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig
+from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig, changed_options
 from mnist_lab.errors import LockedError, RequestError, RunError
 from mnist_lab.report.document import fraction, interval, number
 from mnist_lab.storage import is_folder, is_locked, read_text, reason, remove_leftovers, write_json
@@ -27,11 +30,11 @@ from mnist_lab.terminal.wording import describe_recipe, letters
 RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
-_LOCK_FILE = "training.lock"
+LOCK_FILE = "training.lock"
 NOTE_FILE = "note.txt"  # the user's own sentence about a run
 MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output folder
 
-UNFINISHED = "running"
+UNFINISHED, STOPPED = "running", "stopped"
 _EVALUATED = ("finished", "interrupted")
 
 StopReason = Literal["last epoch", "patience", "interrupted"]  # why a training ended
@@ -78,6 +81,7 @@ class RunRecord:
     model_file: str | None = None
     results: Mapping[str, Any] = field(default_factory=dict)  # Evaluation.to_dict() of validation and test
     note: str = ""  # the user's own sentence about it, kept beside run.json
+    number: int = field(default=0, compare=False)  # its place among all runs: 1 is the newest, 0 unknown
 
     @property
     def name(self) -> str:
@@ -97,6 +101,16 @@ class RunRecord:
         """The configuration that it was made with; raises ``RequestError`` if it can't be used."""
         return TrainConfig.from_dict(self.saved_config)
 
+    @cached_property
+    def changes(self) -> str:
+        """The options by which it differs from its usual recipe; empty if there are none, or if that is unknown."""
+        try:
+            config = self.config
+        except RequestError:
+            return ""
+        # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
+        return " ".join(changed_options(replace(config.canonical, augment=config.augment)))
+
     @property
     def split_fingerprint(self) -> object:
         """What run.json says about the validation digits: equal for runs that may be compared."""
@@ -105,7 +119,7 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         """The content of run.json, without unknown values."""
         values = {part.name.removeprefix("saved_"): getattr(self, part.name) for part in fields(self)[1:]}
-        del values["note"]
+        del values["note"], values["number"]
         values["created"] = self.created.isoformat(timespec="seconds")
         return {name: value for name, value in values.items() if value is not None}
 
@@ -210,7 +224,7 @@ def damaged_run(folder: Path, what: str) -> RunError:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run for this caller alone, and tidy up after a killed one; raises ``RunError`` if another holds it."""
     try:
-        with storage.locked(folder / _LOCK_FILE):
+        with storage.locked(folder / LOCK_FILE):
             remove_leftovers(folder)
             yield
     except LockedError:
@@ -220,12 +234,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 def is_being_trained(run: RunRecord) -> bool:
     """Whether a program is at work on an unfinished run; otherwise it was killed and can be resumed."""
-    return run.status == UNFINISHED and is_locked(run.folder / _LOCK_FILE)
+    return run.status == UNFINISHED and is_locked(run.folder / LOCK_FILE)
 
 
 def status_of(run: RunRecord) -> str:
     """A run's status in a word; an unfinished run that no program trains was stopped or killed, and can be resumed."""
-    return "stopped" if run.status == UNFINISHED and not is_being_trained(run) else run.status
+    return STOPPED if run.status == UNFINISHED and not is_being_trained(run) else run.status
 
 
 @dataclass(frozen=True)
@@ -237,7 +251,7 @@ class DamagedRun:
 
 
 def list_runs(outputs: Path) -> tuple[list[RunRecord], list[DamagedRun]]:
-    """All runs below ``outputs``, oldest first, and the damaged ones; a missing folder holds none."""
+    """All runs below ``outputs``, numbered, oldest first, and the damaged ones; a missing folder holds none."""
     runs: list[RunRecord] = []
     damaged: list[DamagedRun] = []
     for folder in run_folders(outputs):
@@ -245,7 +259,8 @@ def list_runs(outputs: Path) -> tuple[list[RunRecord], list[DamagedRun]]:
             runs.append(read_run(folder))
         except RunError as error:
             damaged.append(DamagedRun(folder, error.found))
-    return sorted(runs, key=lambda run: (run.created, run.name)), damaged
+    runs.sort(key=lambda run: (run.created, run.name))
+    return [replace(run, number=len(runs) - place) for place, run in enumerate(runs)], damaged
 
 
 def run_folders(outputs: Path) -> list[Path]:
@@ -257,38 +272,84 @@ def run_folders(outputs: Path) -> list[Path]:
 
 
 def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> RunRecord:
-    """The run that a user means, named as for :func:`find_folder`, or ``latest`` or ``best`` among some statuses.
+    """The run that a user means: a path, a folder's name, its number, ``latest``, ``best``, or words that fit it alone.
 
-    ``best`` has the highest validation accuracy, never the test accuracy; among equals, the newest wins.
+    ``latest`` and ``best`` are sought among some statuses. ``best`` has the highest validation accuracy, never the test
+    accuracy; among equals, the newest wins.
 
     Raises:
-        RunError: there is no such run, or it is damaged.
-    """
-    if name not in ("latest", "best"):
-        return read_run(find_folder(outputs, name, run_folders(outputs), "run"))
-    newest_first = [run for run in reversed(list_runs(outputs)[0]) if run.status in statuses]
-    if not newest_first:
-        kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
-        raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
-    return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
-
-
-def find_folder(outputs: Path, name: str, folders: Sequence[Path], kind: str) -> Path:
-    """The folder that a user means: any path, one below ``outputs``, or the one of ``folders`` that has it in its name.
-
-    ``kind`` is what to call it in a ``RunError``, which is raised if there is none, or several: "run" or "folder".
+        RunError: there is no such run, or it is damaged, or several fit.
     """
     for folder in (outputs / name, Path(name)):
         if name and is_folder(folder):
-            return folder
-    fitting = [folder for folder in folders if name and name in folder.name]
+            return read_run(folder)
+    found, damaged = list_runs(outputs)
+    if name in ("latest", "best"):
+        newest_first = [run for run in reversed(found) if run.status in statuses]
+        if not newest_first:
+            kind = "unfinished" if statuses == (UNFINISHED,) else "finished"
+            raise RunError(f"there is no {kind} run in {outputs}", f"train one with: {command_line('train', outputs)}")
+        return newest_first[0] if name == "latest" else max(newest_first, key=lambda run: run.val_accuracy or 0.0)
+    fitting = runs_numbered(name, found) or runs_that_fit(name, found[::-1])
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        found = f"{len(fitting)} {kind}s in {outputs} have {name!r} in their names ({name_some(fitting)})"
-        raise RunError(found, "give more of the name")
-    lists = command_line("runs" if kind == "run" else "report", outputs)
-    raise RunError(f"there is no {kind} {name!r} in {outputs}", f"list the {kind}s with: {lists}")
+        found_them = f"{len(fitting)} runs fit {name!r} ({name_some([run.folder for run in fitting])})"
+        raise RunError(found_them, f"give more words, or a number that this shows: {command_line('runs', outputs)}")
+    for one in damaged:
+        if name and name in one.folder.name:
+            return read_run(one.folder)  # which says what is wrong with it
+    raise no_such_run(outputs, name, found)
+
+
+def no_such_run(outputs: Path, name: str, runs: Sequence[RunRecord]) -> RunError:
+    """The error for words that fit none of some runs; it suggests words that nearly are the same, and fit."""
+    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in [run.name, *_words_about(run).split()])]
+    meant = " ".join(
+        word if runs_that_fit(word, runs) else "".join(get_close_matches(word.lower(), known, 1)) or word
+        for word in name.split()
+    )
+    lists = f"list the runs with: {command_line('runs', outputs)}"
+    return RunError(f"there is no run {name!r} in {outputs}", f"did you mean {meant}?" if meant != name else lists)
+
+
+def runs_numbered(answer: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that numbers and ranges name, as in ``1 3``, ``1,3`` and ``2-5``; none if it is anything else.
+
+    A number that no run has makes it something else: a part of a name, say.
+    """
+    by_number, numbered = {run.number: run for run in runs}, dict[int, RunRecord | None]()
+    for part in answer.replace(",", " ").split():
+        ends = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
+        numbers = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else ()
+        numbered |= {number: by_number.get(number) for number in numbers or [0]}
+    runs_or_none = list(numbered.values())
+    return [run for run in runs_or_none if run] if None not in runs_or_none else []
+
+
+def runs_that_fit(words: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs that have all of some words: parts of the folder's name, or beginnings of words about the run.
+
+    A part of a name from its time on, ``14-30-05_3-layer``, beats longer names that go on after it.
+    """
+    terms, fitting = _tidy(words).split(), []
+    for run in runs:
+        about = _words_about(run)
+        if terms and all(term in run.name.lower() or f" {term}" in about for term in terms):
+            fitting.append(run)
+    ending = [run for run in fitting if "_" in words and run.name.endswith(words)]
+    return ending if len(ending) == 1 else fitting
+
+
+def _words_about(run: RunRecord) -> str:
+    """What a run can be found by, besides its name, each word after a space."""
+    augmented = "" if run.augment else "unaugmented"
+    return " " + _tidy(f"{run.title} {augmented} {run.epochs_run} epochs {run.changes} {status_of(run)} {run.note}")
+
+
+def _tidy(words: str) -> str:
+    """Small letters without commas; a seed is one word that begins no other: ``seed 1`` is not ``seed 12``."""
+    return re.sub(r"seed\s*([0-9]+)", r"seed:\1;", words.lower().replace(",", " "))
 
 
 def name_some(folders: Sequence[Path], most: int = 3) -> str:
@@ -350,6 +411,14 @@ def read_history(run: RunRecord) -> list[EpochRecord]:
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         why = str(error)[:100]  # as much of a value as fits on one line
     raise RunError(f"the history of {run.name} can't be read ({why})", "restore it from a copy")
+
+
+def epochs_done(run: RunRecord) -> int:
+    """How many epochs a run has finished; run.json counts them only once it has ended."""
+    if not run.is_evaluated:
+        with suppress(RunError):
+            return len(read_history(run))
+    return run.epochs_run
 
 
 def check_history(history: Sequence[EpochRecord]) -> None:

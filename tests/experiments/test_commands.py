@@ -263,7 +263,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "refusal"),
     [
-        (["deepth"], "there is no experiment 'deepth'; choose one of depth, "),
+        (["deepth"], "there is no experiment 'deepth'; did you mean depth?"),
         (["depth", "--seeds", "0"], "--seeds is 0"),
         (["depth", "--seeds", "101"], "--seeds is 101"),
         (["depth", "--epochs", "-1"], "--epochs is -1"),

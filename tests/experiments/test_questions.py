@@ -80,7 +80,7 @@ def test_no_size_is_stopped_early_however_the_training_goes(epochs: int) -> None
 
 @pytest.mark.parametrize("name", ["", "deep", "Depth", "speed", "__class__"])
 def test_an_unknown_experiment_is_refused(name: str) -> None:
-    with pytest.raises(RequestError, match="choose one of depth"):
+    with pytest.raises(RequestError, match=r"(choose one of depth|did you mean depth\?)"):
         find_experiment(name)
 
 

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,20 @@ from rich.console import Console
 
 import main
 from mnist_lab.config import TrainConfig, settings_of
-from mnist_lab.errors import LabError, RunError
+from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
 from mnist_lab.terminal.console import THEME, Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import evaluate
-from mnist_lab.training.folder_commands import ask_report, report
+from mnist_lab.training.folder_commands import report
 from mnist_lab.training.page import (
     HISTORY_ROWS,
     RUN_PICTURES,
     Mark,
     accuracy_table,
     describe_confused,
-    leaderboard,
+    mark_cell,
     per_digit_table,
     recipe_table,
     run_report,
@@ -41,7 +40,7 @@ from mnist_lab.training.page import (
 )
 from mnist_lab.training.runs import locked, read_run
 from tests.pages import HOSTILE, NOON, earlier_folders, fill, parse, parse_file
-from tests.training.test_runs import START, make_run
+from tests.training.test_runs import make_run
 
 DAMAGES = ("gone", "cut", "folder")
 
@@ -237,7 +236,7 @@ def test_an_evaluation_is_told_by_digit_and_in_all() -> None:
     ]
 
 
-def test_the_tables_fit_80_columns(tmp_path: Path) -> None:
+def test_the_table_of_recipes_fits_80_columns(tmp_path: Path) -> None:
     run = replace(
         read_run(make_run(tmp_path, "2026-11-22_14-30-05_3-layer-aug")),
         model="3-layer",
@@ -245,28 +244,18 @@ def test_the_tables_fit_80_columns(tmp_path: Path) -> None:
         epochs_run=100,
         train_seconds=59 * 60 + 59,
     )
-    listed = [
-        replace(run, folder=tmp_path / f"{day}", created=START + timedelta(days=day), status=status)
-        for day, status in enumerate(("finished", "interrupted", "running"))
-    ]
-    listed[2] = replace(listed[2], test_accuracy=None)
     members = [replace(run, folder=Path(f"{seed}"), seed=seed, test_accuracy=0.9 + seed / 1000) for seed in range(99)]
-    marks = {one.name: Mark(98, 99) for one in (*listed[:2], *members)}
+    marks = {one.name: Mark(98, 99) for one in members}
     console = make_console(file=io.StringIO(), width=80)
-    for table in (
-        *(leaderboard(listed, sort, shown, wide=False) for sort in ("val", "parameters") for shown in (marks, {})),
-        recipe_table(members, marks),
-    ):
-        screen = table.on_screen(gap=1)
-        assert console.measure(screen, options=console.options.update(max_width=200)).maximum <= 80
+    screen = recipe_table(members, marks).on_screen(gap=1)
+    assert console.measure(screen, options=console.options.update(max_width=200)).maximum <= 80
 
 
 def test_many_drawings_are_shown_in_percent_and_recipes_by_their_mean(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, "run"))
     twin, lost = replace(run, folder=tmp_path / "twin", seed=1), replace(run, folder=tmp_path / "lost", seed=2)
     marks = {"run": Mark(950, 1000), "twin": Mark(960, 1000), "lost": None}
-    runs = leaderboard([run, twin, lost], "val", marks, wide=False)
-    assert [row[runs.headings.index("my digits")] for row in runs.rows] == ["95.0 %", "96.0 %", "–"]
+    assert [mark_cell(mark) for mark in marks.values()] == ["95.0 %", "96.0 %", "–"]
     (recipe,) = recipe_table([run, twin, lost], marks).rows
     assert "95.5" in recipe
 
@@ -353,8 +342,8 @@ def test_the_index_alone_is_the_default(outputs: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "refusal"),
     [
-        ("nowhere", "no folder 'nowhere'"),
-        ("", "no folder ''"),
+        ("nowhere", "no run 'nowhere'"),
+        ("", "no run ''"),
         ("2026-11-22", "3 folders"),
         ("drawing-1", "no pictures"),
         ("2026-11-21_10-00-00_3-layer", "damaged"),
@@ -366,44 +355,14 @@ def test_what_has_no_report_is_refused_in_one_line(outputs: Path, name: str, ref
     assert "\n" not in str(refused.value)
 
 
-def test_the_menu_offers_the_index_and_the_newest(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(outputs, "2026-11-23_00-00-00_xray-[bold]", "xray.png")
-    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(variable, raising=False)
-    lab, shown = make_lab(outputs, "2")
-    assert ask_report(lab) == 0
-    offered = [line for line in shown.getvalue().splitlines() if line.strip()[:1].isdigit()]
-    assert len(offered) == 11
-    assert "2026-11-23_00-00-00_xray-[bold]" in offered[1]
-    assert last_line(shown) == str(outputs / "2026-11-23_00-00-00_xray-[bold]" / "report.html")
-    lab, shown = make_lab(outputs, "")
-    assert ask_report(lab) == 0
-    assert last_line(shown) == str(outputs / "index.html")
-
-
-@pytest.mark.parametrize(
-    ("answers", "folder"),
-    [
-        (["latest"], "2026-11-22_10-00-00_1-layer"),
-        (["nowhere", "2026-11-22", "77", "10-00-00_1-layer"], "2026-11-22_10-00-00_1-layer"),
-    ],
-)
-def test_the_menu_takes_folders_that_are_not_offered(
-    outputs: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str], folder: str
-) -> None:
-    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(variable, raising=False)
-    for minute in range(10):
-        fill(outputs, f"2026-11-24_00-{minute:02}-00_xray-1", "xray.png")
-    lab, shown = make_lab(outputs, *answers)
-    assert ask_report(lab) == 0
-    words = " ".join(shown.getvalue().split())
-    assert "older folders; any folder's name or part of it will do" in words
-    assert last_line(shown) == str(outputs / folder / "report.html")
-    if len(answers) > 1:
-        assert "there is no folder 'nowhere'" in words
-        assert "have '2026-11-22' in their names (" in words
-        assert "'77' is not one of the choices" in words
+def test_folders_that_are_not_the_labs_get_no_page(outputs: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "photos"
+    fill(elsewhere, "holiday", "xray.png")
+    with pytest.raises(RequestError, match=r"photos.holiday is not a folder of the lab; name one in"):
+        report(make_lab(outputs)[0], str(elsewhere / "holiday"))
+    assert not list(elsewhere.glob("**/*.html"))
+    fill(outputs, "plain", "xray.png")
+    assert report(make_lab(outputs)[0], "plain") == 0  # what lies beside the runs is the lab's
 
 
 OPEN_IT = """

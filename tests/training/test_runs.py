@@ -19,8 +19,8 @@ from mnist_lab.config import TrainConfig
 from mnist_lab.errors import RunError
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.models import build_model
+from mnist_lab.training.browser import COMMANDS
 from mnist_lab.training.checkpoints import save_tensors
-from mnist_lab.training.folder_commands import COMMANDS
 from mnist_lab.training.runs import (
     UNFINISHED,
     EpochRecord,
@@ -134,8 +134,8 @@ def test_a_run_can_be_named_in_four_ways(tmp_path: Path) -> None:
     assert find_run(tmp_path / "elsewhere", str(tmp_path / "new")).name == "new"
     assert find_run(tmp_path, "latest").name == "new"
     assert find_run(tmp_path, "ne").name == "new"
-    with pytest.raises(RunError, match=r"2 runs in .* have 'n' in their names \(.*, .*\); give more"):
-        find_run(tmp_path, "n")
+    with pytest.raises(RunError, match=r"3 runs fit '1-layer' \(unfinished, new, old\); give more words, or a number"):
+        find_run(tmp_path, "1-layer")
     assert find_run(tmp_path, "best").name == "old"  # by validation, not by test
     assert find_run(tmp_path, "latest", statuses=(UNFINISHED,)).name == "unfinished"
 
