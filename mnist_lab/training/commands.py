@@ -10,24 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress
-
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import RequestError
 from mnist_lab.networks.commands import ask_device, compute_for
-from mnist_lab.networks.compute import Compute
 from mnist_lab.report.document import Table
 from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, Terminal
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import counted, format_about, format_duration, format_loss, format_percent
-from mnist_lab.training import page, session, trainer
+from mnist_lab.terminal.wording import counted, format_about, format_percent
+from mnist_lab.training import page, session
 from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.training.live import ScreenObserver
 from mnist_lab.training.picker import add_run_options, ask_run, run_named
-from mnist_lab.training.runs import UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
+from mnist_lab.training.runs import UNFINISHED, find_run, list_runs, read_run, status_of
 
 _USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 _WORKERS_HELP = "processes that load data (default: 2 on more than two cores, else 0)"
@@ -119,11 +117,11 @@ def resume(lab: Lab, name: str, workers: int | None = None) -> int:
 
 
 def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None) -> int:
-    """Train with an observer on the screen; the first Ctrl-C ends it after the batch, and the folder is completed."""
+    """Train before the user's eyes; the first Ctrl-C ends it after the batch, and the folder is completed."""
     if workers is not None:
         check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     compute_for(lab)  # refused, if at all, before there is a folder
-    figures, observer = lab.load("explain.figures").RUN_FIGURES, _ScreenObserver(lab.terminal)
+    figures, observer = lab.load("explain.figures").RUN_FIGURES, ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
         what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
@@ -131,78 +129,13 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None)
 
     with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
-            folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
+            with observer:
+                folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
         except KeyboardInterrupt:
             lab.terminal.warn("stopped at once; resume the run with: python main.py resume")
             raise
-        finally:
-            observer.bar.stop()
     lab.terminal.line(str(folder))
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
-
-
-class _ScreenObserver:
-    """Shows a training as it goes: a line per finished epoch, and on a terminal a live bar for the one under way."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self.terminal = terminal
-        self.epochs = 0
-        self.is_evaluated = False  # from then on the folder is completed: the test digits are used only once
-        columns = ("{task.description}", BarColumn(bar_width=24), "{task.percentage:>3.0f} %{task.fields[rest]}")
-        hidden = not terminal.console.is_terminal
-        self.bar = Progress(*columns, console=terminal.console, transient=True, disable=hidden)
-        self.task = self.bar.add_task("", visible=False, rest="")
-
-    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
-        self.epochs = config.epochs
-        verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
-        augmentation = wording.describe_augmentation(config.augment)
-        self.terminal.show(f"\n[title]{verb} {config.model}[/title], {augmentation}")
-        self.terminal.hint(
-            f"{config.train_size:,} digits, at most {counted(config.epochs, 'epoch')}, batch size {config.batch_size}, "
-            f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
-        )
-        self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
-        headings = "\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]"
-        self.terminal.console.print(headings, soft_wrap=True)
-        self.bar.start()
-
-    def on_progress(self, progress: trainer.Progress) -> None:
-        self.bar.update(
-            self.task,
-            visible=True,
-            description=f"epoch {progress.epoch:>3}/{progress.epochs}",
-            total=progress.images_per_epoch,
-            completed=progress.images_done,
-            rest=f"{progress.images_per_second:>8,.0f} images/s {format_duration(progress.seconds_left)} left",
-        )
-
-    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        mark = "[best]best[/best]" if is_best else ""
-        self.terminal.console.print(
-            f"{record.epoch:>4}/{self.epochs:<4}"
-            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
-            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}",
-            soft_wrap=True,
-        )
-
-    def on_warning(self, message: str) -> None:
-        self.terminal.warn(message)
-
-    def on_results(self, results: session.Results) -> None:
-        self.is_evaluated = True
-        self.bar.stop()
-        outcome, hint = results.outcome, self.terminal.hint
-        kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
-        self.terminal.show(f"\n{page.ENDED[outcome.stop_reason]} {kept}")
-        if outcome.images_seen < results.images_per_epoch:
-            hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-        hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
-        _show_evaluation(self.terminal, results.validation, results.test)
-        if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-            hint("training may look worse than validation: measured mid-epoch, with any dropout and augmentation")
-        hint("drawing the pictures, a few seconds ...")
 
 
 def _show_evaluation(terminal: Terminal, validation: Evaluation, test: Evaluation, title: str = "") -> None:
