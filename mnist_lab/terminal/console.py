@@ -154,6 +154,15 @@ class Terminal:
 
         return self.ask(question, str(default), parse)
 
+    def ask_number(self, question: str, default: float, low: float, high: float) -> float:
+        def parse(answer: str) -> float:
+            with suppress(ValueError):
+                if low <= float(answer) <= high:
+                    return float(answer)
+            raise ValueError(f"{answer!r} is not a number from {low:g} to {high:g}")
+
+        return self.ask(question, f"{default:g}", parse)
+
     def ask_yes_no(self, question: str, *, default: bool) -> bool:
         answers = ("yes", "no")
         return self.ask(f"{question} (y/n)", "y" if default else "n", lambda answer: pick(answer, answers) == "yes")

@@ -18,7 +18,7 @@ from rich.table import Table
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.report.document import REPORT_FILE, write_report
+from mnist_lab.report.document import REPORT_FILE, inside, number, write_report
 from mnist_lab.report.index import folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.console import Choice, Terminal, pick
@@ -147,7 +147,13 @@ def show(lab: Lab, name: str, *, open_pictures: bool = False, offer_pictures: bo
     """One run: its numbers, how to repeat it, and where its pictures are."""
     run = find_run(lab.outputs, name)
     table = Table.grid(padding=(0, 2))
-    for label, value in [*page.run_facts(run), ("folder", str(run.folder))]:
+    error = number(inside(run.results, "test", "expected_calibration_error"))
+    facts = [
+        ("most confused", page.describe_confused(run.results.get("test")) or "–"),
+        ("calibration error", "–" if error is None else f"{100 * error:.2f} points (ECE)"),
+        ("folder", str(run.folder)),
+    ]
+    for label, value in [*page.run_facts(run), *facts]:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
     if run.command:

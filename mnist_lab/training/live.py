@@ -27,7 +27,7 @@ from mnist_lab.terminal.wording import counted, format_duration, format_interval
 from mnist_lab.training import page, session, trainer
 from mnist_lab.training.runs import EpochRecord
 
-_SECONDS_BETWEEN = 0.5  # two pictures of the curves: drawing them takes time from the training
+_SECONDS_BETWEEN, _COST = 0.25, 0.01  # two pictures; drawing them takes at most this fraction of the training's time
 _MOST_REPORTS = 1000  # kept for the curves; of longer trainings, only the means of an epoch
 _LEAST_WIDTH, _LEAST_HEIGHT = 70, 20  # of a terminal that has room for charts
 _Point = tuple[float, float]  # at an epoch, which is a fraction while it is under way
@@ -39,7 +39,7 @@ class ScreenObserver:
     def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
         self.terminal, self.console = terminal, terminal.console
         self.is_evaluated = False  # from then on the folder is completed: the test digits are used only once
-        self._clock, self._shown_at = clock, -math.inf
+        self._clock, self._next_picture = clock, -math.inf  # seconds
         self._epochs, self._progress = 0, trainer.Progress(0, 0, 0, 1, 1.0, 0.0, 0.0)
         self._history: list[EpochRecord] = []
         self._reports: list[tuple[float, float, float]] = []  # epoch, training loss and accuracy since the last one
@@ -90,7 +90,7 @@ class ScreenObserver:
         accuracy = (progress.accuracy * progress.images_done - before.accuracy * before.images_done) / since
         at = progress.epoch - 1 + (progress.images_done - since / 2) / progress.images_per_epoch
         self._reports.append((at, loss, accuracy))
-        if self._clock() - self._shown_at >= _SECONDS_BETWEEN or progress.images_done == progress.images_per_epoch:
+        if self._clock() >= self._next_picture or progress.images_done == progress.images_per_epoch:
             self._refresh()
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
@@ -147,13 +147,15 @@ class ScreenObserver:
         return f"{epoch:>{width}}/{self._epochs:<{width}}{format_loss(loss):>9} {100 * accuracy:>8.2f} %"
 
     def _refresh(self) -> None:
-        self._shown_at = self._clock()
+        began = self._clock()
         if self.console.size != self._size:  # where the lines of a narrower terminal end is anyone's guess
             self._size = self.console.size
             self.console.control(Control.clear(), Control.home())
             for line in list(self._lines)[-self._size.height // 2 :]:
                 self.console.print(line, soft_wrap=True)
         self._live.refresh()
+        ended = self._clock()
+        self._next_picture = ended + max(_SECONDS_BETWEEN, (ended - began) / _COST)
 
     def _render(self) -> RenderableType:
         """The epoch under way, the curves, and how far the training is; of a finished one, the curves alone."""
