@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 # Okabe & Ito's blue, vermilion, green and purple (https://jfly.uni-koeln.de/color/): told apart with every common kind
-# of colour vision, and legible on black and on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+# of colour vision, and legible on black and on white, where thin dots need a lighter blue than theirs.
+COLOURS = ("#2A8FD0", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("●", "■", "▲", "◆")
 
 _NO_DOTS = "\u2800"  # as Braille; some fonts draw circles there, so that a space is shown
@@ -39,7 +39,7 @@ _POWERS = [10.0**exponent for exponent in range(-4, 10)]
 LINEAR = Scale(lambda value: value)
 LOGARITHMIC = Scale(
     lambda value: math.log10(max(value, _POWERS[0])),  # what is smaller is drawn there
-    [[digit * power for power in _POWERS for digit in (1, 2, 5)], _POWERS, _POWERS[::2]],
+    [*([digit * power for power in _POWERS for digit in digits] for digits in ((1, 2, 5), (1, 3), (1,))), _POWERS[::2]],
 )
 ACCURACY = Scale(  # in percent: 90, 99 and 99.9 % lie about equally far apart
     lambda percent: -math.log10(100.05 - min(percent, 100.0)),

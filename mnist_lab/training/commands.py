@@ -137,8 +137,9 @@ def _ask_augmentation(terminal: Terminal, augment: AugmentConfig) -> AugmentConf
 
 def _values_of(config: TrainConfig | AugmentConfig, names: Iterable[str]) -> dict[str, str]:
     """The present value of each setting, by its label."""
-    found = settings.settings_of(type(config))
-    return {found[name].label: f"{_value_of(config, name)} {found[name].unit}".rstrip() for name in names}
+    values = {name: _value_of(config, name) for name in names}
+    known = settings.settings_of(type(config))
+    return {known[name].label: one if isinstance(one, str) else f"{one:,}" for name, one in values.items()}
 
 
 def _value_of(config: TrainConfig | AugmentConfig, name: str) -> Any:
@@ -241,7 +242,7 @@ def _offer_more(lab: Lab, name: str) -> None:
         "page": lambda: report(lab, name, offer_page=True),
         "draw": lambda: lab.load("drawing.commands").draw(lab, [name]),
     }
-    question, words = "Next: details, pictures, page, draw with it (Enter: menu)", [*actions, "menu"]
+    question, words = "Next: details, pictures, page, draw with it, or menu", [*actions, "menu"]
     with suppress(BackToMenu, EOFError):
         while (word := lab.terminal.ask(question, "menu", lambda answer: pick(answer, words))) in actions:
             try:

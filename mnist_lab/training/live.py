@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.control import Control
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import ControlType
 from rich.table import Table
 from rich.text import Text
 
@@ -90,7 +91,8 @@ class ScreenObserver:
         accuracy = (progress.accuracy * progress.images_done - before.accuracy * before.images_done) / since
         at = progress.epoch - 1 + (progress.images_done - since / 2) / progress.images_per_epoch
         self._reports.append((at, loss, accuracy))
-        if self._clock() >= self._next_picture or progress.images_done == progress.images_per_epoch:
+        is_due = self._clock() >= self._next_picture or self.console.size != self._size
+        if is_due or progress.images_done == progress.images_per_epoch:
             self._refresh()
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
@@ -103,18 +105,18 @@ class ScreenObserver:
 
     def on_results(self, results: session.Results) -> None:
         self.is_evaluated = True
-        outcome, test = results.outcome, results.test
+        outcome, test, warn = results.outcome, results.test, self.terminal.warn
         self._live.transient = not self._has_charts
         self._live.stop()
-        last = len(outcome.history)
-        if outcome.stop_reason != "last epoch" or outcome.best_epoch != last:
-            kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
-            self.terminal.show(f"{page.ENDED[outcome.stop_reason]} {kept}")
+        self.terminal.show("")
+        if outcome.stop_reason != "last epoch":
+            warn(page.ENDED[outcome.stop_reason])
         if outcome.images_seen < results.images_per_epoch:
-            self.terminal.warn(f"its first epoch was cut short after {outcome.images_seen:,} digits")
+            warn(f"its first epoch was cut short after {outcome.images_seen:,} digits")
+        best = f"best of epoch {outcome.best_epoch}; " if outcome.best_epoch < len(outcome.history) else ""
         self.terminal.show(
             f"[best]Test {format_percent(test.accuracy)}[/best] (95 % interval {format_interval(test.interval)}), "
-            f"validation {format_percent(results.validation.accuracy)}; {format_duration(results.train_seconds)}"
+            f"validation {format_percent(results.validation.accuracy)}; {best}{format_duration(results.train_seconds)}"
         )
         self._open.enter_context(self.terminal.busy("drawing the pictures"))
 
@@ -148,14 +150,20 @@ class ScreenObserver:
 
     def _refresh(self) -> None:
         began = self._clock()
-        if self.console.size != self._size:  # where the lines of a narrower terminal end is anyone's guess
-            self._size = self.console.size
-            self.console.control(Control.clear(), Control.home())
-            for line in list(self._lines)[-self._size.height // 2 :]:
-                self.console.print(line, soft_wrap=True)
+        if self.console.size != self._size:
+            self._start_afresh()
         self._live.refresh()
         ended = self._clock()
         self._next_picture = ended + max(_SECONDS_BETWEEN, (ended - began) / _COST)
+
+    def _start_afresh(self) -> None:
+        """Clear the screen and show the last lines again: a resized terminal breaks lines where it likes."""
+        self._size = self.console.size
+        for row in range(self._size.height):  # one by one, as some terminals keep a screen that is cleared at once
+            self.console.control(Control.move_to(0, row), Control((ControlType.ERASE_IN_LINE, 2)))
+        self.console.control(Control.home())
+        for line in list(self._lines)[-self._size.height // 2 :]:
+            self.console.print(line, soft_wrap=True)
 
     def _render(self) -> RenderableType:
         """The epoch under way, the curves, and how far the training is; of a finished one, the curves alone."""
