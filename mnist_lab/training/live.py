@@ -30,7 +30,7 @@ from mnist_lab.training.runs import EpochRecord
 
 _SECONDS_BETWEEN, _COST = 0.25, 0.01  # two pictures; drawing them takes at most this fraction of the training's time
 _MOST_REPORTS = 1000  # kept for the curves; of longer trainings, only the means of an epoch
-_LEAST_WIDTH, _LEAST_HEIGHT = 70, 20  # of a terminal that has room for charts
+_LEAST_WIDTH, _LEAST_HEIGHT = 78, 20  # of a terminal that has room for the table and charts below it
 _Point = tuple[float, float]  # at an epoch, which is a fraction while it is under way
 
 
@@ -162,8 +162,7 @@ class ScreenObserver:
         for row in range(self._size.height):  # one by one, as some terminals keep a screen that is cleared at once
             self.console.control(Control.move_to(0, row), Control((ControlType.ERASE_IN_LINE, 2)))
         self.console.control(Control.home())
-        for line in list(self._lines)[-self._size.height // 2 :]:
-            self.console.print(line, soft_wrap=True)
+        self.console.print("\n".join(list(self._lines)[-self._size.height // 2 :]), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         """The epoch under way, the curves, and how far the training is; of a finished one, the curves alone."""
