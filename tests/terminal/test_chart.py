@@ -73,7 +73,7 @@ def test_the_loss_falls_by_equal_factors_and_accuracies_near_100_are_spread() ->
     [
         (LINEAR, [0.485, 0.512], [0.51, 0.5, 0.49]),
         (LINEAR, [0, 54_000], [40_000, 20_000, 0]),
-        (LOGARITHMIC, [2.3, 0.02], [1, 0.1]),
+        (LOGARITHMIC, [2.3, 0.02], [1, 0.3, 0.1, 0.03]),
         (LOGARITHMIC, [0.0312, 0.0364], [0.036, 0.034, 0.032]),
         (LOGARITHMIC, [0.02, 0.95], [0.3, 0.1, 0.03]),
         (LOGARITHMIC, [2.3, 3e8], [1e8, 1e6, 1e4, 100]),

@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleDimensions
 
 from mnist_lab.config import TrainConfig
 from mnist_lab.networks.compute import Compute
-from mnist_lab.terminal.chart import MARKERS, Line
+from mnist_lab.terminal.chart import MARKERS, Line, line_chart
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.training import live
 from mnist_lab.training.evaluation import evaluate
@@ -35,9 +35,10 @@ Ctrl-C ends it after the current batch and keeps the best so far.
 
 
 def record(epoch: int, **values: Any) -> EpochRecord:
-    half = 0.5**epoch
-    known = {"train_loss": half, "train_accuracy": 1 - half / 5, "val_loss": 0.8 * half, "val_accuracy": 1 - half / 6.25}
-    return EpochRecord(epoch=epoch, **(known | {"learning_rate": 0.006, "seconds": 65.0} | values))
+    loss = 0.5**epoch
+    losses = {"train_loss": loss, "val_loss": 0.8 * loss}
+    accuracies = {"train_accuracy": 1 - loss / 5, "val_accuracy": 1 - loss / 6.25}
+    return EpochRecord(epoch=epoch, **({**losses, **accuracies, "learning_rate": 0.006, "seconds": 65.0} | values))
 
 
 def progress(epoch: int, done: int, epochs: int = 4, loss: float = 0.3, accuracy: float = 0.9) -> Progress:
@@ -122,13 +123,12 @@ def test_the_first_epoch_has_a_curve_of_the_digits_since_the_last_report(
     compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, list[tuple[float, float]]] = {}
-    draw = live.line_chart
 
     def note(lines: Sequence[Line], *, title: str, **options: Any) -> Any:
         drawn[title] = list(lines[0].points)
-        return draw(lines, title=title, **options)
+        return line_chart(lines, title=title, **options)
 
-    monkeypatch.setattr(live, "line_chart", note)
+    monkeypatch.setattr("mnist_lab.training.live.line_chart", note)
     screen = Screen(compute)
     with screen.start(epochs=1):
         # The means since the epoch began; of the second 9,000 digits alone, the loss is 0.4 and half of them are right.
@@ -212,7 +212,7 @@ def test_pictures_take_little_of_the_trainings_time(compute: Compute, monkeypatc
         screen.now += 0.05
         return "a chart"
 
-    monkeypatch.setattr(live, "line_chart", draw)
+    monkeypatch.setattr("mnist_lab.training.live.line_chart", draw)
     with screen.start() as observer:
         for done in range(100, 40_000, 100):
             screen.now += 0.1
