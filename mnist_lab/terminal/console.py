@@ -9,7 +9,7 @@ import sys
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from mnist_lab.errors import LabError
+from mnist_lab.terminal.keyboard import keyboard_ignored
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
 _T = TypeVar("_T")
@@ -192,7 +193,7 @@ class RunProgress(NamedTuple):
 
 @dataclass
 class ManyDisplay:
-    """One live display for many trainings; in a pipe, a line for each that ends."""
+    """One live display for many trainings, while what is typed is ignored; in a pipe, a line for each that ends."""
 
     console: Console
     total: int
@@ -204,14 +205,16 @@ class ManyDisplay:
         self._started, self._ended = self.clock(), 0
         self._head_start: dict[str, float] = {}  # how far each was when first seen: work that took no time here
         self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True)
+        self._open = ExitStack()
 
     def __enter__(self) -> ManyDisplay:
+        self._open.enter_context(keyboard_ignored())
         if self.console.is_terminal:
-            self._live.start()
+            self._open.enter_context(self._live)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.stop()
+        self._open.close()
 
     def end(self, line: str) -> None:
         """One more training has ended; its line (markup) stays."""

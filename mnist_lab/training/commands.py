@@ -99,7 +99,8 @@ def _ask_details(terminal: Terminal, asked: _Asked) -> _Asked:
         values = _values_of(config, _OFFERED)
         if config.augment is not None:
             values["augmentation"] = wording.describe_augmentation(config.augment).removeprefix("augmented: ")
-        values |= {"workers": str(asked.workers), "device": asked.device or "auto", "output folder": str(asked.outputs)}
+        device = asked.device or asked_device() or "auto"
+        values |= {"workers": str(asked.workers), "device": device, "output folder": str(asked.outputs)}
         word = _ask_which(terminal, values, "start")
         if word == "start":
             return asked

@@ -91,14 +91,13 @@ class ScreenObserver:
         accuracy = (progress.accuracy * progress.images_done - before.accuracy * before.images_done) / since
         at = progress.epoch - 1 + (progress.images_done - since / 2) / progress.images_per_epoch
         self._reports.append((at, loss, accuracy))
-        is_due = self._clock() >= self._next_picture or self.console.size != self._size
-        if is_due or progress.images_done == progress.images_per_epoch:
-            self._refresh()
+        self._refresh()
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         if len(self._reports) > _MOST_REPORTS:
             self._reports = [(one.epoch - 0.5, one.train_loss, one.train_accuracy) for one in [*self._history, record]]
         self._add_epoch(record, is_best)
+        self._refresh()
 
     def on_warning(self, message: str) -> None:
         self.terminal.warn(message)
@@ -149,8 +148,12 @@ class ScreenObserver:
         return f"{epoch:>{width}}/{self._epochs:<{width}}{format_loss(loss):>9} {100 * accuracy:>8.2f} %"
 
     def _refresh(self) -> None:
+        """Draw the live part again if that is due."""
         began = self._clock()
-        if self.console.size != self._size:
+        is_resized = self.console.size != self._size
+        if began < self._next_picture and not is_resized:
+            return
+        if is_resized:
             self._start_afresh()
         self._live.refresh()
         ended = self._clock()
