@@ -136,17 +136,23 @@ def test_a_network_is_trained_and_listed(
 ) -> None:
     few = Mnist(stratified_subset(mnist.train, 5000), small_validation, mnist.test)
     monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})  # which take longer than the training
+    monkeypatch.setattr("mnist_lab.training.folder_commands._picture_viewer", lambda: None)
     for module in ("commands", "session"):
         monkeypatch.setattr(f"mnist_lab.training.{module}.load_mnist", lambda: few)
     answers = [
-        *("train", "1", "n", "own", "0", "three", "1"),
-        *("y", "plain", "seven", "7", "512", "2", "0", "cpu", "\0", str(tmp_path / "elsewhere")),
-        "runs", "q",
+        *("train", "1", "n", "own", "0", "three", "1", "y"),
+        *("learning rate", "0.5", "recipe", "plain", "seed", "seven", "7", "batch", "512", "patience", "2"),
+        *("2", "0.96", "nan", "0.25", "augmentation", "workers", "0", "device", "cpu", "output", "\0"),
+        *(str(tmp_path / "elsewhere"), "training", "4000", ""),
+        *("show", "pictures", "now", "back", "runs", "q"),
     ]  # fmt: skip
     session = play(answers)
     assert "'three' is not a whole number" in session.text
     assert "'0' is not a whole number from" in session.text
     assert r"no folder can be called '\x00'" in session.text
+    for answer in ("0.96", "nan"):
+        assert f"'{answer}' is not a number from 0 to 0.95" in session.text
+    assert "'augmentation' is not one of the choices" in session.text  # as there is none
     assert "about" in session.text
     folder = tmp_path / "elsewhere" / "2026-11-22_14-30-05_1-layer"
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -161,12 +167,47 @@ def test_a_network_is_trained_and_listed(
         512,
         2,
     )
+    assert (content["config"]["learning_rate"], content["config"]["average_decay"]) == (0.001, 0.0)  # as plain has them
+    assert (content["config"]["dropout"], content["config"]["train_size"]) == (0.25, 4000)
     assert content["device_asked"] == "cpu"
     assert content["epochs_run"] == 1
     assert content["test_accuracy"] > 0.8
-    assert f"{100 * content['test_accuracy']:.2f} %" in session.text
-    assert str(folder) in session.text.replace("\n", "")
+    trained, more = session.text.split("1 show · ", 1)
+    assert trained.splitlines()[-2].startswith(f"Test {100 * content['test_accuracy']:.2f} % (95 % interval ")
+    assert trained.splitlines()[-1] == str(folder)
+    assert "calibration error" in more
+    assert "most confused" in more
+    assert "'pictures' is not one of the choices" in more  # as there are none
+    assert "'now' is not one of the choices" in more
     assert "There are no runs in" in session.text  # the menu goes on with its own output folder
+
+
+@pytest.fixture
+def quickly_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_lab.training.session.measure_seconds_per_epoch", lambda *values: 1.0)
+
+
+@pytest.mark.usefixtures("quickly_timed")
+def test_augmentations_are_changed_one_by_one(play: Play) -> None:
+    settings = ["augmentation", "erasing", "1.5", "0.25", "rotation", "0", "", "workers", "65", "q", "q"]
+    text = play(["train", "1", "y", "own", "5", "y", *settings]).text
+    first, erased, still, done = (
+        [line.split() for line in part.split("\n")] for part in text.split("Change which [done]:")
+    )
+    assert ["1", "rotation", "10.0"] in first
+    assert "'1.5' is not a number from 0 to 1" in text
+    assert ["9", "erasing", "0.25"] in erased
+    assert ["1", "rotation", "0.0"] in still
+    assert any("'65'" in line for line in done)  # refused: there are at most 64
+
+
+@pytest.mark.usefixtures("quickly_timed")
+def test_an_augmentation_that_is_switched_off_altogether_is_none(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr("mnist_lab.training.commands.train", lambda lab, config, *rest, **more: asked.append(config))
+    off = [word for name in ("rotation", "shift", "scale", "shear") for word in (name, "0")]
+    play(["train", "1", "y", "quick", "y", "augmentation", *off, "", "", "q"])
+    assert asked[0].augment is None
 
 
 def test_runs_that_differ_in_their_seed_only_are_taken_together(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
-from mnist_lab.training.runs import RUN_FILE, RunRecord, list_runs, read_history, read_run, status_of
+from mnist_lab.training.runs import RUN_FILE, EpochRecord, RunRecord, list_runs, read_history, read_run, status_of
 from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
@@ -127,8 +127,10 @@ class ReportingObserver:
     def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
 
-    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
-        self.report(epochs_done)
+    def on_start(
+        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
+    ) -> None:
+        self.report(len(history))
 
     def on_progress(self, progress: trainer.Progress) -> None:
         self.report(progress.epoch - 1 + progress.images_done / progress.images_per_epoch)

@@ -9,7 +9,7 @@ import sys
 import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from mnist_lab.errors import LabError, suggestion
+from mnist_lab.terminal.keyboard import keyboard_ignored
 from mnist_lab.terminal.wording import format_duration, plain, printable
 
 _T = TypeVar("_T")
@@ -130,11 +131,15 @@ class Terminal:
 
     def choose(self, question: str, choices: Sequence[Choice], default: str) -> str:
         """Show a short list and ask for one of its rows, by number or by word."""
-        table, words = Table.grid(padding=(0, 2)), [choice.word for choice in choices]
+        self.show_choices(choices)
+        words = [choice.word for choice in choices]
+        return self.ask(question, default, lambda answer: pick(answer, words))
+
+    def show_choices(self, choices: Sequence[Choice]) -> None:
+        table = Table.grid(padding=(0, 2))
         for number, choice in enumerate(choices, start=1):
             table.add_row(f"  [key]{number}[/key]", plain(choice.word), f"[hint]{plain(choice.meaning)}[/hint]")
         self.show(table)
-        return self.ask(question, default, lambda answer: pick(answer, words))
 
     def ask_whole(self, question: str, default: int, low: int, high: int) -> int:
         def parse(answer: str) -> int:
@@ -144,6 +149,15 @@ class Terminal:
             raise ValueError(f"{answer!r} is not a whole number from {low:,} to {high:,}")
 
         return self.ask(question, str(default), parse)
+
+    def ask_number(self, question: str, default: float, low: float, high: float) -> float:
+        def parse(answer: str) -> float:
+            with suppress(ValueError):
+                if low <= float(answer) <= high:
+                    return float(answer)
+            raise ValueError(f"{answer!r} is not a number from {low:g} to {high:g}")
+
+        return self.ask(question, f"{default:g}", parse)
 
     def ask_yes_no(self, question: str, *, default: bool) -> bool:
         answers = ("yes", "no")
@@ -175,7 +189,7 @@ class RunProgress(NamedTuple):
 
 @dataclass
 class ManyDisplay:
-    """One live display for many trainings; in a pipe, a line for each that ends."""
+    """One live display for many trainings, while what is typed is ignored; in a pipe, a line for each that ends."""
 
     console: Console
     total: int
@@ -187,14 +201,16 @@ class ManyDisplay:
         self._started, self._ended = self.clock(), 0
         self._head_start: dict[str, float] = {}  # how far each was when first seen: work that took no time here
         self._live = Live(console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True)
+        self._open = ExitStack()
 
     def __enter__(self) -> ManyDisplay:
+        self._open.enter_context(keyboard_ignored())
         if self.console.is_terminal:
-            self._live.start()
+            self._open.enter_context(self._live)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.stop()
+        self._open.close()
 
     def end(self, line: str) -> None:
         """One more training has ended; its line (markup) stays."""

@@ -57,30 +57,31 @@ def browse(lab: Lab) -> int:
         picked = browser.ask("Which runs (1 3, 2-5, latest, best; i: page of all; Enter: back)")
         if not picked:
             return OK
-        _act_on(lab, picked)
+        act_on(lab, picked)
 
 
-def _act_on(lab: Lab, picked: Sequence[RunRecord]) -> None:
-    """Ask what to do with some runs, until they have changed or the list is asked for."""
+def act_on(lab: Lab, picked: Sequence[RunRecord], *, briefly: bool = False) -> None:
+    """Ask what to do with some runs, until they have changed or nothing more is asked for.
+
+    ``briefly``: without saying first which they are, and what each answer means.
+    """
     terminal = lab.terminal
-    terminal.show("")
-    for run in picked[:3]:
-        title = f"[key]{run.number:>4}[/key]  {plain(run.title)}, {status_of(run)}"
-        terminal.show(f"{title}: [hint]{plain(run.name)}[/hint]")
-    if len(picked) > 3:
-        terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
-    if unfinished := sum(not run.is_evaluated for run in picked):
-        terminal.hint(f"{unfinished} not finished: there is nothing to compare, evaluate, explain or draw with")
     actions = {
         word: action
         for word, action in _ACTIONS.items()
         if action.fewest <= len(picked) <= action.most and all(map(action.suits, picked))
     }
-    words, names = [*actions, "list"], [run.name for run in picked]
-    choices = [*(Choice(word, action.meaning) for word, action in actions.items()), Choice("list", "back to the runs")]
+    words, names = [*actions, "back"], [run.name for run in picked]
     question = f"What to do with {'it' if len(picked) == 1 else f'these {len(picked)}'}"
-    word = terminal.choose(question, choices, default="list")
-    while word != "list":
+    if not briefly:
+        _introduce(lab, picked)
+        terminal.show_choices([*(Choice(word, action.meaning) for word, action in actions.items()), Choice("back")])
+    while True:
+        if briefly:
+            terminal.hint(" · ".join(f"{number} {word}" for number, word in enumerate(words, start=1)))
+        word = terminal.ask(question, "back", lambda answer: pick(answer, words))
+        if word == "back":
+            return
         try:
             actions[word].act(lab, names)
         except LabError as error:
@@ -88,8 +89,18 @@ def _act_on(lab: Lab, picked: Sequence[RunRecord]) -> None:
         if actions[word].changes:
             return
         terminal.show("")
-        terminal.hint(" · ".join(f"{number} {word}" for number, word in enumerate(words, start=1)))
-        word = terminal.ask(question, "list", lambda answer: pick(answer, words))
+        briefly = True
+
+
+def _introduce(lab: Lab, picked: Sequence[RunRecord]) -> None:
+    lab.terminal.show("")
+    for run in picked[:3]:
+        title = f"[key]{run.number:>4}[/key]  {plain(run.title)}, {status_of(run)}"
+        lab.terminal.show(f"{title}: [hint]{plain(run.name)}[/hint]")
+    if len(picked) > 3:
+        lab.terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
+    if unfinished := sum(not run.is_evaluated for run in picked):
+        lab.terminal.hint(f"{unfinished} not finished: there is nothing to compare, evaluate, explain or draw with")
 
 
 def _is_evaluated(run: RunRecord) -> bool:

@@ -4,51 +4,66 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from rich.progress import BarColumn, Progress
+from typing import Any, TypeVar
 
 from mnist_lab import config as settings
-from mnist_lab.config import AUGMENTATIONS, AugmentConfig, Setting, TrainConfig, check_whole, default_config
+from mnist_lab.config import (
+    AUGMENTATIONS,
+    NO_AUGMENTATION,
+    AugmentConfig,
+    Setting,
+    TrainConfig,
+    check_whole,
+    default_config,
+)
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import DEVICES, asked_device, using_device
 from mnist_lab.errors import RequestError
 from mnist_lab.networks.commands import ask_device, compute_for
-from mnist_lab.networks.compute import Compute
 from mnist_lab.report.document import Table
 from mnist_lab.terminal import wording
-from mnist_lab.terminal.console import Choice, Terminal
-from mnist_lab.terminal.lab import INTERRUPTED, OK, Command, Lab, folder_named, graceful_interrupts, refuse_given
-from mnist_lab.terminal.wording import counted, format_about, format_duration, format_loss, format_percent
-from mnist_lab.training import page, session, trainer
-from mnist_lab.training.evaluation import Evaluation
+from mnist_lab.terminal.console import BackToMenu, Choice, Terminal, pick
+from mnist_lab.terminal.lab import (
+    INTERRUPTED,
+    OK,
+    Command,
+    Lab,
+    add_json_option,
+    folder_named,
+    graceful_interrupts,
+    refuse_given,
+)
+from mnist_lab.terminal.wording import counted, format_about, format_percent
+from mnist_lab.training import page, session
+from mnist_lab.training.browser import act_on
+from mnist_lab.training.live import ScreenObserver
 from mnist_lab.training.picker import add_run_options, ask_run, run_named
-from mnist_lab.training.runs import STOPPED, UNFINISHED, EpochRecord, find_run, list_runs, read_run, status_of
+from mnist_lab.training.runs import STOPPED, UNFINISHED, command_line, find_run, list_runs, read_run, status_of
 
 _USUAL_WORKERS = 2 if (os.cpu_count() or 1) > 2 else 0  # on fewer cores they would compete with training
 _WORKERS_HELP = "processes that load data (default: 2 on more than two cores, else 0)"
 
 
-def ask_training(lab: Lab) -> int:
-    """Ask what to train, offering each length with the time that it takes on this machine."""
+def ask_training(lab: Lab, *, offer_more: bool = False) -> int:
+    """Ask what to train, offering each length with the time that it takes on this machine; then train it.
+
+    ``offer_more``: ask afterwards what to look at.
+    """
     terminal = lab.terminal
     choices = [Choice(name, wording.describe_architecture(name)) for name in settings.ARCHITECTURES]
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
     epochs = _ask_length(lab, default_config(model, augmented=augmented))
-    config = default_config(model, augmented=augmented, epochs=epochs)
-    if not terminal.ask_yes_no("Change anything else (seed, batch size, patience, ...)", default=False):
-        return train(lab, config)
-    config = _ask_details(terminal, config)
-    workers = terminal.ask_whole("Workers (processes that load data)", _USUAL_WORKERS, 0, settings.MOST_WORKERS)
-    device = ask_device(terminal)
-    outputs = terminal.ask("Output folder", str(lab.outputs), folder_named)
-    with using_device(device):
-        return train(replace(lab, outputs=outputs), config, workers)
+    asked = _Asked(default_config(model, augmented=augmented, epochs=epochs), lab.outputs)
+    if terminal.ask_yes_no("Change anything else (learning rate, dropout, batch size, ...)", default=False):
+        asked = _ask_details(terminal, asked)
+    with using_device(asked.device):
+        return train(replace(lab, outputs=asked.outputs), asked.config, asked.workers, offer_more=offer_more)
 
 
 def _ask_length(lab: Lab, config: TrainConfig) -> int:
@@ -61,43 +76,120 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
     choices = [Choice(name, f"{format_about(n * seconds)}, {counted(n, 'epoch')}") for name, n in presets.items()]
     choices.append(Choice("own", f"choose the number of epochs ({format_about(seconds)} each)"))
     word = lab.terminal.choose("How long", choices, default="standard")
-    return presets[word] if word in presets else _ask_number(lab.terminal, "epochs", config.epochs)
+    return presets[word] if word in presets else _ask_setting(lab.terminal, config, "epochs").epochs
 
 
-def _ask_details(terminal: Terminal, config: TrainConfig) -> TrainConfig:
-    recipes = [
-        Choice("one-cycle", "AdamW, rate rising and falling, label smoothing, EMA"),
-        Choice("plain", "Adam at a constant rate, nothing added"),
-    ]
-    word = terminal.choose("Which recipe", recipes, default=config.recipe)
-    if word != config.recipe:
-        augmented = config.augment is not None
-        config = default_config(config.model, augmented=augmented, recipe=word, epochs=config.epochs)
-    if config.augment is not None:
-        choices = [Choice("none"), Choice("rotation"), Choice("affine", "shift, scale and shear")]
-        choices.append(Choice("pen", "slashed zeros and the like (only in runs of more than 4 epochs)"))
-        off = terminal.choose("Switch off which augmentation", choices, default="none")
-        augment = config.augment.without(off) if off != "none" else config.augment
-        erasing = terminal.ask_whole("Erase a rectangle in how many percent of the digits", 0, 0, 100)
-        config = replace(config, augment=replace(augment, erasing=erasing / 100))
-    names = ("seed", "batch_size", "patience")
-    answers: dict[str, Any] = {name: _ask_number(terminal, name, getattr(config, name)) for name in names}
-    return replace(config, **answers)
+@dataclass(frozen=True)
+class _Asked:
+    """A training as it is asked for."""
+
+    config: TrainConfig
+    outputs: Path
+    workers: int = _USUAL_WORKERS
+    device: str | None = None
 
 
-def _ask_number(terminal: Terminal, name: str, default: int) -> int:
-    found = settings.settings_of(TrainConfig)[name]
-    unit = f" ({found.unit})" if found.unit else ""
-    return terminal.ask_whole(f"{found.label.capitalize()}{unit}", default, int(found.low), int(found.high))
+_OFFERED = ("learning_rate", "dropout", "batch_size", "recipe", "train_size", "seed", "patience")
 
 
-def train(lab: Lab, config: TrainConfig, workers: int | None = None, threads: int | None = None) -> int:
+def _ask_details(terminal: Terminal, asked: _Asked) -> _Asked:
+    """Offer the settings with their values, to be changed one by one, until the training shall start."""
+    while True:
+        config = asked.config
+        values = _values_of(config, _OFFERED)
+        if config.augment is not None:
+            values["augmentation"] = wording.describe_augmentation(config.augment).removeprefix("augmented: ")
+        device = asked.device or asked_device() or "auto"
+        values |= {"workers": str(asked.workers), "device": device, "output folder": str(asked.outputs)}
+        word = _ask_which(terminal, values, "start")
+        if word == "start":
+            return asked
+        if word == "augmentation" and config.augment is not None:
+            augment = _ask_augmentation(terminal, config.augment)
+            asked = replace(asked, config=replace(config, augment=None if augment == NO_AUGMENTATION else augment))
+        elif word == "workers":
+            workers = terminal.ask_whole("Workers (processes that load data)", asked.workers, 0, settings.MOST_WORKERS)
+            asked = replace(asked, workers=workers)
+        elif word == "device":
+            asked = replace(asked, device=ask_device(terminal))
+        elif word == "output folder":
+            asked = replace(asked, outputs=terminal.ask("Output folder", str(asked.outputs), folder_named))
+        else:
+            asked = replace(asked, config=_ask_setting(terminal, config, word))
+        if asked.config.recipe != config.recipe:
+            asked = replace(asked, config=_with_usual_rates(asked.config))
+
+
+def _with_usual_rates(config: TrainConfig) -> TrainConfig:
+    """The configuration with what its recipe alone decides."""
+    usual = default_config(config.model, augmented=False, recipe=config.recipe, epochs=config.epochs)
+    names = ("learning_rate", "weight_decay", "label_smoothing", "average_decay")
+    own: dict[str, Any] = {name: getattr(usual, name) for name in names}
+    return replace(config, **own)
+
+
+def _ask_augmentation(terminal: Terminal, augment: AugmentConfig) -> AugmentConfig:
+    while True:
+        word = _ask_which(terminal, _values_of(augment, settings.settings_of(AugmentConfig)), "done")
+        if word == "done":
+            return augment
+        augment = _ask_setting(terminal, augment, word)
+
+
+def _values_of(config: TrainConfig | AugmentConfig, names: Iterable[str]) -> dict[str, str]:
+    """The present value of each setting, by its label."""
+    values = {name: _value_of(config, name) for name in names}
+    known = settings.settings_of(type(config))
+    return {known[name].label: one if isinstance(one, str) else f"{one:,}" for name, one in values.items()}
+
+
+def _value_of(config: TrainConfig | AugmentConfig, name: str) -> Any:
+    """The present value of a setting; the network's own one where none is set."""
+    value = getattr(config, name)
+    return getattr(config.architecture, name) if value is None and isinstance(config, TrainConfig) else value
+
+
+def _ask_which(terminal: Terminal, values: Mapping[str, str], otherwise: str) -> str:
+    """Ask for one of some labels, which are shown with their values; ``otherwise`` is what Enter means."""
+    choices = [Choice(label, value) for label, value in values.items()]
+    words = [*values, otherwise]
+    terminal.show_choices(choices)
+    return terminal.ask("Change which", otherwise, lambda answer: pick(answer, words))
+
+
+_Settings = TypeVar("_Settings", TrainConfig, AugmentConfig)
+
+
+def _ask_setting(terminal: Terminal, config: _Settings, label: str) -> _Settings:
+    """Ask for a new value of the setting with this label."""
+    setting = next(one for one in settings.settings_of(type(config)).values() if one.label == label)
+    before = _value_of(config, setting.name)
+    terminal.hint(setting.help)
+    question = f"{label.capitalize()}{f' ({setting.unit})' if setting.unit else ''}"
+    value: Any
+    if setting.choices:
+        value = terminal.choose(question, [Choice(word) for word in setting.choices], before)
+    elif setting.kind is int:
+        value = terminal.ask_whole(question, before, int(setting.low), int(setting.high))
+    else:
+        value = terminal.ask_number(question, before, setting.low, setting.high)
+    return replace(config, **{setting.name: value})
+
+
+def train(
+    lab: Lab,
+    config: TrainConfig,
+    workers: int | None = None,
+    threads: int | None = None,
+    *,
+    offer_more: bool = False,
+) -> int:
     """Train a network, evaluate it, and fill its folder, which is the last line printed; ``None``: the usual number."""
     settings.check_config(config)
     if threads is not None:
         check_whole("--threads", threads, 1, settings.MOST_THREADS)
     training = partial(session.train_new, config, lab.outputs, lab.now(), threads=threads)
-    return _show_training(lab, training, _USUAL_WORKERS if workers is None else workers)
+    return _show_training(lab, training, _USUAL_WORKERS if workers is None else workers, offer_more)
 
 
 def _ask_resume(lab: Lab) -> int:
@@ -105,23 +197,24 @@ def _ask_resume(lab: Lab) -> int:
     if not any(status_of(run) == STOPPED for run in list_runs(lab.outputs)[0]):
         lab.terminal.hint(f"There is nothing to resume in {lab.outputs}. (A run ended with Ctrl-C is finished.)")
         return OK
-    return resume(lab, ask_run(lab, "Resume which run", wanted=lambda run: status_of(run) == STOPPED))
+    name = ask_run(lab, "Resume which run", wanted=lambda run: status_of(run) == STOPPED)
+    return resume(lab, name, offer_more=True)
 
 
-def resume(lab: Lab, name: str, workers: int | None = None) -> int:
+def resume(lab: Lab, name: str, workers: int | None = None, *, offer_more: bool = False) -> int:
     """Resume a killed run, from its last finished epoch, in its own folder; ``None``: as many workers as before."""
     # On the device that it started on, if that was requested by name, unless another one is requested now.
     run = find_run(lab.outputs, name, statuses=(UNFINISHED,))
     with using_device(asked_device() or (run.device_asked if run.device_asked in DEVICES else None)):
-        return _show_training(lab, partial(session.resume, run), workers)
+        return _show_training(lab, partial(session.resume, run), workers, offer_more)
 
 
-def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None) -> int:
-    """Train with an observer on the screen; the first Ctrl-C ends it after the batch, and the folder is completed."""
+def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None, offer_more: bool) -> int:
+    """Train before the user's eyes; the first Ctrl-C ends it after the batch, and the folder is completed."""
     if workers is not None:
         check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     compute_for(lab)  # refused, if at all, before there is a folder
-    figures, observer = lab.load("explain.figures").RUN_FIGURES, _ScreenObserver(lab.terminal)
+    figures, observer = lab.load("explain.figures").RUN_FIGURES, ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
         what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
@@ -129,86 +222,18 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None)
 
     with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
-            folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
+            with observer:
+                folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
         except KeyboardInterrupt:
             lab.terminal.warn("stopped at once; resume the run with: python main.py resume")
             raise
-        finally:
-            observer.bar.stop()
+    if not offer_more:
+        lab.terminal.hint(f"more: {command_line('show latest', lab.outputs)}")
     lab.terminal.line(str(folder))
+    if offer_more:
+        with suppress(BackToMenu, EOFError):
+            act_on(lab, [find_run(lab.outputs, folder.name)], briefly=True)
     return INTERRUPTED if read_run(folder).status == "interrupted" else OK
-
-
-class _ScreenObserver:
-    """Shows a training as it goes: a line per finished epoch, and on a terminal a live bar for the one under way."""
-
-    def __init__(self, terminal: Terminal) -> None:
-        self.terminal = terminal
-        self.epochs = 0
-        self.is_evaluated = False  # from then on the folder is completed: the test digits are used only once
-        columns = ("{task.description}", BarColumn(bar_width=24), "{task.percentage:>3.0f} %{task.fields[rest]}")
-        hidden = not terminal.console.is_terminal
-        self.bar = Progress(*columns, console=terminal.console, transient=True, disable=hidden)
-        self.task = self.bar.add_task("", visible=False, rest="")
-
-    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
-        self.epochs = config.epochs
-        verb = f"Resuming after epoch {epochs_done}:" if epochs_done else "Training"
-        augmentation = wording.describe_augmentation(config.augment)
-        self.terminal.show(f"\n[title]{verb} {config.model}[/title], {augmentation}")
-        self.terminal.hint(
-            f"{config.train_size:,} digits, at most {counted(config.epochs, 'epoch')}, batch size {config.batch_size}, "
-            f"{config.recipe} recipe, seed {config.seed}; {parameters:,} parameters; {compute.name}"
-        )
-        self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
-        headings = "\n[hint]  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]"
-        self.terminal.console.print(headings, soft_wrap=True)
-        self.bar.start()
-
-    def on_progress(self, progress: trainer.Progress) -> None:
-        self.bar.update(
-            self.task,
-            visible=True,
-            description=f"epoch {progress.epoch:>3}/{progress.epochs}",
-            total=progress.images_per_epoch,
-            completed=progress.images_done,
-            rest=f"{progress.images_per_second:>8,.0f} images/s {format_duration(progress.seconds_left)} left",
-        )
-
-    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        mark = "[best]best[/best]" if is_best else ""
-        self.terminal.console.print(
-            f"{record.epoch:>4}/{self.epochs:<4}"
-            f"{format_loss(record.train_loss):>9} {100 * record.train_accuracy:>8.2f} %"
-            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}",
-            soft_wrap=True,
-        )
-
-    def on_warning(self, message: str) -> None:
-        self.terminal.warn(message)
-
-    def on_results(self, results: session.Results) -> None:
-        self.is_evaluated = True
-        self.bar.stop()
-        outcome, hint = results.outcome, self.terminal.hint
-        kept = f"Kept: the weights of epoch {outcome.best_epoch} (lowest validation loss)."
-        self.terminal.show(f"\n{page.ENDED[outcome.stop_reason]} {kept}")
-        if outcome.images_seen < results.images_per_epoch:
-            hint(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-        hint(f"trained in {format_duration(results.train_seconds)}, {results.images_per_second:,.0f} images/s")
-        _show_evaluation(self.terminal, results.validation, results.test)
-        if any(record.train_accuracy < record.val_accuracy for record in outcome.history):
-            hint("training may look worse than validation: measured mid-epoch, with any dropout and augmentation")
-        hint("drawing the pictures, a few seconds ...")
-
-
-def _show_evaluation(terminal: Terminal, validation: Evaluation, test: Evaluation, title: str = "") -> None:
-    found = {"validation": validation.to_dict(), "test": test.to_dict()}
-    terminal.show(page.accuracy_table(found, title).on_screen())
-    terminal.hint(f"most confused: {page.describe_confused(found['test']) or 'none'}")
-    error = f"{100 * test.calibration_error:.2f} points (ECE)"
-    terminal.hint(f"calibration error {error}: how far its probabilities are, on average, from how often it is right")
 
 
 def _add_train_options(parser: ArgumentParser) -> None:
@@ -293,34 +318,47 @@ def _add_resume_options(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help=_WORKERS_HELP)
 
 
-def evaluate(lab: Lab, name: str) -> int:
-    """Evaluate a saved run again, from its model file, and restore pictures that are missing from its folder."""
+def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
+    """Evaluate a saved run again, from its model file, and restore pictures that are missing from its folder.
+
+    ``as_json``: the numbers go to standard output, as one JSON object.
+    """
     run, terminal = find_run(lab.outputs, name), lab.terminal
-    compute = compute_for(lab)
+    compute, recognise = compute_for(lab), lab.load("drawing.recognise")
     with terminal.busy("evaluating"):
         model, mnist = session.load_trained(run, compute), load_mnist()
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
-    terminal.show(page.per_digit_table(test.to_dict(), "Test digits").on_screen(), "")
-    _show_evaluation(terminal, validation, test, run.name)
-    saved = map(format_percent, (run.val_accuracy, run.test_accuracy))
-    terminal.hint("when it was saved: validation {}, test {}".format(*saved))
-    with terminal.busy("drawing things that are not digits"):
-        nondigits = lab.load("drawing.recognise")
-        fractions = nondigits.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
-    rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in fractions.items()]
-    terminal.show("", Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
-    terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
+        rejected = recognise.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.figures").RUN_FIGURES
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
+    found = {"validation": validation.to_dict(), "test": test.to_dict()}
+    if as_json:
+        terminal.record({"run": run.name, **found, "rejected": rejected})
+        return OK
+    terminal.show(page.per_digit_table(found["test"], "Test digits").on_screen(), "")
+    terminal.show(page.accuracy_table(found, run.name).on_screen())
+    terminal.hint(f"most confused: {page.describe_confused(found['test']) or 'none'}")
+    error = f"{100 * test.calibration_error:.2f} points (ECE)"
+    terminal.hint(f"calibration error {error}: how far its probabilities are, on average, from how often it is right")
+    saved = map(format_percent, (run.val_accuracy, run.test_accuracy))
+    terminal.hint("when it was saved: validation {}, test {}".format(*saved))
+    rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in rejected.items()]
+    terminal.show("", Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
+    terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
     if restored:
         terminal.hint(f"restored: {', '.join(restored)}")
     terminal.line(str(run.folder))
     return OK
 
 
+def _add_evaluate_options(parser: ArgumentParser) -> None:
+    add_run_options(parser, "latest")
+    add_json_option(parser)
+
+
 COMMANDS = {
-    "train": Command(ask_training, _train_from_options, _add_train_options),
+    "train": Command(partial(ask_training, offer_more=True), _train_from_options, _add_train_options),
     "resume": Command(
         _ask_resume,
         lambda lab, options: resume(lab, run_named(options, "latest"), options.workers),
@@ -328,7 +366,7 @@ COMMANDS = {
     ),
     "evaluate": Command(
         lambda lab: evaluate(lab, ask_run(lab, "Evaluate which run")),
-        lambda lab, options: evaluate(lab, run_named(options, "latest")),
-        lambda parser: add_run_options(parser, "latest"),
+        lambda lab, options: evaluate(lab, run_named(options, "latest"), as_json=options.json),
+        _add_evaluate_options,
     ),
 }

@@ -20,7 +20,7 @@ from rich.table import Table
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
 from mnist_lab.errors import LabError, RequestError, RunError, StorageError, suggestion
-from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, write_report
+from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
 from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
 from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_given
@@ -171,8 +171,15 @@ def show(lab: Lab, name: str) -> int:
 
 def _show(lab: Lab, run: RunRecord) -> int:
     table = Table.grid(padding=(0, 2))
-    note = [("note", run.note)] if run.note else []
-    for label, value in [*page.run_facts(run), *note, ("folder", str(run.folder))]:
+    error = number(inside(run.results, "test", "expected_calibration_error"))
+    facts = [
+        *page.run_facts(run),
+        ("most confused", page.describe_confused(run.results.get("test")) or "–"),
+        ("calibration error", "–" if error is None else f"{100 * error:.2f} points (ECE)"),
+        *([("note", run.note)] if run.note else []),
+        ("folder", str(run.folder)),
+    ]
+    for label, value in facts:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
     lab.terminal.show(f"[title]{plain(run.name)}[/title]", table)
     if run.command:

@@ -10,7 +10,7 @@ import platform
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -56,8 +56,10 @@ class Results:
 class Observer(Protocol):
     """Follows a training; every method may do nothing."""
 
-    def on_start(self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, epochs_done: int) -> None:
-        """The training begins, or goes on after ``epochs_done`` epochs."""
+    def on_start(
+        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
+    ) -> None:
+        """The training begins, or goes on after the epochs in ``history``."""
 
     def on_progress(self, progress: Progress) -> None:
         """A few more batches are done."""
@@ -157,11 +159,11 @@ def _complete(
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers)
     _restore(trainer, folder)
 
-    epochs_done, started = len(trainer.history), datetime.now().astimezone().isoformat(timespec="seconds")
-    session = {"started": started, "after_epoch": epochs_done, **_place(workers)}
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    session = {"started": started, "after_epoch": len(trainer.history), **_place(workers)}
     run = replace(run, sessions=[*run.sessions, session])
     write_run(run)
-    observer.on_start(folder, config, compute, run.parameters, epochs_done)
+    observer.on_start(folder, config, compute, run.parameters, list(trainer.history))
     is_saved = True
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:

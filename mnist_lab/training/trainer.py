@@ -41,13 +41,15 @@ _REPORT_EVERY = 16  # batches; each report waits for the device once, to read th
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands, for a progress display."""
+    """Where the training stands, for a progress display; means and rates are of this epoch so far."""
 
     epoch: int
     epochs: int
     images_done: int  # in this epoch
     images_per_epoch: int
-    images_per_second: float  # in this epoch
+    images_per_second: float
+    loss: float  # in nats per digit
+    accuracy: float  # a fraction
 
     @property
     def seconds_left(self) -> float:
@@ -233,7 +235,8 @@ class Trainer:
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
         augmented = epoch <= self.config.epochs - self.config.plain_epochs
         self.model.train()
-        loss_sum, correct = torch.zeros(2, device=self.compute.device)
+        sums = torch.zeros(2, device=self.compute.device)
+        loss_sum, correct = sums
         seen, start = 0, time.perf_counter()
         for number, batch in enumerate(self.loader.epoch(epoch, augmented=augmented), start=1):
             images = batch.images.to(self.compute.device, non_blocking=True)  # (B, 1, 28, 28)
@@ -244,12 +247,13 @@ class Trainer:
             seen += len(labels)
             stop = stop_requested()
             if number % _REPORT_EVERY == 0 or number == len(self.loader) or stop:
-                self._require_finite(math.isfinite(loss_sum), f"training loss became {float(loss_sum)}", epoch)
+                mean_loss, accuracy = (total / seen for total in sums.tolist())
+                self._require_finite(math.isfinite(mean_loss), f"training loss became {mean_loss}", epoch)
                 rate = seen / max(time.perf_counter() - start, 1e-9)
-                on_progress(Progress(epoch, self.config.epochs, seen, self.images_per_epoch, rate))
+                on_progress(Progress(epoch, self.config.epochs, seen, self.images_per_epoch, rate, mean_loss, accuracy))
             if stop:
                 break
-        return float(loss_sum) / seen, float(correct) / seen, seen
+        return mean_loss, accuracy, seen
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; returns logits (B, 10) and mean loss, detached."""

@@ -64,12 +64,12 @@ def test_only_what_makes_sense_is_offered(tmp_path: Path) -> None:
         offers[picked] = [line.split()[1] for line in text.split("latest, best;")[1].splitlines()
                           if line.startswith("  ") and line.split()[:1] and line.split()[0].isdecimal()
                           and not line.split()[1].endswith("-layer,")]  # fmt: skip
-    assert offers["1"] == ["show", "page", "note", "resume", "delete", "list"]
-    assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "draw", "note", "delete", "list"]
+    assert offers["1"] == ["show", "page", "note", "resume", "delete", "back"]
+    assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "draw", "note", "delete", "back"]
     assert offers["2-3"] == [
-        "show", "page", "curves", "compare", "evaluate", "explain", "draw", "note", "delete", "list",
+        "show", "page", "curves", "compare", "evaluate", "explain", "draw", "note", "delete", "back",
     ]  # fmt: skip
-    assert offers["1 2"] == ["show", "page", "note", "delete", "list"]
+    assert offers["1 2"] == ["show", "page", "note", "delete", "back"]
     with locked(tmp_path / "killed"):
         text = browse(tmp_path, ["1", "delete", "", ""])
     assert "'delete' is not one of the choices" in text
@@ -91,7 +91,7 @@ def test_several_are_handed_on_to_the_rooms_by_name(tmp_path: Path) -> None:
         heavy = module.split(".")[0] in ("experiments", "explain", "drawing") or module == "training.commands"
         return Room(module) if heavy else main.load(module)
 
-    browse(tmp_path, ["1,3", "compare", "explain", "draw", "evaluate", "list", ""], load)
+    browse(tmp_path, ["1,3", "compare", "explain", "draw", "evaluate", "back", ""], load)
     two = [names[0], names[2]]
     assert calls == [
         ("experiments.commands", "compare", two),
@@ -108,7 +108,7 @@ def test_a_note_is_kept_shown_everywhere_found_by_and_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = make_runs(tmp_path, 4)
-    text = browse(tmp_path, ["2 3", "note", "  seen in   class ", "in class", "2", "show", "list", "", ""])
+    text = browse(tmp_path, ["2 3", "note", "  seen in   class ", "in class", "2", "show", "back", "", ""])
     assert (tmp_path / names[1] / "note.txt").read_text(encoding="utf-8") == "seen in class\n"
     assert "2 runs that fit 'in class'" in text
     assert "note                 seen in class" in text
@@ -148,7 +148,7 @@ def test_pages_and_curves_are_left_where_they_are_said_to_be(tmp_path: Path) -> 
     names = make_runs(tmp_path, 3)
     for name in names[:2]:
         (tmp_path / name / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
-    text = browse(tmp_path, ["i", "1 2", "curves", "page", "list", "3", "curves", "", ""])
+    text = browse(tmp_path, ["i", "1 2", "curves", "page", "back", "3", "curves", "", ""])
     assert (tmp_path / "2026-11-22_20-00-00_curves" / "curves.png").stat().st_size > 10_000
     assert (tmp_path / names[0] / "report.html").is_file()
     assert (tmp_path / names[1] / "report.html").is_file()
@@ -162,7 +162,7 @@ import io, sys, main
 from pathlib import Path
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
-answers = ["runs", "n", "3-layer", "2", "show", "list", "", "sort val", "q", "q"]
+answers = ["runs", "n", "3-layer", "2", "show", "back", "", "sort val", "q", "q"]
 main.run_menu(Lab(Terminal(make_console(file=io.StringIO()), lambda: answers.pop(0)), Path(sys.argv[1]), main.load))
 print(answers, sorted({"torch", "matplotlib", "scipy", "pandas"} & set(sys.modules)))
 """

@@ -250,6 +250,20 @@ def test_evaluating_names_a_damaged_history_and_leaves_its_picture_out(
     assert [path.name for path in folder.glob(".writing-*")] == [".writing-new.png"]
 
 
+def test_evaluate_answers_a_script_in_one_object(trained_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = read_run(trained_folder)
+    assert main.main(["evaluate", run.name, "--json", "--outputs", str(trained_folder.parent)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert told["run"] == run.name
+    assert (told["validation"]["accuracy"], told["test"]["accuracy"]) == (run.val_accuracy, run.test_accuracy)
+    assert tuple(told["test"]["interval_95"]) == run.test_interval
+    assert [one["digit"] for one in told["test"]["per_digit"]] == list(range(10))
+    assert 0 <= told["test"]["expected_calibration_error"] < 1
+    assert told["rejected"]["real digits"] < 0.1
+    assert len(told["rejected"]) > 1
+
+
 def test_dollars_and_other_signs_in_a_run_file_are_drawn_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,26 @@ def resume(folder: Path) -> int:
     return main.main(["resume", "--run", folder.name, "--outputs", str(folder.parent)])
 
 
+class Follower(ReportingObserver):
+    """Reads the history, as others may, whenever an epoch is shown as done."""
+
+    def __init__(self, outputs: Path) -> None:
+        super().__init__(lambda epochs: None)
+        self.outputs, self.seen = outputs, list[list[str]]()
+
+    def on_epoch(self, *values: object) -> None:
+        (path,) = self.outputs.glob("*/history.csv")
+        self.seen.append([line.split(",")[0] for line in path.read_text(encoding="utf-8").splitlines()])
+
+
+def test_the_history_grows_epoch_by_epoch(folder: Path, tmp_path: Path) -> None:
+    new, resumed = Follower(tmp_path / "new"), Follower(folder.parent)
+    session.train_new(CONFIG, new.outputs, datetime(2026, 11, 22, 14), new, workers=0, figures={})
+    assert new.seen == [["epoch", "1"], ["epoch", "1", "2"], ["epoch", "1", "2", "3"]]
+    session.resume(read_run(folder), resumed, figures={})
+    assert resumed.seen == [["epoch", "1", "2", "3"]]
+
+
 def content_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

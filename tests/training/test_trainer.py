@@ -188,7 +188,10 @@ def test_weights_that_are_not_numbers_are_never_kept(few: Digits, validation: Di
 
 def test_progress_counts_up_to_the_whole_epoch(few: Digits, validation: Digits, compute: Compute) -> None:
     reports: list[Progress] = []
-    trainer_for(replace(SHORT, batch_size=20, epochs=1), few, validation, compute).fit(on_progress=reports.append)
+    trainer = trainer_for(replace(SHORT, batch_size=20, epochs=1), few, validation, compute)
+    (record,) = trainer.fit(on_progress=reports.append).history
+    assert (reports[-1].loss, reports[-1].accuracy) == (record.train_loss, record.train_accuracy)
+    assert all(0 < report.loss < 5 and 0 <= report.accuracy <= 1 for report in reports)
     assert [report.epoch for report in reports] == sorted(report.epoch for report in reports)
     assert reports[-1].images_done == reports[-1].images_per_epoch == 500
     assert reports[-1].seconds_left == 0
