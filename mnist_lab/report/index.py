@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from mnist_lab import storage
+from mnist_lab.config import ARCHITECTURES
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.report import document
-from mnist_lab.report.document import Caption, Report, Section, inside, text
+from mnist_lab.report.document import Caption, Report, Section, inside, number, text
 
-_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
+_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE, _NOTE_FILE = "index.html", "summary.json", "score.json", "note.txt"
 _DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
@@ -50,11 +52,18 @@ class Summary:
     headline: str = ""  # the one number that matters
     headline_meaning: str = ""  # what that counts
     sentences: Sequence[str] = ()  # what else there is to say
+    runs: Sequence[str] = ()  # the names of the folders of the runs that it rests on
+    network: str = ""  # of a run, one of ARCHITECTURES
+    augmentation: str = ""  # of a run: "augmented" or "unaugmented"
+    validation: float | None = None  # accuracy of a run, a fraction: the best comes first, and the test decides nothing
     thumbnail: str = ""  # the name of the picture that stands for the folder
     remark: str = ""  # what is wrong with it
     created: str = ""  # ISO 8601, for folders whose name does not say
     pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said about its pictures, by file name
 
+
+_AUGMENTATION = ("augmented", "unaugmented")
+_TRAITS = {*ARCHITECTURES, *_AUGMENTATION}
 
 Earlier = Callable[[Path], Summary | None]  # for folders of earlier versions, and unfinished ones
 
@@ -72,13 +81,14 @@ def read_summary(folder: Path) -> Summary | None:
     if not content:
         return None
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
-    sentences, pictures = content.get("sentences"), content.get("pictures")
+    pictures = content.get("pictures")
+    lists = {name: content[name] if isinstance(content.get(name), list) else [] for name in ("sentences", "runs")}
     captions = {
         name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
         for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
     }
-    said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
-    return Summary(**texts, sentences=said, pictures=captions)
+    said = {name: [text(one, "") for one in values] for name, values in lists.items()}
+    return Summary(**texts, **said, validation=number(content.get("validation")), pictures=captions)
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,19 @@ class Card:
     name: str
     when: datetime | None
     summary: Summary
+    note: str = ""  # the user's own words
     pictures: Sequence[str] = ()
     files: Sequence[str] = ()
+
+    @property
+    def page(self) -> str:
+        """The address of what its title links to."""
+        return self.link(document.REPORT_FILE if document.REPORT_FILE in self.files else "")
+
+    @property
+    def traits(self) -> set[str]:
+        """What a run can be filtered by."""
+        return {self.summary.network, self.summary.augmentation} & _TRAITS
 
     def link(self, file: str) -> str:
         """The address of a file in the folder, or of the folder itself, as seen from the index."""
@@ -114,13 +135,58 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
         storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to write
     cards = [card_of(folder, earlier) for folder in folders]
     cards.sort(key=lambda card: (card.when or datetime.min, card.name), reverse=True)
-    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
-    days, counts = [(day, list(members)) for day, members in by_day], Counter(card.summary.kind for card in cards)
-    html = document.TEMPLATES.get_template("index.html").render(days=days, counts=counts, kinds=KINDS, now=now)
+    html = document.TEMPLATES.get_template("index.html").render(**_arranged(cards), kinds=KINDS, now=now)
     storage.write_text(path, html)
     with storage.storage_errors(path):
         os.utime(path)  # putting it in place changed its folder, and it must not be older than that
     return path
+
+
+class Option(NamedTuple):
+    """One choice of a filter: of the cards, it leaves those that fit its part of a CSS selector."""
+
+    name: str
+    label: str
+    selector: str
+    count: int | None = None
+
+
+def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
+    """What the template shows of cards, the newest first: by day, with their place by accuracy, folded and filtered."""
+    by_name = {card.name: card for card in cards}
+    members = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
+    folded = {one.name for card in cards if card.summary.kind == "experiment" for one in members[card.name]}
+    traits = {card.name: card.traits.union(*(one.traits for one in members[card.name])) for card in cards}
+    best = {card.name: max([one.summary.validation or 0 for one in (card, *members[card.name])]) for card in cards}
+    places = {name: place for place, name in enumerate(sorted(best, key=lambda name: -best[name]))}
+    counts = Counter(card.summary.kind for card in cards)
+    known = set().union(*traits.values())
+    kinds = [Option(kind, names[1], f".{kind}", counts[kind]) for kind, names in KINDS.items() if counts[kind]]
+    filters = {
+        # The runs of an experiment have no card beside it, unless runs are asked for.
+        "kind": [Option("all", "Everything", ":not(.folded)", len(cards)), *kinds],
+        "network": [Option("any", "Any network", ""), *(Option(n, n, f".n{n}") for n in ARCHITECTURES if n in known)],
+        "augmentation": [
+            Option("either", "Augmented or not", ""),
+            *(Option(n, n, f".n{n}") for n in _AUGMENTATION if n in known),
+        ],
+    }
+    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
+    filters = {name: options for name, options in filters.items() if len(options) > 2 or name == "kind"}
+    chosen = [list(zip(filters, options, strict=True)) for options in product(*filters.values())]
+    rules = [
+        ("".join(f":has(#{name}-{one.name}:checked)" for name, one in all_), "".join(one.selector for _, one in all_))
+        for all_ in chosen
+    ]
+    return {
+        "days": [(day, list(group)) for day, group in by_day],
+        "filters": filters,
+        "rules": rules,
+        "members": members,
+        "folded": folded,
+        "traits": traits,
+        "places": places,
+    }
 
 
 def is_outdated(outputs: Path) -> bool:
@@ -151,12 +217,16 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     except OSError as error:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
+    if found.kind in ("run", "experiment", "compare") and not (found.network or found.runs):  # of an earlier version
+        known = earlier(folder) or found
+        found = replace(known, pictures=found.pictures)
     pictures = [name for name in files if name.lower().endswith(".png")]
     thumbnail = next((name for name in (found.thumbnail, *_THUMBNAILS, *pictures) if name in pictures), "")
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
     documents = [name for name in (document.REPORT_FILE, *_DATA_FILES) if name in files]
-    return Card(folder.name, when or _moment(found.created), summary, pictures, documents)
+    note = document.read_note(folder / _NOTE_FILE) if _NOTE_FILE in files else ""
+    return Card(folder.name, when or _moment(found.created), summary, note, pictures, documents)
 
 
 def _named(folder: Path) -> tuple[datetime | None, str, str]:

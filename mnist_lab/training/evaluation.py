@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_lab.config import CLASSES
 
+BINS = 15  # of equal width, for the calibration error
+_GROUPS = 10  # of equally many digits
+_UNSURE_KEPT = 10
 _REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
@@ -51,6 +55,25 @@ class Mistakes:
 
 
 @dataclass(frozen=True)
+class Unsure:
+    """The U digits that were classified correctly with the least probability, that first; every array is (U,)."""
+
+    positions: NDArray[np.int64]  # among the evaluated digits
+    labels: NDArray[np.int64]
+    runners_up: NDArray[np.int64]  # the second most probable digits
+    probabilities: NDArray[np.float64]  # of the labels
+    other_probabilities: NDArray[np.float64]  # of the runners-up
+
+
+class ConfidenceBin(NamedTuple):
+    """Predictions of similar confidence, taken together."""
+
+    count: int
+    confidence: float  # the mean probability of the predictions
+    accuracy: float  # how many of them are right, as a fraction
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A network's results on one set of digits."""
 
@@ -59,9 +82,16 @@ class Evaluation:
     interval: tuple[float, float]  # 95 % Wilson interval of the accuracy
     confusion: NDArray[np.int64]  # (10, 10), rows true, columns predicted
     classes: tuple[ClassScores, ...]
-    calibration_error: float  # expected calibration error, a fraction
+    bins: Sequence[ConfidenceBin]  # of equal width, without the empty ones
+    groups: Sequence[ConfidenceBin]  # of equally many digits
     rejection_threshold: float  # the probability that all but _REJECTED_FRACTION of the predictions reach
     mistakes: Mistakes
+    unsure: Unsure
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error, a fraction."""
+        return expected_calibration_error(self.bins)
 
     @property
     def accuracy(self) -> float:
@@ -81,6 +111,8 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval_95": list(self.interval),
             "expected_calibration_error": self.calibration_error,
+            "confidence_bins": [list(one) for one in self.bins],
+            "confidence_groups": [list(one) for one in self.groups],
             "doubt_level": self.rejection_threshold,  # its original name, as in all saved runs
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
@@ -97,17 +129,22 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
     scores = precision_recall_fscore_support(labels, predictions, labels=digits, zero_division=0)
     missed = np.flatnonzero(~is_correct)
     missed = missed[np.argsort(-confidence[missed], kind="stable")]
+    close = np.flatnonzero(is_correct)
+    close = close[np.argsort(confidence[close], kind="stable")][:_UNSURE_KEPT]
+    second = np.where(np.arange(CLASSES) == labels[close, None], -1, probabilities[close]).argmax(axis=1)
     return Evaluation(
         correct=correct,
         total=total,
         interval=wilson_interval(correct, total),
         confusion=confusion_matrix(labels, predictions, labels=digits),
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
-        calibration_error=expected_calibration_error(confidence, is_correct),
+        bins=equal_bins(confidence, is_correct),
+        groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
         rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
         mistakes=Mistakes(
             missed, labels[missed], predictions[missed], confidence[missed], probabilities[missed, labels[missed]]
         ),
+        unsure=Unsure(close, labels[close], second, confidence[close], probabilities[close, second]),
     )
 
 
@@ -117,12 +154,23 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
-    """How far apart accuracy and confidence, the probability (N,) of the prediction, are.
+def equal_bins(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> list[ConfidenceBin]:
+    """Predictions, sorted by their probabilities (N,) into 15 bins of equal width; the empty ones are left out."""
+    return _bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1))
 
-    Predictions are sorted by confidence into 15 equal bins; the distances between each bin's mean confidence and its
-    accuracy are averaged, weighted by the bin's size (Guo et al. 2017, arXiv:1706.04599).
+
+def _bins(
+    confidence: NDArray[np.float64], is_correct: NDArray[np.bool_], bins: NDArray[np.int64]
+) -> list[ConfidenceBin]:
+    """Predictions with the same number in ``bins`` (N,), taken together."""
+    members = [bins == number for number in np.unique(bins)]
+    return [ConfidenceBin(int(m.sum()), float(confidence[m].mean()), float(is_correct[m].mean())) for m in members]
+
+
+def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
+    """How far apart accuracy and confidence are: the mean over the bins, weighted by their sizes.
+
+    Guo et al. 2017, arXiv:1706.04599.
     """
-    bins = np.minimum((confidence * 15).astype(int), 14)
-    gaps = np.bincount(bins, weights=confidence - is_correct)  # sum of (confidence - is_correct) in each bin
-    return float(np.abs(gaps).sum() / len(confidence))
+    gaps = [one.count * abs(one.confidence - one.accuracy) for one in bins]
+    return sum(gaps) / sum(one.count for one in bins)

@@ -241,7 +241,7 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
 def _write_page(folder: Path) -> Path:
     """A folder's report: a run's is rewritten, an experiment wrote its own."""
     if is_file(folder / saved.RUN_FILE):
-        return write_report(folder, page.run_report(saved.read_run(folder)))
+        return page.write_run_page(saved.read_run(folder))
     own = folder / REPORT_FILE
     return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
 
