@@ -83,12 +83,13 @@ def read_summary(folder: Path) -> Summary | None:
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
     pictures = content.get("pictures")
     lists = {name: content[name] if isinstance(content.get(name), list) else [] for name in ("sentences", "runs")}
+    sentences, runs = ([text(one, "") for one in found] for found in lists.values())
     captions = {
         name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
         for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
     }
-    said = {name: [text(one, "") for one in values] for name, values in lists.items()}
-    return Summary(**texts, **said, validation=number(content.get("validation")), pictures=captions)
+    validation = number(content.get("validation"))
+    return Summary(**texts, sentences=sentences, runs=tuple(runs), validation=validation, pictures=captions)
 
 
 @dataclass(frozen=True)
@@ -148,16 +149,16 @@ class Option(NamedTuple):
     name: str
     label: str
     selector: str
-    count: int | None = None
+    size: int | None = None  # how many there are, where that is shown
 
 
 def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
     """What the template shows of cards, the newest first: by day, with their place by accuracy, folded and filtered."""
     by_name = {card.name: card for card in cards}
-    members = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
-    folded = {one.name for card in cards if card.summary.kind == "experiment" for one in members[card.name]}
-    traits = {card.name: card.traits.union(*(one.traits for one in members[card.name])) for card in cards}
-    best = {card.name: max([one.summary.validation or 0 for one in (card, *members[card.name])]) for card in cards}
+    rests_on = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
+    folded = {one.name for card in cards if card.summary.kind == "experiment" for one in rests_on[card.name]}
+    traits = {card.name: card.traits.union(*(one.traits for one in rests_on[card.name])) for card in cards}
+    best = {card.name: max([one.summary.validation or 0 for one in (card, *rests_on[card.name])]) for card in cards}
     places = {name: place for place, name in enumerate(sorted(best, key=lambda name: -best[name]))}
     counts = Counter(card.summary.kind for card in cards)
     known = set().union(*traits.values())
@@ -182,7 +183,7 @@ def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
         "days": [(day, list(group)) for day, group in by_day],
         "filters": filters,
         "rules": rules,
-        "members": members,
+        "rests_on": rests_on,
         "folded": folded,
         "traits": traits,
         "places": places,

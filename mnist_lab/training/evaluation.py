@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,11 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The M misclassified digits, the most confidently wrong first; every array is (M,)."""
+    """M digits with the wrong one that each was taken for, or nearly, the worst first; every array is (M,)."""
 
     positions: NDArray[np.int64]  # among the evaluated digits
     labels: NDArray[np.int64]
-    predictions: NDArray[np.int64]
+    predictions: NDArray[np.int64]  # the most probable of the wrong digits
     probabilities: NDArray[np.float64]  # of the prediction
     true_probabilities: NDArray[np.float64]  # of the true digit
 
@@ -55,17 +55,7 @@ class Mistakes:
 
 
 @dataclass(frozen=True)
-class Unsure:
-    """The U digits that were classified correctly with the least probability, that first; every array is (U,)."""
-
-    positions: NDArray[np.int64]  # among the evaluated digits
-    labels: NDArray[np.int64]
-    runners_up: NDArray[np.int64]  # the second most probable digits
-    probabilities: NDArray[np.float64]  # of the labels
-    other_probabilities: NDArray[np.float64]  # of the runners-up
-
-
-class ConfidenceBin(NamedTuple):
+class ConfidenceBin:
     """Predictions of similar confidence, taken together."""
 
     count: int
@@ -85,8 +75,8 @@ class Evaluation:
     bins: Sequence[ConfidenceBin]  # of equal width, without the empty ones
     groups: Sequence[ConfidenceBin]  # of equally many digits
     rejection_threshold: float  # the probability that all but _REJECTED_FRACTION of the predictions reach
-    mistakes: Mistakes
-    unsure: Unsure
+    mistakes: Mistakes  # all misclassified digits, the most confidently wrong first
+    unsure: Mistakes  # the correctly classified ones with the lowest probabilities
 
     @property
     def calibration_error(self) -> float:
@@ -111,8 +101,8 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval_95": list(self.interval),
             "expected_calibration_error": self.calibration_error,
-            "confidence_bins": [list(one) for one in self.bins],
-            "confidence_groups": [list(one) for one in self.groups],
+            "confidence_bins": [vars(one) for one in self.bins],
+            "confidence_groups": [vars(one) for one in self.groups],
             "doubt_level": self.rejection_threshold,  # its original name, as in all saved runs
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
@@ -127,11 +117,15 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
     is_correct = predictions == labels
     correct, total, digits = int(is_correct.sum()), len(labels), range(CLASSES)
     scores = precision_recall_fscore_support(labels, predictions, labels=digits, zero_division=0)
-    missed = np.flatnonzero(~is_correct)
-    missed = missed[np.argsort(-confidence[missed], kind="stable")]
-    close = np.flatnonzero(is_correct)
-    close = close[np.argsort(confidence[close], kind="stable")][:_UNSURE_KEPT]
-    second = np.where(np.arange(CLASSES) == labels[close, None], -1, probabilities[close]).argmax(axis=1)
+    wrong = np.where(np.arange(CLASSES) == labels[:, None], -1, probabilities)  # (N, 10), without the true digit
+    others, doubts = wrong.argmax(axis=1), wrong.max(axis=1)
+
+    def chosen(found: NDArray[np.bool_], key: NDArray[np.float64], most: int = total) -> Mistakes:
+        places = np.flatnonzero(found)
+        places = places[np.argsort(key[places], kind="stable")][:most]
+        true = probabilities[places, labels[places]]
+        return Mistakes(places, labels[places], others[places], doubts[places], true)
+
     return Evaluation(
         correct=correct,
         total=total,
@@ -141,10 +135,8 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         bins=equal_bins(confidence, is_correct),
         groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
         rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
-        mistakes=Mistakes(
-            missed, labels[missed], predictions[missed], confidence[missed], probabilities[missed, labels[missed]]
-        ),
-        unsure=Unsure(close, labels[close], second, confidence[close], probabilities[close, second]),
+        mistakes=chosen(~is_correct, -confidence),
+        unsure=chosen(is_correct, confidence, _UNSURE_KEPT),
     )
 
 

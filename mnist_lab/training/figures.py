@@ -21,7 +21,7 @@ from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted, format_probability
-from mnist_lab.training.evaluation import BINS, Evaluation, Mistakes, Unsure, wilson_interval
+from mnist_lab.training.evaluation import BINS, Evaluation, Mistakes, wilson_interval
 from mnist_lab.training.runs import EpochRecord, RunRecord
 
 # From a single mistake, clearly unlike white, to the darkest colour that text is legible on. What never happened is
@@ -160,49 +160,42 @@ def mistakes(
     shown = min(len(missed), _MISTAKES_SHOWN)
     which = f"the {shown} worst of " if shown < len(missed) else ""
     note = f"{which}{counted(len(missed), 'mistake')} in {counted(evaluated, 'digit')}"
-    tiles = zip(missed.labels, missed.predictions, missed.probabilities, missed.true_probabilities, strict=True)
-    words = [
-        (
-            f"true {true}, predicted {guess}",
-            f"p({guess}) {format_probability(p)}, p({true}) {format_probability(other)}",
-        )
-        for true, guess, p, other in tiles
-    ]
-    return _tiles(images[:shown], words[:shown], indices[:shown], title, note, noun)
+    return _tiles(images[:shown], missed, indices[:shown], "true {true}, predicted {guess}", title, note, noun)
 
 
 @styled
-def unsure(images: NDArray[np.uint8], found: Unsure, indices: NDArray[np.int64], *, title: str) -> Figure:
-    """The U test digits that were classified correctly with the least probability; ``images`` (U, 28, 28), 0..255."""
-    tiles = zip(found.labels, found.runners_up, found.probabilities, found.other_probabilities, strict=True)
-    words = [
-        (f"{label}, or {other}?", f"p({label}) {format_probability(p)}, p({other}) {format_probability(second)}")
-        for label, other, p, second in tiles
-    ]
-    return _tiles(images, words, indices, title, "right, but with the least probability", _TEST_DIGIT)
+def unsure(images: NDArray[np.uint8], found: Mistakes, indices: NDArray[np.int64], *, title: str) -> Figure:
+    """The M test digits that were classified correctly with the least probability; ``images`` (M, 28, 28), 0..255."""
+    note = "classified correctly, but with the least probability; beside it, the digit that came second"
+    return _tiles(images, found, indices, "{true}, or {guess}?", title, note)
 
 
 def _tiles(
     images: NDArray[np.uint8],
-    words: Sequence[tuple[str, str]],
+    found: Mistakes,
     indices: NDArray[np.int64],
+    heading: str,
     title: str,
     note: str,
-    noun: str,
+    noun: str = _TEST_DIGIT,
 ) -> Figure:
-    """Digits in rows of five, each under the first and over the second of its ``words``, and over what it is called."""
-    mark = doubt_mark if noun == _TEST_DIGIT else lambda index: ""
-    source = doubt_note(indices) if noun == _TEST_DIGIT else ""
+    """Digits in rows of five, each under a heading, and over its probabilities and what it is called."""
+    is_mnist = noun == _TEST_DIGIT
     columns = min(len(images), _TILE_COLUMNS)
     rows = math.ceil(len(images) / columns)
-    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, "\n".join(filter(None, (note, source))))
-    places = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, image, (above, below), index in zip(places, images, words, indices, strict=False):
-        plotting.draw_digit(axes, image / 255)
-        axes.set_title(above, fontsize=TEXT)
-        axes.set_xlabel(f"{below}\n{noun} {index}{mark(index)}", fontsize=SMALL, color=MUTED)
-    for axes in places:
-        axes.set_axis_off()
+    note += f"\n{doubt_note(indices)}" if is_mnist else ""
+    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note.strip())
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        if place >= len(images):
+            axes.set_axis_off()
+            continue
+        true, guess, index = found.labels[place], found.predictions[place], int(indices[place])
+        confidence = format_probability(found.probabilities[place])
+        other = format_probability(found.true_probabilities[place])
+        plotting.draw_digit(axes, images[place] / 255)
+        axes.set_title(heading.format(true=true, guess=guess), fontsize=TEXT)
+        caption = f"p({guess}) {confidence}, p({true}) {other}\n{noun} {index}{doubt_mark(index) if is_mnist else ''}"
+        axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
     return figure
 
 
@@ -236,7 +229,7 @@ def reliability(test: Evaluation, *, title: str) -> Figure:
     plotting.style_axes(bins, "probability of the prediction (%)", "accuracy (%)")
     bins.set(xlim=(0, 104), ylim=(-20, 104), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
     plotting.title_panel(groups, "Groups of equally many", f"{test.groups[-1].count:,} digits in each")
-    plotting.scale_accuracy(groups, [100 * min(*one[1:]) for one in test.groups] + [100])
+    plotting.scale_accuracy(groups, [100 * min(one.confidence, one.accuracy) for one in test.groups] + [100])
     plotting.style_axes(groups, "group, the least sure first", "% (logarithmic in the error)")
     groups.set(xticks=range(1, len(test.groups) + 1))
     panels.legend(*groups.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -253,7 +246,7 @@ class RunData:
     digits: Digits  # the test digits
     model: DigitNet  # with its weights, on the device
 
-    def shown(self, found: Mistakes | Unsure) -> tuple[NDArray[np.uint8], Mistakes | Unsure, NDArray[np.int64]]:
+    def shown(self, found: Mistakes) -> tuple[NDArray[np.uint8], Mistakes, NDArray[np.int64]]:
         """Some test digits as the functions above want them: images (N, 28, 28), what was found, and their indices."""
         digits = self.digits.subset(torch.from_numpy(found.positions))
         return digits.images.squeeze(1).numpy(), found, digits.indices.numpy()

@@ -342,7 +342,7 @@ def results_summary(content: dict[str, Any]) -> Summary:
         title=text(content.get("title"), ""),
         sentences=[sentence for sentence in (text(content.get("question"), ""), first, size) if sentence],
         thumbnail=text(content.get("thumbnail"), ""),
-        runs=list(dict.fromkeys(run for run in runs if isinstance(run, str))),
+        runs=tuple(dict.fromkeys(run for run in runs if isinstance(run, str))),
     )
 
 
