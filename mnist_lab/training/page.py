@@ -131,9 +131,9 @@ def _doubted(run: RunRecord) -> list[str]:
     if not isinstance(found, list) or not type(correct) is type(total) is int:
         return []
     return [
-        f"{len(found)} of its {wording.counted(total - correct, 'mistake')} are among the {len(DOUBTFUL_TEST_LABELS)} "
-        "test digits whose label most people doubt, marked † (Northcutt et al. 2021, labelerrors.com): there, it may "
-        "be the label that is wrong, not the network."
+        f"Most people doubt the labels of {len(DOUBTFUL_TEST_LABELS)} test digits (Northcutt et al. 2021, "
+        f"labelerrors.com), marked † below. The network misses {len(found)} of them, where "
+        f"the label may be wrong and not the network, and {wording.counted(total - correct, 'digit')} in all."
     ]
 
 

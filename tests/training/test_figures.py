@@ -82,6 +82,10 @@ def made_evaluation(sureness: float, count: int = 10_000) -> Evaluation:
     return evaluate(logits.astype(np.float32), labels)
 
 
+def reliability_figure(sureness: float) -> Figure:
+    return plots.reliability(made_evaluation(sureness), title="2-layer")
+
+
 def unsure_figure(count: int) -> Figure:
     labels = np.arange(count) % 10
     found = Mistakes(np.arange(count), labels, (labels + 1) % 10, np.full(count, 0.3), np.full(count, 0.4))
@@ -100,7 +104,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion-long-title": lambda: plots.confusion_percent(make_matrix(), title=LONG_TITLE),
     **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 3, 7, 58)},
     "unsure": lambda: unsure_figure(10),
-    **{f"reliability-{s}": lambda s=s: plots.reliability(made_evaluation(s), title="2-layer") for s in (0.5, 1, 5)},
+    **{f"reliability-{s}": partial(reliability_figure, s) for s in (0.5, 1, 5)},
     "reliability-few": lambda: plots.reliability(made_evaluation(1, 3), title="Three digits"),
 }
 
@@ -278,8 +282,7 @@ class TestReliability:
         for axes, found in zip(figure.axes, (test.bins, test.groups), strict=True):
             sure = [100 * one.confidence for one in found]
             assert [y for _, y in points(axes, "mean probability")] == pytest.approx(sure)
-            (bars,) = axes.containers
-            heights = [float(y) for y in bars.lines[0].get_ydata()]
+            heights = [float(y) for y in np.asarray(axes.lines[0].get_ydata())]
             assert heights == pytest.approx([100 * one.accuracy for one in found])
         assert [text.get_text() for text in figure.axes[0].texts] == [f"{one.count:,}" for one in test.bins]
 
