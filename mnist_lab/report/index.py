@@ -143,51 +143,47 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
     return path
 
 
+def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
+    """What the template shows of cards, the newest first: by day, with their place by accuracy, folded and filtered."""
+    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
+    by_name = {card.name: card for card in cards}
+    rests_on = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
+    about = {card.name: (card, *rests_on[card.name]) for card in cards}
+    best = {name: max(one.summary.validation or 0 for one in found) for name, found in about.items()}
+    traits = {name: set().union(*(one.traits for one in found)) for name, found in about.items()}
+    filters = _filters(Counter(card.summary.kind for card in cards), set().union(*traits.values()))
+    return {
+        "days": [(day, list(group)) for day, group in by_day],
+        "rests_on": rests_on,
+        "folded": {one.name for card in cards if card.summary.kind == "experiment" for one in rests_on[card.name]},
+        "traits": traits,
+        "places": {name: place for place, name in enumerate(sorted(best, key=lambda name: -best[name]))},
+        "filters": filters,
+        "choices": [dict(zip(filters, options, strict=True)) for options in product(*filters.values())],
+    }
+
+
 class Option(NamedTuple):
     """One choice of a filter: of the cards, it leaves those that fit its part of a CSS selector."""
 
     name: str
     label: str
     selector: str
-    size: int | None = None  # how many there are, where that is shown
+    size: int = 0  # how many there are, where that is shown
 
 
-def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
-    """What the template shows of cards, the newest first: by day, with their place by accuracy, folded and filtered."""
-    by_name = {card.name: card for card in cards}
-    rests_on = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
-    folded = {one.name for card in cards if card.summary.kind == "experiment" for one in rests_on[card.name]}
-    traits = {card.name: card.traits.union(*(one.traits for one in rests_on[card.name])) for card in cards}
-    best = {card.name: max([one.summary.validation or 0 for one in (card, *rests_on[card.name])]) for card in cards}
-    places = {name: place for place, name in enumerate(sorted(best, key=lambda name: -best[name]))}
-    counts = Counter(card.summary.kind for card in cards)
-    known = set().union(*traits.values())
+def _filters(counts: Counter[str], known: set[str]) -> dict[str, list[Option]]:
+    """What cards can be filtered by; the runs of an experiment have no card beside it, unless runs are asked for."""
     kinds = [Option(kind, names[1], f".{kind}", counts[kind]) for kind, names in KINDS.items() if counts[kind]]
-    filters = {
-        # The runs of an experiment have no card beside it, unless runs are asked for.
-        "kind": [Option("all", "Everything", ":not(.folded)", len(cards)), *kinds],
-        "network": [Option("any", "Any network", ""), *(Option(n, n, f".n{n}") for n in ARCHITECTURES if n in known)],
-        "augmentation": [
-            Option("either", "Augmented or not", ""),
-            *(Option(n, n, f".n{n}") for n in _AUGMENTATION if n in known),
-        ],
-    }
-    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
-    filters = {name: options for name, options in filters.items() if len(options) > 2 or name == "kind"}
-    chosen = [list(zip(filters, options, strict=True)) for options in product(*filters.values())]
-    rules = [
-        ("".join(f":has(#{name}-{one.name}:checked)" for name, one in all_), "".join(one.selector for _, one in all_))
-        for all_ in chosen
-    ]
-    return {
-        "days": [(day, list(group)) for day, group in by_day],
-        "filters": filters,
-        "rules": rules,
-        "rests_on": rests_on,
-        "folded": folded,
-        "traits": traits,
-        "places": places,
-    }
+    filters = {"kind": [Option("all", "Everything", ":not(.folded)", counts.total()), *kinds]}
+    for name, all_of_them, traits in (
+        ("network", "Any network", ARCHITECTURES),
+        ("augmentation", "Augmented or not", _AUGMENTATION),
+    ):
+        options = [Option(trait, trait, f".n{trait}") for trait in traits if trait in known]
+        if len(options) > 1:
+            filters[name] = [Option("any", all_of_them, ""), *options]
+    return filters
 
 
 def is_outdated(outputs: Path) -> bool:

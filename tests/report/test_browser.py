@@ -311,8 +311,10 @@ def test_the_index_is_filtered_without_a_script(browser: Browser, pages: dict[st
 
 def shown_cards(browser: Browser) -> list[str]:
     """The names of the folders whose cards are to be seen, as a reader meets them."""
-    seen = """[...document.querySelectorAll('.card')].filter(card => card.offsetParent).map(card => [
-        card.getBoundingClientRect().top, card.getBoundingClientRect().left, card.querySelector('.name').textContent])"""
+    seen = """[...document.querySelectorAll('.card')].filter(card => card.offsetParent).map(card => {
+        const place = card.getBoundingClientRect();
+        return [place.top, place.left, card.querySelector('.name').textContent];
+    })"""
     return [name[11:] for _, _, name in sorted(browser.value(seen))]
 
 
@@ -345,7 +347,7 @@ def test_filters_go_together_and_the_best_come_first_without_a_script(browser: B
     assert days() == []
     nothing = "getComputedStyle(document.querySelector('main'), '::before').content"
     assert browser.value(nothing) == '"There is no such folder."'
-    assert choose("kind-all", "network-any", "augmentation-either") == [drawing, two, depth, compared, best, plain]
+    assert choose("kind-all", "network-any", "augmentation-any") == [drawing, two, depth, compared, best, plain]
     assert browser.value(nothing) == "none"
 
 
