@@ -53,8 +53,7 @@ class Summary:
     headline_meaning: str = ""  # what that counts
     sentences: Sequence[str] = ()  # what else there is to say
     runs: Sequence[str] = ()  # the names of the folders of the runs that it rests on
-    network: str = ""  # of a run, one of ARCHITECTURES
-    augmentation: str = ""  # of a run: "augmented" or "unaugmented"
+    traits: Sequence[str] = ()  # of a run: its network, and whether it was augmented; from _TRAITS
     validation: float | None = None  # accuracy of a run, a fraction: the best comes first, and the test decides nothing
     thumbnail: str = ""  # the name of the picture that stands for the folder
     remark: str = ""  # what is wrong with it
@@ -82,14 +81,16 @@ def read_summary(folder: Path) -> Summary | None:
         return None
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
     pictures = content.get("pictures")
-    lists = {name: content[name] if isinstance(content.get(name), list) else [] for name in ("sentences", "runs")}
-    sentences, runs = ([text(one, "") for one in found] for found in lists.values())
+    lists = (content.get(name) for name in ("sentences", "runs", "traits"))
+    sentences, runs, traits = ([text(one, "") for one in found] if isinstance(found, list) else [] for found in lists)
     captions = {
         name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
         for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
     }
     validation = number(content.get("validation"))
-    return Summary(**texts, sentences=sentences, runs=tuple(runs), validation=validation, pictures=captions)
+    return Summary(
+        **texts, sentences=sentences, runs=tuple(runs), traits=tuple(traits), validation=validation, pictures=captions
+    )
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,6 @@ class Card:
     def page(self) -> str:
         """The address of what its title links to."""
         return self.link(document.REPORT_FILE if document.REPORT_FILE in self.files else "")
-
-    @property
-    def traits(self) -> set[str]:
-        """What a run can be filtered by."""
-        return {self.summary.network, self.summary.augmentation} & _TRAITS
 
     def link(self, file: str) -> str:
         """The address of a file in the folder, or of the folder itself, as seen from the index."""
@@ -150,7 +146,7 @@ def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
     rests_on = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
     about = {card.name: (card, *rests_on[card.name]) for card in cards}
     best = {name: max(one.summary.validation or 0 for one in found) for name, found in about.items()}
-    traits = {name: set().union(*(one.traits for one in found)) for name, found in about.items()}
+    traits = {name: {trait for one in found for trait in one.summary.traits} & _TRAITS for name, found in about.items()}
     filters = _filters(Counter(card.summary.kind for card in cards), set().union(*traits.values()))
     return {
         "days": [(day, list(group)) for day, group in by_day],
@@ -214,7 +210,7 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     except OSError as error:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
-    if found.kind in ("run", "experiment", "compare") and not (found.network or found.runs):  # of an earlier version
+    if found.kind in ("run", "experiment", "compare") and not (found.traits or found.runs):  # of an earlier version
         known = earlier(folder) or found
         found = replace(known, pictures=found.pictures)
     pictures = [name for name in files if name.lower().endswith(".png")]

@@ -307,8 +307,7 @@ def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) ->
         sentences=[f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else [],
         remark="" if run.status == "finished" else saved.status_of(run),
         thumbnail=first,
-        network=run.model,
-        augmentation="augmented" if run.augment else "unaugmented",
+        traits=(run.model, "augmented" if run.augment else "unaugmented"),
         validation=run.val_accuracy,
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},

@@ -164,13 +164,15 @@ def test_a_file_in_the_place_of_the_outputs_is_refused(tmp_path: Path) -> None:
 
 def arranged(outputs: Path) -> Page:
     """The index of an experiment over two runs, one of them gone since; of another run, an older one, and a drawing."""
-    run = Summary(kind="run", headline="98 %", sentences=["said"], network="3-layer", augmentation="augmented")
+    run = Summary(kind="run", headline="98 %", sentences=["said"])
     for name, validation, network in (
         ("2026-11-22_10-00-00_3-layer-aug", 0.97, "3-layer"),
         ("2026-11-22_11-00-00_1-layer-aug", 0.98, "1-layer"),
         ("2026-11-21_10-00-00_1-layer-aug", 0.99, "1-layer"),
     ):
-        write_summary(fill(outputs, name), replace(run, title=name[20:], network=network, validation=validation))
+        write_summary(
+            fill(outputs, name), replace(run, title=name[20:], traits=(network, "augmented"), validation=validation)
+        )
     make_run(outputs, "2026-11-20_10-00-00_1-layer", val_accuracy=0.5)
     results = {"title": "Depth", "runs": {"3": {"0": "2026-11-22_10-00-00_3-layer-aug"}, "1": {"0": "gone"}}}
     fill(outputs, "2026-11-23_09-00-00_experiment-depth", results=results)
@@ -252,8 +254,7 @@ WHOLE = Summary(
     headline_meaning="of the test digits",
     sentences=["95 % interval 98.50 to 99.00 %"],
     runs=("2026-11-22_09-00-00_3-layer",),
-    network="3-layer",
-    augmentation="augmented",
+    traits=("3-layer", "augmented"),
     validation=0.99,
     thumbnail="b.png",
     remark="interrupted",
