@@ -190,11 +190,11 @@ def _tiles(
             axes.set_axis_off()
             continue
         true, guess, index = found.labels[place], found.predictions[place], int(indices[place])
-        confidence = format_probability(found.probabilities[place])
-        other = format_probability(found.true_probabilities[place])
+        sure = sorted([(found.probabilities[place], guess), (found.true_probabilities[place], true)], reverse=True)
+        chances = ", ".join(f"p({digit}) {format_probability(p)}" for p, digit in sure)
         plotting.draw_digit(axes, images[place] / 255)
         axes.set_title(heading.format(true=true, guess=guess), fontsize=TEXT)
-        caption = f"p({guess}) {confidence}, p({true}) {other}\n{noun} {index}{doubt_mark(index) if is_mnist else ''}"
+        caption = f"{chances}\n{noun} {index}{doubt_mark(index) if is_mnist else ''}"
         axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
     return figure
 

@@ -425,6 +425,6 @@ class TestUnsure:
         tiles = [axes for axes in unsure_figure(10).axes if axes.images]
         assert len(tiles) == 10
         assert tiles[3].get_title() == "3, or 4?"
-        assert tiles[3].get_xlabel().splitlines()[0] == "p(4) 30.0 %, p(3) 40.0 %"
+        assert tiles[3].get_xlabel().splitlines()[0] == "p(3) 40.0 %, p(4) 30.0 %"
         assert_allclose(picture(tiles[3]), make_images(10)[3] / 255)
         assert [axes.get_xlabel().endswith("†") for axes in tiles] == [940 + n == 947 for n in range(10)]
