@@ -408,7 +408,7 @@ def test_a_training_that_diverges_ends_in_one_line(
     content = content_of(only_folder(tmp_path))
     assert content["status"] == "failed"
     assert error.startswith(content["failure"])
-    assert {path.name for path in only_folder(tmp_path).iterdir()} - {"history.csv"} == REMAINS
+    assert {path.name for path in only_folder(tmp_path).iterdir()} - {"history.csv"} == {*REMAINS, "report.html"}
 
 
 @pytest.mark.integration
