@@ -94,7 +94,8 @@ def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.C
     stamp, val, test = folder.name[:19], content["val_accuracy"], content["test_accuracy"]
     model_file = f"model_{stamp}_val{100 * val:.2f}_test{100 * test:.2f}.pt"
     pictures = {"history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png"}
-    assert {path.name for path in folder.iterdir()} == {model_file, *REMAINS, "history.csv", *pictures}
+    pictures |= {"reliability.png", "unsure.png"}
+    assert {path.name for path in folder.iterdir()} == {model_file, *REMAINS, "history.csv", "report.html", *pictures}
     assert folder.name == f"{stamp}_1-layer-aug"
     promised = (
         "model augment seed config epochs_run best_epoch stopped_early val_accuracy test_accuracy train_seconds "
@@ -415,7 +416,7 @@ def test_a_training_that_diverges_ends_in_one_line(
     content = content_of(only_folder(tmp_path))
     assert content["status"] == "failed"
     assert error.startswith(content["failure"])
-    assert {path.name for path in only_folder(tmp_path).iterdir()} - {"history.csv"} == REMAINS
+    assert {path.name for path in only_folder(tmp_path).iterdir()} - {"history.csv"} == {*REMAINS, "report.html"}
 
 
 @pytest.mark.integration

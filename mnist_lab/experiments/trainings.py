@@ -36,7 +36,7 @@ from mnist_lab import __version__
 from mnist_lab.config import TRAIN_DIGITS, TrainConfig
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
-from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, one_line
+from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, StorageError, one_line
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
@@ -44,6 +44,7 @@ from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
+from mnist_lab.training.page import write_run_page
 from mnist_lab.training.runs import RUN_FILE, EpochRecord, RunRecord, list_runs, read_history, read_run, status_of
 from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
@@ -448,4 +449,6 @@ def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
     folder = create_folder(outputs, run_label(task.config), created)
     for name in sorted(finished.files, key=RUN_FILE.__eq__):
         write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
+    with suppress(StorageError):
+        write_run_page(read_run(folder))  # which names its folder
     return Finished(task.number, folder)

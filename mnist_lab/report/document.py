@@ -140,6 +140,7 @@ class Report:
     kind: str  # what sort of thing it reports on, "Training run" for example
     created: datetime  # when that was made, local time
     question: str = ""  # what was to be found out
+    note: str = ""  # the user's own words about it
     verdicts: Sequence[str] = ()  # what was found, the most important sentence first
     sections: Sequence[Section] = ()  # the evidence for it
     repeat: str = ""  # the command line that does it again
@@ -182,6 +183,14 @@ def write_report(folder: Path, report: Report) -> Path:
     path = folder / REPORT_FILE
     write_text(path, render(report))
     return path
+
+
+def read_note(path: Path) -> str:
+    """The user's own sentence, from a small text file; empty if there is none that can be read."""
+    try:
+        return " ".join(read_text(path, 4096).split())
+    except (OSError, ValueError):
+        return ""
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from mnist_lab import storage
+from mnist_lab.config import ARCHITECTURES
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.report import document
-from mnist_lab.report.document import Caption, Report, Section, inside, text
+from mnist_lab.report.document import Caption, Report, Section, inside, number, text
 
-_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
+_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE, _NOTE_FILE = "index.html", "summary.json", "score.json", "note.txt"
 _DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
@@ -50,11 +52,17 @@ class Summary:
     headline: str = ""  # the one number that matters
     headline_meaning: str = ""  # what that counts
     sentences: Sequence[str] = ()  # what else there is to say
+    runs: Sequence[str] = ()  # the names of the folders of the runs that it rests on
+    traits: Sequence[str] = ()  # of a run: its network, and whether it was augmented; from _TRAITS
+    validation: float | None = None  # accuracy of a run, a fraction: the best comes first, and the test decides nothing
     thumbnail: str = ""  # the name of the picture that stands for the folder
     remark: str = ""  # what is wrong with it
     created: str = ""  # ISO 8601, for folders whose name does not say
     pictures: Mapping[str, Caption] = field(default_factory=dict)  # what is said about its pictures, by file name
 
+
+_AUGMENTATION = ("augmented", "unaugmented")
+_TRAITS = {*ARCHITECTURES, *_AUGMENTATION}
 
 Earlier = Callable[[Path], Summary | None]  # for folders of earlier versions, and unfinished ones
 
@@ -72,13 +80,17 @@ def read_summary(folder: Path) -> Summary | None:
     if not content:
         return None
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
-    sentences, pictures = content.get("sentences"), content.get("pictures")
+    pictures = content.get("pictures")
+    lists = (content.get(name) for name in ("sentences", "runs", "traits"))
+    sentences, runs, traits = ([text(one, "") for one in found] if isinstance(found, list) else [] for found in lists)
     captions = {
         name: Caption(*(text(inside(caption, part), "") for part in ("title", "alt", "text")))
         for name, caption in (pictures.items() if isinstance(pictures, dict) else ())
     }
-    said = [text(one, "") for one in sentences] if isinstance(sentences, list) else []
-    return Summary(**texts, sentences=said, pictures=captions)
+    validation = number(content.get("validation"))
+    return Summary(
+        **texts, sentences=sentences, runs=tuple(runs), traits=tuple(traits), validation=validation, pictures=captions
+    )
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,14 @@ class Card:
     name: str
     when: datetime | None
     summary: Summary
+    note: str = ""  # the user's own words
     pictures: Sequence[str] = ()
     files: Sequence[str] = ()
+
+    @property
+    def page(self) -> str:
+        """The address of what its title links to."""
+        return self.link(document.REPORT_FILE if document.REPORT_FILE in self.files else "")
 
     def link(self, file: str) -> str:
         """The address of a file in the folder, or of the folder itself, as seen from the index."""
@@ -114,13 +132,54 @@ def write_index(outputs: Path, now: datetime, earlier: Earlier) -> Path:
         storage.remove_leftovers(folder, older_than=3600)  # seconds; nothing takes nearly as long to write
     cards = [card_of(folder, earlier) for folder in folders]
     cards.sort(key=lambda card: (card.when or datetime.min, card.name), reverse=True)
-    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
-    days, counts = [(day, list(members)) for day, members in by_day], Counter(card.summary.kind for card in cards)
-    html = document.TEMPLATES.get_template("index.html").render(days=days, counts=counts, kinds=KINDS, now=now)
+    html = document.TEMPLATES.get_template("index.html").render(**_arranged(cards), kinds=KINDS, now=now)
     storage.write_text(path, html)
     with storage.storage_errors(path):
         os.utime(path)  # putting it in place changed its folder, and it must not be older than that
     return path
+
+
+def _arranged(cards: Sequence[Card]) -> dict[str, Any]:
+    """What the template shows of cards, the newest first: by day, with their place by accuracy, folded and filtered."""
+    by_day = groupby(cards, key=lambda card: document.day_of(card.when) if card.when else "Without a date")
+    by_name = {card.name: card for card in cards}
+    rests_on = {card.name: [by_name[run] for run in card.summary.runs if run in by_name] for card in cards}
+    about = {card.name: (card, *rests_on[card.name]) for card in cards}
+    best = {name: max(one.summary.validation or 0 for one in found) for name, found in about.items()}
+    traits = {name: {trait for one in found for trait in one.summary.traits} & _TRAITS for name, found in about.items()}
+    filters = _filters(Counter(card.summary.kind for card in cards), set().union(*traits.values()))
+    return {
+        "days": [(day, list(group)) for day, group in by_day],
+        "rests_on": rests_on,
+        "folded": {one.name for card in cards if card.summary.kind == "experiment" for one in rests_on[card.name]},
+        "traits": traits,
+        "places": {name: place for place, name in enumerate(sorted(best, key=lambda name: -best[name]))},
+        "filters": filters,
+        "choices": [dict(zip(filters, options, strict=True)) for options in product(*filters.values())],
+    }
+
+
+class Option(NamedTuple):
+    """One choice of a filter: of the cards, it leaves those that fit its part of a CSS selector."""
+
+    name: str
+    label: str
+    selector: str
+    size: int = 0  # how many there are, where that is shown
+
+
+def _filters(counts: Counter[str], known: set[str]) -> dict[str, list[Option]]:
+    """What cards can be filtered by; the runs of an experiment have no card beside it, unless runs are asked for."""
+    kinds = [Option(kind, names[1], f".{kind}", counts[kind]) for kind, names in KINDS.items() if counts[kind]]
+    filters = {"kind": [Option("all", "Everything", ":not(.folded)", counts.total()), *kinds]}
+    for name, all_of_them, traits in (
+        ("network", "Any network", ARCHITECTURES),
+        ("augmentation", "Augmented or not", _AUGMENTATION),
+    ):
+        options = [Option(trait, trait, f".n{trait}") for trait in traits if trait in known]
+        if len(options) > 1:
+            filters[name] = [Option("any", all_of_them, ""), *options]
+    return filters
 
 
 def is_outdated(outputs: Path) -> bool:
@@ -151,12 +210,16 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     except OSError as error:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
+    if found.kind in ("run", "experiment", "compare") and not (found.traits or found.runs):  # of an earlier version
+        known = earlier(folder) or found
+        found = replace(known, pictures=found.pictures)
     pictures = [name for name in files if name.lower().endswith(".png")]
     thumbnail = next((name for name in (found.thumbnail, *_THUMBNAILS, *pictures) if name in pictures), "")
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
     documents = [name for name in (document.REPORT_FILE, *_DATA_FILES) if name in files]
-    return Card(folder.name, when or _moment(found.created), summary, pictures, documents)
+    note = document.read_note(folder / _NOTE_FILE) if _NOTE_FILE in files else ""
+    return Card(folder.name, when or _moment(found.created), summary, note, pictures, documents)
 
 
 def _named(folder: Path) -> tuple[datetime | None, str, str]:

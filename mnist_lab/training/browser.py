@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
 from mnist_lab.errors import LabError, RequestError, RunError
+from mnist_lab.report.document import REPORT_FILE
 from mnist_lab.report.index import Summary, write_summary
-from mnist_lab.storage import is_locked, new_folder, storage_errors, write_text
+from mnist_lab.storage import is_file, is_locked, new_folder, storage_errors, write_text
 from mnist_lab.terminal.console import Choice, pick
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import counted, plain
 from mnist_lab.training import folder_commands as folders
+from mnist_lab.training.page import write_run_page
 from mnist_lab.training.picker import NAMES, Picker, runs_named
 from mnist_lab.training.runs import (
     LOCK_FILE,
@@ -173,12 +176,15 @@ def write_note(runs: Sequence[RunRecord], words: str) -> None:
     words = " ".join(words.split())
     if len(words) > _LONGEST_NOTE:
         raise RequestError(f"the note has {len(words):,} characters", f"write at most {_LONGEST_NOTE}")
-    for path in (run.folder / NOTE_FILE for run in runs):
+    for run in runs:
+        path = run.folder / NOTE_FILE
         if words:
             write_text(path, words + "\n")
         else:
             with storage_errors(path):
                 path.unlink(missing_ok=True)
+        if is_file(run.folder / REPORT_FILE):
+            write_run_page(replace(run, note=words))
 
 
 def _ask_delete(lab: Lab, names: list[str]) -> None:

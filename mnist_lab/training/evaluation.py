@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_lab.config import CLASSES
 
+BINS = 15  # of equal width, for the calibration error
+_GROUPS = 10  # of equally many digits
+_UNSURE_KEPT = 10
 _REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
@@ -38,16 +42,25 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """The M misclassified digits, the most confidently wrong first; every array is (M,)."""
+    """M digits with the wrong one that each was taken for, or nearly, the worst first; every array is (M,)."""
 
     positions: NDArray[np.int64]  # among the evaluated digits
     labels: NDArray[np.int64]
-    predictions: NDArray[np.int64]
+    predictions: NDArray[np.int64]  # the most probable of the wrong digits
     probabilities: NDArray[np.float64]  # of the prediction
     true_probabilities: NDArray[np.float64]  # of the true digit
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """Predictions of similar confidence, taken together."""
+
+    count: int
+    confidence: float  # the mean probability of the predictions
+    accuracy: float  # how many of them are right, as a fraction
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,16 @@ class Evaluation:
     interval: tuple[float, float]  # 95 % Wilson interval of the accuracy
     confusion: NDArray[np.int64]  # (10, 10), rows true, columns predicted
     classes: tuple[ClassScores, ...]
-    calibration_error: float  # expected calibration error, a fraction
+    bins: Sequence[ConfidenceBin]  # of equal width, without the empty ones
+    groups: Sequence[ConfidenceBin]  # of equally many digits
     rejection_threshold: float  # the probability that all but _REJECTED_FRACTION of the predictions reach
-    mistakes: Mistakes
+    mistakes: Mistakes  # all misclassified digits, the most confidently wrong first
+    unsure: Mistakes  # the correctly classified ones with the lowest probabilities
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error, a fraction."""
+        return expected_calibration_error(self.bins)
 
     @property
     def accuracy(self) -> float:
@@ -81,6 +101,8 @@ class Evaluation:
             "accuracy": self.accuracy,
             "interval_95": list(self.interval),
             "expected_calibration_error": self.calibration_error,
+            "confidence_bins": [vars(one) for one in self.bins],
+            "confidence_groups": [vars(one) for one in self.groups],
             "doubt_level": self.rejection_threshold,  # its original name, as in all saved runs
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
@@ -95,19 +117,26 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
     is_correct = predictions == labels
     correct, total, digits = int(is_correct.sum()), len(labels), range(CLASSES)
     scores = precision_recall_fscore_support(labels, predictions, labels=digits, zero_division=0)
-    missed = np.flatnonzero(~is_correct)
-    missed = missed[np.argsort(-confidence[missed], kind="stable")]
+    wrong = np.where(np.arange(CLASSES) == labels[:, None], -1, probabilities)  # (N, 10), without the true digit
+    others, doubts = wrong.argmax(axis=1), wrong.max(axis=1)
+
+    def chosen(found: NDArray[np.bool_], key: NDArray[np.float64], most: int = total) -> Mistakes:
+        places = np.flatnonzero(found)
+        places = places[np.argsort(key[places], kind="stable")][:most]
+        true = probabilities[places, labels[places]]
+        return Mistakes(places, labels[places], others[places], doubts[places], true)
+
     return Evaluation(
         correct=correct,
         total=total,
         interval=wilson_interval(correct, total),
         confusion=confusion_matrix(labels, predictions, labels=digits),
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
-        calibration_error=expected_calibration_error(confidence, is_correct),
+        bins=equal_bins(confidence, is_correct),
+        groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
         rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
-        mistakes=Mistakes(
-            missed, labels[missed], predictions[missed], confidence[missed], probabilities[missed, labels[missed]]
-        ),
+        mistakes=chosen(~is_correct, -confidence),
+        unsure=chosen(is_correct, confidence, _UNSURE_KEPT),
     )
 
 
@@ -117,12 +146,23 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def expected_calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
-    """How far apart accuracy and confidence, the probability (N,) of the prediction, are.
+def equal_bins(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> list[ConfidenceBin]:
+    """Predictions, sorted by their probabilities (N,) into 15 bins of equal width; the empty ones are left out."""
+    return _bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1))
 
-    Predictions are sorted by confidence into 15 equal bins; the distances between each bin's mean confidence and its
-    accuracy are averaged, weighted by the bin's size (Guo et al. 2017, arXiv:1706.04599).
+
+def _bins(
+    confidence: NDArray[np.float64], is_correct: NDArray[np.bool_], bins: NDArray[np.int64]
+) -> list[ConfidenceBin]:
+    """Predictions with the same number in ``bins`` (N,), taken together."""
+    members = [bins == number for number in np.unique(bins)]
+    return [ConfidenceBin(int(m.sum()), float(confidence[m].mean()), float(is_correct[m].mean())) for m in members]
+
+
+def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
+    """How far apart accuracy and confidence are: the mean over the bins, weighted by their sizes.
+
+    Guo et al. 2017, arXiv:1706.04599.
     """
-    bins = np.minimum((confidence * 15).astype(int), 14)
-    gaps = np.bincount(bins, weights=confidence - is_correct)  # sum of (confidence - is_correct) in each bin
-    return float(np.abs(gaps).sum() / len(confidence))
+    gaps = [one.count * abs(one.confidence - one.accuracy) for one in bins]
+    return sum(gaps) / sum(one.count for one in bins)

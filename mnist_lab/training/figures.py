@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lab import plotting
+from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import Digits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted, format_probability
-from mnist_lab.training.evaluation import Evaluation, Mistakes
+from mnist_lab.training.evaluation import BINS, Evaluation, Mistakes, wilson_interval
 from mnist_lab.training.runs import EpochRecord, RunRecord
 
 # From a single mistake, clearly unlike white, to the darkest colour that text is legible on. What never happened is
@@ -28,7 +29,8 @@ from mnist_lab.training.runs import EpochRecord, RunRecord
 _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
 _CONFUSION_COLOURS = _MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
-_MISTAKES_SHOWN, _MISTAKE_COLUMNS = 25, 5
+_MISTAKES_SHOWN, _TILE_COLUMNS = 25, 5
+_TEST_DIGIT = "test digit"  # what the digits of MNIST's test file are called, a few of which are marked as doubtful
 _MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
 
@@ -54,6 +56,12 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         for split, values, colour, marker in (("training", train, ORANGE, "s"), ("validation", validation, BLUE, "o")):
             shape = marker if len(epochs) <= _MARKERS_UP_TO else "none"
             axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
+            if len(epochs) == 1:
+                shown = f"{values[0]:.4f}" if axes is loss else f"{values[0]:.2f} %"
+                side, words = (
+                    ("right", f"{split} {shown}   ") if split == "training" else ("left", f"   {split} {shown}")
+                )
+                axes.text(1, values[0], words, ha=side, va="center")
         ring = f"best epoch: {best_epoch} (weights kept)"
         axes.plot(best_epoch, kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=ring)
         stopped = f"stopped after epoch {last} ({stop_reason})"
@@ -138,7 +146,7 @@ def mistakes(
     *,
     evaluated: int,
     title: str,
-    noun: str = "test digit",
+    noun: str = _TEST_DIGIT,
 ) -> Figure:
     """The worst of M mistakes, 25 at most, among the digits ``evaluated``; ``images`` are (M, 28, 28), 0..255.
 
@@ -152,20 +160,79 @@ def mistakes(
     shown = min(len(missed), _MISTAKES_SHOWN)
     which = f"the {shown} worst of " if shown < len(missed) else ""
     note = f"{which}{counted(len(missed), 'mistake')} in {counted(evaluated, 'digit')}"
-    columns = min(shown, _MISTAKE_COLUMNS)
-    rows = math.ceil(shown / columns)
-    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note)
+    return _tiles(images[:shown], missed, indices[:shown], "true {true}, predicted {guess}", title, note, noun)
+
+
+@styled
+def unsure(images: NDArray[np.uint8], found: Mistakes, indices: NDArray[np.int64], *, title: str) -> Figure:
+    """The M test digits that were classified correctly with the least probability; ``images`` (M, 28, 28), 0..255."""
+    note = "classified correctly, but with the least probability; beside it, the digit that came second"
+    return _tiles(images, found, indices, "{true}, or {guess}?", title, note)
+
+
+def _tiles(
+    images: NDArray[np.uint8],
+    found: Mistakes,
+    indices: NDArray[np.int64],
+    heading: str,
+    title: str,
+    note: str,
+    noun: str = _TEST_DIGIT,
+) -> Figure:
+    """Digits in rows of five, each under a heading, and over its probabilities and what it is called."""
+    is_mnist = noun == _TEST_DIGIT
+    columns = min(len(images), _TILE_COLUMNS)
+    rows = math.ceil(len(images) / columns)
+    note += f"\n{doubt_note(indices)}" if is_mnist else ""
+    figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note.strip())
     for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        if place >= shown:
+        if place >= len(images):
             axes.set_axis_off()
             continue
-        true, predicted = missed.labels[place], missed.predictions[place]
-        confidence = format_probability(missed.probabilities[place])
-        other = format_probability(missed.true_probabilities[place])
+        true, guess, index = found.labels[place], found.predictions[place], int(indices[place])
+        sure = sorted([(found.probabilities[place], guess), (found.true_probabilities[place], true)], reverse=True)
+        chances = ", ".join(f"p({digit}) {format_probability(p)}" for p, digit in sure)
         plotting.draw_digit(axes, images[place] / 255)
-        axes.set_title(f"true {true}, predicted {predicted}", fontsize=TEXT)
-        caption = f"p({predicted}) {confidence}, p({true}) {other}\n{noun} {indices[place]}"
+        axes.set_title(heading.format(true=true, guess=guess), fontsize=TEXT)
+        caption = f"{chances}\n{noun} {index}{doubt_mark(index) if is_mnist else ''}"
         axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
+    return figure
+
+
+@styled
+def reliability(test: Evaluation, *, title: str) -> Figure:
+    """How often an evaluated network is right, beside how sure it says it is (Guo et al. 2017, arXiv:1706.04599).
+
+    On the left the bins of the calibration error; on the right groups of equally many digits, since most digits share
+    the last bin.
+    """
+    error = f"calibration error (ECE) {100 * test.calibration_error:.2f} points"
+    note = (
+        "ECE: the gap in each bin, averaged over all digits. Blue above orange, or above the dashed line: less sure "
+        "than it could be; below: too sure.\nVertical lines: 95 % intervals of the accuracy (Wilson)."
+    )
+    figure = new_figure(10, 5.2, f"{title}: {error}", note)
+    panels = figure.add_subfigure(figure.add_gridspec()[0])
+    bins, groups = panels.subplots(1, 2)
+    for axes, found in ((bins, test.bins), (groups, test.groups)):
+        sure, right = (100 * np.array([getattr(one, name) for one in found]) for name in ("confidence", "accuracy"))
+        ends = 100 * np.array([wilson_interval(round(one.accuracy * one.count), one.count) for one in found])
+        places = sure if axes is bins else np.arange(1, len(found) + 1)
+        axes.vlines(places, sure, right, color=ORANGE, linewidth=6, alpha=0.4, label="gap")
+        axes.errorbar(places, right, np.abs(ends.T - right), fmt="o", color=BLUE, elinewidth=1, label="accuracy")
+        axes.plot(places, sure, "s", color=ORANGE, markersize=4.5, label="mean probability")
+    bins.plot((0, 100), (0, 100), color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    for one in test.bins:  # in the middle of each bin, so that no two run into each other
+        middle = 100 * (math.floor(BINS * one.confidence) + 0.5) / BINS
+        bins.text(middle, -3, f"{one.count:,}", rotation=90, ha="center", va="top", fontsize=SMALL)
+    plotting.title_panel(bins, "Bins of equal width", "at the foot: digits in each")
+    plotting.style_axes(bins, "probability of the prediction (%)", "accuracy (%)")
+    bins.set(xlim=(0, 104), ylim=(-20, 104), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
+    plotting.title_panel(groups, "Groups of equally many", f"{test.groups[-1].count:,} digits in each")
+    plotting.scale_accuracy(groups, [100 * min(one.confidence, one.accuracy) for one in test.groups] + [100])
+    plotting.style_axes(groups, "group, the least sure first", "% (logarithmic in the error)")
+    groups.set(xticks=range(1, len(test.groups) + 1))
+    panels.legend(*groups.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -178,6 +245,11 @@ class RunData:
     test: Evaluation  # of its model on the test digits
     digits: Digits  # the test digits
     model: DigitNet  # with its weights, on the device
+
+    def shown(self, found: Mistakes) -> tuple[NDArray[np.uint8], Mistakes, NDArray[np.int64]]:
+        """Some test digits as the functions above want them: images (N, 28, 28), what was found, and their indices."""
+        digits = self.digits.subset(torch.from_numpy(found.positions))
+        return digits.images.squeeze(1).numpy(), found, digits.indices.numpy()
 
     @property
     def evaluated_title(self) -> str:
@@ -192,9 +264,11 @@ def _draw_history(run: RunData) -> Figure:
 
 def _draw_mistakes(run: RunData) -> Figure:
     missed = run.test.mistakes
-    digits = run.digits.subset(torch.from_numpy(missed.positions))
-    images, indices = digits.images.squeeze(1).numpy(), digits.indices.numpy()
-    return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
+    return mistakes(*run.shown(missed), evaluated=run.test.total, title=run.record.title)
+
+
+def _draw_unsure(run: RunData) -> Figure:
+    return unsure(*run.shown(run.test.unsure), title=run.record.title)
 
 
 class RunFigure(NamedTuple):
@@ -213,7 +287,19 @@ RUN_FIGURES = {
         Caption(
             "Loss and accuracy over the epochs",
             "Two charts with curves for training and validation; the kept epoch is marked. The numbers are below.",
-            "The distance between the curves shows how much better the network knows the digits that it trained on.",
+            "While both curves improve, it learns what new digits have in common. Over-fitting looks like this: the "
+            "training loss goes on falling while the validation loss rises, and the gap widens. The ring marks the "
+            "epoch with the lowest validation loss, whose weights were kept.",
+        ),
+    ),
+    "reliability.png": RunFigure(
+        lambda run: reliability(run.test, title=run.record.title),
+        Caption(
+            "How far its probabilities can be trusted",
+            "Two charts of accuracy and mean probability, for predictions sorted by how sure the network was.",
+            "Of the predictions made with 80 %, four in five should be right: blue and orange then coincide. Blue over "
+            "orange means less sure than it could be (label smoothing does that), blue under it too sure. A bin of few "
+            "digits says little: look at its interval before its gap.",
         ),
     ),
     "confusion_counts.png": RunFigure(
@@ -221,7 +307,8 @@ RUN_FIGURES = {
         Caption(
             "Which digit was taken for which",
             "A table of counts, with ten rows for the true digits and ten columns for the predicted ones.",
-            "Correct predictions lie on the grey diagonal; elsewhere, a deeper colour means a more frequent mistake.",
+            "Read it row by row: of all the 4s, how many were taken for a 9? Correct predictions lie on the grey "
+            "diagonal; elsewhere, a deeper colour means a more frequent mistake.",
         ),
     ),
     "confusion_percent.png": RunFigure(
@@ -229,7 +316,7 @@ RUN_FIGURES = {
         Caption(
             "The same as percentages of each digit",
             "The same rows and columns with percentages; each row adds up to 100 %.",
-            "This way, rare digits can be compared with frequent ones.",
+            "This way, rare digits can be compared with frequent ones: the diagonal holds each digit's recall.",
         ),
     ),
     "mistakes.png": RunFigure(
@@ -237,7 +324,16 @@ RUN_FIGURES = {
         Caption(
             "The most confident mistakes",
             "Misclassified digits, each with its true digit, the predicted one and their probabilities.",
-            "Would you have read them correctly? Some have a label that a person may question too.",
+            "The surest mistake comes first. Would you have read them correctly? Where you would, ask what the network "
+            "has not seen enough of.",
+        ),
+    ),
+    "unsure.png": RunFigure(
+        _draw_unsure,
+        Caption(
+            "Right, but unsure",
+            "Correctly classified digits with the lowest probabilities, each with the digit that came second.",
+            "The least sure comes first. With another seed, the second digit might have won: accuracy includes luck.",
         ),
     ),
 }

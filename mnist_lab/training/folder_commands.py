@@ -285,7 +285,7 @@ def _write_page(lab: Lab, folder: Path) -> Path:
     if not is_below and not any(is_file(folder / name) for name in _MARKS):
         raise RequestError(f"{folder} is not a folder of the lab", f"name one in {lab.outputs}")
     if is_file(folder / saved.RUN_FILE):
-        return write_report(folder, page.run_report(saved.read_run(folder)))
+        return page.write_run_page(saved.read_run(folder))
     own = folder / REPORT_FILE
     return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from mnist_lab.config import CLASSES, TrainConfig, settings_of
+from mnist_lab.data import DOUBTFUL_TEST_LABELS
 from mnist_lab.errors import RequestError, RunError
 from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, Table, inside, number, text
@@ -25,12 +26,17 @@ from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunRecord
 
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
-RUN_PICTURES = ("history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png")
+RUN_PICTURES = (
+    *("history.png", "reliability.png", "confusion_counts.png", "confusion_percent.png"),
+    *("mistakes.png", "unsure.png", "saliency.png"),
+)
 ENDED = {
     "last epoch": "Training ran to its last epoch.",
     "patience": "Training stopped early, when its patience ran out.",
     "interrupted": "Training was interrupted by Ctrl-C.",
 }
+_MEASURED = """Training values are measured during an epoch, while the weights still change, with any dropout and
+augmentation; validation values after it, without. Training may therefore look worse than validation."""
 _HEADLINES = ("test accuracy", "95 % interval", "validation accuracy", "epochs", "training time", "parameters")
 """Facts about a run that are shown at the top of its page."""
 
@@ -53,15 +59,17 @@ def run_report(run: RunRecord) -> Report:
     confused = describe_confused(test)
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
     sections = [
-        Section("How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")]),
-        Section("How it learned", tables=[_history_table(run, history)], pictures=pictures["history.png"]),
+        Section(
+            "How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")], pictures["reliability.png"]
+        ),
+        Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], pictures["history.png"]),
         Section(
             "Which digits it confuses",
             remarks,
             [per_digit_table(test, "Digit by digit")],
             [*pictures["confusion_counts.png"], *pictures["confusion_percent.png"]],
         ),
-        Section("Its most confident mistakes", pictures=pictures["mistakes.png"]),
+        Section("Wrong, or nearly", _doubted(run), pictures=[*pictures["mistakes.png"], *pictures["unsure.png"]]),
         Section("Which pixels mattered", pictures=pictures["saliency.png"]),
         Section("What it was trained with", tables=[_settings_table(run)]),
         Section("Where it was trained", tables=[_origin_table(run, facts)]),
@@ -75,10 +83,16 @@ def run_report(run: RunRecord) -> Report:
         created=run.created,
         question=f"How well does the {run.model} network, trained {how}, read handwritten digits that it has not seen?",
         verdicts=_verdicts(run),
+        note=run.note,
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
         facts={name.capitalize(): dict(facts)[name] for name in _HEADLINES},
     )
+
+
+def write_run_page(run: RunRecord) -> Path:
+    """Write a run's page into its folder, atomically; ``StorageError`` if it can't be written."""
+    return document.write_report(run.folder, run_report(run))
 
 
 def _verdicts(run: RunRecord) -> list[str]:
@@ -98,13 +112,29 @@ def _verdicts(run: RunRecord) -> list[str]:
 
 
 def _goodness(run: RunRecord) -> list[str]:
-    error = number(inside(run.results, "test", "expected_calibration_error"))
-    off = "" if error is None else f" Its probabilities are off by {100 * error:.2f} points on average (ECE)."
     words = (
         "The validation digits chose the epoch that was kept. The test digits were used once, after training: only "
-        f"they show how well it does on new handwriting.{off}"
+        "they show how well it does on new handwriting."
     )
+    error = number(inside(run.results, "test", "expected_calibration_error"))
+    if error is not None:
+        words += (
+            f" On average, its probabilities are off by {100 * error:.2f} points from how often it is right "
+            "(expected calibration error, ECE)."
+        )
     return [words] if run.is_evaluated else []
+
+
+def _doubted(run: RunRecord) -> list[str]:
+    """How many of a run's mistakes have a label that most people doubt; runs of earlier versions do not know."""
+    found, correct, total = (inside(run.results, "test", name) for name in ("doubted_mistakes", "correct", "total"))
+    if not isinstance(found, list) or not type(correct) is type(total) is int:
+        return []
+    return [
+        f"Most people doubt the labels of {len(DOUBTFUL_TEST_LABELS)} test digits (Northcutt et al. 2021, "
+        f"labelerrors.com), marked † below. The network misses {len(found)} of them, where "
+        f"the label may be wrong and not the network, and {wording.counted(total - correct, 'digit')} in all."
+    ]
 
 
 def _history_table(run: RunRecord, history: list[EpochRecord]) -> Table:
@@ -265,16 +295,20 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
 
 def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` describe its pictures, by file name."""
+    first = RUN_PICTURES[0] if run.epochs_run != 1 else "confusion_counts.png"  # a history of one point shows nothing
     lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
     interval_95 = f"95 % interval {format_interval(run.test_interval)}"
+    validation = f"validation {format_percent(run.val_accuracy)}"
     return Summary(
         kind="run",
         title=run.title,
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
-        sentences=[f"{interval_95}; {lasted}"] if run.is_evaluated else [],
+        sentences=[f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else [],
         remark="" if run.status == "finished" else saved.status_of(run),
-        thumbnail=RUN_PICTURES[0],
+        thumbnail=first,
+        traits=(run.model, "augmented" if run.augment else "unaugmented"),
+        validation=run.val_accuracy,
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
         pictures=captions or {},
     )
@@ -300,10 +334,14 @@ def results_summary(content: dict[str, Any]) -> Summary:
     first = text(verdicts[0], "") if isinstance(verdicts, list) and verdicts else ""
     sizes = ((name, text(inside(content, "facts", name), "")) for name in ("runs", "seeds", "epochs"))
     size = ", ".join(f"{name}: {value}" for name, value in sizes if value)  # tells repetitions apart
+    named = content.get("runs")
+    members = named.values() if isinstance(named, dict) else ()  # each a folder, or folders by seed
+    runs = [run for one in members for run in (one.values() if isinstance(one, dict) else [one])]
     return Summary(
         title=text(content.get("title"), ""),
         sentences=[sentence for sentence in (text(content.get("question"), ""), first, size) if sentence],
         thumbnail=text(content.get("thumbnail"), ""),
+        runs=tuple(dict.fromkeys(run for run in runs if isinstance(run, str))),
     )
 
 

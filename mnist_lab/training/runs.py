@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, get_args
 from mnist_lab import storage
 from mnist_lab.config import MOST_EPOCHS, MOST_SEED, TrainConfig, changed_options
 from mnist_lab.errors import LockedError, RequestError, RunError
-from mnist_lab.report.document import fraction, interval, number
+from mnist_lab.report.document import fraction, interval, number, read_note
 from mnist_lab.storage import is_folder, is_locked, read_text, reason, remove_leftovers, write_json
 from mnist_lab.terminal.wording import describe_recipe, letters
 
@@ -203,16 +203,10 @@ def read_run(folder: Path) -> RunRecord:
         why = reason(error) if isinstance(error, OSError) else error
         raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
-        return replace(RunRecord.from_json(folder, content), note=_read_note(folder))
+        return replace(RunRecord.from_json(folder, content), note=read_note(folder / NOTE_FILE))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise damaged_run(folder, f"{RUN_FILE} does not describe a run ({detail})") from None
-
-
-def _read_note(folder: Path) -> str:
-    with suppress(OSError, ValueError):  # there is none, or none that can be read
-        return " ".join(read_text(folder / NOTE_FILE, 4096).split())
-    return ""
 
 
 def damaged_run(folder: Path, what: str) -> RunError:

@@ -22,19 +22,21 @@ import torch
 
 from mnist_lab import __version__
 from mnist_lab.config import MOST_THREADS, MOST_WORKERS, TrainConfig, changed_options
+from mnist_lab.data import DOUBTFUL_TEST_LABELS
 from mnist_lab.data.mnist import SPLIT_SEED, Digits, Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.environment import asked_device
 from mnist_lab.errors import CheckpointError, RunError, StorageError, TrainingError
 from mnist_lab.networks.compute import Compute, choose_compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model, count_parameters
 from mnist_lab.plotting import save_figure
+from mnist_lab.report.document import REPORT_FILE
 from mnist_lab.report.index import write_summary
 from mnist_lab.storage import STAMP_FORMAT, create_folder, is_file, remove_leftovers, write_text
 from mnist_lab.training import runs
 from mnist_lab.training.checkpoints import PLAIN_BYTES, load_tensors, load_weights, save_tensors
 from mnist_lab.training.evaluation import Evaluation, evaluate
 from mnist_lab.training.figures import RunData, RunFigure
-from mnist_lab.training.page import summary_of
+from mnist_lab.training.page import summary_of, write_run_page
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISHED, EpochRecord, RunRecord, write_run
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
@@ -184,7 +186,7 @@ def _complete(
     except TrainingError as error:
         run = replace(run, status="failed", failure=error.found)
         write_run(run)
-        write_summary(folder, summary_of(run))
+        _describe(run, {})
         (folder / STATE_FILE).unlink(missing_ok=True)
         raise
     except RuntimeError as error:
@@ -196,8 +198,12 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    _save_results(run, results, mnist, model, figures)
+    run = _save_results(run, results, mnist, model, figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
+    try:
+        _describe(run, figures)
+    except StorageError as error:  # what was trained is on disk
+        observer.on_warning(f"{error.found}; the page can be written later: python main.py report {run.name}")
     return folder
 
 
@@ -215,13 +221,14 @@ def _restore(trainer: Trainer, folder: Path) -> None:
         raise CheckpointError(what, "train a new run") from None
 
 
-def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> None:
+def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
     accuracies = f"val{100 * results.validation.accuracy:.2f}_test{100 * results.test.accuracy:.2f}"
     model_file = f"model_{run.created.strftime(STAMP_FORMAT)}_{accuracies}.pt"
     save_tensors(folder / model_file, outcome.best_weights)
     write_text(folder / HISTORY_FILE, runs.history_csv(outcome.history))
+    doubted = sorted(DOUBTFUL_TEST_LABELS.intersection(results.test.mistakes.positions.tolist()))
     run = replace(
         run,
         status="interrupted" if outcome.stop_reason == "interrupted" else "finished",
@@ -236,16 +243,25 @@ def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNe
         train_seconds=results.train_seconds,
         images_per_second=results.images_per_second,
         model_file=model_file,
-        results={"validation": results.validation.to_dict(), "test": results.test.to_dict()},
+        results={
+            "validation": results.validation.to_dict(),
+            "test": results.test.to_dict() | {"doubted_mistakes": doubted},
+        },
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
     for name, draw in figures.items():
         save_figure(folder / name, draw(data))
     write_run(run)
-    captions = {name: figure.caption for name, figure in figures.items()}
-    write_summary(folder, summary_of(run, captions))  # for a run without one, the index reads run.json
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()
+    return run
+
+
+def _describe(run: RunRecord, figures: RunFigures) -> None:
+    """Write what is derived from a run's folder: what the index shows of it, and its page, in that order."""
+    captions = {name: figure.caption for name, figure in figures.items()}
+    write_summary(run.folder, summary_of(run, captions))  # for a run without one, the index reads run.json
+    write_run_page(run)
 
 
 def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> RunRecord:
@@ -326,7 +342,7 @@ def load_trained(run: RunRecord, compute: Compute) -> DigitNet:
 def restore_pictures(
     run: RunRecord, test: Evaluation, digits: Digits, model: DigitNet, figures: RunFigures, warn: Callable[[str], None]
 ) -> list[str]:
-    """Draw those figures that are missing from an evaluated run's folder; returns their names.
+    """Draw those figures that are missing from an evaluated run's folder, and its page; returns their names.
 
     ``test`` is the evaluation of its ``model`` on the test ``digits``; ``warn`` is told why a figure can't be drawn.
     """
@@ -340,7 +356,10 @@ def restore_pictures(
         warn(f"without history.png: {error}")
     for name, draw in missing.items():
         save_figure(run.folder / name, draw(RunData(run, history, test, digits, model)))
-    return list(missing)
+    if not missing and is_file(run.folder / REPORT_FILE):
+        return []
+    _describe(run, figures)
+    return [*missing, REPORT_FILE]
 
 
 def measure_seconds_per_epoch(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:

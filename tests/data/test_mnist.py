@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.model_selection import train_test_split
 
-from mnist_lab.data import MNIST_FOLDER, mnist_is_there
+from mnist_lab.data import MNIST_FOLDER, doubt_mark, doubt_note, mnist_is_there
 from mnist_lab.data.mnist import (
     MEAN,
     MNIST_FILES,
@@ -123,3 +123,9 @@ def test_a_damaged_file_is_refused_in_one_line(copied_files: Path, make: object,
     with pytest.raises(DataError, match=why) as caught:
         load_mnist(copied_files)
     assert "\n" not in str(caught.value)
+
+
+def test_doubted_labels_are_marked_and_their_source_is_named() -> None:
+    assert [doubt_mark(index) for index in (946, 947, 9729)] == ["", "†", "†"]
+    assert doubt_note(np.array([0, 946])) == ""
+    assert "Northcutt et al. 2021, labelerrors.com" in doubt_note(np.array([0, 947]))

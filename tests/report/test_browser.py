@@ -23,6 +23,7 @@ from mnist_lab.report.index import write_index
 from mnist_lab.training.page import run_report, unsummarised
 from mnist_lab.training.runs import read_run
 from tests.pages import NOON, VISIBLE, drawn, fill, rich_report
+from tests.report.test_index import arranged
 
 PATIENCE = 60  # seconds until a browser that does not answer counts as dead
 
@@ -301,11 +302,53 @@ def test_the_index_is_filtered_without_a_script(browser: Browser, pages: dict[st
     assert len(browser.value(shown)) == 5
     press(browser, "Tab")
     press(browser, "ArrowRight")
-    assert browser.value(shown) == ["card run"] * 2
+    assert browser.value(shown) == ["card run n1-layer nunaugmented"] * 2
     press(browser, "ArrowRight")
     assert browser.value(shown) == ["card experiment"]
-    browser.value("document.querySelector('#show-all').parentElement.click()")
+    browser.value("document.querySelector('#kind-all').parentElement.click()")
     assert len(browser.value(shown)) == 5
+
+
+def shown_cards(browser: Browser) -> list[str]:
+    """The names of the folders whose cards are to be seen, as a reader meets them."""
+    seen = """[...document.querySelectorAll('.card')].filter(card => card.offsetParent).map(card => {
+        const place = card.getBoundingClientRect();
+        return [place.top, place.left, card.querySelector('.name').textContent];
+    })"""
+    return [name[11:] for _, _, name in sorted(browser.value(seen))]
+
+
+def test_filters_go_together_and_the_best_come_first_without_a_script(browser: Browser, tmp_path: Path) -> None:
+    arranged(tmp_path)
+    browser.open(tmp_path / "index.html", width=1280, height=3000)
+
+    def choose(*options: str) -> list[str]:
+        for option in options:
+            browser.value(f"document.getElementById('{option}').click()")
+        return shown_cards(browser)
+
+    def days() -> list[str]:
+        heads = "[...document.querySelectorAll('h2')].filter(head => head.offsetParent).map(head => head.innerText)"
+        found: list[str] = browser.value(heads)
+        return found
+
+    deep, two, best = "10-00-00_3-layer-aug", "10-00-00_compare", "10-00-00_1-layer-aug"
+    compared, plain, drawing = "11-00-00_1-layer-aug", "10-00-00_1-layer", "11-00-00_drawing-1"
+    depth = "09-00-00_experiment-depth"
+    assert shown_cards(browser) == [drawing, two, depth, compared, best, plain]
+    assert choose("best-first") == [best, two, compared, depth, plain, drawing]
+    assert days() == []
+    assert choose("newest-first", "kind-run") == [compared, deep, best, plain]  # what was folded comes to light
+    assert choose("best-first") == [best, compared, deep, plain]
+    assert choose("newest-first", "network-1-layer", "augmentation-augmented") == [compared, best]
+    assert days() == ["22 November 2026", "21 November 2026"]
+    assert choose("kind-all") == [two, compared, best]
+    assert choose("kind-drawing") == []
+    assert days() == []
+    nothing = "getComputedStyle(document.querySelector('main'), '::before').content"
+    assert browser.value(nothing) == '"There is no such folder."'
+    assert choose("kind-all", "network-any", "augmentation-any") == [drawing, two, depth, compared, best, plain]
+    assert browser.value(nothing) == "none"
 
 
 def press(browser: Browser, key: str) -> None:

@@ -18,7 +18,8 @@ from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.report.document import Caption, read_picture, render
 from mnist_lab.report.index import KINDS, Summary, folder_report, read_summary, write_index, write_summary
 from mnist_lab.training.page import unsummarised
-from tests.pages import HOSTILE, NOON, cards, earlier_folders, fill, parse, parse_file
+from tests.pages import HOSTILE, NOON, Element, Page, cards, drawn, earlier_folders, fill, parse, parse_file
+from tests.training.test_runs import make_run
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_index_shows_every_folder_the_newest_first(outputs: Path) -> None:
     assert page.texts("h2") == [
         "22 November 2026", "21 November 2026", "20 November 2026", "19 November 2026", "Without a date"
     ]  # fmt: skip
-    kinds = {label.split()[0]: label.split()[-1] for label in page.texts("label")}
+    kinds = {label.split()[0]: label.split()[-1] for label in page.texts("label") if label[-1].isdigit()}
     assert kinds == {
         "Everything": "13", "Runs": "2", "Experiments": "1", "Comparisons": "1", "Drawings": "1", "Scores": "2",
         "X-rays": "1", "Saliency": "1", "Data": "1", "Others": "3",
@@ -158,6 +159,91 @@ def test_a_file_in_the_place_of_the_outputs_is_refused(tmp_path: Path) -> None:
         write_index(tmp_path / "outputs", NOON, unsummarised)
 
 
+# ------------------------------------------------------------------------- folded, filtered, and in another order
+
+
+def arranged(outputs: Path) -> Page:
+    """The index of an experiment over two runs, one of them gone since; of another run, an older one, and a drawing."""
+    run = Summary(kind="run", headline="98 %", sentences=["said"])
+    for name, validation, network in (
+        ("2026-11-22_10-00-00_3-layer-aug", 0.97, "3-layer"),
+        ("2026-11-22_11-00-00_1-layer-aug", 0.98, "1-layer"),
+        ("2026-11-21_10-00-00_1-layer-aug", 0.99, "1-layer"),
+    ):
+        write_summary(
+            fill(outputs, name), replace(run, title=name[20:], traits=(network, "augmented"), validation=validation)
+        )
+    make_run(outputs, "2026-11-20_10-00-00_1-layer", val_accuracy=0.5)
+    results = {"title": "Depth", "runs": {"3": {"0": "2026-11-22_10-00-00_3-layer-aug"}, "1": {"0": "gone"}}}
+    fill(outputs, "2026-11-23_09-00-00_experiment-depth", results=results)
+    compared = Summary(title="Two", runs=["2026-11-22_11-00-00_1-layer-aug", "2026-11-22_10-00-00_3-layer-aug"])
+    write_summary(fill(outputs, "2026-11-23_10-00-00_compare"), compared)
+    fill(outputs, "2026-11-23_11-00-00_drawing-1", "drawing.png")
+    return parse_file(write_index(outputs, NOON, unsummarised))
+
+
+def card_elements(page: Page) -> dict[str, Element]:
+    items = [element for element in page.all("li") if element.attributes.get("class", "").startswith("card ")]
+    return dict(zip(cards(page), items, strict=True))
+
+
+def test_an_experiment_is_folded_over_its_runs(tmp_path: Path) -> None:
+    found = card_elements(arranged(tmp_path))
+    folded = {name for name, card in found.items() if "folded" in card.attributes["class"].split()}
+    assert folded == {"2026-11-22_10-00-00_3-layer-aug"}  # one that is only compared stays in sight
+    experiment = " ".join(found["2026-11-23_09-00-00_experiment-depth"].text.split())
+    assert "2 runs (1 not here any more) 3-layer-aug 98 %" in experiment
+    assert "2 runs 1-layer-aug 98 % 3-layer-aug 98 %" in " ".join(found["2026-11-23_10-00-00_compare"].text.split())
+    links = [link.attributes["href"] for link in arranged(tmp_path / "again").all("a") if "details" in link.inside]
+    assert links.count("./2026-11-22_10-00-00_3-layer-aug/") == 2
+
+
+def test_the_best_on_the_validation_digits_come_first_where_asked_for(tmp_path: Path) -> None:
+    found = card_elements(arranged(tmp_path))
+    places = {name: int(card.attributes["style"].removeprefix("--place: ")) for name, card in found.items()}
+    assert sorted(places, key=places.__getitem__) == [
+        "2026-11-21_10-00-00_1-layer-aug",
+        "2026-11-23_10-00-00_compare",  # as good as the best of its runs; the newest first among equals
+        "2026-11-22_11-00-00_1-layer-aug",
+        "2026-11-23_09-00-00_experiment-depth",
+        "2026-11-22_10-00-00_3-layer-aug",
+        "2026-11-20_10-00-00_1-layer",
+        "2026-11-23_11-00-00_drawing-1",
+    ]
+
+
+def test_a_card_knows_the_networks_that_it_is_about(tmp_path: Path) -> None:
+    found = card_elements(arranged(tmp_path))
+    traits = {name: set(card.attributes["class"].split()) - {"card", "folded"} for name, card in found.items()}
+    assert traits["2026-11-23_10-00-00_compare"] == {"compare", "n1-layer", "n3-layer", "naugmented"}
+    assert traits["2026-11-20_10-00-00_1-layer"] == {"run", "n1-layer", "nunaugmented"}  # read from its run.json
+    assert traits["2026-11-23_11-00-00_drawing-1"] == {"drawing"}
+
+
+def test_a_note_stands_on_the_card_and_follows_when_it_changes(tmp_path: Path) -> None:
+    arranged(tmp_path)
+    name = "2026-11-22_11-00-00_1-layer-aug"
+    assert index_after(tmp_path, lambda: (tmp_path / name / "note.txt").write_text(HOSTILE, "utf-8", "replace"))
+    page = parse_file(tmp_path / "index.html")
+    assert "<script>alert(1)</script>" in cards(page)[name]
+    assert not page.all("script")
+
+
+def test_the_summary_of_an_earlier_version_is_completed_from_the_folder(tmp_path: Path) -> None:
+    """It named a history of one point as the thumbnail, and neither network nor validation accuracy."""
+    folder = make_run(tmp_path, "2026-11-22_10-00-00_1-layer", epochs_run=1, best_epoch=1)
+    for picture in ("history.png", "confusion_counts.png"):
+        (folder / picture).write_bytes(drawn())
+    said = Caption("Confused", "A table")
+    write_summary(
+        folder, Summary(kind="run", title="1-layer", thumbnail="history.png", pictures={"confusion_counts.png": said})
+    )
+    page = parse_file(write_index(tmp_path, NOON, unsummarised))
+    (image,) = page.all("img")
+    assert image.attributes["src"].endswith("confusion_counts.png")
+    assert image.attributes["alt"] == "Confused"
+
+
 # -------------------------------------------------------------------------------------------------- summaries
 
 
@@ -167,6 +253,9 @@ WHOLE = Summary(
     headline="98.76 %",
     headline_meaning="of the test digits",
     sentences=["95 % interval 98.50 to 99.00 %"],
+    runs=("2026-11-22_09-00-00_3-layer",),
+    traits=("3-layer", "augmented"),
+    validation=0.99,
     thumbnail="b.png",
     remark="interrupted",
     created="2026-11-23T09:00:00+00:00",
@@ -200,7 +289,7 @@ def test_a_summary_without_a_kind_gets_that_of_the_folders_name(tmp_path: Path, 
     folder = fill(tmp_path, f"2026-11-22_10-00-00_{kind}-five", "a.png")
     write_summary(folder, Summary(headline="7"))
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["kind"] == kind
-    (card,) = cards(parse_file(write_index(tmp_path, NOON, never))).values()
+    (card,) = cards(parse_file(write_index(tmp_path, NOON, never_asked))).values()
     assert card.startswith(f"{KINDS[kind][0]} · 10:00 {KINDS[kind][0]}: five 7")
 
 
@@ -223,11 +312,11 @@ def test_no_value_of_a_summary_breaks_the_index_or_a_page(tmp_path: Path, name: 
     folder = fill(tmp_path, "2026-11-22_10-00-00_xray-photo", "b.png")
     for value in NASTY:
         (folder / "summary.json").write_text(json.dumps(asdict(WHOLE) | {name: value}), encoding="utf-8")
-        page = parse_file(write_index(tmp_path, NOON, never))
+        page = parse_file(write_index(tmp_path, NOON, never_asked))
         assert len(cards(page)) == 1
         assert not page.all("script", "b")
         assert all(link.attributes["href"].startswith("./") for link in page.all("a"))
-        assert len(parse(render(folder_report(folder, never))).all("img")) == 1
+        assert len(parse(render(folder_report(folder, never_asked))).all("img")) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "[" * 100_000])

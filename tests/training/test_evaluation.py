@@ -7,7 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnist_lab.training.evaluation import Confusion, evaluate, expected_calibration_error, wilson_interval
+from mnist_lab.training.evaluation import (
+    Confusion,
+    equal_bins,
+    evaluate,
+    expected_calibration_error,
+    wilson_interval,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +74,23 @@ def test_ties_go_by_digit() -> None:
     assert found.most_confused() == [Confusion(2, 3, 1), Confusion(2, 7, 1), Confusion(8, 1, 1)]
 
 
+def calibration_error(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> float:
+    return expected_calibration_error(equal_bins(confidence, is_correct))
+
+
 def test_calibration_by_hand() -> None:
     confidence = np.array([0.9] * 10 + [0.5] * 4 + [1.0])
     is_correct = np.array([True] * 7 + [False] * 3 + [True] * 4 + [True])
     expected = (10 * 0.2 + 4 * 0.5) / 15  # 70 % right where 90 % sure, 100 % right where 50 % sure
-    assert expected_calibration_error(confidence, is_correct) == pytest.approx(expected)
+    assert calibration_error(confidence, is_correct) == pytest.approx(expected)
 
 
 def test_errors_in_one_bin_cancel_and_those_in_others_do_not() -> None:
     half = np.full(2, 0.5)
-    assert expected_calibration_error(half, np.array([True, False])) == 0
+    assert calibration_error(half, np.array([True, False])) == 0
     apart = np.array([0.49, 0.51])  # on both sides of no bin's end: 15 bins of one fifteenth
-    assert expected_calibration_error(apart, np.array([True, False])) == pytest.approx(0.0)
-    assert expected_calibration_error(np.array([0.4, 0.6]), np.array([True, False])) == pytest.approx(0.6)
+    assert calibration_error(apart, np.array([True, False])) == pytest.approx(0.0)
+    assert calibration_error(np.array([0.4, 0.6]), np.array([True, False])) == pytest.approx(0.6)
 
 
 def test_certainty_belongs_to_the_last_bin() -> None:
@@ -123,3 +133,35 @@ def test_mistakes_come_surest_first(answers: tuple[NDArray[np.float32], NDArray[
 def test_no_mistakes() -> None:
     found = evaluate(10 * np.eye(10, dtype=np.float32), np.arange(10))
     assert (found.accuracy, len(found.mistakes), found.most_confused()) == (1.0, 0, [])
+
+
+def test_right_but_unsure_are_the_least_probable_of_the_right_ones(
+    answers: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> None:
+    logits, labels = answers
+    probabilities = torch.from_numpy(logits).double().softmax(dim=1).numpy()
+    right = [place for place in range(3000) if probabilities[place].argmax() == labels[place]]
+    expected = sorted(right, key=lambda place: float(probabilities[place].max()))[:10]
+    found = evaluate(logits, labels).unsure
+    assert found.positions.tolist() == expected
+    assert found.true_probabilities.tolist() == pytest.approx([probabilities[place].max() for place in expected])
+    assert found.predictions.tolist() == [probabilities[place].argsort()[-2] for place in expected]
+    assert found.probabilities.tolist() == pytest.approx([np.sort(probabilities[place])[-2] for place in expected])
+
+
+def test_bins_and_groups_hold_all_digits_and_what_the_error_is_made_of(
+    answers: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> None:
+    logits, labels = answers
+    confidence = torch.from_numpy(logits).double().softmax(dim=1).amax(dim=1).numpy()
+    found = evaluate(logits, labels)
+    assert [group.count for group in found.groups] == [300] * 10
+    least = np.sort(confidence)[:300]
+    assert found.groups[0].confidence == pytest.approx(least.mean())
+    assert found.groups[0].accuracy == pytest.approx((logits.argmax(axis=1) == labels)[confidence <= least[-1]].mean())
+    for bins in (found.bins, found.groups):
+        assert sum(one.count * one.accuracy for one in bins) == pytest.approx(found.correct)
+    content = found.to_dict()
+    gaps = [one["count"] * abs(one["confidence"] - one["accuracy"]) for one in content["confidence_bins"]]
+    assert content["expected_calibration_error"] == pytest.approx(sum(gaps) / 3000)
+    assert content["confidence_groups"][0] == vars(found.groups[0])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mnist_lab import plotting
 from mnist_lab.training import figures as plots
-from mnist_lab.training.evaluation import Mistakes
+from mnist_lab.training.evaluation import Evaluation, Mistakes, evaluate
 from mnist_lab.training.runs import EpochRecord
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -73,6 +73,25 @@ def history_figure(epochs: int, reason: str = "last epoch") -> Figure:
     return plots.training_history(make_history(epochs), best_epoch=best, stop_reason=reason, title="2-layer network")
 
 
+def made_evaluation(sureness: float, count: int = 10_000) -> Evaluation:
+    """Of answers that are right about nine times in ten, with probabilities that are the closer to 1 the surer."""
+    random = np.random.RandomState(0)
+    labels = random.randint(0, 10, count)
+    logits = sureness * random.normal(size=(count, 10))
+    logits[np.arange(count), labels] += 3.5 * sureness
+    return evaluate(logits.astype(np.float32), labels)
+
+
+def reliability_figure(sureness: float) -> Figure:
+    return plots.reliability(made_evaluation(sureness), title="2-layer")
+
+
+def unsure_figure(count: int) -> Figure:
+    labels = np.arange(count) % 10
+    found = Mistakes(np.arange(count), labels, (labels + 1) % 10, np.full(count, 0.3), np.full(count, 0.4))
+    return plots.unsure(make_images(count), found, np.arange(count) + 940, title="Unsure")
+
+
 LONG_TITLE = "2026-11-22_14-30-05_3-layer-aug: " + "a title that is much longer than its figure is wide, " * 2
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -84,6 +103,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "confusion-chance": lambda: plots.confusion_counts(np.full((10, 10), 1234), title="Chance"),
     "confusion-long-title": lambda: plots.confusion_percent(make_matrix(), title=LONG_TITLE),
     **{f"mistakes-{count}": partial(mistakes_figure, count) for count in (0, 1, 3, 7, 58)},
+    "unsure": lambda: unsure_figure(10),
+    **{f"reliability-{s}": partial(reliability_figure, s) for s in (0.5, 1, 5)},
+    "reliability-few": lambda: plots.reliability(made_evaluation(1, 3), title="Three digits"),
 }
 
 
@@ -243,6 +265,33 @@ class TestTrainingHistory:
     def test_says_that_training_values_are_measured_during_the_epoch(self) -> None:
         assert "with any dropout and augmentation" in words(history_figure(2))
 
+    def test_tells_the_values_of_a_single_epoch(self) -> None:
+        (record,) = make_history(1)
+        shown = words(history_figure(1))
+        for value in (f"{record.train_loss:.4f}", f"{100 * record.train_accuracy:.2f} %"):
+            assert f"training {value}" in shown
+        assert f"validation {record.val_loss:.4f}" in shown
+        assert "training 0." not in words(history_figure(2))
+
+
+class TestReliability:
+    def test_draws_the_bins_of_the_error_and_says_it(self) -> None:
+        test = made_evaluation(1)
+        figure = plots.reliability(test, title="2-layer")
+        assert f"2-layer: calibration error (ECE) {100 * test.calibration_error:.2f} points" in words(figure)
+        for axes, found in zip(figure.axes, (test.bins, test.groups), strict=True):
+            sure = [100 * one.confidence for one in found]
+            assert [y for _, y in points(axes, "mean probability")] == pytest.approx(sure)
+            heights = [float(y) for y in np.asarray(axes.lines[0].get_ydata())]
+            assert heights == pytest.approx([100 * one.accuracy for one in found])
+        assert [text.get_text() for text in figure.axes[0].texts] == [f"{one.count:,}" for one in test.bins]
+
+    def test_says_too_sure_from_not_sure_enough_by_their_places(self) -> None:
+        for sureness, is_above in ((0.5, True), (5, False)):
+            test = made_evaluation(sureness)
+            first = test.groups[0]
+            assert (first.accuracy > first.confidence) == is_above
+
 
 class TestConfusion:
     def test_writes_every_count(self) -> None:
@@ -357,3 +406,25 @@ class TestMistakes:
         page = render(figure)
         assert page.colour_at(figure.axes[0], 20, 10).max() < 0.05
         assert page.colour_at(figure.axes[0], 10, 20).min() > 0.95
+
+    def test_marks_test_digits_whose_label_most_people_doubt(self) -> None:
+        one = np.array([5])
+        missed = Mistakes(one, one, one + 1, one * 0.1, one * 0.01)
+        for index, noun, is_marked in (
+            (9729, "test digit", True),
+            (9728, "test digit", False),
+            (9729, "drawing", False),
+        ):
+            figure = plots.mistakes(make_images(1), missed, np.array([index]), evaluated=10_000, title="One", noun=noun)
+            assert (f"{noun} {index}†" in words(figure)) == is_marked
+            assert ("Northcutt et al. 2021, labelerrors.com" in words(figure)) == is_marked
+
+
+class TestUnsure:
+    def test_names_the_right_digit_and_the_one_that_came_second(self) -> None:
+        tiles = [axes for axes in unsure_figure(10).axes if axes.images]
+        assert len(tiles) == 10
+        assert tiles[3].get_title() == "3, or 4?"
+        assert tiles[3].get_xlabel().splitlines()[0] == "p(3) 40.0 %, p(4) 30.0 %"
+        assert_allclose(picture(tiles[3]), make_images(10)[3] / 255)
+        assert [axes.get_xlabel().endswith("†") for axes in tiles] == [940 + n == 947 for n in range(10)]

@@ -19,7 +19,10 @@ from rich.console import Console
 
 import main
 from mnist_lab.config import TrainConfig, settings_of
+from mnist_lab.data import DOUBTFUL_TEST_LABELS
+from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import LabError, RequestError, RunError
+from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
 from mnist_lab.terminal.console import THEME, Terminal, make_console
@@ -39,6 +42,7 @@ from mnist_lab.training.page import (
     unsummarised,
 )
 from mnist_lab.training.runs import locked, read_run
+from mnist_lab.training.session import load_trained
 from tests.pages import HOSTILE, NOON, earlier_folders, fill, parse, parse_file
 from tests.training.test_runs import make_run
 
@@ -90,6 +94,52 @@ def test_a_runs_report_says_what_its_folder_holds(trained_folder: Path) -> None:
         assert f"{100 * scores['f1']:.2f} %" in cells
     assert content["versions"]["torch"] in words
     assert cells[cells.index("training digits") + 1] == "1000"
+
+
+def test_every_run_has_its_page_without_asking(trained_folder: Path) -> None:
+    page = parse_file(trained_folder / "report.html")
+    assert page.texts("h1") == ["1-layer, seed 0"]
+    assert len(page.all("img")) == len(RUN_PICTURES)
+    words = " ".join(page.all("body")[0].text.split())
+    for caveat in (
+        "The weights of epoch 2 of 2 were kept: it had the lowest validation loss.",
+        "Training may therefore look worse than validation.",
+        "points from how often it is right (expected calibration error, ECE).",
+    ):
+        assert caveat in words
+    assert "Over-fitting looks like this" in words
+
+
+def test_the_page_says_how_many_mistakes_have_a_doubted_label(trained_folder: Path, mnist: Mnist) -> None:
+    run = read_run(trained_folder)
+    model = load_trained(run, choose_compute())
+    predicted = predict_logits(model, mnist.test.images, choose_compute()).argmax(dim=1)
+    wrong = [index for index in DOUBTFUL_TEST_LABELS if predicted[index] != mnist.test.labels[index]]
+    missed = run.results["test"]["total"] - run.results["test"]["correct"]
+    assert len(wrong) > 3
+    words = parse(render(run_report(run))).all("body")[0].text
+    assert "Most people doubt the labels of 15 test digits (Northcutt et al. 2021, labelerrors.com)" in words
+    assert f"The network misses {len(wrong)} of them" in words
+    assert f"and {missed:,} digits in all." in words
+
+
+def test_a_note_stands_on_the_page(bare_folder: Path) -> None:
+    (bare_folder / "note.txt").write_text("for Friday's\ntalk <b>", encoding="utf-8")
+    page = parse(render(run_report(read_run(bare_folder))))
+    assert "for Friday's talk <b>" in page.texts("p")
+    assert not page.all("b")
+
+
+@pytest.mark.parametrize("missing", [["report.html"], ["unsure.png", "report.html"]])
+def test_evaluating_again_brings_back_the_page_and_what_is_said_of_pictures(
+    run_folder: Path, missing: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (*missing, "summary.json"):
+        (run_folder / name).unlink()
+    assert main.main(["evaluate", run_folder.name, "--outputs", str(run_folder.parent)]) == 0
+    assert f"restored: {', '.join(missing)}" in capsys.readouterr().out
+    captions = parse_file(run_folder / "report.html").texts("figcaption")
+    assert any(caption.startswith("Right, but unsure.") for caption in captions)
 
 
 @pytest.mark.parametrize(
@@ -453,6 +503,7 @@ def test_reports_are_written_without_torch(trained_folder: Path) -> None:
 import sys
 from pathlib import Path
 from mnist_lab.training.page import run_report
+from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.training.runs import read_run
 print(len(render(run_report(read_run(Path(sys.argv[1]))))))

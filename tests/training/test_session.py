@@ -105,6 +105,16 @@ def test_a_run_that_another_program_finishes_meanwhile_is_left_alone(
     assert content_of(folder) == finished
 
 
+def test_a_page_that_cannot_be_written_costs_a_warning_and_not_the_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "report.html").mkdir()
+    assert resume(folder) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "report.html: is a directory; the page can be written later: python main.py report" in told
+    assert read_run(folder).status == "finished"
+
+
 def first_record(**values: Any) -> Callable[[State], object]:
     return lambda state: state["history"][0].update(values)
 
