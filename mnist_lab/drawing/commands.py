@@ -14,17 +14,17 @@ from rich.text import Text
 
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.own_digits import keep_drawing
+from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import Snapshot, open_window
-from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.saliency import DEFAULT_METHOD
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
@@ -51,7 +51,13 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
     session = DrawingSession(lab, explain.load_readers(lab, runs))
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
+    open_window(
+        session.predictors(),
+        save=session.save,
+        keep=session.keep,
+        take_back=session.take_back,
+        reject=session.reject,
+    )
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -70,7 +76,9 @@ class DrawingSession:
         names = [reader.name for reader in self.readers]
         if len(set(names)) < len(names):  # networks that differ only in their recipe or length
             names = [reader.run.name for reader in self.readers]
-        return [Predictor(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
+        method = METHODS["gradient"].title
+        readers = zip(names, self.readers, strict=True)
+        return [Predictor(name, reader.predict, reader.map, method) for name, reader in readers]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         answers = zip(self.readers, probabilities, strict=True)
@@ -105,7 +113,11 @@ class DrawingSession:
         return folder
 
     def keep(self, drawing: Drawing) -> str:
-        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        keep_drawing(self.lab.outputs, drawing)
+        return f"kept as {drawing.label}"
+
+    def take_back(self, drawing: Drawing) -> str:
+        return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
 
 def _ask_predict(lab: Lab) -> int:
