@@ -80,7 +80,7 @@ class Answer:
 
 
 def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> Answer:
-    """Make the picture, once, and ask each predictor about it; while the X-ray is open, the first about its variants."""
+    """Make the picture, once, and ask each predictor about it; if the X-ray is open, the first about its pictures too."""
     if question.steps is None:
         xray, picture = None, see(question.drawing, question.wobble)
     else:
@@ -113,18 +113,20 @@ def sentence(answer: Answer) -> str:
         return f"{condition}: no ink is left to see" if is_lost else "draw a digit with mouse or pen"
     if answer.blobs > 1 and not condition:
         return f"▲ several digits? I see {answer.blobs} blobs side by side, and read them as one"
-    if answer.rejection:
-        return f"▲ {condition}: {answer.rejection}" if condition else f"▲ {answer.rejection}"
     if question.leaves_out:
         expected, digit = (int(answer.variants[name].argmax()) for name in ("whole", "result"))
         said = f"{'still' if digit == expected else 'now'} read as {digit}"
+        said = f"{said}, but {answer.rejection}" if answer.rejection else said
+    elif answer.rejection:
+        said = answer.rejection
     elif question.steps is not None:
         said = _summary(answer.probabilities[:1])
     else:
         said = _summary(answer.probabilities)
     if question.steps is not None and len(answer.probabilities) > 1:
         condition = f"first network, {condition}" if condition else "first network"
-    return f"{condition}: {said}" if condition else said
+    said = f"{condition}: {said}" if condition else said
+    return f"▲ {said}" if answer.rejection else said
 
 
 def _summary(probabilities: Sequence[Probabilities]) -> str:

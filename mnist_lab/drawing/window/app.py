@@ -225,7 +225,7 @@ class Window:
         left = side + 2 * edge + px(4)
         title = "What the network sees" if len(self._predictors) == 1 else "What the networks see"
         panel.text(left, px(8), title, "bold", anchor="nw")
-        panel.text(left, px(30), "28 × 28 pixels, white on black", "small", anchor="nw", tags="seen")
+        panel.text(left, px(30), "", "small", anchor="nw", tags="seen", width=panel.width - left - px(4))
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
@@ -380,6 +380,8 @@ class Window:
         """The newest answer, in all places at once."""
         answer = self.answer
         self.tile.show(answer.picture)
+        condition = answer.question.condition or "white on black"
+        self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
         text, colour = sentence(answer), widgets.MUTED if answer.picture is None else widgets.INK
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.VERMILION if text[0] == "▲" else colour)
         for place, panel in enumerate(self.panels):

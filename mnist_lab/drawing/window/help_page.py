@@ -13,18 +13,18 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
 
 _KEYS = (
     ("z   y   c", "undo, redo, clear (Ctrl+Z and Ctrl+Y as well)"),
-    ("0 – 9", "keep the drawing as that digit, for your own test set"),
+    ("0 – 9", "keep the drawing in your own test set"),
     ("Backspace", "take back what was just kept"),
-    ("s", "save the drawing, with what was predicted, in a folder"),
+    ("s", "save the drawing and its predictions in a folder"),
     ("[   ]", "finer or broader brush"),
     ("m", "map: what mattered to each network"),
     ("x", "X-ray: each step from your ink to the network"),
     ("r", "reset the wobble and the X-ray's steps"),
     ("g", "gallery of the digits that you kept"),
     ("F11 or f", "full screen, and back"),
-    ("Tab   Shift+Tab", "to the next or previous control; a frame shows it"),
-    ("Space or Enter", "press the button that has the frame"),
-    ("arrow keys", "move the slider that has it; Enter leaves the slider"),
+    ("Tab", "to the next control (with Shift: the one before)"),
+    ("Space, Enter", "press the button with the frame"),
+    ("arrow keys", "move the slider with the frame; Enter leaves it"),
     ("h   ?   F1", "this page, and back"),
     ("Esc", "close the window at once; what was kept is on disk"),
 )
@@ -33,8 +33,8 @@ _MEANINGS = (
     ("Together", "Several networks vote: the mean of their probabilities decides."),
     (
         "Probably not a digit",
-        "The highest probability is below the network's own rejection threshold: among the drawings that it was tested "
-        "on, those were its least certain. Its digit turns grey.",
+        "The highest probability lies below the network's rejection threshold, as it rarely does for a digit of MNIST. "
+        "Its digit turns grey.",
     ),
     (
         "Map",
@@ -61,17 +61,19 @@ class HelpPage(widgets.Panel):
         window, edge = theme.layout.window, theme.layout.px(14)
         super().__init__(theme, Box(edge, edge, window.width - 2 * edge, window.height - 2 * edge), theme.root)
         px = self.px
-        left, top, pitch = (self.width - px(852)) // 2, (self.height - px(652)) // 2, px(33)
-        self.text(left, top + px(12), "Help", "bold", anchor="w")
+        left, top = (self.width - px(856)) // 2, (self.height - px(656)) // 2
+        self.text(left, top + px(12), "Help", "heading", anchor="w")
         for place, (keys, meaning) in enumerate(_KEYS):
-            y = top + px(52) + place * pitch
+            y = top + px(60) + place * px(41)
             self.text(left, y, keys, "bold", anchor="w")
-            self.text(left + px(112), y, meaning, "small", anchor="w")
-        x, y = left + px(452), top + px(44)
-        for name, meaning in _MEANINGS:
+            self.text(left + px(128), y, meaning, "text", widgets.MUTED, anchor="w")
+        x, y = left + px(496), top + px(51)
+        for place, (name, meaning) in enumerate(_MEANINGS):
             self.text(x, y, name, "bold", anchor="nw")
-            self.text(x, y + px(20), meaning, "small", anchor="nw", width=px(400))
-            y += px(34) + self.theme.small.metrics("linespace") * (1 + self.theme.small.measure(meaning) // px(385))
+            self.text(
+                x, y + px(21), meaning, "text", widgets.MUTED, anchor="nw", width=px(360), tags=f"meaning.{place}"
+            )
+            y = self.canvas.bbox(f"meaning.{place}")[3] + px(17)
         self.button = ttk.Button(self.canvas, text="Back  h", command=on_close)
-        self.canvas.create_window(left + px(852), top + px(12), window=self.button, anchor="e")
+        self.canvas.create_window(left + px(856), top + px(12), window=self.button, anchor="e")
         self.canvas.bind("<Button-1>", lambda event: on_close())

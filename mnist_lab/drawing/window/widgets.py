@@ -118,9 +118,13 @@ def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk
 
 
 def show_focus(widget: tk.Misc, frame: tk.Frame, otherwise: str) -> None:
-    """Give a frame another colour while the keyboard's focus is on the widget in it."""
-    widget.bind("<FocusIn>", lambda event: frame.configure(highlightbackground=BLUE), add=True)
-    widget.bind("<FocusOut>", lambda event: frame.configure(highlightbackground=otherwise), add=True)
+    """Give a frame's line another colour while the keyboard's focus is on the widget in it."""
+
+    def colour(shade: str, event: tk.Event[tk.Misc]) -> None:
+        frame.configure(highlightbackground=shade, highlightcolor=shade)
+
+    widget.bind("<FocusIn>", partial(colour, BLUE))
+    widget.bind("<FocusOut>", partial(colour, otherwise))
 
 
 class Panel:

@@ -140,7 +140,8 @@ class XrayPanel(widgets.Panel):
             said, certainty = str(winner), format_probability(float(probabilities.max()))
         numeral = self.theme.pale_smaller_digit if is_pale else self.theme.smaller_digit
         self.canvas.itemconfigure("digit.result", text=said, fill=colour, font=numeral)
-        self.canvas.itemconfigure("certainty.result", text=certainty)
+        weight = self.theme.text if is_pale else self.theme.bold
+        self.canvas.itemconfigure("certainty.result", text=certainty, font=weight)
         for digit, left in enumerate(self._bars):
             right = left + self._pitch - self.px(5)
             self.rectangle(left, self._ceiling, right, self._floor, widgets.TRACK, "bars")
