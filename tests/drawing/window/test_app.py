@@ -281,7 +281,7 @@ def test_nothing_is_cut_off(opened: Opener, networks: int) -> None:
     assert cut_off(visitor.window) == []
 
 
-SIZES = [(1024, 600), (1366, 768), (2560, 1440), (1010, 1300), (2400, 560)]
+SIZES = [(1024, 600), (1366, 768), (2560, 1440), (1030, 1300), (2400, 560)]
 
 
 @pytest.mark.parametrize("networks", [1, 2, 4])
@@ -361,7 +361,8 @@ def test_a_stroke_that_a_new_size_interrupts_is_kept(opened: Opener) -> None:
 def test_the_window_cannot_be_made_illegible(opened: Opener) -> None:
     visitor = opened()
     width, height = visitor.root.minsize()
-    assert (width, height) == smallest_size(plan_layout(1366, 768, 1.0, 1), 1.0)
+    density = visitor.root.winfo_fpixels("1i") / 96
+    assert (width, height) == smallest_size(plan_layout(1366, 768, density, 1), density)
     assert visitor.root.resizable() == (True, True)
     visitor.resize(width, height)
     assert cut_off(visitor.window) == []
@@ -388,7 +389,8 @@ def test_help_hides_all_else_until_it_is_closed(opened: Opener, key: str) -> Non
     visitor = opened()
     visitor.draw(*LINE)
     visitor.settle()
-    visitor.key(key)
+    shift = int(key == "question")
+    visitor.key(key, state=shift)
     visitor.root.update()
     page = visitor.window.help
     assert page is not None
@@ -397,13 +399,14 @@ def test_help_hides_all_else_until_it_is_closed(opened: Opener, key: str) -> Non
     assert visitor.root.focus_get() is page.button
     visitor.key("c", "3", "m", "x", "BackSpace")  # nothing happens out of sight
     assert (len(visitor.sketched), visitor.kept, visitor.window.shows_maps) == (1, [], False)
-    texts = [option(page.canvas, item, "text") for item in page.canvas.find_all() if page.canvas.type(item) == "text"]
+    canvas = page.canvas
+    texts = [option(canvas, item, "text") for item in canvas.find_all() if str(canvas.type(item)) == "text"]
     for word in ("Backspace", "F11 or f", "Tab", "[   ]", "Wobble", "Map", "X-ray", "Bars"):
         assert word in texts
     visitor.resize(1200, 900)
     assert visitor.window.help is not None  # it grows as well
     assert visitor.window.help.canvas.winfo_viewable()
-    visitor.key(key)
+    visitor.key(key, state=shift)
     visitor.root.update()
     assert visitor.window.help is None
     assert visitor.canvas.canvas.winfo_viewable()

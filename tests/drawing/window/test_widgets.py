@@ -115,7 +115,7 @@ def test_the_legend_stands_at_the_map_only_while_it_is_on(opened: Opener) -> Non
 
     def legend() -> list[str]:
         items = panel.canvas.find_withtag("legend")
-        return [option(panel.canvas, item, "text") for item in items if panel.canvas.type(item) == "text"]
+        return [option(panel.canvas, item, "text") for item in items if str(panel.canvas.type(item)) == "text"]
 
     visitor.key("m")
     visitor.settle()
