@@ -336,10 +336,11 @@ def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
 def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab, shown = lab_of(outputs)
 
-    def open_window(predictors: Any, *, save: Any, keep: Any, reject: Any) -> None:
+    def open_window(predictors: Any, *, save: Any, keep: Any, take_back: Any, reject: Any) -> None:
         picture = to_mnist(ONE)
         assert picture is not None
-        assert keep(ZERO) == "kept as a 0: 1 in my_digits.jsonl"
+        assert keep(ZERO) == keep(ONE).replace("1", "0") == "kept as 0"
+        assert take_back(ONE) == "taken back: 1 in my_digits.jsonl"
         save(Snapshot(ONE, 20.0, Wobble(), picture, tuple(predictors[0].predict([picture]))))
 
     monkeypatch.setattr(commands, "open_window", open_window)
