@@ -148,7 +148,8 @@ class Visitor:
             time.sleep(0.002)
 
     def settle(self) -> None:
-        """Until no prediction and no map is to come: only the heartbeat is left."""
+        """Until no prediction and no map is to come, and all is in its place: only the heartbeat is left."""
+        self.root.update()
         self.wait(lambda: len(self.root.tk.splitlist(self.root.tk.call("after", "info"))) <= 1)
 
     def resize(self, width: int, height: int) -> None:

@@ -123,7 +123,7 @@ class Window:
         reject: Reject,
         gallery: Gallery | None = None,
     ) -> None:
-        self.root, self._predictors, self._gallery = root, predictors, gallery
+        self.root, self._predictors = root, predictors
         self._save, self._keep, self._take_back, self._reject = save, keep, take_back, reject
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
@@ -188,12 +188,11 @@ class Window:
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
         self._build_texts()
-        self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)
         self._arrange()
         self._tell(*self._message)
         self._changed()
         self._ask()
-        self.canvas.canvas.focus_set()
+        self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)  # not before it is filled, lest it flickers
         if before is not None:
             before.stage.destroy()
             if self.help is not None:  # once more, in its new size
@@ -201,6 +200,8 @@ class Window:
                 self._toggle_help()
             # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
             gc.collect()
+        if self.root.focus_get() in (None, self.root):  # and not in a window of its own, the gallery's
+            self.canvas.canvas.focus_set()
 
     def _button(self, parent: tk.Misc, command: str, text: str) -> ttk.Button:
         self.buttons[command] = ttk.Button(parent, text=text, command=self._actions[command])
@@ -311,7 +312,7 @@ class Window:
 
     def _changed(self) -> None:
         sketch = self.sketch
-        if self._told_of != sketch.strokes:
+        if self._message[0] and self._told_of != sketch.strokes:
             self._tell("")  # a message belongs to its drawing
         has_ink = bool(sketch.strokes)
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
@@ -408,7 +409,6 @@ class Window:
         else:
             covered.place(**self.layout.wobble._asdict())
         self.xray.set_open(self.shows_xray)
-        self.root.update_idletasks()
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
             self.canvas.canvas.focus_set()
