@@ -1,0 +1,53 @@
+"""Pictures in the terminal: two pixels in each character, and bars of probabilities beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import set_cell_size
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from mnist_lab.terminal.wording import format_probability
+
+_UPPER_HALF = "▀"
+_EIGHTHS = " ▏▎▍▌▋▊▉█"  # a bar's last character, by how many eighths of it are full
+_NUMBER_WIDTH = 8  # of "> 99.9 %"
+
+
+def shows_pixels(console: Console) -> bool:
+    """Whether grey levels and block characters arrive: not in a pipe, with NO_COLOR, TERM=dumb or an old encoding."""
+    has_greys = console.color_system in ("256", "truecolor") and not console.no_color
+    return console.is_terminal and has_greys and not console.options.ascii_only and not console.legacy_windows
+
+
+def half_blocks(picture: NDArray[np.uint8]) -> Text:
+    """A picture (H, W) of grey levels as ceil(H / 2) lines of W characters; an odd last row stands over black."""
+    rows = np.pad(picture, ((0, len(picture) % 2), (0, 0))).tolist()
+    lines = [
+        Text.assemble(*((_UPPER_HALF, _greys(*pair)) for pair in zip(upper, lower, strict=True)))
+        for upper, lower in zip(rows[::2], rows[1::2], strict=True)
+    ]
+    return Text("\n").join(lines)
+
+
+def _greys(upper: int, lower: int) -> Style:
+    return Style(color=f"rgb({upper},{upper},{upper})", bgcolor=f"rgb({lower},{lower},{lower})")
+
+
+def probability_bars(probabilities: Sequence[float], width: int = 20) -> Text:
+    """Ten probabilities, 0 to 1, as a line each: the digit, a bar of at most ``width`` characters, and the number.
+
+    The most probable digit is marked by an arrow and bold, so that no colour is needed to see it.
+    """
+    best = int(np.argmax(probabilities))
+    lines = []
+    for digit, probability in enumerate(probabilities):
+        full, eighths = divmod(round(8 * width * probability), 8)
+        bar = set_cell_size("█" * full + _EIGHTHS[eighths], width)
+        mark, style = ("▸", "best") if digit == best else (" ", "")
+        lines.append(Text(f"{mark} {digit} {bar} {format_probability(probability):>{_NUMBER_WIDTH}}", style))
+    return Text("\n").join(lines)
