@@ -68,7 +68,15 @@ Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, and says
 Reject: TypeAlias = Callable[[Picture, Sequence[widgets.Probabilities]], str | None]  # why it is probably not a digit
 
 
-def open_window(predictors: Sequence[Predictor], *, save: Save, keep: Keep, reject: Reject) -> None:
+def open_window(
+    predictors: Sequence[Predictor],
+    *,
+    save: Save,
+    keep: Keep,
+    take_back: Keep | None = None,
+    reject: Reject,
+    gallery: object = None,
+) -> None:
     """Show one to four networks side by side until the window is closed.
 
     A LabError of ``save`` or ``keep`` is shown; whatever else goes wrong closes the window and is raised from here, as

@@ -1,0 +1,165 @@
+"""What networks make of a digit in a file: each one's probabilities, their vote, and whether it is one digit at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table as Grid
+from rich.text import Text
+
+from mnist_lab.data.mnist import SIDE
+from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.preprocess import Picture, count_side_by_side, resample, to_mnist
+from mnist_lab.drawing.recognise import show_skipped
+from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.explain.commands import Reader, holds_drawings
+from mnist_lab.report.document import Table
+from mnist_lab.terminal.console import Terminal
+from mnist_lab.terminal.pixels import picture_row, probability_bars
+from mnist_lab.terminal.wording import format_probability, printable
+
+DIGIT, BLANK, NO_DIGIT, SEVERAL = "digit", "blank", "probably not a digit", "several digits"  # what a file shows
+
+
+class Source(NamedTuple):
+    """One digit of a file."""
+
+    file: Path
+    number: int | None  # of a drawing in a file of several, from 1
+    ink: Drawing | Picture
+
+    @property
+    def name(self) -> str:
+        return self.file.name if self.number is None else f"{self.file.name}, drawing {self.number}"
+
+
+def read_sources(terminal: Terminal, path: Path) -> list[Source]:
+    """The digit in a picture, or all in a file of drawings; a LabError says that it can't be read."""
+    if not holds_drawings(path):
+        return [Source(path, None, read_picture(path))]
+    drawings, damaged = read_drawings(path)
+    show_skipped(terminal, damaged)
+    is_one = len(drawings) == 1
+    return [Source(path, None if is_one else number, drawing) for number, drawing in enumerate(drawings, start=1)]
+
+
+class Found(NamedTuple):
+    """What a file shows."""
+
+    kind: str  # DIGIT, BLANK, NO_DIGIT or SEVERAL
+    remark: str = ""  # what to tell about it
+
+
+def find(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]], ink: Drawing | Picture) -> Found:
+    """What ink shows, given each network's probabilities."""
+    shapes = count_side_by_side(ink)
+    if shapes > 1:
+        return Found(SEVERAL, f"{SEVERAL}? it sees {shapes} shapes side by side")
+    return Found(NO_DIGIT, NO_DIGIT) if all_reject(readers, each) else Found(DIGIT)
+
+
+def all_reject(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether every network, given its probabilities, rejects a picture as probably not a digit."""
+    return all(reader.rejects(probabilities) for reader, probabilities in zip(readers, each, strict=True))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What some networks make of one digit."""
+
+    source: Source
+    found: Found
+    picture: Picture | None = None  # (28, 28), as they see it; None: it is blank
+    each: Sequence[NDArray[np.float64]] = ()  # (10,) 0..1, of each network; none if it is blank
+
+    @property
+    def vote(self) -> NDArray[np.float64]:
+        """The mean of the networks' probabilities, as of deep ensembles (Lakshminarayanan et al. 2017).
+
+        arXiv:1612.01474; (10,) 0..1, for digits that are not blank.
+        """
+        mean: NDArray[np.float64] = np.mean(self.each, axis=0)
+        return mean
+
+    def to_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
+        """Plain values, ready for JSON; ``digits`` has room for files that show several."""
+        digits = [int(self.vote.argmax())] if self.each else []
+        answers = [int(probabilities.argmax()) for probabilities in self.each] or [None] * len(readers)
+        return {
+            "file": str(self.source.file),
+            "drawing": self.source.number,
+            "digit": digits[0] if digits else None,
+            "digits": digits,
+            "probabilities": self.vote.tolist() if self.each else None,
+            "doubtful": self.found.kind != DIGIT,
+            "found": self.found.kind,
+            "runs": {reader.run.name: digit for reader, digit in zip(readers, answers, strict=True)},
+        }
+
+
+def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:
+    """Ask every network about every digit."""
+    pictures = [to_mnist(source.ink) for source in sources]
+    inked = [picture for picture in pictures if picture is not None]
+    by_picture = zip(*(reader.predict(inked) for reader in readers), strict=True)  # each network's probabilities
+    predictions = []
+    for source, picture in zip(sources, pictures, strict=True):
+        if picture is None:
+            predictions.append(Prediction(source, Found(BLANK, BLANK)))
+        else:
+            each = next(by_picture)
+            predictions.append(Prediction(source, find(readers, each, source.ink), picture, each))
+    return predictions
+
+
+def names_of(readers: Sequence[Reader]) -> list[str]:
+    """What tells the networks apart; those that differ only in their recipe or length are called by their runs."""
+    names = [reader.name for reader in readers]
+    return names if len(set(names)) == len(names) else [reader.run.name for reader in readers]
+
+
+def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Grid:
+    """One network's two most probable digits, or the digit of each of several networks and of their vote."""
+    rows: list[list[str | Text]] = []
+    if len(readers) == 1:
+        title, headings = f"Read by {readers[0].name}", ["picture", "digit", "probability", "or", "probability", ""]
+        for one in predictions:
+            cells = [*_digit(one.vote, 1), *_digit(one.vote, 2)] if one.each else ["–", "", "", ""]
+            rows.append([one.source.name, *cells, _remark(one)])
+    else:
+        title, headings = f"Read by {len(readers)} networks", ["picture", "network", "digit", "probability", ""]
+        for one in predictions:
+            voters = zip([*names_of(readers), "their mean"], [*one.each, one.vote], strict=True) if one.each else ()
+            rows += [["", name, *_digit(each, 1), ""] for name, each in voters] or [["", "", "–", "", ""]]
+            rows[-1][0], rows[-1][-1] = one.source.name, _remark(one)
+    # Long names go on in another line, so that no digit is cut off.
+    numeric = [place for place, heading in enumerate(headings) if heading in ("digit", "probability", "or")]
+    return Table(title, headings, rows, numeric).on_screen(fold=range(headings.index("digit")))
+
+
+def _digit(probabilities: NDArray[np.float64], place: int) -> list[str | Text]:
+    """The most probable digit (place 1), or the next, and how probable it is."""
+    digit = int(probabilities.argsort()[-place])
+    return [Text(str(digit), "best" if place == 1 else ""), format_probability(float(probabilities[digit]))]
+
+
+def _remark(prediction: Prediction) -> Text:
+    return Text(prediction.found.remark, "warning" if prediction.each else "")
+
+
+def beside_bars(
+    pictures: Mapping[str, Picture], probabilities: NDArray[np.float64], heading: str, remark: str = ""
+) -> Grid:
+    """Pictures of any size by their names, each at most 28 characters wide, beside the ten bars."""
+    shown = {}
+    for name, picture in pictures.items():
+        scale = min(1.0, SIDE / max(picture.shape))
+        height, width = (max(1, round(scale * length)) for length in picture.shape)
+        shown[name] = resample(picture, height, width)
+    bars = Text.assemble(probability_bars(probabilities.tolist()), f"\n\n{remark and '▲ '}", (remark, "warning"))
+    return picture_row(shown, printable(heading), bars)
