@@ -245,9 +245,8 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
         captions = {name: run_figures.RUN_FIGURES[name].caption for name in drawn}
         write_summary(folder, replace(score_summary(content), pictures=captions))
     if as_json:
-        per_digit = content["with_ink"]["per_digit"]
-        numbers = {name: value for name, value in content.items() if name != "with_ink"}
-        lab.terminal.record(numbers | {"per_digit": per_digit, "folder": str(folder)})
+        per_digit = content.pop("with_ink")["per_digit"]
+        lab.terminal.record(content | {"per_digit": per_digit, "folder": str(folder)})
         return OK
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({evaluation.correct:,} of {labelled.total:,})")
@@ -285,17 +284,17 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     answers = reader.predict(list(seen.values()))
     variants = [figures.Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
     title = f"{subject.title}, read by {reader.name}"
-    stages = (
-        {"raw": ink(source), "pen": ink(source, pen_width(source))} if isinstance(source, Drawing) else {"raw": source}
-    )
-    stages |= from_ink([*stages.values()][-1], Steps()) or {}
-    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
     lab.terminal.line(title)
+    if isinstance(source, Drawing):
+        stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
+    else:
+        stages = {"raw": source}
+        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
+    stages |= from_ink([*stages.values()][-1], Steps()) or {}
     if shows_pixels(lab.terminal.console):
         lab.terminal.show(_stages_beside_bars(lab, stages, answers[0]))
+    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
     lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
-    if not isinstance(source, Drawing):
-        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
     figure = figures.xray(stages, variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)

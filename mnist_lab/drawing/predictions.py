@@ -21,7 +21,7 @@ from mnist_lab.explain.commands import Reader, holds_drawings
 from mnist_lab.report.document import Table
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.pixels import picture_row, probability_bars
-from mnist_lab.terminal.wording import format_probability, printable
+from mnist_lab.terminal.wording import format_probability
 
 DIGIT, BLANK, NO_DIGIT, SEVERAL = "digit", "blank", "probably not a digit", "several digits"  # what a file shows
 
@@ -89,7 +89,7 @@ class Prediction:
     def to_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
         """Plain values, ready for JSON; ``digits`` has room for files that show several."""
         digits = [int(self.vote.argmax())] if self.each else []
-        answers = [int(probabilities.argmax()) for probabilities in self.each] or [None] * len(readers)
+        by_run = [int(probabilities.argmax()) for probabilities in self.each]
         return {
             "file": str(self.source.file),
             "drawing": self.source.number,
@@ -98,7 +98,7 @@ class Prediction:
             "probabilities": self.vote.tolist() if self.each else None,
             "doubtful": self.found.kind != DIGIT,
             "found": self.found.kind,
-            "runs": {reader.run.name: digit for reader, digit in zip(readers, answers, strict=True)},
+            "runs": {reader.run.name: by_run[place] if by_run else None for place, reader in enumerate(readers)},
         }
 
 
@@ -124,32 +124,23 @@ def names_of(readers: Sequence[Reader]) -> list[str]:
 
 
 def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Grid:
-    """One network's two most probable digits, or the digit of each of several networks and of their vote."""
+    """The two most probable digits of each picture; of several networks, those of their vote and then of each."""
     rows: list[list[str | Text]] = []
-    if len(readers) == 1:
-        title, headings = f"Read by {readers[0].name}", ["picture", "digit", "probability", "or", "probability", ""]
-        for one in predictions:
-            cells = [*_digit(one.vote, 1), *_digit(one.vote, 2)] if one.each else ["–", "", "", ""]
-            rows.append([one.source.name, *cells, _remark(one)])
-    else:
-        title, headings = f"Read by {len(readers)} networks", ["picture", "network", "digit", "probability", ""]
-        for one in predictions:
-            voters = zip([*names_of(readers), "their mean"], [*one.each, one.vote], strict=True) if one.each else ()
-            rows += [["", name, *_digit(each, 1), ""] for name, each in voters] or [["", "", "–", "", ""]]
-            rows[-1][0], rows[-1][-1] = one.source.name, _remark(one)
-    # Long names go on in another line, so that no digit is cut off.
-    numeric = [place for place, heading in enumerate(headings) if heading in ("digit", "probability", "or")]
-    return Table(title, headings, rows, numeric).on_screen(fold=range(headings.index("digit")))
+    for one in predictions:
+        remark = Text(one.found.remark, "warning" if one.each else "")
+        rows.append([one.source.name, *(_likeliest(one.vote) if one.each else ("–", "", "", "")), remark])
+        if len(readers) > 1:
+            networks = zip(names_of(readers), one.each, strict=False)  # there are no probabilities of a blank
+            rows += [[f"  {name}", *_likeliest(probabilities), ""] for name, probabilities in networks]
+    title = f"Read by {readers[0].name if len(readers) == 1 else f'{len(readers)} networks, together and each'}"
+    headings = ("picture", "digit", "probability", "or", "probability", "")
+    return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0])  # long names, so that no digit is cut off
 
 
-def _digit(probabilities: NDArray[np.float64], place: int) -> list[str | Text]:
-    """The most probable digit (place 1), or the next, and how probable it is."""
-    digit = int(probabilities.argsort()[-place])
-    return [Text(str(digit), "best" if place == 1 else ""), format_probability(float(probabilities[digit]))]
-
-
-def _remark(prediction: Prediction) -> Text:
-    return Text(prediction.found.remark, "warning" if prediction.each else "")
+def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:
+    second, first = probabilities.argsort()[-2:]
+    likely, less_likely = (format_probability(probabilities[digit]) for digit in (first, second))
+    return Text(str(first), "best"), likely, str(second), less_likely
 
 
 def beside_bars(
@@ -161,5 +152,5 @@ def beside_bars(
         scale = min(1.0, SIDE / max(picture.shape))
         height, width = (max(1, round(scale * length)) for length in picture.shape)
         shown[name] = resample(picture, height, width)
-    bars = Text.assemble(probability_bars(probabilities.tolist()), f"\n\n{remark and '▲ '}", (remark, "warning"))
-    return picture_row(shown, printable(heading), bars)
+    bars = Text.assemble(probability_bars(probabilities.tolist()), "\n\n", (remark and f"▲ {remark}", "warning"))
+    return picture_row(shown, heading, bars)
