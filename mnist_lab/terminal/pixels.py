@@ -20,12 +20,14 @@ _NUMBER_WIDTH = 8  # of "> 99.9 %"
 _BAR = 20  # characters of a bar that stands for 1
 BARS_WIDTH = len("▸ 7 ") + _BAR + 1 + _NUMBER_WIDTH
 GAP = 3  # characters between pictures
+_NARROWEST = 28 + GAP + BARS_WIDTH  # a terminal that shows a digit and its bars
 
 
 def shows_pixels(console: Console) -> bool:
-    """Whether grey levels and block characters arrive: not in a pipe, with NO_COLOR, TERM=dumb or an old encoding."""
+    """Whether a digit can be shown: not in a pipe, with NO_COLOR, TERM=dumb or an old encoding, or without the room."""
     has_greys = console.color_system in ("256", "truecolor") and not console.no_color
-    return console.is_terminal and has_greys and not console.options.ascii_only and not console.legacy_windows
+    has_blocks = not console.options.ascii_only and not console.legacy_windows
+    return console.is_terminal and has_greys and has_blocks and console.width >= _NARROWEST
 
 
 def half_blocks(picture: NDArray[np.uint8]) -> Text:
