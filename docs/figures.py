@@ -145,12 +145,12 @@ def draw_windows(outputs: Path) -> None:
     """The window with a 4 in it, plain and with its X-ray."""
     from PIL import ImageGrab
 
-    app = main.load("drawing.window.app")
+    app, screen = main.load("drawing.window.app"), main.load("drawing.window.screen")
     lab = Lab(Terminal(make_console()), outputs, main.load)
     readers = main.load("explain.commands").load_readers(lab, ["best"])
     session = main.load("drawing.commands").DrawingSession(lab, readers)
-    root = app.new_root()
-    window = app.Window(root, session.predictors(), session.save, session.keep, session.reject)
+    root = screen.new_root()
+    window = app.Window(root, session.predictors(), session.save, session.keep, session.take_back, session.reject)
     canvas = window.canvas.canvas
     wait(root, 1.0)
     for stroke in FOUR:
@@ -166,7 +166,7 @@ def draw_windows(outputs: Path) -> None:
         left, top = root.winfo_rootx(), root.winfo_rooty()
         box = (left, top, left + root.winfo_width(), top + root.winfo_height())
         ImageGrab.grab(box, xdisplay=os.environ.get("DISPLAY")).save(DOCS / name, optimize=True)
-    app.take_down(root)
+    screen.take_down(root)
 
 
 def wait(root: object, seconds: float) -> None:

@@ -32,14 +32,16 @@ from mnist_lab.drawing.predictions import (
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import Snapshot, open_window
 from mnist_lab.drawing.window.gallery import Gallery
-from mnist_lab.drawing.window.widgets import PANEL_WIDTHS, Predictor, Theme
+from mnist_lab.drawing.window.layout import PANEL_WIDTHS
+from mnist_lab.drawing.window.widgets import Theme
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.saliency import DEFAULT_METHOD
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
@@ -95,7 +97,8 @@ class DrawingSession:
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
         readers = zip(names_of(self.readers), self.readers, strict=True)
-        return [Predictor(name, reader.predict, reader.map) for name, reader in readers]
+        method = METHODS["gradient"].title
+        return [Predictor(name, reader.predict, reader.map, method) for name, reader in readers]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None
@@ -129,10 +132,11 @@ class DrawingSession:
         return folder
 
     def keep(self, drawing: Drawing) -> str:
-        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        keep_drawing(self.lab.outputs, drawing)
+        return f"kept as {drawing.label}"
 
     def take_back(self, drawing: Drawing) -> str:
-        return f"no longer kept as a {drawing.label}: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
     def gallery(self, theme: Theme) -> None:
         def vote(pictures: Sequence[Picture]) -> list[int]:

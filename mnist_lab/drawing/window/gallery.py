@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from PIL import Image
+
 from mnist_lab.drawing.own_digits import OwnDigit, change_own_digit, list_own_digits
 from mnist_lab.drawing.preprocess import Picture, to_mnist
 from mnist_lab.drawing.window import widgets
@@ -43,7 +45,7 @@ class Gallery:
         self.title.pack(side="top", anchor="w", padx=px(14), pady=px(10))
         foot = tk.Frame(window, background=widgets.GROUND)
         foot.pack(side="bottom", fill="x", padx=px(14), pady=px(8))
-        buttons = {
+        buttons: dict[str, widgets.Action] = {
             "Back  Esc": self.close,
             "Delete": self._delete,
             "▸": partial(self._turn, 1),
