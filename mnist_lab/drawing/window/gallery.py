@@ -118,9 +118,7 @@ class Gallery:
         picture, answer = self._answers[digit.line]
         image = tk.PhotoImage(master=canvas, width=side, height=side)
         if picture is not None:
-            image.configure(
-                data=b"P6 %d %d 255 " % (side, side) + widgets.fitted(picture, side).tobytes(), format="PPM"
-            )
+            image.configure(data=widgets.ppm(Image.fromarray(widgets.fitted(picture, side))), format="PPM")
         item = canvas.create_image(left, top, anchor="nw", image=image)
         canvas.tag_bind(item, "<Button-1>", lambda event: self._select(place))
         edge, bottom = px(3), top + side + px(_CAPTION)

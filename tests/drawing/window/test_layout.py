@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mnist_lab.drawing.window.layout import LARGEST, SMALLEST, Layout, plan_layout, smallest_size
+from mnist_lab.drawing.window.layout import LARGEST, plan_layout
 
 SCREENS = [
     (1366, 768, 1.0),
