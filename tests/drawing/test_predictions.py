@@ -19,6 +19,7 @@ import main
 from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.explain.commands import DigitFile
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -160,7 +161,7 @@ def test_the_xray_shows_as_many_steps_as_the_terminal_is_wide(
     outputs: Path, drawings: Path, width: int, expected: list[str]
 ) -> None:
     lab, shown = colour_lab(outputs, width=width)
-    assert commands.xray(lab, commands.DigitFile(drawings, is_drawing=True)) == 0
+    assert commands.xray(lab, DigitFile(drawings, is_drawing=True)) == 0
     lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
     (heading,) = [line for line in lines if "with all steps" in line]
     assert [name.strip() for name in heading.split("   ") if name.strip()] == [*expected, "with all steps"]

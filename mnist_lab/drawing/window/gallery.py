@@ -33,7 +33,7 @@ class Gallery:
         self.theme, self._outputs, self._vote = theme, outputs, vote
         self.digits: list[OwnDigit] = []
         self.selected, self._columns, self._on_a_page = 0, 1, 1
-        self._asks = False  # whether to delete the selected digit
+        self._warning, self._asks = "", False  # what went wrong, or the question whether to delete the selected digit
         self._answers: dict[bytes, tuple[Picture | None, int | None]] = {}  # by their lines, as far as they were shown
         self._images: list[tk.PhotoImage] = []  # Tk does not keep them
         self.window = window = tk.Toplevel(theme.root, background=widgets.GROUND)
@@ -60,7 +60,7 @@ class Gallery:
             window, background=widgets.PAPER, highlightthickness=1, highlightbackground=widgets.RULE
         )
         self.canvas.pack(fill="both", expand=True, padx=px(14))
-        self.canvas.bind("<Configure>", lambda event: self._show())
+        self.canvas.bind("<Configure>", lambda event: self._redraw())
         window.bind("<Key>", self._key)
         window.bind("<Map>", lambda event: self._hold())
         window.protocol("WM_DELETE_WINDOW", self.close)
@@ -76,17 +76,20 @@ class Gallery:
         self.window.destroy()
         self.theme.root.focus_force()
 
-    def _load(self, trouble: str = "") -> None:
+    def _load(self, warning: str = "") -> None:
         try:
             self.digits = list_own_digits(self._outputs)[::-1]
         except LabError as error:
-            self.digits, trouble = [], str(error)
+            self.digits, warning = [], f"! {error}"
         self.selected = max(0, min(self.selected, len(self.digits) - 1))
-        self._show(trouble)
+        self._show(warning)
 
-    def _show(self, trouble: str = "") -> None:
-        """The page of the selected digit, and a sentence about it, or about what went wrong."""
-        self._asks = False
+    def _show(self, warning: str = "", *, asks: bool = False) -> None:
+        self._warning, self._asks = warning, asks
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Show the page of the selected digit, and the warning or a sentence about it."""
         self.canvas.delete("all")
         px, side = self.theme.layout.px, self.theme.layout.tile(_THUMBNAIL)
         width, height = self.canvas.winfo_width() - px(_GAP), self.canvas.winfo_height() - px(_GAP)
@@ -103,7 +106,8 @@ class Gallery:
             self._images.append(self._thumbnail(place, left, top, side))
         turned = f", page {page + 1} of {pages}" if pages > 1 else ""
         self.title.configure(text=f"Your own digits: {counted(len(self.digits), 'drawing')}{turned}")
-        self._tell(f"! {trouble}" if trouble else self._about_selected(), trouble=bool(trouble))
+        colour = widgets.VERMILION if self._warning else widgets.INK
+        self.status.configure(text=self._warning or self._about_selected(), foreground=colour)
 
     def _read(self, shown: Sequence[OwnDigit]) -> None:
         new = [digit for digit in shown if digit.line not in self._answers]
@@ -144,9 +148,6 @@ class Gallery:
         label = self.digits[self.selected].drawing.label
         return "without a label" if label is None else f"kept as {label}"
 
-    def _tell(self, message: str, *, trouble: bool) -> None:
-        self.status.configure(text=message, foreground=widgets.VERMILION if trouble else widgets.INK)
-
     def _select(self, place: int) -> None:
         if 0 <= place < len(self.digits):
             self.selected = place
@@ -176,8 +177,7 @@ class Gallery:
         if self._asks:
             self._change(None)
         elif self.digits:
-            self._tell(f"Delete this digit, {self._label()}? y or Delete: yes; any other key: no", trouble=True)
-            self._asks = True
+            self._show(f"Delete this digit, {self._label()}? y or Delete: yes; any other key: no", asks=True)
 
     def _change(self, label: int | None) -> None:
         """Give the selected digit another label, or delete it."""
@@ -186,4 +186,4 @@ class Gallery:
                 change_own_digit(self._outputs, self.digits[self.selected], label)
                 self._load()
             except LabError as error:
-                self._load(str(error))
+                self._load(f"! {error}")
