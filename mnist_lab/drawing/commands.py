@@ -28,6 +28,7 @@ from mnist_lab.drawing.predictions import (
     predict_all,
     read_sources,
     table_of,
+    vote,
 )
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
@@ -139,11 +140,11 @@ class DrawingSession:
         return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
 
     def gallery(self, theme: Theme) -> None:
-        def vote(pictures: Sequence[Picture]) -> list[int]:
-            """The digit that the networks' mean probabilities say of each picture."""
-            return [int(p) for p in np.mean([reader.predict(pictures) for reader in self.readers], axis=0).argmax(1)]
+        def read(pictures: Sequence[Picture]) -> list[int]:
+            digits: list[int] = vote([reader.predict(pictures) for reader in self.readers]).argmax(axis=1).tolist()
+            return digits
 
-        Gallery(theme, self.lab.outputs, vote)
+        Gallery(theme, self.lab.outputs, read)
 
 
 def _ask_predict(lab: Lab) -> int:
@@ -190,11 +191,11 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
 
 def _show_picture(lab: Lab, readers: Sequence[Reader], prediction: Prediction) -> None:
     if prediction.picture is None:
-        lab.terminal.hint(f"{prediction.source.name}: {prediction.found.remark}")
+        lab.terminal.hint(f"{prediction.source.name}: {prediction.remark}")
         return
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
     lab.terminal.show(
-        beside_bars({prediction.source.name: prediction.picture}, prediction.vote, heading, prediction.found.remark)
+        beside_bars({prediction.source.name: prediction.picture}, prediction.vote, heading, prediction.remark)
     )
 
 

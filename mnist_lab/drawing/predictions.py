@@ -48,24 +48,15 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     return [Source(path, None if is_one else number, drawing) for number, drawing in enumerate(drawings, start=1)]
 
 
-class Found(NamedTuple):
-    """What a file shows."""
-
-    kind: str  # DIGIT, BLANK, NO_DIGIT or SEVERAL
-    remark: str = ""  # what to tell about it
-
-
-def find(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]], ink: Drawing | Picture) -> Found:
-    """What ink shows, given each network's probabilities."""
-    shapes = count_side_by_side(ink)
-    if shapes > 1:
-        return Found(SEVERAL, f"{SEVERAL}? it sees {shapes} shapes side by side")
-    return Found(NO_DIGIT, NO_DIGIT) if all_reject(readers, each) else Found(DIGIT)
-
-
 def all_reject(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]]) -> bool:
     """Whether every network, given its probabilities, rejects a picture as probably not a digit."""
     return all(reader.rejects(probabilities) for reader, probabilities in zip(readers, each, strict=True))
+
+
+def vote(each: Sequence[NDArray[np.float64]] | Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """The mean of several networks' probabilities, as of deep ensembles (Lakshminarayanan et al. 2017, 1612.01474)."""
+    mean: NDArray[np.float64] = np.mean(each, axis=0)
+    return mean
 
 
 @dataclass(frozen=True)
@@ -73,18 +64,18 @@ class Prediction:
     """What some networks make of one digit."""
 
     source: Source
-    found: Found
+    found: str  # DIGIT, BLANK, NO_DIGIT or SEVERAL
     picture: Picture | None = None  # (28, 28), as they see it; None: it is blank
     each: Sequence[NDArray[np.float64]] = ()  # (10,) 0..1, of each network; none if it is blank
 
     @property
     def vote(self) -> NDArray[np.float64]:
-        """The mean of the networks' probabilities, as of deep ensembles (Lakshminarayanan et al. 2017).
+        """What they say together, (10,) 0..1, unless it is blank."""
+        return vote(self.each)
 
-        arXiv:1612.01474; (10,) 0..1, for digits that are not blank.
-        """
-        mean: NDArray[np.float64] = np.mean(self.each, axis=0)
-        return mean
+    @property
+    def remark(self) -> str:
+        return {DIGIT: "", SEVERAL: f"{SEVERAL}? they are read as one"}.get(self.found, self.found)
 
     def to_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
         """Plain values, ready for JSON; ``digits`` has room for files that show several."""
@@ -96,8 +87,8 @@ class Prediction:
             "digit": digits[0] if digits else None,
             "digits": digits,
             "probabilities": self.vote.tolist() if self.each else None,
-            "doubtful": self.found.kind != DIGIT,
-            "found": self.found.kind,
+            "doubtful": self.found != DIGIT,
+            "found": self.found,
             "runs": {reader.run.name: by_run[place] if by_run else None for place, reader in enumerate(readers)},
         }
 
@@ -109,11 +100,12 @@ def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Pr
     by_picture = zip(*(reader.predict(inked) for reader in readers), strict=True)  # each network's probabilities
     predictions = []
     for source, picture in zip(sources, pictures, strict=True):
-        if picture is None:
-            predictions.append(Prediction(source, Found(BLANK, BLANK)))
-        else:
+        found, each = BLANK, tuple[NDArray[np.float64], ...]()
+        if picture is not None:
             each = next(by_picture)
-            predictions.append(Prediction(source, find(readers, each, source.ink), picture, each))
+            several = count_side_by_side(source.ink) > 1
+            found = SEVERAL if several else NO_DIGIT if all_reject(readers, each) else DIGIT
+        predictions.append(Prediction(source, found, picture, each))
     return predictions
 
 
@@ -127,7 +119,7 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     """The two most probable digits of each picture; of several networks, those of their vote and then of each."""
     rows: list[list[str | Text]] = []
     for one in predictions:
-        remark = Text(one.found.remark, "warning" if one.each else "")
+        remark = Text(one.remark, "warning" if one.each else "")
         rows.append([one.source.name, *(_likeliest(one.vote) if one.each else ("–", "", "", "")), remark])
         if len(readers) > 1:
             networks = zip(names_of(readers), one.each, strict=False)  # there are no probabilities of a blank

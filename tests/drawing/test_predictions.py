@@ -152,7 +152,7 @@ def test_what_is_doubtful_is_said_below_the_bars(outputs: Path, tmp_path: Path) 
     lab, shown = colour_lab(outputs)
     assert commands.predict(lab, [pair, blank]) == 0
     text = Text.from_ansi(shown.getvalue()).plain
-    assert "▲ several digits? it sees 2 shapes side by side" in text
+    assert "▲ several digits? they are read as one" in text
     assert "blank.json: blank" in text
 
 
