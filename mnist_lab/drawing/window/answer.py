@@ -80,7 +80,7 @@ class Answer:
 
 
 def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> Answer:
-    """Make the picture, once, and ask each predictor about it; if the X-ray is open, the first about its pictures too."""
+    """Make the picture, once, and ask each predictor about it; the first also about an open X-ray's other pictures."""
     if question.steps is None:
         xray, picture = None, see(question.drawing, question.wobble)
     else:

@@ -240,11 +240,11 @@ class Window:
         reset = self._button(panel.canvas, "reset", "Reset  r")
         panel.canvas.create_window(panel.width - px(10), px(21), window=reset, anchor="e")
         rows, columns = (5, 1) if len(self._predictors) == 1 else (3, 2)
-        pitch, height = panel.width // columns, (panel.height - px(44)) // rows
+        pitch, height = panel.width // columns, (panel.height - px(42)) // rows
         self.sliders: dict[str, widgets.Slider] = {}
         for place, (field, scale) in enumerate(_SCALES.items()):
             slider = widgets.Slider(panel.canvas, scale, getattr(self.wobble, field), partial(self._set_wobble, field))
-            x, y = px(12) + place // rows * pitch, px(38) + place % rows * height
+            x, y = px(12) + place // rows * pitch, px(37) + place % rows * height
             slider.frame.place(x=x, y=y, width=pitch - px(24), height=height)
             self.sliders[field] = slider
 
@@ -276,7 +276,7 @@ class Window:
         self.root.after(_HEARTBEAT_MS, self._beat)
 
     def _resized(self, event: tk.Event[tk.Misc]) -> None:
-        if event.widget is self.root:
+        if event.widget is self.root and (event.width, event.height) != self.layout.window[2:]:
             self._later(STILL_MS, self._fit)
 
     def _fit(self) -> None:

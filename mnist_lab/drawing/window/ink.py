@@ -78,7 +78,8 @@ class Ink:
 
     def lift(self, brush: float) -> None:
         """The pen goes up: the end of its stroke stays as it is shown."""
-        self._add(self._pending(), brush)
+        if self._knots:
+            self._add(self._pending(), brush)
         self._lift()
 
     def _extend(self, point: Point) -> list[Piece]:

@@ -92,6 +92,7 @@ class Theme:
         style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", _HOVER)]
         style.theme_use("clam")
         style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=_FAINT)
+        style.configure("TLabel", borderwidth=0)  # sliders are hardly higher than their texts
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)

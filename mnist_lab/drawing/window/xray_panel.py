@@ -63,10 +63,10 @@ class XrayPanel(widgets.Panel):
             self.canvas.create_window(left, title, window=self.buttons[name], anchor="w")
             self.text(left - px(_GAP) // 2, upper + large // 2, "▸", "small", widgets.LOSER)
             self.without[name] = ImageTile(self, left, below, small)
-            right = left + small + px(6)
-            self.text(right, below - px(1), "", "small", anchor="nw", tags=f"reads.{name}")
-            self.text(right, below + px(27), "", "heading", anchor="nw", tags=f"digit.{name}")
-            self.text(right, below + px(45), "", "small", anchor="nw", tags=f"certainty.{name}")
+            right = left + small + px(5)
+            self.text(right, below, "", "small", anchor="nw", tags=f"reads.{name}")
+            self.text(right, below + px(16), "", "heading", anchor="nw", tags=f"digit.{name}")
+            self.text(right, below + px(37), "", "small", anchor="nw", tags=f"certainty.{name}")
         return ImageTile(self, left, upper, large)
 
     def _build_result(self) -> None:
@@ -121,9 +121,9 @@ class XrayPanel(widgets.Panel):
         reads, digit, certainty, colour = "", "", "" if expected is None else "no ink", widgets.INK
         if answer is not None:
             winner = int(answer.argmax())
-            digit, certainty, reads = str(winner), format_probability(float(answer[winner])), "still\nread as"
+            digit, certainty, reads = f"as {winner}", format_probability(float(answer[winner])), "still read"
             if winner != expected:
-                reads, colour = "now\nread as", widgets.VERMILION
+                reads, colour = "now read", widgets.VERMILION
         self.canvas.itemconfigure(f"reads.{name}", text=reads)
         self.canvas.itemconfigure(f"digit.{name}", text=digit, fill=colour)
         self.canvas.itemconfigure(f"certainty.{name}", text=certainty)
