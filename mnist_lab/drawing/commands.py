@@ -155,7 +155,7 @@ def _ask_predict(lab: Lab) -> int:
     if explain.holds_drawings(path):
         labels = [drawing.label for drawing in read_drawings(path).usable]
         if len(labels) - labels.count(None) > 1:
-            return score(lab, path, explain.ask_networks(lab, "Which network is to read them")[0])
+            return max(score(lab, path, run) for run in explain.ask_networks(lab, "Which networks are to read them"))
     return predict(lab, [path], explain.ask_networks(lab, "Which networks are to read it (several vote)"))
 
 
@@ -200,11 +200,11 @@ def _show_picture(lab: Lab, readers: Sequence[Reader], prediction: Prediction) -
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:
-    by_position = [word for word in options.images if _is_run(lab, word)]
-    images = [Path(word) for word in options.images if word not in by_position]
+    options.runs = [word for word in options.images if _is_run(lab, word)]
+    images = [Path(word) for word in options.images if word not in options.runs]
     if not images:
-        raise RequestError(f"only runs are named ({', '.join(by_position)})", "name a picture, too")
-    return predict(lab, images, [*by_position, *options.more_runs] or [BEST], as_json=options.json)
+        raise RequestError(f"only runs are named ({', '.join(options.runs)})", "name a picture, too")
+    return predict(lab, images, runs_named(options, BEST), as_json=options.json)
 
 
 def _is_run(lab: Lab, word: str) -> bool:
