@@ -148,7 +148,8 @@ class Visitor:
             time.sleep(0.002)
 
     def settle(self) -> None:
-        """Until no prediction and no map is to come: only the heartbeat is left."""
+        """Until no prediction and no map is to come, and all is in its place: only the heartbeat is left."""
+        self.root.update()
         self.wait(lambda: len(self.root.tk.splitlist(self.root.tk.call("after", "info"))) <= 1)
 
     def resize(self, width: int, height: int) -> None:
@@ -191,11 +192,11 @@ def uniform_map(picture: Picture, digit: int) -> Any:
     return np.ones((28, 28), dtype=np.float32)
 
 
-def cut_off(window: Window) -> list[str]:
+def cut_off(window: Window, *, on_screen: bool = True) -> list[str]:
     """The widgets that have less room than they need or lie beyond the window's edge, and canvases too small."""
     root = window.root
     assert (root.winfo_width(), root.winfo_height()) == window.layout.window[2:]
-    assert root.winfo_width() <= root.winfo_screenwidth()
+    assert not on_screen or root.winfo_width() <= root.winfo_screenwidth()
     found = []
     todo: list[Any] = [root]
     while todo:

@@ -343,9 +343,15 @@ def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkey
         assert picture is not None
         assert keep(ZERO) == keep(ONE).replace("1", "0") == "kept as 0"
         assert take_back(ONE) == "taken back: 1 in my_digits.jsonl"
+        gallery("theme")
         save(Snapshot(ONE, 20.0, Wobble(), picture, tuple(predictors[0].predict([picture]))))
 
+    def show_gallery(theme: Any, folder: Path, read: Any) -> None:
+        pictures = [to_mnist(drawing) for drawing in (ZERO, SEVEN)]
+        assert (theme, folder, read(pictures)) == ("theme", outputs, [0, 7])
+
     monkeypatch.setattr(commands, "open_window", open_window)
+    monkeypatch.setattr(commands, "Gallery", show_gallery)
     assert draw(lab, ["best"]) == 0
     assert shown.getvalue().splitlines()[-1] == str(new_folder(outputs, "_drawing-"))
     assert read_drawings(outputs / "my_digits.jsonl").usable == [ZERO]

@@ -51,13 +51,8 @@ class Question:
         is_wobbled = self.wobble != Wobble()
         if self.steps is None:
             return "as wobbled" if is_wobbled else ""
-        parts = [*(["before the wobble"] if is_wobbled else []), *([left_out(self.steps)] if self.leaves_out else [])]
-        return ", ".join(parts)
-
-    @property
-    def leaves_out(self) -> bool:
-        """Whether steps are switched off."""
-        return self.steps is not None and self.steps != Steps()
+        parts = ["before the wobble"] if is_wobbled else []
+        return ", ".join(parts if self.steps == Steps() else [*parts, left_out(self.steps)])
 
 
 @dataclass(frozen=True)
@@ -113,7 +108,7 @@ def sentence(answer: Answer) -> str:
         return f"{condition}: no ink is left to see" if is_lost else "draw a digit with mouse or pen"
     if answer.blobs > 1 and not condition:
         return f"▲ several digits? I see {answer.blobs} blobs side by side, and read them as one"
-    if question.leaves_out:
+    if question.steps not in (None, Steps()):
         expected, digit = (int(answer.variants[name].argmax()) for name in ("whole", "result"))
         said = f"{'still' if digit == expected else 'now'} read as {digit}"
         said = f"{said}, but {answer.rejection}" if answer.rejection else said

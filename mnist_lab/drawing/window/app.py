@@ -34,7 +34,7 @@ with suppress(ImportError):  # new_root says that it is missing
 TITLE = "MNIST Lab: draw a digit"
 _FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
 _REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
-LIVE = 0.025  # seconds that an X-ray may take to follow the moving pen; otherwise all waits until the pen rests
+LIVE = 0.030  # seconds that an answer with an X-ray may take to follow the pen; otherwise it waits until the pen rests
 STILL_MS = 100  # without a change, after which the pen counts as resting, and the window as having its new size
 _HEARTBEAT_MS = 250  # within which a Ctrl-C in the terminal is noticed: Tk sleeps until an event comes
 
@@ -123,16 +123,14 @@ class Window:
         reject: Reject,
         gallery: Gallery | None = None,
     ) -> None:
-        self.root, self._predictors, self._gallery = root, predictors, gallery
+        self.root, self._predictors = root, predictors
         self._save, self._keep, self._take_back, self._reject = save, keep, take_back, reject
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.shows_xray = False, False
         self.help: HelpPage | None = None  # while it is open
-        self.answer = Answer(self._question())  # the newest; all that the window says of the drawing comes from it
         self._kept: Drawing | None = None  # what was labelled last
-        self._message, self._is_trouble = "", False
-        self._offers_to_take_back = False  # as long as a message says so
+        self._message = "", False, False  # what is told, whether it is trouble, and whether it offers to take back
         self._told_of: tuple[Stroke, ...] = ()  # the strokes that the message belongs to
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
@@ -160,7 +158,6 @@ class Window:
         first = plan_layout(root.winfo_screenwidth(), root.winfo_screenheight(), density, len(predictors))
         self._smallest = smallest_size(first, density)
         self._build(first)
-        self._ask()
         root.bind("<Key>", self._key)
         root.bind("<Configure>", self._resized)
         for key in ("<Return>", "<KP_Enter>"):  # Tk presses a button with the space bar only
@@ -191,15 +188,20 @@ class Window:
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
         self._build_texts()
-        self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)
         self._arrange()
-        self._show_possible()
-        self._show()
-        self.canvas.canvas.focus_set()
+        self._tell(*self._message)
+        self._changed()
+        self._ask()
+        self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)  # not before it is filled, lest it flickers
         if before is not None:
             before.stage.destroy()
+            if self.help is not None:  # once more, in its new size
+                self._toggle_help()
+                self._toggle_help()
             # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
             gc.collect()
+        if self.root.focus_get() in (None, self.root):  # and not in a window of its own, the gallery's
+            self.canvas.canvas.focus_set()
 
     def _button(self, parent: tk.Misc, command: str, text: str) -> ttk.Button:
         self.buttons[command] = ttk.Button(parent, text=text, command=self._actions[command])
@@ -301,32 +303,24 @@ class Window:
             else:
                 self._keep_as(int(command))
 
-    def _tell(self, message: str, *, trouble: bool = False, takes_back: bool = False) -> None:
-        self._message, self._is_trouble = " ".join(message.split()), trouble
-        self._told_of, self._offers_to_take_back = self.sketch.strokes, takes_back
-        self._show_message()
-
-    def _show_message(self) -> None:
-        text = f"! {self._message}" if self._is_trouble else self._message
+    def _tell(self, message: str, trouble: bool = False, takes_back: bool = False) -> None:
+        self._message, self._told_of = (message, trouble, takes_back), self.sketch.strokes
+        text = " ".join(f"! {message}".split() if trouble else message.split())
         room = self.layout.foot.width - self._buttons_below.winfo_reqwidth() - self.layout.px(12)
         text = widgets.shortened(text, room, self.theme.text.measure)
-        self._status.configure(text=text, foreground=widgets.VERMILION if self._is_trouble else widgets.INK)
+        self._status.configure(text=text, foreground=widgets.VERMILION if trouble else widgets.INK)
 
     def _changed(self) -> None:
-        if self._message and self._told_of != self.sketch.strokes:
-            self._tell("")
-        self._show_possible()
-        if self.sketch.is_full:
-            self._tell("the drawing has as many lines as it can hold: undo or clear something", trouble=True)
-        self._request()
-
-    def _show_possible(self) -> None:
-        """Only what can be done now can be pressed."""
         sketch = self.sketch
+        if self._message[0] and self._told_of != sketch.strokes:
+            self._tell("")  # a message belongs to its drawing
         has_ink = bool(sketch.strokes)
         possible = {"undo": sketch.can_undo, "redo": sketch.can_redo, "clear": has_ink, "save": has_ink}
         for command, is_possible in possible.items():
             self.buttons[command].state(["!disabled" if is_possible else "disabled"])
+        if sketch.is_full:
+            self._tell("the drawing has as many lines as it can hold: undo or clear something", trouble=True)
+        self._request()
 
     def _set_brush(self, width: float) -> None:
         self.brush = self.canvas.brush = width
@@ -367,18 +361,11 @@ class Window:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._ask)
 
     def _ask(self) -> None:
+        """Ask about the drawing as it is now, and show the answer in all places at once."""
         started = time.perf_counter()
         self._cancel(self._ask)
-        self.answer = ask(self._question(), self._predictors, self._reject)
-        self._show()
-        ended = time.perf_counter()
-        self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
-        if self.answer.xray is not None:
-            self._xray_seconds = ended - started
-
-    def _show(self) -> None:
-        """The newest answer, in all places at once."""
-        answer = self.answer
+        self._cancel(self._explain)
+        self.answer = answer = ask(self._question(), self._predictors, self._reject)
         self.tile.show(answer.picture)
         condition = answer.question.condition or "white on black"
         self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
@@ -389,10 +376,13 @@ class Window:
             panel.show_map(answer.picture if self.shows_maps else None, invite=not self.shows_maps)
         if self.shows_xray:
             self.xray.show(answer)
-        self._unexplained = []
-        if self.shows_maps and not self.shows_xray and answer.picture is not None:
+        elif self.shows_maps and answer.picture is not None:
             self._unexplained = list(range(len(self.panels)))
             self._later(STILL_MS, self._explain)
+        ended = time.perf_counter()
+        self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
+        if self.shows_xray:
+            self._xray_seconds = ended - started
 
     def _explain(self) -> None:
         """Make one map; the next only after what the pen has done meanwhile."""
@@ -419,7 +409,6 @@ class Window:
         else:
             covered.place(**self.layout.wobble._asdict())
         self.xray.set_open(self.shows_xray)
-        self.root.update_idletasks()
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
             self.canvas.canvas.focus_set()
@@ -474,7 +463,7 @@ class Window:
                 self._tell(f"not kept: {error}", trouble=True)
 
     def _take_kept_back(self) -> None:
-        if self._kept is None or not self._offers_to_take_back:
+        if self._kept is None or not self._message[2]:
             return
         try:
             self._tell(self._take_back(self._kept))

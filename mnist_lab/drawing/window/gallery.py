@@ -94,15 +94,15 @@ class Gallery:
         px, side = self.theme.layout.px, self.theme.layout.tile(_THUMBNAIL)
         width, height = self.canvas.winfo_width() - px(_GAP), self.canvas.winfo_height() - px(_GAP)
         self._columns = max(1, width // (side + px(_GAP)))
-        down = side + px(_GAP + _CAPTION)
-        self._on_a_page = self._columns * max(1, height // down)
+        rows = max(1, height // (side + px(_GAP + _CAPTION)))
+        self._on_a_page = self._columns * rows
         page, pages = self.selected // self._on_a_page, -(-len(self.digits) // self._on_a_page)
         shown = range(len(self.digits))[page * self._on_a_page : (page + 1) * self._on_a_page]
         self._read([self.digits[place] for place in shown])
         self._images = []
         for place in shown:
             row, column = divmod(place - shown[0], self._columns)
-            left, top = px(_GAP) + column * (width // self._columns), px(_GAP) + row * down
+            left, top = px(_GAP) + column * (width // self._columns), px(_GAP) + row * (height // rows)
             self._images.append(self._thumbnail(place, left, top, side))
         turned = f", page {page + 1} of {pages}" if pages > 1 else ""
         self.title.configure(text=f"Your own digits: {counted(len(self.digits), 'drawing')}{turned}")

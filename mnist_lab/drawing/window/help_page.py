@@ -33,24 +33,11 @@ _MEANINGS = (
     ("Together", "Several networks vote: the mean of their probabilities decides."),
     (
         "Probably not a digit",
-        "The highest probability lies below the network's rejection threshold, as it rarely does for a digit of MNIST. "
-        "Its digit turns grey.",
+        "The network is less certain than it almost ever is of MNIST's digits. Its digit turns grey.",
     ),
-    (
-        "Map",
-        "Which pixels mattered. Sky blue: more ink there would speak for the digit. Vermilion: it would speak against "
-        "it.",
-    ),
-    (
-        "X-ray",
-        "MNIST's digits were cleaned, scaled and centred. Your drawing goes the same way, step by step. Switch a step "
-        "off to see what it is for.",
-    ),
-    (
-        "Wobble",
-        "Moves, turns and resizes what the network sees, but not your drawing. How far can you go until it changes its "
-        "mind?",
-    ),
+    ("Map", "Sky blue: more ink there would speak for the digit. Vermilion: it would speak against it."),
+    ("X-ray", "MNIST's digits were cleaned, scaled and centred; your drawing, too. Switch a step off to see what for."),
+    ("Wobble", "Moves and turns what the network sees, not your drawing. How far until it changes its mind?"),
 )
 
 

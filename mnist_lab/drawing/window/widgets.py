@@ -118,16 +118,6 @@ def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk
     return frame
 
 
-def show_focus(widget: tk.Misc, frame: tk.Frame, otherwise: str) -> None:
-    """Give a frame's line another colour while the keyboard's focus is on the widget in it."""
-
-    def colour(shade: str, event: tk.Event[tk.Misc]) -> None:
-        frame.configure(highlightbackground=shade, highlightcolor=shade)
-
-    widget.bind("<FocusIn>", partial(colour, BLUE))
-    widget.bind("<FocusOut>", partial(colour, otherwise))
-
-
 class Panel:
     """A card with a Tk canvas on it, and the canvas items that several panels are made of; in screen pixels."""
 
@@ -154,6 +144,7 @@ class Slider:
         label, self._low, self._high, self._step, self._unit = scale
         self._on_change = on_change
         self.frame = tk.Frame(parent, background=PAPER, highlightthickness=1, highlightbackground=PAPER)
+        self.frame.configure(highlightcolor=BLUE)  # while the keyboard's focus is inside
         ttk.Label(self.frame, text=label, width=8).pack(side="left")
         self._number = ttk.Label(self.frame, width=6, anchor="e")
         self._number.pack(side="right")
@@ -161,7 +152,6 @@ class Slider:
         self.scale.pack(side="left", fill="x", expand=True, padx=4)
         for event, steps in {"<<PrevChar>>": -1, "<<PrevLine>>": 1, "<<NextChar>>": 1, "<<NextLine>>": -1}.items():
             self.scale.bind(event, partial(self._arrow, steps))  # Tk's own move by 1, whatever the step
-        show_focus(self.scale, self.frame, PAPER)
         self._show(value)
 
     def _arrow(self, steps: int, event: tk.Event[ttk.Scale]) -> str:
@@ -196,7 +186,7 @@ class DrawingCanvas(Panel):
         self.image = tk.PhotoImage(master=self.canvas, width=self.width, height=self.width)
         self.canvas.create_image(0, 0, anchor="nw", image=self.image)
         self.canvas.configure(cursor="pencil", takefocus=True)
-        show_focus(self.canvas, self.frame, RULE)
+        self.frame.configure(highlightcolor=BLUE)
         self.canvas.bind("<Button-1>", self._down)
         self.canvas.bind("<B1-Motion>", self._move)
         self.canvas.bind("<ButtonRelease-1>", self._up)

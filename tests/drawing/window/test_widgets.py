@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnist_lab.drawing.strokes import MAX_POINTS
-from mnist_lab.drawing.window.widgets import PredictionPanel, coloured, fitted, shortened
+from mnist_lab.drawing.window.widgets import BLUE, LOSER, PredictionPanel, coloured, fitted, shortened
 from tests.terminal.test_wording import PROBABILITIES
 from tests.windows import LINE, Opener, option
 
@@ -80,6 +80,60 @@ def test_bars_carry_their_numbers(opened: Opener) -> None:
     assert numbers(panel) == [""] * 10
     assert option(panel.canvas, "digit", "text") == ""
     assert panel.canvas.find_withtag("bar.1") == ()
+
+
+@pytest.mark.integration
+def test_what_is_probably_not_a_digit_is_neither_bold_nor_blue(opened: Opener) -> None:
+    rejection: list[str | None] = ["probably not a digit"]
+    visitor = opened(reject=lambda picture, probabilities: rejection[0])
+    visitor.draw(*LINE)
+    visitor.settle()
+    panel, theme = visitor.window.panels[0], visitor.window.theme
+
+    def look() -> tuple[str, str, str]:
+        canvas = panel.canvas
+        return option(canvas, "digit", "fill"), option(canvas, "digit", "font"), option(canvas, "bar.1", "fill")
+
+    assert look() == (LOSER, str(theme.pale_digit), LOSER)
+    assert theme.pale_digit.actual("weight") == "normal"
+    assert option(panel.canvas, "number.1", "font") == str(theme.text)
+    visitor.key("x")
+    visitor.settle()
+    xray = visitor.window.xray.canvas
+    assert option(xray, "digit.result", "fill") == option(xray, "bar.1", "fill") == LOSER
+    assert option(xray, "digit.result", "font") == str(theme.pale_smaller_digit)
+    rejection[0] = None
+    visitor.key("x")
+    visitor.settle()
+    assert look() == (BLUE, str(theme.digit), BLUE)
+
+
+@pytest.mark.integration
+def test_the_legend_stands_at_the_map_only_while_it_is_on(opened: Opener) -> None:
+    visitor = opened()
+    panel = visitor.window.panels[0]
+
+    def legend() -> list[str]:
+        items = panel.canvas.find_withtag("legend")
+        return [option(panel.canvas, item, "text") for item in items if str(panel.canvas.type(item)) == "text"]
+
+    visitor.key("m")
+    visitor.settle()
+    assert legend() == []  # nothing is drawn
+    visitor.draw(*LINE)
+    visitor.settle()
+    assert legend() == ["against", "for 1", "Gradient:"]
+    left, top, right, bottom = panel.canvas.bbox("legend")
+    assert left > 0
+    assert top >= panel.px(34) + panel.tile.image.height()  # below the picture
+    assert right <= panel.width
+    assert bottom < panel.canvas.bbox("track")[1]
+    visitor.key("x")
+    visitor.settle()
+    assert legend() == []
+    visitor.key("x", "m")
+    visitor.settle()
+    assert legend() == []
 
 
 @pytest.mark.integration
