@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,24 +72,22 @@ class OwnDigit(NamedTuple):
 
 def list_own_digits(outputs: Path) -> list[OwnDigit]:
     """The user's own digits in the order in which they were kept; a LabError says that the file can't be read."""
-    return list(_parsed(_read_lines(outputs / MY_DIGITS)))
+    return _parsed(_read_lines(outputs / MY_DIGITS))
 
 
-def relabel(outputs: Path, digit: OwnDigit, label: int) -> None:
-    """Give one of the user's own digits another label, 0 to 9; whatever else its line says stays.
+def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
+    """Give one of the user's own digits another label, 0 to 9, or delete it (None); all else in the file stays.
 
-    A LabError says that another program has changed the file meanwhile, or that it can't be written; nothing is changed.
+    A LabError says that another program has changed its line meanwhile, or what the disk refuses; nothing is changed.
     """
-    content = json.loads(digit.line.decode("utf-8-sig")) | {"label": label}
-    line = json.dumps(content, separators=(",", ":")).encode()
-    with _changing(outputs) as lines:
-        lines[_find(lines, digit)] = line
-
-
-def delete(outputs: Path, digit: OwnDigit) -> None:
-    """Delete one of the user's own digits; raises like :func:`relabel`."""
-    with _changing(outputs) as lines:
-        del lines[_find(lines, digit)]
+    with _own_lines(outputs) as lines:
+        if lines[digit.place : digit.place + 1] != [digit.line]:
+            raise RequestError(f"another program has changed {MY_DIGITS} meanwhile", "look at the digits again")
+        if label is None:
+            del lines[digit.place]
+        else:
+            content = json.loads(digit.line.decode("utf-8-sig")) | {"label": label}
+            lines[digit.place] = json.dumps(content, separators=(",", ":")).encode()
 
 
 def take_back(outputs: Path, drawing: Drawing) -> int:
@@ -97,8 +95,8 @@ def take_back(outputs: Path, drawing: Drawing) -> int:
 
     A LabError says that there is none, or that the file can't be written; nothing is changed.
     """
-    with _changing(outputs) as lines:
-        own = list(_parsed(lines))
+    with _own_lines(outputs) as lines:
+        own = _parsed(lines)
         equal = [digit.place for digit in own if digit.drawing == drawing]
         if not equal:
             raise RequestError(f"{MY_DIGITS} does not hold this drawing any more", "nothing is left to take back")
@@ -106,15 +104,9 @@ def take_back(outputs: Path, drawing: Drawing) -> int:
     return len(own) - 1
 
 
-def _find(lines: Sequence[bytes], digit: OwnDigit) -> int:
-    if lines[digit.place : digit.place + 1] != [digit.line]:
-        raise RequestError(f"another program has changed {MY_DIGITS} meanwhile", "look at the digits again")
-    return digit.place
-
-
 @contextmanager
-def _changing(outputs: Path) -> Iterator[list[bytes]]:
-    """The lines of the user's own digits, to be changed in place and then written, with all windows kept out."""
+def _own_lines(outputs: Path) -> Iterator[list[bytes]]:
+    """The lines of the user's own digits, to be changed and then written, while all other windows wait."""
     path = outputs / MY_DIGITS
     with _locked(path):
         lines = _read_lines(path)
@@ -140,10 +132,12 @@ def _read_lines(path: Path) -> list[bytes]:
         raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
 
 
-def _parsed(lines: Sequence[bytes]) -> Iterator[OwnDigit]:
+def _parsed(lines: Sequence[bytes]) -> list[OwnDigit]:
+    digits = []
     for place, line in enumerate(lines):
         with suppress(LabError):  # blank and damaged lines stay as they are
-            yield OwnDigit(place, line, parse_line(line))
+            digits.append(OwnDigit(place, line, parse_line(line)))
+    return digits
 
 
 def keep_drawing(outputs: Path, drawing: Drawing) -> int:

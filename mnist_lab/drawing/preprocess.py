@@ -102,11 +102,10 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
 def count_side_by_side(source: Drawing | Picture) -> int:
     """How many shapes as high as digits lie side by side in a drawing, or in black ink on white (255) paper (H, W).
 
-    Connected ink counts as a shape of its own if it is at least half as high as the highest, which the bar of a 5 or a
-    dot is not, and overlaps less than half of the shape to its left, or of itself. Strokes are inked with half the width
-    of MNIST's pen: near ones join, as the two of an open 4 should, but two digits don't. Of 3,246 single digits that
-    several hundred people drew (UNIPEN), 0.3 % count as more than one; of 600 pairs of them, a fifth of their height
-    apart, 99.7 % as two.
+    That is connected ink, at least half as high as the highest, which the bar of a 5 is not, and overlapping less than
+    half of its left neighbour or of itself. Strokes are inked with half the width of MNIST's pen, so that the two of an
+    open 4 join. Of 3,246 single digits that several hundred people drew (UNIPEN), 0.3 % count as more than one; of 600
+    pairs of them, a fifth of their height apart, 99.7 % count as two.
     """
     paper = ink(source, max(pen_width(source) / 2, FINEST)) if isinstance(source, Drawing) else source
     is_ink = paper < (255 + float(paper.min())) / 2  # half as dark as the darkest
