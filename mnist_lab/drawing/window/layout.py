@@ -52,7 +52,7 @@ class Layout:
         upper = top + _VERDICT_HEIGHT + _GUTTER / 2
         above = lower - _GUTTER - upper
         self.window = Box(0, 0, width, height)
-        self.canvas = self._square(left, top, _SHEET)  # to draw on
+        self.canvas = Box(self.px(left), self.px(top), self.px(_SHEET), self.px(_SHEET))  # to draw on, a square
         self.tools = self._box(left, tools, _SHEET, _TOOLS_HEIGHT)  # brush and buttons
         self.seen = self._box(left, lower, _SHEET, _LOWER_HEIGHT)  # the picture that the networks see
         self.verdict = self._box(right, top, beside, _VERDICT_HEIGHT)  # one sentence above the predictions
@@ -69,9 +69,6 @@ class Layout:
         # Edges are rounded, not sizes, so that neighbours leave no gap and don't overlap.
         x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
         return Box(x0, y0, x1 - x0, y1 - y0)
-
-    def _square(self, left: float, top: float, side: float) -> Box:
-        return Box(self.px(left), self.px(top), self.px(side), self.px(side))
 
     def px(self, units: float) -> int:
         return round(units * self.scale)
