@@ -32,6 +32,7 @@ from mnist_lab.terminal.lab import Lab  # noqa: E402
 DOCS = ROOT / "docs"
 DRAWN = DOCS / "drawn.json"
 
+WINDOW = tuple(f"drawing/window/{name}.py" for name in ("app", "widgets", "layout", "ink", "answer"))
 DRAWN_BY = {
     "augmentation.png": ("plotting.py", "data/figures.py", "data/augment.py", "data/pen_strokes.py"),
     "history.png": ("plotting.py", "training/figures.py"),
@@ -39,8 +40,8 @@ DRAWN_BY = {
     "robustness.png": ("plotting.py", "experiments/figures.py"),
     "saliency.png": ("plotting.py", "explain/figures.py"),
     "training.png": ("training/commands.py",),
-    "window.png": ("drawing/window/app.py", "drawing/window/widgets.py"),
-    "window-xray.png": ("drawing/window/app.py", "drawing/window/widgets.py", "drawing/window/xray_panel.py"),
+    "window.png": WINDOW,
+    "window-xray.png": (*WINDOW, "drawing/window/xray_panel.py"),
     "xray.png": ("plotting.py", "drawing/figures.py"),
 }
 """What draws each picture, below mnist_lab/."""
