@@ -32,6 +32,7 @@ from mnist_lab.terminal.lab import Lab  # noqa: E402
 DOCS = ROOT / "docs"
 DRAWN = DOCS / "drawn.json"
 
+WINDOW = tuple(f"drawing/window/{name}.py" for name in ("app", "widgets", "layout", "ink", "answer"))
 DRAWN_BY = {
     "augmentation.png": ("plotting.py", "data/figures.py", "data/augment.py", "data/pen_strokes.py"),
     "history.png": ("plotting.py", "training/figures.py"),
@@ -39,8 +40,8 @@ DRAWN_BY = {
     "robustness.png": ("plotting.py", "experiments/figures.py"),
     "saliency.png": ("plotting.py", "explain/figures.py"),
     "training.png": ("training/commands.py",),
-    "window.png": ("drawing/window/app.py", "drawing/window/widgets.py"),
-    "window-xray.png": ("drawing/window/app.py", "drawing/window/widgets.py", "drawing/window/xray_panel.py"),
+    "window.png": WINDOW,
+    "window-xray.png": (*WINDOW, "drawing/window/xray_panel.py"),
     "xray.png": ("plotting.py", "drawing/figures.py"),
 }
 """What draws each picture, below mnist_lab/."""
@@ -145,12 +146,12 @@ def draw_windows(outputs: Path) -> None:
     """The window with a 4 in it, plain and with its X-ray."""
     from PIL import ImageGrab
 
-    app = main.load("drawing.window.app")
+    app, screen = main.load("drawing.window.app"), main.load("drawing.window.screen")
     lab = Lab(Terminal(make_console()), outputs, main.load)
     readers = main.load("explain.commands").load_readers(lab, ["best"])
     session = main.load("drawing.commands").DrawingSession(lab, readers)
-    root = app.new_root()
-    window = app.Window(root, session.predictors(), session.save, session.keep, session.reject)
+    root = screen.new_root()
+    window = app.Window(root, session.predictors(), session.save, session.keep, session.take_back, session.reject)
     canvas = window.canvas.canvas
     wait(root, 1.0)
     for stroke in FOUR:
@@ -166,7 +167,7 @@ def draw_windows(outputs: Path) -> None:
         left, top = root.winfo_rootx(), root.winfo_rooty()
         box = (left, top, left + root.winfo_width(), top + root.winfo_height())
         ImageGrab.grab(box, xdisplay=os.environ.get("DISPLAY")).save(DOCS / name, optimize=True)
-    app.take_down(root)
+    screen.take_down(root)
 
 
 def wait(root: object, seconds: float) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.drawing.window.app import TKINTER_MISSING, Window, new_root, take_down
-from mnist_lab.drawing.window.widgets import Predictor, Probabilities
+from mnist_lab.drawing.window.answer import Predictor, Probabilities
+from mnist_lab.drawing.window.app import Gallery, Window
+from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
 
@@ -53,6 +54,7 @@ def opened(screen: str) -> Iterator[Opener]:
             explain: Callable[[Picture, int], Any] = uniform_map,
             reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
+            gallery: Gallery | None = None,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once."""
             seen: list[Picture] = []
@@ -67,7 +69,7 @@ def opened(screen: str) -> Iterator[Opener]:
                 return predict
 
             predictors = [
-                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain)
+                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient")
                 for place, read in enumerate(readers or (width_reader,))
             ]
             visitor: Visitor
@@ -78,7 +80,9 @@ def opened(screen: str) -> Iterator[Opener]:
                 predictors,
                 lambda snapshot: visitor.save(snapshot),
                 lambda labelled: visitor.keep(labelled),
+                lambda labelled: visitor.take_back(labelled),
                 reject,
+                gallery,
             )
             visitor = Visitor(window, seen)
             visitor.root.update()

@@ -18,8 +18,9 @@ import pytest
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
+from mnist_lab.drawing.window.answer import Probabilities
 from mnist_lab.drawing.window.app import TITLE, Snapshot, Window
-from mnist_lab.drawing.window.widgets import Probabilities
+from mnist_lab.drawing.window.widgets import DrawingCanvas
 from mnist_lab.errors import StorageError
 
 ROOT = Path(__file__).parents[1]
@@ -29,13 +30,13 @@ PATIENCE = 20  # seconds until something that should happen counts as missing
 OPEN = """
 from pathlib import Path
 import numpy as np
+from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import open_window
-from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
 predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], lambda *asked: None)]
 def attempt():
     try:
-        open_window(predictors, save=lambda snapshot: Path(), keep=lambda drawing: "", reject=lambda *seen: None)
+        open_window(predictors, save=lambda snapshot: Path(), keep=str, take_back=str, reject=lambda *seen: None)
         print("closed", flush=True)
     except LabError as error:
         print(type(error).__name__, error, sep=": ", flush=True)
@@ -94,10 +95,15 @@ class Visitor:
 
     def __init__(self, window: Window, seen: list[Picture]) -> None:
         self.window, self.seen = window, seen
-        self.root, self.canvas = window.root, window.canvas
+        self.root = window.root
         self.saved: list[Snapshot] = []
         self.kept: list[Drawing] = []
         self.refusal: StorageError | None = None
+
+    @property
+    def canvas(self) -> DrawingCanvas:
+        """The one there is now: another size of the window has another."""
+        return self.window.canvas
 
     def save(self, snapshot: Snapshot) -> Path:
         if self.refusal:
@@ -109,7 +115,13 @@ class Visitor:
         if self.refusal:
             raise self.refusal
         self.kept.append(drawing)
-        return f"kept as a {drawing.label}"
+        return f"kept as {drawing.label}"
+
+    def take_back(self, drawing: Drawing) -> str:
+        if self.refusal:
+            raise self.refusal
+        self.kept.remove(drawing)
+        return "taken back"
 
     def pen(self, event: str, x: float, y: float) -> None:
         """Down, moved or up at a place of the 280x280 canvas."""
@@ -136,8 +148,20 @@ class Visitor:
             time.sleep(0.002)
 
     def settle(self) -> None:
-        """Until no prediction and no map is to come: only the heartbeat is left."""
+        """Until no prediction and no map is to come, and all is in its place: only the heartbeat is left."""
+        self.root.update()
         self.wait(lambda: len(self.root.tk.splitlist(self.root.tk.call("after", "info"))) <= 1)
+
+    def resize(self, width: int, height: int) -> None:
+        """As a person drags the window's corner; waits until all lies in its new place."""
+        self.root.geometry(f"{width}x{height}")
+        self.wait(lambda: self.window.layout.window[2:] == (width, height))
+        self.settle()
+
+    def ink_at(self, x: float, y: float) -> bool:
+        """Whether a place of the 280x280 canvas is shown as ink."""
+        scale = self.canvas.width / CANVAS
+        return sum(self.canvas.image.get(round(x * scale), round(y * scale))) < 3 * 128
 
     @property
     def sketched(self) -> tuple[Stroke, ...]:
@@ -168,11 +192,11 @@ def uniform_map(picture: Picture, digit: int) -> Any:
     return np.ones((28, 28), dtype=np.float32)
 
 
-def cut_off(window: Window) -> list[str]:
+def cut_off(window: Window, *, on_screen: bool = True) -> list[str]:
     """The widgets that have less room than they need or lie beyond the window's edge, and canvases too small."""
     root = window.root
     assert (root.winfo_width(), root.winfo_height()) == window.layout.window[2:]
-    assert root.winfo_width() <= root.winfo_screenwidth()
+    assert not on_screen or root.winfo_width() <= root.winfo_screenwidth()
     found = []
     todo: list[Any] = [root]
     while todo:
@@ -187,7 +211,7 @@ def cut_off(window: Window) -> list[str]:
             if narrow or low or right > root.winfo_width() or bottom > root.winfo_height():
                 found.append(f"{widget} {widget.winfo_class()}")
     canvases = [panel.canvas for panel in window.panels]
-    for surface in [*canvases, window.xray.canvas] if window.xray.is_open else canvases:
+    for surface in [*canvases, window.xray.canvas] if window.shows_xray else canvases:
         left, top, right, bottom = surface.bbox("all")
         if left < 0 or top < 0 or right > surface.winfo_width() or bottom > surface.winfo_height():
             found.append(str(surface))
@@ -199,8 +223,8 @@ from __future__ import annotations
 import gc, json, sys, threading, tkinter
 from pathlib import Path
 import numpy as np
+from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import open_window
-from mnist_lab.drawing.window.widgets import Predictor
 from mnist_lab.errors import LabError
 
 def note(**what):
@@ -223,10 +247,15 @@ def keep(drawing):
     note(kept=drawing.label)
     return "kept"
 
+def take_back(drawing):
+    note(taken_back=drawing.label)
+    return "taken back"
+
 for round in range(int(sys.argv[1])):
     note(opening=round)
     try:
-        open_window([Predictor("width", predict, lambda *asked: None)], save=save, keep=keep, reject=lambda *seen: None)
+        predictor, doubt = Predictor("width", predict, lambda *asked: None), lambda *seen: None
+        open_window([predictor], save=save, keep=keep, take_back=take_back, reject=doubt)
         note(closed=round, threads=threading.active_count(), widgets=widgets_left())
     except LabError as error:
         note(error=type(error).__name__, message=str(error), widgets=widgets_left())

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.text import Text
+from rich.table import Table as Grid
 
+from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.own_digits import keep_drawing
+from mnist_lab.drawing.own_digits import keep_drawing, take_back
+from mnist_lab.drawing.predictions import (
+    NO_DIGIT,
+    Prediction,
+    Source,
+    all_reject,
+    beside_bars,
+    names_of,
+    predict_all,
+    read_sources,
+    table_of,
+    vote,
+)
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import Snapshot, open_window
-from mnist_lab.drawing.window.widgets import Predictor
+from mnist_lab.drawing.window.gallery import Gallery
+from mnist_lab.drawing.window.layout import PANEL_WIDTHS
+from mnist_lab.drawing.window.widgets import Theme
 from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.saliency import DEFAULT_METHOD
+from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
-from mnist_lab.terminal.lab import OK, Command, Lab
+from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
+from mnist_lab.terminal.pixels import BARS_WIDTH, GAP, shows_pixels
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
+
+_MOST_PICTURES = 3  # that predict shows as pictures; of more, a table says more at a glance
 
 
 def _ask_draw(lab: Lab) -> int:
@@ -44,14 +65,23 @@ def _ask_draw(lab: Lab) -> int:
         if not lab.terminal.ask_yes_no("Train one now (3-layer; you choose how long)", default=True):
             return OK
         ask_training(lab)
-    return draw(lab)
+    return draw(lab, explain.ask_networks(lab, "Which networks are to read what you draw (up to four; several vote)"))
 
 
 def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
+    if len(set(runs)) > max(PANEL_WIDTHS):
+        raise RequestError(f"{len(set(runs))} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
     session = DrawingSession(lab, explain.load_readers(lab, runs))
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(session.predictors(), save=session.save, keep=session.keep, reject=session.reject)
+    open_window(
+        session.predictors(),
+        save=session.save,
+        keep=session.keep,
+        take_back=session.take_back,
+        reject=session.reject,
+        gallery=session.gallery,
+    )
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -67,14 +97,12 @@ class DrawingSession:
 
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
-        names = [reader.name for reader in self.readers]
-        if len(set(names)) < len(names):  # networks that differ only in their recipe or length
-            names = [reader.run.name for reader in self.readers]
-        return [Predictor(name, reader.predict, reader.map) for name, reader in zip(names, self.readers, strict=True)]
+        readers = zip(names_of(self.readers), self.readers, strict=True)
+        method = METHODS["gradient"].title
+        return [Predictor(name, reader.predict, reader.map, method) for name, reader in readers]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        answers = zip(self.readers, probabilities, strict=True)
-        return "probably not a digit" if all(reader.rejects(answer) for reader, answer in answers) else None
+        return NO_DIGIT if all_reject(self.readers, probabilities) else None
 
     def save(self, snapshot: Snapshot) -> Path:
         """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own."""
@@ -105,54 +133,90 @@ class DrawingSession:
         return folder
 
     def keep(self, drawing: Drawing) -> str:
-        return f"kept as a {drawing.label}: {keep_drawing(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        keep_drawing(self.lab.outputs, drawing)
+        return f"kept as {drawing.label}"
+
+    def take_back(self, drawing: Drawing) -> str:
+        return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+
+    def gallery(self, theme: Theme) -> None:
+        def read(pictures: Sequence[Picture]) -> list[int]:
+            digits: list[int] = vote([reader.predict(pictures) for reader in self.readers]).argmax(axis=1).tolist()
+            return digits
+
+        Gallery(theme, self.lab.outputs, read)
 
 
 def _ask_predict(lab: Lab) -> int:
     find_run(lab.outputs, BEST)
-    return predict(lab, [lab.terminal.ask("Which picture (file name)", "", existing_file)])
+    own = lab.outputs / MY_DIGITS
+    offered = str(own) if is_file(own) else ""
+    path = lab.terminal.ask("Which picture, or file of drawings (file name)", offered, existing_file)
+    if explain.holds_drawings(path):
+        labels = [drawing.label for drawing in read_drawings(path).usable]
+        if len(labels) - labels.count(None) > 1:
+            return max(score(lab, path, run) for run in explain.ask_networks(lab, "Which networks are to read them"))
+    return predict(lab, [path], explain.ask_networks(lab, "Which networks are to read it (several vote)"))
 
 
-def predict(lab: Lab, paths: Sequence[Path], run: str = BEST) -> int:
-    """Recognise pictures from files; a picture that can't be read is refused, but not the others."""
-    reader = explain.load_reader(lab, run)
-    seen: list[tuple[Path, Picture | None]] = []
-    refused: list[LabError] = []
+def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, as_json: bool = False) -> int:
+    """Recognise digits from files; a file that can't be read is refused, but not the others. Several networks vote."""
+    readers = explain.load_readers(lab, runs)
+    sources: list[Source] = []
+    refused: list[tuple[Path, LabError]] = []
     for path in paths:
         try:
-            seen.append((path, to_mnist(read_picture(path))))
+            sources += read_sources(lab.terminal, path)
         except LabError as error:
-            refused.append(error)
-    predicted = iter(reader.predict([picture for _, picture in seen if picture is not None]))
-    rows = [_prediction_row(path.name, reader, None if picture is None else next(predicted)) for path, picture in seen]
-    if rows:
-        headings = ("picture", "digit", "probability", "or", "probability", "")
-        table = Table(f"Read by {reader.name}", headings, rows, numeric=range(1, 6))
-        lab.terminal.show(table.on_screen(fold=[0]))  # long names, so that no digit is cut off
-    for refusal in refused[:-1]:
+            refused.append((path, error))
+    predictions = predict_all(readers, sources)
+    if as_json:
+        for one in predictions:
+            lab.terminal.record(one.to_dict(readers))
+        for path, refusal in refused:
+            lab.terminal.record({"file": str(path), "error": str(refusal)})
+        return FAILED if refused else OK
+    as_pictures = shows_pixels(lab.terminal.console) and len(predictions) <= _MOST_PICTURES
+    if as_pictures:
+        for one in predictions:
+            _show_picture(lab, readers, one)
+    if predictions and (len(readers) > 1 or not as_pictures):
+        lab.terminal.show(table_of(readers, predictions))
+    for _, refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
-        raise refused[-1]
+        raise refused[-1][1]
     return OK
 
 
-def _prediction_row(name: str, reader: Reader, probabilities: NDArray[np.float64] | None) -> tuple[str | Text, ...]:
-    if probabilities is None:
-        return name, "–", "", "", "", "blank"
-    second, first = np.argsort(probabilities)[-2:]
-    remark = Text("probably not a digit", "warning") if reader.rejects(probabilities) else ""
-    likely, less_likely = (format_probability(probabilities[digit]) for digit in (first, second))
-    return name, Text(str(first), "best"), likely, str(second), less_likely, remark
+def _show_picture(lab: Lab, readers: Sequence[Reader], prediction: Prediction) -> None:
+    if prediction.picture is None:
+        lab.terminal.hint(f"{prediction.source.name}: {prediction.remark}")
+        return
+    heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
+    lab.terminal.show(
+        beside_bars({prediction.source.name: prediction.picture}, prediction.vote, heading, prediction.remark)
+    )
 
 
-def _ask_score(lab: Lab) -> int:
-    find_run(lab.outputs, BEST)
-    own = lab.outputs / MY_DIGITS
-    offered = str(own) if is_file(own) else ""
-    return score(lab, lab.terminal.ask("Which file of drawings (JSON lines)", offered, existing_file))
+def _predict_from_options(lab: Lab, options: Namespace) -> int:
+    options.runs = [word for word in options.images if _is_run(lab, word)]
+    images = [Path(word) for word in options.images if word not in options.runs]
+    if not images:
+        raise RequestError(f"only runs are named ({', '.join(options.runs)})", "name a picture, too")
+    return predict(lab, images, runs_named(options, BEST), as_json=options.json)
 
 
-def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> int:
+def _is_run(lab: Lab, word: str) -> bool:
+    """Whether a word where pictures are named is a run's name; a file of that name goes first."""
+    if not is_file(Path(word)):
+        with suppress(LabError):
+            find_run(lab.outputs, word)
+            return True
+    return False
+
+
+def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, as_json: bool = False) -> int:
     """Score a file of labelled drawings; leaves numbers and pictures in a folder, the accuracy as the last line."""
     drawings, damaged = read_drawings(path)
     show_skipped(lab.terminal, damaged)
@@ -161,12 +225,13 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
         labelled = prepare_labelled(drawings, preprocess)
         result = score_drawings(reader.model, labelled, reader.compute)
     evaluation = result.evaluation
-    lab.terminal.show(per_digit_table(evaluation.to_dict(), "Drawings").on_screen(), "")
-    if labelled.blanks:
-        lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
-    if labelled.unlabelled:
-        lab.terminal.hint(f"{labelled.unlabelled:,} drawings have no label and are left out")
-    lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
+    if not as_json:
+        lab.terminal.show(per_digit_table(evaluation.to_dict(), "Drawings").on_screen(), "")
+        if labelled.blanks:
+            lab.terminal.hint(f"{labelled.blanks:,} drawings show no ink on the canvas and count as missed")
+        if labelled.unlabelled:
+            lab.terminal.hint(f"{labelled.unlabelled:,} drawings have no label and are left out")
+        lab.terminal.hint(f"read by {reader.name}; 95 % interval {format_interval(result.interval)}")
     title, mistakes = f"{path.name} read by {reader.name} ({preprocess})", evaluation.mistakes
     missed, numbers = labelled.pictures[mistakes.positions], labelled.positions[mistakes.positions] + 1
     drawn = {
@@ -177,12 +242,17 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist") -> i
     }
     label, busy = f"score-{explain.folder_label(path.stem)}", lab.terminal.busy("drawing the pictures")
     with busy, new_folder(lab.outputs, label, lab.now()) as folder:
-        content = {"file": path.name, "run": reader.run.name, "preprocess": preprocess} | result.to_dict()
+        content: dict[str, Any] = {"file": path.name, "run": reader.run.name, "preprocess": preprocess}
+        content |= result.to_dict()
         write_json(folder / SCORE_FILE, content)
         for name, figure in drawn.items():
             save_figure(folder / name, figure)
         captions = {name: run_figures.RUN_FIGURES[name].caption for name in drawn}
         write_summary(folder, replace(score_summary(content), pictures=captions))
+    if as_json:
+        per_digit = content.pop("with_ink")["per_digit"]
+        lab.terminal.record(content | {"per_digit": per_digit, "folder": str(folder)})
+        return OK
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({evaluation.correct:,} of {labelled.total:,})")
     return OK
@@ -219,15 +289,17 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     answers = reader.predict(list(seen.values()))
     variants = [figures.Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
     title = f"{subject.title}, read by {reader.name}"
-    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
     lab.terminal.line(title)
-    lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
     if isinstance(source, Drawing):
         stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
     else:
         stages = {"raw": source}
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
     stages |= from_ink([*stages.values()][-1], Steps()) or {}
+    if shows_pixels(lab.terminal.console):
+        lab.terminal.show(_stages_beside_bars(lab, stages, answers[0]))
+    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
+    lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
     figure = figures.xray(stages, variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:
         save_figure(folder / "xray.png", figure)
@@ -236,13 +308,24 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     return OK
 
 
+def _stages_beside_bars(lab: Lab, stages: Mapping[str, Picture], probabilities: NDArray[np.float64]) -> Grid:
+    """As many stages as the terminal is wide, always the last."""
+    count = max(1, (lab.terminal.console.width - BARS_WIDTH) // (SIDE + GAP))
+    names = [*stages]
+    chosen = np.unique(np.linspace(len(names) - 1, 0, min(count, len(names))).round().astype(int)).tolist()
+    pictures = {figures.stage_title(place + 1, names[place]): stages[names[place]] for place in chosen}
+    return beside_bars(pictures, probabilities, "with all steps")
+
+
 def _add_draw_options(parser: ArgumentParser) -> None:
     add_run_options(parser, BEST)
 
 
 def _add_predict_options(parser: ArgumentParser) -> None:
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="PNG, JPEG or another picture")
+    what = "PNG, JPEG or another picture, a file of drawings, or a run that is to read them (several vote)"
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=what)
     add_run_options(parser, BEST, positional=False)
+    add_json_option(parser)
 
 
 def _add_xray_options(parser: ArgumentParser) -> None:
@@ -253,19 +336,18 @@ def _add_xray_options(parser: ArgumentParser) -> None:
 def _add_score_options(parser: ArgumentParser) -> None:
     drawings = 'one drawing per line: {"label": 3, "strokes": [[[x, y], ...], ...]}, in pixels of a 280x280 canvas'
     parser.add_argument("file", type=Path, metavar="FILE", help=drawings)
-    add_run_options(parser, BEST, positional=False)
+    add_run_options(parser, BEST)
     parser.add_argument("--preprocess", choices=MODES, default="mnist", help="which steps to take (default: mnist)")
+    add_json_option(parser)
+
+
+def _score_from_options(lab: Lab, options: Namespace) -> int:
+    return score(lab, options.file, run_named(options, BEST), options.preprocess, as_json=options.json)
 
 
 COMMANDS = {
     "draw": Command(_ask_draw, lambda lab, given: draw(lab, runs_named(given, BEST)), _add_draw_options),
-    "predict": Command(
-        _ask_predict, lambda lab, given: predict(lab, given.images, run_named(given, BEST)), _add_predict_options
-    ),
+    "predict": Command(_ask_predict, _predict_from_options, _add_predict_options),
     "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, run_named(given, BEST)), _add_xray_options),
-    "score": Command(
-        _ask_score,
-        lambda lab, given: score(lab, given.file, run_named(given, BEST), given.preprocess),
-        _add_score_options,
-    ),
+    "score": Command(_ask_predict, _score_from_options, _add_score_options),  # the menu scores from where it predicts
 }

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mnist_lab import __version__
-from mnist_lab.drawing.strokes import Drawing, read_drawings
+from mnist_lab.drawing.strokes import MAX_FILE_BYTES, Drawing, parse_line, read_drawings
 from mnist_lab.errors import LabError, RequestError
-from mnist_lab.storage import append_line, is_file, locked, read_bytes, read_text, reason, write_json
+from mnist_lab.storage import (
+    append_line,
+    is_file,
+    locked,
+    read_bytes,
+    read_text,
+    reason,
+    storage_errors,
+    write_atomically,
+    write_json,
+)
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, RunRecord
@@ -50,13 +62,91 @@ class Counts:
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
 
+class OwnDigit(NamedTuple):
+    """One of the user's own digits, as it stood in the file when that was read."""
+
+    place: int  # of its line in the file, from 0
+    line: bytes  # without the line end
+    drawing: Drawing
+
+
+def list_own_digits(outputs: Path) -> list[OwnDigit]:
+    """The user's own digits in the order in which they were kept; a LabError says that the file can't be read."""
+    return _parsed(_read_lines(outputs / MY_DIGITS))
+
+
+def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
+    """Give one of the user's own digits another label, 0 to 9, or delete it (None); all else in the file stays.
+
+    A LabError says that another program has changed its line meanwhile, or what the disk refuses; nothing is changed.
+    """
+    with _own_lines(outputs) as lines:
+        if lines[digit.place : digit.place + 1] != [digit.line]:
+            raise RequestError(f"another program has changed {MY_DIGITS} meanwhile", "look at the digits again")
+        if label is None:
+            del lines[digit.place]
+        else:
+            content = json.loads(digit.line.decode("utf-8-sig")) | {"label": label}
+            lines[digit.place] = json.dumps(content, separators=(",", ":")).encode()
+
+
+def take_back(outputs: Path, drawing: Drawing) -> int:
+    """Delete the last of the user's own digits that equals a drawing; gives how many are left.
+
+    A LabError says that there is none, or that the file can't be written; nothing is changed.
+    """
+    with _own_lines(outputs) as lines:
+        own = _parsed(lines)
+        equal = [digit.place for digit in own if digit.drawing == drawing]
+        if not equal:
+            raise RequestError(f"{MY_DIGITS} does not hold this drawing any more", "nothing is left to take back")
+        del lines[equal[-1]]
+    return len(own) - 1
+
+
+@contextmanager
+def _own_lines(outputs: Path) -> Iterator[list[bytes]]:
+    """The lines of the user's own digits, to be changed and then written, while all other windows wait."""
+    path = outputs / MY_DIGITS
+    with _locked(path):
+        lines = _read_lines(path)
+        yield lines
+        if any(line.strip() for line in lines):
+            # What the name links to, say in a folder that is shared, is written, and the link stays.
+            write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(b"\n".join(lines)))
+        else:
+            with storage_errors(path):
+                path.unlink()  # an empty file of drawings would be refused
+
+
+def _locked(path: Path) -> AbstractContextManager[None]:
+    return locked(path.with_suffix(".lock"), patience=10.0)  # seconds; keeping takes other windows a moment
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    try:
+        return read_bytes(path, MAX_FILE_BYTES).split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
+
+
+def _parsed(lines: Sequence[bytes]) -> list[OwnDigit]:
+    digits = []
+    for place, line in enumerate(lines):
+        with suppress(LabError):  # blank and damaged lines stay as they are
+            digits.append(OwnDigit(place, line, parse_line(line)))
+    return digits
+
+
 def keep_drawing(outputs: Path, drawing: Drawing) -> int:
     """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
 
     A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
-    with locked(path.with_suffix(".lock"), patience=10.0):  # seconds; keeping takes other windows a moment
+    with _locked(path):
         before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
         append_line(path, line)
     return before + 1

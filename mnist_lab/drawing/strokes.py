@@ -101,7 +101,7 @@ def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
             for number, line in enumerate(file, start=1):
                 try:
                     if line.strip():
-                        found.usable.append(_parse_line(line))
+                        found.usable.append(parse_line(line))
                 except DrawingError as error:
                     found.damaged.append(DrawingError(f"line {number} of {path}: {error.found}", error.next_step))
                 if len(found.damaged) > _MAX_DAMAGED:
@@ -116,7 +116,8 @@ def read_drawings(path: Path, *, may_be_empty: bool = False) -> Drawings:
     return found
 
 
-def _parse_line(line: bytes) -> Drawing:
+def parse_line(line: bytes) -> Drawing:
+    """Read one line of a file of drawings; a DrawingError says that it does not hold one."""
     if len(line) > MAX_LINE_BYTES:
         _refuse(f"it has more than {MAX_LINE_BYTES:,} bytes, too many for a drawing")
     try:

@@ -29,8 +29,8 @@ from mnist_lab.storage import is_file, new_folder
 from mnist_lab.terminal.console import Choice
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_probability, plain
-from mnist_lab.training.picker import add_run_options, runs_named
-from mnist_lab.training.runs import RunRecord, find_run
+from mnist_lab.training.picker import add_run_options, ask_runs, runs_named
+from mnist_lab.training.runs import RunRecord, find_run, list_runs
 from mnist_lab.training.session import evaluate_on, load_trained
 
 BEST = "best"  # the run whose network is asked unless another is named
@@ -92,6 +92,12 @@ def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
     return [load_reader(lab, name) for name in names]
 
 
+def ask_networks(lab: Lab, question: str) -> list[str]:
+    """Ask which runs' networks to use, where there are several; returns their names."""
+    evaluated = [run.name for run in list_runs(lab.outputs)[0] if run.is_evaluated]
+    return evaluated if len(evaluated) == 1 else ask_runs(lab, question, BEST)
+
+
 class DigitFile(NamedTuple):
     """A file that shows one digit: a picture, or drawings, of which the first is meant."""
 
@@ -123,7 +129,12 @@ def existing_file(answer: str) -> Path:
 def picture_or_drawing(answer: str) -> DigitFile:
     """The file that an answer names: a drawing if it ends in .json or .jsonl, otherwise a picture."""
     path = existing_file(answer)
-    return DigitFile(path, is_drawing=path.suffix.lower() in (".json", ".jsonl"))
+    return DigitFile(path, holds_drawings(path))
+
+
+def holds_drawings(path: Path) -> bool:
+    """Whether a file's name says that it holds drawings, rather than a picture."""
+    return path.suffix.lower() in (".json", ".jsonl")
 
 
 def folder_label(text: str) -> str:

@@ -223,6 +223,8 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
         (["score", "nowhere.jsonl", "--preprocess", "magic"], "invalid choice: 'magic'"),
         (["score", "UNLABELLED"], "there is no labelled drawing with ink"),
         (["predict", "nowhere.png"], "there is no file nowhere.png"),
+        (["predict", "run"], "only runs are named (run)"),
+        (["draw", *"abcde"], "5 runs can't be shown side by side; name 1 to 4 runs"),
         (["predict", "nowhere.png", "--run", "nothing"], "there is no run 'nothing'"),
         (["predict", "nowhere.png", "--run", "gone"], "is missing"),
         *((words, "there is no file") for words in (["xray", "--image", "x.png"], ["score", "half \udcff"])),
@@ -336,13 +338,20 @@ def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
 def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab, shown = lab_of(outputs)
 
-    def open_window(predictors: Any, *, save: Any, keep: Any, reject: Any) -> None:
+    def open_window(predictors: Any, *, save: Any, keep: Any, take_back: Any, reject: Any, gallery: Any) -> None:
         picture = to_mnist(ONE)
         assert picture is not None
-        assert keep(ZERO) == "kept as a 0: 1 in my_digits.jsonl"
+        assert keep(ZERO) == keep(ONE).replace("1", "0") == "kept as 0"
+        assert take_back(ONE) == "taken back: 1 in my_digits.jsonl"
+        gallery("theme")
         save(Snapshot(ONE, 20.0, Wobble(), picture, tuple(predictors[0].predict([picture]))))
 
+    def show_gallery(theme: Any, folder: Path, read: Any) -> None:
+        pictures = [to_mnist(drawing) for drawing in (ZERO, SEVEN)]
+        assert (theme, folder, read(pictures)) == ("theme", outputs, [0, 7])
+
     monkeypatch.setattr(commands, "open_window", open_window)
+    monkeypatch.setattr(commands, "Gallery", show_gallery)
     assert draw(lab, ["best"]) == 0
     assert shown.getvalue().splitlines()[-1] == str(new_folder(outputs, "_drawing-"))
     assert read_drawings(outputs / "my_digits.jsonl").usable == [ZERO]

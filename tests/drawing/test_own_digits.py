@@ -16,15 +16,23 @@ import torch
 
 import main
 from mnist_lab.drawing import recognise
-from mnist_lab.drawing.own_digits import COUNTS_FILE, marks_of
+from mnist_lab.drawing.own_digits import (
+    COUNTS_FILE,
+    change_own_digit,
+    keep_drawing,
+    list_own_digits,
+    marks_of,
+    take_back,
+)
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.errors import RequestError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, list_runs
-from tests.drawing.conftest import BLANK, UNLABELLED
+from tests.drawing.conftest import BLANK, ONE, SEVEN, UNLABELLED, ZERO
 from tests.drawing.test_commands import lab_of
 from tests.drawing.test_strokes import by_hand
 from tests.training.test_runs import make_run, run_content
@@ -172,6 +180,79 @@ def test_ctrl_c_keeps_what_was_counted(own: Path, monkeypatch: pytest.MonkeyPatc
         marks(own)
     assert list(marks(own).values()) == [Mark(3, 6)] * 4
     assert len(asked) == 5  # four networks; only the one that was interrupted is asked again
+
+
+DAMAGED = b'\xff\xfe{ "strokes"'
+EXTRA = b'{"label": 1, "writer": "a  b", "strokes": [[[140, 40], [140.5, 240]]]}'
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A file of digits, some lines of which are blank, damaged, or say more than the lab asks for."""
+    lines = [SEVEN.to_json().encode(), b"", DAMAGED, EXTRA, ONE.to_json().encode(), SEVEN.to_json().encode() + b"\r"]
+    path = tmp_path / MY_DIGITS
+    path.write_bytes(b"\n".join(lines))  # the last line has no end
+    return path
+
+
+def test_what_was_kept_last_is_taken_back_and_nothing_else(kept: Path) -> None:
+    before = kept.read_bytes()
+    assert keep_drawing(kept.parent, SEVEN) == 5
+    assert take_back(kept.parent, SEVEN) == 4
+    assert kept.read_bytes() == before + b"\n"
+    assert take_back(kept.parent, ONE) == 3
+    assert kept.read_bytes() == before.replace(ONE.to_json().encode() + b"\n", b"") + b"\n"
+    with pytest.raises(RequestError, match="does not hold this drawing any more"):
+        take_back(kept.parent, replace(SEVEN, label=1))  # the same strokes, but not the same digit
+    kept.write_text(ONE.to_json(), encoding="utf-8")
+    assert take_back(kept.parent, ONE) == 0
+    assert not kept.exists()  # an empty file would be refused
+    with pytest.raises(RequestError):
+        take_back(kept.parent, ONE)
+    assert list_own_digits(kept.parent) == []
+
+
+def test_digits_are_relabelled_and_deleted_in_place(kept: Path) -> None:
+    digits = list_own_digits(kept.parent)
+    assert [(digit.place, digit.drawing.label) for digit in digits] == [(0, 7), (3, 1), (4, 1), (5, 7)]
+    change_own_digit(kept.parent, digits[1], 4)
+    change_own_digit(kept.parent, digits[0], None)
+    lines = kept.read_bytes().split(b"\n")
+    assert lines[:2] == [b"", DAMAGED]  # neither is ours to remove
+    assert json.loads(lines[2]) == json.loads(EXTRA) | {"label": 4}
+    assert lines[3:] == [ONE.to_json().encode(), SEVEN.to_json().encode() + b"\r"]
+
+
+@pytest.mark.parametrize("label", [3, None])
+def test_what_another_program_changed_is_not_changed_blindly(kept: Path, label: int | None) -> None:
+    digits = list_own_digits(kept.parent)
+    keep_drawing(kept.parent, ZERO)  # added behind: all others stay where they were
+    change_own_digit(kept.parent, digits[-1], label)
+    first = digits[0]
+    kept.write_bytes(kept.read_bytes().split(b"\n", 1)[1])  # an editor removed the first line
+    before = kept.read_bytes()
+    for digit in (first, digits[1]._replace(place=99)):
+        with pytest.raises(RequestError, match="another program has changed"):
+            change_own_digit(kept.parent, digit, label)
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_linked_file_stays_a_link(kept: Path, tmp_path: Path) -> None:
+    shared = kept.rename(tmp_path / "shared.jsonl")
+    kept.symlink_to(shared)
+    change_own_digit(kept.parent, list_own_digits(kept.parent)[0], 2)
+    assert kept.is_symlink()
+    assert list_own_digits(kept.parent)[0].drawing == replace(SEVEN, label=2)
+
+
+def test_a_changed_label_is_counted_anew(own: Path) -> None:
+    assert marks(own) == {"good": Mark(3, 6)}
+    first = list_own_digits(own)[0]
+    change_own_digit(own, first, (first.drawing.label or 0) - 1)  # missed so far: its label was one too high
+    assert marks(own) == {"good": Mark(4, 6)}
+    change_own_digit(own, list_own_digits(own)[0], None)
+    assert marks(own) == {"good": Mark(3, 5)}
 
 
 @pytest.mark.integration

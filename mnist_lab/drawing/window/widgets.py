@@ -1,20 +1,22 @@
-"""The parts of the window: where they lie, their look, and the widgets that show a drawing and predictions."""
+"""The look of the window, and the widgets that show a drawing and predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ImageColor import getrgb
 
-from mnist_lab.data.mnist import SIDE
-from mnist_lab.drawing.preprocess import BRUSH, Picture
-from mnist_lab.drawing.strokes import CANVAS, Point, Sketch
+from mnist_lab.drawing.preprocess import Picture
+from mnist_lab.drawing.strokes import CANVAS, Sketch
+from mnist_lab.drawing.window.answer import Answer
+from mnist_lab.drawing.window.ink import Ink
+from mnist_lab.drawing.window.layout import Box, Layout
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -23,7 +25,6 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
     from tkinter import ttk
 
 Action: TypeAlias = Callable[[], None]
-Probabilities: TypeAlias = NDArray[np.float64]
 Scale: TypeAlias = tuple[str, float, float, float, str]  # a slider's label, lowest and highest value, step and unit
 
 _STRONGEST = 99.0  # percentile of a map's pixels from which its colours are full, lest one pixel make all others pale
@@ -33,66 +34,6 @@ _DIMMED = 0.55  # brightness of the digit under a map, so that the colours stand
 BLUE, SKY_BLUE, VERMILION, _DARK_BLUE = "#0072B2", "#56B4E9", "#D55E00", "#005A8E"
 INK, MUTED, _FAINT, LOSER = "#22262B", "#5C6570", "#B4BCC6", "#8FA3B5"
 PAPER, GROUND, RULE, TRACK, _HOVER, _CHOSEN = "#FFFFFF", "#F2F4F7", "#D5DAE1", "#EEF1F4", "#E6EDF5", "#D6E8F5"
-
-_MARGIN, _GUTTER = 14, 12  # units, around and between the parts
-_SHEET = 364  # units, side of the drawing canvas: 1.3 for each of its pixels
-_TOOLS_HEIGHT, _LOWER_HEIGHT, _VERDICT_HEIGHT, _FOOT_HEIGHT = 68, 158, 38, 46
-PANEL_WIDTHS = {1: 500, 2: 290, 3: 290, 4: 222}  # units for each network, by how many there are
-LARGEST = 1.25  # screen pixels per unit, on a screen of 96 dots per inch, however large the screen is
-_TASKBAR = 80  # pixels at 96 dots per inch for title bar and task bar, of which Tk knows nothing
-
-
-class Box(NamedTuple):
-    """A rectangle, in pixels of the screen."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-class Layout:
-    """Where everything lies for 1 to 4 networks, in pixels of the screen, ``scale`` of them for each unit."""
-
-    def __init__(self, networks: int, scale: float) -> None:
-        self.scale = scale  # pixels for each unit, which is about a pixel of an ordinary small screen
-        tools = _MARGIN + _SHEET + _GUTTER
-        lower = tools + _TOOLS_HEIGHT + _GUTTER
-        foot = lower + _LOWER_HEIGHT + _GUTTER
-        right, pitch = _MARGIN + _SHEET + _GUTTER, PANEL_WIDTHS[networks] + _GUTTER
-        width = networks * pitch - _GUTTER
-        upper = _MARGIN + _VERDICT_HEIGHT + _GUTTER / 2
-        height = lower - _GUTTER - upper
-        self.window = self._box(0, 0, right + width + _MARGIN, foot + _FOOT_HEIGHT + _MARGIN)
-        self.canvas = self._box(_MARGIN, _MARGIN, _SHEET, _SHEET)  # to draw on, a square
-        self.tools = self._box(_MARGIN, tools, _SHEET, _TOOLS_HEIGHT)  # brush and buttons
-        self.seen = self._box(_MARGIN, lower, _SHEET, _LOWER_HEIGHT)  # the picture that the networks see
-        self.verdict = self._box(right, _MARGIN, width, _VERDICT_HEIGHT)  # one sentence above the predictions
-        self.panels = [self._box(right + i * pitch, upper, pitch - _GUTTER, height) for i in range(networks)]
-        self.wobble = self._box(right, lower, width, _LOWER_HEIGHT)  # the sliders
-        # The X-ray lies over the predictions and, where they are too narrow for it, over the sliders as well.
-        self.xray = self._box(right, upper, width, height if networks > 2 else lower + _LOWER_HEIGHT - upper)
-        self.xray_columns = 4 if networks <= 2 else 7  # of its seven pictures
-        self.foot = self._box(_MARGIN, foot, right + width - _MARGIN, _FOOT_HEIGHT)  # messages and keys
-
-    def _box(self, left: float, top: float, width: float, height: float) -> Box:
-        # Edges are rounded, not sizes, so that neighbours leave no gap and don't overlap.
-        x0, y0, x1, y1 = (self.px(edge) for edge in (left, top, left + width, top + height))
-        return Box(x0, y0, x1 - x0, y1 - y0)
-
-    def px(self, units: float) -> int:
-        return round(units * self.scale)
-
-    def tile(self, units: float, spare: int = 0) -> int:
-        """Side of the largest picture of 28x28 whole pixels and a line around it, in so many units and some pixels."""
-        return max(1, (self.px(units) + spare - 2) // SIDE) * SIDE + 2
-
-
-def plan_layout(screen_width: int, screen_height: int, density: float, networks: int) -> Layout:
-    """Lay everything out as large as is comfortable and a screen, in pixels and dots per inch / 96, allows."""
-    whole = Layout(networks, 1.0).window
-    wide, high = 0.98 * screen_width / whole.width, (screen_height - _TASKBAR * density) / whole.height
-    return Layout(networks, min(wide, high, LARGEST * density))
 
 
 def coloured(picture: Picture, saliency: NDArray[np.float32]) -> Picture:
@@ -121,6 +62,11 @@ def fitted(picture: Picture, side: int) -> Picture:
     return np.asarray(square)
 
 
+def ppm(image: Image.Image) -> bytes:
+    """An RGB picture as Tk reads it quickest."""
+    return b"P6 %d %d 255 " % image.size + image.tobytes()
+
+
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     """The end of a text that is too wide, after an ellipsis: names of runs, and paths, differ at their ends."""
     shown = text
@@ -130,29 +76,23 @@ def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
     return shown
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A network, as functions of pictures (28, 28) uint8, white on black."""
-
-    name: str  # its heading; different from the others'
-    predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
-    explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
-
-
 class Theme:
-    """Fonts and styles of one window."""
+    """Fonts and styles of one window at one size, and the frame that holds what is made with them."""
 
     def __init__(self, root: tk.Tk, layout: Layout) -> None:
         self.layout, self.root = layout, root
+        self.stage = tk.Frame(root, background=GROUND, width=layout.window.width, height=layout.window.height)
         self._family = str(tkfont.nametofont("TkDefaultFont", root=root).actual("family"))
         self.small, self.text, self.hint = self._font(11.5), self._font(13), self._font(22)
         self.bold, self.heading = self._font(13, "bold"), self._font(14, "bold")
         self.name = self._font(11, "bold") if len(layout.panels) > 2 else self.bold
-        self.digit, self.smaller_digit = self._font(72, "bold"), self._font(44, "bold")
+        self.digit, self.pale_digit, self.smaller_digit = self._font(72, "bold"), self._font(72), self._font(44, "bold")
+        self.pale_smaller_digit = self._font(44)
         root.configure(background=GROUND)
         style, px, edges = ttk.Style(root), layout.px, [("pressed", RULE), ("active", _HOVER)]
         style.theme_use("clam")
         style.configure(".", background=PAPER, foreground=INK, font=self.text, bordercolor=RULE, focuscolor=_FAINT)
+        style.configure("TLabel", borderwidth=0)  # sliders are hardly higher than their texts
         style.configure("Ground.TLabel", background=GROUND)
         style.configure("Foot.TLabel", background=GROUND, foreground=MUTED, font=self.small)
         style.configure("TButton", relief="solid", borderwidth=1, padding=(px(6), px(3)), anchor="center", width=0)
@@ -181,10 +121,10 @@ def card(root: tk.Misc, box: Box, colour: str = PAPER, border: str = RULE) -> tk
 class Panel:
     """A card with a Tk canvas on it, and the canvas items that several panels are made of; in screen pixels."""
 
-    def __init__(self, theme: Theme, box: Box) -> None:
+    def __init__(self, theme: Theme, box: Box, parent: tk.Misc | None = None) -> None:
         self.theme, self.px, self.box = theme, theme.layout.px, box
         self.width, self.height = box.width - 2, box.height - 2  # without the frame's line
-        self.frame = card(theme.root, box)
+        self.frame = card(parent or theme.stage, box)
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
 
@@ -201,15 +141,26 @@ class Slider:
     """A name, a handle to move in steps, and its value; the caller places its frame."""
 
     def __init__(self, parent: tk.Misc, scale: Scale, value: float, on_change: Callable[[float], None]) -> None:
-        label, self._low, high, self._step, self._unit = scale
+        label, self._low, self._high, self._step, self._unit = scale
         self._on_change = on_change
-        self.frame = tk.Frame(parent, background=PAPER)
+        self.frame = tk.Frame(parent, background=PAPER, highlightthickness=1, highlightbackground=PAPER)
+        self.frame.configure(highlightcolor=BLUE)  # while the keyboard's focus is inside
         ttk.Label(self.frame, text=label, width=8).pack(side="left")
         self._number = ttk.Label(self.frame, width=6, anchor="e")
         self._number.pack(side="right")
-        self.scale = ttk.Scale(self.frame, from_=self._low, to=high, value=value, command=self._moved)
+        self.scale = ttk.Scale(self.frame, from_=self._low, to=self._high, value=value, command=self._moved)
         self.scale.pack(side="left", fill="x", expand=True, padx=4)
+        for event, steps in {"<<PrevChar>>": -1, "<<PrevLine>>": 1, "<<NextChar>>": 1, "<<NextLine>>": -1}.items():
+            self.scale.bind(event, partial(self._arrow, steps))  # Tk's own move by 1, whatever the step
         self._show(value)
+
+    def _arrow(self, steps: int, event: tk.Event[ttk.Scale]) -> str:
+        self.move(steps)
+        return "break"
+
+    def move(self, steps: int) -> None:
+        """By so many steps, as far as the scale goes."""
+        self.scale.set(min(max(self._value + steps * self._step, self._low), self._high))
 
     def _moved(self, position: str) -> None:
         value = self._step * round(float(position) / self._step)
@@ -224,60 +175,65 @@ class Slider:
 
 
 class DrawingCanvas(Panel):
-    """The canvas to draw on: follows mouse or pen, keeps the sketch, and shows its ink."""
+    """The canvas to draw on: follows mouse or pen, adds to the sketch, and shows its ink."""
 
-    def __init__(self, theme: Theme, on_change: Action) -> None:
+    def __init__(self, theme: Theme, sketch: Sketch, brush: float, on_change: Action) -> None:
         super().__init__(theme, theme.layout.canvas)
         self._on_change, self._scale = on_change, self.width / CANVAS
-        self.sketch = Sketch()
-        self.brush = BRUSH
-        self._tip: Point | None = None  # where the pen is, while it is down
-        self.canvas.configure(cursor="pencil")
+        self.sketch, self.brush = sketch, brush
+        self._is_down = False
+        self._ink = Ink(self.width)
+        self.image = tk.PhotoImage(master=self.canvas, width=self.width, height=self.width)
+        self.canvas.create_image(0, 0, anchor="nw", image=self.image)
+        self.canvas.configure(cursor="pencil", takefocus=True)
+        self.frame.configure(highlightcolor=BLUE)
         self.canvas.bind("<Button-1>", self._down)
         self.canvas.bind("<B1-Motion>", self._move)
         self.canvas.bind("<ButtonRelease-1>", self._up)
         self.redraw()
 
     def redraw(self) -> None:
-        self.canvas.delete("all")
+        self.canvas.delete("hint")
         if not self.sketch.strokes:
             self.text(self.width / 2, self.width / 2, "draw a digit", "hint", tags="hint")
-        for stroke in self.sketch.strokes:
-            self._ink(stroke)
+        self._show(self._ink.redraw(self.sketch.strokes, self.brush), 0, 0)
+        if self._is_down:
+            self._ink.follow(self.sketch.strokes[-1][-1], self.brush)  # the stroke goes on from here
 
-    def _ink(self, stroke: Sequence[Point]) -> None:
-        """Points joined by a line with round ends; one point is a dot, a line that ends where it starts."""
-        points = [(self._scale * x, self._scale * y) for x, y in (stroke if len(stroke) > 1 else [*stroke, *stroke])]
-        width = self._scale * self.brush
-        self.canvas.create_line(points, width=width, fill=INK, capstyle="round", joinstyle="round", tags="ink")
+    def _show(self, ink: Image.Image, left: int, top: int) -> None:
+        pixels = ImageOps.colorize(ink, PAPER, INK)
+        self.canvas.tk.call(self.image, "put", ppm(pixels), "-format", "PPM", "-to", left, top)
 
     def _down(self, event: tk.Event[tk.Canvas]) -> None:
         self.canvas.focus_set()  # away from a slider, whose arrow keys would go on moving it
         self.canvas.delete("hint")
-        self._tip = None
-        self._follow(event)
+        self.sketch.end()
+        self._is_down = True
+        self._follow(event, self.sketch.begin)
 
     def _move(self, event: tk.Event[tk.Canvas]) -> None:
-        if self._tip is not None:
-            self._follow(event)
+        if self._is_down:
+            self._follow(event, self.sketch.extend)
 
-    def _follow(self, event: tk.Event[tk.Canvas]) -> None:
+    def _follow(self, event: tk.Event[tk.Canvas], step: Callable[[float, float], None]) -> None:
         if not self.sketch.is_full:
             # The middle of the screen's pixel under the pen, in canvas pixels.
             point = round((event.x + 0.5) / self._scale, 2), round((event.y + 0.5) / self._scale, 2)
-            step = self.sketch.begin if self._tip is None else self.sketch.extend
             step(*point)
-            self._ink([self._tip or point, point])  # the new piece alone: ink must never wait, however long the stroke
-            self._tip = point
+            region, ink = self._ink.follow(point, self.brush)  # around the pen alone: ink must never wait
+            self._show(ink, *region[:2])
         self._on_change()
 
     def _up(self, event: tk.Event[tk.Canvas]) -> None:
-        if self._tip is not None:
-            self.change(self.sketch.end)
+        if self._is_down:
+            self._is_down = False
+            self.sketch.end()
+            self._ink.lift(self.brush)
+            self._on_change()
 
     def change(self, step: Action) -> None:
-        """Undo, redo, clear or lift the pen; a stroke being drawn ends there."""
-        self._tip = None
+        """Undo, redo or clear; a stroke being drawn ends there."""
+        self._is_down = False
         step()
         self.redraw()
         self._on_change()
@@ -296,51 +252,64 @@ class ImageTile:
         if picture is None:
             self.image.blank()
         else:
-            header = b"P6 %d %d 255 " % (self._side, self._side)
-            self.image.configure(data=header + fitted(picture, self._side).tobytes(), format="PPM")
+            self.image.configure(data=ppm(Image.fromarray(fitted(picture, self._side))), format="PPM")
 
 
 class PredictionPanel(Panel):
     """What one network predicts: the most probable digit, ten bars with their numbers, and its saliency map."""
 
-    def __init__(self, theme: Theme, box: Box, name: str) -> None:
+    def __init__(self, theme: Theme, box: Box, name: str, method: str) -> None:
         super().__init__(theme, box)
+        self._method = method
         edge, side, top = self.px(12), theme.layout.tile(112, spare=16), self.px(34)
         left = self.width - edge - side
         self.text(edge, self.px(19), shortened(name, self.width - 2 * edge, theme.name.measure), "name", anchor="w")
         self.tile = ImageTile(self, left, top, side)
         self.text(left + side / 2, top + side / 2, "", "small", justify="center", tags="invitation")
-        self._middle = left / 2 + edge / 3
+        self._middle, self._legend_at = left / 2 + edge / 3, top + side + self.px(11)
         self.bar_left, self.bar_right = self.px(38), self.width - self.px(88)
         for digit in range(10):
             self._bar(digit, 1.0, TRACK, "track")
 
-    def show(self, probabilities: Probabilities | None) -> None:
-        """Ten probabilities, 0..1, or no prediction."""
+    def show(self, answer: Answer, place: int) -> None:
+        """The answer of the network in this place; what is probably not a digit is shown in pale colours."""
         self.canvas.delete("answer")
+        probabilities = answer.probabilities[place] if answer.probabilities else None
         winner = None if probabilities is None else int(np.argmax(probabilities))
+        is_pale = answer.rejection is not None
+        bold, colour = ("text", LOSER) if is_pale else ("bold", BLUE)
         for digit in range(10):
-            font, y = "bold" if digit == winner else "text", self._row(digit)
+            font, y = bold if digit == winner else "text", self._row(digit)
             self.text(self.px(26), y, str(digit), font, tags="answer")
             if probabilities is not None:
                 probability, right = float(probabilities[digit]), self.width - self.px(12)
-                self._bar(digit, probability, BLUE if digit == winner else LOSER, f"answer bar.{digit}")
-                colour, tags = INK if digit == winner else MUTED, f"answer number.{digit}"
-                self.text(right, y, format_probability(probability), font, colour, anchor="e", tags=tags)
+                self._bar(digit, probability, colour if digit == winner else LOSER, f"answer bar.{digit}")
+                shade, tags = INK if digit == winner and not is_pale else MUTED, f"answer number.{digit}"
+                self.text(right, y, format_probability(probability), font, shade, anchor="e", tags=tags)
         if probabilities is not None and winner is not None:
-            self.text(self.px(11), self._row(winner), "▸", "bold", BLUE, tags="answer")
-            self.text(self._middle, self.px(78), str(winner), "digit", tags="answer digit")
-            self.text(self._middle, self.px(134), format_probability(probabilities[winner]), "heading", tags="answer")
+            font, heading = ("pale_digit", "text") if is_pale else ("digit", "heading")
+            self.text(self.px(11), self._row(winner), "▸", bold, colour, tags="answer")
+            self.text(self._middle, self.px(78), str(winner), font, colour, tags="answer digit")
+            self.text(self._middle, self.px(134), format_probability(probabilities[winner]), heading, tags="answer")
 
     def _row(self, digit: int) -> int:
-        return self.px(168 + 23.5 * digit)
+        return self.px(191 + 21.2 * digit)
 
     def _bar(self, digit: int, probability: float, colour: str, tags: str) -> None:
         middle, half, length = self._row(digit), self.px(7), self.bar_right - self.bar_left
         right = self.bar_left + probability * length
         self.rectangle(self.bar_left, middle - half, right, middle + half, colour, tags)
 
-    def show_map(self, pixels: Picture | None, *, invite: bool) -> None:
-        """The picture with or without its map, or none; then perhaps how to see one."""
+    def show_map(self, pixels: Picture | None, *, digit: int | None = None, invite: bool = False) -> None:
+        """The picture with the map for a digit, and its legend, or without; or none, then perhaps how to see one."""
         self.tile.show(pixels)
         self.canvas.itemconfigure("invitation", text="press m to see\nwhat mattered" if invite else "")
+        self.canvas.delete("legend")
+        right, y, half = self.width - self.px(12), self._legend_at, self.px(4.5)
+        for text, colour in () if digit is None else (("against", VERMILION), (f"for {digit}", SKY_BLUE)):
+            self.text(right, y, text, "small", anchor="e", tags="legend")
+            right -= self.theme.small.measure(text) + self.px(5)
+            self.rectangle(right - 2 * half, y - half, right, y + half, colour, "legend")
+            right -= 2 * half + self.px(9)
+        if digit is not None:
+            self.text(right, y, f"{self._method}:", "small", anchor="e", tags="legend method")

@@ -20,8 +20,9 @@ import torch
 
 from mnist_lab.drawing.preprocess import Picture, Wobble, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
-from mnist_lab.drawing.window.app import _command_for, _summary, open_window
-from mnist_lab.drawing.window.widgets import LARGEST, Predictor, Probabilities, plan_layout
+from mnist_lab.drawing.window.answer import Predictor, Probabilities
+from mnist_lab.drawing.window.app import _command_for, open_window
+from mnist_lab.drawing.window.layout import LARGEST, plan_layout, smallest_size
 from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.explain.saliency import attribute
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -35,6 +36,7 @@ from tests.windows import (
     Guest,
     Opener,
     cut_off,
+    option,
     run_python,
     start_screen,
     uniform_map,
@@ -54,7 +56,8 @@ def test_only_networks_that_can_be_told_apart_are_taken() -> None:
             open_window(
                 [Predictor(name, unsure, uniform_map) for name in names],
                 save=lambda snapshot: Path(),
-                keep=lambda drawing: "",
+                keep=str,
+                take_back=str,
                 reject=lambda picture, probabilities: None,
             )
 
@@ -82,7 +85,7 @@ def test_a_burst_of_motion_is_one_prediction_for_the_newest_strokes(opened: Open
     points = [(20 + step / 2, 140 + 100 * math.sin(step / 40)) for step in range(400)]
     visitor.draw(*points, lift=False)
     assert visitor.seen == []  # the pen comes first
-    assert len(visitor.canvas.canvas.find_withtag("ink")) > 300
+    assert all(visitor.ink_at(*point) for point in points)
     visitor.settle()
     expected = to_mnist(visitor.canvas.sketch.drawing())
     assert len(visitor.seen) == 1
@@ -126,8 +129,9 @@ def test_undo_redo_and_clear_by_key(opened: Opener) -> None:
         visitor.settle()
         counts.append(len(visitor.sketched))
         blank = not visitor.sketched
-        assert (visitor.window.picture is None) == blank
-        assert len(visitor.canvas.canvas.find_withtag("ink")) == counts[-1]
+        assert (visitor.window.answer.picture is None) == blank
+        assert visitor.ink_at(140, 130) == (not blank)
+        assert visitor.ink_at(220, 60) == (counts[-1] == 2)
         assert len(visitor.canvas.canvas.find_withtag("hint")) == int(blank)
         assert visitor.sentence.startswith("draw a digit") == blank
     assert counts == [1, 0, 1, 2, 2, 0, 2, 1, 2]
@@ -145,7 +149,7 @@ def test_undo_ends_the_stroke_being_drawn(opened: Opener) -> None:
     visitor.pen("<ButtonRelease-1>", 200, 200)
     visitor.settle()
     assert visitor.canvas.sketch.strokes == ()
-    assert visitor.canvas.canvas.find_withtag("ink") == ()
+    assert not visitor.ink_at(140, 130)
 
 
 def test_a_digit_key_labels_the_drawing_once(opened: Opener) -> None:
@@ -159,9 +163,9 @@ def test_a_digit_key_labels_the_drawing_once(opened: Opener) -> None:
     assert visitor.status == "! not kept: the disk is full; free some space"
     visitor.refusal = None
     visitor.key("1")
-    assert visitor.status == "kept as a 1"
+    assert visitor.status == "kept as 1; Backspace takes it back"
     visitor.key("2")
-    assert "already kept as a 1" in visitor.status
+    assert "already kept as 1" in visitor.status
     assert visitor.kept == [replace(drawing, label=1)]
     visitor.draw((200.0, 200.0))
     visitor.key("2")
@@ -200,7 +204,7 @@ def test_sliders_wobble_what_the_networks_see_and_r_resets_them(opened: Opener) 
     visitor.window.sliders["stroke"].scale.set(151)
     visitor.settle()
     assert visitor.window.wobble == Wobble(turn=90, stroke=150)
-    assert visitor.sentence == "a 7"
+    assert visitor.sentence == "as wobbled: a 7"
     assert visitor.canvas.sketch.strokes == strokes
     assert np.array_equal(visitor.seen[-1], seen(Drawing(strokes), Wobble(turn=90, stroke=150)))
     visitor.key("r")
@@ -263,7 +267,7 @@ def test_what_is_probably_not_a_digit_is_rejected(opened: Opener) -> None:
     visitor = opened(width_reader, width_reader, reject=reject)
     visitor.draw(*LINE, lift=False)
     visitor.settle()
-    assert visitor.sentence == "both say 1"
+    assert visitor.sentence == "together: 1 (82.0 %); both say 1"
     visitor.pen("<Motion>", 260, 220)
     visitor.settle()
     assert visitor.sentence == "▲ probably not a digit"
@@ -275,6 +279,278 @@ def test_nothing_is_cut_off(opened: Opener, networks: int) -> None:
     visitor.draw(*CORNER)
     visitor.settle()
     assert cut_off(visitor.window) == []
+
+
+SIZES = [(1024, 600), (1366, 768), (2560, 1440), (1030, 1300), (2400, 560)]
+
+
+@pytest.mark.parametrize("networks", [1, 2, 4])
+def test_everything_grows_and_shrinks_with_the_window(opened: Opener, networks: int) -> None:
+    visitor = opened(*[width_reader] * networks)
+    visitor.draw(*CORNER)
+    visitor.key("m", "3")
+    fonts = {}
+    for size in SIZES:
+        visitor.resize(*size)
+        assert cut_off(visitor.window, on_screen=False) == []
+        assert visitor.canvas.canvas.winfo_width() == visitor.window.layout.canvas.width - 2
+        fonts[size] = visitor.window.theme.text.metrics("linespace")
+        assert visitor.ink_at(140, 140)
+        assert visitor.window.panels[0].tile.image.get(3, 3) == (0x56, 0xB4, 0xE9)  # the map
+        visitor.key("x")
+        visitor.settle()
+        assert cut_off(visitor.window, on_screen=False) == []
+        visitor.key("x", "h")
+        visitor.root.update()
+        help_page = visitor.window.help
+        assert help_page is not None
+        left, top, right, bottom = help_page.canvas.bbox("all")
+        assert left >= 0
+        assert top >= 0
+        assert right <= help_page.width
+        assert bottom <= help_page.height
+        visitor.key("h")
+        visitor.settle()
+    assert fonts[SIZES[2]] > 1.7 * fonts[SIZES[1]] > 1.7 * fonts[SIZES[0]] or networks == 4
+    assert visitor.window.error is None
+
+
+def test_another_size_keeps_what_was_drawn_and_set(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    visitor.draw(*CORNER)
+    visitor.key("z")
+    visitor.window.brush_slider.scale.set(31)
+    visitor.window.sliders["turn"].scale.set(45)
+    visitor.key("x", "1")
+    visitor.window.xray.buttons["crop"].invoke()
+    visitor.settle()
+    before, asked, said = visitor.window.answer, len(visitor.seen), visitor.sentence
+    visitor.resize(1300, 1000)
+    assert visitor.window.answer.question == before.question
+    assert len(visitor.seen) > asked
+    assert (visitor.sentence, visitor.status) == (said, "kept as 1; Backspace takes it back")
+    assert visitor.window.xray.canvas.winfo_viewable()
+    assert not visitor.window.xray.buttons["crop"].instate(["selected"])
+    assert visitor.window.sliders["turn"].scale.get() == 45
+    assert visitor.window.brush_slider.scale.get() == 31
+    visitor.key("BackSpace")
+    assert (visitor.status, visitor.kept) == ("taken back", [])
+    visitor.key("y")
+    assert len(visitor.sketched) == 2
+    asked = len(visitor.seen)
+    visitor.settle()
+    stage = visitor.window.theme.stage
+    visitor.root.event_generate("<Configure>")  # moved, not resized
+    visitor.settle()
+    assert visitor.window.theme.stage is stage
+    assert visitor.root.winfo_children() == [stage]
+
+
+def test_a_stroke_that_a_new_size_interrupts_is_kept(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE, lift=False)
+    visitor.resize(1100, 800)
+    visitor.pen("<Motion>", 200, 200)
+    visitor.pen("<ButtonRelease-1>", 200, 200)
+    assert len(visitor.sketched) == 1
+    assert visitor.ink_at(140, 130)
+    assert not visitor.ink_at(200, 200)
+
+
+def test_the_window_cannot_be_made_illegible(opened: Opener) -> None:
+    visitor = opened()
+    width, height = visitor.root.minsize()
+    density = visitor.root.winfo_fpixels("1i") / 96
+    assert (width, height) == smallest_size(plan_layout(1366, 768, density, 1), density)
+    assert visitor.root.resizable() == (True, True)
+    visitor.resize(width, height)
+    assert cut_off(visitor.window) == []
+
+
+def test_f11_asks_for_the_full_screen_and_for_less(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = opened()
+    asked: list[bool] = []
+    state = {"-fullscreen": False}
+
+    def attributes(name: str, value: bool | None = None) -> bool:  # no window manager runs on the tests' screen
+        if value is not None:
+            asked.append(value)
+            state[name] = value
+        return state[name]
+
+    monkeypatch.setattr(visitor.root, "attributes", attributes)
+    visitor.key("F11", "f", "h", "F11")
+    assert asked == [True, False, True]
+
+
+@pytest.mark.parametrize("key", ["h", "question", "F1"])
+def test_help_hides_all_else_until_it_is_closed(opened: Opener, key: str) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    visitor.settle()
+    shift = int(key == "question")
+    visitor.key(key, state=shift)
+    visitor.root.update()
+    page = visitor.window.help
+    assert page is not None
+    assert page.canvas.winfo_viewable()
+    assert not visitor.canvas.canvas.winfo_viewable()
+    assert visitor.root.focus_get() is page.button
+    visitor.key("c", "3", "m", "x", "BackSpace")  # nothing happens out of sight
+    assert (len(visitor.sketched), visitor.kept, visitor.window.shows_maps) == (1, [], False)
+    canvas = page.canvas
+    texts = [option(canvas, item, "text") for item in canvas.find_all() if str(canvas.type(item)) == "text"]
+    for word in ("Backspace", "F11 or f", "Tab", "[   ]", "Wobble", "Map", "X-ray", "Bars"):
+        assert word in texts
+    visitor.resize(1200, 900)
+    assert visitor.window.help is not None  # it grows as well
+    assert visitor.window.help.canvas.winfo_viewable()
+    visitor.key(key, state=shift)
+    visitor.root.update()
+    assert visitor.window.help is None
+    assert visitor.canvas.canvas.winfo_viewable()
+    visitor.window.buttons["help"].invoke()
+    visitor.window.help.canvas.event_generate("<Button-1>", x=5, y=5)
+    assert visitor.window.help is None
+
+
+def test_tab_reaches_everything_that_is_in_sight(opened: Opener) -> None:
+    visitor = opened(gallery=lambda theme: None)
+    visitor.draw(*LINE)
+    visitor.settle()
+
+    def stops() -> list[Any]:
+        found: list[Any] = []
+        widget: Any = visitor.canvas.canvas.tk_focusNext()
+        while widget is not None and widget not in found:
+            found.append(widget)
+            widget = widget.tk_focusNext()
+        return found
+
+    window = visitor.window
+    scales = [slider.scale for slider in window.sliders.values()]
+    buttons = [window.buttons[name] for name in window.buttons if name != "redo"]  # which has nothing to redo
+    assert set(stops()) == {visitor.canvas.canvas, window.brush_slider.scale, *scales, *buttons}
+    assert stops()[:4] == [window.brush_slider.scale, *(window.buttons[name] for name in ("undo", "clear", "save"))]
+    visitor.key("x")
+    visitor.settle()
+    reached = stops()
+    assert set(window.xray.buttons.values()) < set(reached)
+    assert not set(scales) & set(reached)  # they are covered
+
+
+def test_a_button_is_pressed_by_enter_and_by_space(opened: Opener) -> None:
+    visitor = opened()
+    button = visitor.window.buttons["map"]
+    button.focus_force()
+    for key, is_on in (("Return", True), ("space", False), ("KP_Enter", True)):
+        button.event_generate("<Key>", keysym=key)
+        button.event_generate("<KeyRelease>", keysym=key)
+        visitor.root.update()
+        assert visitor.window.shows_maps == is_on
+
+
+def test_arrows_move_a_slider_by_its_step_and_digits_do_not_misfire(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    scale = visitor.window.sliders["stroke"].scale
+    scale.focus_force()
+    visitor.root.update()
+    for key in ("Right", "Right", "Up", "Left", "Down", "Right"):
+        scale.event_generate("<Key>", keysym=key)
+    assert visitor.window.wobble == Wobble(stroke=110)
+    scale.event_generate("<Key>", keysym="5")
+    assert visitor.kept == []
+    assert "press Enter first" in visitor.status
+    scale.event_generate("<Key>", keysym="Return")
+    assert visitor.root.focus_get() is visitor.canvas.canvas
+    visitor.key("5")
+    assert [drawing.label for drawing in visitor.kept] == [5]
+
+
+def test_brackets_change_the_brush(opened: Opener) -> None:
+    visitor = opened()
+    visitor.key("bracketright", "bracketright", "bracketleft")
+    assert visitor.window.brush == visitor.canvas.brush == visitor.window.brush_slider.scale.get() == 22
+    visitor.key(*["bracketleft"] * 20)
+    assert visitor.window.brush == 6
+
+
+def test_a_brush_that_changes_under_the_pen_leaves_no_gap(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw((60.0, 140.0), (100.0, 140.0), lift=False)
+    visitor.key("bracketright")
+    visitor.pen("<Motion>", 180, 140)
+    visitor.pen("<Motion>", 240, 140)
+    assert all(visitor.ink_at(x, 140) for x in range(60, 240, 5))
+
+
+@pytest.mark.parametrize("step", ["stroke", "clear", "undo"])
+def test_a_message_goes_with_its_drawing(opened: Opener, step: str) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    visitor.settle()
+    visitor.key("1")
+    visitor.window.sliders["turn"].scale.set(45)
+    visitor.settle()
+    assert visitor.status.startswith("kept as 1")  # the drawing is the same
+    if step == "stroke":
+        visitor.pen("<Button-1>", 200, 200)
+    else:
+        visitor.key({"clear": "c", "undo": "z"}[step])
+    assert visitor.status == ""
+    visitor.key("BackSpace")  # it no longer says what would be taken back
+    assert len(visitor.kept) == 1
+    assert visitor.status == ""
+
+
+def test_keeping_says_what_the_networks_say_and_backspace_takes_it_back(opened: Opener) -> None:
+    visitor = opened(width_reader, width_reader)
+    visitor.key("BackSpace")
+    visitor.draw(*LINE)
+    visitor.window.sliders["turn"].scale.set(90)  # a 7, as wobbled; but it is the drawing that is kept
+    visitor.key("1")
+    assert visitor.status == "kept as 1; Backspace takes it back"
+    visitor.key("BackSpace")
+    assert (visitor.status, visitor.kept) == ("taken back", [])
+    visitor.key("BackSpace", "3")
+    assert visitor.status == "kept as 3 (the networks say 1); Backspace takes it back"
+    visitor.key("z", "y", "8")
+    assert visitor.status == "this drawing is already kept as 3; Backspace takes it back"
+    visitor.refusal = StorageError("the disk is full", "free some space")
+    visitor.key("BackSpace")
+    assert visitor.status == "! not taken back: the disk is full; free some space"
+    assert [drawing.label for drawing in visitor.kept] == [3]
+
+
+def test_the_gallery_opens_by_key_and_button_where_there_is_one(opened: Opener) -> None:
+    shown: list[Any] = []
+    visitor = opened(gallery=shown.append)
+    visitor.key("g")
+    visitor.window.buttons["gallery"].invoke()
+    assert shown == [visitor.window.theme] * 2
+    without = opened()
+    without.key("g")
+    assert "gallery" not in without.window.buttons
+    assert without.window.error is None
+
+
+def test_escape_waits_for_nothing(opened: Opener) -> None:
+    done: list[str] = []
+
+    def slow_map(picture: Picture, digit: int) -> Any:
+        done.append("map")
+        return uniform_map(picture, digit)
+
+    visitor = opened(*[width_reader] * 4, explain=slow_map)
+    visitor.key("m")
+    visitor.draw(*LINE)
+    visitor.key("1")
+    visitor.root.after(1, lambda: visitor.key("Escape"))
+    visitor.window.run()
+    assert done == []
+    assert [drawing.label for drawing in visitor.kept] == [1]
 
 
 def test_a_mistake_inside_closes_the_window_and_is_raised(opened: Opener, capfd: pytest.CaptureFixture[str]) -> None:
@@ -305,7 +581,7 @@ def test_a_real_network_answers_and_explains(opened: Opener, compute: Compute) -
     visitor.key("m")
     visitor.draw(*CORNER)
     visitor.settle()
-    (shown,) = visitor.window.probabilities
+    (shown,) = visitor.window.answer.probabilities
     assert shown.sum() == pytest.approx(1)
     assert np.array_equal(shown, predict(seen(visitor.canvas.sketch.drawing(), Wobble())))
     assert visitor.sentence.startswith(("a ", "an "))
@@ -399,8 +675,9 @@ import ctypes, json, os, _tkinter
 from pathlib import Path
 from typing import Any
 import numpy as np
-from mnist_lab.drawing.window.app import Window, new_root
-from mnist_lab.drawing.window.widgets import Predictor
+from mnist_lab.drawing.window.answer import Predictor
+from mnist_lab.drawing.window.app import Window
+from mnist_lab.drawing.window.screen import new_root
 
 x11 = ctypes.CDLL(_tkinter.__file__)
 x11.XOpenDisplay.restype = x11.XDefaultRootWindow.restype = ctypes.c_void_p
@@ -412,7 +689,7 @@ x11.XCloseDisplay(display)
 
 root = new_root()
 predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
-window = Window(root, predictors, lambda snapshot: Path(), lambda drawing: "", lambda *seen: None)
+window = Window(root, predictors, lambda snapshot: Path(), str, str, lambda *seen: None)
 root.update()
 height = window.theme.text.metrics("linespace") / window.layout.px(13)
 lost = cut_off(window)
@@ -439,20 +716,6 @@ def test_sharp_screens_get_a_sharp_window() -> None:
     assert height == pytest.approx(1.17, abs=0.1)  # of a line, for each pixel of its font
 
 
-def test_the_sentence_above_the_predictions() -> None:
-    def rows(*digits: int, second: int = 5, probability: float = 0.01) -> list[Probabilities]:
-        found = [np.zeros(10) for _ in digits]
-        for row, digit in zip(found, digits, strict=True):
-            row[[second, digit]] = probability, 1 - probability
-        return found
-
-    assert _summary(rows(3)) == "a 3"
-    assert _summary(rows(8, second=3, probability=0.3)) == "an 8, or perhaps a 3"
-    assert _summary(rows(3, 3, probability=0.4)) == "both say 3"
-    assert _summary(rows(3, 3, 3)) == "all three say 3"
-    assert _summary(rows(3, 8, 3, 3)) == "they disagree: 3, 8, 3, 3"
-
-
 @pytest.mark.parametrize(
     ("key", "modified", "shifted", "command"),
     [
@@ -474,6 +737,14 @@ def test_the_sentence_above_the_predictions() -> None:
         ("KP_0", False, False, "0"),
         ("7", True, False, None),
         ("F7", False, False, None),
+        ("question", False, True, "help"),
+        ("F1", False, False, "help"),
+        ("H", False, False, "help"),
+        ("F11", False, False, "full screen"),
+        ("BackSpace", False, False, "take back"),
+        ("BackSpace", True, False, None),
+        ("bracketleft", False, False, "finer"),
+        ("bracketright", True, False, "broader"),  # AltGr on Windows
         ("KP_Enter", False, False, None),
         ("", False, False, None),
     ],

@@ -1,67 +1,16 @@
-"""The layout on every screen, pictures as plain pixels, and what real panels show."""
+"""Pictures as plain pixels, and what real panels show."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
 
 from mnist_lab.drawing.strokes import MAX_POINTS
-from mnist_lab.drawing.window.widgets import LARGEST, PredictionPanel, coloured, fitted, plan_layout, shortened
+from mnist_lab.drawing.window.widgets import BLUE, LOSER, PredictionPanel, coloured, fitted, shortened
 from tests.terminal.test_wording import PROBABILITIES
 from tests.windows import LINE, Opener, option
 
 pytest_plugins = ["tests.window_fixtures"]
-
-SCREENS = [
-    (1366, 768, 1.0),
-    (1024, 600, 1.0),
-    (1920, 1080, 1.0),
-    (1920, 1080, 1.5),
-    (3840, 2160, 2.0),
-    (800, 1280, 1.0),
-]
-
-
-@pytest.mark.parametrize("networks", [1, 2, 3, 4])
-@pytest.mark.parametrize("screen", SCREENS, ids=str)
-def test_the_window_fits_on_the_screen(screen: tuple[int, int, float], networks: int) -> None:
-    layout = plan_layout(*screen, networks)
-    assert layout.window.width <= screen[0]
-    assert layout.window.height <= screen[1] - 80 * screen[2] + 1
-    parts = [layout.canvas, layout.tools, layout.seen, layout.verdict, layout.wobble, layout.foot]
-    parts += layout.panels
-    for part in parts:
-        assert part.x >= 0
-        assert part.y >= 0
-        assert part.x + part.width <= layout.window.width
-        assert part.y + part.height <= layout.window.height
-    for one, other in itertools.combinations(parts, 2):
-        beside = one.x + one.width <= other.x or other.x + other.width <= one.x
-        assert beside or one.y + one.height <= other.y or other.y + other.height <= one.y
-    assert layout.canvas.width == layout.canvas.height
-
-
-def test_ordinary_screens_get_ordinary_sizes_and_sharp_ones_more_pixels() -> None:
-    assert plan_layout(1366, 768, 1.0, 4).scale > 0.95
-    assert plan_layout(2560, 1440, 1.0, 1).scale == LARGEST
-    assert plan_layout(5120, 2880, 2.0, 1).scale == 2 * LARGEST
-    assert plan_layout(3840, 2160, 2.0, 1).tile(112) >= 8 * 28
-
-
-@pytest.mark.parametrize("networks", [1, 2, 3, 4])
-@pytest.mark.parametrize("screen", SCREENS, ids=str)
-def test_the_xray_lies_over_the_networks_and_nothing_else_but_the_sliders(
-    screen: tuple[int, int, float], networks: int
-) -> None:
-    layout = plan_layout(*screen, networks)
-    first, last = layout.panels[0], layout.panels[-1]
-    assert layout.xray[:2] == first[:2]
-    assert layout.xray.width == pytest.approx(last.x + last.width - first.x, abs=1)
-    below = first if layout.xray_columns == 7 else layout.wobble
-    assert layout.xray.y + layout.xray.height == pytest.approx(below.y + below.height, abs=1)
-    assert layout.xray.width >= layout.xray_columns * layout.px(120)
 
 
 def test_maps_lie_over_the_picture_in_blue_and_vermilion() -> None:
@@ -134,6 +83,60 @@ def test_bars_carry_their_numbers(opened: Opener) -> None:
 
 
 @pytest.mark.integration
+def test_what_is_probably_not_a_digit_is_neither_bold_nor_blue(opened: Opener) -> None:
+    rejection: list[str | None] = ["probably not a digit"]
+    visitor = opened(reject=lambda picture, probabilities: rejection[0])
+    visitor.draw(*LINE)
+    visitor.settle()
+    panel, theme = visitor.window.panels[0], visitor.window.theme
+
+    def look() -> tuple[str, str, str]:
+        canvas = panel.canvas
+        return option(canvas, "digit", "fill"), option(canvas, "digit", "font"), option(canvas, "bar.1", "fill")
+
+    assert look() == (LOSER, str(theme.pale_digit), LOSER)
+    assert theme.pale_digit.actual("weight") == "normal"
+    assert option(panel.canvas, "number.1", "font") == str(theme.text)
+    visitor.key("x")
+    visitor.settle()
+    xray = visitor.window.xray.canvas
+    assert option(xray, "digit.result", "fill") == option(xray, "bar.1", "fill") == LOSER
+    assert option(xray, "digit.result", "font") == str(theme.pale_smaller_digit)
+    rejection[0] = None
+    visitor.key("x")
+    visitor.settle()
+    assert look() == (BLUE, str(theme.digit), BLUE)
+
+
+@pytest.mark.integration
+def test_the_legend_stands_at_the_map_only_while_it_is_on(opened: Opener) -> None:
+    visitor = opened()
+    panel = visitor.window.panels[0]
+
+    def legend() -> list[str]:
+        items = panel.canvas.find_withtag("legend")
+        return [option(panel.canvas, item, "text") for item in items if str(panel.canvas.type(item)) == "text"]
+
+    visitor.key("m")
+    visitor.settle()
+    assert legend() == []  # nothing is drawn
+    visitor.draw(*LINE)
+    visitor.settle()
+    assert legend() == ["against", "for 1", "Gradient:"]
+    left, top, right, bottom = panel.canvas.bbox("legend")
+    assert left > 0
+    assert top >= panel.px(34) + panel.tile.image.height()  # below the picture
+    assert right <= panel.width
+    assert bottom < panel.canvas.bbox("track")[1]
+    visitor.key("x")
+    visitor.settle()
+    assert legend() == []
+    visitor.key("x", "m")
+    visitor.settle()
+    assert legend() == []
+
+
+@pytest.mark.integration
 def test_a_probability_reads_as_it_does_in_figures(opened: Opener) -> None:
     visitor = opened(lambda picture: np.array(list(PROBABILITIES)))
     visitor.draw(*LINE)
@@ -171,11 +174,9 @@ def test_a_handle_can_be_dragged(opened: Opener) -> None:
 def test_the_brush_changes_the_ink_that_is_there(opened: Opener) -> None:
     visitor = opened()
     visitor.draw(*LINE)
-    (item,) = visitor.canvas.canvas.find_withtag("ink")
-    before = float(option(visitor.canvas.canvas, item, "width"))
+    assert [visitor.ink_at(x, 130) for x in (135, 156)] == [True, False]
     visitor.window._set_brush(40.0)
-    (item,) = visitor.canvas.canvas.find_withtag("ink")
-    assert float(option(visitor.canvas.canvas, item, "width")) == pytest.approx(2 * before)
+    assert [visitor.ink_at(x, 130) for x in (135, 156)] == [True, True]
 
 
 @pytest.mark.integration
@@ -189,7 +190,7 @@ def test_a_full_drawing_takes_no_more_and_says_so(opened: Opener) -> None:
     visitor.draw(*LINE)
     assert "as many lines as it can hold" in visitor.status
     assert len(sketch.strokes) == 1
-    assert visitor.canvas.canvas.find_withtag("ink") == ()  # nothing is shown that is not kept
+    assert not visitor.ink_at(140, 130)  # nothing is shown that is not kept
     assert visitor.window.error is None
 
 
@@ -200,4 +201,4 @@ def test_a_click_is_a_dot_and_is_read(opened: Opener) -> None:
     visitor.settle()
     assert [len(stroke) for stroke in visitor.canvas.sketch.strokes] == [1]
     assert len(visitor.seen) == 1
-    assert len(visitor.canvas.canvas.find_all()) == 1
+    assert visitor.ink_at(100, 100)

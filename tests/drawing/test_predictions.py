@@ -1,0 +1,209 @@
+"""Pictures and drawings read by one network or several, on every kind of terminal, in JSON, and from the menu."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.text import Text
+from torch import nn
+
+import main
+from mnist_lab.drawing import commands
+from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.explain.commands import DigitFile
+from mnist_lab.networks.models import DigitNet
+from mnist_lab.terminal.console import Terminal, make_console
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.checkpoints import save_tensors
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
+from tests.drawing.test_commands import lab_of, probabilities_by_hand
+from tests.drawing.test_preprocess import side_by_side
+
+
+@pytest.fixture
+def another(outputs: Path, network: DigitNet) -> DigitNet:
+    """The network of the run "other", which takes every digit for the next."""
+    changed = copy.deepcopy(network)
+    last = [module for module in changed.modules() if isinstance(module, nn.Linear)][-1]
+    last.load_state_dict({name: torch.roll(tensor, 1, dims=0) for name, tensor in last.state_dict().items()})
+    save_tensors(copy_run(outputs, "other") / "model.pt", changed.state_dict())
+    return changed
+
+
+def records(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """What was answered in JSON; anything else fails."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def colour_lab(outputs: Path, *answers: str, width: int = 80) -> tuple[Lab, io.StringIO]:
+    """A lab on a terminal with all colours."""
+    shown, given = io.StringIO(), iter(answers)
+    console = make_console(
+        file=shown, width=width, force_terminal=True, color_system="truecolor", legacy_windows=False, _environ={}
+    )
+    return Lab(Terminal(console, lambda: next(given)), outputs, main.load), shown
+
+
+def test_several_networks_vote_by_the_mean_of_their_probabilities(
+    outputs: Path, pictures: list[Path], network: DigitNet, another: DigitNet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(pictures[0]), "run", str(pictures[1]), "--run", "other"]
+    assert main.main(["predict", *words, "--json", "--outputs", str(outputs)]) == 0
+    said = records(capsys)
+    assert [record["file"] for record in said] == [str(path) for path in pictures]
+    for path, record in zip(pictures, said, strict=True):
+        picture = to_mnist(read_picture(path))
+        assert picture is not None
+        each = [probabilities_by_hand(model, picture) for model in (network, another)]
+        assert record["probabilities"] == pytest.approx(np.mean(each, axis=0), abs=0.01)
+        assert record["digit"] == np.mean(each, axis=0).argmax()
+        assert record["digits"] == [record["digit"]]
+        assert record["runs"] == {"run": each[0].argmax(), "other": each[1].argmax()}
+        assert len(set(record["runs"].values())) == 2
+    assert main.main(["predict", *words, "--outputs", str(outputs)]) == 0
+    shown = capsys.readouterr().out
+    assert "Read by 2 networks, together and each" in shown
+    rows = [line.split()[:2] for line in shown.splitlines() if line.strip().startswith(("seven.png", "run", "other"))]
+    first = said[0]
+    expected = {"seven.png": first["digit"], **first["runs"]}
+    assert rows[:3] == [[name, str(digit)] for name, digit in expected.items()]
+
+
+def test_json_says_of_every_file_what_was_found(
+    outputs: Path, pictures: list[Path], drawings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pictures[0].parent
+    Image.new("L", (50, 50), 255).save(folder / "blank.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(folder / "noise.png")
+    (folder / "pair.json").write_text(side_by_side(4, 2).to_json(), encoding="utf-8")
+    names = [str(folder / name) for name in ("gone.png", "blank.png", "noise.png", "pair.json", drawings.name)]
+    assert main.main(["predict", *names, str(pictures[0]), "--json", "--outputs", str(outputs)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    said = [json.loads(line) for line in captured.out.splitlines()]
+    found = [(Path(one["file"]).name, one["drawing"], one["found"], one["doubtful"]) for one in said[:-1]]
+    assert found[:3] == [
+        ("blank.png", None, "blank", True),
+        ("noise.png", None, "probably not a digit", True),
+        ("pair.json", None, "several digits", True),
+    ]
+    assert [one[:2] for one in found[3:8]] == [(drawings.name, number) for number in range(1, 6)]
+    assert found[-1] == ("seven.png", None, "digit", False)
+    blank, seven = said[0], said[-2]
+    assert (blank["digit"], blank["digits"], blank["probabilities"], blank["runs"]) == (None, [], None, {"run": None})
+    assert (seven["digit"], len(seven["probabilities"])) == (7, 10)
+    assert sum(seven["probabilities"]) == pytest.approx(1)
+    assert said[-1] == {"file": names[0], "error": f"there is no file {names[0]}; check the name"}
+
+
+def test_a_file_goes_before_a_run_of_its_name(
+    outputs: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures[1].rename(pictures[1].with_name("run"))
+    monkeypatch.chdir(pictures[0].parent)
+    assert main.main(["predict", "run", "--json", "--outputs", str(outputs)]) == 0
+    assert [record["digit"] for record in records(capsys)] == [2]
+
+
+def test_a_score_in_json(outputs: Path, drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy_run(outputs, "twin")
+    assert main.main(["score", str(drawings), "twin", "--json", "--outputs", str(outputs)]) == 0
+    (said,) = records(capsys)
+    assert (said["run"], said["file"], said["correct"], said["total"]) == ("twin", drawings.name, 3, 4)
+    assert said["interval_95"][0] < said["accuracy"] == 0.75 < said["interval_95"][1]
+    assert [one["support"] for one in said["per_digit"]] == [1, 1, 0, 0, 0, 0, 0, 1, 0, 0]
+    assert (Path(said["folder"]) / "score.json").exists()
+
+
+# --- the terminal ------------------------------------------------------------------------------------------------
+
+
+def test_up_to_three_pictures_are_shown_with_their_bars(outputs: Path, pictures: list[Path], another: DigitNet) -> None:
+    lab, shown = colour_lab(outputs)
+    assert commands.predict(lab, pictures, ["run"]) == 0
+    lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
+    assert sum("▀" * 28 in line for line in lines) == 28
+    assert max(map(len, lines)) <= 80
+    assert [line.split("▸")[1].split()[0] for line in lines if "▸" in line] == ["7", "2"]
+    assert not any("probability" in line for line in lines)
+    shown.truncate(shown.seek(0))
+    assert commands.predict(lab, pictures[:1], ["run", "other"]) == 0
+    text = Text.from_ansi(shown.getvalue()).plain
+    assert text.count("▀" * 28) == 14
+    assert "together and each" in text
+    shown.truncate(shown.seek(0))
+    assert commands.predict(lab, pictures * 2, ["run"]) == 0
+    assert "▀" not in shown.getvalue()
+
+
+def test_what_is_doubtful_is_said_below_the_bars(outputs: Path, tmp_path: Path) -> None:
+    pair, blank = tmp_path / "pair.json", tmp_path / "blank.json"
+    pair.write_text(side_by_side(4, 2).to_json(), encoding="utf-8")
+    blank.write_text(BLANK.to_json(), encoding="utf-8")
+    lab, shown = colour_lab(outputs)
+    assert commands.predict(lab, [pair, blank]) == 0
+    text = Text.from_ansi(shown.getvalue()).plain
+    assert "▲ several digits? they are read as one" in text
+    assert "blank.json: blank" in text
+
+
+@pytest.mark.parametrize(("width", "expected"), [(80, ["7. normalised"]), (100, ["1. raw", "7. normalised"])])
+def test_the_xray_shows_as_many_steps_as_the_terminal_is_wide(
+    outputs: Path, drawings: Path, width: int, expected: list[str]
+) -> None:
+    lab, shown = colour_lab(outputs, width=width)
+    assert commands.xray(lab, DigitFile(drawings, is_drawing=True)) == 0
+    lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
+    (heading,) = [line for line in lines if "with all steps" in line]
+    assert [name.strip() for name in heading.split("   ") if name.strip()] == [*expected, "with all steps"]
+    assert max(len(line) for line in lines if "▀" in line) <= width
+    assert sum(line.count("▀") for line in lines) == len(expected) * 14 * 28
+    assert any(line.startswith("without normalise") for line in lines)
+
+
+# --- the menu ----------------------------------------------------------------------------------------------------
+
+
+def test_the_menu_reads_a_picture_and_one_drawing_and_scores_several(
+    outputs: Path, pictures: list[Path], drawings: Path, another: DigitNet
+) -> None:
+    one = drawings.with_name("one.json")
+    one.write_text(SEVEN.to_json(), encoding="utf-8")
+    (outputs / "my_digits.jsonl").write_text(f"{ONE.to_json()}\n{ZERO.to_json()}\n", encoding="utf-8")
+    answers = ["predict", str(pictures[0]), "run other", "predict", str(one), "", "predict", "", "run", "q"]
+    lab, shown = lab_of(outputs, *answers)
+    assert main.run_menu(lab) == 0
+    text = shown.getvalue()
+    assert "Read by 2 networks" in text
+    assert [line.split()[:2] for line in text.splitlines() if line.startswith("one.json")] == [["one.json", "7"]]
+    assert "accuracy 100.00 % (2 of 2)" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [("run", [["1-layer, seed 0"]]), ("run other", [["run", "other"]]), ("run other run-b run-c run-d", [])],
+)
+def test_the_menu_asks_which_networks_are_to_read_what_is_drawn(
+    outputs: Path, another: DigitNet, monkeypatch: pytest.MonkeyPatch, answer: str, expected: list[list[str]]
+) -> None:
+    for name in ("run-b", "run-c", "run-d"):
+        copy_run(outputs, name)
+    opened: list[list[str]] = []
+
+    def open_window(predictors: Any, **rest: Any) -> None:
+        opened.append([predictor.name for predictor in predictors])
+
+    monkeypatch.setattr(commands, "open_window", open_window)
+    lab, shown = lab_of(outputs, "draw", answer, "q")
+    assert main.run_menu(lab) == 0
+    refusal = "5 runs can't be shown side by side; name 1 to 4 runs"
+    assert (opened, refusal in shown.getvalue()) == (expected, not expected)
