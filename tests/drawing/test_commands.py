@@ -220,7 +220,7 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
         (["xray", "--image", "nowhere.png"], "there is no file nowhere.png"),
         (["xray", "--image", "BLANK"], "shows no ink"),
         (["score", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
-        (["score", "nowhere.jsonl", "--preprocess", "magic"], "invalid choice: 'magic'"),
+        (["score", "nowhere.jsonl", "--preprocess", "magic"], "there is no --preprocess 'magic'; choose one of"),
         (["score", "UNLABELLED"], "there is no labelled drawing with ink"),
         (["predict", "nowhere.png"], "there is no file nowhere.png"),
         (["predict", "run"], "only runs are named (run)"),
