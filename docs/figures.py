@@ -1,8 +1,8 @@
 """Draws every picture in docs/ anew, through the lab's own rows, and the table of settings: make figures
 
-It needs a screen (or xvfb-run -a make figures), Chromium or Chrome, and about four minutes on two cores. drawn.json
-keeps, for each picture, a fingerprint of the code that draws it; a test tells when that code has changed since. The
-table alone: make settings
+It needs a screen (or xvfb-run -a make figures), tmux, Chromium or Chrome, and about four minutes on two cores.
+drawn.json keeps, for each picture, a fingerprint of the code that draws it; a test tells when that code has changed
+since. The table alone: make settings
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from rich.text import Text  # noqa: E402
+
 import main  # noqa: E402
-from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_config, settings_of  # noqa: E402
+from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, settings_of  # noqa: E402
 from mnist_lab.environment import prepare_environment  # noqa: E402
 from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
 from mnist_lab.terminal.lab import Lab  # noqa: E402
+from mnist_lab.training.runs import list_runs  # noqa: E402
 
 DOCS = ROOT / "docs"
 DRAWN = DOCS / "drawn.json"
@@ -35,11 +39,10 @@ DRAWN = DOCS / "drawn.json"
 WINDOW = tuple(f"drawing/window/{name}.py" for name in ("app", "widgets", "layout", "ink", "answer"))
 DRAWN_BY = {
     "augmentation.png": ("plotting.py", "data/figures.py", "data/augment.py", "data/pen_strokes.py"),
-    "history.png": ("plotting.py", "training/figures.py"),
     "report.png": ("report/document.py", "report/templates/report.html", "report/templates/style.css"),
     "robustness.png": ("plotting.py", "experiments/figures.py"),
     "saliency.png": ("plotting.py", "explain/figures.py"),
-    "training.png": ("training/commands.py",),
+    "training.png": ("training/live.py", "terminal/chart.py"),
     "window.png": WINDOW,
     "window-xray.png": (*WINDOW, "drawing/window/xray_panel.py"),
     "xray.png": ("plotting.py", "drawing/figures.py"),
@@ -115,19 +118,24 @@ def run(outputs: Path, *words: str) -> Path:
     return max((path for path in outputs.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
 
 
-def train(outputs: Path) -> Path:
-    """Train the network that the pictures are of, and keep what the terminal showed of it as training.png."""
+def train(outputs: Path) -> None:
+    """Train the network that the pictures are of, and keep what the terminal shows at its end as training.png."""
+    words, tmux = "train --model 3-layer --augment --epochs 4", ["tmux", "-L", "mnist-lab-figures"]
+    command = f"COLORTERM=truecolor {shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'main.py'))} {words}"
+    shown = f"echo '$ python main.py {words}'; {command}; sleep 600"
+    subprocess.run([*tmux, "new-session", "-d", "-x", "100", "-y", "36", shown], check=True)
+    while not any(run.is_evaluated for run in list_runs(outputs)[0]):
+        time.sleep(1)
+    time.sleep(10)  # until its last lines are there
+    screen = subprocess.run([*tmux, "capture-pane", "-ep"], check=True, capture_output=True, encoding="utf-8").stdout
+    subprocess.run([*tmux, "kill-server"], check=True)
     console = make_console(record=True, width=100, file=io.StringIO())
-    console.print("[title]$ python main.py train --model 3-layer --augment --epochs 4[/title]")
-    lab = Lab(Terminal(console), outputs, main.load)
-    main.load("training.commands").train(lab, default_config("3-layer", augmented=True, epochs=4), workers=0)
-    console.print()
+    console.print(Text.from_ansi(screen.rstrip()))
     svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="MNIST Lab"), flags=re.DOTALL)
     page = outputs / "training.svg"
     page.write_text(svg, encoding="utf-8")
     width, height = (float(size) for size in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0])
     photograph(page, DOCS / "training.png", round(width), round(height))
-    return next(path for path in outputs.iterdir() if path.is_dir())
 
 
 def photograph(page: Path, picture: Path, width: int, height: int) -> None:
@@ -186,7 +194,7 @@ def draw_all() -> None:
         os.chdir(folder_of_all)
         outputs = Path("outputs")
         outputs.mkdir()
-        shutil.copy(train(outputs) / "history.png", DOCS)
+        train(outputs)
         shutil.copy(run(outputs, "data") / "augmentation.png", DOCS)
         drawing = outputs / "four.json"
         drawing.write_text(json.dumps({"label": 4, "strokes": FOUR}), encoding="utf-8")
