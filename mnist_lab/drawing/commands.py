@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rich.table import Table as Grid
+from threadpoolctl import threadpool_limits
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing import figures
@@ -33,8 +34,8 @@ from mnist_lab.drawing.predictions import (
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.answer import Predictor
-from mnist_lab.drawing.window.app import Snapshot, open_window
+from mnist_lab.drawing.window.answer import Answer, Predictor
+from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
 from mnist_lab.drawing.window.widgets import Theme
@@ -74,14 +75,10 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
         raise RequestError(f"{len(set(runs))} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
     session = DrawingSession(lab, explain.load_readers(lab, runs))
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(
-        session.predictors(),
-        save=session.save,
-        keep=session.keep,
-        take_back=session.take_back,
-        reject=session.reject,
-        gallery=session.gallery,
-    )
+    # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
+    # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
+    with threadpool_limits(1):
+        open_window(session.predictors(), session)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -104,30 +101,32 @@ class DrawingSession:
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None
 
-    def save(self, snapshot: Snapshot) -> Path:
+    def save(self, answer: Answer) -> Path:
         """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own."""
-        reader, drawn, line = self.readers[0], ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
-        explanation = reader.explain(snapshot.picture, DEFAULT_METHOD)
-        remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
+        reader, question, picture = self.readers[0], answer.question, answer.picture
+        assert picture is not None
+        drawn, line = ink(question.drawing, question.brush), question.drawing.to_json()
+        explanation = reader.explain(picture, DEFAULT_METHOD)
+        remark = f"brush {question.brush:.0f} px{'' if question.wobble == Wobble() else ', then wobbled'}"
         title = f"A drawing, read as {explanation.prediction} by {reader.name}"
         figure = saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
         answers = [
-            {"run": one.run.name, "network": one.name, "digit": int(answer.argmax()), "probabilities": answer.tolist()}
-            for one, answer in zip(self.readers, snapshot.probabilities, strict=True)
+            {"run": one.run.name, "network": one.name, "digit": int(each.argmax()), "probabilities": each.tolist()}
+            for one, each in zip(self.readers, answer.probabilities, strict=True)
         ]
         content = {
             "answers": answers,
-            "probably_no_digit": self.reject(snapshot.picture, snapshot.probabilities) is not None,
-            "brush": snapshot.brush,
-            "wobble": asdict(snapshot.wobble),
+            "probably_no_digit": answer.rejection is not None,
+            "brush": question.brush,
+            "wobble": asdict(question.wobble),
         }
         with new_folder(self.lab.outputs, f"drawing-{answers[0]['digit']}", self.lab.now()) as folder:
             write_text(folder / "drawing.json", line + "\n")
             write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
-            write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
+            write_atomically(folder / "seen.png", Image.fromarray(picture).save)
             write_json(folder / "prediction.json", content)
             save_figure(folder / "prediction.png", figure)
-            sentences = [f"{answer['network']} predicts {answer['digit']}" for answer in answers]
+            sentences = [f"{one['network']} predicts {one['digit']}" for one in answers]
             write_summary(folder, Summary(sentences=sentences, thumbnail="drawing.png", pictures=figures.CAPTIONS))
         self.saved.append(folder)
         return folder
@@ -137,7 +136,8 @@ class DrawingSession:
         return f"kept as {drawing.label}"
 
     def take_back(self, drawing: Drawing) -> str:
-        return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        take_back(self.lab.outputs, drawing)
+        return f"taken back: it is no longer in {MY_DIGITS}"
 
     def gallery(self, theme: Theme) -> None:
         def read(pictures: Sequence[Picture]) -> list[int]:

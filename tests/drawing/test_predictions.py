@@ -199,7 +199,7 @@ def test_the_menu_asks_which_networks_are_to_read_what_is_drawn(
         copy_run(outputs, name)
     opened: list[list[str]] = []
 
-    def open_window(predictors: Any, **rest: Any) -> None:
+    def open_window(predictors: Any, host: Any) -> None:
         opened.append([predictor.name for predictor in predictors])
 
     monkeypatch.setattr(commands, "open_window", open_window)

@@ -10,17 +10,17 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, Reject, ask, sentence
+from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.drawing.window.help_page import HelpPage
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
@@ -34,7 +34,6 @@ with suppress(ImportError):  # new_root says that it is missing
 TITLE = "MNIST Lab: draw a digit"
 _FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
 _REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
-LIVE = 0.030  # seconds that an answer with an X-ray may take to follow the pen; otherwise it waits until the pen rests
 STILL_MS = 100  # without a change, after which the pen counts as resting, and the window as having its new size
 _HEARTBEAT_MS = 250  # within which a Ctrl-C in the terminal is noticed: Tk sleeps until an event comes
 
@@ -53,36 +52,25 @@ _KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A drawing at the moment when it is to be saved."""
+class Host(Protocol):
+    """What the window asks of the program around it. A LabError of one of the first three is shown."""
 
-    drawing: Drawing  # as drawn: not wobbled, without a label
-    brush: float  # width of the pen, in pixels of the 280x280 canvas
-    wobble: Wobble
-    picture: Picture  # what the networks saw, wobbled, (28, 28) uint8, white on black
-    probabilities: tuple[Probabilities, ...]  # each predictor's, (10,)
+    def save(self, answer: Answer) -> Path: ...  # leaves a drawing, wobbled or not, in a place, which it returns
 
+    def keep(self, drawing: Drawing) -> str: ...  # keeps a labelled drawing, and says so
 
-Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which it returns
-Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, or takes it back, and says so
-Gallery: TypeAlias = Callable[[widgets.Theme], None]  # shows what was kept
+    def take_back(self, drawing: Drawing) -> str: ...
+
+    def reject(self, picture: Picture, probabilities: Sequence[Probabilities]) -> str | None: ...
+
+    def gallery(self, theme: widgets.Theme) -> None: ...  # shows what was kept
 
 
-def open_window(
-    predictors: Sequence[Predictor],
-    *,
-    save: Save,
-    keep: Keep,
-    take_back: Keep,
-    reject: Reject,
-    gallery: Gallery | None = None,
-) -> None:
+def open_window(predictors: Sequence[Predictor], host: Host) -> None:
     """Show one to four networks side by side until the window is closed.
 
-    A LabError of ``save``, ``keep`` or ``take_back`` is shown; whatever else goes wrong closes the window and is raised
-    from here, as is a LabError if there is no tkinter or no display, or if the predictors are too many or not all of
-    different names.
+    Whatever goes wrong closes the window and is raised from here, as is a LabError if there is no tkinter or no
+    display, or if the predictors are too many or not all of different names.
     """
     names = [predictor.name for predictor in predictors]
     if len(names) not in PANEL_WIDTHS:
@@ -91,7 +79,7 @@ def open_window(
         raise RequestError(f"two of the runs have the same name ({', '.join(names)})", "name each run once")
     root = new_root()
     try:
-        Window(root, predictors, save, keep, take_back, reject, gallery).run()
+        Window(root, predictors, host).run()
     except LabError as error:
         raise error.with_traceback(None) from None  # its frames would keep the widgets alive
     finally:
@@ -113,18 +101,8 @@ def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | No
 class Window:
     """Everything in the window, and what happens when."""
 
-    def __init__(
-        self,
-        root: tk.Tk,
-        predictors: Sequence[Predictor],
-        save: Save,
-        keep: Keep,
-        take_back: Keep,
-        reject: Reject,
-        gallery: Gallery | None = None,
-    ) -> None:
-        self.root, self._predictors = root, predictors
-        self._save, self._keep, self._take_back, self._reject = save, keep, take_back, reject
+    def __init__(self, root: tk.Tk, predictors: Sequence[Predictor], host: Host) -> None:
+        self.root, self._predictors, self._host = root, predictors, host
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.shows_xray = False, False
@@ -135,7 +113,6 @@ class Window:
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
-        self._xray_seconds = 0.0  # that the last answer with an X-ray took
         root.report_callback_exception = self._fail
         self._actions: dict[str, widgets.Action] = {
             "undo": lambda: self.canvas.change(self.sketch.undo),
@@ -150,10 +127,9 @@ class Window:
             "take back": self._take_kept_back,
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
+            "gallery": lambda: host.gallery(self.theme),
             "close": root.quit,
         }
-        if gallery is not None:
-            self._actions["gallery"] = lambda: gallery(self.theme)
         density = density_of(root)
         first = plan_layout(root.winfo_screenwidth(), root.winfo_screenheight(), density, len(predictors))
         self._smallest = smallest_size(first, density)
@@ -198,8 +174,7 @@ class Window:
             if self.help is not None:  # once more, in its new size
                 self._toggle_help()
                 self._toggle_help()
-            # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
-            gc.collect()
+            gc.collect()  # as open_window does
         if self.root.focus_get() in (None, self.root):  # and not in a window of its own, the gallery's
             self.canvas.canvas.focus_set()
 
@@ -258,8 +233,7 @@ class Window:
         self._buttons_below = tk.Frame(foot, background=widgets.GROUND)
         self._buttons_below.pack(side="right", anchor="s")
         for command, text in {"gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}.items():
-            if command in self._actions:
-                self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
+            self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
         keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo  ·  F11: full screen"
@@ -355,9 +329,7 @@ class Window:
 
     def _request(self) -> None:
         self._cancel(self._explain)
-        if self.shows_xray and self._xray_seconds > LIVE:
-            self._later(STILL_MS, self._ask)
-        elif self._ask not in self._pending:
+        if self._ask not in self._pending:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._ask)
 
     def _ask(self) -> None:
@@ -365,7 +337,7 @@ class Window:
         started = time.perf_counter()
         self._cancel(self._ask)
         self._cancel(self._explain)
-        self.answer = answer = ask(self._question(), self._predictors, self._reject)
+        self.answer = answer = ask(self._question(), self._predictors, self._host.reject)
         self.tile.show(answer.picture)
         condition = answer.question.condition or "white on black"
         self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
@@ -381,8 +353,6 @@ class Window:
             self._later(STILL_MS, self._explain)
         ended = time.perf_counter()
         self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
-        if self.shows_xray:
-            self._xray_seconds = ended - started
 
     def _explain(self) -> None:
         """Make one map; the next only after what the pen has done meanwhile."""
@@ -429,7 +399,7 @@ class Window:
         self.root.attributes("-fullscreen", not self.root.attributes("-fullscreen"))
 
     def _answer_to(self, question: Question) -> Answer:
-        return self.answer if question == self.answer.question else ask(question, self._predictors, self._reject)
+        return self.answer if question == self.answer.question else ask(question, self._predictors, self._host.reject)
 
     def _save_now(self) -> None:
         question = replace(self._question(), steps=None)
@@ -439,9 +409,8 @@ class Window:
             return
         self._tell("saving ...")
         self.root.update_idletasks()
-        taken = Snapshot(question.drawing, question.brush, question.wobble, answer.picture, answer.probabilities)
         try:
-            self._tell(f"saved in {self._save(taken)}")
+            self._tell(f"saved in {self._host.save(answer)}")
         except LabError as error:
             self._tell(f"not saved: {error}", trouble=True)
 
@@ -457,7 +426,7 @@ class Window:
             networks = "the network says" if len(self._predictors) == 1 else "the networks say"
             but = "" if answer.digit == label else f" ({networks} {answer.digit})"
             try:
-                self._tell(f"{self._keep(labelled)}{but}; Backspace takes it back", takes_back=True)
+                self._tell(f"{self._host.keep(labelled)}{but}; Backspace takes it back", takes_back=True)
                 self._kept = labelled
             except LabError as error:
                 self._tell(f"not kept: {error}", trouble=True)
@@ -466,7 +435,7 @@ class Window:
         if self._kept is None or not self._message[2]:
             return
         try:
-            self._tell(self._take_back(self._kept))
+            self._tell(self._host.take_back(self._kept))
             self._kept = None
         except LabError as error:
             self._tell(f"not taken back: {error}", trouble=True)
