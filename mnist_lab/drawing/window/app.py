@@ -22,10 +22,10 @@ from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.drawing.window.help_page import HelpPage
-from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, Layout, plan_layout, smallest_size
+from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
-from mnist_lab.errors import LabError, RequestError
+from mnist_lab.errors import LabError
 
 with suppress(ImportError):  # new_root says that it is missing
     import tkinter as tk
@@ -48,7 +48,7 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
 _KEYS = {
     **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "g": "gallery"},
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
-    **{"bracketleft": "finer", "bracketright": "broader", "backspace": "take back"},
+    "backspace": "take back",
 }
 
 
@@ -67,17 +67,12 @@ class Host(Protocol):
 
 
 def open_window(predictors: Sequence[Predictor], host: Host) -> None:
-    """Show one to four networks side by side until the window is closed.
+    """Show one to four networks, of different names, side by side until the window is closed.
 
-    Whatever goes wrong closes the window and is raised from here, as is a LabError if there is no tkinter or no
-    display, or if the predictors are too many or not all of different names.
+    Whatever goes wrong closes the window and is raised from here, as is a LabError if there is no tkinter or display.
     """
-    names = [predictor.name for predictor in predictors]
-    if len(names) not in PANEL_WIDTHS:
-        raise RequestError(f"{len(names)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
-    if len(set(names)) < len(names):
-        raise RequestError(f"two of the runs have the same name ({', '.join(names)})", "name each run once")
     root = new_root()
+    gc.freeze()  # what is there already: looking through all of torch would take 200 ms at each new size
     try:
         Window(root, predictors, host).run()
     except LabError as error:
@@ -87,13 +82,14 @@ def open_window(predictors: Sequence[Predictor], host: Host) -> None:
         del root
         # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
         gc.collect()
+        gc.unfreeze()
 
 
 def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
     """What a key as Tk names it ("z", "Escape", "KP_7") asks for: a command, a label "0" to "9", or None."""
     key = key.lower()  # so that Caps Lock does no harm
-    if modified:  # AltGr, by which some keyboards have brackets, is Control and Alt on Windows
-        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key) or (_KEYS[key] if "bracket" in key else None)
+    if modified:
+        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key)
     digit = key.removeprefix("kp_")
     return digit if digit in set("0123456789") else _KEYS.get(key)
 
@@ -122,8 +118,6 @@ class Window:
             "map": lambda: self._choose_view(maps=self.shows_xray or not self.shows_maps, xray=False),
             "xray": lambda: self._choose_view(maps=self.shows_maps, xray=not self.shows_xray),
             "reset": self._reset,
-            "finer": lambda: self.brush_slider.move(-2),
-            "broader": lambda: self.brush_slider.move(2),
             "take back": self._take_kept_back,
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
@@ -370,14 +364,9 @@ class Window:
         self._ask()
 
     def _arrange(self) -> None:
-        """Place what lies over something else, and take away what would be reached by Tab though it is covered."""
         for command, is_on in (("map", self.shows_maps and not self.shows_xray), ("xray", self.shows_xray)):
             self.buttons[command].state(["selected" if is_on else "!selected"])
-        covered = self._wobble_panel.frame
-        if self.shows_xray and self.layout.xray_covers_wobble:
-            covered.place_forget()
-        else:
-            covered.place(**self.layout.wobble._asdict())
+        self._wobble_panel.set_open(not (self.shows_xray and self.layout.xray_covers_wobble))
         self.xray.set_open(self.shows_xray)
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():

@@ -40,6 +40,7 @@ class Gallery:
         window.title("Your own digits")
         window.transient(theme.root)
         window.geometry(theme.root.winfo_geometry())
+        window.attributes("-fullscreen", theme.root.attributes("-fullscreen"))
         px = theme.layout.px
         self.title = ttk.Label(window, style="Ground.TLabel", font=theme.heading)
         self.title.pack(side="top", anchor="w", padx=px(14), pady=px(10))
