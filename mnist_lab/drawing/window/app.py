@@ -104,7 +104,7 @@ class Window:
         self.shows_maps, self.shows_xray = False, False
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
-        self._message = "", False, False  # what is told, whether it is trouble, and whether it offers to take back
+        self._message = "", False  # what is told, and whether it is trouble
         self._told_of: tuple[Stroke, ...] = ()  # the strokes that the message belongs to
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
@@ -121,7 +121,7 @@ class Window:
             "take back": self._take_kept_back,
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
-            "gallery": lambda: host.gallery(self.theme),
+            "gallery": self._open_gallery,
             "close": root.quit,
         }
         density = density_of(root)
@@ -271,8 +271,8 @@ class Window:
             else:
                 self._keep_as(int(command))
 
-    def _tell(self, message: str, trouble: bool = False, takes_back: bool = False) -> None:
-        self._message, self._told_of = (message, trouble, takes_back), self.sketch.strokes
+    def _tell(self, message: str, trouble: bool = False) -> None:
+        self._message, self._told_of = (message, trouble), self.sketch.strokes
         text = " ".join(f"! {message}".split() if trouble else message.split())
         room = self.layout.foot.width - self._buttons_below.winfo_reqwidth() - self.layout.px(12)
         text = widgets.shortened(text, room, self.theme.text.measure)
@@ -384,6 +384,11 @@ class Window:
             self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)
             self.canvas.canvas.focus_set()
 
+    def _open_gallery(self) -> None:
+        self._kept = None  # there it may get another label, or be deleted
+        self._tell("")
+        self._host.gallery(self.theme)
+
     def _toggle_full_screen(self) -> None:
         self.root.attributes("-fullscreen", not self.root.attributes("-fullscreen"))
 
@@ -409,20 +414,20 @@ class Window:
         if answer.digit is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
         elif self._kept is not None and self._kept.strokes == answer.question.drawing.strokes:
-            self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back", takes_back=True)
+            self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back")
         else:
             labelled = replace(answer.question.drawing, label=label)
             networks = "the network says" if len(self._predictors) == 1 else "the networks say"
             but = "" if answer.digit == label else f" ({networks} {answer.digit})"
             try:
-                self._tell(f"{self._host.keep(labelled)}{but}; Backspace takes it back", takes_back=True)
+                self._tell(f"{self._host.keep(labelled)}{but}; Backspace takes it back")
                 self._kept = labelled
             except LabError as error:
                 self._tell(f"not kept: {error}", trouble=True)
 
     def _take_kept_back(self) -> None:
-        if self._kept is None or not self._message[2]:
-            return
+        if self._kept is None or self._kept.strokes != self.sketch.strokes:
+            return  # it is out of sight
         try:
             self._tell(self._host.take_back(self._kept))
             self._kept = None

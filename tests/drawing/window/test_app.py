@@ -520,6 +520,16 @@ def test_the_gallery_opens_by_key_and_button(opened: Opener) -> None:
     assert shown == [visitor.window.theme] * 2
 
 
+def test_what_the_gallery_may_have_changed_is_not_said_to_be_kept(opened: Opener) -> None:
+    visitor = opened()
+    visitor.draw(*LINE)
+    visitor.key("1", "g")
+    assert visitor.status == ""
+    visitor.key("BackSpace", "7")
+    assert visitor.status == "kept as 7 (the network says 1); Backspace takes it back"
+    assert [drawing.label for drawing in visitor.kept] == [1, 7]
+
+
 def test_escape_waits_for_nothing(opened: Opener) -> None:
     done: list[str] = []
 

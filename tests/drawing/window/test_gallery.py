@@ -169,6 +169,14 @@ def test_what_another_program_did_meanwhile_is_told_and_shown(visit: Any) -> Non
     assert not visitor.window.winfo_exists()
 
 
+def test_no_caption_reaches_the_next_picture(opened: Opener, tmp_path: Path) -> None:
+    for label in (1, 2, 3):
+        keep_drawing(tmp_path, by_hand(label))
+    canvas: Any = Visit(opened, tmp_path).gallery.canvas
+    right = max(canvas.bbox(item)[2] for item in canvas.find_all() if canvas.type(item) == "image")
+    assert max(canvas.bbox(item)[2] for item in canvas.find_all() if canvas.type(item) == "text") <= right
+
+
 def test_over_a_full_screen_it_fills_the_screen_too(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
