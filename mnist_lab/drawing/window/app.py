@@ -80,9 +80,9 @@ def open_window(predictors: Sequence[Predictor], host: Host) -> None:
     finally:
         take_down(root)
         del root
+        gc.unfreeze()
         # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
         gc.collect()
-        gc.unfreeze()
 
 
 def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
