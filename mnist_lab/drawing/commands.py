@@ -247,7 +247,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
         write_summary(folder, replace(score_summary(content), pictures=captions))
     if as_json:
         per_digit = content.pop("with_ink")["per_digit"]
-        lab.terminal.record(content | {"per_digit": per_digit, "folder": str(folder)})
+        lab.terminal.record(content | {"file": str(path), "per_digit": per_digit, "folder": str(folder)})
         return OK
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({evaluation.correct:,} of {labelled.total:,})")

@@ -118,7 +118,7 @@ def test_a_score_in_json(outputs: Path, drawings: Path, capsys: pytest.CaptureFi
     copy_run(outputs, "twin")
     assert main.main(["score", str(drawings), "twin", "--json", "--outputs", str(outputs)]) == 0
     (said,) = records(capsys)
-    assert (said["run"], said["file"], said["correct"], said["total"]) == ("twin", drawings.name, 3, 4)
+    assert (said["run"], said["file"], said["correct"], said["total"]) == ("twin", str(drawings), 3, 4)
     assert said["interval_95"][0] < said["accuracy"] == 0.75 < said["interval_95"][1]
     assert [one["support"] for one in said["per_digit"]] == [1, 1, 0, 0, 0, 0, 0, 1, 0, 0]
     assert (Path(said["folder"]) / "score.json").exists()
