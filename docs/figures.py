@@ -159,7 +159,7 @@ def draw_windows(outputs: Path) -> None:
     readers = main.load("explain.commands").load_readers(lab, ["best"])
     session = main.load("drawing.commands").DrawingSession(lab, readers)
     root = screen.new_root()
-    window = app.Window(root, session.predictors(), session.save, session.keep, session.take_back, session.reject)
+    window = app.Window(root, session.predictors(), session)
     canvas = window.canvas.canvas
     wait(root, 1.0)
     for stroke in FOUR:

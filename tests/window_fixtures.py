@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.window.answer import Predictor, Probabilities
-from mnist_lab.drawing.window.app import Gallery, Window
+from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
@@ -54,7 +55,7 @@ def opened(screen: str) -> Iterator[Opener]:
             explain: Callable[[Picture, int], Any] = uniform_map,
             reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
-            gallery: Gallery | None = None,
+            gallery: Callable[[Any], None] = print,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once."""
             seen: list[Picture] = []
@@ -75,15 +76,14 @@ def opened(screen: str) -> Iterator[Opener]:
             visitor: Visitor
             root = new_root()
             windows.callback(take_down, root)
-            window = Window(
-                root,
-                predictors,
-                lambda snapshot: visitor.save(snapshot),
-                lambda labelled: visitor.keep(labelled),
-                lambda labelled: visitor.take_back(labelled),
-                reject,
-                gallery,
+            host: Any = SimpleNamespace(
+                save=lambda answer: visitor.save(answer),
+                keep=lambda labelled: visitor.keep(labelled),
+                take_back=lambda labelled: visitor.take_back(labelled),
+                reject=reject,
+                gallery=gallery,
             )
+            window = Window(root, predictors, host)
             visitor = Visitor(window, seen)
             visitor.root.update()
             return visitor

@@ -18,8 +18,8 @@ import pytest
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
-from mnist_lab.drawing.window.answer import Probabilities
-from mnist_lab.drawing.window.app import TITLE, Snapshot, Window
+from mnist_lab.drawing.window.answer import Answer, Probabilities
+from mnist_lab.drawing.window.app import TITLE, Window
 from mnist_lab.drawing.window.widgets import DrawingCanvas
 from mnist_lab.errors import StorageError
 
@@ -28,7 +28,7 @@ PATIENCE = 20  # seconds until something that should happen counts as missing
 
 
 OPEN = """
-from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import open_window
@@ -36,7 +36,7 @@ from mnist_lab.errors import LabError
 predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], lambda *asked: None)]
 def attempt():
     try:
-        open_window(predictors, save=lambda snapshot: Path(), keep=str, take_back=str, reject=lambda *seen: None)
+        open_window(predictors, SimpleNamespace())
         print("closed", flush=True)
     except LabError as error:
         print(type(error).__name__, error, sep=": ", flush=True)
@@ -96,7 +96,7 @@ class Visitor:
     def __init__(self, window: Window, seen: list[Picture]) -> None:
         self.window, self.seen = window, seen
         self.root = window.root
-        self.saved: list[Snapshot] = []
+        self.saved: list[Answer] = []
         self.kept: list[Drawing] = []
         self.refusal: StorageError | None = None
 
@@ -105,10 +105,10 @@ class Visitor:
         """The one there is now: another size of the window has another."""
         return self.window.canvas
 
-    def save(self, snapshot: Snapshot) -> Path:
+    def save(self, answer: Answer) -> Path:
         if self.refusal:
             raise self.refusal
-        self.saved.append(snapshot)
+        self.saved.append(answer)
         return Path("outputs/drawing-7")
 
     def keep(self, drawing: Drawing) -> str:
@@ -222,6 +222,7 @@ HOST = """
 from __future__ import annotations
 import gc, json, sys, threading, tkinter
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
 from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import open_window
@@ -239,8 +240,8 @@ def predict(pictures):
         note(reads=int(probabilities.argmax()))
     return answers
 
-def save(snapshot):
-    note(saved=len(snapshot.drawing.strokes))
+def save(answer):
+    note(saved=len(answer.question.drawing.strokes))
     return Path("somewhere")
 
 def keep(drawing):
@@ -254,8 +255,8 @@ def take_back(drawing):
 for round in range(int(sys.argv[1])):
     note(opening=round)
     try:
-        predictor, doubt = Predictor("width", predict, lambda *asked: None), lambda *seen: None
-        open_window([predictor], save=save, keep=keep, take_back=take_back, reject=doubt)
+        host = SimpleNamespace(save=save, keep=keep, take_back=take_back, reject=lambda *seen: None)
+        open_window([Predictor("width", predict, lambda *asked: None)], host)
         note(closed=round, threads=threading.active_count(), widgets=widgets_left())
     except LabError as error:
         note(error=type(error).__name__, message=str(error), widgets=widgets_left())

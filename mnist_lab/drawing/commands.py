@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.table import Table as Grid
+from threadpoolctl import threadpool_limits
 
-from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
@@ -23,7 +22,6 @@ from mnist_lab.drawing.predictions import (
     Prediction,
     Source,
     all_reject,
-    beside_bars,
     names_of,
     predict_all,
     read_sources,
@@ -33,8 +31,8 @@ from mnist_lab.drawing.predictions import (
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.answer import Predictor
-from mnist_lab.drawing.window.app import Snapshot, open_window
+from mnist_lab.drawing.window.answer import Answer, Predictor
+from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
 from mnist_lab.drawing.window.widgets import Theme
@@ -48,7 +46,7 @@ from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
-from mnist_lab.terminal.pixels import BARS_WIDTH, GAP, shows_pixels
+from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
@@ -70,18 +68,15 @@ def _ask_draw(lab: Lab) -> int:
 
 def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Open the window to draw in; the networks of several runs predict side by side."""
-    if len(set(runs)) > max(PANEL_WIDTHS):
-        raise RequestError(f"{len(set(runs))} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
-    session = DrawingSession(lab, explain.load_readers(lab, runs))
+    readers = explain.load_readers(lab, runs)
+    if len(readers) > max(PANEL_WIDTHS):
+        raise RequestError(f"{len(readers)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
+    session = DrawingSession(lab, readers)
     lab.terminal.hint("opening the window; Esc closes it")
-    open_window(
-        session.predictors(),
-        save=session.save,
-        keep=session.keep,
-        take_back=session.take_back,
-        reject=session.reject,
-        gallery=session.gallery,
-    )
+    # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
+    # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
+    with threadpool_limits(1):
+        open_window(session.predictors(), session)
     for folder in session.saved:
         lab.terminal.line(str(folder))
     return OK
@@ -104,30 +99,32 @@ class DrawingSession:
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None
 
-    def save(self, snapshot: Snapshot) -> Path:
+    def save(self, answer: Answer) -> Path:
         """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own."""
-        reader, drawn, line = self.readers[0], ink(snapshot.drawing, snapshot.brush), snapshot.drawing.to_json()
-        explanation = reader.explain(snapshot.picture, DEFAULT_METHOD)
-        remark = f"brush {snapshot.brush:.0f} px{'' if snapshot.wobble == Wobble() else ', then wobbled'}"
+        reader, question, picture = self.readers[0], answer.question, answer.picture
+        assert picture is not None
+        drawn, line = ink(question.drawing, question.brush), question.drawing.to_json()
+        explanation = reader.explain(picture, DEFAULT_METHOD)
+        remark = f"brush {question.brush:.0f} px{'' if question.wobble == Wobble() else ', then wobbled'}"
         title = f"A drawing, read as {explanation.prediction} by {reader.name}"
         figure = saliency_panel(explanation, title=title, drawn=Drawn(drawn, remark))
         answers = [
-            {"run": one.run.name, "network": one.name, "digit": int(answer.argmax()), "probabilities": answer.tolist()}
-            for one, answer in zip(self.readers, snapshot.probabilities, strict=True)
+            {"run": one.run.name, "network": one.name, "digit": int(each.argmax()), "probabilities": each.tolist()}
+            for one, each in zip(self.readers, answer.probabilities, strict=True)
         ]
         content = {
             "answers": answers,
-            "probably_no_digit": self.reject(snapshot.picture, snapshot.probabilities) is not None,
-            "brush": snapshot.brush,
-            "wobble": asdict(snapshot.wobble),
+            "probably_no_digit": answer.rejection is not None,
+            "brush": question.brush,
+            "wobble": asdict(question.wobble),
         }
         with new_folder(self.lab.outputs, f"drawing-{answers[0]['digit']}", self.lab.now()) as folder:
             write_text(folder / "drawing.json", line + "\n")
             write_atomically(folder / "drawing.png", Image.fromarray(drawn).save)
-            write_atomically(folder / "seen.png", Image.fromarray(snapshot.picture).save)
+            write_atomically(folder / "seen.png", Image.fromarray(picture).save)
             write_json(folder / "prediction.json", content)
             save_figure(folder / "prediction.png", figure)
-            sentences = [f"{answer['network']} predicts {answer['digit']}" for answer in answers]
+            sentences = [f"{one['network']} predicts {one['digit']}" for one in answers]
             write_summary(folder, Summary(sentences=sentences, thumbnail="drawing.png", pictures=figures.CAPTIONS))
         self.saved.append(folder)
         return folder
@@ -137,7 +134,8 @@ class DrawingSession:
         return f"kept as {drawing.label}"
 
     def take_back(self, drawing: Drawing) -> str:
-        return f"taken back: {take_back(self.lab.outputs, drawing):,} in {MY_DIGITS}"
+        take_back(self.lab.outputs, drawing)
+        return f"taken back: it is no longer in {MY_DIGITS}"
 
     def gallery(self, theme: Theme) -> None:
         def read(pictures: Sequence[Picture]) -> list[int]:
@@ -189,14 +187,12 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
     return OK
 
 
-def _show_picture(lab: Lab, readers: Sequence[Reader], prediction: Prediction) -> None:
-    if prediction.picture is None:
-        lab.terminal.hint(f"{prediction.source.name}: {prediction.remark}")
+def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
+    if one.picture is None:
+        lab.terminal.hint(f"{one.source.name}: {one.remark}")
         return
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
-    lab.terminal.show(
-        beside_bars({prediction.source.name: prediction.picture}, prediction.vote, heading, prediction.remark)
-    )
+    lab.terminal.show(beside_bars(one.picture, one.source.name, one.vote.tolist(), heading, one.remark))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:
@@ -251,7 +247,7 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
         write_summary(folder, replace(score_summary(content), pictures=captions))
     if as_json:
         per_digit = content.pop("with_ink")["per_digit"]
-        lab.terminal.record(content | {"per_digit": per_digit, "folder": str(folder)})
+        lab.terminal.record(content | {"file": str(path), "per_digit": per_digit, "folder": str(folder)})
         return OK
     lab.terminal.line(str(folder))
     lab.terminal.line(f"accuracy {100 * result.accuracy:.2f} % ({evaluation.correct:,} of {labelled.total:,})")
@@ -297,7 +293,7 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
     stages |= from_ink([*stages.values()][-1], Steps()) or {}
     if shows_pixels(lab.terminal.console):
-        lab.terminal.show(_stages_beside_bars(lab, stages, answers[0]))
+        lab.terminal.show(beside_bars(subject.picture, "what the network sees", answers[0].tolist(), "with all steps"))
     rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
     lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
     figure = figures.xray(stages, variants, title=title)
@@ -306,15 +302,6 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=figures.CAPTIONS))
     lab.terminal.line(str(folder))
     return OK
-
-
-def _stages_beside_bars(lab: Lab, stages: Mapping[str, Picture], probabilities: NDArray[np.float64]) -> Grid:
-    """As many stages as the terminal is wide, always the last."""
-    count = max(1, (lab.terminal.console.width - BARS_WIDTH) // (SIDE + GAP))
-    names = [*stages]
-    chosen = np.unique(np.linspace(len(names) - 1, 0, min(count, len(names))).round().astype(int)).tolist()
-    pictures = {figures.stage_title(place + 1, names[place]): stages[names[place]] for place in chosen}
-    return beside_bars(pictures, probabilities, "with all steps")
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:

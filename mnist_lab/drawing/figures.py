@@ -56,18 +56,13 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
         if name == "normalise":
             values = normalise(picture.astype(np.float64) / 255)
             remark = f"values {values.min():.2f} to {values.max():.2f}".replace("-", "−")
-        _draw_as_it_is(axes, picture, stage_title(place, name), remark)
+        _draw_as_it_is(axes, picture, f"{place}. {_DONE.get(name, name)}", remark)
     for axes, (name, picture, probabilities) in zip(below, variants, strict=False):
         digit = int(probabilities.argmax())
         _draw_as_it_is(axes, picture, name, f"predicts {digit}, {format_probability(float(probabilities[digit]))}")
         axes.xaxis.label.set(color=INK, fontsize=TEXT)
     below[0].xaxis.label.set(fontweight="bold")
     return figure
-
-
-def stage_title(place: int, name: str) -> str:
-    """What a stage is called; places count from 1."""
-    return f"{place}. {_DONE.get(name, name)}"
 
 
 def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:

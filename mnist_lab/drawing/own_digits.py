@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +72,11 @@ class OwnDigit(NamedTuple):
 
 def list_own_digits(outputs: Path) -> list[OwnDigit]:
     """The user's own digits in the order in which they were kept; a LabError says that the file can't be read."""
-    return _parsed(_read_lines(outputs / MY_DIGITS))
+    digits = []
+    for place, line in enumerate(_read_lines(outputs / MY_DIGITS)):
+        with suppress(LabError):  # blank and damaged lines stay as they are
+            digits.append(OwnDigit(place, line, parse_line(line)))
+    return digits
 
 
 def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
@@ -80,7 +84,9 @@ def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
 
     A LabError says that another program has changed its line meanwhile, or what the disk refuses; nothing is changed.
     """
-    with _own_lines(outputs) as lines:
+    path = outputs / MY_DIGITS
+    with _locked(path):
+        lines = _read_lines(path)
         if lines[digit.place : digit.place + 1] != [digit.line]:
             raise RequestError(f"another program has changed {MY_DIGITS} meanwhile", "look at the digits again")
         if label is None:
@@ -88,35 +94,23 @@ def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
         else:
             content = json.loads(digit.line.decode("utf-8-sig")) | {"label": label}
             lines[digit.place] = json.dumps(content, separators=(",", ":")).encode()
-
-
-def take_back(outputs: Path, drawing: Drawing) -> int:
-    """Delete the last of the user's own digits that equals a drawing; gives how many are left.
-
-    A LabError says that there is none, or that the file can't be written; nothing is changed.
-    """
-    with _own_lines(outputs) as lines:
-        own = _parsed(lines)
-        equal = [digit.place for digit in own if digit.drawing == drawing]
-        if not equal:
-            raise RequestError(f"{MY_DIGITS} does not hold this drawing any more", "nothing is left to take back")
-        del lines[equal[-1]]
-    return len(own) - 1
-
-
-@contextmanager
-def _own_lines(outputs: Path) -> Iterator[list[bytes]]:
-    """The lines of the user's own digits, to be changed and then written, while all other windows wait."""
-    path = outputs / MY_DIGITS
-    with _locked(path):
-        lines = _read_lines(path)
-        yield lines
         if any(line.strip() for line in lines):
             # What the name links to, say in a folder that is shared, is written, and the link stays.
             write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(b"\n".join(lines)))
         else:
             with storage_errors(path):
                 path.unlink()  # an empty file of drawings would be refused
+
+
+def take_back(outputs: Path, drawing: Drawing) -> None:
+    """Delete the last of the user's own digits that equals a drawing.
+
+    A LabError says that there is none, or that the file can't be written; nothing is changed.
+    """
+    equal = [digit for digit in list_own_digits(outputs) if digit.drawing == drawing]
+    if not equal:
+        raise RequestError(f"{MY_DIGITS} does not hold this drawing any more", "nothing is left to take back")
+    change_own_digit(outputs, equal[-1], None)
 
 
 def _locked(path: Path) -> AbstractContextManager[None]:
@@ -132,24 +126,16 @@ def _read_lines(path: Path) -> list[bytes]:
         raise RequestError(f"{path} can't be read ({reason(error)})", "check the file") from None
 
 
-def _parsed(lines: Sequence[bytes]) -> list[OwnDigit]:
-    digits = []
-    for place, line in enumerate(lines):
-        with suppress(LabError):  # blank and damaged lines stay as they are
-            digits.append(OwnDigit(place, line, parse_line(line)))
-    return digits
-
-
-def keep_drawing(outputs: Path, drawing: Drawing) -> int:
-    """Add a drawing to the user's own, whatever other windows do meanwhile; gives how many there are now.
+def keep_drawing(outputs: Path, drawing: Drawing) -> None:
+    """Add a drawing to the user's own, whatever other windows do meanwhile.
 
     A LabError says that the file, or drawing, is too large to be read again, or can't be written; nothing is changed.
     """
     path, line = outputs / MY_DIGITS, drawing.to_json()
     with _locked(path):
-        before = len(read_drawings(path, may_be_empty=True).usable) if is_file(path) else 0
+        if is_file(path):
+            read_drawings(path, may_be_empty=True)
         append_line(path, line)
-    return before + 1
 
 
 def model_key(run: RunRecord) -> str | None:

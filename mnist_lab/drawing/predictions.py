@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from rich.table import Table as Grid
 from rich.text import Text
 
-from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import Picture, count_side_by_side, resample, to_mnist
+from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain.commands import Reader, holds_drawings
 from mnist_lab.report.document import Table
 from mnist_lab.terminal.console import Terminal
-from mnist_lab.terminal.pixels import picture_row, probability_bars
 from mnist_lab.terminal.wording import format_probability
 
 DIGIT, BLANK, NO_DIGIT, SEVERAL = "digit", "blank", "probably not a digit", "several digits"  # what a file shows
@@ -133,16 +131,3 @@ def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:
     second, first = probabilities.argsort()[-2:]
     likely, less_likely = (format_probability(probabilities[digit]) for digit in (first, second))
     return Text(str(first), "best"), likely, str(second), less_likely
-
-
-def beside_bars(
-    pictures: Mapping[str, Picture], probabilities: NDArray[np.float64], heading: str, remark: str = ""
-) -> Grid:
-    """Pictures of any size by their names, each at most 28 characters wide, beside the ten bars."""
-    shown = {}
-    for name, picture in pictures.items():
-        scale = min(1.0, SIDE / max(picture.shape))
-        height, width = (max(1, round(scale * length)) for length in picture.shape)
-        shown[name] = resample(picture, height, width)
-    bars = Text.assemble(probability_bars(probabilities.tolist()), "\n\n", (remark and f"▲ {remark}", "warning"))
-    return picture_row(shown, heading, bars)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,8 @@ _UPPER_HALF = "▀"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"  # a bar's last character, by how many eighths of it are full
 _NUMBER_WIDTH = 8  # of "> 99.9 %"
 _BAR = 20  # characters of a bar that stands for 1
-BARS_WIDTH = len("▸ 7 ") + _BAR + 1 + _NUMBER_WIDTH
-GAP = 3  # characters between pictures
-_NARROWEST = 28 + GAP + BARS_WIDTH  # a terminal that shows a digit and its bars
+_GAP = 3  # characters between a picture and its bars
+_NARROWEST = 28 + _GAP + len("▸ 7 ") + _BAR + 1 + _NUMBER_WIDTH  # a terminal that shows a digit and its bars
 
 
 def shows_pixels(console: Console) -> bool:
@@ -59,12 +58,14 @@ def probability_bars(probabilities: Sequence[float]) -> Text:
     return Text("\n").join(lines)
 
 
-def picture_row(pictures: Mapping[str, NDArray[np.uint8]], heading: str, beside: Text) -> Table:
-    """Pictures by their names, and to their right a text under a heading."""
-    row = Table.grid(padding=(0, GAP, 0, 0))
-    for picture in pictures.values():
-        row.add_column(width=picture.shape[1], overflow="fold")
+def beside_bars(
+    picture: NDArray[np.uint8], name: str, probabilities: Sequence[float], heading: str, remark: str = ""
+) -> Table:
+    """A picture under its name, and to its right the ten probabilities under a heading, and perhaps a warning."""
+    row = Table.grid(padding=(0, _GAP, 0, 0))
+    row.add_column(width=picture.shape[1], overflow="fold")
     row.add_column(no_wrap=True)
-    row.add_row(*(Text(printable(name), "title") for name in pictures), Text(printable(heading), "hint"))
-    row.add_row(*map(half_blocks, pictures.values()), beside)
+    row.add_row(Text(printable(name), "title"), Text(printable(heading), "hint"))
+    warning = (remark and f"▲ {remark}", "warning")
+    row.add_row(half_blocks(picture), Text.assemble(probability_bars(probabilities), "\n\n", warning))
     return row

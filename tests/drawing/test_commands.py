@@ -28,9 +28,10 @@ from mnist_lab.drawing.figures import Variant, xray
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import Picture, Steps, Wobble, from_ink, ink, see, to_mnist
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.app import Snapshot
+from mnist_lab.drawing.window.answer import Answer, Question
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.commands import load_readers
+from mnist_lab.networks.compute import computing_with
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -224,7 +225,6 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
         (["score", "UNLABELLED"], "there is no labelled drawing with ink"),
         (["predict", "nowhere.png"], "there is no file nowhere.png"),
         (["predict", "run"], "only runs are named (run)"),
-        (["draw", *"abcde"], "5 runs can't be shown side by side; name 1 to 4 runs"),
         (["predict", "nowhere.png", "--run", "nothing"], "there is no run 'nothing'"),
         (["predict", "nowhere.png", "--run", "gone"], "is missing"),
         *((words, "there is no file") for words in (["xray", "--image", "x.png"], ["score", "half \udcff"])),
@@ -303,7 +303,8 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     ((probabilities,), (again,)) = first.predict([picture]), second.predict([picture])
     assert probabilities == pytest.approx(probabilities_by_hand(network, picture), abs=0.01)
     assert first.explain(picture, 7).shape == (28, 28)
-    folder = session.save(Snapshot(SEVEN, 31.0, wobble, picture, (probabilities, again)))
+    rejection = session.reject(picture, [probabilities, again])
+    folder = session.save(Answer(Question(SEVEN, 31.0, wobble), picture, (probabilities, again), rejection))
     assert session.saved == [folder]
     digit = int(probabilities.argmax())
     assert folder.name.endswith(f"_drawing-{digit}")
@@ -323,7 +324,7 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     assert content["answers"][0]["probabilities"] == pytest.approx(probabilities.tolist())
     assert content["brush"] == 31
     assert content["wobble"] == {"right": 1.5, "down": 0, "turn": 5, "size": 100, "stroke": 100}
-    assert content["probably_no_digit"] == (session.reject(picture, [probabilities, again]) is not None)
+    assert content["probably_no_digit"] == (rejection is not None)
 
 
 def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
@@ -338,13 +339,14 @@ def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
 def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lab, shown = lab_of(outputs)
 
-    def open_window(predictors: Any, *, save: Any, keep: Any, take_back: Any, reject: Any, gallery: Any) -> None:
+    def open_window(predictors: Any, host: Any) -> None:
+        assert torch.get_num_threads() == 1  # more would wait for each other on a busy machine
         picture = to_mnist(ONE)
         assert picture is not None
-        assert keep(ZERO) == keep(ONE).replace("1", "0") == "kept as 0"
-        assert take_back(ONE) == "taken back: 1 in my_digits.jsonl"
-        gallery("theme")
-        save(Snapshot(ONE, 20.0, Wobble(), picture, tuple(predictors[0].predict([picture]))))
+        assert host.keep(ZERO) == host.keep(ONE).replace("1", "0") == "kept as 0"
+        assert host.take_back(ONE) == "taken back: it is no longer in my_digits.jsonl"
+        host.gallery("theme")
+        host.save(Answer(Question(ONE, 20.0), picture, tuple(predictors[0].predict([picture]))))
 
     def show_gallery(theme: Any, folder: Path, read: Any) -> None:
         pictures = [to_mnist(drawing) for drawing in (ZERO, SEVEN)]
@@ -352,7 +354,9 @@ def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkey
 
     monkeypatch.setattr(commands, "open_window", open_window)
     monkeypatch.setattr(commands, "Gallery", show_gallery)
-    assert draw(lab, ["best"]) == 0
+    with computing_with(2):
+        assert draw(lab, ["best"]) == 0
+        assert torch.get_num_threads() == 2
     assert shown.getvalue().splitlines()[-1] == str(new_folder(outputs, "_drawing-"))
     assert read_drawings(outputs / "my_digits.jsonl").usable == [ZERO]
 
@@ -377,7 +381,7 @@ def test_a_full_disk_takes_no_drawing_away(outputs: Path) -> None:
     picture = to_mnist(SEVEN)
     assert picture is not None
     with full_disk(20), pytest.raises(StorageError):
-        session.save(Snapshot(SEVEN, 20.0, Wobble(), picture, (np.eye(10)[7],)))
+        session.save(Answer(Question(SEVEN, 20.0), picture, (np.eye(10)[7],)))
     assert not list(outputs.glob("*drawing*"))
 
 
@@ -391,7 +395,7 @@ from mnist_lab.drawing.strokes import Drawing
 print("ready", flush=True)
 input()
 for number in range(100):
-    print(keep_drawing(Path(sys.argv[1]), Drawing((((float(number), 40.0), (140.0, 240.0)),), 1)))
+    keep_drawing(Path(sys.argv[1]), Drawing((((float(number), 40.0), (140.0, 240.0)),), 1))
 """
 
 
@@ -407,8 +411,7 @@ def test_three_windows_lose_no_drawing(tmp_path: Path) -> None:
         assert window.stdin is not None
         window.stdin.write("\n")
         window.stdin.flush()
-    said = sorted(int(line) for window in windows for line in window.communicate(timeout=60)[0].splitlines())
-    assert said == list(range(2, 302))
+    assert [(window.communicate(timeout=60)[0], window.returncode) for window in windows] == 3 * [("", 0)]
     drawings, damaged = read_drawings(tmp_path / "my_digits.jsonl")
     assert damaged == []
     assert drawings[0] == SEVEN

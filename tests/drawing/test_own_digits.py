@@ -197,15 +197,15 @@ def kept(tmp_path: Path) -> Path:
 
 def test_what_was_kept_last_is_taken_back_and_nothing_else(kept: Path) -> None:
     before = kept.read_bytes()
-    assert keep_drawing(kept.parent, SEVEN) == 5
-    assert take_back(kept.parent, SEVEN) == 4
+    keep_drawing(kept.parent, SEVEN)
+    take_back(kept.parent, SEVEN)
     assert kept.read_bytes() == before + b"\n"
-    assert take_back(kept.parent, ONE) == 3
+    take_back(kept.parent, ONE)
     assert kept.read_bytes() == before.replace(ONE.to_json().encode() + b"\n", b"") + b"\n"
     with pytest.raises(RequestError, match="does not hold this drawing any more"):
         take_back(kept.parent, replace(SEVEN, label=1))  # the same strokes, but not the same digit
     kept.write_text(ONE.to_json(), encoding="utf-8")
-    assert take_back(kept.parent, ONE) == 0
+    take_back(kept.parent, ONE)
     assert not kept.exists()  # an empty file would be refused
     with pytest.raises(RequestError):
         take_back(kept.parent, ONE)

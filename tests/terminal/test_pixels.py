@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mnist_lab.terminal.console import make_console
-from mnist_lab.terminal.pixels import half_blocks, picture_row, probability_bars, shows_pixels
+from mnist_lab.terminal.pixels import beside_bars, half_blocks, probability_bars, shows_pixels
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
 
@@ -69,16 +69,15 @@ def test_the_likeliest_digit_is_marked_without_colour_and_the_bars_have_their_le
     assert {len(line) for line in lines} == {33}
 
 
-def test_pictures_and_bars_fit_80_columns() -> None:
+def test_a_picture_and_its_bars_fit_80_columns() -> None:
     console = terminal()
-    console.print(
-        picture_row({"a": PICTURE, "long " * 9: PICTURE[:20, :10]}, "with all steps", probability_bars([0.1] * 10))
-    )
+    console.print(beside_bars(PICTURE, "long " * 9, [0.1] * 10, "with all steps", "several digits"))
     assert isinstance(console.file, io.StringIO)
     lines = Text.from_ansi(console.file.getvalue()).plain.splitlines()
     assert max(map(len, lines)) <= 80
     assert sum("▀" * 28 in line for line in lines) == 14
-    assert "".join(line[31:41].strip() for line in lines if "▀" not in line).replace(" ", "") == "long" * 9
+    assert "".join(line[:28].strip() for line in lines if "▀" not in line).replace(" ", "") == "long" * 9
+    assert "▲ several digits" in lines[13]
 
 
 @pytest.mark.parametrize(

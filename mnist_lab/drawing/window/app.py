@@ -10,22 +10,22 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, Reject, ask, sentence
+from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.drawing.window.help_page import HelpPage
-from mnist_lab.drawing.window.layout import PANEL_WIDTHS, Box, Layout, plan_layout, smallest_size
+from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
-from mnist_lab.errors import LabError, RequestError
+from mnist_lab.errors import LabError
 
 with suppress(ImportError):  # new_root says that it is missing
     import tkinter as tk
@@ -34,7 +34,6 @@ with suppress(ImportError):  # new_root says that it is missing
 TITLE = "MNIST Lab: draw a digit"
 _FRAME = 0.030  # seconds, at least, between the starts of two predictions: about thirty a second look like motion
 _REST = 2.0  # how long the pen has the processor for itself after a prediction, as a multiple of what that one took
-LIVE = 0.030  # seconds that an answer with an X-ray may take to follow the pen; otherwise it waits until the pen rests
 STILL_MS = 100  # without a change, after which the pen counts as resting, and the window as having its new size
 _HEARTBEAT_MS = 250  # within which a Ctrl-C in the terminal is noticed: Tk sleeps until an event comes
 
@@ -49,54 +48,39 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
 _KEYS = {
     **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "g": "gallery"},
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
-    **{"bracketleft": "finer", "bracketright": "broader", "backspace": "take back"},
+    "backspace": "take back",
 }
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A drawing at the moment when it is to be saved."""
+class Host(Protocol):
+    """What the window asks of the program around it. A LabError of one of the first three is shown."""
 
-    drawing: Drawing  # as drawn: not wobbled, without a label
-    brush: float  # width of the pen, in pixels of the 280x280 canvas
-    wobble: Wobble
-    picture: Picture  # what the networks saw, wobbled, (28, 28) uint8, white on black
-    probabilities: tuple[Probabilities, ...]  # each predictor's, (10,)
+    def save(self, answer: Answer) -> Path: ...  # leaves a drawing, wobbled or not, in a place, which it returns
 
+    def keep(self, drawing: Drawing) -> str: ...  # keeps a labelled drawing, and says so
 
-Save: TypeAlias = Callable[[Snapshot], Path]  # leaves a drawing in a place, which it returns
-Keep: TypeAlias = Callable[[Drawing], str]  # keeps a labelled drawing, or takes it back, and says so
-Gallery: TypeAlias = Callable[[widgets.Theme], None]  # shows what was kept
+    def take_back(self, drawing: Drawing) -> str: ...
+
+    def reject(self, picture: Picture, probabilities: Sequence[Probabilities]) -> str | None: ...
+
+    def gallery(self, theme: widgets.Theme) -> None: ...  # shows what was kept
 
 
-def open_window(
-    predictors: Sequence[Predictor],
-    *,
-    save: Save,
-    keep: Keep,
-    take_back: Keep,
-    reject: Reject,
-    gallery: Gallery | None = None,
-) -> None:
-    """Show one to four networks side by side until the window is closed.
+def open_window(predictors: Sequence[Predictor], host: Host) -> None:
+    """Show one to four networks, of different names, side by side until the window is closed.
 
-    A LabError of ``save``, ``keep`` or ``take_back`` is shown; whatever else goes wrong closes the window and is raised
-    from here, as is a LabError if there is no tkinter or no display, or if the predictors are too many or not all of
-    different names.
+    Whatever goes wrong closes the window and is raised from here, as is a LabError if there is no tkinter or display.
     """
-    names = [predictor.name for predictor in predictors]
-    if len(names) not in PANEL_WIDTHS:
-        raise RequestError(f"{len(names)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
-    if len(set(names)) < len(names):
-        raise RequestError(f"two of the runs have the same name ({', '.join(names)})", "name each run once")
     root = new_root()
+    gc.freeze()  # what is there already: looking through all of torch would take 200 ms at each new size
     try:
-        Window(root, predictors, save, keep, take_back, reject, gallery).run()
+        Window(root, predictors, host).run()
     except LabError as error:
         raise error.with_traceback(None) from None  # its frames would keep the widgets alive
     finally:
         take_down(root)
         del root
+        gc.unfreeze()
         # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
         gc.collect()
 
@@ -104,8 +88,8 @@ def open_window(
 def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
     """What a key as Tk names it ("z", "Escape", "KP_7") asks for: a command, a label "0" to "9", or None."""
     key = key.lower()  # so that Caps Lock does no harm
-    if modified:  # AltGr, by which some keyboards have brackets, is Control and Alt on Windows
-        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key) or (_KEYS[key] if "bracket" in key else None)
+    if modified:
+        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key)
     digit = key.removeprefix("kp_")
     return digit if digit in set("0123456789") else _KEYS.get(key)
 
@@ -113,29 +97,18 @@ def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | No
 class Window:
     """Everything in the window, and what happens when."""
 
-    def __init__(
-        self,
-        root: tk.Tk,
-        predictors: Sequence[Predictor],
-        save: Save,
-        keep: Keep,
-        take_back: Keep,
-        reject: Reject,
-        gallery: Gallery | None = None,
-    ) -> None:
-        self.root, self._predictors = root, predictors
-        self._save, self._keep, self._take_back, self._reject = save, keep, take_back, reject
+    def __init__(self, root: tk.Tk, predictors: Sequence[Predictor], host: Host) -> None:
+        self.root, self._predictors, self._host = root, predictors, host
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.shows_xray = False, False
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
-        self._message = "", False, False  # what is told, whether it is trouble, and whether it offers to take back
+        self._message = "", False  # what is told, and whether it is trouble
         self._told_of: tuple[Stroke, ...] = ()  # the strokes that the message belongs to
         self._unexplained: list[int] = []  # networks whose maps are still to be made
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
-        self._xray_seconds = 0.0  # that the last answer with an X-ray took
         root.report_callback_exception = self._fail
         self._actions: dict[str, widgets.Action] = {
             "undo": lambda: self.canvas.change(self.sketch.undo),
@@ -145,15 +118,12 @@ class Window:
             "map": lambda: self._choose_view(maps=self.shows_xray or not self.shows_maps, xray=False),
             "xray": lambda: self._choose_view(maps=self.shows_maps, xray=not self.shows_xray),
             "reset": self._reset,
-            "finer": lambda: self.brush_slider.move(-2),
-            "broader": lambda: self.brush_slider.move(2),
             "take back": self._take_kept_back,
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
+            "gallery": self._open_gallery,
             "close": root.quit,
         }
-        if gallery is not None:
-            self._actions["gallery"] = lambda: gallery(self.theme)
         density = density_of(root)
         first = plan_layout(root.winfo_screenwidth(), root.winfo_screenheight(), density, len(predictors))
         self._smallest = smallest_size(first, density)
@@ -198,8 +168,7 @@ class Window:
             if self.help is not None:  # once more, in its new size
                 self._toggle_help()
                 self._toggle_help()
-            # The widgets refer to each other in cycles. If another thread collected them later, Tcl would abort.
-            gc.collect()
+            gc.collect()  # as open_window does
         if self.root.focus_get() in (None, self.root):  # and not in a window of its own, the gallery's
             self.canvas.canvas.focus_set()
 
@@ -258,8 +227,7 @@ class Window:
         self._buttons_below = tk.Frame(foot, background=widgets.GROUND)
         self._buttons_below.pack(side="right", anchor="s")
         for command, text in {"gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}.items():
-            if command in self._actions:
-                self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
+            self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
         keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo  ·  F11: full screen"
@@ -303,8 +271,8 @@ class Window:
             else:
                 self._keep_as(int(command))
 
-    def _tell(self, message: str, trouble: bool = False, takes_back: bool = False) -> None:
-        self._message, self._told_of = (message, trouble, takes_back), self.sketch.strokes
+    def _tell(self, message: str, trouble: bool = False) -> None:
+        self._message, self._told_of = (message, trouble), self.sketch.strokes
         text = " ".join(f"! {message}".split() if trouble else message.split())
         room = self.layout.foot.width - self._buttons_below.winfo_reqwidth() - self.layout.px(12)
         text = widgets.shortened(text, room, self.theme.text.measure)
@@ -355,9 +323,7 @@ class Window:
 
     def _request(self) -> None:
         self._cancel(self._explain)
-        if self.shows_xray and self._xray_seconds > LIVE:
-            self._later(STILL_MS, self._ask)
-        elif self._ask not in self._pending:
+        if self._ask not in self._pending:
             self._later(max(0, math.ceil(1000 * (self._not_before - time.perf_counter()))), self._ask)
 
     def _ask(self) -> None:
@@ -365,7 +331,7 @@ class Window:
         started = time.perf_counter()
         self._cancel(self._ask)
         self._cancel(self._explain)
-        self.answer = answer = ask(self._question(), self._predictors, self._reject)
+        self.answer = answer = ask(self._question(), self._predictors, self._host.reject)
         self.tile.show(answer.picture)
         condition = answer.question.condition or "white on black"
         self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
@@ -381,8 +347,6 @@ class Window:
             self._later(STILL_MS, self._explain)
         ended = time.perf_counter()
         self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
-        if self.shows_xray:
-            self._xray_seconds = ended - started
 
     def _explain(self) -> None:
         """Make one map; the next only after what the pen has done meanwhile."""
@@ -400,14 +364,9 @@ class Window:
         self._ask()
 
     def _arrange(self) -> None:
-        """Place what lies over something else, and take away what would be reached by Tab though it is covered."""
         for command, is_on in (("map", self.shows_maps and not self.shows_xray), ("xray", self.shows_xray)):
             self.buttons[command].state(["selected" if is_on else "!selected"])
-        covered = self._wobble_panel.frame
-        if self.shows_xray and self.layout.xray_covers_wobble:
-            covered.place_forget()
-        else:
-            covered.place(**self.layout.wobble._asdict())
+        self._wobble_panel.set_open(not (self.shows_xray and self.layout.xray_covers_wobble))
         self.xray.set_open(self.shows_xray)
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
@@ -425,11 +384,16 @@ class Window:
             self.theme.stage.place(x=0, y=0, relwidth=1, relheight=1)
             self.canvas.canvas.focus_set()
 
+    def _open_gallery(self) -> None:
+        self._kept = None  # there it may get another label, or be deleted
+        self._tell("")
+        self._host.gallery(self.theme)
+
     def _toggle_full_screen(self) -> None:
         self.root.attributes("-fullscreen", not self.root.attributes("-fullscreen"))
 
     def _answer_to(self, question: Question) -> Answer:
-        return self.answer if question == self.answer.question else ask(question, self._predictors, self._reject)
+        return self.answer if question == self.answer.question else ask(question, self._predictors, self._host.reject)
 
     def _save_now(self) -> None:
         question = replace(self._question(), steps=None)
@@ -439,9 +403,8 @@ class Window:
             return
         self._tell("saving ...")
         self.root.update_idletasks()
-        taken = Snapshot(question.drawing, question.brush, question.wobble, answer.picture, answer.probabilities)
         try:
-            self._tell(f"saved in {self._save(taken)}")
+            self._tell(f"saved in {self._host.save(answer)}")
         except LabError as error:
             self._tell(f"not saved: {error}", trouble=True)
 
@@ -451,22 +414,22 @@ class Window:
         if answer.digit is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
         elif self._kept is not None and self._kept.strokes == answer.question.drawing.strokes:
-            self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back", takes_back=True)
+            self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back")
         else:
             labelled = replace(answer.question.drawing, label=label)
             networks = "the network says" if len(self._predictors) == 1 else "the networks say"
             but = "" if answer.digit == label else f" ({networks} {answer.digit})"
             try:
-                self._tell(f"{self._keep(labelled)}{but}; Backspace takes it back", takes_back=True)
+                self._tell(f"{self._host.keep(labelled)}{but}; Backspace takes it back")
                 self._kept = labelled
             except LabError as error:
                 self._tell(f"not kept: {error}", trouble=True)
 
     def _take_kept_back(self) -> None:
-        if self._kept is None or not self._message[2]:
-            return
+        if self._kept is None or self._kept.strokes != self.sketch.strokes:
+            return  # it is out of sight
         try:
-            self._tell(self._take_back(self._kept))
+            self._tell(self._host.take_back(self._kept))
             self._kept = None
         except LabError as error:
             self._tell(f"not taken back: {error}", trouble=True)

@@ -40,6 +40,7 @@ class Gallery:
         window.title("Your own digits")
         window.transient(theme.root)
         window.geometry(theme.root.winfo_geometry())
+        window.attributes("-fullscreen", theme.root.attributes("-fullscreen"))
         px = theme.layout.px
         self.title = ttk.Label(window, style="Ground.TLabel", font=theme.heading)
         self.title.pack(side="top", anchor="w", padx=px(14), pady=px(10))
@@ -91,7 +92,7 @@ class Gallery:
     def _redraw(self) -> None:
         """Show the page of the selected digit, and the warning or a sentence about it."""
         self.canvas.delete("all")
-        px, side = self.theme.layout.px, self.theme.layout.tile(_THUMBNAIL)
+        px, side = self.theme.layout.px, self.theme.layout.tile(_THUMBNAIL, spare=16)
         width, height = self.canvas.winfo_width() - px(_GAP), self.canvas.winfo_height() - px(_GAP)
         self._columns = max(1, width // (side + px(_GAP)))
         rows = max(1, height // (side + px(_GAP + _CAPTION)))
@@ -134,14 +135,14 @@ class Gallery:
         canvas.create_text(left + edge, middle, text="–" if label is None else label, font=theme.bold, anchor="w")
         if answer is not None and answer != label:
             said, fill = f"read as {answer}", widgets.VERMILION
-            canvas.create_text(left + px(18), middle, text=said, font=theme.small, fill=fill, anchor="w")
+            canvas.create_text(left + px(16), middle, text=said, font=theme.small, fill=fill, anchor="w")
         return image
 
     def _about_selected(self) -> str:
         if not self.digits:
             return "Nothing is kept yet: draw a digit, then press its number, 0 to 9."
         answer = self._answers[self.digits[self.selected].line][1]
-        said = "it shows no ink" if answer is None else f"the networks say {answer}"
+        said = "it shows no ink" if answer is None else f"read as {answer}"
         return f"{len(self.digits) - self.selected:,} of {len(self.digits):,}, {self._label()}; {said}"
 
     def _label(self) -> str:

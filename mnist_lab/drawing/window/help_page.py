@@ -16,7 +16,6 @@ _KEYS = (
     ("0 – 9", "keep the drawing in your own test set"),
     ("Backspace", "take back what was just kept"),
     ("s", "save the drawing and its predictions in a folder"),
-    ("[   ]", "finer or broader brush"),
     ("m", "map: what mattered to each network"),
     ("x", "X-ray: each step from your ink to the network"),
     ("r", "reset the wobble and the X-ray's steps"),
@@ -51,7 +50,7 @@ class HelpPage(widgets.Panel):
         left, top = (self.width - px(856)) // 2, (self.height - px(656)) // 2
         self.text(left, top + px(12), "Help", "heading", anchor="w")
         for place, (keys, meaning) in enumerate(_KEYS):
-            y = top + px(60) + place * px(41)
+            y = top + px(60) + place * px(43)
             self.text(left, y, keys, "bold", anchor="w")
             self.text(left + px(128), y, meaning, "text", widgets.MUTED, anchor="w")
         x, y = left + px(496), top + px(51)

@@ -128,6 +128,14 @@ class Panel:
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
 
+    def set_open(self, is_open: bool) -> None:
+        """Show the panel, over all that is there, or take it out of sight and of the reach of Tab."""
+        if is_open:
+            self.frame.place(**self.box._asdict())
+            self.frame.tkraise()
+        else:
+            self.frame.place_forget()
+
     def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
         fill = colour or {"small": MUTED, "hint": _FAINT, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
         self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
@@ -155,12 +163,8 @@ class Slider:
         self._show(value)
 
     def _arrow(self, steps: int, event: tk.Event[ttk.Scale]) -> str:
-        self.move(steps)
-        return "break"
-
-    def move(self, steps: int) -> None:
-        """By so many steps, as far as the scale goes."""
         self.scale.set(min(max(self._value + steps * self._step, self._low), self._high))
+        return "break"
 
     def _moved(self, position: str) -> None:
         value = self._step * round(float(position) / self._step)

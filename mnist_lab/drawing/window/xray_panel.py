@@ -42,7 +42,7 @@ class XrayPanel(widgets.Panel):
         self.canvas.create_window(self.width - px(_EDGE - 2), px(19), window=reset, anchor="e")
         self.stages = [self._build_stage(*place) for place in enumerate(("ink", *STEP_NAMES))]
         self._build_result()
-        self.frame.place_forget()
+        self.set_open(False)
 
     def _build_stage(self, place: int, name: str) -> ImageTile:
         """The ink as drawn (0) or a step (1 to 6): its name, its picture, what it does, and the outcome without it."""
@@ -83,13 +83,6 @@ class XrayPanel(widgets.Panel):
         self._ceiling, self._floor = upper + px(24), upper + height - px(16)
         self._pitch = (right - left - px(84)) / 10
         self._bars = [round(left + px(84) + digit * self._pitch) for digit in range(10)]
-
-    def set_open(self, is_open: bool) -> None:
-        if is_open:
-            self.frame.place(**self.box._asdict())
-            self.frame.tkraise()
-        else:
-            self.frame.place_forget()
 
     def show(self, answer: Answer) -> None:
         """Show a drawing taken apart, the steps that were taken, and what the network says with and without them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tkinter as tk
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_digits_are_shown_newest_first_with_the_networks_answer_where_it_differs
     ]
     assert visitor.texts(VERMILION) == ["read as 7"] * 10
     assert str(visitor.gallery.title.cget("text")) == "Your own digits: 12 drawings"
-    assert visitor.says("12 of 12, without a label; the networks say 7")
+    assert visitor.says("12 of 12, without a label; read as 7")
     visitor.key("Right")
     assert visitor.says("11 of 12, kept as 3; it shows no ink")
 
@@ -166,3 +167,21 @@ def test_what_another_program_did_meanwhile_is_told_and_shown(visit: Any) -> Non
     assert visitor.says("can't be read")
     visitor.key("Escape")
     assert not visitor.window.winfo_exists()
+
+
+def test_no_caption_reaches_the_next_picture(opened: Opener, tmp_path: Path) -> None:
+    for label in (1, 2, 3):
+        keep_drawing(tmp_path, by_hand(label))
+    canvas: Any = Visit(opened, tmp_path).gallery.canvas
+    right = max(canvas.bbox(item)[2] for item in canvas.find_all() if canvas.type(item) == "image")
+    assert max(canvas.bbox(item)[2] for item in canvas.find_all() if canvas.type(item) == "text") <= right
+
+
+def test_over_a_full_screen_it_fills_the_screen_too(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, asked = opened().window, list[tuple[Any, ...]]()
+    monkeypatch.setattr(window.root, "attributes", {"-fullscreen": 1}.get)  # no window manager is on the tests' screen
+    monkeypatch.setattr(tk.Toplevel, "attributes", lambda self, *given: asked.append(given))
+    Gallery(window.theme, tmp_path, lambda pictures: []).close()
+    assert asked == [("-fullscreen", 1)]
