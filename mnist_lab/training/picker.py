@@ -15,7 +15,7 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import counted, format_duration, format_moment, percent_number, printable
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs, runs_numbered, runs_that_fit
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs, runs_numbered, runs_that_fit, words_meant
 
 SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
     "date": lambda run: run.created.timestamp(),
@@ -35,7 +35,7 @@ _AROUND = 6  # lines of the screen that a page of runs leaves to its title, head
 def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = True) -> None:
     """The ways to name runs: by position, where no file stands there, and by --run; read with the two below."""
     if positional:
-        parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{NAMES} (default: {default})")
+        parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help=f"{NAMES} (default: {default})")
     about = "the same" if positional else f"{NAMES} (default: {default})"
     parser.add_argument("--run", action="append", default=[], dest="more_runs", metavar="RUN", help=about)
 
@@ -121,8 +121,8 @@ class Picker:
             if found:
                 return found
             if not runs_that_fit(answer, self.runs):
-                next_step = saved.no_such_run(self.lab.outputs, answer, self.runs).next_step
-                raise ValueError(f"{answer!r} fits no run here; {next_step}")
+                otherwise = "answer with numbers that the list shows, or with words that a run has"
+                raise ValueError(f"{answer!r} fits no run here; {words_meant(answer, self.runs, otherwise)}")
             self.words, self.page = answer, 0
         return None
 
@@ -178,8 +178,10 @@ def ranked(newest: Sequence[RunRecord], sort: str) -> list[RunRecord]:
 
 def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "date") -> None:
     """A table of runs with their numbers, the user's note below each, and what the letters stand for."""
-    terminal = lab.terminal
-    lines = terminal.console.render_lines(_table(lab, shown, title, sort).on_screen(), pad=False)
+    terminal, table = lab.terminal, _table(lab, shown, title, sort)
+    needed = terminal.console.measure(table.on_screen(), options=terminal.console.options.update_width(1000)).maximum
+    gap = 2 if needed <= terminal.console.width else 1
+    lines = terminal.console.render_lines(table.on_screen(gap), pad=False)
     notes = [""] * (len(lines) - len(shown)) + [run.note for run in shown]
     for line, note in zip(lines, notes, strict=True):
         terminal.console.print(Segments([*line, Segment.line()]), end="")
