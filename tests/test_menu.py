@@ -136,7 +136,7 @@ def test_a_network_is_trained_and_listed(
 ) -> None:
     few = Mnist(stratified_subset(mnist.train, 5000), small_validation, mnist.test)
     monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})  # which take longer than the training
-    monkeypatch.setattr("mnist_lab.training.folder_commands._picture_viewer", lambda: None)
+    monkeypatch.setattr("mnist_lab.training.folder_commands.has_desktop", lambda: False)
     for module in ("commands", "session"):
         monkeypatch.setattr(f"mnist_lab.training.{module}.load_mnist", lambda: few)
     answers = [

@@ -38,7 +38,7 @@ class Command:
 
     from_menu: Callable[[Lab], int]  # asks what it needs to know, then acts
     from_options: Callable[[Lab, Namespace], int]
-    add_options: Callable[[ArgumentParser], None] = lambda parser: None
+    add_options: Callable[[ArgumentParser], object] = lambda parser: None
     computes: bool = True  # with networks, on a device that can be chosen
 
 

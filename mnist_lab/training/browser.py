@@ -9,10 +9,13 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
+from rich.table import Table
+
 from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.report.document import REPORT_FILE
 from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import is_file, is_locked, new_folder, storage_errors, write_text
+from mnist_lab.terminal.chart import ACCURACY, COLOURS, LOGARITHMIC, MARKERS, Line, can_show_charts, line_chart
 from mnist_lab.terminal.console import Choice, pick
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import counted, plain
@@ -24,6 +27,7 @@ from mnist_lab.training.runs import (
     NOTE_FILE,
     RUN_FILE,
     STOPPED,
+    EpochRecord,
     RunRecord,
     command_line,
     find_run,
@@ -41,9 +45,9 @@ _LONGEST_NOTE = 200  # characters
 class _Browser(Picker):
     def understand(self, answer: str) -> list[RunRecord] | None:
         if answer.lower() in ("i", "index"):
-            folders.report(self.lab, open_it=folders.can_open())
+            folders.report(self.lab, open_it=folders.has_desktop())
             return None
-        return super().understand(answer)
+        return [] if answer.lower() == "back" else super().understand(answer)
 
 
 def browse(lab: Lab) -> int:
@@ -53,9 +57,9 @@ def browse(lab: Lab) -> int:
         found, damaged = list_runs(lab.outputs)
         if not found:
             return folders.runs(lab)
-        for one in damaged[:3]:
-            away = command_line(f"delete {one.folder.name}", lab.outputs)
-            lab.terminal.warn(f"{one.folder.name} is damaged; move it away with: {away}")
+        for folder in list(damaged)[:3]:
+            away = command_line(f"delete {folder.name}", lab.outputs)
+            lab.terminal.warn(f"{folder.name} is damaged; move it away with: {away}")
         browser.runs = found[::-1]
         picked = browser.ask("Which runs (1 3, 2-5, latest, best; i: page of all; Enter: back)")
         if not picked:
@@ -140,26 +144,50 @@ def _later(module: str, function: str, **options: Any) -> Callable[[Lab, Any], o
 
 
 def _open_page(lab: Lab, name: str) -> None:
-    folders.report(lab, name, open_it=folders.can_open())
+    folders.report(lab, name, open_it=folders.has_desktop())
 
 
 def _open_pictures(lab: Lab, names: list[str]) -> None:
-    folders.open_pictures([one for name in names for one in folders.pictures_of(find_run(lab.outputs, name))])
+    pictures = [picture for name in names for picture in folders.pictures_of(find_run(lab.outputs, name))]
+    for picture in pictures:
+        lab.terminal.line(str(picture))
+    folders.open_files(lab, pictures)
 
 
 def _show_curves(lab: Lab, names: list[str]) -> None:
-    """Loss and accuracy on the validation digits, a line for each run, as a picture in a folder of its own."""
+    """Loss and accuracy over the epochs, of a few runs at once on the terminal, and as a picture in a new folder."""
     runs = [find_run(lab.outputs, name) for name in names]
-    titles, lengths = told_apart([run.title for run in runs]), [run.config.images_per_epoch for run in runs]
-    histories = {title: [read_history(run)] for title, run in zip(titles, runs, strict=True)}
+    histories = dict(zip(told_apart([run.title for run in runs]), map(read_history, runs), strict=True))
     with lab.terminal.busy("drawing the curves"), new_folder(lab.outputs, "curves", lab.now()) as folder:
         title, picture = f"How {counted(len(runs), 'run')} learned", folder / "curves.png"
-        figure = lab.load("experiments.figures").curves_with_spread(histories, lengths, title=title)
+        figure = lab.load("training.figures").learning_curves(histories, title=title)
         lab.load("plotting").save_figure(picture, figure)
         write_summary(folder, Summary(title=title, sentences=[", ".join(names)]))
+    if can_show_charts(lab.terminal.console) and len(runs) <= len(MARKERS):
+        lab.terminal.show(_charts(lab, runs, list(histories.values())))
     lab.terminal.line(str(picture))
-    if folders.can_open():
-        folders.open_pictures([picture])
+    if folders.has_desktop():
+        folders.open_files(lab, [picture])
+
+
+def _charts(lab: Lab, runs: Sequence[RunRecord], histories: Sequence[Sequence[EpochRecord]]) -> Table:
+    """Validation loss and accuracy side by side, a line for each run, named by its number in the list."""
+    numbers = {run.name: run.number for run in list_runs(lab.outputs)[0]}
+    charts, width = Table.grid(padding=(0, 2)), max(24, lab.terminal.console.width // 2 - 2)
+    styles, end = list(zip(COLOURS, MARKERS, strict=True)), max(map(len, histories))
+    panels = []
+    for title, name, unit, scale in (
+        ("validation loss", "val_loss", 1, LOGARITHMIC),
+        ("validation accuracy (%)", "val_accuracy", 100, ACCURACY),
+    ):
+        points = [[(record.epoch, unit * getattr(record, name)) for record in history] for history in histories]
+        lines = [
+            Line(f"run {numbers.get(run.name)}", values, *style)
+            for run, values, style in zip(runs, points, styles, strict=False)
+        ]
+        panels.append(line_chart(lines, title=title, x_label="epoch", width=width, height=14, x_end=end, scale=scale))
+    charts.add_row(*panels)
+    return charts
 
 
 def _ask_note(lab: Lab, names: list[str]) -> None:
@@ -206,7 +234,7 @@ def delete(lab: Lab, name: str) -> None:
         places = (bin_ / (f"{folder.name}-{attempt}" if attempt > 1 else folder.name) for attempt in count(1))
         place = next(place for place in places if not os.path.lexists(place))
         folder.rename(place)
-    lab.terminal.hint(f"{folder.name} is in the bin; to get it back, move it to {folder.parent} again:")
+    lab.terminal.hint(f"in the bin; to get it back, move it to {folder.parent}:")
     lab.terminal.line(str(place))
 
 
@@ -214,7 +242,7 @@ _ACTIONS = {
     "show": _Action("its numbers, and how to repeat it", _each(folders.show), lambda run: True),
     "pictures": _Action("open its pictures", _open_pictures, lambda run: bool(folders.pictures_of(run))),
     "page": _Action("write its page, and open it", _each(_open_page), lambda run: True),
-    "curves": _Action("loss and accuracy over the epochs", _show_curves, most=16),
+    "curves": _Action("loss and accuracy over the epochs", _show_curves, most=10),
     "compare": _Action(
         "side by side: how they differ, which digits only one gets right",
         _later("experiments.commands", "compare", from_menu=True),
@@ -247,10 +275,6 @@ def _note_from_options(lab: Lab, options: Namespace) -> int:
     return OK
 
 
-def _add_delete_options(parser: ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"{NAMES}, or a range as 4-10")
-
-
 def _delete_from_options(lab: Lab, options: Namespace) -> int:
     for name in runs_named(options, ""):
         delete(lab, name)
@@ -260,5 +284,10 @@ def _delete_from_options(lab: Lab, options: Namespace) -> int:
 COMMANDS = {
     "runs": Command(browse, folders.runs_from_options, folders.add_runs_options, computes=False),
     "note": Command(browse, _note_from_options, _add_note_options, computes=False),
-    "delete": Command(browse, _delete_from_options, _add_delete_options, computes=False),
+    "delete": Command(
+        browse,
+        _delete_from_options,
+        lambda parser: parser.add_argument("runs", nargs="+", metavar="RUN", help=f"{NAMES}, or a range as 4-10"),
+        computes=False,
+    ),
 }

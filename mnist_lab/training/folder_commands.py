@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import webbrowser
 from argparse import ArgumentParser, Namespace
@@ -62,15 +59,15 @@ def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
         lab.terminal.hint("name a run by its number, by words that only it has, latest or best")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
-    for entry in damaged[:5]:
-        lab.terminal.warn(entry.reason)
+    for what in damaged[:5]:
+        lab.terminal.warn(what)
     if len(damaged) > 5:
         lab.terminal.warn(f"... and {len(damaged) - 5:,} more damaged folders")
     return OK
 
 
-def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[saved.DamagedRun]]:
-    """All runs, the newest first, and the damaged ones; ``RequestError`` if the output folder is none."""
+def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[str]]:
+    """All runs, the newest first, and what is wrong with damaged ones; ``RequestError`` if that is no folder."""
     try:
         next(lab.outputs.iterdir(), None)
     except FileNotFoundError:
@@ -78,7 +75,7 @@ def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[saved.DamagedRun]]:
     except OSError as error:
         raise RequestError(f"{lab.outputs} is no folder of runs: {reason(error)}", "name one with --outputs") from None
     found, damaged = list_runs(lab.outputs)
-    return found[::-1], damaged
+    return found[::-1], list(damaged.values())
 
 
 _VALUES: dict[str, Callable[[RunRecord], Any]] = {
@@ -152,8 +149,8 @@ def runs_from_options(lab: Lab, options: Namespace) -> int:
         return runs(lab, sort, options.limit or 20)
     found, damaged = _runs_of(lab)
     rows = [_values_of(run) for run in ranked(found, sort)[: options.limit]]
-    for entry in damaged:
-        lab.terminal.warn(entry.reason)
+    for what in damaged:
+        lab.terminal.warn(what)
     if options.csv:
         writer = csv.DictWriter(sys.stdout, _VALUES, lineterminator="\n")
         writer.writeheader()
@@ -165,19 +162,15 @@ def runs_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def show(lab: Lab, name: str) -> int:
-    """One run: its numbers, how to repeat it, and where its pictures are."""
-    return _show(lab, find_run(lab.outputs, name))
-
-
-def _show(lab: Lab, run: RunRecord) -> int:
-    table = Table.grid(padding=(0, 2))
+    """One run: its numbers, how to repeat it, and which pictures its folder holds."""
+    run, table = find_run(lab.outputs, name), Table.grid(padding=(0, 2))
     error = number(inside(run.results, "test", "expected_calibration_error"))
     facts = [
         *page.run_facts(run),
         ("most confused", page.describe_confused(run.results.get("test")) or "–"),
         ("calibration error", "–" if error is None else f"{100 * error:.2f} points (ECE)"),
         *([("note", run.note)] if run.note else []),
-        ("folder", str(run.folder)),
+        ("pictures", ", ".join(picture.stem for picture in pictures_of(run)) or "–"),
     ]
     for label, value in facts:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
@@ -185,8 +178,7 @@ def _show(lab: Lab, run: RunRecord) -> int:
     if run.command:
         lab.terminal.hint("train it in full with:" if run.status == "interrupted" else "repeat with:")
         lab.terminal.line(run.command)
-    for picture in pictures_of(run):
-        lab.terminal.line(str(picture))
+    lab.terminal.line(str(run.folder))
     return OK
 
 
@@ -195,9 +187,9 @@ def _show_from_options(lab: Lab, options: Namespace) -> int:
     if options.json:
         lab.terminal.record(run.to_json() | _values_of(run))
     else:
-        _show(lab, run)
+        show(lab, run_named(options, "latest"))
     if options.open:
-        open_pictures(pictures_of(run))
+        open_files(lab, pictures_of(run))
     return OK
 
 
@@ -206,36 +198,26 @@ def pictures_of(run: RunRecord) -> list[Path]:
     return sorted(filter(is_file, run.folder.glob("*.png")))
 
 
-def open_pictures(pictures: Sequence[Path], *, must: bool = True) -> None:
-    """Open pictures with this system's viewer; where there is none, that is an error only if they ``must`` be seen."""
-    viewer = _picture_viewer()
-    if viewer is None and must:
-        raise RequestError("this system has no picture viewer to open them with", "open the files named by show")
-    if viewer:
-        for picture in pictures:
-            viewer(picture)
-
-
-def can_open() -> bool:
+def has_desktop() -> bool:
     """Whether there is a desktop to show pages and pictures on."""
-    return _picture_viewer() is not None
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
-def _picture_viewer() -> Callable[[Path], object] | None:
-    """How this system opens a picture, or None where it can't (no desktop, say)."""
-    if platform.system() == "Windows":
-        return lambda path: os.startfile(path)  # type: ignore[attr-defined]
-    command = "open" if platform.system() == "Darwin" else "xdg-open"
-    has_screen = platform.system() == "Darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not has_screen or shutil.which(command) is None:
-        return None
-    quiet = subprocess.DEVNULL
-    return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)
+def open_files(lab: Lab, paths: Sequence[Path]) -> None:
+    """Open pages and pictures, which have been named on the terminal, with what this system has for them."""
+    for path in paths:
+        try:
+            opened = webbrowser.open(path.resolve().as_uri())  # pictures, too: it hands them on to their viewer
+        except (webbrowser.Error, OSError):
+            opened = False
+        if not opened:
+            lab.terminal.hint("nothing could be opened here: open what is named above")
+            return
 
 
 def _add_show_options(parser: ArgumentParser) -> None:
     add_run_options(parser, "latest")
-    parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
+    parser.add_argument("--open", action="store_true", help="open its pictures")
     add_json_option(parser)
 
 
@@ -260,7 +242,7 @@ def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page:
     lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
     if offer_page:
-        _open_page(lab, folder / REPORT_FILE, ask=True)
+        _offer(lab, folder / REPORT_FILE)
 
 
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
@@ -274,9 +256,16 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
     if asked is not None:
         lab.terminal.hint(f"all folders: {index}")
     lab.terminal.line(str(asked or index))
-    if open_it or offer_page:
-        _open_page(lab, asked or index, ask=offer_page)
+    if open_it:
+        open_files(lab, [asked or index])
+    elif offer_page:
+        _offer(lab, asked or index)
     return OK
+
+
+def _offer(lab: Lab, path: Path) -> None:
+    if has_desktop() and lab.terminal.ask_yes_no("Open it in the browser", default=False):
+        open_files(lab, [path])
 
 
 def _write_page(lab: Lab, folder: Path) -> Path:
@@ -288,18 +277,6 @@ def _write_page(lab: Lab, folder: Path) -> Path:
         return page.write_run_page(saved.read_run(folder))
     own = folder / REPORT_FILE
     return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
-
-
-def _open_page(lab: Lab, path: Path, *, ask: bool) -> None:
-    """Open a page in the browser; where there is no screen, there is nothing to ask."""
-    if ask and not (_picture_viewer() and lab.terminal.ask_yes_no("Open it in the browser", default=False)):
-        return
-    try:
-        opened = webbrowser.open(path.resolve().as_uri())
-    except (webbrowser.Error, OSError):
-        opened = False
-    if not opened:
-        lab.terminal.hint("no browser could be opened here: open the file named above")
 
 
 def refresh_index(lab: Lab) -> None:

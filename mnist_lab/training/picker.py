@@ -15,7 +15,7 @@ from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import counted, format_duration, format_moment, percent_number, printable
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs, runs_numbered, runs_that_fit, words_meant
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, list_runs, runs_numbered, runs_that_fit, words_meant
 
 SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
     "date": lambda run: run.created.timestamp(),
@@ -73,11 +73,10 @@ def ask_runs(lab: Lab, question: str, default: str) -> list[str]:
 def _ask(
     lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None, *, several: bool
 ) -> list[str]:
-    if wanted is None:
-        find_run(lab.outputs, "latest")  # refuses at once where there is none
     offered = [run for run in reversed(list_runs(lab.outputs)[0]) if (wanted(run) if wanted else run.is_evaluated)]
     if not offered:
-        raise RunError(f"there is no run to choose from in {lab.outputs}", "train one first")
+        kind = "run" if wanted else "finished run"
+        raise RunError(f"there is no {kind} to choose from in {lab.outputs}", "train one first")
     places = {str(place): str(run.number) for place, run in enumerate(offered, start=1)}
     words = [places.get(word, word) for word in default.split()]
     return [run.name for run in Picker(lab, offered, several=several).ask(question, " ".join(words))]

@@ -236,33 +236,18 @@ def status_of(run: RunRecord) -> str:
     return STOPPED if run.status == UNFINISHED and not is_being_trained(run) else run.status
 
 
-@dataclass(frozen=True)
-class DamagedRun:
-    """A folder with a run.json that can't be understood, and why."""
-
-    folder: Path
-    reason: str
-
-
-def list_runs(outputs: Path) -> tuple[list[RunRecord], list[DamagedRun]]:
-    """All runs below ``outputs``, numbered, oldest first, and the damaged ones; a missing folder holds none."""
+def list_runs(outputs: Path) -> tuple[list[RunRecord], dict[Path, str]]:
+    """All runs below ``outputs``, numbered, oldest first, and what is wrong with each damaged one, by its folder."""
     runs: list[RunRecord] = []
-    damaged: list[DamagedRun] = []
-    for folder in run_folders(outputs):
-        try:
-            runs.append(read_run(folder))
-        except RunError as error:
-            damaged.append(DamagedRun(folder, error.found))
+    damaged: dict[Path, str] = {}
+    with suppress(OSError):  # a folder that is missing or may not be read holds none
+        for path in sorted(outputs.glob(f"*/{RUN_FILE}")):
+            try:
+                runs.append(read_run(path.parent))
+            except RunError as error:
+                damaged[path.parent] = error.found
     runs.sort(key=lambda run: (run.created, run.name))
     return [replace(run, number=len(runs) - place) for place, run in enumerate(runs)], damaged
-
-
-def run_folders(outputs: Path) -> list[Path]:
-    """The folders that hold a run.json, sorted by name."""
-    try:
-        return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
-    except OSError:
-        return []
 
 
 def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> RunRecord:
@@ -290,9 +275,9 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -
     if fitting:
         found_them = f"{len(fitting)} runs fit {name!r} ({name_some([run.folder for run in fitting])})"
         raise RunError(found_them, f"give more words, or a number that this shows: {command_line('runs', outputs)}")
-    for one in damaged:
-        if name and name in one.folder.name:
-            return read_run(one.folder)  # which says what is wrong with it
+    for folder in damaged:
+        if name and name in folder.name:
+            return read_run(folder)  # which says what is wrong with it
     lists = f"list the runs with: {command_line('runs', outputs)}"
     raise RunError(f"there is no run {name!r} in {outputs}", words_meant(name, found, lists))
 
