@@ -314,7 +314,11 @@ REFUSALS = [
     (["runs", "--csv", "--json"], "more than one of --by-recipe, --json and --csv is given"),
     (["show", "lastest"], "did you mean latest?"),
     (["delete", "best"], "there is no finished run"),
+    (["lates"], "there is no command 'lates'; choose one of train, runs"),  # not evaluate
     (["--dance"], "unrecognized arguments: --dance"),
+    (["train", "--modle", "1-layer"], "unrecognized arguments: --modle 1-layer; did you mean --model?"),
+    (["runs", "--nothing=like"], "unrecognized arguments: --nothing=like; see python main.py runs --help"),
+    (["predict"], "the following arguments are required: IMAGE; see"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,10 +28,10 @@ def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-def browse(outputs: Path, answers: Sequence[str], load: Any = main.load) -> str:
+def browse(outputs: Path, answers: Sequence[str], load: Any = main.load, **options: Any) -> str:
     """What the menu showed, 80 columns wide, when ``runs`` was chosen and answered."""
     left, shown = ["runs", *answers, "q"], io.StringIO()
-    terminal = Terminal(make_console(file=shown, width=80, height=24), lambda: left.pop(0))
+    terminal = Terminal(make_console(file=shown, width=80, height=24, **options), lambda: left.pop(0))
     assert main.run_menu(Lab(terminal, outputs, load, now=lambda: NOW)) == 0
     assert not left
     return shown.getvalue()
@@ -155,6 +156,15 @@ def test_pages_and_curves_are_left_where_they_are_said_to_be(tmp_path: Path) -> 
     assert str(tmp_path / "index.html") in text
     assert f"the history of {names[2]} can't be read" in " ".join(text.split())  # and the browser goes on
     assert len(list(tmp_path.glob("*curves*"))) == 1
+
+
+def test_curves_are_drawn_on_the_terminal_too(tmp_path: Path) -> None:
+    for name in make_runs(tmp_path, 5):
+        (tmp_path / name / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
+    text = browse(tmp_path, ["2 4", "curves", "back", "1-5", "curves", "back", "back"], force_terminal=True)
+    (chart,) = [line for line in text.splitlines() if "validation loss" in line]  # of five: the picture only
+    assert re.findall(r"[●■▲◆] run \d", chart) == 2 * ["● run 2", "■ run 4"]
+    assert len(list(tmp_path.glob("*curves*/curves.png"))) == 2
 
 
 LIGHT = """
