@@ -172,7 +172,7 @@ def test_a_network_is_trained_and_listed(
     assert content["device_asked"] == "cpu"
     assert content["epochs_run"] == 1
     assert content["test_accuracy"] > 0.8
-    trained, more = session.text.split("1 show · ", 1)
+    trained, more = session.text.split("1 show ", 1)
     assert trained.splitlines()[-2].startswith(f"Test {100 * content['test_accuracy']:.2f} % (95 % interval ")
     assert trained.splitlines()[-1] == str(folder)
     assert "calibration error" in more

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
+from rich.columns import Columns
 from rich.table import Table
 
 from mnist_lab.errors import LabError, RequestError, RunError
@@ -68,7 +69,7 @@ def browse(lab: Lab) -> int:
 
 
 def act_on(lab: Lab, picked: Sequence[RunRecord], *, briefly: bool = False) -> None:
-    """Ask what to do with some runs, until they have changed or nothing more is asked for.
+    """Ask what to do with some runs, until they are gone or trained on, or nothing more is asked for.
 
     ``briefly``: without saying first which they are, and what each answer means.
     """
@@ -85,7 +86,7 @@ def act_on(lab: Lab, picked: Sequence[RunRecord], *, briefly: bool = False) -> N
         terminal.show_choices([*(Choice(word, action.meaning) for word, action in actions.items()), Choice("back")])
     while True:
         if briefly:
-            terminal.hint(" · ".join(f"{number} {word}" for number, word in enumerate(words, start=1)))
+            terminal.show(Columns([f"[key]{n}[/key] {word}" for n, word in enumerate(words, start=1)], padding=(0, 2)))
         word = terminal.ask(question, "back", lambda answer: pick(answer, words))
         if word == "back":
             return
@@ -122,7 +123,7 @@ class _Action(NamedTuple):
     suits: Callable[[RunRecord], bool] = _is_evaluated
     fewest: int = 1
     most: int = 1000
-    changes: bool = False  # whether the runs are others afterwards
+    changes: bool = False  # whether other actions may suit the runs afterwards, or none
 
 
 def _each(act: Callable[[Lab, str], object]) -> Callable[[Lab, list[str]], None]:
@@ -251,7 +252,7 @@ _ACTIONS = {
     "evaluate": _Action("evaluate again, digit by digit", _each(_later("training.commands", "evaluate"))),
     "explain": _Action("which pixels mattered", _later("explain.commands", "ask_saliency")),
     "draw": _Action("draw digits, and see what is predicted", _later("drawing.commands", "draw")),
-    "note": _Action("a sentence of your own, shown with it", _ask_note, lambda run: True, changes=True),
+    "note": _Action("a sentence of your own, shown with it", _ask_note, lambda run: True),
     "resume": _Action(
         "go on training, from its last finished epoch",
         _each(_later("training.commands", "resume")),
