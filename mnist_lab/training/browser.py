@@ -159,13 +159,13 @@ def _show_curves(lab: Lab, names: list[str]) -> None:
     """Loss and accuracy over the epochs, of a few runs at once on the terminal, and as a picture in a new folder."""
     runs = [find_run(lab.outputs, name) for name in names]
     histories = dict(zip(told_apart([run.title for run in runs]), map(read_history, runs), strict=True))
+    if can_show_charts(lab.terminal.console) and len(runs) <= len(MARKERS):
+        lab.terminal.show(_charts(lab, runs, list(histories.values())))
     with lab.terminal.busy("drawing the curves"), new_folder(lab.outputs, "curves", lab.now()) as folder:
         title, picture = f"How {counted(len(runs), 'run')} learned", folder / "curves.png"
         figure = lab.load("training.figures").learning_curves(histories, title=title)
         lab.load("plotting").save_figure(picture, figure)
         write_summary(folder, Summary(title=title, sentences=[", ".join(names)]))
-    if can_show_charts(lab.terminal.console) and len(runs) <= len(MARKERS):
-        lab.terminal.show(_charts(lab, runs, list(histories.values())))
     lab.terminal.line(str(picture))
     if folders.has_desktop():
         folders.open_files(lab, [picture])

@@ -284,7 +284,7 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -
 
 def words_meant(words: str, runs: Sequence[RunRecord], otherwise: str) -> str:
     """What to do next after words that fit none of some runs: the words nearest to them that do."""
-    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in [run.name, *_words_about(run).split()])]
+    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in _words_about(run).split())]
     meant = " ".join(
         word if runs_that_fit(word, runs) else "".join(get_close_matches(word.lower(), known, 1)) or word
         for word in words.split()
