@@ -31,6 +31,7 @@ from mnist_lab.training.runs import (
     EpochRecord,
     RunRecord,
     command_line,
+    epochs_done,
     find_run,
     is_being_trained,
     list_runs,
@@ -107,8 +108,8 @@ def _introduce(lab: Lab, picked: Sequence[RunRecord]) -> None:
         lab.terminal.show(f"{title}: [hint]{plain(run.name)}[/hint]")
     if len(picked) > 3:
         lab.terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
-    if unfinished := sum(not run.is_evaluated for run in picked):
-        lab.terminal.hint(f"{unfinished} not finished: there is nothing to compare, evaluate, explain or draw with")
+    if not all(run.is_evaluated for run in picked):
+        lab.terminal.hint("What is not finished can't be compared, evaluated, explained or drawn with.")
 
 
 def _is_evaluated(run: RunRecord) -> bool:
@@ -243,7 +244,7 @@ _ACTIONS = {
     "show": _Action("its numbers, and how to repeat it", _each(folders.show), lambda run: True),
     "pictures": _Action("open its pictures", _open_pictures, lambda run: bool(folders.pictures_of(run))),
     "page": _Action("write its page, and open it", _each(_open_page), lambda run: True),
-    "curves": _Action("loss and accuracy over the epochs", _show_curves, most=10),
+    "curves": _Action("loss and accuracy over the epochs", _show_curves, lambda run: epochs_done(run) > 0, most=10),
     "compare": _Action(
         "side by side: how they differ, which digits only one gets right",
         _later("experiments.commands", "compare", from_menu=True),

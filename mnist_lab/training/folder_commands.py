@@ -16,7 +16,7 @@ from rich.table import Table
 
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
-from mnist_lab.errors import LabError, RequestError, RunError, StorageError, suggestion
+from mnist_lab.errors import RequestError, RunError, StorageError, suggestion
 from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
 from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
@@ -31,18 +31,13 @@ _MARKS = (saved.RUN_FILE, "summary.json", RESULTS_FILE, SCORE_FILE)  # files tha
 
 
 def head_line(lab: Lab) -> str:
-    """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
+    """What there is to work with: the data, and the saved runs."""
     found, damaged = list_runs(lab.outputs)
-    stopped = [run for run in found if saved.status_of(run) == saved.STOPPED]
-    parts = [
-        "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        counted(len(found) + len(damaged), "saved run"),
-    ]
-    if "torch" in sys.modules:
-        with suppress(LabError):
-            parts.append(lab.load("networks.commands").compute_for(lab).name)
-    resume = f"\n[warning]{counted(len(stopped), 'stopped run')}; to go on: resume[/warning]" if stopped else ""
-    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]{resume}"
+    stopped = sum(saved.status_of(run) == saved.STOPPED for run in found)
+    data = "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]"
+    resume = f"\n[warning]{counted(stopped, 'stopped run')}; to go on: resume[/warning]" if stopped else ""
+    saved_runs = counted(len(found) + len(damaged), "saved run")
+    return f"[title]MNIST Lab[/title]  [hint]{data} · {saved_runs}[/hint]{resume}"
 
 
 def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:

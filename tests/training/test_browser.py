@@ -58,18 +58,19 @@ def test_the_list_shows_what_tells_runs_apart_and_enter_leads_back(tmp_path: Pat
 def test_only_what_makes_sense_is_offered(tmp_path: Path) -> None:
     make_runs(tmp_path, 2)
     make_run(tmp_path, "killed", status="running", created=(START + timedelta(hours=1)).isoformat())
+    (tmp_path / "killed" / "history.csv").write_text(HEAD + "".join(ROWS[:2]), encoding="utf-8")
     offers = {}
     for picked in ("1", "2", "2-3", "1 2"):
         text = browse(tmp_path, [picked, "", ""])
         offers[picked] = [line.split()[1] for line in text.split("latest, best;")[1].splitlines()
                           if line.startswith("  ") and line.split()[:1] and line.split()[0].isdecimal()
                           and not line.split()[1].endswith("-layer,")]  # fmt: skip
-    assert offers["1"] == ["show", "page", "note", "resume", "delete", "back"]
+    assert offers["1"] == ["show", "page", "curves", "note", "resume", "delete", "back"]
     assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "draw", "note", "delete", "back"]
     assert offers["2-3"] == [
         "show", "page", "curves", "compare", "evaluate", "explain", "draw", "note", "delete", "back",
     ]  # fmt: skip
-    assert offers["1 2"] == ["show", "page", "note", "delete", "back"]
+    assert offers["1 2"] == ["show", "page", "curves", "note", "delete", "back"]
     with locked(tmp_path / "killed"):
         text = browse(tmp_path, ["1", "delete", "", ""])
     assert "'delete' is not one of the choices" in text
