@@ -16,7 +16,7 @@ from rich.table import Table
 
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
-from mnist_lab.errors import RequestError, RunError, StorageError, suggestion
+from mnist_lab.errors import RequestError, RunError, StorageError
 from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
 from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
@@ -48,9 +48,7 @@ def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {command}")
         return OK
     if shown := ranked(found, sort)[:limit]:
-        show_runs(
-            lab, shown, f"{counted(len(found), 'run')}, {'newest first' if sort == 'date' else f'by {sort}'}", sort
-        )
+        show_runs(lab, shown, counted(len(found), "run"), sort)
         lab.terminal.hint("name a run by its number, by words that only it has, latest or best")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
@@ -119,25 +117,21 @@ def runs_by_recipe(lab: Lab) -> int:
 
 def add_runs_options(parser: ArgumentParser) -> None:
     """What ``runs`` can be given on the command line."""
-    parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: date, newest first)")
+    parser.add_argument("--sort", choices=SORT_KEYS, help="what by (default: date, newest first)")
     parser.add_argument("--limit", type=int, help="rows to show (default: 20; for scripts, all)")
+    form = parser.add_mutually_exclusive_group()
     about = "mean and spread over runs that differ only in their seed"
-    parser.add_argument("--by-recipe", action="store_true", help=about)
-    add_json_option(parser)
-    parser.add_argument("--csv", action="store_true", help="a heading and one line for each run, and nothing else")
+    form.add_argument("--by-recipe", action="store_true", help=about)
+    form.add_argument("--json", action="store_true", help="one JSON object for each run, and nothing else")
+    form.add_argument("--csv", action="store_true", help="a heading and one line for each run, and nothing else")
 
 
 def runs_from_options(lab: Lab, options: Namespace) -> int:
     """The list of runs, for people or for scripts."""
-    sort = "date" if options.sort is None else options.sort
-    if sort not in SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
     if options.by_recipe:
         refuse_given(options, ["sort", "limit"], "--by-recipe")
-    if options.by_recipe + options.json + options.csv > 1:
-        raise RequestError("more than one of --by-recipe, --json and --csv is given", "choose one")
-    if options.by_recipe:
         return runs_by_recipe(lab)
+    sort = options.sort or "date"
     if options.limit is not None:
         check_whole("--limit", options.limit, 1, 1_000_000)
     if not (options.json or options.csv):

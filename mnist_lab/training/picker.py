@@ -59,20 +59,13 @@ def run_named(options: Namespace, default: str) -> str:
 
 def ask_run(lab: Lab, question: str, default: str = "latest", wanted: Callable[[RunRecord], bool] | None = None) -> str:
     """Ask for one run, evaluated or as ``wanted``; returns its name. ``RunError`` where there is none."""
-    return _ask(lab, question, default, wanted, several=False)[0]
+    return ask_runs(lab, question, default, wanted, several=False)[0]
 
 
-def ask_runs(lab: Lab, question: str, default: str) -> list[str]:
-    """Ask for one or several evaluated runs; returns their names. ``RunError`` where there is none.
-
-    A number in ``default`` counts the runs that are offered.
-    """
-    return _ask(lab, question, default, None, several=True)
-
-
-def _ask(
-    lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None, *, several: bool
+def ask_runs(
+    lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None = None, *, several: bool = True
 ) -> list[str]:
+    """Ask for one or ``several`` runs in the same way; a number in ``default`` counts the runs that are offered."""
     offered = [run for run in reversed(list_runs(lab.outputs)[0]) if (wanted(run) if wanted else run.is_evaluated)]
     if not offered:
         kind = "run" if wanted else "finished run"
@@ -162,8 +155,7 @@ class Picker:
         pages, listed = self._pages(), len(self._listed())
         self.page = min(self.page, len(pages) - 1)
         fitting = f" that fit {self.words!r}" if self.words else ""
-        order = "newest first" if self.sort == "date" else f"by {self.sort}"
-        show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}, {order}", self.sort)
+        show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}", self.sort)
         turn = f"page {self.page + 1} of {len(pages)}: n, p · " if len(pages) > 1 else ""
         self.lab.terminal.hint(f"{turn}sort {'|'.join(SORT_KEYS)} · words: filter")
 
@@ -220,6 +212,7 @@ def _table(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str) -> Table
     for heading in left_out:
         del columns[heading]
     rows = [[cell(run) for cell in columns.values()] for run in shown]
+    title += ", newest first" if sort == "date" else f", by {sort}"
     return Table(title, list(columns), rows, numeric=[0, *range(2, len(columns) - 1)])
 
 
