@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -10,16 +9,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import FrameType
-from typing import Any, NoReturn
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    os._exit(130)  # without a word, as nothing has begun yet
-
+from typing import Any
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _leave)  # while what follows is loaded
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a word while what follows is loaded
 
 from importlib import import_module
 from pathlib import Path
@@ -210,6 +203,6 @@ def _end(line: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) is _leave:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
