@@ -318,7 +318,7 @@ REFUSALS = [
     (["--dance"], "unrecognized arguments: --dance"),
     (["train", "--modle", "1-layer"], "unrecognized arguments: --modle 1-layer; did you mean --model?"),
     (["runs", "--nothing=like"], "unrecognized arguments: --nothing=like; see python main.py runs --help"),
-    (["predict"], "the following arguments are required: IMAGE; see"),
+    (["experiment"], "the following arguments are required: NAME; see"),
 ]
 
 
