@@ -112,16 +112,12 @@ def _introduce(lab: Lab, picked: Sequence[RunRecord]) -> None:
         lab.terminal.hint("What is not finished can't be compared, evaluated, explained or drawn with.")
 
 
-def _is_evaluated(run: RunRecord) -> bool:
-    return run.is_evaluated
-
-
 class _Action(NamedTuple):
     """Something to do with runs, by their names; offered if every one of those picked ``suits``."""
 
     meaning: str
     act: Callable[[Lab, list[str]], object]
-    suits: Callable[[RunRecord], bool] = _is_evaluated
+    suits: Callable[[RunRecord], bool] = lambda run: run.is_evaluated
     fewest: int = 1
     most: int = 1000
     changes: bool = False  # whether other actions may suit the runs afterwards, or none

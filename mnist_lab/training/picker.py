@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mnist_lab.errors import RequestError, RunError, suggestion
 from mnist_lab.report.document import Table
-from mnist_lab.storage import is_file
+from mnist_lab.storage import is_file, is_folder
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import counted, format_duration, format_moment, percent_number, printable
 from mnist_lab.training import page
@@ -42,10 +42,13 @@ def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = 
 
 def runs_named(options: Namespace, default: str) -> list[str]:
     """The names of the runs that a command line gives, or the default one; ``4-10`` names seven."""
-    names = [name for given in (getattr(options, "runs", []), getattr(options, "more_runs", [])) for name in given]
+    names = [*getattr(options, "runs", []), *getattr(options, "more_runs", [])]
     found = list_runs(options.outputs)[0] if any(name[:1].isdecimal() for name in names) else []
-    expanded = ([run.name for run in runs_numbered(name, found)] or [name] for name in names)
-    return [name for several in expanded for name in several] or [default]
+    expanded: list[str] = []
+    for name in names:
+        numbered = [] if is_folder(options.outputs / name) else runs_numbered(name, found)  # an exact name comes first
+        expanded += [run.name for run in numbered] or [name]
+    return expanded or [default]
 
 
 def run_named(options: Namespace, default: str) -> str:

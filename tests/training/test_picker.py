@@ -203,6 +203,9 @@ def test_a_number_is_never_a_part_of_a_name_and_2026_always_is(
         assert (tmp_path / only).is_dir()
     assert "no run has the number 2-11; choose one that the list of runs shows" in capsys.readouterr().err
     assert find_run(tmp_path, "2026").name == only
+    make_run(tmp_path, "1", created=START.replace(year=2020).isoformat())  # the second run of the list
+    assert main.main(["delete", "1", "--outputs", str(tmp_path)]) == 0
+    assert (tmp_path / only).is_dir()
     found, shown = asked(tmp_path, ["2", "1-3 7", "2026"])
     assert found == [only]
     assert "no run has the number 7" in shown
