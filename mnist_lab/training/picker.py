@@ -127,14 +127,13 @@ class Picker:
         evaluated = [run for run in self.runs if run.is_evaluated] or self.runs
         by_name["latest"] = evaluated[0]
         by_name["best"] = max(evaluated, key=lambda run: run.val_accuracy or 0.0)
-        picked: list[RunRecord] = []
-        for word in answer.replace(",", " ").split():
-            one_or_more = [by_name[word]] if word in by_name else runs_numbered(word, self.runs)
-            if not one_or_more:
-                fitting = runs_that_fit(answer, self.runs)
-                return fitting if len(fitting) == 1 else []
-            picked += one_or_more
-        return list({run.name: run for run in picked}.values())
+        parts, named = answer.replace(",", " ").split(), list[list[RunRecord]]()
+        if all(part in by_name or part.replace("-", "").isdecimal() for part in parts):
+            named = [[by_name[part]] if part in by_name else runs_numbered(part, self.runs) for part in parts]
+        if named and all(named):
+            return list({run.name: run for several in named for run in several}.values())
+        fitting = runs_that_fit(answer, self.runs)
+        return fitting if len(fitting) == 1 else []
 
     def _listed(self) -> list[RunRecord]:
         return ranked(runs_that_fit(self.words, self.runs) if self.words else self.runs, self.sort)

@@ -63,6 +63,7 @@ def asked(outputs: Path, answers: Sequence[str], *, several: bool = True, height
         ("latest, best", [1, 11]),
         ("1-layer aug seed 3", [9]),
         ("14-05-00", [7]),
+        ("0 seed 11", [1]),
         ("seed 1", [11]),
     ],
 )
