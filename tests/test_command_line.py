@@ -253,7 +253,7 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
     assert "file too large; free some space" in done.stderr
     assert done.stdout.count("training goes on, but can't be resumed") == 1
     assert "test" in done.stdout
-    assert "of 10,000" in done.stdout
+    assert "(95 % interval " in done.stdout
     assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS - {"summary.json"}  # nothing half-written
 
 
@@ -522,7 +522,7 @@ def test_show_names_pictures_and_the_command(trained: tuple[Path, subprocess.Com
     done = run("show", "--run", "latest", "--outputs", outputs)
     assert done.returncode == 0
     assert content_of(only_folder(outputs))["command"] in done.stdout.splitlines()  # in one line, to be copied
-    for shown in ("confusion_counts.png", "parameters 693,994", "95 % interval"):
+    for shown in ("confusion_counts, confusion_percent", "parameters 693,994", "95 % interval"):
         assert shown in " ".join(done.stdout.split())
 
 

@@ -92,10 +92,10 @@ def test_what_is_typed_during_a_training_is_neither_shown_nor_an_answer(tmp_path
     terminal.wait_for("loss (nats)")
     assert not terminal.echoes
     terminal.type("hasty\nq\nquit\n")
-    terminal.wait_for("Next: ")
+    terminal.wait_for("What to do with it")
     assert terminal.echoes
     assert terminal.process.poll() is None
-    terminal.type("menu\n")
+    terminal.type("back\n")
     wait_for(lambda: terminal.shown.count("Choose") == 2)
     assert "hasty" not in terminal.shown
     terminal.type("q\n")
