@@ -252,8 +252,8 @@ def test_a_full_disk_ends_in_one_line_with_the_results_shown(tmp_path: Path) -> 
     assert len(done.stderr.splitlines()) == 1
     assert "file too large; free some space" in done.stderr
     assert done.stdout.count("training goes on, but can't be resumed") == 1
-    assert "test" in done.stdout
-    assert "(95 % interval " in done.stdout
+    assert "\nTest 9" in done.stdout
+    assert "95 % interval" in done.stdout
     assert {path.name for path in only_folder(tmp_path).iterdir()} == REMAINS - {"summary.json"}  # nothing half-written
 
 
