@@ -22,6 +22,7 @@ from mnist_lab.config import TrainConfig, settings_of
 from mnist_lab.data import DOUBTFUL_TEST_LABELS
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import LabError, RequestError, RunError
+from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
 from mnist_lab.terminal.console import THEME, Terminal, make_console
@@ -502,6 +503,7 @@ def test_reports_are_written_without_torch(trained_folder: Path) -> None:
 import sys
 from pathlib import Path
 from mnist_lab.training.page import run_report
+from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.training.runs import read_run
 print(len(render(run_report(read_run(Path(sys.argv[1]))))))
