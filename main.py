@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -10,16 +9,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import FrameType
-from typing import Any, NoReturn
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    os._exit(130)  # without a word, as nothing has begun yet
-
+from typing import Any
 
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _leave)  # while what follows is loaded
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends without a word while what follows is loaded
 
 from importlib import import_module
 from pathlib import Path
@@ -38,11 +31,10 @@ from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, CommandParser, Lab, 
 class Row:
     """A row of the menu, or one more command; its module, below ``mnist_lab``, holds it in ``COMMANDS``."""
 
-    group: str
+    group: str  # empty: not listed in the menu, which understands the word all the same
     word: str
     meaning: str
     module: str
-    is_listed: bool = True  # in the menu; its word is understood there in any case
 
     def command(self) -> Any:
         return load(self.module).COMMANDS[self.word]
@@ -58,17 +50,17 @@ ROWS = (
     Row("Understand", "data", "the digits, the split, and what augmentation does", "data.commands"),
     Row("Understand", "models", "the networks, layer by layer", "networks.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),
-    Row("", "resume", "continue a run that was killed", "training.commands", is_listed=False),
-    Row("", "evaluate", "evaluate a saved run again, digit by digit", "training.commands", is_listed=False),
-    Row("", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands", is_listed=False),
-    Row("", "compare", "saved runs side by side: differences and mistakes", "experiments.commands", is_listed=False),
-    Row("", "report", "a run, experiment or all folders as a page", "training.folder_commands", is_listed=False),
-    Row("", "note", "a sentence of your own about a run", "training.browser", is_listed=False),
-    Row("", "delete", "move runs into a bin", "training.browser", is_listed=False),
-    Row("", "score", "score a file of labelled drawings", "drawing.commands", is_listed=False),
-    Row("", "speed", "one epoch: the common recipe against the lab's", "experiments.commands", is_listed=False),
+    Row("", "resume", "continue a run that was killed", "training.commands"),
+    Row("", "evaluate", "evaluate a saved run again, digit by digit", "training.commands"),
+    Row("", "show", "one run: numbers, pictures, how to repeat it", "training.folder_commands"),
+    Row("", "compare", "saved runs side by side: differences and mistakes", "experiments.commands"),
+    Row("", "report", "a run, experiment or all folders as a page", "training.folder_commands"),
+    Row("", "note", "a sentence of your own about a run", "training.browser"),
+    Row("", "delete", "move runs into a bin", "training.browser"),
+    Row("", "score", "score a file of labelled drawings", "drawing.commands"),
+    Row("", "speed", "one epoch: the common recipe against the lab's", "experiments.commands"),
 )
-_LISTED = [row for row in ROWS if row.is_listed]
+_LISTED = [row for row in ROWS if row.group]
 
 
 def load(module: str) -> Any:
@@ -211,6 +203,6 @@ def _end(line: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    if signal.getsignal(signal.SIGINT) is _leave:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

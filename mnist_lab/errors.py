@@ -44,7 +44,8 @@ class TrainingError(LabError):
 def suggestion(word: object, choices: Iterable[object], otherwise: str = "") -> str:
     """What to do next after a word that is not one of some choices: the nearest one, or else all of them."""
     words = [str(choice) for choice in choices]
-    nearest = [one for one in get_close_matches(str(word).lower(), words, 2) if not one.isdecimal() and one != word]
+    close = get_close_matches(str(word).lower(), words, 2, cutoff=0.65)
+    nearest = [one for one in close if not one.isdecimal() and one != word]
     is_like = [SequenceMatcher(None, one, str(word).lower()).ratio() for one in nearest]
     if nearest and len(set(is_like)) == len(nearest):  # of two that are as near, neither is meant for sure
         return f"did you mean {nearest[0]}?"

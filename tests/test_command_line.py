@@ -302,7 +302,7 @@ REFUSALS = [
     (["evaluate"], "there is no finished run"),
     (["show", "--run", "best"], "there is no finished run"),
     (["models", "--model", "9-layer"], "there is no model '9-layer'"),
-    (["runs", "--sort", "beauty"], "runs can't be sorted by 'beauty'"),
+    (["runs", "--sort", "beauty"], "there is no --sort 'beauty'"),
     (["runs", "--by-recipe", "--sort", "val"], "--sort has no effect with --by-recipe; omit it"),
     (["runs", "--by-recipe", "--limit", "20"], "--limit has no effect with --by-recipe"),
     (["dance"], "there is no command 'dance'; choose one of train, runs"),
@@ -310,11 +310,15 @@ REFUSALS = [
     (["train", "--recipe", "plian"], "there is no recipe 'plian'; did you mean plain?"),
     (["train", "--device", "gpu"], "there is no --device 'gpu'; did you mean cpu?"),
     (["experiment", "dept"], "there is no experiment 'dept'; did you mean depth?"),
-    (["runs", "--sort", "tset"], "runs can't be sorted by 'tset'; did you mean test?"),
-    (["runs", "--csv", "--json"], "more than one of --by-recipe, --json and --csv is given"),
+    (["runs", "--sort", "tset"], "there is no --sort 'tset'; did you mean test?"),
+    (["runs", "--csv", "--json"], "argument --json: not allowed with argument --csv"),
     (["show", "lastest"], "did you mean latest?"),
     (["delete", "best"], "there is no finished run"),
+    (["lates"], "there is no command 'lates'; choose one of train, runs"),  # not evaluate
     (["--dance"], "unrecognized arguments: --dance"),
+    (["train", "--modle", "1-layer"], "unrecognized arguments: --modle 1-layer; did you mean --model?"),
+    (["runs", "--nothing=like"], "unrecognized arguments: --nothing=like; see python main.py runs --help"),
+    (["experiment"], "the following arguments are required: NAME; see"),
 ]
 
 
@@ -518,7 +522,7 @@ def test_show_names_pictures_and_the_command(trained: tuple[Path, subprocess.Com
     done = run("show", "--run", "latest", "--outputs", outputs)
     assert done.returncode == 0
     assert content_of(only_folder(outputs))["command"] in done.stdout.splitlines()  # in one line, to be copied
-    for shown in ("confusion_counts.png", "parameters 693,994", "95 % interval"):
+    for shown in ("confusion_counts, confusion_percent", "parameters 693,994", "95 % interval"):
         assert shown in " ".join(done.stdout.split())
 
 

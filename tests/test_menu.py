@@ -136,7 +136,7 @@ def test_a_network_is_trained_and_listed(
 ) -> None:
     few = Mnist(stratified_subset(mnist.train, 5000), small_validation, mnist.test)
     monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})  # which take longer than the training
-    monkeypatch.setattr("mnist_lab.training.folder_commands._picture_viewer", lambda: None)
+    monkeypatch.setattr("mnist_lab.training.folder_commands.has_desktop", lambda: False)
     for module in ("commands", "session"):
         monkeypatch.setattr(f"mnist_lab.training.{module}.load_mnist", lambda: few)
     answers = [
@@ -172,7 +172,7 @@ def test_a_network_is_trained_and_listed(
     assert content["device_asked"] == "cpu"
     assert content["epochs_run"] == 1
     assert content["test_accuracy"] > 0.8
-    trained, more = session.text.split("1 show · ", 1)
+    trained, more = session.text.split("1 show ", 1)
     assert trained.splitlines()[-2].startswith(f"Test {100 * content['test_accuracy']:.2f} % (95 % interval ")
     assert trained.splitlines()[-1] == str(folder)
     assert "calibration error" in more

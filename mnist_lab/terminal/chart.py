@@ -36,7 +36,6 @@ class Scale(NamedTuple):
 
 
 _POWERS = [10.0**exponent for exponent in range(-4, 10)]
-LINEAR = Scale(lambda value: value)
 LOGARITHMIC = Scale(
     lambda value: math.log10(max(value, _POWERS[0])),  # what is smaller is drawn there
     [*([digit * power for power in _POWERS for digit in digits] for digits in ((1, 2, 5), (1, 3), (1,))), _POWERS[::2]],
@@ -57,7 +56,7 @@ def can_show_charts(console: Console) -> bool:
 
 
 def line_chart(
-    lines: Sequence[Line], *, title: str, x_label: str, width: int, height: int, x_end: float, scale: Scale = LINEAR
+    lines: Sequence[Line], *, title: str, x_label: str, width: int, height: int, x_end: float, scale: Scale
 ) -> Text:
     """A chart of ``width`` x ``height`` characters, at least 24 x 6, over 0 to ``x_end`` > 0.
 

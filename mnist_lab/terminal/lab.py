@@ -38,7 +38,7 @@ class Command:
 
     from_menu: Callable[[Lab], int]  # asks what it needs to know, then acts
     from_options: Callable[[Lab, Namespace], int]
-    add_options: Callable[[ArgumentParser], None] = lambda parser: None
+    add_options: Callable[[ArgumentParser], object] = lambda parser: None
     computes: bool = True  # with networks, on a device that can be chosen
 
 
@@ -66,15 +66,24 @@ class CommandParser(ArgumentParser):
         self.add_argument("--outputs", type=folder_named, default=default, help=shown)
 
     def parse_known_args(self, *arguments: Any, **options: Any) -> Any:
-        if self._find:
-            command = self._find()
-            self.add_outputs(SUPPRESS)
-            command.add_options(self)
-            if command.computes:
-                where = "where to compute: cuda (NVIDIA), mps (Apple), cpu, or the first of these that works (auto)"
-                self.add_argument("--device", choices=DEVICES, help=f"{where}; Dask workers choose for themselves")
-            self.set_defaults(command=command)
-        return super().parse_known_args(*arguments, **options)
+        if self._find is None:
+            return super().parse_known_args(*arguments, **options)
+        command, self._find = self._find(), None
+        self.add_outputs(SUPPRESS)
+        command.add_options(self)
+        if command.computes:
+            where = "where to compute: cuda (NVIDIA), mps (Apple), cpu, or the first of these that works (auto)"
+            self.add_argument("--device", choices=DEVICES, help=f"{where}; Dask workers choose for themselves")
+        self.set_defaults(command=command)
+        # Of what follows "--", parsing with options in between would take "-name" for an option.
+        in_order = "--" in arguments[0]
+        parse = super().parse_known_args if in_order else self.parse_known_intermixed_args  # which calls this again
+        parsed, unknown = parse(*arguments, **options)
+        if unknown:
+            known = [name for action in self._actions for name in action.option_strings]
+            remedy = suggestion(unknown[0].partition("=")[0], known, f"see {self.prog} --help")
+            raise RequestError(f"unrecognized arguments: {' '.join(unknown)}", remedy)
+        return parsed, []
 
 
 def folder_named(answer: str) -> Path:

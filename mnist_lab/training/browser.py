@@ -9,10 +9,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
+from rich.columns import Columns
+from rich.table import Table
+
 from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.report.document import REPORT_FILE
 from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import is_file, is_locked, new_folder, storage_errors, write_text
+from mnist_lab.terminal.chart import ACCURACY, COLOURS, LOGARITHMIC, MARKERS, Line, can_show_charts, line_chart
 from mnist_lab.terminal.console import Choice, pick
 from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import counted, plain
@@ -24,8 +28,10 @@ from mnist_lab.training.runs import (
     NOTE_FILE,
     RUN_FILE,
     STOPPED,
+    EpochRecord,
     RunRecord,
     command_line,
+    epochs_done,
     find_run,
     is_being_trained,
     list_runs,
@@ -41,9 +47,9 @@ _LONGEST_NOTE = 200  # characters
 class _Browser(Picker):
     def understand(self, answer: str) -> list[RunRecord] | None:
         if answer.lower() in ("i", "index"):
-            folders.report(self.lab, open_it=folders.can_open())
+            folders.report(self.lab, open_it=folders.has_desktop())
             return None
-        return super().understand(answer)
+        return [] if answer.lower() == "back" else super().understand(answer)
 
 
 def browse(lab: Lab) -> int:
@@ -53,9 +59,9 @@ def browse(lab: Lab) -> int:
         found, damaged = list_runs(lab.outputs)
         if not found:
             return folders.runs(lab)
-        for one in damaged[:3]:
-            away = command_line(f"delete {one.folder.name}", lab.outputs)
-            lab.terminal.warn(f"{one.folder.name} is damaged; move it away with: {away}")
+        for folder in list(damaged)[:3]:
+            away = command_line(f"delete {folder.name}", lab.outputs)
+            lab.terminal.warn(f"{folder.name} is damaged; move it away with: {away}")
         browser.runs = found[::-1]
         picked = browser.ask("Which runs (1 3, 2-5, latest, best; i: page of all; Enter: back)")
         if not picked:
@@ -64,7 +70,7 @@ def browse(lab: Lab) -> int:
 
 
 def act_on(lab: Lab, picked: Sequence[RunRecord], *, briefly: bool = False) -> None:
-    """Ask what to do with some runs, until they have changed or nothing more is asked for.
+    """Ask what to do with some runs, until they are gone or trained on, or nothing more is asked for.
 
     ``briefly``: without saying first which they are, and what each answer means.
     """
@@ -81,7 +87,7 @@ def act_on(lab: Lab, picked: Sequence[RunRecord], *, briefly: bool = False) -> N
         terminal.show_choices([*(Choice(word, action.meaning) for word, action in actions.items()), Choice("back")])
     while True:
         if briefly:
-            terminal.hint(" · ".join(f"{number} {word}" for number, word in enumerate(words, start=1)))
+            terminal.show(Columns([f"[key]{n}[/key] {word}" for n, word in enumerate(words, start=1)], padding=(0, 2)))
         word = terminal.ask(question, "back", lambda answer: pick(answer, words))
         if word == "back":
             return
@@ -102,12 +108,8 @@ def _introduce(lab: Lab, picked: Sequence[RunRecord]) -> None:
         lab.terminal.show(f"{title}: [hint]{plain(run.name)}[/hint]")
     if len(picked) > 3:
         lab.terminal.hint(f"      and {counted(len(picked) - 3, 'more run')}")
-    if unfinished := sum(not run.is_evaluated for run in picked):
-        lab.terminal.hint(f"{unfinished} not finished: there is nothing to compare, evaluate, explain or draw with")
-
-
-def _is_evaluated(run: RunRecord) -> bool:
-    return run.is_evaluated
+    if not all(run.is_evaluated for run in picked):
+        lab.terminal.hint("What is not finished can't be compared, evaluated, explained or drawn with.")
 
 
 class _Action(NamedTuple):
@@ -115,10 +117,10 @@ class _Action(NamedTuple):
 
     meaning: str
     act: Callable[[Lab, list[str]], object]
-    suits: Callable[[RunRecord], bool] = _is_evaluated
+    suits: Callable[[RunRecord], bool] = lambda run: run.is_evaluated
     fewest: int = 1
     most: int = 1000
-    changes: bool = False  # whether the runs are others afterwards
+    changes: bool = False  # whether other actions may suit the runs afterwards, or none
 
 
 def _each(act: Callable[[Lab, str], object]) -> Callable[[Lab, list[str]], None]:
@@ -140,26 +142,50 @@ def _later(module: str, function: str, **options: Any) -> Callable[[Lab, Any], o
 
 
 def _open_page(lab: Lab, name: str) -> None:
-    folders.report(lab, name, open_it=folders.can_open())
+    folders.report(lab, name, open_it=folders.has_desktop())
 
 
 def _open_pictures(lab: Lab, names: list[str]) -> None:
-    folders.open_pictures([one for name in names for one in folders.pictures_of(find_run(lab.outputs, name))])
+    pictures = [picture for name in names for picture in folders.pictures_of(find_run(lab.outputs, name))]
+    for picture in pictures:
+        lab.terminal.line(str(picture))
+    folders.open_files(lab, pictures)
 
 
 def _show_curves(lab: Lab, names: list[str]) -> None:
-    """Loss and accuracy on the validation digits, a line for each run, as a picture in a folder of its own."""
+    """Loss and accuracy over the epochs, of a few runs at once on the terminal, and as a picture in a new folder."""
     runs = [find_run(lab.outputs, name) for name in names]
-    titles, lengths = told_apart([run.title for run in runs]), [run.config.images_per_epoch for run in runs]
-    histories = {title: [read_history(run)] for title, run in zip(titles, runs, strict=True)}
+    histories = dict(zip(told_apart([run.title for run in runs]), map(read_history, runs), strict=True))
+    if can_show_charts(lab.terminal.console) and len(runs) <= len(MARKERS):
+        lab.terminal.show(_charts(lab, runs, list(histories.values())))
     with lab.terminal.busy("drawing the curves"), new_folder(lab.outputs, "curves", lab.now()) as folder:
         title, picture = f"How {counted(len(runs), 'run')} learned", folder / "curves.png"
-        figure = lab.load("experiments.figures").curves_with_spread(histories, lengths, title=title)
+        figure = lab.load("training.figures").learning_curves(histories, title=title)
         lab.load("plotting").save_figure(picture, figure)
         write_summary(folder, Summary(title=title, sentences=[", ".join(names)]))
     lab.terminal.line(str(picture))
-    if folders.can_open():
-        folders.open_pictures([picture])
+    if folders.has_desktop():
+        folders.open_files(lab, [picture])
+
+
+def _charts(lab: Lab, runs: Sequence[RunRecord], histories: Sequence[Sequence[EpochRecord]]) -> Table:
+    """Validation loss and accuracy side by side, a line for each run, named by its number in the list."""
+    numbers = {run.name: run.number for run in list_runs(lab.outputs)[0]}
+    charts, width = Table.grid(padding=(0, 2)), max(24, lab.terminal.console.width // 2 - 2)
+    styles, end = list(zip(COLOURS, MARKERS, strict=True)), max(map(len, histories))
+    panels = []
+    for title, name, unit, scale in (
+        ("validation loss", "val_loss", 1, LOGARITHMIC),
+        ("validation accuracy (%)", "val_accuracy", 100, ACCURACY),
+    ):
+        points = [[(record.epoch, unit * getattr(record, name)) for record in history] for history in histories]
+        lines = [
+            Line(f"run {numbers.get(run.name)}", values, *style)
+            for run, values, style in zip(runs, points, styles, strict=False)
+        ]
+        panels.append(line_chart(lines, title=title, x_label="epoch", width=width, height=14, x_end=end, scale=scale))
+    charts.add_row(*panels)
+    return charts
 
 
 def _ask_note(lab: Lab, names: list[str]) -> None:
@@ -206,7 +232,7 @@ def delete(lab: Lab, name: str) -> None:
         places = (bin_ / (f"{folder.name}-{attempt}" if attempt > 1 else folder.name) for attempt in count(1))
         place = next(place for place in places if not os.path.lexists(place))
         folder.rename(place)
-    lab.terminal.hint(f"{folder.name} is in the bin; to get it back, move it to {folder.parent} again:")
+    lab.terminal.hint(f"in the bin; to get it back, move it to {folder.parent}:")
     lab.terminal.line(str(place))
 
 
@@ -214,7 +240,7 @@ _ACTIONS = {
     "show": _Action("its numbers, and how to repeat it", _each(folders.show), lambda run: True),
     "pictures": _Action("open its pictures", _open_pictures, lambda run: bool(folders.pictures_of(run))),
     "page": _Action("write its page, and open it", _each(_open_page), lambda run: True),
-    "curves": _Action("loss and accuracy over the epochs", _show_curves, most=16),
+    "curves": _Action("loss and accuracy over the epochs", _show_curves, lambda run: epochs_done(run) > 0, most=10),
     "compare": _Action(
         "side by side: how they differ, which digits only one gets right",
         _later("experiments.commands", "compare", from_menu=True),
@@ -223,7 +249,7 @@ _ACTIONS = {
     "evaluate": _Action("evaluate again, digit by digit", _each(_later("training.commands", "evaluate"))),
     "explain": _Action("which pixels mattered", _later("explain.commands", "ask_saliency")),
     "draw": _Action("draw digits, and see what is predicted", _later("drawing.commands", "draw")),
-    "note": _Action("a sentence of your own, shown with it", _ask_note, lambda run: True, changes=True),
+    "note": _Action("a sentence of your own, shown with it", _ask_note, lambda run: True),
     "resume": _Action(
         "go on training, from its last finished epoch",
         _each(_later("training.commands", "resume")),
@@ -247,10 +273,6 @@ def _note_from_options(lab: Lab, options: Namespace) -> int:
     return OK
 
 
-def _add_delete_options(parser: ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help=f"{NAMES}, or a range as 4-10")
-
-
 def _delete_from_options(lab: Lab, options: Namespace) -> int:
     for name in runs_named(options, ""):
         delete(lab, name)
@@ -260,5 +282,10 @@ def _delete_from_options(lab: Lab, options: Namespace) -> int:
 COMMANDS = {
     "runs": Command(browse, folders.runs_from_options, folders.add_runs_options, computes=False),
     "note": Command(browse, _note_from_options, _add_note_options, computes=False),
-    "delete": Command(browse, _delete_from_options, _add_delete_options, computes=False),
+    "delete": Command(
+        browse,
+        _delete_from_options,
+        lambda parser: parser.add_argument("runs", nargs="+", metavar="RUN", help=f"{NAMES}, or a range as 4-10"),
+        computes=False,
+    ),
 }

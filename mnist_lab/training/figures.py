@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import Digits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, new_figure, styled
+from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted, format_probability
 from mnist_lab.training.evaluation import BINS, Evaluation, Mistakes, wilson_interval
@@ -74,6 +75,31 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         plotting.title_panel(axes, name.capitalize(), f"best epoch, validation: {shown}")
     handles, labels = loss.get_legend_handles_labels()
     panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+@styled
+def learning_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: str) -> Figure:
+    """Loss and accuracy of some runs (at least one) over the epochs: training dashed, validation solid."""
+    note = "Solid: validation. Dashed: training, measured during the epoch with any dropout and augmentation."
+    figure = new_figure(10, 4.7, title, note)
+    panels = figure.add_subfigure(figure.add_gridspec()[0])
+    axes_of = dict(zip(("loss", "accuracy"), panels.subplots(1, 2), strict=True))
+    for (name, history), colour in zip(histories.items(), cycle(seaborn.color_palette("colorblind")), strict=False):
+        epochs = [record.epoch for record in history]
+        for measure, axes in axes_of.items():
+            unit = 100 if measure == "accuracy" else 1
+            for split, line, shape, label in (("train", "--", "s", None), ("val", "-", "o", drawable(name))):
+                values = [unit * getattr(record, f"{split}_{measure}") for record in history]
+                shape = shape if len(epochs) <= _MARKERS_UP_TO else "none"
+                axes.plot(epochs, values, line, color=colour, linewidth=1.8, marker=shape, markersize=4, label=label)
+    last = max(map(len, histories.values()))
+    for measure, scale in (("loss", plotting.scale_loss), ("accuracy", plotting.scale_accuracy)):
+        axes_of[measure].set_xlim(0.5, last + max(0.5, 0.02 * last))
+        axes_of[measure].set_xticks(plotting.epoch_ticks(last))
+        scale(axes_of[measure], np.concatenate([line.get_ydata() for line in axes_of[measure].lines]).tolist())
+        plotting.title_panel(axes_of[measure], measure.capitalize(), "")
+    panels.legend(*axes_of["loss"].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

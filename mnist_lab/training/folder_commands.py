@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import webbrowser
 from argparse import ArgumentParser, Namespace
@@ -19,7 +16,7 @@ from rich.table import Table
 
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
-from mnist_lab.errors import LabError, RequestError, RunError, StorageError, suggestion
+from mnist_lab.errors import RequestError, RunError, StorageError
 from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
 from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
@@ -34,18 +31,13 @@ _MARKS = (saved.RUN_FILE, "summary.json", RESULTS_FILE, SCORE_FILE)  # files tha
 
 
 def head_line(lab: Lab) -> str:
-    """What there is to work with: the data, the saved runs, and the device once torch is loaded anyway."""
+    """What there is to work with: the data, and the saved runs."""
     found, damaged = list_runs(lab.outputs)
-    stopped = [run for run in found if saved.status_of(run) == saved.STOPPED]
-    parts = [
-        "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]",
-        counted(len(found) + len(damaged), "saved run"),
-    ]
-    if "torch" in sys.modules:
-        with suppress(LabError):
-            parts.append(lab.load("networks.commands").compute_for(lab).name)
-    resume = f"\n[warning]{counted(len(stopped), 'stopped run')}; to go on: resume[/warning]" if stopped else ""
-    return f"[title]MNIST Lab[/title]  [hint]{' · '.join(parts)}[/hint]{resume}"
+    stopped = sum(saved.status_of(run) == saved.STOPPED for run in found)
+    data = "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]"
+    resume = f"\n[warning]{counted(stopped, 'stopped run')}; to go on: resume[/warning]" if stopped else ""
+    saved_runs = counted(len(found) + len(damaged), "saved run")
+    return f"[title]MNIST Lab[/title]  [hint]{data} · {saved_runs}[/hint]{resume}"
 
 
 def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
@@ -56,21 +48,19 @@ def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
         lab.terminal.hint(f"There are no runs in {lab.outputs} yet. Train one: {command}")
         return OK
     if shown := ranked(found, sort)[:limit]:
-        show_runs(
-            lab, shown, f"{counted(len(found), 'run')}, {'newest first' if sort == 'date' else f'by {sort}'}", sort
-        )
+        show_runs(lab, shown, counted(len(found), "run"), sort)
         lab.terminal.hint("name a run by its number, by words that only it has, latest or best")
     if len(found) > len(shown):
         lab.terminal.hint(f"{len(shown)} of {len(found):,} runs; see more with --limit {len(found)}")
-    for entry in damaged[:5]:
-        lab.terminal.warn(entry.reason)
+    for what in damaged[:5]:
+        lab.terminal.warn(what)
     if len(damaged) > 5:
         lab.terminal.warn(f"... and {len(damaged) - 5:,} more damaged folders")
     return OK
 
 
-def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[saved.DamagedRun]]:
-    """All runs, the newest first, and the damaged ones; ``RequestError`` if the output folder is none."""
+def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[str]]:
+    """All runs, the newest first, and what is wrong with damaged ones; ``RequestError`` if that is no folder."""
     try:
         next(lab.outputs.iterdir(), None)
     except FileNotFoundError:
@@ -78,7 +68,7 @@ def _runs_of(lab: Lab) -> tuple[list[RunRecord], list[saved.DamagedRun]]:
     except OSError as error:
         raise RequestError(f"{lab.outputs} is no folder of runs: {reason(error)}", "name one with --outputs") from None
     found, damaged = list_runs(lab.outputs)
-    return found[::-1], damaged
+    return found[::-1], list(damaged.values())
 
 
 _VALUES: dict[str, Callable[[RunRecord], Any]] = {
@@ -127,33 +117,29 @@ def runs_by_recipe(lab: Lab) -> int:
 
 def add_runs_options(parser: ArgumentParser) -> None:
     """What ``runs`` can be given on the command line."""
-    parser.add_argument("--sort", help=f"{', '.join(SORT_KEYS)} (default: date, newest first)")
+    parser.add_argument("--sort", choices=SORT_KEYS, help="what by (default: date, newest first)")
     parser.add_argument("--limit", type=int, help="rows to show (default: 20; for scripts, all)")
+    form = parser.add_mutually_exclusive_group()
     about = "mean and spread over runs that differ only in their seed"
-    parser.add_argument("--by-recipe", action="store_true", help=about)
-    add_json_option(parser)
-    parser.add_argument("--csv", action="store_true", help="a heading and one line for each run, and nothing else")
+    form.add_argument("--by-recipe", action="store_true", help=about)
+    form.add_argument("--json", action="store_true", help="one JSON object for each run, and nothing else")
+    form.add_argument("--csv", action="store_true", help="a heading and one line for each run, and nothing else")
 
 
 def runs_from_options(lab: Lab, options: Namespace) -> int:
     """The list of runs, for people or for scripts."""
-    sort = "date" if options.sort is None else options.sort
-    if sort not in SORT_KEYS:
-        raise RequestError(f"runs can't be sorted by {sort!r}", suggestion(sort, SORT_KEYS))
     if options.by_recipe:
         refuse_given(options, ["sort", "limit"], "--by-recipe")
-    if options.by_recipe + options.json + options.csv > 1:
-        raise RequestError("more than one of --by-recipe, --json and --csv is given", "choose one")
-    if options.by_recipe:
         return runs_by_recipe(lab)
+    sort = options.sort or "date"
     if options.limit is not None:
         check_whole("--limit", options.limit, 1, 1_000_000)
     if not (options.json or options.csv):
         return runs(lab, sort, options.limit or 20)
     found, damaged = _runs_of(lab)
     rows = [_values_of(run) for run in ranked(found, sort)[: options.limit]]
-    for entry in damaged:
-        lab.terminal.warn(entry.reason)
+    for what in damaged:
+        lab.terminal.warn(what)
     if options.csv:
         writer = csv.DictWriter(sys.stdout, _VALUES, lineterminator="\n")
         writer.writeheader()
@@ -165,19 +151,15 @@ def runs_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def show(lab: Lab, name: str) -> int:
-    """One run: its numbers, how to repeat it, and where its pictures are."""
-    return _show(lab, find_run(lab.outputs, name))
-
-
-def _show(lab: Lab, run: RunRecord) -> int:
-    table = Table.grid(padding=(0, 2))
+    """One run: its numbers, how to repeat it, and which pictures its folder holds."""
+    run, table = find_run(lab.outputs, name), Table.grid(padding=(0, 2))
     error = number(inside(run.results, "test", "expected_calibration_error"))
     facts = [
         *page.run_facts(run),
         ("most confused", page.describe_confused(run.results.get("test")) or "–"),
         ("calibration error", "–" if error is None else f"{100 * error:.2f} points (ECE)"),
         *([("note", run.note)] if run.note else []),
-        ("folder", str(run.folder)),
+        ("pictures", ", ".join(picture.stem for picture in pictures_of(run)) or "–"),
     ]
     for label, value in facts:
         table.add_row(f"[hint]{label}[/hint]", plain(value))
@@ -185,8 +167,7 @@ def _show(lab: Lab, run: RunRecord) -> int:
     if run.command:
         lab.terminal.hint("train it in full with:" if run.status == "interrupted" else "repeat with:")
         lab.terminal.line(run.command)
-    for picture in pictures_of(run):
-        lab.terminal.line(str(picture))
+    lab.terminal.line(str(run.folder))
     return OK
 
 
@@ -195,9 +176,9 @@ def _show_from_options(lab: Lab, options: Namespace) -> int:
     if options.json:
         lab.terminal.record(run.to_json() | _values_of(run))
     else:
-        _show(lab, run)
+        show(lab, run_named(options, "latest"))
     if options.open:
-        open_pictures(pictures_of(run))
+        open_files(lab, pictures_of(run))
     return OK
 
 
@@ -206,36 +187,26 @@ def pictures_of(run: RunRecord) -> list[Path]:
     return sorted(filter(is_file, run.folder.glob("*.png")))
 
 
-def open_pictures(pictures: Sequence[Path], *, must: bool = True) -> None:
-    """Open pictures with this system's viewer; where there is none, that is an error only if they ``must`` be seen."""
-    viewer = _picture_viewer()
-    if viewer is None and must:
-        raise RequestError("this system has no picture viewer to open them with", "open the files named by show")
-    if viewer:
-        for picture in pictures:
-            viewer(picture)
-
-
-def can_open() -> bool:
+def has_desktop() -> bool:
     """Whether there is a desktop to show pages and pictures on."""
-    return _picture_viewer() is not None
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
-def _picture_viewer() -> Callable[[Path], object] | None:
-    """How this system opens a picture, or None where it can't (no desktop, say)."""
-    if platform.system() == "Windows":
-        return lambda path: os.startfile(path)  # type: ignore[attr-defined]
-    command = "open" if platform.system() == "Darwin" else "xdg-open"
-    has_screen = platform.system() == "Darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not has_screen or shutil.which(command) is None:
-        return None
-    quiet = subprocess.DEVNULL
-    return lambda path: subprocess.Popen([command, str(path)], stdin=quiet, stdout=quiet, stderr=quiet)
+def open_files(lab: Lab, paths: Sequence[Path]) -> None:
+    """Open pages and pictures, which have been named on the terminal, with what this system has for them."""
+    for path in paths:
+        try:
+            opened = webbrowser.open(path.resolve().as_uri())  # pictures, too: it hands them on to their viewer
+        except (webbrowser.Error, OSError):
+            opened = False
+        if not opened:
+            lab.terminal.hint("nothing could be opened here: open what is named above")
+            return
 
 
 def _add_show_options(parser: ArgumentParser) -> None:
     add_run_options(parser, "latest")
-    parser.add_argument("--open", action="store_true", help="open the pictures with the system's viewer")
+    parser.add_argument("--open", action="store_true", help="open its pictures")
     add_json_option(parser)
 
 
@@ -260,7 +231,7 @@ def tell_result(lab: Lab, folder: Path, sentences: Sequence[str], *, offer_page:
     lab.terminal.hint(f"report: {folder / REPORT_FILE}")
     lab.terminal.line(str(folder))
     if offer_page:
-        _open_page(lab, folder / REPORT_FILE, ask=True)
+        _offer(lab, folder / REPORT_FILE)
 
 
 def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_page: bool = False) -> int:
@@ -274,9 +245,16 @@ def report(lab: Lab, name: str | None = None, *, open_it: bool = False, offer_pa
     if asked is not None:
         lab.terminal.hint(f"all folders: {index}")
     lab.terminal.line(str(asked or index))
-    if open_it or offer_page:
-        _open_page(lab, asked or index, ask=offer_page)
+    if open_it:
+        open_files(lab, [asked or index])
+    elif offer_page:
+        _offer(lab, asked or index)
     return OK
+
+
+def _offer(lab: Lab, path: Path) -> None:
+    if has_desktop() and lab.terminal.ask_yes_no("Open it in the browser", default=False):
+        open_files(lab, [path])
 
 
 def _write_page(lab: Lab, folder: Path) -> Path:
@@ -288,18 +266,6 @@ def _write_page(lab: Lab, folder: Path) -> Path:
         return page.write_run_page(saved.read_run(folder))
     own = folder / REPORT_FILE
     return own if is_file(own) else write_report(folder, folder_report(folder, page.unsummarised))
-
-
-def _open_page(lab: Lab, path: Path, *, ask: bool) -> None:
-    """Open a page in the browser; where there is no screen, there is nothing to ask."""
-    if ask and not (_picture_viewer() and lab.terminal.ask_yes_no("Open it in the browser", default=False)):
-        return
-    try:
-        opened = webbrowser.open(path.resolve().as_uri())
-    except (webbrowser.Error, OSError):
-        opened = False
-    if not opened:
-        lab.terminal.hint("no browser could be opened here: open the file named above")
 
 
 def refresh_index(lab: Lab) -> None:

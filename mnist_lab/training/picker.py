@@ -10,12 +10,12 @@ from rich.text import Text
 
 from mnist_lab.errors import RequestError, RunError, suggestion
 from mnist_lab.report.document import Table
-from mnist_lab.storage import is_file
+from mnist_lab.storage import is_file, is_folder
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import counted, format_duration, format_moment, percent_number, printable
 from mnist_lab.training import page
 from mnist_lab.training import runs as saved
-from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs, runs_numbered, runs_that_fit
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, list_runs, runs_numbered, runs_that_fit, words_meant
 
 SORT_KEYS: dict[str, Callable[[RunRecord], float]] = {
     "date": lambda run: run.created.timestamp(),
@@ -35,17 +35,20 @@ _AROUND = 6  # lines of the screen that a page of runs leaves to its title, head
 def add_run_options(parser: ArgumentParser, default: str, *, positional: bool = True) -> None:
     """The ways to name runs: by position, where no file stands there, and by --run; read with the two below."""
     if positional:
-        parser.add_argument("runs", nargs="*", metavar="RUN", help=f"{NAMES} (default: {default})")
+        parser.add_argument("runs", nargs="*", default=[], metavar="RUN", help=f"{NAMES} (default: {default})")
     about = "the same" if positional else f"{NAMES} (default: {default})"
     parser.add_argument("--run", action="append", default=[], dest="more_runs", metavar="RUN", help=about)
 
 
 def runs_named(options: Namespace, default: str) -> list[str]:
     """The names of the runs that a command line gives, or the default one; ``4-10`` names seven."""
-    names = [name for given in (getattr(options, "runs", []), getattr(options, "more_runs", [])) for name in given]
+    names = [*getattr(options, "runs", []), *getattr(options, "more_runs", [])]
     found = list_runs(options.outputs)[0] if any(name[:1].isdecimal() for name in names) else []
-    expanded = ([run.name for run in runs_numbered(name, found)] or [name] for name in names)
-    return [name for several in expanded for name in several] or [default]
+    expanded: list[str] = []
+    for name in names:
+        numbered = [] if is_folder(options.outputs / name) else runs_numbered(name, found)  # an exact name comes first
+        expanded += [run.name for run in numbered] or [name]
+    return expanded or [default]
 
 
 def run_named(options: Namespace, default: str) -> str:
@@ -59,25 +62,17 @@ def run_named(options: Namespace, default: str) -> str:
 
 def ask_run(lab: Lab, question: str, default: str = "latest", wanted: Callable[[RunRecord], bool] | None = None) -> str:
     """Ask for one run, evaluated or as ``wanted``; returns its name. ``RunError`` where there is none."""
-    return _ask(lab, question, default, wanted, several=False)[0]
+    return ask_runs(lab, question, default, wanted, several=False)[0]
 
 
-def ask_runs(lab: Lab, question: str, default: str) -> list[str]:
-    """Ask for one or several evaluated runs; returns their names. ``RunError`` where there is none.
-
-    A number in ``default`` counts the runs that are offered.
-    """
-    return _ask(lab, question, default, None, several=True)
-
-
-def _ask(
-    lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None, *, several: bool
+def ask_runs(
+    lab: Lab, question: str, default: str, wanted: Callable[[RunRecord], bool] | None = None, *, several: bool = True
 ) -> list[str]:
-    if wanted is None:
-        find_run(lab.outputs, "latest")  # refuses at once where there is none
+    """Ask for one or ``several`` runs in the same way; a number in ``default`` counts the runs that are offered."""
     offered = [run for run in reversed(list_runs(lab.outputs)[0]) if (wanted(run) if wanted else run.is_evaluated)]
     if not offered:
-        raise RunError(f"there is no run to choose from in {lab.outputs}", "train one first")
+        kind = "run" if wanted else "finished run"
+        raise RunError(f"there is no {kind} to choose from in {lab.outputs}", "train one first")
     places = {str(place): str(run.number) for place, run in enumerate(offered, start=1)}
     words = [places.get(word, word) for word in default.split()]
     return [run.name for run in Picker(lab, offered, several=several).ask(question, " ".join(words))]
@@ -121,8 +116,8 @@ class Picker:
             if found:
                 return found
             if not runs_that_fit(answer, self.runs):
-                next_step = saved.no_such_run(self.lab.outputs, answer, self.runs).next_step
-                raise ValueError(f"{answer!r} fits no run here; {next_step}")
+                otherwise = "answer with numbers that the list shows, or with words that a run has"
+                raise ValueError(f"{answer!r} fits no run here; {words_meant(answer, self.runs, otherwise)}")
             self.words, self.page = answer, 0
         return None
 
@@ -132,14 +127,13 @@ class Picker:
         evaluated = [run for run in self.runs if run.is_evaluated] or self.runs
         by_name["latest"] = evaluated[0]
         by_name["best"] = max(evaluated, key=lambda run: run.val_accuracy or 0.0)
-        picked: list[RunRecord] = []
-        for word in answer.replace(",", " ").split():
-            one_or_more = [by_name[word]] if word in by_name else runs_numbered(word, self.runs)
-            if not one_or_more:
-                fitting = runs_that_fit(answer, self.runs)
-                return fitting if len(fitting) == 1 else []
-            picked += one_or_more
-        return list({run.name: run for run in picked}.values())
+        parts, named = answer.replace(",", " ").split(), list[list[RunRecord]]()
+        if all(part in by_name or part.replace("-", "").isdecimal() for part in parts):
+            named = [[by_name[part]] if part in by_name else runs_numbered(part, self.runs) for part in parts]
+        if named and all(named):
+            return list({run.name: run for several in named for run in several}.values())
+        fitting = runs_that_fit(answer, self.runs)
+        return fitting if len(fitting) == 1 else []
 
     def _listed(self) -> list[RunRecord]:
         return ranked(runs_that_fit(self.words, self.runs) if self.words else self.runs, self.sort)
@@ -163,8 +157,7 @@ class Picker:
         pages, listed = self._pages(), len(self._listed())
         self.page = min(self.page, len(pages) - 1)
         fitting = f" that fit {self.words!r}" if self.words else ""
-        order = "newest first" if self.sort == "date" else f"by {self.sort}"
-        show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}, {order}", self.sort)
+        show_runs(self.lab, pages[self.page], f"{counted(listed, 'run')}{fitting}", self.sort)
         turn = f"page {self.page + 1} of {len(pages)}: n, p · " if len(pages) > 1 else ""
         self.lab.terminal.hint(f"{turn}sort {'|'.join(SORT_KEYS)} · words: filter")
 
@@ -178,8 +171,10 @@ def ranked(newest: Sequence[RunRecord], sort: str) -> list[RunRecord]:
 
 def show_runs(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str = "date") -> None:
     """A table of runs with their numbers, the user's note below each, and what the letters stand for."""
-    terminal = lab.terminal
-    lines = terminal.console.render_lines(_table(lab, shown, title, sort).on_screen(), pad=False)
+    terminal, table = lab.terminal, _table(lab, shown, title, sort)
+    needed = terminal.console.measure(table.on_screen(), options=terminal.console.options.update_width(1000)).maximum
+    gap = 2 if needed <= terminal.console.width else 1
+    lines = terminal.console.render_lines(table.on_screen(gap), pad=False)
     notes = [""] * (len(lines) - len(shown)) + [run.note for run in shown]
     for line, note in zip(lines, notes, strict=True):
         terminal.console.print(Segments([*line, Segment.line()]), end="")
@@ -219,6 +214,7 @@ def _table(lab: Lab, shown: Sequence[RunRecord], title: str, sort: str) -> Table
     for heading in left_out:
         del columns[heading]
     rows = [[cell(run) for cell in columns.values()] for run in shown]
+    title += ", newest first" if sort == "date" else f", by {sort}"
     return Table(title, list(columns), rows, numeric=[0, *range(2, len(columns) - 1)])
 
 

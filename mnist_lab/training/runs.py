@@ -236,33 +236,18 @@ def status_of(run: RunRecord) -> str:
     return STOPPED if run.status == UNFINISHED and not is_being_trained(run) else run.status
 
 
-@dataclass(frozen=True)
-class DamagedRun:
-    """A folder with a run.json that can't be understood, and why."""
-
-    folder: Path
-    reason: str
-
-
-def list_runs(outputs: Path) -> tuple[list[RunRecord], list[DamagedRun]]:
-    """All runs below ``outputs``, numbered, oldest first, and the damaged ones; a missing folder holds none."""
+def list_runs(outputs: Path) -> tuple[list[RunRecord], dict[Path, str]]:
+    """All runs below ``outputs``, numbered, oldest first, and what is wrong with each damaged one, by its folder."""
     runs: list[RunRecord] = []
-    damaged: list[DamagedRun] = []
-    for folder in run_folders(outputs):
-        try:
-            runs.append(read_run(folder))
-        except RunError as error:
-            damaged.append(DamagedRun(folder, error.found))
+    damaged: dict[Path, str] = {}
+    with suppress(OSError):  # a folder that is missing or may not be read holds none
+        for path in sorted(outputs.glob(f"*/{RUN_FILE}")):
+            try:
+                runs.append(read_run(path.parent))
+            except RunError as error:
+                damaged[path.parent] = error.found
     runs.sort(key=lambda run: (run.created, run.name))
     return [replace(run, number=len(runs) - place) for place, run in enumerate(runs)], damaged
-
-
-def run_folders(outputs: Path) -> list[Path]:
-    """The folders that hold a run.json, sorted by name."""
-    try:
-        return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
-    except OSError:
-        return []
 
 
 def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -> RunRecord:
@@ -290,35 +275,44 @@ def find_run(outputs: Path, name: str, statuses: tuple[str, ...] = _EVALUATED) -
     if fitting:
         found_them = f"{len(fitting)} runs fit {name!r} ({name_some([run.folder for run in fitting])})"
         raise RunError(found_them, f"give more words, or a number that this shows: {command_line('runs', outputs)}")
-    for one in damaged:
-        if name and name in one.folder.name:
-            return read_run(one.folder)  # which says what is wrong with it
-    raise no_such_run(outputs, name, found)
+    for folder in damaged:
+        if name and name in folder.name:
+            return read_run(folder)  # which says what is wrong with it
+    lists = f"list the runs with: {command_line('runs', outputs)}"
+    raise RunError(f"there is no run {name!r} in {outputs}", words_meant(name, found, lists))
 
 
-def no_such_run(outputs: Path, name: str, runs: Sequence[RunRecord]) -> RunError:
-    """The error for words that fit none of some runs; it suggests words that nearly are the same, and fit."""
-    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in [run.name, *_words_about(run).split()])]
+def words_meant(words: str, runs: Sequence[RunRecord], otherwise: str) -> str:
+    """What to do next after words that fit none of some runs: the words nearest to them that do."""
+    known = ["latest", "best", *dict.fromkeys(word for run in runs for word in _words_about(run).split())]
     meant = " ".join(
         word if runs_that_fit(word, runs) else "".join(get_close_matches(word.lower(), known, 1)) or word
-        for word in name.split()
+        for word in words.split()
     )
-    lists = f"list the runs with: {command_line('runs', outputs)}"
-    return RunError(f"there is no run {name!r} in {outputs}", f"did you mean {meant}?" if meant != name else lists)
+    return f"did you mean {meant}?" if meant != words else otherwise
 
 
 def runs_numbered(answer: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs that numbers and ranges name, as in ``1 3``, ``1,3`` and ``2-5``; none if it is anything else.
 
-    A number that no run has makes it something else: a part of a name, say.
+    Raises:
+        RunError: no run has a number; from four digits on, it is taken for a part of a name, as 2026 is.
     """
-    by_number, numbered = {run.number: run for run in runs}, dict[int, RunRecord | None]()
-    for part in answer.replace(",", " ").split():
-        ends = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part)
-        numbers = range(int(ends[1]), int(ends[2] or ends[1]) + 1) if ends else ()
-        numbered |= {number: by_number.get(number) for number in numbers or [0]}
-    runs_or_none = list(numbered.values())
-    return [run for run in runs_or_none if run] if None not in runs_or_none else []
+    parts = answer.replace(",", " ").split()
+    ranges = [re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", part) for part in parts]
+    numbered: dict[int, RunRecord] = {}
+    by_number = {run.number: run for run in runs}
+    for part, ends in zip(parts, ranges, strict=True):
+        if not all(ranges) or not ends:
+            return []
+        numbers = range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+        named = {number: by_number[number] for number in numbers if number in by_number}
+        if not named and len(part) > 3 and "-" not in part:
+            return []
+        if not named:  # not a part of a name: "delete 2" must spare the only run, whose date has a 2 in it
+            raise RunError(f"no run has the number {part}", "choose one that the list of runs shows")
+        numbered |= named
+    return list(numbered.values())
 
 
 def runs_that_fit(words: str, runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -12,7 +12,6 @@ from rich.text import Text
 from mnist_lab.terminal.chart import (
     ACCURACY,
     COLOURS,
-    LINEAR,
     LOGARITHMIC,
     MARKERS,
     Line,
@@ -21,6 +20,8 @@ from mnist_lab.terminal.chart import (
     line_chart,
 )
 from mnist_lab.terminal.console import make_console
+
+LINEAR = Scale(lambda value: value)
 
 
 def chart(*lines: Line, scale: Scale = LINEAR, width: int = 39, height: int = 10, x_end: float = 4.0) -> Text:

@@ -32,6 +32,6 @@ def test_the_mean_of_five_seeds_exceeds_its_floor(options: list[str], floor: flo
         assert main.main(["train", *options, "--seed", str(seed), "--outputs", str(tmp_path)]) == 0
     runs, damaged = list_runs(tmp_path)
     accuracies = [run.test_accuracy for run in runs if run.test_accuracy is not None]
-    assert damaged == []
+    assert not damaged
     assert len(accuracies) == len(SEEDS)
     assert statistics.mean(accuracies) > floor

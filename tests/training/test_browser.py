@@ -27,10 +27,10 @@ def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-def browse(outputs: Path, answers: Sequence[str], load: Any = main.load) -> str:
+def browse(outputs: Path, answers: Sequence[str], load: Any = main.load, **options: Any) -> str:
     """What the menu showed, 80 columns wide, when ``runs`` was chosen and answered."""
     left, shown = ["runs", *answers, "q"], io.StringIO()
-    terminal = Terminal(make_console(file=shown, width=80, height=24), lambda: left.pop(0))
+    terminal = Terminal(make_console(file=shown, width=80, height=24, **options), lambda: left.pop(0))
     assert main.run_menu(Lab(terminal, outputs, load, now=lambda: NOW)) == 0
     assert not left
     return shown.getvalue()
@@ -58,18 +58,19 @@ def test_the_list_shows_what_tells_runs_apart_and_enter_leads_back(tmp_path: Pat
 def test_only_what_makes_sense_is_offered(tmp_path: Path) -> None:
     make_runs(tmp_path, 2)
     make_run(tmp_path, "killed", status="running", created=(START + timedelta(hours=1)).isoformat())
+    (tmp_path / "killed" / "history.csv").write_text(HEAD + "".join(ROWS[:2]), encoding="utf-8")
     offers = {}
     for picked in ("1", "2", "2-3", "1 2"):
         text = browse(tmp_path, [picked, "", ""])
         offers[picked] = [line.split()[1] for line in text.split("latest, best;")[1].splitlines()
                           if line.startswith("  ") and line.split()[:1] and line.split()[0].isdecimal()
                           and not line.split()[1].endswith("-layer,")]  # fmt: skip
-    assert offers["1"] == ["show", "page", "note", "resume", "delete", "back"]
+    assert offers["1"] == ["show", "page", "curves", "note", "resume", "delete", "back"]
     assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "draw", "note", "delete", "back"]
     assert offers["2-3"] == [
         "show", "page", "curves", "compare", "evaluate", "explain", "draw", "note", "delete", "back",
     ]  # fmt: skip
-    assert offers["1 2"] == ["show", "page", "note", "delete", "back"]
+    assert offers["1 2"] == ["show", "page", "curves", "note", "delete", "back"]
     with locked(tmp_path / "killed"):
         text = browse(tmp_path, ["1", "delete", "", ""])
     assert "'delete' is not one of the choices" in text
@@ -108,13 +109,13 @@ def test_a_note_is_kept_shown_everywhere_found_by_and_removed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = make_runs(tmp_path, 4)
-    text = browse(tmp_path, ["2 3", "note", "  seen in   class ", "in class", "2", "show", "back", "", ""])
+    text = browse(tmp_path, ["2 3", "note", "  seen in   class ", "back", "in class", "2", "show", "back", "", ""])
     assert (tmp_path / names[1] / "note.txt").read_text(encoding="utf-8") == "seen in class\n"
     assert "2 runs that fit 'in class'" in text
     assert "note                 seen in class" in text
     assert main.main(["runs", "--outputs", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count("seen in class") == 2
-    text = browse(tmp_path, ["2", "note", "x" * 201, "", "3", "note", "q"])
+    text = browse(tmp_path, ["2", "note", "x" * 201, "", "back", "3", "note", "q"])
     assert "the note has 201 characters; write at most 200" in text
     assert "now: seen in class" in text
     assert [run.note for run in list_runs(tmp_path)[0]] == ["", "seen in class", "", ""]
@@ -130,7 +131,7 @@ def test_what_is_deleted_lies_in_the_bin_under_a_name_of_its_own(
     text = browse(tmp_path, ["1", "delete", "n", "1 3", "delete", "y", ""])
     assert [run.name for run in list_runs(tmp_path)[0]] == [names[1]]
     assert {path.name for path in (tmp_path / ".bin").iterdir()} == {names[0], names[2]}
-    assert f"to get it back, move it to {tmp_path} again:" in text.replace("\n", " ").replace("  ", " ")
+    assert f"to get it back, move it to {tmp_path}:" in text.replace("\n", "")
     make_run(tmp_path, names[0], seed=77)
     assert main.main(["delete", names[0], "--outputs", str(tmp_path)]) == 0
     assert read_run(tmp_path / ".bin" / f"{names[0]}-2").seed == 77
@@ -155,6 +156,15 @@ def test_pages_and_curves_are_left_where_they_are_said_to_be(tmp_path: Path) -> 
     assert str(tmp_path / "index.html") in text
     assert f"the history of {names[2]} can't be read" in " ".join(text.split())  # and the browser goes on
     assert len(list(tmp_path.glob("*curves*"))) == 1
+
+
+def test_curves_are_drawn_on_the_terminal_too(tmp_path: Path) -> None:
+    for name in make_runs(tmp_path, 5):
+        (tmp_path / name / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
+    text = browse(tmp_path, ["2 4", "curves", "back", "1-5", "curves", "back", "back"], force_terminal=True)
+    assert text.count("● run 2") == text.count("■ run 4") == 2  # loss and accuracy; of five, the picture only
+    assert text.count("● run") == 2
+    assert len(list(tmp_path.glob("*curves*/curves.png"))) == 2
 
 
 LIGHT = """

@@ -73,6 +73,12 @@ def history_figure(epochs: int, reason: str = "last epoch") -> Figure:
     return plots.training_history(make_history(epochs), best_epoch=best, stop_reason=reason, title="2-layer network")
 
 
+def curves_figure(*epochs: int) -> Figure:
+    """Of runs of so many epochs each."""
+    histories = {f"3-layer, augmented, seed {2_147_483_000 + n}": make_history(n) for n in epochs}
+    return plots.learning_curves(histories, title=f"How {len(epochs)} runs learned")
+
+
 def made_evaluation(sureness: float, count: int = 10_000) -> Evaluation:
     """Of answers that are right about nine times in ten, with probabilities that are the closer to 1 the surer."""
     random = np.random.RandomState(0)
@@ -96,6 +102,7 @@ LONG_TITLE = "2026-11-22_14-30-05_3-layer-aug: " + "a title that is much longer 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     **{f"history-{epochs}": partial(history_figure, epochs, "interrupted") for epochs in (1, 16, 100)},
+    **{f"curves-{count}": partial(curves_figure, *range(1, count + 1)) for count in (1, 10)},
     "confusion-counts": lambda: plots.confusion_counts(make_matrix(), title="Test digits"),
     "confusion-percent": lambda: plots.confusion_percent(make_matrix(), title="Test digits"),
     "confusion-none": lambda: plots.confusion_percent(np.zeros((10, 10), np.int64), title="Nothing yet"),
@@ -223,6 +230,15 @@ class TestTrainingHistory:
             assert points(axes, label) == [[epoch, value] for epoch, value in enumerate(expected, start=1)]
             low, high = axes.get_ylim()
             assert low < min(expected) <= max(expected) < high
+
+    def test_of_several_runs_draws_training_and_validation_of_each(self) -> None:
+        for axes, measure, unit in zip(curves_figure(2, 5).axes, ("loss", "accuracy"), (1, 100), strict=True):
+            drawn = [(line.get_linestyle(), np.asarray(line.get_ydata()).tolist()) for line in axes.lines]
+            assert drawn == [
+                (style, [unit * getattr(record, f"{split}_{measure}") for record in make_history(count)])
+                for count in (2, 5)
+                for style, split in (("--", "train"), ("-", "val"))
+            ]
 
     def test_rings_the_validation_of_the_best_epoch(self) -> None:
         history = make_history(12)

@@ -63,6 +63,7 @@ def asked(outputs: Path, answers: Sequence[str], *, several: bool = True, height
         ("latest, best", [1, 11]),
         ("1-layer aug seed 3", [9]),
         ("14-05-00", [7]),
+        ("0 seed 11", [1]),
         ("seed 1", [11]),
     ],
 )
@@ -84,7 +85,7 @@ def test_a_question_turns_pages_until_even_the_best_is_seen_and_narrows_to_words
     found, shown = asked(tmp_path, ["3-layer aug", "", "sort val", "nonsense", "3-layr", "1-2", "best"], several=False)
     assert found == [names[38]]
     assert "6 runs that fit '3-layer aug', newest first" in shown
-    assert "'nonsense' fits no run here; list the runs" in " ".join(shown.split())
+    assert "'nonsense' fits no run here; answer with numbers" in " ".join(shown.split())
     assert "did you mean 3-layer?" in shown
     assert "name one run" in shown
 
@@ -94,7 +95,7 @@ def test_a_page_fits_the_screen_whatever_its_notes_and_letters(tmp_path: Path, h
     for number, name in enumerate(make_runs(tmp_path, 40)):
         content = json.loads((tmp_path / name / "run.json").read_text(encoding="utf-8"))
         content["config"]["hidden"] = 50 + number % 7
-        content["seed"] = 10_000 + number
+        content["seed"] = 2_000_000_000 + number
         content["status"] = ("finished", "interrupted", "running")[number % 3]
         content["created"] = datetime(2025, 2, 1 + number % 20).isoformat()
         (tmp_path / name / "run.json").write_text(json.dumps(content), encoding="utf-8")
@@ -192,6 +193,34 @@ def test_ranges_are_expanded_on_the_command_line(tmp_path: Path, capsys: pytest.
     gone = [names[1], names[2], names[3], names[10]]
     assert sorted(path.name for path in (tmp_path / ".bin").iterdir()) == sorted(gone)
     assert [run.name for run in list_runs(tmp_path)[0]] == [name for name in reversed(names) if name not in gone]
+
+
+def test_a_number_is_never_a_part_of_a_name_and_2026_always_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (only,) = make_runs(tmp_path, 1)  # whose name holds each of these
+    for words in ("2", "0", "22 1", "5-4", "2-11"):
+        assert main.main(["delete", words, "--outputs", str(tmp_path)]) == 1
+        assert (tmp_path / only).is_dir()
+    assert "no run has the number 2-11; choose one that the list of runs shows" in capsys.readouterr().err
+    assert find_run(tmp_path, "2026").name == only
+    make_run(tmp_path, "1", created=START.replace(year=2020).isoformat())  # the second run of the list
+    assert main.main(["delete", "1", "--outputs", str(tmp_path)]) == 0
+    assert (tmp_path / only).is_dir()
+    found, shown = asked(tmp_path, ["2", "1-3 7", "2026"])
+    assert found == [only]
+    assert "no run has the number 7" in shown
+
+
+def test_runs_may_follow_options_and_what_follows_two_dashes_is_a_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_runs(tmp_path)
+    make_run(tmp_path, "-dash", seed=77)
+    assert main.main(["show", "1-layer", "--json", "seed", "3", "--outputs", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["seed"] == 3
+    assert main.main(["show", "--outputs", str(tmp_path), "--json", "--", "-dash"]) == 0
+    assert json.loads(capsys.readouterr().out)["seed"] == 77
 
 
 def test_dates_are_written_as_people_do() -> None:

@@ -73,12 +73,12 @@ def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     (tmp_path / "compare-depth").mkdir()
     found, damaged = list_runs(tmp_path)
     assert [run.name for run in found] == ["run-0", "run-1", "run-2"]
-    assert damaged == []
+    assert not damaged
     assert found[0].test_interval == (0.987, 0.992)
 
 
 def test_no_folder_means_no_runs(tmp_path: Path) -> None:
-    assert list_runs(tmp_path / "nowhere") == ([], [])
+    assert list_runs(tmp_path / "nowhere") == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,12 @@ def test_no_folder_means_no_runs(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_listed_as_such(tmp_path: Path, text: str, expected: str) -> None:
     make_run(tmp_path, "good")
     (make_run(tmp_path, "bad") / "run.json").write_text(text, encoding="utf-8")
-    found, (damaged,) = list_runs(tmp_path)
+    found, damaged = list_runs(tmp_path)
+    ((folder, wrong),) = damaged.items()
     assert [run.name for run in found] == ["good"]
-    assert damaged.folder.name == "bad"
-    assert expected in damaged.reason
-    assert "\n" not in damaged.reason
+    assert folder.name == "bad"
+    assert expected in wrong
+    assert "\n" not in wrong
 
 
 def test_bytes_that_are_not_text_are_damage(tmp_path: Path) -> None:
