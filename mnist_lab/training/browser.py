@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.columns import Columns
@@ -216,14 +217,13 @@ def write_note(runs: Sequence[RunRecord], words: str) -> None:
 def _ask_delete(lab: Lab, names: list[str]) -> None:
     which = names[0] if len(names) == 1 else counted(len(names), "run")
     if lab.terminal.ask_yes_no(f"Move {which}, with all files, into the bin", default=False):
-        _each(delete)(lab, names)
+        _each(lambda lab, name: delete(lab, lab.outputs / name))(lab, names)
 
 
-def delete(lab: Lab, name: str) -> None:
-    """Move a run, or a folder with a damaged one, into the bin; RunError if it is being trained."""
-    folder = lab.outputs / name
-    if not name or not os.path.lexists(folder / RUN_FILE):
-        folder = find_run(lab.outputs, name).folder
+def delete(lab: Lab, folder: Path) -> None:
+    """Move a run's folder, even a damaged one's, into the bin; RunError if it is gone, or being trained."""
+    if not os.path.lexists(folder / RUN_FILE):
+        raise RunError(f"the run {folder.name} is gone", "see which there are: python main.py runs")
     if is_locked(folder / LOCK_FILE):
         raise RunError(f"the run {folder.name} is being trained", "wait for it to end")
     bin_ = folder.parent / _BIN
@@ -275,7 +275,8 @@ def _note_from_options(lab: Lab, options: Namespace) -> int:
 
 def _delete_from_options(lab: Lab, options: Namespace) -> int:
     for name in runs_named(options, ""):
-        delete(lab, name)
+        is_exact = os.path.lexists(lab.outputs / name / RUN_FILE)  # also of a run that is damaged
+        delete(lab, lab.outputs / name if name and is_exact else find_run(lab.outputs, name).folder)
     return OK
 
 
