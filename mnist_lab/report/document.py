@@ -153,8 +153,10 @@ def _legible(text: str) -> str:
     return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which keeps it on the line of its number
 
 
-def _prose(text: str) -> str:  # for reading, not for copying
-    return re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
+def _prose(text: str) -> str:
+    """For reading, not for copying: ``1-layer`` and ``p = 0.012`` stay on one line."""
+    text = re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
+    return re.sub(r"\bp ([<=]) (?=\d)", "p\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
 
 
 def day_of(moment: datetime) -> str:

@@ -334,6 +334,8 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     found = {"validation": validation.to_dict(), "test": test.to_dict()}
     if as_json:
+        for numbers in found.values():
+            numbers["rejection_threshold"] = numbers.pop("doubt_level")  # which it is only called on disk
         terminal.record({"run": run.name, **found, "rejected": rejected})
         return OK
     terminal.show(page.per_digit_table(found["test"], "Test digits").on_screen(), "")

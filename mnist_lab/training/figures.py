@@ -230,7 +230,7 @@ def reliability(test: Evaluation, *, title: str) -> Figure:
     bins.set(xlim=(0, 104), ylim=(-20, 104), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
     plotting.title_panel(groups, "Groups of equally many", f"{test.groups[-1].count:,} digits in each")
     plotting.scale_accuracy(groups, [100 * min(one.confidence, one.accuracy) for one in test.groups] + [100])
-    plotting.style_axes(groups, "group, the least sure first", "% (logarithmic in the error)")
+    plotting.style_axes(groups, "group, the least sure first", "accuracy, probability (%, logarithmic)")
     groups.set(xticks=range(1, len(test.groups) + 1))
     panels.legend(*groups.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

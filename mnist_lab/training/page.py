@@ -49,12 +49,13 @@ def run_report(run: RunRecord) -> Report:
     captions = (read_summary(run.folder) or Summary()).pictures
     found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
     pictures = {name: [picture] if picture else [] for name, picture in found.items()}
-    missing = _missing(run, [name for name, picture in found.items() if picture is None])
+    missing = _missing(run, [name for name, picture in found.items() if picture is None and run.is_evaluated])
     history = []
-    try:
-        history = saved.read_history(run)
-    except RunError as error:
-        missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    if run.is_evaluated or os.path.lexists(run.folder / HISTORY_FILE):  # one that ended sooner may have none
+        try:
+            history = saved.read_history(run)
+        except RunError as error:
+            missing.append(f"Without {HISTORY_FILE}: {error.found}.")
     facts, test = run_facts(run), run.results.get("test")
     confused = describe_confused(test)
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
@@ -86,7 +87,7 @@ def run_report(run: RunRecord) -> Report:
         note=run.note,
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
-        facts={name.capitalize(): dict(facts)[name] for name in _HEADLINES},
+        facts={name.capitalize(): value for name in _HEADLINES if (value := dict(facts)[name]) != "–"},
     )
 
 
@@ -190,11 +191,10 @@ def _pairs(content: object) -> str:
 
 def _missing(run: RunRecord, gone: list[str]) -> list[str]:
     """Which pictures the page does without, and what brings them back."""
-    remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
-    if gone and run.is_evaluated:
-        restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
-        remarks.append(f"Missing pictures are drawn again by: {restore}")
-    return remarks
+    if not gone:
+        return []
+    restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
+    return [f"Missing from the folder, or damaged: {', '.join(gone)}.", f"Missing pictures are drawn again by: {restore}"]
 
 
 # --------------------------- an evaluation, saved or just made, as Evaluation.to_dict() gives it; it is not trusted
@@ -304,7 +304,10 @@ def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) ->
         title=run.title,
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
-        sentences=[f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else [],
+        sentences=[
+            *([f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else []),
+            *([f"with {run.changes}"] if run.changes else []),
+        ],
         remark="" if run.status == "finished" else saved.status_of(run),
         thumbnail=first,
         traits=(run.model, "augmented" if run.augment else "unaugmented"),
