@@ -194,7 +194,10 @@ def _missing(run: RunRecord, gone: list[str]) -> list[str]:
     if not gone:
         return []
     restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
-    return [f"Missing from the folder, or damaged: {', '.join(gone)}.", f"Missing pictures are drawn again by: {restore}"]
+    return [
+        f"Missing from the folder, or damaged: {', '.join(gone)}.",
+        f"Missing pictures are drawn again by: {restore}",
+    ]
 
 
 # --------------------------- an evaluation, saved or just made, as Evaluation.to_dict() gives it; it is not trusted
