@@ -34,7 +34,7 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 78, 20  # of a terminal that has room for the tabl
 _Point = tuple[float, float]  # at an epoch, which is a fraction while it is under way
 
 
-class ScreenObserver:
+class ScreenObserver(session.Observer):
     """Shows a training, as a context manager: until its end, what is typed is ignored."""
 
     def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:

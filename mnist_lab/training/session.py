@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -55,8 +55,8 @@ class Results:
     images_per_epoch: int
 
 
-class Observer(Protocol):
-    """Follows a training; every method may do nothing."""
+class Observer:
+    """Follows a training; its own methods do nothing."""
 
     def on_start(
         self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]

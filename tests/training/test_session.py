@@ -18,12 +18,12 @@ import main
 from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_config
 from mnist_lab.data.mnist import Mnist, load_mnist
 from mnist_lab.experiments.questions import EXPERIMENTS
-from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.experiments.trainings import Stopped
 from mnist_lab.networks.models import build_model
 from mnist_lab.training import session
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.commands import config_from_options
-from mnist_lab.training.runs import read_run
+from mnist_lab.training.runs import EpochRecord, read_run
 from mnist_lab.training.session import repeat_command
 from tests.trainings import LONGER
 
@@ -41,7 +41,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise Stopped
         return False
 
-    outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda epochs: None)
+    outputs, observer = tmp_path_factory.mktemp("stopped"), session.Observer()
     now = datetime(2026, 11, 22, 14)
     with pytest.raises(Stopped):
         session.train_new(
@@ -60,14 +60,13 @@ def resume(folder: Path) -> int:
     return main.main(["resume", "--run", folder.name, "--outputs", str(folder.parent)])
 
 
-class Follower(ReportingObserver):
+class Follower(session.Observer):
     """Reads the history, as others may, whenever an epoch is shown as done."""
 
     def __init__(self, outputs: Path) -> None:
-        super().__init__(lambda epochs: None)
         self.outputs, self.seen = outputs, list[list[str]]()
 
-    def on_epoch(self, *values: object) -> None:
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         (path,) = self.outputs.glob("*/history.csv")
         self.seen.append([line.split(",")[0] for line in path.read_text(encoding="utf-8").splitlines()])
 
@@ -316,8 +315,8 @@ def test_the_seed_decides_the_weights_that_a_training_begins_with(seed: int, tmp
         model="1-layer", recipe="plain", seed=seed, epochs=1, train_size=100, learning_rate=0.0, weight_decay=0.0,
         average_decay=0.0, batch_norm=False, hidden=16,
     )  # fmt: skip
-    observer = ReportingObserver(lambda epochs: None)
-    folder = session.train_new(config, tmp_path, datetime(2026, 11, 22, 14), observer, workers=0, figures={})
+    now = datetime(2026, 11, 22, 14)
+    folder = session.train_new(config, tmp_path, now, session.Observer(), workers=0, figures={})
     found = load_weights(read_run(folder))
     first, other = (build_model(config.architecture, start).state_dict() for start in (seed, 1 - seed))
     assert all(torch.equal(found[name], weights) for name, weights in first.items())
