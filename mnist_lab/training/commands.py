@@ -208,7 +208,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None,
             with observer:
                 folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
         except KeyboardInterrupt:
-            lab.terminal.warn("stopped at once; resume the run with: python main.py resume")
+            lab.terminal.warn(f"stopped at once; resume the run with: {command_line('resume', lab.outputs)}")
             raise
     if not offer_more:
         lab.terminal.hint(f"more: {command_line('show latest', lab.outputs)}")

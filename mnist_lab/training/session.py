@@ -192,8 +192,8 @@ def _complete(
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        go_on = f"go on without them: python main.py resume --run {run.name} --workers 0"
-        raise TrainingError(f"a worker died ({error})", go_on) from None
+        go_on = runs.command_line(f"resume {run.name} --workers 0", folder.parent)
+        raise TrainingError(f"a worker died ({error})", f"go on without them: {go_on}") from None
 
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
@@ -203,7 +203,8 @@ def _complete(
     try:
         _describe(run, figures)
     except StorageError as error:  # what was trained is on disk
-        observer.on_warning(f"{error.found}; the page can be written later: python main.py report {run.name}")
+        later = runs.command_line(f"report {run.name}", folder.parent)
+        observer.on_warning(f"{error.found}; the page can be written later: {later}")
     return folder
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from mnist_lab.data.mnist import Mnist, load_mnist
 from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.trainings import Stopped
 from mnist_lab.networks.models import build_model
+from mnist_lab.terminal.lab import INTERRUPTED
 from mnist_lab.training import session
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.commands import config_from_options
@@ -110,8 +112,17 @@ def test_a_page_that_cannot_be_written_costs_a_warning_and_not_the_run(
     (folder / "report.html").mkdir()
     assert resume(folder) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "report.html: is a directory; the page can be written later: python main.py report" in told
+    later = f"python main.py report {folder.name} --outputs {folder.parent}"
+    assert f"report.html: is a directory; the page can be written later: {later}" in told
     assert read_run(folder).status == "finished"
+
+
+def test_a_second_ctrl_c_tells_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "resume", Mock(side_effect=KeyboardInterrupt))
+    assert resume(folder) == INTERRUPTED
+    assert f"resume the run with: python main.py resume --outputs {folder.parent}\n" in capsys.readouterr().out
 
 
 def first_record(**values: Any) -> Callable[[State], object]:
