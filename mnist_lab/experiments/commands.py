@@ -285,7 +285,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
     for run in runs:
         if not run.is_evaluated:
             found = f"the run {run.name} is not finished (status {status_of(run)})"
-            raise RequestError(found, "finish it, or name another")
+            raise RequestError(found, "name another")
     if len({str(run.split_fingerprint) for run in runs}) > 1:
         raise RequestError(
             "the runs were made on different splits of the data", "compare runs of one split: train one again"
