@@ -279,11 +279,9 @@ def _resumptions(run: RunRecord) -> list[str]:
     """When a run was resumed, and what had changed since its start."""
     told = []
     for session in run.sessions[1:]:
-        first = _place_of(run.sessions[0])
+        first, now = _place_of(run.sessions[0]), _place_of(session)
         changes = [
-            f"{name} {value} (at first {first.get(name, '–')})"
-            for name, value in _place_of(session).items()
-            if value != first.get(name)
+            f"{name} {now[name]} (at first {first.get(name, '–')})" for name in now if now[name] != first.get(name)
         ]
         started, epoch = text(session.get("started")), text(session.get("after_epoch"))
         told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
@@ -298,21 +296,19 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
 
 def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` describe its pictures, by file name."""
-    first = RUN_PICTURES[0] if run.epochs_run != 1 else "confusion_counts.png"  # a history of one point shows nothing
-    lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
-    interval_95 = f"95 % interval {format_interval(run.test_interval)}"
-    validation = f"validation {format_percent(run.val_accuracy)}"
+    sentences = [f"with {run.changes}"] if run.changes else []
+    if run.is_evaluated:
+        lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
+        interval_95 = f"95 % interval {format_interval(run.test_interval)}"
+        sentences.insert(0, f"{interval_95}; {lasted}; validation {format_percent(run.val_accuracy)}")
     return Summary(
         kind="run",
         title=run.title,
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
-        sentences=[
-            *([f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else []),
-            *([f"with {run.changes}"] if run.changes else []),
-        ],
+        sentences=sentences,
         remark="" if run.status == "finished" else saved.status_of(run),
-        thumbnail=first,
+        thumbnail="confusion_counts.png" if run.epochs_run == 1 else "history.png",  # a curve needs two points
         traits=(run.model, "augmented" if run.augment else "unaugmented"),
         validation=run.val_accuracy,
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json
