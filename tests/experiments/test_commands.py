@@ -256,6 +256,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
     ("words", "refusal"),
     [
         (["deepth"], "there is no experiment 'deepth'; did you mean depth?"),
+        (["__class__"], "there is no experiment '__class__'; choose one of depth"),
         (["depth", "--seeds", "0"], "--seeds is 0"),
         (["depth", "--epochs", "-1"], "--epochs is -1"),
         (["depth", "--jobs", "0"], "--jobs is 0"),
