@@ -150,13 +150,12 @@ class Report:
 
 def _legible(text: str) -> str:
     shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
-    return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which keeps it on the line of its number
+    # "99 %" and "p = 0.01" stay on one line
+    return re.sub(r" (?=%)|(?<=\bp) (?=[<=] )|(?<=\bp [<=]) (?=\d)", "\N{NO-BREAK SPACE}", "".join(shown))
 
 
-def _prose(text: str) -> str:
-    """For reading, not for copying: ``1-layer`` and ``p = 0.012`` stay on one line."""
-    text = re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
-    return re.sub(r"\bp ([<=]) (?=\d)", "p\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
+def _prose(text: str) -> str:  # for reading, not for copying
+    return re.sub(r"\b(\d)-layer\b", "\\1\N{NON-BREAKING HYPHEN}layer", text)
 
 
 def day_of(moment: datetime) -> str:
