@@ -11,10 +11,10 @@ from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
 
-from mnist_lab.config import MOST_EPOCHS, check_whole
+from mnist_lab.config import MOST_EPOCHS, check_config, check_whole
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.environment import asked_device
-from mnist_lab.errors import RequestError
+from mnist_lab.errors import RequestError, suggestion
 from mnist_lab.experiments import questions
 from mnist_lab.experiments.questions import EXPERIMENTS, MOST_SEEDS, SEEDS, Experiment, Variant
 from mnist_lab.experiments.speed import QUESTION, experiment_speed, speed_from_options, time_one_epoch
@@ -114,7 +114,9 @@ def _ask_prediction(lab: Lab, pairs: Sequence[tuple[str, str]]) -> str:
 def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
     """Put a question to the networks: train what is missing, compare, and leave a folder with a report."""
     chosen, terminal = request.experiment, lab.terminal
-    variants = questions.checked_variants(chosen, request.epochs)
+    variants = chosen.variants(request.epochs)
+    for variant in variants:
+        check_config(variant.config)
     tasks = _find_tasks(lab, request, variants)
     missing = [task for task in tasks if task.run is None]
     on_cluster = cluster(request.dask, len(tasks)) if request.dask is not None and missing else None
@@ -285,7 +287,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
     for run in runs:
         if not run.is_evaluated:
             found = f"the run {run.name} is not finished (status {status_of(run)})"
-            raise RequestError(found, "finish it, or name another")
+            raise RequestError(found, "name another")
     if len({str(run.split_fingerprint) for run in runs}) > 1:
         raise RequestError(
             "the runs were made on different splits of the data", "compare runs of one split: train one again"
@@ -335,7 +337,11 @@ def _experiment_from_options(lab: Lab, options: Namespace) -> int:
     if options.name == "speed":
         refuse_given(options, ["seeds", "jobs", "dask", "run", "predict"], "the experiment speed")
         return speed_from_options(lab, options)
-    chosen = questions.find_experiment(options.name)
+    if options.name not in EXPERIMENTS:
+        raise RequestError(
+            f"there is no experiment {options.name!r}", suggestion(options.name, [*EXPERIMENTS, "speed"])
+        )
+    chosen = EXPERIMENTS[options.name]
     refuse_given(options, ["no_target", "train_size"], f"the experiment {chosen.name}")
     prediction = options.predict or ""
     if options.run is not None:

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from mnist_lab import config as settings
-from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, check_config, default_config, settings_of
-from mnist_lab.errors import RequestError, suggestion
+from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, default_config, settings_of
 from mnist_lab.experiments import measures
 from mnist_lab.terminal.wording import describe_strength
 
@@ -135,21 +134,6 @@ EXPERIMENTS = {
     )
 }  # fmt: skip
 """The experiments that train, by name."""
-
-
-def find_experiment(name: str) -> Experiment:
-    """An experiment by its name; RequestError if there is none."""
-    if name not in EXPERIMENTS:
-        raise RequestError(f"there is no experiment {name!r}", suggestion(name, [*EXPERIMENTS, "speed"]))
-    return EXPERIMENTS[name]
-
-
-def checked_variants(experiment: Experiment, epochs: int) -> tuple[Variant, ...]:
-    """The variants of an experiment for a number of epochs; RequestError if that makes no sense."""
-    variants = experiment.variants(epochs)
-    for variant in variants:
-        check_config(variant.config)
-    return variants
 
 
 def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:

@@ -118,18 +118,10 @@ def seeds_needed(difference: Summary, level: float = LEVEL) -> int | None:
         return None
     numbers = np.arange(2, _MOST_SEEDS + 1)
     effect = min(abs(difference.mean) / difference.sd, 1000.0)  # 2 seeds are enough for that; more would overflow
-    enough = np.flatnonzero(paired_power(numbers, effect, level) >= _POWER)
-    return int(numbers[enough[0]]) if len(enough) else None
-
-
-def paired_power(seeds: NDArray[np.int64], effect: float, level: float = LEVEL) -> NDArray[np.float64]:
-    """The probability that the two-sided paired t test finds a difference, exactly, for normal differences.
-
-    ``effect`` is the true mean difference divided by its standard deviation.
-    """
     # t² has the noncentral F distribution with 1 and n - 1 degrees of freedom; scipy's noncentral t gives nan far out.
-    critical = t.isf(level / 2, seeds - 1) ** 2
-    return np.asarray(ncf.sf(critical, 1, seeds - 1, seeds * effect**2), dtype=np.float64)
+    critical = t.isf(level / 2, numbers - 1) ** 2
+    enough = np.flatnonzero(ncf.sf(critical, 1, numbers - 1, numbers * effect**2) >= _POWER)
+    return int(numbers[enough[0]]) if len(enough) else None
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -362,7 +362,7 @@ def _runs_section(runs: Runs) -> Section:
         for run in by_seed.values()
     ]
     headings = ("folder", "variant", "seed", "validation", "test")
-    text = "Show any of them with: python main.py show --run FOLDER"
+    text = "Show any of them with: python main.py show FOLDER"
     return Section("The runs it rests on", [text], [Table("Ordinary saved runs", headings, rows, (2, 3, 4))])
 
 

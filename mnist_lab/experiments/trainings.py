@@ -122,7 +122,7 @@ class Stopped(Exception):  # noqa: N818 - control flow, not an error
     """The user asked to stop; the training's folder stays as it is, to be resumed later."""
 
 
-class ReportingObserver:
+class ReportingObserver(Observer):
     """Follows a training, and reports how many epochs of it are done; infinitely many when only pictures are left."""
 
     def __init__(self, report: Callable[[float], None]) -> None:
@@ -135,10 +135,6 @@ class ReportingObserver:
 
     def on_progress(self, progress: trainer.Progress) -> None:
         self.report(progress.epoch - 1 + progress.images_done / progress.images_per_epoch)
-
-    def on_epoch(self, *values: object) -> None: ...
-
-    def on_warning(self, message: str) -> None: ...
 
     def on_results(self, results: Results) -> None:
         self.report(math.inf)

@@ -150,7 +150,8 @@ class Report:
 
 def _legible(text: str) -> str:
     shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
-    return "".join(shown).replace(" %", "\N{NO-BREAK SPACE}%")  # which keeps it on the line of its number
+    # "99 %" and "p = 0.01" stay on one line
+    return re.sub(r" (?=%)|(?<=\bp) (?=[<=] )|(?<=\bp [<=]) (?=\d)", "\N{NO-BREAK SPACE}", "".join(shown))
 
 
 def _prose(text: str) -> str:  # for reading, not for copying

@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +34,6 @@ from mnist_lab.terminal.lab import (
     Command,
     Lab,
     add_json_option,
-    folder_named,
     graceful_interrupts,
     refuse_given,
 )
@@ -59,11 +58,11 @@ def ask_training(lab: Lab, *, offer_more: bool = False) -> int:
     model = terminal.choose("Which network", choices, default="3-layer")
     augmented = terminal.ask_yes_no("Augment the training digits (turned, shifted, scaled, slanted)", default=True)
     epochs = _ask_length(lab, default_config(model, augmented=augmented))
-    asked = _Asked(default_config(model, augmented=augmented, epochs=epochs), lab.outputs)
+    config, device = default_config(model, augmented=augmented, epochs=epochs), None
     if terminal.ask_yes_no("Change anything else (learning rate, dropout, batch size, ...)", default=False):
-        asked = _ask_details(terminal, asked)
-    with using_device(asked.device):
-        return train(replace(lab, outputs=asked.outputs), asked.config, asked.workers, offer_more=offer_more)
+        config, device = _ask_details(terminal, config)
+    with using_device(device):
+        return train(lab, config, offer_more=offer_more)
 
 
 def _ask_length(lab: Lab, config: TrainConfig) -> int:
@@ -79,45 +78,29 @@ def _ask_length(lab: Lab, config: TrainConfig) -> int:
     return presets[word] if word in presets else _ask_setting(lab.terminal, config, "epochs").epochs
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A training as it is asked for."""
-
-    config: TrainConfig
-    outputs: Path
-    workers: int = _USUAL_WORKERS
-    device: str | None = None
-
-
 _OFFERED = ("learning_rate", "dropout", "batch_size", "recipe", "train_size", "seed", "patience")
 
 
-def _ask_details(terminal: Terminal, asked: _Asked) -> _Asked:
-    """Offer the settings with their values, to be changed one by one, until the training shall start."""
+def _ask_details(terminal: Terminal, config: TrainConfig) -> tuple[TrainConfig, str | None]:
+    """Offer the settings, to be changed one by one, until the training shall start; returns the device as well."""
+    device = None
     while True:
-        config = asked.config
         values = _values_of(config, _OFFERED)
         if config.augment is not None:
             values["augmentation"] = wording.describe_augmentation(config.augment).removeprefix("augmented: ")
-        device = asked.device or asked_device() or "auto"
-        values |= {"workers": str(asked.workers), "device": device, "output folder": str(asked.outputs)}
-        word = _ask_which(terminal, values, "start")
+        values["device"] = device or asked_device() or "auto"
+        word, recipe = _ask_which(terminal, values, "start"), config.recipe
         if word == "start":
-            return asked
-        if word == "augmentation" and config.augment is not None:
+            return config, device
+        if word == "device":
+            device = ask_device(terminal)
+        elif word == "augmentation" and config.augment is not None:
             augment = _ask_augmentation(terminal, config.augment)
-            asked = replace(asked, config=replace(config, augment=None if augment == NO_AUGMENTATION else augment))
-        elif word == "workers":
-            workers = terminal.ask_whole("Workers (processes that load data)", asked.workers, 0, settings.MOST_WORKERS)
-            asked = replace(asked, workers=workers)
-        elif word == "device":
-            asked = replace(asked, device=ask_device(terminal))
-        elif word == "output folder":
-            asked = replace(asked, outputs=terminal.ask("Output folder", str(asked.outputs), folder_named))
+            config = replace(config, augment=None if augment == NO_AUGMENTATION else augment)
         else:
-            asked = replace(asked, config=_ask_setting(terminal, config, word))
-        if asked.config.recipe != config.recipe:
-            asked = replace(asked, config=_with_usual_rates(asked.config))
+            config = _ask_setting(terminal, config, word)
+        if config.recipe != recipe:
+            config = _with_usual_rates(config)
 
 
 def _with_usual_rates(config: TrainConfig) -> TrainConfig:
@@ -225,7 +208,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None,
             with observer:
                 folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
         except KeyboardInterrupt:
-            lab.terminal.warn("stopped at once; resume the run with: python main.py resume")
+            lab.terminal.warn(f"stopped at once; resume the run with: {command_line('resume', lab.outputs)}")
             raise
     if not offer_more:
         lab.terminal.hint(f"more: {command_line('show latest', lab.outputs)}")
@@ -334,6 +317,8 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     found = {"validation": validation.to_dict(), "test": test.to_dict()}
     if as_json:
+        for numbers in found.values():
+            numbers["rejection_threshold"] = numbers.pop("doubt_level")  # which it is only called on disk
         terminal.record({"run": run.name, **found, "rejected": rejected})
         return OK
     terminal.show(page.per_digit_table(found["test"], "Test digits").on_screen(), "")

@@ -80,8 +80,11 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error, a fraction."""
-        return expected_calibration_error(self.bins)
+        """The expected calibration error, a fraction (Guo et al. 2017, arXiv:1706.04599).
+
+        How far apart accuracy and confidence are: the mean over the bins, weighted by their sizes.
+        """
+        return sum(one.count * abs(one.confidence - one.accuracy) for one in self.bins) / self.total
 
     @property
     def accuracy(self) -> float:
@@ -132,7 +135,7 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         interval=wilson_interval(correct, total),
         confusion=confusion_matrix(labels, predictions, labels=digits),
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
-        bins=equal_bins(confidence, is_correct),
+        bins=_bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1)),
         groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
         rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
         mistakes=chosen(~is_correct, -confidence),
@@ -146,23 +149,9 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def equal_bins(confidence: NDArray[np.float64], is_correct: NDArray[np.bool_]) -> list[ConfidenceBin]:
-    """Predictions, sorted by their probabilities (N,) into 15 bins of equal width; the empty ones are left out."""
-    return _bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1))
-
-
 def _bins(
     confidence: NDArray[np.float64], is_correct: NDArray[np.bool_], bins: NDArray[np.int64]
 ) -> list[ConfidenceBin]:
     """Predictions with the same number in ``bins`` (N,), taken together."""
     members = [bins == number for number in np.unique(bins)]
     return [ConfidenceBin(int(m.sum()), float(confidence[m].mean()), float(is_correct[m].mean())) for m in members]
-
-
-def expected_calibration_error(bins: Sequence[ConfidenceBin]) -> float:
-    """How far apart accuracy and confidence are: the mean over the bins, weighted by their sizes.
-
-    Guo et al. 2017, arXiv:1706.04599.
-    """
-    gaps = [one.count * abs(one.confidence - one.accuracy) for one in bins]
-    return sum(gaps) / sum(one.count for one in bins)

@@ -49,7 +49,7 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
     last = epochs[-1]
-    for axes, name, unit in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+    for axes, name, unit, form in ((loss, "loss", 1, "{:.4f}"), (accuracy, "accuracy", 100, "{:.2f} %")):
         train, validation = (
             [unit * getattr(record, f"{split}_{name}") for record in history] for split in ("train", "val")
         )
@@ -58,11 +58,8 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
             shape = marker if len(epochs) <= _MARKERS_UP_TO else "none"
             axes.plot(epochs, values, color=colour, linewidth=1.8, marker=shape, markersize=4.5, label=split)
             if len(epochs) == 1:
-                shown = f"{values[0]:.4f}" if axes is loss else f"{values[0]:.2f} %"
-                side, words = (
-                    ("right", f"{split} {shown}   ") if split == "training" else ("left", f"   {split} {shown}")
-                )
-                axes.text(1, values[0], words, ha=side, va="center")
+                side = "right" if split == "training" else "left"
+                axes.text(1, values[0], f"   {split} {form.format(values[0])}   ", ha=side, va="center")
         ring = f"best epoch: {best_epoch} (weights kept)"
         axes.plot(best_epoch, kept, "o", ms=11, mfc="none", mec=INK, mew=1.4, label=ring)
         stopped = f"stopped after epoch {last} ({stop_reason})"
@@ -71,8 +68,7 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         axes.set_xticks(plotting.epoch_ticks(last))
         scale = plotting.scale_loss if axes is loss else plotting.scale_accuracy
         scale(axes, train + validation)
-        shown = f"{kept:.4f}" if axes is loss else f"{kept:.2f} %"
-        plotting.title_panel(axes, name.capitalize(), f"best epoch, validation: {shown}")
+        plotting.title_panel(axes, name.capitalize(), f"best epoch, validation: {form.format(kept)}")
     handles, labels = loss.get_legend_handles_labels()
     panels.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -256,7 +252,7 @@ def reliability(test: Evaluation, *, title: str) -> Figure:
     bins.set(xlim=(0, 104), ylim=(-20, 104), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
     plotting.title_panel(groups, "Groups of equally many", f"{test.groups[-1].count:,} digits in each")
     plotting.scale_accuracy(groups, [100 * min(one.confidence, one.accuracy) for one in test.groups] + [100])
-    plotting.style_axes(groups, "group, the least sure first", "% (logarithmic in the error)")
+    plotting.style_axes(groups, "group, the least sure first", "accuracy, probability (%, logarithmic)")
     groups.set(xticks=range(1, len(test.groups) + 1))
     panels.legend(*groups.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -286,15 +282,6 @@ def _draw_history(run: RunData) -> Figure:
     best, reason = run.record.best_epoch, run.record.stop_reason
     assert best and reason  # an evaluated run has both
     return training_history(run.history, best_epoch=best, stop_reason=reason, title=run.record.title)
-
-
-def _draw_mistakes(run: RunData) -> Figure:
-    missed = run.test.mistakes
-    return mistakes(*run.shown(missed), evaluated=run.test.total, title=run.record.title)
-
-
-def _draw_unsure(run: RunData) -> Figure:
-    return unsure(*run.shown(run.test.unsure), title=run.record.title)
 
 
 class RunFigure(NamedTuple):
@@ -346,7 +333,7 @@ RUN_FIGURES = {
         ),
     ),
     "mistakes.png": RunFigure(
-        _draw_mistakes,
+        lambda run: mistakes(*run.shown(run.test.mistakes), evaluated=run.test.total, title=run.record.title),
         Caption(
             "The most confident mistakes",
             "Misclassified digits, each with its true digit, the predicted one and their probabilities.",
@@ -355,7 +342,7 @@ RUN_FIGURES = {
         ),
     ),
     "unsure.png": RunFigure(
-        _draw_unsure,
+        lambda run: unsure(*run.shown(run.test.unsure), title=run.record.title),
         Caption(
             "Right, but unsure",
             "Correctly classified digits with the lowest probabilities, each with the digit that came second.",

@@ -34,7 +34,7 @@ _LEAST_WIDTH, _LEAST_HEIGHT = 78, 20  # of a terminal that has room for the tabl
 _Point = tuple[float, float]  # at an epoch, which is a fraction while it is under way
 
 
-class ScreenObserver:
+class ScreenObserver(session.Observer):
     """Shows a training, as a context manager: until its end, what is typed is ignored."""
 
     def __init__(self, terminal: Terminal, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,8 @@ class ScreenObserver:
         )
         self.terminal.hint("Ctrl-C ends it after the current batch and keeps the best so far.")
         wider = " " * 2 * (self._epoch_width - 4)
-        self._print(f"\n[hint]{wider}  epoch  train loss  accuracy    val loss  accuracy     rate          time[/hint]")
+        last = "" if self._is_narrow else "     rate          time"
+        self._print(f"\n[hint]{wider}  epoch  train loss  accuracy    val loss  accuracy{last}[/hint]")
         best = math.inf
         for record in history:
             self._reports.append((record.epoch - 0.5, record.train_loss, record.train_accuracy))
@@ -97,6 +98,7 @@ class ScreenObserver:
         if len(self._reports) > _MOST_REPORTS:
             self._reports = [(one.epoch - 0.5, one.train_loss, one.train_accuracy) for one in [*self._history, record]]
         self._add_epoch(record, is_best)
+        self._next_picture = -math.inf  # at once, as the epoch is no longer the one under way
         self._refresh()
 
     def on_warning(self, message: str) -> None:
@@ -112,10 +114,9 @@ class ScreenObserver:
             warn(page.ENDED[outcome.stop_reason])
         if outcome.images_seen < results.images_per_epoch:
             warn(f"its first epoch was cut short after {outcome.images_seen:,} digits")
-        best = f"best of epoch {outcome.best_epoch}; " if outcome.best_epoch < len(outcome.history) else ""
-        self.terminal.show(
+        self.terminal.show(  # as short as a line of 80 columns
             f"[best]Test {format_percent(test.accuracy)}[/best] (95 % interval {format_interval(test.interval)}), "
-            f"validation {format_percent(results.validation.accuracy)}; {best}{format_duration(results.train_seconds)}"
+            f"validation {format_percent(results.validation.accuracy)}; {format_duration(results.train_seconds)}"
         )
         self._open.enter_context(self.terminal.busy("drawing the pictures"))
 
@@ -126,8 +127,12 @@ class ScreenObserver:
         return max(4, len(str(self._epochs)))
 
     @property
+    def _is_narrow(self) -> bool:
+        return self.console.width < _LEAST_WIDTH
+
+    @property
     def _has_charts(self) -> bool:
-        is_large = self.console.width >= _LEAST_WIDTH and self.console.height >= _LEAST_HEIGHT
+        is_large = not self._is_narrow and self.console.height >= _LEAST_HEIGHT
         return is_large and can_show_charts(self.console)
 
     def _print(self, line: str) -> None:
@@ -137,10 +142,10 @@ class ScreenObserver:
     def _add_epoch(self, record: EpochRecord, is_best: bool) -> None:
         self._history.append(record)
         mark = "[best]best[/best]" if is_best else ""
+        last = "" if self._is_narrow else f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}"
         self._print(
             f"{self._row(record.epoch, record.train_loss, record.train_accuracy)}"
-            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %"
-            f"{record.learning_rate:>9.1e}{format_duration(record.seconds):>13}  {mark}"
+            f"{format_loss(record.val_loss):>10} {100 * record.val_accuracy:>7.2f} %{last}  {mark}"
         )
 
     def _row(self, epoch: int, loss: float, accuracy: float) -> str:

@@ -49,12 +49,13 @@ def run_report(run: RunRecord) -> Report:
     captions = (read_summary(run.folder) or Summary()).pictures
     found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
     pictures = {name: [picture] if picture else [] for name, picture in found.items()}
-    missing = _missing(run, [name for name, picture in found.items() if picture is None])
+    missing = _missing(run, [name for name, picture in found.items() if picture is None and run.is_evaluated])
     history = []
-    try:
-        history = saved.read_history(run)
-    except RunError as error:
-        missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    if run.is_evaluated or os.path.lexists(run.folder / HISTORY_FILE):  # one that ended sooner may have none
+        try:
+            history = saved.read_history(run)
+        except RunError as error:
+            missing.append(f"Without {HISTORY_FILE}: {error.found}.")
     facts, test = run_facts(run), run.results.get("test")
     confused = describe_confused(test)
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
@@ -86,7 +87,7 @@ def run_report(run: RunRecord) -> Report:
         note=run.note,
         sections=[section for section in sections if section.paragraphs or section.tables or section.pictures],
         repeat=run.command or "",
-        facts={name.capitalize(): dict(facts)[name] for name in _HEADLINES},
+        facts={name.capitalize(): value for name in _HEADLINES if (value := dict(facts)[name]) != "–"},
     )
 
 
@@ -190,11 +191,13 @@ def _pairs(content: object) -> str:
 
 def _missing(run: RunRecord, gone: list[str]) -> list[str]:
     """Which pictures the page does without, and what brings them back."""
-    remarks = [f"Missing from the folder, or damaged: {', '.join(gone)}."] if gone else []
-    if gone and run.is_evaluated:
-        restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
-        remarks.append(f"Missing pictures are drawn again by: {restore}")
-    return remarks
+    if not gone:
+        return []
+    restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
+    return [
+        f"Missing from the folder, or damaged: {', '.join(gone)}.",
+        f"Missing pictures are drawn again by: {restore}",
+    ]
 
 
 # --------------------------- an evaluation, saved or just made, as Evaluation.to_dict() gives it; it is not trusted
@@ -276,11 +279,9 @@ def _resumptions(run: RunRecord) -> list[str]:
     """When a run was resumed, and what had changed since its start."""
     told = []
     for session in run.sessions[1:]:
-        first = _place_of(run.sessions[0])
+        first, now = _place_of(run.sessions[0]), _place_of(session)
         changes = [
-            f"{name} {value} (at first {first.get(name, '–')})"
-            for name, value in _place_of(session).items()
-            if value != first.get(name)
+            f"{name} {now[name]} (at first {first.get(name, '–')})" for name in now if now[name] != first.get(name)
         ]
         started, epoch = text(session.get("started")), text(session.get("after_epoch"))
         told.append("; ".join([f"{started[:19].replace('T', ' ')}, after epoch {epoch}", *changes]))
@@ -295,18 +296,19 @@ def _place_of(session: Mapping[str, Any]) -> dict[str, str]:
 
 def summary_of(run: RunRecord, captions: Mapping[str, Caption] | None = None) -> Summary:
     """What the index shows of a run; ``captions`` describe its pictures, by file name."""
-    first = RUN_PICTURES[0] if run.epochs_run != 1 else "confusion_counts.png"  # a history of one point shows nothing
-    lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
-    interval_95 = f"95 % interval {format_interval(run.test_interval)}"
-    validation = f"validation {format_percent(run.val_accuracy)}"
+    sentences = [f"with {run.changes}"] if run.changes else []
+    if run.is_evaluated:
+        lasted = f"{wording.counted(run.epochs_run, 'epoch')} in {format_duration(run.train_seconds)}"
+        interval_95 = f"95 % interval {format_interval(run.test_interval)}"
+        sentences.insert(0, f"{interval_95}; {lasted}; validation {format_percent(run.val_accuracy)}")
     return Summary(
         kind="run",
         title=run.title,
         headline=format_percent(run.test_accuracy) if run.is_evaluated else "",
         headline_meaning="of the test digits" if run.is_evaluated else "",
-        sentences=[f"{interval_95}; {lasted}; {validation}"] if run.is_evaluated else [],
+        sentences=sentences,
         remark="" if run.status == "finished" else saved.status_of(run),
-        thumbnail=first,
+        thumbnail="confusion_counts.png" if run.epochs_run == 1 else "history.png",  # a curve needs two points
         traits=(run.model, "augmented" if run.augment else "unaugmented"),
         validation=run.val_accuracy,
         created=run.created.isoformat(timespec="seconds"),  # as it is in run.json

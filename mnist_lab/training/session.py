@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -55,8 +55,8 @@ class Results:
     images_per_epoch: int
 
 
-class Observer(Protocol):
-    """Follows a training; every method may do nothing."""
+class Observer:
+    """Follows a training; its own methods do nothing."""
 
     def on_start(
         self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
@@ -192,8 +192,8 @@ def _complete(
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        go_on = f"go on without them: python main.py resume --run {run.name} --workers 0"
-        raise TrainingError(f"a worker died ({error})", go_on) from None
+        go_on = runs.command_line(f"resume {run.name} --workers 0", folder.parent)
+        raise TrainingError(f"a worker died ({error})", f"go on without them: {go_on}") from None
 
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
@@ -203,7 +203,8 @@ def _complete(
     try:
         _describe(run, figures)
     except StorageError as error:  # what was trained is on disk
-        observer.on_warning(f"{error.found}; the page can be written later: python main.py report {run.name}")
+        later = runs.command_line(f"report {run.name}", folder.parent)
+        observer.on_warning(f"{error.found}; the page can be written later: {later}")
     return folder
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.axes._secondary_axes import SecondaryAxis
 from matplotlib.collections import LineCollection, PolyCollection
@@ -283,10 +282,6 @@ class TestEveryFigure:
     def test_names_its_axes(self, page: Page) -> None:
         unnamed = [axes for axes in panels_of(page.figure) if not (axes.get_xlabel() or axes.get_ylabel())]
         assert unnamed == []
-
-    def test_leaves_pyplot_alone(self, page: Page) -> None:
-        assert isinstance(page.figure, Figure)
-        assert pyplot.get_fignums() == []
 
 
 class TestLearning:

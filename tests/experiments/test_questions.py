@@ -11,15 +11,12 @@ import torch
 from mnist_lab.config import AUGMENTATIONS, TRAIN_DIGITS, AugmentConfig, check_config, default_config
 from mnist_lab.data.loader import TrainLoader
 from mnist_lab.data.mnist import Mnist, stratified_subset
-from mnist_lab.errors import RequestError
 from mnist_lab.experiments.measures import DATA_SIZES
 from mnist_lab.experiments.questions import (
     EXPERIMENTS,
     Variant,
-    checked_variants,
     differences,
     factors_between,
-    find_experiment,
     strengths,
 )
 from mnist_lab.training.trainer import EarlyStopping
@@ -31,7 +28,7 @@ USUAL = default_config("3-layer", augmented=True)
 @pytest.mark.parametrize("epochs", [1, 4, 16])
 def test_every_comparison_differs_in_one_factor(name: str, epochs: int) -> None:
     experiment = EXPERIMENTS[name]
-    variants = checked_variants(experiment, epochs)
+    variants = experiment.variants(epochs)
     by_name = {variant.name: variant.config for variant in variants}
     assert len(by_name) == len(variants)
     for variant in variants:
@@ -76,17 +73,6 @@ def test_no_size_is_stopped_early_however_the_training_goes(epochs: int) -> None
         for epoch in range(1, epochs):
             stopping.update(epoch, 0.1 * epoch)  # worse and worse
             assert not stopping.exhausted, variant.name
-
-
-@pytest.mark.parametrize("name", ["", "deep", "Depth", "speed", "__class__"])
-def test_an_unknown_experiment_is_refused(name: str) -> None:
-    with pytest.raises(RequestError, match=r"(choose one of depth|did you mean depth\?)"):
-        find_experiment(name)
-
-
-def test_lengths_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(RequestError, match="--epochs is 0"):
-        checked_variants(EXPERIMENTS["depth"], 0)
 
 
 # ------------------------------------------------------------------------------------------------ what differs

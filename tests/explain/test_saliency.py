@@ -413,8 +413,3 @@ class TestExplanations:
         inked = found.image > 0
         assert found.sanity.places != pytest.approx(spearmanr(abs(found.map), abs(found.random_map), axis=None)[0])
         assert found.sanity.strokes != pytest.approx(spearmanr(found.map[inked], found.random_map[inked])[0])
-
-    @pytest.mark.parametrize(("method", "target"), [("lime", 0), ("gradient", 10), ("gradient", -1)])
-    def test_refuse_what_does_not_exist(self, method: str, target: int, trained: DigitNet, ink: Tensor) -> None:
-        with pytest.raises(RequestError, match=r"no saliency method|is not a digit"):
-            saliency.explain(trained, TINY, ink[0], method, CPU, target)

@@ -15,6 +15,7 @@ from mnist_lab.errors import StorageError
 from mnist_lab.report.document import (
     Picture,
     Report,
+    Section,
     Table,
     inside,
     number,
@@ -64,6 +65,14 @@ def test_a_bare_report_leaves_no_empty_parts() -> None:
     assert page.texts("h1", "h2") == ["Title"]
     assert not page.all("table", "figure", "dl", "nav", "pre", "section")
     assert "22 November 2026, 12:00" in page.texts("time")
+
+
+def test_names_and_p_values_stay_on_one_line_but_commands_can_be_copied() -> None:
+    table = Table("Title", ("", "1-layer"), [("1-layer", "p = 0.01")])
+    html = render(Report("Title", "Kind", NOON, sections=[Section("", tables=[table])], repeat="train 1-layer"))
+    assert html.count(">1\u2011layer</th>") == 2
+    assert ">p\u00a0=\u00a00.01</td>" in html
+    assert "train 1-layer</code>" in html
 
 
 def test_pictures_are_inside_and_whole() -> None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -211,10 +210,6 @@ class TestEveryFigure:
         unnamed = [axes for axes in drawn if not (axes.get_xlabel() or axes.get_ylabel())]
         assert unnamed == []
 
-    def test_leaves_pyplot_alone(self, page: Page) -> None:
-        assert isinstance(page.figure, Figure)
-        assert pyplot.get_fignums() == []
-
 
 class TestTrainingHistory:
     @pytest.mark.parametrize("epochs", [1, 2, 100])
@@ -278,9 +273,6 @@ class TestTrainingHistory:
         height = accuracy.transAxes.inverted().transform(accuracy.transData.transform((2, 100)))[1]
         assert 0.9 < height < 1
 
-    def test_says_that_training_values_are_measured_during_the_epoch(self) -> None:
-        assert "with any dropout and augmentation" in words(history_figure(2))
-
     def test_tells_the_values_of_a_single_epoch(self) -> None:
         (record,) = make_history(1)
         shown = words(history_figure(1))
@@ -301,12 +293,6 @@ class TestReliability:
             heights = [float(y) for y in np.asarray(axes.lines[0].get_ydata())]
             assert heights == pytest.approx([100 * one.accuracy for one in found])
         assert [text.get_text() for text in figure.axes[0].texts] == [f"{one.count:,}" for one in test.bins]
-
-    def test_says_too_sure_from_not_sure_enough_by_their_places(self) -> None:
-        for sureness, is_above in ((0.5, True), (5, False)):
-            test = made_evaluation(sureness)
-            first = test.groups[0]
-            assert (first.accuracy > first.confidence) == is_above
 
 
 class TestConfusion:
@@ -357,19 +343,14 @@ class TestConfusion:
         assert poor == pytest.approx(good)
         assert good.min() > 0.85
 
-    def test_has_no_percentages_without_digits(self) -> None:
+    def test_has_no_percentages_without_digits_and_0_where_none_is_right(self) -> None:
         matrix = make_matrix()
-        matrix[6] = 0
+        matrix[6:8] = 0
+        matrix[7, 0] = 10
         cells = cell_texts(plots.confusion_percent(matrix, title="No sixes").axes[0])
         assert cells[6, 6] == "n/a"
         assert {cells[6, column] for column in range(10) if column != 6} == {"·"}
-
-    def test_tells_none_right_from_no_digits(self) -> None:
-        matrix = make_matrix()
-        matrix[6] = 0
-        matrix[6, 0] = 10
-        cells = cell_texts(plots.confusion_percent(matrix, title="All sixes lost").axes[0])
-        assert (cells[6, 6], cells[6, 0]) == ("0", "100")
+        assert (cells[7, 7], cells[7, 0]) == ("0", "100")
 
     @pytest.mark.parametrize(("draw", "unit"), [(plots.confusion_counts, "digits"), (plots.confusion_percent, "%")])
     def test_gives_the_colour_bar_a_unit(self, draw: Callable[..., Figure], unit: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,12 +19,13 @@ import main
 from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_config
 from mnist_lab.data.mnist import Mnist, load_mnist
 from mnist_lab.experiments.questions import EXPERIMENTS
-from mnist_lab.experiments.trainings import ReportingObserver, Stopped
+from mnist_lab.experiments.trainings import Stopped
 from mnist_lab.networks.models import build_model
+from mnist_lab.terminal.lab import INTERRUPTED
 from mnist_lab.training import session
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.commands import config_from_options
-from mnist_lab.training.runs import read_run
+from mnist_lab.training.runs import EpochRecord, read_run
 from mnist_lab.training.session import repeat_command
 from tests.trainings import LONGER
 
@@ -41,7 +43,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise Stopped
         return False
 
-    outputs, observer = tmp_path_factory.mktemp("stopped"), ReportingObserver(lambda epochs: None)
+    outputs, observer = tmp_path_factory.mktemp("stopped"), session.Observer()
     now = datetime(2026, 11, 22, 14)
     with pytest.raises(Stopped):
         session.train_new(
@@ -60,14 +62,13 @@ def resume(folder: Path) -> int:
     return main.main(["resume", "--run", folder.name, "--outputs", str(folder.parent)])
 
 
-class Follower(ReportingObserver):
+class Follower(session.Observer):
     """Reads the history, as others may, whenever an epoch is shown as done."""
 
     def __init__(self, outputs: Path) -> None:
-        super().__init__(lambda epochs: None)
         self.outputs, self.seen = outputs, list[list[str]]()
 
-    def on_epoch(self, *values: object) -> None:
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         (path,) = self.outputs.glob("*/history.csv")
         self.seen.append([line.split(",")[0] for line in path.read_text(encoding="utf-8").splitlines()])
 
@@ -111,8 +112,17 @@ def test_a_page_that_cannot_be_written_costs_a_warning_and_not_the_run(
     (folder / "report.html").mkdir()
     assert resume(folder) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "report.html: is a directory; the page can be written later: python main.py report" in told
+    later = f"python main.py report {folder.name} --outputs {folder.parent}"
+    assert f"report.html: is a directory; the page can be written later: {later}" in told
     assert read_run(folder).status == "finished"
+
+
+def test_a_second_ctrl_c_tells_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(session, "resume", Mock(side_effect=KeyboardInterrupt))
+    assert resume(folder) == INTERRUPTED
+    assert f"resume the run with: python main.py resume --outputs {folder.parent}\n" in capsys.readouterr().out
 
 
 def first_record(**values: Any) -> Callable[[State], object]:
@@ -316,8 +326,8 @@ def test_the_seed_decides_the_weights_that_a_training_begins_with(seed: int, tmp
         model="1-layer", recipe="plain", seed=seed, epochs=1, train_size=100, learning_rate=0.0, weight_decay=0.0,
         average_decay=0.0, batch_norm=False, hidden=16,
     )  # fmt: skip
-    observer = ReportingObserver(lambda epochs: None)
-    folder = session.train_new(config, tmp_path, datetime(2026, 11, 22, 14), observer, workers=0, figures={})
+    now = datetime(2026, 11, 22, 14)
+    folder = session.train_new(config, tmp_path, now, session.Observer(), workers=0, figures={})
     found = load_weights(read_run(folder))
     first, other = (build_model(config.architecture, start).state_dict() for start in (seed, 1 - seed))
     assert all(torch.equal(found[name], weights) for name, weights in first.items())
