@@ -36,9 +36,9 @@ from mnist_lab.training.runs import (
     find_run,
     list_runs,
     name_some,
+    not_finished,
     read_run,
     recipes_of,
-    status_of,
 )
 
 
@@ -286,8 +286,7 @@ def _comparable_runs(lab: Lab, names: Sequence[str]) -> list[RunRecord]:
         raise RequestError("no run is named", "name one or more; python main.py runs lists them")
     for run in runs:
         if not run.is_evaluated:
-            found = f"the run {run.name} is not finished (status {status_of(run)})"
-            raise RequestError(found, "name another")
+            raise not_finished(run)
     if len({str(run.split_fingerprint) for run in runs}) > 1:
         raise RequestError(
             "the runs were made on different splits of the data", "compare runs of one split: train one again"

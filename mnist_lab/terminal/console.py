@@ -155,7 +155,7 @@ class Terminal:
             with suppress(ValueError):
                 if low <= float(answer) <= high:
                     return float(answer)
-            raise ValueError(f"{answer!r} is not a number from {low:g} to {high:g}")
+            raise ValueError(f"{answer!r} is not a number from {low:,.10g} to {high:,.10g}")
 
         return self.ask(question, f"{default:g}", parse)
 

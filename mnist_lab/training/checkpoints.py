@@ -15,19 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mnist_lab.errors import CheckpointError, RunError
+from mnist_lab.errors import CheckpointError
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, reason, write_atomically
-from mnist_lab.training.runs import (
-    RUN_FILE,
-    STATE_FILE,
-    UNFINISHED,
-    RunRecord,
-    command_line,
-    damaged_run,
-    require,
-    status_of,
-)
+from mnist_lab.training.runs import RUN_FILE, STATE_FILE, RunRecord, damaged_run, not_finished, require
 
 # The instructions of a pickle that state its version or refer to something outside it, and what they may name: version
 # 2, dictionaries, and tensors of float32 and int64.
@@ -95,9 +86,7 @@ def load_weights(run: RunRecord) -> dict[str, Tensor]:
         CheckpointError: the model file is missing, refused, or does not hold such a network's weights.
     """
     if not run.is_evaluated:
-        finish = f"finish it with: {command_line(f'resume --run {run.name}', run.folder.parent)}"
-        advice = finish if run.status == UNFINISHED else "name another"
-        raise RunError(f"the run {run.name} is not finished (status {status_of(run)})", advice)
+        raise not_finished(run)
     if not run.model_file or Path(run.model_file).name != run.model_file:
         raise damaged_run(run.folder, f"{RUN_FILE} names no model file")
     with torch.device("meta"):  # names, shapes and types, without any values

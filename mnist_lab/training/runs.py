@@ -214,6 +214,14 @@ def damaged_run(folder: Path, what: str) -> RunError:
     return RunError(f"the run {folder.name} is damaged: {what}", "delete its folder, or restore it from a copy")
 
 
+def not_finished(run: RunRecord) -> RunError:
+    """The error for a run that has no trained network yet, and what can be done about it."""
+    status = status_of(run)
+    resume = command_line(f"resume --run {run.name}", run.folder.parent)
+    advice = {UNFINISHED: "wait for it to end", STOPPED: f"finish it with: {resume}"}.get(status, "name another")
+    return RunError(f"the run {run.name} is not finished (status {status})", advice)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a run for this caller alone, and tidy up after a killed one; raises ``RunError`` if another holds it."""

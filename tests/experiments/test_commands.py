@@ -484,7 +484,7 @@ def test_what_is_not_a_comparison_is_refused(outputs: Path) -> None:
     with pytest.raises(RunError, match="there is no run 'nowhere'"):
         compare(lab, [name, "nowhere"])
     make_run(outputs, "unfinished", status="running")
-    with pytest.raises(RequestError, match="is not finished"):
+    with pytest.raises(RunError, match="is not finished"):
         compare(lab, [name, "unfinished"])
 
 

@@ -30,6 +30,7 @@ from mnist_lab.training.runs import (
     is_being_trained,
     list_runs,
     locked,
+    not_finished,
     read_history,
     read_run,
 )
@@ -176,6 +177,15 @@ def test_only_one_program_trains_a_run(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["run.json", "training.lock"]
     (run.folder / "training.lock").touch()  # left behind by a program that was killed
     assert not is_being_trained(run)
+
+
+def test_each_unfinished_run_is_told_what_can_be_done_about_it(tmp_path: Path) -> None:
+    stopped = read_run(make_run(tmp_path, "stopped", status="running"))
+    failed = read_run(make_run(tmp_path, "failed", status="failed"))
+    assert f"resume --run stopped --outputs {tmp_path}" in not_finished(stopped).next_step
+    assert not_finished(failed).next_step == "name another"
+    with locked(stopped.folder):
+        assert not_finished(stopped).next_step == "wait for it to end"
 
 
 # -------------------------------------------------------------------------------------------------------- histories
