@@ -30,6 +30,7 @@ KINDS = {
     "run": ("Training run", "Runs"),
     "experiment": ("Experiment", "Experiments"),
     "compare": ("Comparison", "Comparisons"),
+    "curves": ("Curves", "Curves"),
     "drawing": ("Drawing", "Drawings"),
     "score": ("Score", "Scores"),
     "xray": ("X-ray", "X-rays"),
