@@ -90,6 +90,15 @@ def width_reader(picture: Picture) -> Probabilities:
     return probabilities
 
 
+def update_until(root: Any, condition: Callable[[], bool]) -> None:
+    """Let a window work until something holds, which it must in time."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        root.update()
+        time.sleep(0.002)
+
+
 class Visitor:
     """A real window, driven by Tk's own events, with everything that it asked for."""
 
@@ -141,11 +150,7 @@ class Visitor:
             self.root.event_generate("<Key>", keysym=key, state=state)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline
-            self.root.update()
-            time.sleep(0.002)
+        update_until(self.root, condition)
 
     def settle(self) -> None:
         """Until no prediction and no map is to come, and all is in its place: only the heartbeat is left."""

@@ -45,7 +45,16 @@ from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.page import write_run_page
-from mnist_lab.training.runs import RUN_FILE, EpochRecord, RunRecord, list_runs, read_history, read_run, status_of
+from mnist_lab.training.runs import (
+    RUN_FILE,
+    STOPPED,
+    EpochRecord,
+    RunRecord,
+    list_runs,
+    read_history,
+    read_run,
+    status_of,
+)
 from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
 EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
@@ -96,7 +105,7 @@ def _known_runs(outputs: Path) -> dict[TrainConfig, list[RunRecord]]:
 def _looked_up(task: Task, known: Mapping[TrainConfig, list[RunRecord]], taken: Collection[Path | None] = ()) -> Task:
     same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]
     finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
-    stopped = (run.folder for run in same if status_of(run) == "stopped")
+    stopped = (run.folder for run in same if status_of(run) == STOPPED)
     return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
 
 

@@ -31,6 +31,7 @@ from mnist_lab.storage import read_bytes, read_text, write_text
 from mnist_lab.terminal.wording import printable
 
 REPORT_FILE, RESULTS_FILE = "report.html", "results.json"  # the page, and the numbers beside it
+NOTE_FILE = "note.txt"  # the user's own sentence about a run
 _MOST = 50_000_000  # bytes, and pixels, of a picture; the lab draws none as large, and no browser would open the page
 
 
@@ -186,10 +187,10 @@ def write_report(folder: Path, report: Report) -> Path:
     return path
 
 
-def read_note(path: Path) -> str:
-    """The user's own sentence, from a small text file; empty if there is none that can be read."""
+def read_note(folder: Path) -> str:
+    """The user's own sentence about a folder; empty if there is none that can be read."""
     try:
-        return " ".join(read_text(path, 4096).split())
+        return " ".join(read_text(folder / NOTE_FILE, 4096).split())
     except (OSError, ValueError):
         return ""
 

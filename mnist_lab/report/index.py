@@ -23,7 +23,7 @@ from mnist_lab.errors import RequestError, StorageError
 from mnist_lab.report import document
 from mnist_lab.report.document import Caption, Report, Section, inside, number, text
 
-_INDEX_FILE, _SUMMARY_FILE, SCORE_FILE, _NOTE_FILE = "index.html", "summary.json", "score.json", "note.txt"
+_INDEX_FILE, SUMMARY_FILE, SCORE_FILE = "index.html", "summary.json", "score.json"
 _DATA_FILES = ("run.json", document.RESULTS_FILE, SCORE_FILE, "drawing.json")
 
 KINDS = {
@@ -72,12 +72,12 @@ def write_summary(folder: Path, summary: Summary) -> None:
     """Write what the index shows of a folder into it; its name tells kind and title unless the summary does."""
     _, kind, title = _named(folder)
     found = replace(summary, kind=summary.kind or kind, title=summary.title or title)
-    storage.write_json(folder / _SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
+    storage.write_json(folder / SUMMARY_FILE, {name: value for name, value in asdict(found).items() if value})
 
 
 def read_summary(folder: Path) -> Summary | None:
     """What the index shows of a folder; None if it is missing or can't be read. What is not text counts as empty."""
-    content = document.read_object(folder / _SUMMARY_FILE)
+    content = document.read_object(folder / SUMMARY_FILE)
     if not content:
         return None
     texts = {part.name: text(content.get(part.name), "") for part in fields(Summary) if part.default == ""}
@@ -207,7 +207,7 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     when, kind, title = _named(folder)
     try:
         files = sorted(path.name for path in folder.iterdir())
-        damage = f"its {_SUMMARY_FILE} can't be read" if _SUMMARY_FILE in files else ""
+        damage = f"its {SUMMARY_FILE} can't be read" if SUMMARY_FILE in files else ""
     except OSError as error:
         files, damage = [], f"can't be read: {storage.reason(error)}"
     found = read_summary(folder) or earlier(folder) or Summary(remark=damage)
@@ -219,7 +219,7 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)
     documents = [name for name in (document.REPORT_FILE, *_DATA_FILES) if name in files]
-    note = document.read_note(folder / _NOTE_FILE) if _NOTE_FILE in files else ""
+    note = document.read_note(folder) if document.NOTE_FILE in files else ""
     return Card(folder.name, when or _moment(found.created), summary, note, pictures, documents)
 
 

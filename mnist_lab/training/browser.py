@@ -14,7 +14,7 @@ from rich.columns import Columns
 from rich.table import Table
 
 from mnist_lab.errors import LabError, RequestError, RunError
-from mnist_lab.report.document import REPORT_FILE
+from mnist_lab.report.document import NOTE_FILE, REPORT_FILE
 from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import is_file, is_locked, new_folder, storage_errors, write_text
 from mnist_lab.terminal.chart import ACCURACY, COLOURS, LOGARITHMIC, MARKERS, Line, can_show_charts, line_chart
@@ -26,7 +26,6 @@ from mnist_lab.training.page import write_run_page
 from mnist_lab.training.picker import NAMES, Picker, runs_named
 from mnist_lab.training.runs import (
     LOCK_FILE,
-    NOTE_FILE,
     RUN_FILE,
     STOPPED,
     EpochRecord,

@@ -18,7 +18,7 @@ from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
 from mnist_lab.errors import RequestError, RunError, StorageError
 from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
-from mnist_lab.report.index import SCORE_FILE, folder_report, folders_of, is_outdated, write_index
+from mnist_lab.report.index import SCORE_FILE, SUMMARY_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
 from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_given
 from mnist_lab.terminal.wording import counted, plain
@@ -27,17 +27,20 @@ from mnist_lab.training import runs as saved
 from mnist_lab.training.picker import SORT_KEYS, add_run_options, ask_run, marks_of, ranked, run_named, show_runs
 from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
 
-_MARKS = (saved.RUN_FILE, "summary.json", RESULTS_FILE, SCORE_FILE)  # files that tell that a folder is the lab's
+_MARKS = (saved.RUN_FILE, SUMMARY_FILE, RESULTS_FILE, SCORE_FILE)  # files that tell that a folder is the lab's
 
 
 def head_line(lab: Lab) -> str:
     """What there is to work with: the data, and the saved runs."""
-    found, damaged = list_runs(lab.outputs)
-    stopped = sum(saved.status_of(run) == saved.STOPPED for run in found)
+    folders = saved.run_folders(lab.outputs)
+    stopped = 0
+    for folder in folders:
+        if not is_file(folder / SUMMARY_FILE):  # what has ended has one: reading every run would delay the menu
+            with suppress(RunError):
+                stopped += saved.status_of(saved.read_run(folder)) == saved.STOPPED
     data = "60,000 + 10,000 digits" if mnist_is_there() else "[warning]MNIST files missing[/warning]"
     resume = f"\n[warning]{counted(stopped, 'stopped run')}; to go on: resume[/warning]" if stopped else ""
-    saved_runs = counted(len(found) + len(damaged), "saved run")
-    return f"[title]MNIST Lab[/title]  [hint]{data} · {saved_runs}[/hint]{resume}"
+    return f"[title]MNIST Lab[/title]  [hint]{data} · {counted(len(folders), 'saved run')}[/hint]{resume}"
 
 
 def runs(lab: Lab, sort: str = "date", limit: int = 20) -> int:
@@ -152,7 +155,11 @@ def runs_from_options(lab: Lab, options: Namespace) -> int:
 
 def show(lab: Lab, name: str) -> int:
     """One run: its numbers, how to repeat it, and which pictures its folder holds."""
-    run, table = find_run(lab.outputs, name), Table.grid(padding=(0, 2))
+    return _show(lab, find_run(lab.outputs, name))
+
+
+def _show(lab: Lab, run: RunRecord) -> int:
+    table = Table.grid(padding=(0, 2))
     error = number(inside(run.results, "test", "expected_calibration_error"))
     facts = [
         *page.run_facts(run),
@@ -176,7 +183,7 @@ def _show_from_options(lab: Lab, options: Namespace) -> int:
     if options.json:
         lab.terminal.record(run.to_json() | _values_of(run))
     else:
-        show(lab, run_named(options, "latest"))
+        _show(lab, run)
     if options.open:
         open_files(lab, pictures_of(run))
     return OK

@@ -31,7 +31,6 @@ RUN_FILE = "run.json"
 HISTORY_FILE = "history.csv"
 STATE_FILE = "training_state.pt"
 LOCK_FILE = "training.lock"
-NOTE_FILE = "note.txt"  # the user's own sentence about a run
 MY_DIGITS = "my_digits.jsonl"  # the user's own labelled drawings, in the output folder
 
 UNFINISHED, STOPPED = "running", "stopped"
@@ -203,7 +202,7 @@ def read_run(folder: Path) -> RunRecord:
         why = reason(error) if isinstance(error, OSError) else error
         raise damaged_run(folder, f"{RUN_FILE} can't be read ({why})") from None
     try:
-        return replace(RunRecord.from_json(folder, content), note=read_note(folder / NOTE_FILE))
+        return replace(RunRecord.from_json(folder, content), note=read_note(folder))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise damaged_run(folder, f"{RUN_FILE} does not describe a run ({detail})") from None
@@ -244,16 +243,23 @@ def status_of(run: RunRecord) -> str:
     return STOPPED if run.status == UNFINISHED and not is_being_trained(run) else run.status
 
 
+def run_folders(outputs: Path) -> list[Path]:
+    """The folders that hold a run.json, sorted by name; a folder that is missing or may not be read holds none."""
+    try:
+        return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
+    except OSError:
+        return []
+
+
 def list_runs(outputs: Path) -> tuple[list[RunRecord], dict[Path, str]]:
     """All runs below ``outputs``, numbered, oldest first, and what is wrong with each damaged one, by its folder."""
     runs: list[RunRecord] = []
     damaged: dict[Path, str] = {}
-    with suppress(OSError):  # a folder that is missing or may not be read holds none
-        for path in sorted(outputs.glob(f"*/{RUN_FILE}")):
-            try:
-                runs.append(read_run(path.parent))
-            except RunError as error:
-                damaged[path.parent] = error.found
+    for folder in run_folders(outputs):
+        try:
+            runs.append(read_run(folder))
+        except RunError as error:
+            damaged[folder] = error.found
     runs.sort(key=lambda run: (run.created, run.name))
     return [replace(run, number=len(runs) - place) for place, run in enumerate(runs)], damaged
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_lab.drawing.predictions import vote
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, count_side_by_side, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.terminal.wording import format_probability
@@ -71,7 +72,7 @@ class Answer:
     @property
     def digit(self) -> int | None:
         """What the networks say together, by the mean of their probabilities."""
-        return int(np.mean(self.probabilities, axis=0).argmax()) if self.probabilities else None
+        return int(vote(self.probabilities).argmax()) if self.probabilities else None
 
 
 def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> Answer:
@@ -126,7 +127,7 @@ def sentence(answer: Answer) -> str:
 
 def _summary(probabilities: Sequence[Probabilities]) -> str:
     if len(probabilities) > 1:
-        mean, winners = np.mean(probabilities, axis=0), [int(row.argmax()) for row in probabilities]
+        mean, winners = vote(probabilities), [int(row.argmax()) for row in probabilities]
         together = f"together: {mean.argmax()} ({format_probability(float(mean.max()))})"
         if len(set(winners)) > 1:
             return f"{together}; they disagree: {', '.join(map(str, winners))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tkinter as tk
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from mnist_lab.drawing.window.widgets import VERMILION
 from mnist_lab.training.runs import MY_DIGITS
 from tests.drawing.conftest import BLANK, ONE
 from tests.drawing.test_strokes import by_hand
-from tests.windows import PATIENCE, Opener, option
+from tests.windows import Opener, option, update_until
 
 pytest_plugins = ["tests.window_fixtures"]
 
@@ -40,11 +39,7 @@ class Visit:
         return [7] * len(pictures)
 
     def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline
-            self.root.update()
-            time.sleep(0.002)
+        update_until(self.root, condition)
 
     def key(self, *keys: str) -> None:
         for key in keys:
