@@ -8,12 +8,12 @@ import os
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,9 @@ from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
+
+if TYPE_CHECKING:  # models.py imports this module
+    from mnist_lab.networks.models import DigitNet
 
 _Network = TypeVar("_Network", bound=nn.Module)
 MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
@@ -162,7 +165,6 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             layer.training = training
 
 
-@torch.inference_mode()
 def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
     """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
@@ -170,16 +172,26 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
     large can cause although they are finite themselves.
     """
-    logits = [torch.empty(0, CLASSES)]
-    with evaluating(model), compute.autocast():
-        for batch in torch.split(images, batch_size):
-            answer = model(normalise(to_unit(batch)).to(compute.device))  # (B, 1, 28, 28) to (B, 10)
-            logits.append(answer.float().cpu())
-    found = torch.cat(logits)
+    empty = torch.empty(0, CLASSES)
+    found = torch.cat([empty, *_in_batches(model, model, images, compute, batch_size)])
     if not found.isfinite().all():
         remedy = "train one with a smaller --learning-rate"
         raise TrainingError("the network's answers are no longer finite numbers", remedy)
     return found
+
+
+def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
+    """The activations of a network's hidden units, (N, H) float32 on the CPU; images as for :func:`predict_logits`."""
+    return torch.cat(_in_batches(model, model.hidden, images, compute, BATCH_SIZE))
+
+
+@torch.inference_mode()
+def _in_batches(
+    model: nn.Module, ask: Callable[[Tensor], Tensor], images: Tensor, compute: Compute, batch_size: int
+) -> list[Tensor]:
+    with evaluating(model), compute.autocast():
+        batches = torch.split(images, batch_size)  # (B, 1, 28, 28)
+        return [ask(normalise(to_unit(batch)).to(compute.device)).float().cpu() for batch in batches]
 
 
 def _cpu_has_bfloat16() -> bool:  # in hardware: emulated, it would be slower than float32

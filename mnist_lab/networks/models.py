@@ -74,6 +74,11 @@ class DigitNet(nn.Module):
         logits: Tensor = self.classifier(self.blocks(x))  # (B, C, S, S), (B, 10)
         return logits
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """Normalised pixels (B, 1, 28, 28) to the activations (B, H) of the hidden units, which the logits weigh."""
+        activations: Tensor = self.classifier[:-1](self.blocks(x))  # all but the last linear layer
+        return activations
+
 
 def build_model(architecture: Architecture | str, seed: int = 0) -> DigitNet:
     """A new network, by name or of your own making; ``seed`` decides its weights, and the global random state stays."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mnist_lab.config import AugmentConfig, TrainConfig
 from mnist_lab.data.mnist import MEAN, STD, Mnist, to_unit
 from mnist_lab.errors import TrainingError
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, predict_hidden, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.trainer import Trainer
 
@@ -61,3 +61,13 @@ def test_answers_that_are_not_numbers_are_refused(mnist: Mnist, compute: Compute
     with pytest.raises(TrainingError, match="no longer finite"):
         predict_logits(model, mnist.test.images[:3], compute)
     assert model.training
+
+
+def test_hidden_activations_are_what_the_logits_weigh(mnist: Mnist, compute: Compute) -> None:
+    model = compute.place(build_model("3-layer")).train()
+    images = mnist.test.images[:300]  # more than one batch
+    hidden, last = predict_hidden(model, images, compute), model.classifier[-1]
+    assert hidden.shape == (300, 256)
+    assert hidden.min() == 0  # after ReLU
+    by_hand = hidden @ last.weight.detach().cpu().T + last.bias.detach().cpu()
+    assert torch.allclose(by_hand, predict_logits(model, images, compute), atol=0.02)
