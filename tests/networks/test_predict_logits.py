@@ -67,6 +67,7 @@ def test_hidden_activations_are_what_the_logits_weigh(mnist: Mnist, compute: Com
     model = compute.place(build_model("3-layer")).train()
     images = mnist.test.images[:300]  # more than one batch
     hidden, last = predict_hidden(model, images, compute), model.classifier[-1]
+    assert isinstance(last, nn.Linear)
     assert hidden.shape == (300, 256)
     assert hidden.min() == 0  # after ReLU
     by_hand = hidden @ last.weight.detach().cpu().T + last.bias.detach().cpu()
