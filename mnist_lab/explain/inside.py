@@ -1,0 +1,217 @@
+"""The inside of a network: every activation that a digit causes, and the sum behind each of them.
+
+Everything is computed on the CPU in float32 by the network's own layers, so that what is shown is what there is.
+None of it explains a prediction: a map shows where its filter answers, not why the network decides as it does.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mnist_lab.data.mnist import Digits, normalise, to_unit
+from mnist_lab.networks.compute import BATCH_SIZE
+from mnist_lab.networks.models import ConvBlock, DigitNet
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """All activations that one picture causes."""
+
+    image: Values  # (1, 28, 28) normalised pixels
+    maps: tuple[Values, ...]  # of each block, (C, S, S), after pooling, batch normalisation and ReLU
+    hidden: Values  # (H,), after ReLU
+    logits: Values  # (10,)
+
+    def input_of(self, block: int) -> Values:
+        """What a block, counted from 0, is given: the picture, or the maps before it, (C, S, S)."""
+        return self.maps[block - 1] if block else self.image
+
+    def by_strength(self, block: int) -> NDArray[np.int64]:
+        """A block's filters, (C,), the one that answers most on average first; among equals, the first."""
+        return np.argsort(-self.maps[block].mean(axis=(1, 2)), kind="stable")
+
+    def silent(self, block: int) -> NDArray[np.bool_]:
+        """Which of a block's filters, (C,), do not answer to this picture anywhere."""
+        return np.asarray(self.maps[block].max(axis=(1, 2)) == 0)
+
+
+def opened(model: DigitNet) -> DigitNet:
+    """A copy of a network to look into: on the CPU, in float32 and in evaluation mode."""
+    return copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def look_inside(model: DigitNet, picture: NDArray[np.uint8]) -> Inside:
+    """What an opened network makes of a picture (28, 28), white on black, layer by layer."""
+    image = normalise(to_unit(torch.from_numpy(picture.copy()))).view(1, 1, *picture.shape)
+    maps = [image]
+    for block in model.blocks:
+        maps.append(block(maps[-1]))  # (1, C, S, S)
+    hidden = model.classifier[:-1](maps[-1])  # (1, H)
+    logits = model.classifier[-1](hidden)  # (1, 10)
+    first, *rest = (part[0].numpy() for part in maps)
+    return Inside(first, tuple(rest), hidden[0].numpy(), logits[0].numpy())
+
+
+@dataclass(frozen=True)
+class PixelSum:
+    """The sum behind one value of a map: convolution, maximum over a 2x2 window, scale and shift, ReLU."""
+
+    patch: Values  # (C, 3, 3) of the block's input, 0 beyond its border, where the convolution is largest
+    corner: tuple[int, int]  # row and column of the patch's first value in the input; -1 is the border's padding
+    kernel: Values  # (C, 3, 3)
+    bias: float  # 0 in a network with batch normalisation
+    convolved: Values  # (2, 2) of the window, each the sum of a patch times the kernel, plus the bias
+    scale: float  # batch normalisation: its weight / sqrt(variance + eps); 1 without it
+    shift: float  # its bias - mean * scale; 0 without it
+    normalised: float  # the largest of the window, scaled and shifted
+    value: float  # after ReLU: what the map shows
+
+    @property
+    def products(self) -> Values:
+        """Patch times kernel, (C, 3, 3); they and the bias add up to the largest of the window."""
+        return self.patch * self.kernel
+
+    @property
+    def winner(self) -> tuple[int, int]:
+        """Row and column, 0 or 1, of the largest value of the window, the first among equals."""
+        row, column = divmod(int(self.convolved.argmax()), 2)
+        return row, column
+
+
+@torch.inference_mode()
+def pixel_sum(model: DigitNet, inside: Inside, block: int, filter: int, row: int, column: int) -> PixelSum:
+    """How an opened network came to one value of ``inside.maps[block][filter, row, column]``; all count from 0."""
+    layer = cast(ConvBlock, model.blocks[block])
+    given = torch.from_numpy(inside.input_of(block))  # (C, S, S)
+    convolved = layer.conv(given.unsqueeze(0))  # (1, F, S, S)
+    pooled = layer.pool(convolved)
+    normalised = layer.norm(pooled)
+    window = convolved[0, filter, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].numpy()
+    down, right = divmod(int(window.argmax()), 2)
+    top, left = 2 * row + down, 2 * column + right  # of the patch, in the padded input
+    padding = int(layer.conv.padding[0])
+    padded = nn.functional.pad(given, [padding] * 4)
+    scale, shift = _scale_and_shift(layer.norm, filter)
+    return PixelSum(
+        patch=padded[:, top : top + 3, left : left + 3].numpy(),
+        corner=(top - padding, left - padding),
+        kernel=layer.conv.weight[filter].numpy(),
+        bias=0.0 if layer.conv.bias is None else float(layer.conv.bias[filter]),
+        convolved=window,
+        scale=scale,
+        shift=shift,
+        normalised=float(normalised[0, filter, row, column]),
+        value=float(layer.relu(normalised)[0, filter, row, column]),
+    )
+
+
+def _scale_and_shift(norm: nn.Module, filter: int) -> tuple[float, float]:
+    """Batch normalisation in evaluation mode is one multiplication and one addition for each filter."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return 1.0, 0.0
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - mean.double() * scale
+    return float(scale[filter]), float(shift[filter])
+
+
+def seen_by(model: DigitNet, block: int, row: int, column: int) -> tuple[int, int, int, int]:
+    """Which pixels of the picture one value of a block's maps depends on: top, left, height and width.
+
+    A 2x2 window of 3x3 patches is 4 values wide, of which padding hides those beyond the border.
+    """
+    (top, bottom), (left, right) = (row, row), (column, column)
+    for layer in reversed(model.blocks[: block + 1]):
+        padding = int(cast(ConvBlock, layer).conv.padding[0])
+        top, bottom, left, right = (
+            2 * edge + (3 if place % 2 else 0) - padding for place, edge in enumerate((top, bottom, left, right))
+        )
+    top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, 27), min(right, 27)
+    return top, left, bottom - top + 1, right - left + 1
+
+
+@dataclass(frozen=True)
+class LogitSum:
+    """What one digit's logit is made of: the bias, and each hidden unit's activation times its weight."""
+
+    contributions: Values  # (H,)
+    bias: float
+    value: float
+
+    def largest(self, count: int) -> NDArray[np.int64]:
+        """The hidden units that contribute most, for the digit or against it, the largest first."""
+        return np.argsort(-np.abs(self.contributions), kind="stable")[:count]
+
+
+def logit_sum(model: DigitNet, inside: Inside, digit: int) -> LogitSum:
+    """How an opened network came to ``inside.logits[digit]``."""
+    last = cast(nn.Linear, model.classifier[-1])
+    contributions: Values = inside.hidden * last.weight[digit].numpy(force=True)  # (H,)
+    return LogitSum(contributions, last.bias[digit].item(), float(inside.logits[digit]))
+
+
+def add_up(parts: Sequence[float] | NDArray[np.floating[Any]], total: float, decimals: int) -> list[float]:
+    """Round parts so that they add up to their rounded total: those that rounding changes most give way.
+
+    None is moved by more than one unit of the last decimal, as long as the parts do add up to the total (the method of
+    largest remainders).
+    """
+    unit = 10.0**-decimals
+    exact = np.asarray(parts, dtype=np.float64) / unit
+    floors = np.floor(exact)
+    missing = round(total / unit) - int(floors.sum())
+    order = np.argsort(floors - exact, kind="stable")  # the largest remainders first
+    floors[order[: max(0, missing)]] += 1
+    floors[order[len(order) + min(0, missing) :]] -= 1
+    return [float(round(whole * unit, decimals)) for whole in floors]
+
+
+def first_kernels(model: DigitNet) -> Values:
+    """The kernels of the first block, (F, 3, 3): small pictures of what each filter multiplies the pixels with."""
+    weights: Values = cast(ConvBlock, model.blocks[0]).conv.weight.detach()[:, 0].numpy()
+    return weights
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a network's filters and hidden units answer to, among N digits."""
+
+    digits: Digits
+    peaks: tuple[Values, ...]  # of each block, (C,): the strongest answer of each filter to any of the digits
+    hidden: Values  # (N, H) activations
+
+    def dead(self, block: int) -> NDArray[np.bool_]:
+        """Which of a block's filters, (C,), answer to none of the digits."""
+        return np.asarray(self.peaks[block] == 0)
+
+    def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
+        """The positions of the digits that excite a hidden unit most; none that leave it silent."""
+        activations = self.hidden[:, unit]
+        order = np.argsort(-activations, kind="stable")[:count]
+        return order[activations[order] > 0]
+
+
+@torch.inference_mode()
+def survey(model: DigitNet, digits: Digits) -> Survey:
+    """Show an opened network some digits, N > 0, and keep how its filters and hidden units answer."""
+    peaks: list[list[Tensor]] = [[] for _ in model.blocks]
+    hidden = []
+    for images in torch.split(digits.images, BATCH_SIZE):
+        maps = normalise(to_unit(images))  # (B, 1, 28, 28)
+        for block, found in zip(model.blocks, peaks, strict=True):
+            maps = block(maps)  # (B, C, S, S)
+            found.append(maps.amax(dim=(0, 2, 3)))
+        hidden.append(model.classifier[:-1](maps))  # (B, H)
+    strongest = tuple(torch.stack(found).amax(dim=0).numpy() for found in peaks)
+    return Survey(digits, strongest, torch.cat(hidden).numpy())

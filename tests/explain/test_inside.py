@@ -1,0 +1,171 @@
+"""What is said about the inside of a network is what torch computes there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mnist_lab.config import ARCHITECTURES
+from mnist_lab.data.mnist import Mnist, normalise, to_unit
+from mnist_lab.explain.inside import add_up, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
+from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
+
+
+def lively(model: DigitNet, seed: int = 0) -> DigitNet:
+    """A network whose batch normalisation does something: with scales of both signs, and shifts."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                assert layer.running_mean is not None and layer.running_var is not None
+                layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
+                layer.bias.copy_(torch.randn(layer.bias.shape, generator=generator))
+                layer.running_mean.copy_(torch.randn(layer.bias.shape, generator=generator))
+                layer.running_var.copy_(torch.rand(layer.bias.shape, generator=generator) + 0.5)
+    return model.eval()
+
+
+@pytest.fixture(params=[*ARCHITECTURES, "3-layer without batch norm"])
+def network(request: pytest.FixtureRequest) -> DigitNet:
+    name, _, rest = request.param.partition(" ")
+    return lively(build_model(replace(ARCHITECTURES[name], batch_norm=not rest), seed=5))
+
+
+@pytest.fixture
+def picture(mnist: Mnist) -> NDArray[np.uint8]:
+    return cast(NDArray[np.uint8], mnist.validation.images[7, 0].numpy())
+
+
+def hooked(model: DigitNet, picture: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """What every layer puts out, by its name, as torch itself reports it."""
+    found: dict[str, Tensor] = {}
+    handles = [
+        layer.register_forward_hook(lambda layer, given, made, name=name: found.__setitem__(name, made[0].clone()))
+        for name, layer in model.named_modules()
+        if name
+    ]
+    with torch.no_grad():
+        model(normalise(to_unit(torch.from_numpy(picture.copy()))).view(1, 1, 28, 28))
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def test_activations_are_those_of_every_layer(network: DigitNet, picture: NDArray[np.uint8]) -> None:
+    layers, inside = hooked(network, picture), look_inside(network, picture)
+    assert len(inside.maps) == len(network.blocks)
+    for block, maps in enumerate(inside.maps):
+        assert torch.equal(torch.from_numpy(maps), layers[f"blocks.{block}.relu"])
+    assert torch.equal(torch.from_numpy(inside.hidden), layers["classifier.2"])
+    assert torch.equal(torch.from_numpy(inside.logits), layers["classifier.4"])
+
+
+def test_the_sum_behind_any_value_is_torchs_own(network: DigitNet, picture: NDArray[np.uint8]) -> None:
+    layers, inside, random = hooked(network, picture), look_inside(network, picture), np.random.default_rng(1)
+    for block in range(len(network.blocks)):
+        maps = inside.maps[block]
+        corners = [(0, 0, 0), tuple(size - 1 for size in maps.shape)]
+        for filter, row, column in [*corners, *(tuple(map(int, random.integers(maps.shape))) for _ in range(40))]:
+            found = pixel_sum(network, inside, block, filter, row, column)
+            at = (filter, row, column)
+            window = layers[f"blocks.{block}.conv"][filter, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            assert np.array_equal(found.convolved, window.numpy())
+            assert found.convolved[found.winner] == float(layers[f"blocks.{block}.pool"][at])
+            assert found.normalised == float(layers[f"blocks.{block}.norm"][at])
+            assert found.value == float(layers[f"blocks.{block}.relu"][at]) == float(maps[at])
+            # and the parts make the whole
+            total = found.products.astype(np.float64).sum() + found.bias
+            assert total == pytest.approx(float(found.convolved.max()), abs=2e-5)
+            assert found.scale * found.convolved.max() + found.shift == pytest.approx(found.normalised, abs=2e-5)
+
+
+def test_a_patch_lies_where_its_corner_says(network: DigitNet, picture: NDArray[np.uint8]) -> None:
+    inside = look_inside(network, picture)
+    for block, maps in enumerate(inside.maps):
+        given, side = inside.input_of(block), maps.shape[1]
+        for row, column in [(0, 0), (side // 2, 1), (side - 1, side - 1)]:
+            found = pixel_sum(network, inside, block, 3, row, column)
+            top, left = found.corner
+            for down in range(3):
+                for right in range(3):
+                    y, x = top + down, left + right
+                    is_inside = 0 <= y < given.shape[1] and 0 <= x < given.shape[2]
+                    expected = given[:, y, x] if is_inside else np.zeros(len(given))
+                    assert np.array_equal(found.patch[:, down, right], expected)
+
+
+def test_a_value_depends_on_the_pixels_it_is_said_to_see_and_no_others(picture: NDArray[np.uint8]) -> None:
+    model = build_model("3-layer", seed=2).double()
+    for block in range(3):
+        # Without maximum and ReLU, every pixel that can matter does.
+        layers = [part for one in model.blocks[: block + 1] for part in (cast(ConvBlock, one).conv, nn.AvgPool2d(2))]
+        for row, column in [(0, 0), (1, 2), (2, 1)]:
+            image = torch.zeros(1, 1, 28, 28, dtype=torch.float64, requires_grad=True)
+            nn.Sequential(*layers)(image)[0, :, row, column].sum().backward()
+            assert image.grad is not None
+            rows, columns = (np.unique(places) for places in np.nonzero(image.grad[0, 0].numpy()))
+            top, left, height, width = seen_by(model, block, row, column)
+            assert (top, left) == (rows[0], columns[0])
+            assert (height, width) == (len(rows), len(columns))
+
+
+def test_a_logit_is_what_its_units_contribute(network: DigitNet, picture: NDArray[np.uint8]) -> None:
+    inside = look_inside(network, picture)
+    for digit in range(10):
+        found = logit_sum(network, inside, digit)
+        assert found.contributions.sum() + found.bias == pytest.approx(found.value, abs=1e-5)
+        assert found.value == inside.logits[digit]
+        sizes = np.abs(found.contributions)
+        first = found.largest(5)
+        assert list(sizes[first]) == sorted(sizes, reverse=True)[:5]
+
+
+def test_rounded_parts_add_up_to_their_rounded_total() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        parts = random.normal(size=random.integers(1, 12)) * 10.0 ** random.integers(-3, 2)
+        rounded = add_up(parts, float(parts.sum()), 3)
+        assert sum(rounded) == pytest.approx(round(float(parts.sum()), 3), abs=1e-9)
+        assert np.abs(np.array(rounded) - parts).max() <= 0.001 + 1e-9
+    assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0, 2) == [0.34, 0.33, 0.33]
+    assert add_up([0.5, 0.25], 0.75, 2) == [0.5, 0.25]
+
+
+def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture: NDArray[np.uint8]) -> None:
+    model, digits = lively(build_model("2-layer", seed=3)), mnist.validation.subset(torch.arange(300))
+    with torch.no_grad():
+        norm = cast(nn.BatchNorm2d, cast(ConvBlock, model.blocks[1]).norm)
+        norm.weight[4], norm.bias[4] = 0.0, -1.0
+    found = survey(model, digits)
+    assert found.dead(1)[4]
+    one_by_one = [look_inside(model, image[0].numpy()) for image in digits.images]
+    for block in (0, 1):
+        peaks = np.max([inside.maps[block].max(axis=(1, 2)) for inside in one_by_one], axis=0)
+        assert np.allclose(found.peaks[block], peaks, rtol=1e-4, atol=1e-5)
+        assert np.array_equal(found.dead(block), peaks == 0)
+    hidden = np.array([inside.hidden for inside in one_by_one])
+    for unit in (0, 17, 100):
+        positions = found.exciting(unit, 6)
+        assert np.allclose(hidden[positions, unit], np.sort(hidden[:, unit])[::-1][: len(positions)], atol=1e-4)
+    assert look_inside(model, picture).silent(1)[4]
+
+
+def test_an_opened_network_is_a_copy(compute: Compute, picture: NDArray[np.uint8]) -> None:
+    model = compute.place(build_model("1-layer", seed=1)).train()
+    inside = opened(model)
+    assert not inside.training and model.training
+    kernels = first_kernels(inside)
+    assert kernels.shape == (32, 3, 3)
+    assert np.array_equal(kernels[3], cast(ConvBlock, model.blocks[0]).conv.weight[3, 0].detach().cpu().numpy())
+    maps = look_inside(inside, picture).maps[0].mean(axis=(1, 2))
+    order = look_inside(inside, picture).by_strength(0)
+    assert sorted(order) == list(range(32))
+    assert all(maps[a] >= maps[b] for a, b in pairwise(order))
