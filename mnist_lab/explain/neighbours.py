@@ -11,15 +11,16 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_lab.data.mnist import SIDE, Digits, load_mnist, split_fingerprint
+from mnist_lab.data.mnist import SIDE, Digits, load_mnist, split_fingerprint, to_unit
 from mnist_lab.errors import StorageError
-from mnist_lab.networks.compute import Compute, predict_hidden
+from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import read_bytes, write_atomically
 from mnist_lab.training.checkpoints import digest_of
@@ -42,11 +43,11 @@ class Nearest:
     @property
     def majority(self) -> int:
         """The most frequent label; of several, the one that comes first."""
-        return Counter(self.labels.tolist()).most_common(1)[0][0]
+        majority: int = Counter(self.labels.tolist()).most_common(1)[0][0]
+        return majority
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     """The training digits nearest to a picture in both spaces; the picture itself is left out."""
 
     hidden: Nearest
@@ -64,16 +65,22 @@ class Space:
     @cached_property
     def squares(self) -> Tensor:
         """The squared length of each point, (N,)."""
-        return torch.cat([(rows * self.steps).square().sum(dim=1) for rows in self.values.split(_ROWS)])
+        return torch.cat([(rows * self.steps).square().sum(dim=1) for rows in torch.split(self.values, _ROWS)])
 
-    def distances(self, point: Tensor) -> Tensor:
-        """The Euclidean distances of all training digits, (N,), from a point (D,)."""
-        products = torch.cat([rows.float() @ (self.steps * point) for rows in self.values.split(_ROWS)])
-        return (self.squares - 2 * products + point @ point).clamp(min=0).sqrt()  # |a - b|² = |a|² - 2 ab + |b|²
+    def distances(self, points: Tensor) -> Tensor:
+        """The Euclidean distances (M, N) from some points (M, D) to all training digits."""
+        scaled = (self.steps * points).T
+        products = torch.cat([rows.float() @ scaled for rows in torch.split(self.values, _ROWS)])  # (N, M)
+        lengths = points.square().sum(dim=1, keepdim=True)  # (M, 1)
+        return (self.squares - 2 * products.T + lengths).clamp(min=0).sqrt()  # |a - b|² = |a|² - 2 ab + |b|²
 
-    def nearest(self, picture: NDArray[np.uint8], point: Tensor, count: int) -> Nearest:
-        """The training digits nearest to a picture (28, 28), which is the ``point`` (D,); itself is not among them."""
-        distances, places = self.distances(point).topk(count + 1, largest=False)
+    def nearest(self, pictures: NDArray[np.uint8], points: Tensor, count: int) -> list[Nearest]:
+        """The training digits nearest to each picture (M, 28, 28), which are the ``points`` (M, D), without itself."""
+        distances, places = self.distances(points).topk(count + 1, largest=False)  # (M, count + 1)
+        return [self._without(*one, count) for one in zip(pictures, distances, places, strict=True)]
+
+    def _without(self, picture: NDArray[np.uint8], distances: Tensor, places: Tensor, count: int) -> Nearest:
+        """The training digits at these places, but for one that is the picture itself."""
         images = self.digits.images[places, 0].numpy()
         others = np.flatnonzero((images != picture).any(axis=(1, 2)))[:count]
         labels, indices = (each[places].numpy()[others] for each in (self.digits.labels, self.digits.indices))
@@ -121,3 +128,23 @@ def _read(content: bytes, made_of: bytes, shape: tuple[int, int]) -> tuple[Tenso
     require(bool(np.isfinite(steps).all() and (steps >= 0).all()), "impossible steps")
     values = np.frombuffer(plain, np.uint8, offset=len(made_of) + 4 * units).reshape(shape)
     return torch.from_numpy(steps), torch.from_numpy(values)
+
+
+def neighbours_of(
+    pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
+) -> list[Neighbours]:
+    """The neighbours of each of a few pictures (M, 28, 28), given the network and its training features."""
+    images = torch.from_numpy(pictures.copy())
+    with computing_with(1):
+        in_pixels = pixel_space().nearest(pictures, to_unit(images).flatten(1), count)
+    in_hidden = nearest_hidden(pictures, space, model, compute, count)
+    return [Neighbours(*both) for both in zip(in_hidden, in_pixels, strict=True)]
+
+
+def nearest_hidden(
+    pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
+) -> list[Nearest]:
+    """The same in the space of the hidden layer alone, which is quick enough to follow a pen."""
+    images = torch.from_numpy(pictures.copy()).unsqueeze(1)  # (M, 1, 28, 28)
+    with computing_with(1):  # several threads would wait for each other: beside other programs, 40 times as long
+        return space.nearest(pictures, predict_hidden(model, images, compute), count)
