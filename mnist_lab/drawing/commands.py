@@ -183,14 +183,21 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
             _show_picture(lab, readers, one)
     if predictions and (len(readers) > 1 or not as_pictures):
         lab.terminal.show(table_of(readers, predictions))
-        for one in predictions if len(predictions) <= _MOST_PICTURES and not as_pictures else ():
-            if one.picture is not None:
-                lab.terminal.hint(f"{one.source.name}: {sentence(readers[0].neighbours(one.picture))}")
+        if len(predictions) <= _MOST_PICTURES and not as_pictures:
+            _tell_neighbours(lab, readers, predictions)
     for _, refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
         raise refused[-1][1]
     return OK
+
+
+def _tell_neighbours(lab: Lab, readers: Sequence[Reader], predictions: Sequence[Prediction]) -> None:
+    for one in predictions:
+        if one.picture is not None:
+            whose = [one.source.name] * (len(predictions) > 1) + [names_of(readers)[0]] * (len(readers) > 1)
+            said = sentence(readers[0].neighbours(one.picture))
+            lab.terminal.hint(f"{', '.join(whose)}: {said}" if whose else said)
 
 
 def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
@@ -204,7 +211,7 @@ def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
         nearest = thumbnails(np.stack([each.images[:room] for each in found]))
         beyond = [Text("nearest: hidden layer, then pixel space", "hint"), nearest]
     shown = (one.picture, one.source.name, one.vote.tolist(), heading, one.remark)
-    lab.terminal.show(beside_bars(*shown, labels_of(found, int(one.vote.argmax())), beyond))
+    lab.terminal.show(beside_bars(*shown, labels_of(found, readers, int(one.vote.argmax())), beyond))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:

@@ -142,9 +142,10 @@ def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:
     return Text(str(first), "best"), likely, str(second), less_likely
 
 
-def labels_of(found: Neighbours, digit: int) -> Text:
-    """The labels of a picture's neighbours, in three short lines; other labels than the predicted digit stand out."""
-    lines = [Text("nearest training digits, labelled", "hint")]
+def labels_of(found: Neighbours, readers: Sequence[Reader], digit: int) -> Text:
+    """The labels of a picture's neighbours, found by the first network; those that are not the digit stand out."""
+    heading = "nearest training digits, labelled" if len(readers) == 1 else f"nearest, by {names_of(readers)[0]}"
+    lines = [Text(heading, "hint")]
     for name, nearest in zip(("hidden layer", "pixel space "), found, strict=True):
         labels = [(f" {label}", "" if label == digit else "warning") for label in nearest.labels.tolist()]
         lines.append(Text.assemble((name, "hint"), " ", *labels))
