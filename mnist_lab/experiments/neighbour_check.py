@@ -182,8 +182,8 @@ def conclude(changes: Changes) -> list[str]:
     return [
         nearest.sentence if nearest.is_different is None else answer,
         f"An answer changes by this many points of 100, on average: {levels}.",
-        f"Changes without {nearest.facts}",
-        f"By chance alone, changes without {chance.facts}",
+        f"The difference, {nearest.facts}",
+        f"The difference that chance alone makes, {chance.facts}",
     ]
 
 
