@@ -106,17 +106,12 @@ def prepare(reader: Reader, mnist: Mnist) -> Check:
     digits = mnist.test.subset(torch.from_numpy(missed.positions[:MISTAKES]))
     found = nearest_hidden(digits.images[:, 0].numpy(), reader.hidden_space, reader.model, reader.compute, REMOVED)
     indices = [index for nearest in found for index in nearest.indices.tolist()]
-    wanted = np.bincount(labels[np.isin(mnist.train.indices.numpy(), indices)], minlength=CLASSES)
-    is_free = ~np.isin(mnist.train.indices.numpy(), indices)
     order = torch.randperm(len(labels), generator=seeded_generator("left out at random")).numpy()
-    order = order[is_free[order]]
-    of_class = [order[labels[order] == digit] for digit in range(CLASSES)]  # random, and none of the nearest
-    near = np.flatnonzero(~is_free)
-    random, others, stand_ins = (
-        np.concatenate([some[n * part : n * (part + 1)] for some, n in zip(of_class, wanted, strict=True)])
-        for part in range(3)
-    )
-    near = near[np.argsort(labels[near], kind="stable")]
+    is_near, of_class = np.isin(mnist.train.indices.numpy()[order], indices), []
+    for digit in range(CLASSES):
+        near, far = (order[(labels[order] == digit) & chosen] for chosen in (is_near, ~is_near))
+        of_class.append([near, *np.split(far, len(near) * np.arange(1, 4))[:3]])
+    near, random, others, stand_ins = map(np.concatenate, zip(*of_class, strict=True))
     left_out = {NOTHING: near[:0], NEAREST: near, RANDOM: random, OTHERS: others}
     names = [
         f"{index}{doubt_mark(index)}: {true}, read as {read}"

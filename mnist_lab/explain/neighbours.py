@@ -7,11 +7,10 @@ not cause: ``inside --check-neighbours`` puts to the test whether the nearest di
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,13 +41,8 @@ class Nearest:
 
     @property
     def majority(self) -> int:
-        """The most frequent label; of several, the one that comes first."""
-        majority: int = Counter(self.labels.tolist()).most_common(1)[0][0]
-        return majority
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in ("indices", "labels", "distances")}
+        """The most frequent label; of several, the smallest."""
+        return int(np.bincount(self.labels).argmax())
 
 
 class Neighbours(NamedTuple):

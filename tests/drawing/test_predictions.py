@@ -75,7 +75,9 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
         assert record["digits"] == [record["digit"]]
         assert record["runs"] == {"run": each[0].argmax(), "other": each[1].argmax()}
         assert len(set(record["runs"].values())) == 2
-        nearest = record["neighbours"]
+        nearest, expected = record["neighbours"], load_reader(lab_of(outputs)[0], "run").neighbours(picture)
+        assert nearest["pixels"]["indices"] == expected.pixels.indices.tolist()
+        assert nearest["hidden"]["run"]["indices"] == expected.hidden.indices.tolist()
         assert nearest["hidden"].keys() == {"run", "other"}
         assert nearest["hidden"]["run"] == nearest["hidden"]["other"], "they differ in their last layer only"
         for one in (nearest["pixels"], *nearest["hidden"].values()):
@@ -88,8 +90,8 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
     assert "Read by 2 networks, together and each" in shown
     rows = [line.split()[:2] for line in shown.splitlines() if line.strip().startswith(("seven.png", "run", "other"))]
     first = said[0]
-    expected = {"seven.png": first["digit"], **first["runs"]}
-    assert rows[:3] == [[name, str(digit)] for name, digit in expected.items()]
+    answers = {"seven.png": first["digit"], **first["runs"]}
+    assert rows[:3] == [[name, str(digit)] for name, digit in answers.items()]
 
 
 def test_json_says_of_every_file_what_was_found(

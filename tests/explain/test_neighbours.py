@@ -89,9 +89,9 @@ def test_a_training_digit_is_not_its_own_neighbour(outputs: Path, mnist: Mnist) 
     assert reader.neighbours(picture).pixels.indices[0] == int(digits.indices[0])
 
 
-def test_the_majority_is_the_most_frequent_label_and_of_two_the_nearer() -> None:
+def test_the_majority_is_the_most_frequent_label_and_of_two_the_smaller() -> None:
     empty = np.zeros(0)
-    for labels, expected in (([4, 9, 9], 9), ([4, 9, 9, 4], 4), ([7], 7)):
+    for labels, expected in (([4, 9, 9], 9), ([9, 4, 9, 4], 4), ([7], 7)):
         assert Nearest(empty, np.array(labels), empty, empty).majority == expected  # type: ignore[arg-type]
 
 
