@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,17 @@ from numpy.typing import NDArray
 from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
-from mnist_lab.explain import figures
+from mnist_lab.explain import figures, neighbour_figures
+from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure, searched
+from mnist_lab.explain.neighbours import (
+    NEIGHBOURS,
+    Nearest,
+    Neighbours,
+    Space,
+    nearest_hidden,
+    neighbours_of,
+    training_features,
+)
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -71,6 +82,19 @@ class Reader:
         image = torch.from_numpy(picture.copy()).view(1, 1, *picture.shape)
         map_: Map = attribute(self.model, image, torch.tensor([target]), method, self.compute)[0]
         return map_
+
+    @cached_property
+    def hidden_space(self) -> Space:
+        """The training digits in the space of the hidden layer; the first use may take 1 to 2 s."""
+        return training_features(self.run, self.model, self.compute)
+
+    def nearest_hidden(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Nearest:
+        """The training digits nearest to a picture in the space of the hidden layer; quick enough to follow a pen."""
+        return nearest_hidden(picture[np.newaxis], self.hidden_space, self.model, self.compute, count)[0]
+
+    def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
+        """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""
+        return neighbours_of(picture[np.newaxis], self.hidden_space, self.model, self.compute, count)[0]
 
 
 def load_reader(lab: Lab, name: str) -> Reader:
@@ -179,14 +203,16 @@ def saliency(
     readers = load_readers(lab, runs)
     with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
-        drawn = _draw(subject, readers, explanation)
+        found = [reader.neighbours(subject.picture) for reader in readers]
+        drawn = _draw(subject, readers, explanation) | {"neighbours.png": _draw_neighbours(subject, readers, found)}
         predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
         answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in drawn.items():
                 save_figure(folder / name, figure)
             write_summary(folder, Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS))
-    for sentence in (answer, *figures.verdict(explanation), subject.note):
+    nearest = neighbour_figures.sentence(found[0], subject.true)
+    for sentence in (answer, *figures.verdict(explanation), nearest, subject.note):
         if sentence:
             lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
@@ -213,6 +239,17 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
         answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
         drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true, subject.note)
     return drawn
+
+
+def _draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+    picture, true = subject.picture, subject.true
+    rows = [
+        Neighboured(reader.name, figures.reading(reader.predict([picture])[0], true), picture, true, each)
+        for reader, each in zip(readers, found, strict=True)
+    ]
+    notes = dict.fromkeys([*(searched(reader.run) for reader in readers), subject.note])
+    title = f"{subject.title}, and the training digits nearest to it"
+    return neighbours_figure(rows, title=title, note=" ".join(note for note in notes if note))
 
 
 def _add_options(parser: ArgumentParser) -> None:
