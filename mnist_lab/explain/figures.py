@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnist_lab import plotting
-from mnist_lab.explain import saliency
+from mnist_lab.explain import neighbour_figures, saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import BLUE, LABEL, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
@@ -293,7 +293,8 @@ _TEXT = """Blue speaks for the digit, orange-red against it: look at where the c
 map has its own scale. A map shows what the answer depends on, which is not always what a person would look at."""
 _BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
 RUN_FIGURES = training_figures.RUN_FIGURES | {
-    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT))
+    "neighbours.png": neighbour_figures.RUN_FIGURE,
+    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT)),
 }
 """All figures that a run leaves, by file name."""
 
@@ -304,5 +305,6 @@ CAPTIONS = {
     "saliency.png": Caption("Which pixels mattered", _PANEL, _TEXT),
     "methods.png": Caption("The same question, asked by every method", _METHODS, _DISAGREE),
     "runs.png": Caption("The same digit in several networks", "Maps of one digit for several networks, side by side."),
+    "neighbours.png": neighbour_figures.CAPTION,
 }
 """The captions of the pictures in a folder about one digit."""

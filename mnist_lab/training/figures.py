@@ -30,7 +30,7 @@ from mnist_lab.training.runs import EpochRecord, RunRecord
 _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E", "#DE6A12"])
 _CONFUSION_COLOURS = _MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
-_MISTAKES_SHOWN, _TILE_COLUMNS = 25, 5
+MISTAKES_SHOWN, _TILE_COLUMNS = 25, 5
 _TEST_DIGIT = "test digit"  # what the digits of MNIST's test file are called, a few of which are marked as doubtful
 _MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
@@ -179,7 +179,7 @@ def mistakes(
         figure = new_figure(5.4, 1.7, title)
         figure.text(0.5, 0.4, sentence, ha="center", va="center")
         return figure
-    shown = min(len(missed), _MISTAKES_SHOWN)
+    shown = min(len(missed), MISTAKES_SHOWN)
     which = f"the {shown} worst of " if shown < len(missed) else ""
     note = f"{which}{counted(len(missed), 'mistake')} in {counted(evaluated, 'digit')}"
     return _tiles(images[:shown], missed, indices[:shown], "true {true}, predicted {guess}", title, note, noun)

@@ -28,7 +28,7 @@ from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunReco
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
 RUN_PICTURES = (
     *("history.png", "reliability.png", "confusion_counts.png", "confusion_percent.png"),
-    *("mistakes.png", "unsure.png", "saliency.png"),
+    *("mistakes.png", "neighbours.png", "unsure.png", "saliency.png"),
 )
 ENDED = {
     "last epoch": "Training ran to its last epoch.",
@@ -70,7 +70,11 @@ def run_report(run: RunRecord) -> Report:
             [per_digit_table(test, "Digit by digit")],
             [*pictures["confusion_counts.png"], *pictures["confusion_percent.png"]],
         ),
-        Section("Wrong, or nearly", _doubted(run), pictures=[*pictures["mistakes.png"], *pictures["unsure.png"]]),
+        Section(
+            "Wrong, or nearly",
+            _doubted(run),
+            pictures=[*pictures["mistakes.png"], *pictures["neighbours.png"], *pictures["unsure.png"]],
+        ),
         Section("Which pixels mattered", pictures=pictures["saliency.png"]),
         Section("What it was trained with", tables=[_settings_table(run)]),
         Section("Where it was trained", tables=[_origin_table(run, facts)]),

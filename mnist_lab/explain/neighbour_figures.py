@@ -1,0 +1,132 @@
+"""The figure of digits beside the training digits nearest to them, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from mnist_lab.config import TRAIN_DIGITS
+from mnist_lab.data import doubt_mark, doubt_note
+from mnist_lab.data.mnist import SIDE
+from mnist_lab.explain.neighbours import Nearest, Neighbours, neighbours_of, training_features
+from mnist_lab.networks.compute import choose_compute
+from mnist_lab.plotting import INK, LABEL, MUTED, RULE, VERMILION, drawable, new_figure, styled
+from mnist_lab.report.document import Caption
+from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
+from mnist_lab.training.runs import RunRecord
+
+_SHOWN = 6  # of each digit's neighbours, in each space, beside a run's mistakes
+_PITCH, _LINE = SIDE + 3, SIDE + 11  # pixels from one picture to the next, and from one line of pictures to the next
+_APART = 10  # pixels between a digit, its neighbours in the hidden layer, and those in pixel space
+_INCH = 46  # pixels of a digit
+
+
+class Neighboured(NamedTuple):
+    """A digit, and the training digits nearest to it."""
+
+    heading: str  # what it is, and what it was read as
+    remark: str  # where it comes from
+    picture: NDArray[np.uint8]  # (28, 28), white on black
+    expected: int | None  # the label that others disagree with; None: the one that most of the hidden layer's have
+    found: Neighbours
+
+
+@styled
+def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = "") -> Figure:
+    """Digits (at least one), each beside its nearest training digits in the hidden layer and in pixel space.
+
+    All have as many neighbours as the first. Labels that disagree with a digit's own are marked.
+    """
+    count = len(rows[0].found.hidden.labels)
+    starts = (SIDE + _APART, SIDE + 2 * _APART + count * _PITCH)  # of the two spaces, in pixels
+    width, height = starts[1] + count * _PITCH, len(rows) * _LINE
+    foot = "Below each: its label; framed and after ≠, one that disagrees. Near is not cause: it does not show that"
+    foot = f"{foot} these digits made the answer what it is. {note}".strip()
+    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.3, title, foot)
+    axes = figure.subplots()
+    page = np.zeros((height, width))
+
+    def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
+        page[top : top + SIDE, left : left + SIDE] = image / 255
+        corner = (left - 0.5, top - 0.5)
+        axes.add_patch(Rectangle(corner, SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line, clip_on=False))
+
+    for top, row in zip(range(0, height, _LINE), rows, strict=True):
+        expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
+        show(row.picture, 0, top, INK, 0.8)
+        axes.text(-4, middle, drawable(row.heading), ha="right", va="bottom", fontweight="bold")
+        axes.text(-4, middle, drawable(row.remark), ha="right", va="top", color=MUTED)
+        for start, nearest in zip(starts, row.found, strict=True):
+            for left, image, label in zip(range(start, width, _PITCH), nearest.images, nearest.labels, strict=False):
+                agrees = label == expected
+                show(image, left, top, *((RULE, 0.6) if agrees else (VERMILION, 2.0)))
+                under = axes.text(left + SIDE / 2, top + SIDE + 1, str(label), ha="center", va="top")
+                if not agrees:
+                    under.set(text=f"≠ {label}", color=VERMILION, fontweight="bold")
+    for start, name in zip(starts, ("Nearest in the hidden layer", "Nearest in pixel space"), strict=True):
+        axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
+    axes.imshow(page, vmin=0, vmax=1)
+    axes.set_axis_off()
+    return figure
+
+
+def sentence(found: Neighbours, expected: int | None = None) -> str:
+    """What the labels of a digit's neighbours are, and how many disagree with ``expected``, or else the majority."""
+    expected = found.hidden.majority if expected is None else expected
+    told = (
+        f"{where} {', '.join(map(str, nearest.labels))}{_disagreeing(nearest, expected)}"
+        for where, nearest in zip(("in the hidden layer", "in pixel space"), found, strict=True)
+    )
+    return f"The training digits nearest to it are labelled, {'; '.join(told)}. Near is not cause."
+
+
+def _disagreeing(nearest: Nearest, expected: int) -> str:
+    others = int((nearest.labels != expected).sum())
+    return f" ({others} of {len(nearest.labels)} are no {expected})" if others else ""
+
+
+def _draw_mistakes(run: RunData) -> Figure:
+    images, missed, indices = run.shown(run.test.mistakes)
+    if not len(missed):
+        return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
+    images, compute = images[:MISTAKES_SHOWN], choose_compute()
+    found = neighbours_of(images, training_features(run.record, run.model, compute), run.model, compute, _SHOWN)
+    digits = zip(images, missed.labels, missed.predictions, indices.tolist(), found, strict=False)
+    rows = [
+        Neighboured(f"true {true}, read as {read}", f"test digit {index}{doubt_mark(index)}", image, int(true), each)
+        for image, true, read, index, each in digits
+    ]
+    note = f"{searched(run.record)} {doubt_note(indices[: len(rows)])}".strip()
+    return neighbours_figure(rows, title=f"{run.record.title}: its surest mistakes", note=note)
+
+
+def searched(run: RunRecord) -> str:
+    """Among which digits the nearest are looked for, if a run was trained on fewer."""
+    number = run.config.train_size
+    told = f"All {TRAIN_DIGITS:,} training digits are searched; this network was trained on {number:,} of them."
+    return told if number < TRAIN_DIGITS else ""
+
+
+_CAUSE = """Near is not cause: whether these digits made the answer what it is would take a training without them
+(inside --check-neighbours)."""
+_SPACES = """Pixel space knows nothing of what the network learned; the hidden layer is what it makes of a picture."""
+CAPTION = Caption(
+    "The training digits nearest to it",
+    "A digit beside the training digits nearest to it in the hidden layer and in pixel space, with their labels.",
+    f"{_SPACES} {_CAUSE}",
+)
+RUN_FIGURE = RunFigure(
+    _draw_mistakes,
+    Caption(
+        "Who taught it that?",
+        "Misclassified digits, each beside the training digits nearest to it in the hidden layer and in pixel space.",
+        f"{_SPACES} There, a mistake mostly lies among digits of the label that it was read as: it would hardly be a "
+        "mistake otherwise. Where pixel space disagrees with its label as well, look at the label again: that is how "
+        f"wrong labels are found. {_CAUSE}",
+    ),
+)
