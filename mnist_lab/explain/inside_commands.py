@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,24 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import load_mnist
+from mnist_lab.errors import RequestError
+from mnist_lab.explain import commands as explain
 from mnist_lab.explain import inside_figures as figures
-from mnist_lab.explain.commands import (
-    BEST,
-    DigitFile,
-    Reader,
-    Subject,
-    add_digit_options,
-    ask_digit,
-    ask_networks,
-    load_readers,
-    read_subject,
+from mnist_lab.explain import neighbour_figures
+from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject
+from mnist_lab.explain.inside import (
+    Inside,
+    Survey,
+    first_kernels,
+    logit_sum,
+    look_inside,
+    opened,
+    pixel_sum,
+    seen_by,
+    survey,
 )
-from mnist_lab.explain.inside import Inside, Survey, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by
-from mnist_lab.explain.inside import survey as survey_of
+from mnist_lab.explain.neighbour_figures import Neighboured
+from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.plotting import save_figure
@@ -39,27 +43,25 @@ from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_giv
 from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
-from mnist_lab.training.runs import command_line, told_apart
+from mnist_lab.training.runs import RunRecord, command_line, told_apart
 
-_EXACT = Compute(torch.device("cpu"), None, "CPU")  # in float32, as everything that is shown
 _SEEDS = 3  # with which the check of the neighbours trains
 _STRONGEST = 5  # filters of a block that are named
 _MEANINGS = "silent: no answer to this digit; dead: no answer to any of the 6,000 validation digits"
+_CAPTIONS = figures.CAPTIONS | {"neighbours": neighbour_figures.CAPTION}
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A network that was opened, and what it makes of the digit."""
+    """A network that was opened, and what it makes of the digit; everything but the neighbours in float32."""
 
     name: str
-    reader: Reader  # which computes in float32 on the CPU
+    run: RunRecord
+    model: DigitNet
+    probabilities: NDArray[np.float64]  # (10,)
     inside: Inside
     survey: Survey  # of the validation digits
-    probabilities: NDArray[np.float64]  # (10,)
-
-    @property
-    def model(self) -> DigitNet:
-        return self.reader.model
+    neighbours: Neighbours
 
     @property
     def digits(self) -> tuple[int, int]:
@@ -70,92 +72,96 @@ class _Look:
     @property
     def opened(self) -> figures.Opened:
         blocks = range(len(self.inside.maps))
-        middles = [self.inside.maps[block].shape[1] // 2 for block in blocks]  # which no border cuts off
-        sees = [seen_by(self.model, block, middle, middle)[2] for block, middle in zip(blocks, middles, strict=True)]
-        return figures.Opened(self.inside, [*map(self.survey.dead, blocks)], sees, self.probabilities)
+        # No border cuts off what the value in the middle sees.
+        sees = [seen_by(self.model, block, *[self.inside.maps[block].shape[1] // 2] * 2)[2] for block in blocks]
+        return figures.Opened(self.inside, [*map(self.survey.dead, blocks)], sees)
+
+    def layers(self) -> Iterator[dict[str, Any]]:
+        """The filters of each block, and the hidden units: how many, and the numbers of those to be named, from 1."""
+        for block in range(len(self.inside.maps)):
+            order, silent = self.inside.by_strength(block), self.inside.silent(block)
+            yield _layer(f"block {block + 1}", order, silent, self.survey.dead(block))
+        order = np.argsort(-self.inside.hidden, kind="stable")
+        yield _layer("hidden units", order, self.inside.hidden == 0, self.survey.hidden.max(axis=0) == 0)
 
     def facts(self) -> dict[str, Any]:
-        """What there is to know, ready for JSON; filters and hidden units count from 1."""
-        inside, surveyed = self.inside, self.survey
-        layers = [
-            (f"block {block + 1}", inside.by_strength(block), inside.silent(block), surveyed.dead(block))
-            for block in range(len(inside.maps))
-        ]
-        order = np.argsort(-inside.hidden, kind="stable")
-        layers.append(("hidden units", order, inside.hidden == 0, surveyed.hidden.max(axis=0) == 0))
+        """What there is to know, ready for JSON."""
+        sums = {digit: logit_sum(self.model, self.inside, digit) for digit in self.digits}
         return {
-            "run": self.reader.run.name,
+            "run": self.run.name,
             "network": self.name,
             "digit": self.digits[0],
-            "second": self.digits[1],
             "probabilities": self.probabilities.tolist(),
-            "logits": inside.logits.tolist(),
-            "layers": [
-                {"layer": name, "size": len(order), "strongest": (order[:_STRONGEST] + 1).tolist()}
-                | {"silent": (np.flatnonzero(silent) + 1).tolist(), "dead": (np.flatnonzero(dead) + 1).tolist()}
-                for name, order, silent, dead in layers
-            ],
+            "logits": self.inside.logits.tolist(),
+            "layers": [*self.layers()],
             "contributions": {
-                str(digit): [
-                    {"unit": int(unit) + 1, "contribution": float(found.contributions[unit])}
-                    for unit in found.largest(figures.UNITS)
-                ]
-                for digit in self.digits
-                for found in [logit_sum(self.model, inside, digit)]
+                str(digit): {str(unit + 1): float(found.contributions[unit]) for unit in found.largest(figures.UNITS)}
+                for digit, found in sums.items()
+            },
+            "neighbours": {
+                space: {"indices": nearest.indices.tolist(), "labels": nearest.labels.tolist()}
+                for space, nearest in zip(("hidden", "pixels"), self.neighbours, strict=True)
             },
         }
 
-    def sentences(self) -> list[str]:
-        """The answer, and what speaks most for it."""
-        (first, second), shares = self.digits, self.probabilities
-        found = logit_sum(self.model, self.inside, first)
-        order = np.argsort(-found.contributions, kind="stable")
-        most = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.3f})" for unit in order[:3])
-        least = f"{order[-1] + 1} ({found.contributions[order[-1]]:+.3f})"
-        runner_up = f"{second} comes second ({format_probability(shares[second])})"
-        answers = f"{self.name} predicts {first} ({format_probability(shares[first])}); {runner_up}."
-        speak = f"To the logit of {first}, {found.value:.3f}, the hidden units {most} add most, and {least} least."
-        return [answers, speak.replace("-", "−")]
+    def sentences(self, true: int | None) -> list[str]:
+        """The answer, what speaks most for it, and the digits nearest to it."""
+        (first, second), found = self.digits, logit_sum(self.model, self.inside, self.digits[0])
+        likely, less = (format_probability(self.probabilities[digit]) for digit in (first, second))
+        *_, third, other, most = np.argsort(found.contributions, kind="stable")
+        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.3f})" for unit in (most, other, third))
+        return [
+            f"{self.name} predicts {first} ({likely}); {second} comes second ({less}).",
+            f"To the {first}, the hidden units {added} add most; all make up its logit of {found.value:.3f}.",
+            neighbour_figures.sentence(self.neighbours, true),
+        ]
 
-    def draw(self, subject: Subject) -> dict[str, Figure]:
-        """All figures of this network, by what they are called; what precedes a hyphen has a caption."""
+    def draw(self, subject: Subject) -> Iterator[tuple[str, Figure]]:
+        """All figures of this network; what stands before the hyphen in a name has a caption."""
         inside, title = self.inside, f"{subject.title}, inside {self.name}"
-        drawn = {"maps": figures.maps(self.opened, title, subject.note)}
+        yield "maps", figures.maps(self.opened, title, subject.note)
         for block in sorted({0, len(inside.maps) - 1}):
             filter = int(inside.by_strength(block)[0])
             row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
-            found = pixel_sum(self.model, inside, block, filter, row, column)
-            example = figures.Example(block, filter, found, seen_by(self.model, block, row, column))
             place = f"block {block + 1}, filter {filter + 1}, row {row + 1}, column {column + 1}"
-            drawn[f"sum-{block + 1}"] = figures.value_sum(inside.image[0], example, f"{title}: {place}", subject.note)
-        weighed = [self._weighed(digit) for digit in self.digits]
-        drawn["logits"] = figures.logit_sums(weighed, title, subject.note)
-        untrained = opened(build_model(self.reader.run.config.architecture, self.reader.run.seed))
-        drawn["kernels"] = figures.kernels(first_kernels(self.model), first_kernels(untrained), self.name)
-        return drawn
+            found, seen = (
+                pixel_sum(self.model, inside, block, filter, row, column),
+                seen_by(self.model, block, row, column),
+            )
+            drawn = figures.value_sum(inside.image[0], block, found, seen, f"{title}: {place}", subject.note)
+            yield f"sum-{block + 1}", drawn
+        weighed, images = [], self.survey.digits.images[:, 0].numpy()
+        for digit in self.digits:
+            total = logit_sum(self.model, inside, digit)
+            exciting = [images[self.survey.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
+            weighed.append(figures.Weighed(digit, total, exciting))
+        yield "logits", figures.logit_sums(weighed, title, subject.note)
+        untrained = opened(build_model(self.run.config.architecture, self.run.seed))
+        yield "kernels", figures.kernels(first_kernels(self.model), first_kernels(untrained), self.name)
 
-    def _weighed(self, digit: int) -> figures.Weighed:
-        found, images = logit_sum(self.model, self.inside, digit), self.survey.digits.images[:, 0].numpy()
-        exciting = [images[self.survey.exciting(unit, figures.PICTURES)] for unit in found.largest(figures.UNITS)]
-        return figures.Weighed(digit, found, exciting)
+
+def _layer(name: str, order: NDArray[np.int64], silent: NDArray[np.bool_], dead: NDArray[np.bool_]) -> dict[str, Any]:
+    numbers = {"strongest": order[:_STRONGEST], "silent": np.flatnonzero(silent), "dead": np.flatnonzero(dead)}
+    return {"layer": name, "size": len(order)} | {kind: (found + 1).tolist() for kind, found in numbers.items()}
 
 
 def _look(name: str, reader: Reader, picture: NDArray[np.uint8]) -> _Look:
-    model = opened(reader.model)
-    exact = replace(reader, model=model, compute=_EXACT)
-    (probabilities,) = exact.predict([picture])  # refused if it is not finite
-    return _Look(name, exact, look_inside(model, picture), survey_of(model, load_mnist().validation), probabilities)
+    model, neighbours = opened(reader.model), reader.neighbours(picture)
+    exact = replace(reader, model=model, compute=Compute(torch.device("cpu"), None, "CPU"))
+    (probabilities,) = exact.predict([picture])
+    found = survey(model, load_mnist().validation)
+    return _Look(name, reader.run, model, probabilities, look_inside(model, picture), found, neighbours)
 
 
 def ask_inside(lab: Lab, runs: Sequence[str] = ()) -> int:
     """Ask which digit to follow, and through which networks unless some are given."""
-    digit = ask_digit(lab, runs or (BEST,))
-    return inside(lab, digit, runs or ask_networks(lab, "Through which networks (several stand side by side)"))
+    digit = explain.ask_digit(lab, runs or (BEST,))
+    return inside(lab, digit, runs or explain.ask_networks(lab, "Through which networks (several: side by side)"))
 
 
 def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,), *, as_json: bool = False) -> int:
     """Show what some networks make of a digit, layer by layer; leaves figures and a page in a folder of their own."""
-    subject, readers = read_subject(lab, digit), load_readers(lab, runs)
+    subject, readers = explain.read_subject(lab, digit), explain.load_readers(lab, runs)
     names = told_apart([reader.name for reader in readers])
     with lab.terminal.busy("looking inside"):
         looks = [_look(name, reader, subject.picture) for name, reader in zip(names, readers, strict=True)]
@@ -163,9 +169,10 @@ def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,), *, a
         _show(lab, subject, looks)
     with lab.terminal.busy("drawing"), new_folder(lab.outputs, f"inside-{subject.label}", lab.now()) as folder:
         _write(lab, folder, digit, subject, looks)
-    for look in looks if as_json else ():
-        lab.terminal.record(look.facts() | {"folder": str(folder)})
-    if not as_json:
+    if as_json:
+        for look in looks:
+            lab.terminal.record(look.facts() | {"folder": str(folder)})
+    else:
         lab.terminal.line(str(folder))
     return OK
 
@@ -176,90 +183,97 @@ def _show(lab: Lab, subject: Subject, looks: Sequence[_Look]) -> None:
         mean = np.mean([look.probabilities for look in looks], axis=0).tolist()
         lab.terminal.show(beside_bars(subject.picture, subject.title, mean, heading))
     for look in looks:
-        lab.terminal.show(*map(plain, look.sentences()), _table(look, "").on_screen(), "")
-    for sentence in (_MEANINGS, subject.note):
-        if sentence:
-            lab.terminal.hint(sentence)
+        lab.terminal.show(*map(plain, look.sentences(subject.true)), _table(look).on_screen(), "")
+    lab.terminal.hint(_MEANINGS)
+    if subject.note:
+        lab.terminal.show(plain(subject.note))
 
 
-def _table(look: _Look, title: str) -> Table:
+def _table(look: _Look, title: str = "") -> Table:
     rows = [
         (
             one["layer"],
             f"{one['size']}",
             ", ".join(map(str, one["strongest"])),
-            *(f"{len(one[kind])}" for kind in ("silent", "dead")),
+            f"{len(one['silent'])}",
+            f"{len(one['dead'])}",
         )
-        for one in look.facts()["layers"]
+        for one in look.layers()
     ]
-    return Table(title, ("layer", "filters", "strongest here", "silent here", "dead"), rows, numeric=(1, 3, 4))
+    return Table(title, ("layer", "filters", "strongest", "silent", "dead"), rows, numeric=(1, 3, 4))
 
 
 def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, looks: Sequence[_Look]) -> None:
     """Fill the folder: the figures, the page that holds them all, and what the index shows of it."""
-    drawn: dict[str, tuple[str, str, Figure]] = {}  # what it shows, of which network, and the figure, by file name
-    if len(looks) > 1:
-        side_by_side = {look.name: look.opened for look in looks}
-        figure = figures.networks(side_by_side, subject.title, subject.note)
-        drawn["networks.png"] = "networks", "The strongest filters of each", figure
-    for place, look in enumerate(looks, start=1):
-        number = f"{place}-" if len(looks) > 1 else ""
-        for name, figure in look.draw(subject).items():
-            drawn[f"{number}{name}.png"] = name.partition("-")[0], look.name, figure
-    pictures: dict[str, list[Picture]] = {topic: [] for topic in figures.CAPTIONS}
+    pictures: dict[str, list[Picture]] = {topic: [] for topic in _CAPTIONS}
     captions = {}
-    for name, (topic, network, figure) in drawn.items():
+    for name, network, figure in _draw_all(subject, looks):
         save_figure(folder / name, figure)
-        caption = figures.CAPTIONS[topic]
-        captions[name] = replace(caption, title=f"{caption.title}: {network}")
-        if picture := read_picture(folder, name, Caption(network, caption.alt)):
-            pictures[topic].append(picture)
-    tables = {"maps": [_table(look, f"{look.name}: {_MEANINGS}") for look in looks]}
+        topic = name.removesuffix(".png").partition("-")[0]
+        captions[name] = replace(_CAPTIONS[topic], title=f"{_CAPTIONS[topic].title}: {network}")
+        picture = read_picture(folder, name, Caption(network, _CAPTIONS[topic].alt))
+        pictures[topic] += [picture] if picture else []
+    tables = {"maps": [_table(look, f"{look.name} ({_MEANINGS})") for look in looks]}
     sections = [
-        Section(figures.CAPTIONS[topic].title, [figures.CAPTIONS[topic].text], tables.get(topic, []), found)
+        Section(_CAPTIONS[topic].title, [_CAPTIONS[topic].text], tables.get(topic, []), found)
         for topic, found in pictures.items()
         if found
     ]
-    option = (
-        f"--index {digit}"
+    what, value = (
+        ("index", f"{digit}")
         if isinstance(digit, int)
-        else f"{'--drawing' if digit.is_drawing else '--image'} {shlex.quote(str(digit.path))}"
+        else ("drawing" if digit.is_drawing else "image", f"{digit.path}")
     )
-    named = [f"--run {shlex.quote(look.reader.run.name)}" for look in looks]
-    sentences = [sentence for look in looks for sentence in look.sentences()]
+    words = ["inside", f"--{what}", value, *(word for look in looks for word in ("--run", look.run.name))]
+    sentences = [sentence for look in looks for sentence in look.sentences(subject.true)]
     report = Report(
         title=f"Inside: {subject.title}",
         kind="The inside of a network",
         created=lab.now(),
-        question="What becomes of this digit on its way through the network, and which sums are behind it?",
-        verdicts=[*sentences, *([subject.note] if subject.note else [])],
+        question="What becomes of a digit on its way through a network, and which sums are behind it?",
+        verdicts=[*sentences, *filter(None, [subject.note])],
         sections=sections,
-        repeat=command_line(" ".join(["inside", option, *named]), lab.outputs),
+        repeat=command_line(shlex.join(words), lab.outputs),
     )
     write_report(folder, report)
-    thumbnail = next(iter(drawn))
-    runs = [look.reader.run.name for look in looks]
-    write_summary(folder, Summary(sentences=sentences, thumbnail=thumbnail, pictures=captions, runs=runs))
+    summary = Summary(sentences=sentences, thumbnail=next(iter(captions)), pictures=captions)
+    write_summary(folder, replace(summary, runs=[look.run.name for look in looks]))
+
+
+def _draw_all(subject: Subject, looks: Sequence[_Look]) -> Iterator[tuple[str, str, Figure]]:
+    """Every figure, with the name of its file, and of the network that it shows."""
+    title, note, together = subject.title, subject.note, "side by side"
+    if len(looks) > 1:
+        yield "networks.png", together, figures.networks({look.name: look.opened for look in looks}, title, note)
+    for place, look in enumerate(looks, start=1):
+        for name, figure in look.draw(subject):
+            yield f"{name}.png" if len(looks) == 1 else f"{name}-{place}.png", look.name, figure
+    rows = [
+        Neighboured(look.name, f"read as {look.digits[0]}", subject.picture, subject.true, look.neighbours)
+        for look in looks
+    ]
+    name = looks[0].name if len(looks) == 1 else together
+    yield "neighbours.png", name, neighbour_figures.neighbours_figure(rows, title=title, note=note)
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    group = add_digit_options(parser, test_digits=True)
-    told = "instead: train again without the nearest training digits of some mistakes, and see whether answers change"
+    group = explain.add_digit_options(parser, test_digits=True)
+    told = "instead: train again without the training digits nearest to some mistakes: do the answers change?"
     group.add_argument("--check-neighbours", action="store_true", help=told)
-    parser.add_argument("--seeds", type=int, help="with --check-neighbours: how many times to train each (default: 3)")
+    parser.add_argument("--seeds", type=int, help=f"of --check-neighbours (default: {_SEEDS})")
     add_run_options(parser, BEST)
     add_json_option(parser)
-    parser.set_defaults(json=None)  # so that --json can be told from none
 
 
 def _from_options(lab: Lab, options: Namespace) -> int:
-    if options.check_neighbours:
-        refuse_given(options, ["json"], "--check-neighbours")
-        run, seeds = run_named(options, BEST), _SEEDS if options.seeds is None else options.seeds
-        status: int = lab.load("experiments.neighbour_check").check_neighbours(lab, run, seeds)
-        return status
-    refuse_given(options, ["seeds"], "a digit")
-    return inside(lab, options.digit, runs_named(options, BEST), as_json=bool(options.json))
+    if not options.check_neighbours:
+        refuse_given(options, ["seeds"], "a digit")
+        return inside(lab, options.digit, runs_named(options, BEST), as_json=options.json)
+    if options.json:
+        raise RequestError("--json has no effect with --check-neighbours", "omit it")
+    run, seeds = run_named(options, BEST), _SEEDS if options.seeds is None else options.seeds
+    status: int = lab.load("experiments.neighbour_check").check_neighbours(lab, run, seeds)
+    return status
 
 
 COMMANDS = {"inside": Command(ask_inside, _from_options, _add_options)}
