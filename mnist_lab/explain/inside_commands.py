@@ -20,6 +20,7 @@ from mnist_lab.explain import commands as explain
 from mnist_lab.explain import inside_figures as figures
 from mnist_lab.explain import neighbour_figures
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject
+from mnist_lab.explain.figures import reading
 from mnist_lab.explain.inside import (
     Inside,
     Survey,
@@ -107,12 +108,12 @@ class _Look:
     def sentences(self, true: int | None) -> list[str]:
         """The answer, what speaks most for it, and the digits nearest to it."""
         (first, second), found = self.digits, logit_sum(self.model, self.inside, self.digits[0])
-        likely, less = (format_probability(self.probabilities[digit]) for digit in (first, second))
+        less = format_probability(self.probabilities[second])
         *_, third, other, most = np.argsort(found.contributions, kind="stable")
-        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.3f})" for unit in (most, other, third))
+        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.2f})" for unit in (most, other, third))
         return [
-            f"{self.name} predicts {first} ({likely}); {second} comes second ({less}).",
-            f"To the {first}, the hidden units {added} add most; all make up its logit of {found.value:.3f}.",
+            f"{self.name}: {reading(self.probabilities, true)}; {second} comes second ({less}).",
+            f"Its logit of the {first} is {found.value:.2f}, to which the hidden units {added} add most.",
             neighbour_figures.sentence(self.neighbours, true),
         ]
 
@@ -200,7 +201,7 @@ def _table(look: _Look, title: str = "") -> Table:
         )
         for one in look.layers()
     ]
-    return Table(title, ("layer", "filters", "strongest", "silent", "dead"), rows, numeric=(1, 3, 4))
+    return Table(title, ("layer", "in all", "strongest", "silent", "dead"), rows, numeric=(1, 3, 4))
 
 
 def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, looks: Sequence[_Look]) -> None:
@@ -225,7 +226,8 @@ def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, loo
         else ("drawing" if digit.is_drawing else "image", f"{digit.path}")
     )
     words = ["inside", f"--{what}", value, *(word for look in looks for word in ("--run", look.run.name))]
-    sentences = [sentence for look in looks for sentence in look.sentences(subject.true)]
+    told = [look.sentences(subject.true) for look in looks]
+    sentences = told[0] if len(looks) == 1 else [answer for answer, *_ in told]
     report = Report(
         title=f"Inside: {subject.title}",
         kind="The inside of a network",
@@ -242,7 +244,7 @@ def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, loo
 
 def _draw_all(subject: Subject, looks: Sequence[_Look]) -> Iterator[tuple[str, str, Figure]]:
     """Every figure, with the name of its file, and of the network that it shows."""
-    title, note, together = subject.title, subject.note, "side by side"
+    title, note, together = subject.title, subject.note, "Side by side"
     if len(looks) > 1:
         yield "networks.png", together, figures.networks({look.name: look.opened for look in looks}, title, note)
     for place, look in enumerate(looks, start=1):

@@ -26,7 +26,7 @@ from mnist_lab.report.document import Caption
 
 UNITS, PICTURES = 8, 6  # hidden units whose contributions are shown one by one; digits that excite each most
 _CHANNELS = 3  # of a sum, those whose patch, kernel and products are shown
-_BARS = 20  # hidden units that are shown among the maps
+_BARS = 12  # hidden units that are shown among the maps
 _SIDE_BY_SIDE = 8  # filters of each block, where several networks are compared
 _BETWEEN = "#EBEBEB"  # the paper between maps, darker than a map of zeros
 _NOTE = (
@@ -47,8 +47,10 @@ class Opened(NamedTuple):
 def maps(opened: Opened, title: str, note: str = "") -> Figure:
     """Everything that a digit causes, from left to right: the maps of each block, hidden units, logits."""
     inside, sees = opened.inside, opened.sees
-    figure = plotting.new_figure(5.2 + 3.0 * len(sees), 7.4, title, f"{_NOTE} {note}".strip())
-    ink, *blocks, units, logits = figure.subplots(1, len(sees) + 3, width_ratios=[1.2, *[2.9] * len(sees), 1.2, 1.2])
+    figure = plotting.new_figure(3.4 + 3.1 * len(sees), 7.4, title, f"{_NOTE} {note}".strip())
+    grid = figure.add_gridspec(2, len(sees) + 2, width_ratios=[1.2, *[2.9] * len(sees), 1.2])
+    ink, *blocks = (figure.add_subplot(grid[:, column]) for column in range(len(sees) + 1))
+    units, logits = (figure.add_subplot(grid[row, -1]) for row in range(2))
     plotting.draw_digit(ink, denormalise(inside.image[0].astype(np.float64)))
     name_image(ink, "Ink", "28 x 28 pixels")
     for block, axes in enumerate(blocks):
@@ -110,8 +112,8 @@ def _draw_cells(
     axes.set(xticks=[], yticks=[], anchor="N")
     axes.spines[:].set_visible(False)
     corners = pitch * np.indices((rows, columns))[::-1].reshape(2, -1).T[: len(cells)]  # x and y
-    for (x, y), number in zip(corners + np.array([left + side / 2, top]), filters, strict=True):
-        text = axes.text(x, y, f"{number + 1}", fontsize=SMALL, ha="center", va="bottom")
+    for (x, y), number in zip(corners + np.array([left + side / 2, top - 3]), filters, strict=True):
+        text = axes.text(x, y, f"{number + 1}", fontsize=SMALL, ha="center")
         text.set_in_layout(False)  # which would ask each of hundreds how large it is
     centres: NDArray[np.float64] = corners + np.array([left, top]) + (side - 1) / 2
     return centres
