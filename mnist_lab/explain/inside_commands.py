@@ -172,7 +172,7 @@ def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,), *, a
         _write(lab, folder, digit, subject, looks)
     if as_json:
         for look in looks:
-            lab.terminal.record(look.facts() | {"folder": str(folder)})
+            lab.terminal.record(look.facts() | {"true": subject.true, "folder": str(folder)})
     else:
         lab.terminal.line(str(folder))
     return OK
