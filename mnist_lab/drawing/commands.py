@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from mnist_lab.drawing import figures
@@ -22,6 +23,7 @@ from mnist_lab.drawing.predictions import (
     Prediction,
     Source,
     all_reject,
+    labels_of,
     names_of,
     predict_all,
     read_sources,
@@ -40,13 +42,14 @@ from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
+from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
-from mnist_lab.terminal.pixels import beside_bars, shows_pixels
+from mnist_lab.terminal.pixels import beside_bars, room_for_thumbnails, shows_pixels, thumbnails
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
@@ -180,6 +183,9 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
             _show_picture(lab, readers, one)
     if predictions and (len(readers) > 1 or not as_pictures):
         lab.terminal.show(table_of(readers, predictions))
+        for one in predictions if len(predictions) <= _MOST_PICTURES and not as_pictures else ():
+            if one.picture is not None:
+                lab.terminal.hint(f"{one.source.name}: {sentence(readers[0].neighbours(one.picture))}")
     for _, refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
@@ -192,7 +198,13 @@ def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
         lab.terminal.hint(f"{one.source.name}: {one.remark}")
         return
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
-    lab.terminal.show(beside_bars(one.picture, one.source.name, one.vote.tolist(), heading, one.remark))
+    found, room = readers[0].neighbours(one.picture), room_for_thumbnails(lab.terminal.console)
+    beyond: list[Text] = []
+    if room:
+        nearest = thumbnails(np.stack([each.images[:room] for each in found]))
+        beyond = [Text("nearest: hidden layer, then pixel space", "hint"), nearest]
+    shown = (one.picture, one.source.name, one.vote.tolist(), heading, one.remark)
+    lab.terminal.show(beside_bars(*shown, labels_of(found, int(one.vote.argmax())), beyond))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:

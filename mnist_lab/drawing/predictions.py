@@ -17,6 +17,7 @@ from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain.commands import Reader, holds_drawings
+from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.report.document import Table
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.wording import format_probability
@@ -88,7 +89,15 @@ class Prediction:
             "doubtful": self.found != DIGIT,
             "found": self.found,
             "runs": {reader.run.name: by_run[place] if by_run else None for place, reader in enumerate(readers)},
+            "neighbours": None if self.picture is None else _neighbours_in_json(readers, self.picture),
         }
+
+
+def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str, Any]:
+    """The training digits nearest to a picture: in pixel space, and in each network's hidden layer."""
+    found = {reader.run.name: reader.neighbours(picture) for reader in readers}
+    in_hidden = {name: each.hidden.to_dict() for name, each in found.items()}
+    return {"pixels": next(iter(found.values())).pixels.to_dict(), "hidden": in_hidden}
 
 
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:
@@ -131,3 +140,12 @@ def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:
     second, first = probabilities.argsort()[-2:]
     likely, less_likely = (format_probability(probabilities[digit]) for digit in (first, second))
     return Text(str(first), "best"), likely, str(second), less_likely
+
+
+def labels_of(found: Neighbours, digit: int) -> Text:
+    """The labels of a picture's neighbours, in three short lines; other labels than the predicted digit stand out."""
+    lines = [Text("nearest training digits, labelled", "hint")]
+    for name, nearest in zip(("hidden layer", "pixel space "), found, strict=True):
+        labels = [(f" {label}", "" if label == digit else "warning") for label in nearest.labels.tolist()]
+        lines.append(Text.assemble((name, "hint"), " ", *labels))
+    return Text("\n").join(lines)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
-from mnist_lab.explain import figures
+from mnist_lab.explain import figures, neighbour_figures
+from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure, searched
 from mnist_lab.explain.neighbours import (
     NEIGHBOURS,
     Nearest,
@@ -207,14 +208,16 @@ def saliency(
     readers = load_readers(lab, runs)
     with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
-        drawn = _draw(subject, readers, explanation)
+        found = [reader.neighbours(subject.picture) for reader in readers]
+        drawn = _draw(subject, readers, explanation) | {"neighbours.png": _draw_neighbours(subject, readers, found)}
         predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
         answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
             for name, figure in drawn.items():
                 save_figure(folder / name, figure)
             write_summary(folder, Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS))
-    for sentence in (answer, *figures.verdict(explanation), subject.note):
+    nearest = neighbour_figures.sentence(found[0], subject.true)
+    for sentence in (answer, *figures.verdict(explanation), nearest, subject.note):
         if sentence:
             lab.terminal.show(plain(sentence))
     lab.terminal.line(str(folder))
@@ -249,6 +252,17 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
         answers = {reader.run.name: reader.predict([picture])[0] for reader in readers}
         drawn["runs.png"] = figures.saliency_by_run(explanation, maps, answers, subject.title, true, subject.note)
     return drawn
+
+
+def _draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+    picture, true = subject.picture, subject.true
+    rows = [
+        Neighboured(reader.name, figures.reading(reader.predict([picture])[0], true), picture, true, each)
+        for reader, each in zip(readers, found, strict=True)
+    ]
+    notes = dict.fromkeys([*(searched(reader.run) for reader in readers), subject.note])
+    title = f"{subject.title}, and the training digits nearest to it"
+    return neighbours_figure(rows, title=title, note=" ".join(note for note in notes if note))
 
 
 def _add_options(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mnist_lab.config import TRAIN_DIGITS
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.explain.neighbours import Nearest, Neighbours, neighbours_of, training_features
+from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import INK, LABEL, MUTED, RULE, VERMILION, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
@@ -45,9 +46,9 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
     count = len(rows[0].found.hidden.labels)
     starts = (SIDE + _APART, SIDE + 2 * _APART + count * _PITCH)  # of the two spaces, in pixels
     width, height = starts[1] + count * _PITCH, len(rows) * _LINE
-    foot = "Below each: its label; framed and after ≠, one that disagrees. Near is not cause: it does not show that"
-    foot = f"{foot} these digits made the answer what it is. {note}".strip()
-    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.3, title, foot)
+    foot = "Below each: its label; framed and followed by ≠, one that disagrees. Near is not cause: it does not show"
+    foot = f"{foot} that these digits made the answer what it is. {note}".strip()
+    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, foot)
     axes = figure.subplots()
     page = np.zeros((height, width))
 
@@ -67,7 +68,7 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
                 show(image, left, top, *((RULE, 0.6) if agrees else (VERMILION, 2.0)))
                 under = axes.text(left + SIDE / 2, top + SIDE + 1, str(label), ha="center", va="top")
                 if not agrees:
-                    under.set(text=f"≠ {label}", color=VERMILION, fontweight="bold")
+                    under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold")
     for start, name in zip(starts, ("Nearest in the hidden layer", "Nearest in pixel space"), strict=True):
         axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
     axes.imshow(page, vmin=0, vmax=1)
@@ -75,19 +76,16 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
     return figure
 
 
-def sentence(found: Neighbours, expected: int | None = None) -> str:
-    """What the labels of a digit's neighbours are, and how many disagree with ``expected``, or else the majority."""
-    expected = found.hidden.majority if expected is None else expected
-    told = (
-        f"{where} {', '.join(map(str, nearest.labels))}{_disagreeing(nearest, expected)}"
-        for where, nearest in zip(("in the hidden layer", "in pixel space"), found, strict=True)
+def sentence(found: Neighbours, label: int | None = None) -> str:
+    """How a digit's neighbours are labelled, and whether that speaks against its own label, None if it has none."""
+    hidden, pixels = (
+        ", ".join(f"{other} ({times}x)" for other, times in Counter(nearest.labels.tolist()).most_common())
+        for nearest in found
     )
-    return f"The training digits nearest to it are labelled, {'; '.join(told)}. Near is not cause."
-
-
-def _disagreeing(nearest: Nearest, expected: int) -> str:
-    others = int((nearest.labels != expected).sum())
-    return f" ({others} of {len(nearest.labels)} are no {expected})" if others else ""
+    told = f"The training digits nearest to it are labelled {hidden} in the hidden layer, {pixels} in pixel space."
+    if label is not None and all(nearest.majority != label for nearest in found):
+        told += f" Neither speaks for its own label, {label}: look at that again."
+    return f"{told} Near is not cause."
 
 
 def _draw_mistakes(run: RunData) -> Figure:

@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +45,10 @@ class Nearest:
         """The most frequent label; of several, the one that comes first."""
         majority: int = Counter(self.labels.tolist()).most_common(1)[0][0]
         return majority
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {name: getattr(self, name).tolist() for name in ("indices", "labels", "distances")}
 
 
 class Neighbours(NamedTuple):

@@ -18,6 +18,7 @@ _UPPER_HALF = "▀"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"  # a bar's last character, by how many eighths of it are full
 _NUMBER_WIDTH = 8  # of "> 99.9 %"
 _BAR = 20  # characters of a bar that stands for 1
+_THUMBNAIL = 14  # columns of a picture of half the size
 _GAP = 3  # characters between a picture and its bars
 _NARROWEST = 28 + _GAP + len("▸ 7 ") + _BAR + 1 + _NUMBER_WIDTH  # a terminal that shows a digit and its bars
 
@@ -58,14 +59,38 @@ def probability_bars(probabilities: Sequence[float]) -> Text:
     return Text("\n").join(lines)
 
 
+def room_for_thumbnails(console: Console) -> int:
+    """How many thumbnails fit beside a digit and its bars; fewer than three are not worth it, and count as none."""
+    room = (console.width - _NARROWEST - _GAP) // (_THUMBNAIL + 1)
+    return room if room >= 3 else 0
+
+
+def thumbnails(pictures: NDArray[np.uint8]) -> Text:
+    """Pictures (R, K, 28, 28) in R lines of K, each of half the height and width: the mean of every 2 x 2 pixels."""
+    lines, count = pictures.shape[:2]
+    small = pictures.reshape(lines, count, _THUMBNAIL, 2, _THUMBNAIL, 2).mean(axis=(3, 5)).astype(np.uint8)
+    apart = np.pad(small, ((0, 0), (0, 0), (0, 0), (0, 1)))  # a column between two
+    return half_blocks(apart.transpose(0, 2, 1, 3).reshape(lines * _THUMBNAIL, count * (_THUMBNAIL + 1)))
+
+
 def beside_bars(
-    picture: NDArray[np.uint8], name: str, probabilities: Sequence[float], heading: str, remark: str = ""
+    picture: NDArray[np.uint8],
+    name: str,
+    probabilities: Sequence[float],
+    heading: str,
+    remark: str = "",
+    foot: Text | str = "",
+    beyond: Sequence[str | Text] = (),
 ) -> Table:
-    """A picture under its name, and to its right the ten probabilities under a heading, and perhaps a warning."""
+    """A picture under its name, and to its right the ten probabilities under a heading, and perhaps a warning.
+
+    ``foot`` is what stands below them; ``beyond``, a heading and what it heads, stands to the right of it all.
+    """
     row = Table.grid(padding=(0, _GAP, 0, 0))
     row.add_column(width=picture.shape[1], overflow="fold")
     row.add_column(no_wrap=True)
-    row.add_row(Text(printable(name), "title"), Text(printable(heading), "hint"))
-    warning = (remark and f"▲ {remark}", "warning")
-    row.add_row(half_blocks(picture), Text.assemble(probability_bars(probabilities), "\n\n", warning))
+    row.add_row(Text(printable(name), "title"), Text(printable(heading), "hint"), *beyond[:1])
+    warning = Text(remark and f"▲ {remark}\n", "warning")
+    below = Text.assemble(probability_bars(probabilities), "\n\n", warning, foot)
+    row.add_row(half_blocks(picture), below, *beyond[1:])
     return row
