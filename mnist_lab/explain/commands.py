@@ -209,7 +209,7 @@ def saliency(
     with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
         found = [reader.neighbours(subject.picture) for reader in readers]
-        drawn = _draw(subject, readers, explanation) | {"neighbours.png": _draw_neighbours(subject, readers, found)}
+        drawn = _draw(subject, readers, explanation) | {"neighbours.png": draw_neighbours(subject, readers, found)}
         predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
         answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
@@ -254,7 +254,8 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
     return drawn
 
 
-def _draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+def draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+    """The training digits nearest to a digit for each of some networks."""
     picture, true = subject.picture, subject.true
     rows = [
         Neighboured(reader.name, figures.reading(reader.predict([picture])[0], true), picture, true, each)

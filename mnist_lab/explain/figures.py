@@ -21,20 +21,7 @@ from mnist_lab import plotting
 from mnist_lab.explain import neighbour_figures, saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import (
-    AGAINST_AND_FOR,
-    BLUE,
-    FOR,
-    LABEL,
-    MUTED,
-    ORANGE,
-    SMALL,
-    TEXT,
-    VERMILION,
-    draw_digit,
-    new_figure,
-    styled,
-)
+from mnist_lab.plotting import BLUE, LABEL, MUTED, ORANGE, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
@@ -247,7 +234,7 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
 
 
 def _colours_of(method: SaliencyMethod, limit: float) -> tuple[Colormap, tuple[float, float]]:
-    return (AGAINST_AND_FOR, (-limit, limit)) if method.signed else (FOR, (0.0, limit))
+    return (plotting.AGAINST_AND_FOR, (-limit, limit)) if method.signed else (plotting.FOR, (0.0, limit))
 
 
 def _limit_of(map_: Image) -> float:
@@ -259,9 +246,7 @@ def _limit_of(map_: Image) -> float:
 def name_image(axes: Axes, name: str, remark: str) -> None:
     """A name in bold over an image, and a few words below it."""
     axes.set_title(name, loc="left", fontweight="bold", pad=18)
-    axes.annotate(
-        remark, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", color=MUTED, va="bottom"
-    )
+    axes.annotate(remark, (0, 1), (0, 4), "axes fraction", "offset points", color=MUTED, va="bottom")
 
 
 def _draw_image(axes: Axes, values: Image, colours: str | Colormap, limits: tuple[float, float]) -> AxesImage:

@@ -17,22 +17,12 @@ from numpy.typing import NDArray
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.errors import RequestError
 from mnist_lab.explain import commands as explain
+from mnist_lab.explain import inside as network
 from mnist_lab.explain import inside_figures as figures
 from mnist_lab.explain import neighbour_figures
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject
 from mnist_lab.explain.figures import reading
-from mnist_lab.explain.inside import (
-    Inside,
-    Survey,
-    first_kernels,
-    logit_sum,
-    look_inside,
-    opened,
-    pixel_sum,
-    seen_by,
-    survey,
-)
-from mnist_lab.explain.neighbour_figures import Neighboured
+from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, opened, survey
 from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
@@ -44,7 +34,7 @@ from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_giv
 from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
-from mnist_lab.training.runs import RunRecord, command_line, told_apart
+from mnist_lab.training.runs import command_line, told_apart
 
 _SEEDS = 3  # with which the check of the neighbours trains
 _STRONGEST = 5  # filters of a block that are named
@@ -57,7 +47,7 @@ class _Look:
     """A network that was opened, and what it makes of the digit; everything but the neighbours in float32."""
 
     name: str
-    run: RunRecord
+    reader: Reader
     model: DigitNet
     probabilities: NDArray[np.float64]  # (10,)
     inside: Inside
@@ -74,7 +64,7 @@ class _Look:
     def opened(self) -> figures.Opened:
         blocks = range(len(self.inside.maps))
         # No border cuts off what the value in the middle sees.
-        sees = [seen_by(self.model, block, *[self.inside.maps[block].shape[1] // 2] * 2)[2] for block in blocks]
+        sees = [network.seen_by(self.model, block, *[self.inside.maps[block].shape[1] // 2] * 2)[2] for block in blocks]
         return figures.Opened(self.inside, [*map(self.survey.dead, blocks)], sees)
 
     def layers(self) -> Iterator[dict[str, Any]]:
@@ -89,7 +79,7 @@ class _Look:
         """What there is to know, ready for JSON."""
         sums = {digit: logit_sum(self.model, self.inside, digit) for digit in self.digits}
         return {
-            "run": self.run.name,
+            "run": self.reader.run.name,
             "network": self.name,
             "digit": self.digits[0],
             "probabilities": self.probabilities.tolist(),
@@ -99,18 +89,15 @@ class _Look:
                 str(digit): {str(unit + 1): float(found.contributions[unit]) for unit in found.largest(figures.UNITS)}
                 for digit, found in sums.items()
             },
-            "neighbours": {
-                space: {"indices": nearest.indices.tolist(), "labels": nearest.labels.tolist()}
-                for space, nearest in zip(("hidden", "pixels"), self.neighbours, strict=True)
-            },
+            "neighbours": {space: nearest.to_dict() for space, nearest in self.neighbours._asdict().items()},
         }
 
     def sentences(self, true: int | None) -> list[str]:
         """The answer, what speaks most for it, and the digits nearest to it."""
         (first, second), found = self.digits, logit_sum(self.model, self.inside, self.digits[0])
         less = format_probability(self.probabilities[second])
-        *_, third, other, most = np.argsort(found.contributions, kind="stable")
-        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.2f})" for unit in (most, other, third))
+        order = np.argsort(-found.contributions, kind="stable")[:3]
+        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.2f})" for unit in order)
         return [
             f"{self.name}: {reading(self.probabilities, true)}; {second} comes second ({less}).",
             f"Its logit of the {first} is {found.value:.2f}, to which the hidden units {added} add most.",
@@ -125,10 +112,8 @@ class _Look:
             filter = int(inside.by_strength(block)[0])
             row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
             place = f"block {block + 1}, filter {filter + 1}, row {row + 1}, column {column + 1}"
-            found, seen = (
-                pixel_sum(self.model, inside, block, filter, row, column),
-                seen_by(self.model, block, row, column),
-            )
+            found = network.pixel_sum(self.model, inside, block, filter, row, column)
+            seen = network.seen_by(self.model, block, row, column)
             drawn = figures.value_sum(inside.image[0], block, found, seen, f"{title}: {place}", subject.note)
             yield f"sum-{block + 1}", drawn
         weighed, images = [], self.survey.digits.images[:, 0].numpy()
@@ -137,8 +122,9 @@ class _Look:
             exciting = [images[self.survey.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
             weighed.append(figures.Weighed(digit, total, exciting))
         yield "logits", figures.logit_sums(weighed, title, subject.note)
-        untrained = opened(build_model(self.run.config.architecture, self.run.seed))
-        yield "kernels", figures.kernels(first_kernels(self.model), first_kernels(untrained), self.name)
+        untrained = build_model(self.reader.run.config.architecture, self.reader.run.seed)
+        now, before = map(network.first_kernels, (self.model, untrained))
+        yield "kernels", figures.kernels(now, before, self.name)
 
 
 def _layer(name: str, order: NDArray[np.int64], silent: NDArray[np.bool_], dead: NDArray[np.bool_]) -> dict[str, Any]:
@@ -151,7 +137,7 @@ def _look(name: str, reader: Reader, picture: NDArray[np.uint8]) -> _Look:
     exact = replace(reader, model=model, compute=Compute(torch.device("cpu"), None, "CPU"))
     (probabilities,) = exact.predict([picture])
     found = survey(model, load_mnist().validation)
-    return _Look(name, reader.run, model, probabilities, look_inside(model, picture), found, neighbours)
+    return _Look(name, reader, model, probabilities, look_inside(model, picture), found, neighbours)
 
 
 def ask_inside(lab: Lab, runs: Sequence[str] = ()) -> int:
@@ -191,16 +177,10 @@ def _show(lab: Lab, subject: Subject, looks: Sequence[_Look]) -> None:
 
 
 def _table(look: _Look, title: str = "") -> Table:
-    rows = [
-        (
-            one["layer"],
-            f"{one['size']}",
-            ", ".join(map(str, one["strongest"])),
-            f"{len(one['silent'])}",
-            f"{len(one['dead'])}",
-        )
-        for one in look.layers()
-    ]
+    rows = []
+    for one in look.layers():
+        silent, dead = (f"{len(one[kind])}" for kind in ("silent", "dead"))
+        rows.append((one["layer"], f"{one['size']}", ", ".join(map(str, one["strongest"])), silent, dead))
     return Table(title, ("layer", "in all", "strongest", "silent", "dead"), rows, numeric=(1, 3, 4))
 
 
@@ -208,24 +188,21 @@ def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, loo
     """Fill the folder: the figures, the page that holds them all, and what the index shows of it."""
     pictures: dict[str, list[Picture]] = {topic: [] for topic in _CAPTIONS}
     captions = {}
-    for name, network, figure in _draw_all(subject, looks):
+    for name, shown, figure in _draw_all(subject, looks):
         save_figure(folder / name, figure)
         topic = name.removesuffix(".png").partition("-")[0]
-        captions[name] = replace(_CAPTIONS[topic], title=f"{_CAPTIONS[topic].title}: {network}")
-        picture = read_picture(folder, name, Caption(network, _CAPTIONS[topic].alt))
+        captions[name] = replace(_CAPTIONS[topic], title=f"{_CAPTIONS[topic].title}: {shown}")
+        picture = read_picture(folder, name, Caption(shown, _CAPTIONS[topic].alt))
         pictures[topic] += [picture] if picture else []
-    tables = {"maps": [_table(look, f"{look.name} ({_MEANINGS})") for look in looks]}
+    tables = {"maps": [_table(look, f"{look.name}, {look.reader.run.name} ({_MEANINGS})") for look in looks]}
     sections = [
         Section(_CAPTIONS[topic].title, [_CAPTIONS[topic].text], tables.get(topic, []), found)
         for topic, found in pictures.items()
         if found
     ]
-    what, value = (
-        ("index", f"{digit}")
-        if isinstance(digit, int)
-        else ("drawing" if digit.is_drawing else "image", f"{digit.path}")
-    )
-    words = ["inside", f"--{what}", value, *(word for look in looks for word in ("--run", look.run.name))]
+    option = "--index" if isinstance(digit, int) else "--drawing" if digit.is_drawing else "--image"
+    value = str(digit if isinstance(digit, int) else digit.path)
+    words = ["inside", option, value, *(word for look in looks for word in ("--run", look.reader.run.name))]
     told = [look.sentences(subject.true) for look in looks]
     sentences = told[0] if len(looks) == 1 else [answer for answer, *_ in told]
     report = Report(
@@ -239,7 +216,7 @@ def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, loo
     )
     write_report(folder, report)
     summary = Summary(sentences=sentences, thumbnail=next(iter(captions)), pictures=captions)
-    write_summary(folder, replace(summary, runs=[look.run.name for look in looks]))
+    write_summary(folder, replace(summary, runs=[look.reader.run.name for look in looks]))
 
 
 def _draw_all(subject: Subject, looks: Sequence[_Look]) -> Iterator[tuple[str, str, Figure]]:
@@ -250,12 +227,8 @@ def _draw_all(subject: Subject, looks: Sequence[_Look]) -> Iterator[tuple[str, s
     for place, look in enumerate(looks, start=1):
         for name, figure in look.draw(subject):
             yield f"{name}.png" if len(looks) == 1 else f"{name}-{place}.png", look.name, figure
-    rows = [
-        Neighboured(look.name, f"read as {look.digits[0]}", subject.picture, subject.true, look.neighbours)
-        for look in looks
-    ]
-    name = looks[0].name if len(looks) == 1 else together
-    yield "neighbours.png", name, neighbour_figures.neighbours_figure(rows, title=title, note=note)
+    nearest = explain.draw_neighbours(subject, [look.reader for look in looks], [look.neighbours for look in looks])
+    yield "neighbours.png", looks[0].name if len(looks) == 1 else together, nearest
 
 
 def _add_options(parser: ArgumentParser) -> None:

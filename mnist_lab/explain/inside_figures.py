@@ -237,13 +237,11 @@ def kernels(trained: Values, untrained: Values, title: str) -> Figure:
     alike = float(np.corrcoef(trained.ravel(), untrained.ravel())[0, 1])
     note = f"Blue: positive weights, orange-red: negative, white: 0; one scale, up to ±{limit:.2f}."
     figure = plotting.new_figure(9.6, 3.7, title, note)
-    for axes, weights, name, remark in zip(
-        figure.subplots(1, 2),
-        (trained, untrained),
-        ("Trained", "Before training"),
-        (f"correlation with those before training {_number(alike, 2)}", "random numbers, drawn from the same seed"),
-        strict=True,
-    ):
+    sides = {
+        "Trained": (trained, f"correlation with those before training {_number(alike, 2)}"),
+        "Before training": (untrained, "random numbers, drawn from the same seed"),
+    }
+    for axes, (name, (weights, remark)) in zip(figure.subplots(1, 2), sides.items(), strict=True):
         _draw_cells(axes, weights, np.arange(len(weights)), AGAINST_AND_FOR, (-limit, limit), columns=8)
         name_image(axes, name, remark)
     return figure
