@@ -38,7 +38,7 @@ from mnist_lab.training.runs import command_line, told_apart
 
 _SEEDS = 3  # with which the check of the neighbours trains
 _STRONGEST = 5  # filters of a block that are named
-_MEANINGS = "silent: no answer to this digit; dead: no answer to any of the 6,000 validation digits"
+_MEANINGS = "silent: no answer to this digit; dead: to none of the 6,000 validation digits"
 _CAPTIONS = figures.CAPTIONS | {"neighbours": neighbour_figures.CAPTION}
 
 
@@ -47,12 +47,15 @@ class _Look:
     """A network that was opened, and what it makes of the digit; everything but the neighbours in float32."""
 
     name: str
-    reader: Reader
-    model: DigitNet
+    reader: Reader  # on the CPU, in float32
     probabilities: NDArray[np.float64]  # (10,)
     inside: Inside
     survey: Survey  # of the validation digits
     neighbours: Neighbours
+
+    @property
+    def model(self) -> DigitNet:
+        return self.reader.model
 
     @property
     def digits(self) -> tuple[int, int]:
@@ -100,7 +103,7 @@ class _Look:
         added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.2f})" for unit in order)
         return [
             f"{self.name}: {reading(self.probabilities, true)}; {second} comes second ({less}).",
-            f"Its logit of the {first} is {found.value:.2f}, to which the hidden units {added} add most.",
+            f"Its logit for the {first} is {found.value:.2f}, to which the hidden units {added} add most.",
             neighbour_figures.sentence(self.neighbours, true),
         ]
 
@@ -133,11 +136,10 @@ def _layer(name: str, order: NDArray[np.int64], silent: NDArray[np.bool_], dead:
 
 
 def _look(name: str, reader: Reader, picture: NDArray[np.uint8]) -> _Look:
-    model, neighbours = opened(reader.model), reader.neighbours(picture)
-    exact = replace(reader, model=model, compute=Compute(torch.device("cpu"), None, "CPU"))
+    exact = replace(reader, model=opened(reader.model), compute=Compute(torch.device("cpu"), None, "CPU"))
     (probabilities,) = exact.predict([picture])
-    found = survey(model, load_mnist().validation)
-    return _Look(name, reader, model, probabilities, look_inside(model, picture), found, neighbours)
+    found = look_inside(exact.model, picture), survey(exact.model, load_mnist().validation)
+    return _Look(name, exact, probabilities, *found, reader.neighbours(picture))
 
 
 def ask_inside(lab: Lab, runs: Sequence[str] = ()) -> int:

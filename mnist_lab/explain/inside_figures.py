@@ -173,9 +173,11 @@ def value_sum(
     steps = [(f"products with {name}", part.sum()) for name, part in zip(names, products, strict=True)]
     steps += [(f"with the other {len(others)} filters together", rest)] * bool(len(others))
     steps += [("bias", bias)] * bool(found.bias)
-    steps += [("= sum, the largest of the window", largest), (f"times the scale {_number(found.scale)}", scaled)]
-    steps += [("plus the shift", shift), ("= after batch normalisation", found.normalised)]
-    steps += [("= after ReLU (negative becomes 0)", found.value)]
+    steps.append(("= sum, the largest of the window", largest))
+    if (found.scale, found.shift) != (1, 0):
+        steps += [(f"times the scale {_number(found.scale)}", scaled), ("plus the shift", shift)]
+        steps.append(("= after batch normalisation", found.normalised))
+    steps.append(("= after ReLU (negative becomes 0)", found.value))
     middle = max(0, round(2.3 * height) - len(steps)) / 2  # lines above the steps and below
     words.set(xlim=(0, 1), ylim=(len(steps) + middle, -1 - middle))
     words.set_axis_off()
@@ -278,7 +280,8 @@ CAPTIONS = {
         "Bars for the hidden units that contribute most to two logits, each beside six digits that excite it most.",
         "The digit with the largest logit is the answer. What excites a unit most hints at what it looks for, and is "
         "not all that it answers to: few units stand for one digit. Look at the bar of all the others as well: many "
-        "small contributions may decide. The digits are of the 6,000 for validation, which it was not trained on.",
+        "small contributions may decide. The digits are of the 6,000 for validation, which it was not trained on. All "
+        "of this is computed in float32; where predict computes with 16 bits, its last digits may differ.",
     ),
     "kernels": Caption(
         "The first block's kernels, and what they began as",
