@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,18 +18,18 @@ import torch
 from PIL import Image
 
 import main
-from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import Mnist, normalise, to_unit
 from mnist_lab.explain import inside_commands
-from mnist_lab.explain.inside_figures import CAPTIONS
+from mnist_lab.explain import inside_figures as figures
+from mnist_lab.explain.commands import load_reader
+from mnist_lab.explain.inside import Survey, survey
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.report.index import read_summary
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
-from mnist_lab.training.checkpoints import load_weights, save_tensors
-from mnist_lab.training.runs import read_run
+from mnist_lab.training.checkpoints import save_tensors
 from tests.explain.test_commands import SEVEN
-from tests.explain.test_inside import hooked
+from tests.explain.test_inside import hooked, lively
 from tests.pages import drawn, parse_file
 from tests.training.test_runs import make_run
 
@@ -36,11 +37,14 @@ FIGURES = {"maps.png", "sum-1.png", "logits.png", "kernels.png", "neighbours.png
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory, trained_folder: Path) -> Path:
-    """An output folder with the same trained network twice."""
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with the same untrained network twice, which knows the training digits by its hidden units."""
     outputs = tmp_path_factory.mktemp("inside")
-    for name in ("2026-11-22_10-00-00_first", "2026-11-22_11-00-00_second"):
-        shutil.copytree(trained_folder, outputs / name)
+    folder = make_run(outputs, "2026-11-22_10-00-00_first", results={"validation": {"doubt_level": 0.5}})
+    save_tensors(folder / "model.pt", lively(build_model("1-layer")).state_dict())
+    lab = Lab(Terminal(make_console(file=io.StringIO())), outputs, main.load)
+    assert load_reader(lab, "first").hidden_space
+    shutil.copytree(folder, outputs / "2026-11-22_11-00-00_second")
     return outputs
 
 
@@ -52,10 +56,8 @@ def few_digits(monkeypatch: pytest.MonkeyPatch, mnist: Mnist) -> None:
 
 
 @pytest.fixture
-def model(outputs: Path) -> DigitNet:
-    network = build_model("1-layer")
-    network.load_state_dict(load_weights(read_run(outputs / "2026-11-22_10-00-00_first")))
-    return network.eval()
+def model() -> DigitNet:
+    return lively(build_model("1-layer"))
 
 
 def run_menu(outputs: Path, answers: Sequence[str], **options: Any) -> str:
@@ -74,6 +76,15 @@ def test_json_tells_what_torch_computes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(inside_commands, "save_figure", lambda path, figure: path.write_bytes(drawn()))
+    spy = Mock(wraps=figures.logit_sums)
+    monkeypatch.setattr(figures, "logit_sums", spy)
+    is_alive = np.arange(32) != 6  # as if that filter had answered to none of the digits
+
+    def survey_without_one(*given: Any) -> Survey:
+        found = survey(*given)
+        return replace(found, peaks=(found.peaks[0] * is_alive,))
+
+    monkeypatch.setattr(inside_commands, "survey", survey_without_one)
     words = ["inside", "--index", "247", "--run", "first", "second", "--json", "--outputs", str(outputs)]
     assert main.main(words) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
@@ -86,11 +97,10 @@ def test_json_tells_what_torch_computes(
     order = np.argsort(-layers["classifier.4"].numpy())
     assert (first["true"], first["digit"]) == (int(mnist.test.labels[247]), order[0])
     with torch.no_grad():
-        maps = model.blocks(normalise(to_unit(mnist.validation.images[:300])))  # (N, C, S, S)
-        hidden = model.classifier[:3](maps)  # (N, H)
+        hidden = model.hidden(normalise(to_unit(mnist.validation.images[:300])))  # (N, H)
     here, units = layers["blocks.0.relu"], layers["classifier.2"]
     for found, strengths, alive in (
-        (first["layers"][0], here.mean(dim=(1, 2)), maps.amax(dim=(0, 2, 3)) > 0),
+        (first["layers"][0], here.mean(dim=(1, 2)), torch.from_numpy(is_alive)),
         (first["layers"][1], units, hidden.amax(dim=0) > 0),
     ):
         assert found["size"] == len(strengths)
@@ -102,6 +112,10 @@ def test_json_tells_what_torch_computes(
     told = first["contributions"][str(order[0])]
     assert [float(value) for value in told.values()] == pytest.approx([parts[int(unit) - 1] for unit in told], abs=1e-5)
     assert max(map(abs, parts)) == pytest.approx(max(map(abs, told.values())), abs=1e-5)
+    (weighed, *_) = spy.call_args_list[0].args[0]
+    for unit, pictures in zip(weighed.sum.largest(8), weighed.exciting, strict=True):
+        best = mnist.validation.images[int(hidden[:, int(unit)].argmax()), 0].numpy()
+        assert np.array_equal(pictures[0], best)
     assert len(first["neighbours"]["hidden"]["labels"]) == len(first["neighbours"]["pixels"]["indices"]) == 8
     (folder,) = outputs.glob("*_inside-test-247")
     assert first["folder"] == second["folder"] == str(folder)
@@ -129,9 +143,9 @@ def test_the_folder_holds_figures_and_one_page_with_all_of_them(
     assert len(page.all("img")) == len(FIGURES)
     assert all(element.attributes["alt"] for element in page.all("img"))
     headings, paragraphs = page.texts("h2"), page.texts("p")
-    for topic, caption in CAPTIONS.items():
+    for topic, caption in figures.CAPTIONS.items():
         assert (caption.title in headings) == (caption.text in paragraphs) == (topic != "networks")
-    assert "not why the network decides" in CAPTIONS["maps"].text
+    assert "not why the network decides" in figures.CAPTIONS["maps"].text
     (repeat,) = page.texts("code")
     assert repeat.startswith("python main.py inside --index 947 --run 2026-11-22_10-00-00_first --outputs ")
 
@@ -189,14 +203,8 @@ def test_without_a_run_nothing_is_asked(tmp_path: Path) -> None:
     assert "there is no finished run" in run_menu(tmp_path, ["inside"])
 
 
-def test_a_network_whose_answers_are_not_finite_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mnist_lab.explain.commands.Reader.neighbours", lambda *_: None)
-    folder = make_run(tmp_path, "huge", config=TrainConfig(model="1-layer").to_dict())
-    results = {"validation": {"doubt_level": 0.5}}
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8")) | {"results": results}
-    (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+def test_a_network_whose_answers_are_not_finite_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_run(tmp_path, "huge", results={"validation": {"doubt_level": 0.5}})
     weights = build_model("1-layer").state_dict()
     weights |= {name: 1e30 * weights[name] for name in ("blocks.0.conv.weight", "classifier.4.weight")}
     save_tensors(folder / "model.pt", weights)

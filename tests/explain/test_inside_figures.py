@@ -151,12 +151,11 @@ def is_below(place: NDArray[Any], marks: NDArray[Any]) -> bool:
 
 
 def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, layers: dict[str, Tensor]) -> None:
-    for block in {0, len(inside.maps) - 1}:
-        filter = int(inside.by_strength(block)[0])
+    places = [(block, int(filter)) for block in range(len(inside.maps)) for filter in inside.by_strength(block)[:3]]
+    for block, filter in places:
         row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
         found, seen = pixel_sum(network, inside, block, filter, row, column), seen_by(network, block, row, column)
         figure = figures.value_sum(inside.image[0], block, found, seen, "A value")
-        assert_legible(figure)
         lines = [text.get_text() for text in figure.axes[2].texts]
         steps = dict(zip(lines[::2], [Decimal(line.replace("−", "-")) for line in lines[1::2]], strict=True))
         parts = [number for name, number in steps.items() if re.match(r"products|with|bias", name)]
@@ -183,6 +182,7 @@ def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, la
                 assert float(a * b) == pytest.approx(float(product), abs=0.004)
         (box,) = figure.axes[0].patches
         assert (box.get_y() + 0.5, box.get_x() + 0.5, box.get_height(), box.get_width()) == seen  # type: ignore[attr-defined]
+    assert_legible(figure)
 
 
 def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
