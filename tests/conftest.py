@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ hear_interrupts()
 
 import main  # noqa: E402
 from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
+from mnist_lab.explain import neighbour_figures, neighbours  # noqa: E402
 from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
 
 
@@ -53,6 +55,25 @@ def small_validation(mnist: Mnist) -> Digits:
 @pytest.fixture(scope="session")
 def compute() -> Compute:
     return choose_compute()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_digits_to_compare(mnist: Mnist) -> Iterator[None]:
+    """Show five mistakes, and look for their neighbours among 2,000 digits: all would cost each training 2 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbour_figures, "MISTAKES_SHOWN", 5)
+        patch.setattr(neighbours, "training_digits", lambda: stratified_subset(mnist.train, 2000))
+        yield
+
+
+@pytest.fixture
+def all_digits_to_compare(mnist: Mnist) -> Iterator[None]:
+    """Look for them among all training digits, as the lab does."""
+    neighbours.pixel_space.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "training_digits", lambda: mnist.train)
+        yield
+    neighbours.pixel_space.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
-from mnist_lab.terminal.pixels import beside_bars, room_for_thumbnails, shows_pixels, thumbnails
+from mnist_lab.terminal.pixels import beside_bars, shows_pixels, thumbnails
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
@@ -183,9 +183,8 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
             _show_picture(lab, readers, one)
     if predictions and (len(readers) > 1 or not as_pictures):
         lab.terminal.show(table_of(readers, predictions))
-        for one in predictions if len(predictions) <= _MOST_PICTURES and not as_pictures else ():
-            if one.picture is not None:
-                lab.terminal.hint(f"{one.source.name}: {sentence(readers[0].neighbours(one.picture))}")
+        if len(predictions) <= _MOST_PICTURES and not as_pictures:
+            _tell_neighbours(lab, readers, predictions)
     for _, refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
@@ -193,18 +192,24 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
     return OK
 
 
+def _tell_neighbours(lab: Lab, readers: Sequence[Reader], predictions: Sequence[Prediction]) -> None:
+    for one in predictions:
+        if one.picture is not None:
+            whose = [one.source.name] * (len(predictions) > 1) + [names_of(readers)[0]] * (len(readers) > 1)
+            said = sentence(readers[0].neighbours(one.picture))
+            lab.terminal.hint(f"{', '.join(whose)}: {said}" if whose else said)
+
+
 def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
     if one.picture is None:
         lab.terminal.hint(f"{one.source.name}: {one.remark}")
         return
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
-    found, room = readers[0].neighbours(one.picture), room_for_thumbnails(lab.terminal.console)
-    beyond: list[Text] = []
-    if room:
-        nearest = thumbnails(np.stack([each.images[:room] for each in found]))
-        beyond = [Text("nearest: hidden layer, then pixel space", "hint"), nearest]
+    found = readers[0].neighbours(one.picture)
+    small = thumbnails(lab.terminal.console, np.stack([nearest.images for nearest in found]))
+    beyond = [Text("nearest: hidden layer, then pixel space", "hint"), small] if small else []
     shown = (one.picture, one.source.name, one.vote.tolist(), heading, one.remark)
-    lab.terminal.show(beside_bars(*shown, labels_of(found, int(one.vote.argmax())), beyond))
+    lab.terminal.show(beside_bars(*shown, labels_of(found, readers, int(one.vote.argmax())), beyond))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:

@@ -17,7 +17,7 @@ from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain.commands import Reader, holds_drawings
-from mnist_lab.explain.neighbours import Neighbours
+from mnist_lab.explain.neighbours import Nearest, Neighbours
 from mnist_lab.report.document import Table
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.wording import format_probability
@@ -95,9 +95,12 @@ class Prediction:
 
 def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str, Any]:
     """The training digits nearest to a picture: in pixel space, and in each network's hidden layer."""
-    found = {reader.run.name: reader.neighbours(picture) for reader in readers}
-    in_hidden = {name: each.hidden.to_dict() for name, each in found.items()}
-    return {"pixels": next(iter(found.values())).pixels.to_dict(), "hidden": in_hidden}
+    hidden = {reader.run.name: _in_json(reader.nearest_hidden(picture)) for reader in readers}
+    return {"pixels": _in_json(readers[0].neighbours(picture).pixels), "hidden": hidden}
+
+
+def _in_json(nearest: Nearest) -> dict[str, Any]:
+    return {name: getattr(nearest, name).tolist() for name in ("indices", "labels", "distances")}
 
 
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:
@@ -142,9 +145,10 @@ def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:
     return Text(str(first), "best"), likely, str(second), less_likely
 
 
-def labels_of(found: Neighbours, digit: int) -> Text:
-    """The labels of a picture's neighbours, in three short lines; other labels than the predicted digit stand out."""
-    lines = [Text("nearest training digits, labelled", "hint")]
+def labels_of(found: Neighbours, readers: Sequence[Reader], digit: int) -> Text:
+    """The labels of a picture's neighbours, found by the first network; those that are not the digit stand out."""
+    heading = "nearest training digits, labelled" if len(readers) == 1 else f"nearest, by {names_of(readers)[0]}"
+    lines = [Text(heading, "hint")]
     for name, nearest in zip(("hidden layer", "pixel space "), found, strict=True):
         labels = [(f" {label}", "" if label == digit else "warning") for label in nearest.labels.tolist()]
         lines.append(Text.assemble((name, "hint"), " ", *labels))

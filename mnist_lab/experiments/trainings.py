@@ -57,7 +57,7 @@ from mnist_lab.training.runs import (
 )
 from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
-EVALUATION_SECONDS = 6.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
+EVALUATION_SECONDS = 10.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 _POLL_SECONDS = 0.5  # between checks whether the user wants to stop, or all workers are gone
 PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and for another once the last one has gone
 KILLED = "its process was killed, twice (too little memory?); run the experiment again to go on, with fewer --jobs"

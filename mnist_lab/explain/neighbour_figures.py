@@ -55,7 +55,7 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
     def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
         page[top : top + SIDE, left : left + SIDE] = image / 255
         corner = (left - 0.5, top - 0.5)
-        axes.add_patch(Rectangle(corner, SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line, clip_on=False))
+        axes.add_patch(Rectangle(corner, SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line, in_layout=False))
 
     for top, row in zip(range(0, height, _LINE), rows, strict=True):
         expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
@@ -66,7 +66,7 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
             for left, image, label in zip(range(start, width, _PITCH), nearest.images, nearest.labels, strict=False):
                 agrees = label == expected
                 show(image, left, top, *((RULE, 0.6) if agrees else (VERMILION, 2.0)))
-                under = axes.text(left + SIDE / 2, top + SIDE + 1, str(label), ha="center", va="top")
+                under = axes.text(left + SIDE / 2, top + SIDE + 1, str(label), ha="center", va="top", in_layout=False)
                 if not agrees:
                     under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold")
     for start, name in zip(starts, ("Nearest in the hidden layer", "Nearest in pixel space"), strict=True):

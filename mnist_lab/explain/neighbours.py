@@ -7,18 +7,17 @@ not cause: ``inside --check-neighbours`` puts to the test whether the nearest di
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_lab.data.mnist import SIDE, Digits, load_mnist, split_fingerprint, to_unit
+from mnist_lab.data.mnist import SIDE, Digits, load_mnist, to_unit
 from mnist_lab.errors import StorageError
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet
@@ -42,13 +41,8 @@ class Nearest:
 
     @property
     def majority(self) -> int:
-        """The most frequent label; of several, the one that comes first."""
-        majority: int = Counter(self.labels.tolist()).most_common(1)[0][0]
-        return majority
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in ("indices", "labels", "distances")}
+        """The most frequent label; of several, the smallest."""
+        return int(np.bincount(self.labels).argmax())
 
 
 class Neighbours(NamedTuple):
@@ -91,35 +85,39 @@ class Space:
         return Nearest(indices, labels, distances.numpy()[others], images[others])
 
 
+def training_digits() -> Digits:
+    """Those that are searched: all of the split, even for a run that was trained on fewer."""
+    return load_mnist().train
+
+
 @cache
 def pixel_space() -> Space:
     """The 54,000 training digits by their pixels, ink from 0 to 1."""
-    train = load_mnist().train
+    train = training_digits()
     return Space(train, train.images.flatten(1), torch.full((SIDE * SIDE,), 1 / 255))
 
 
 def training_features(run: RunRecord, model: DigitNet, compute: Compute) -> Space:
     """The 54,000 training digits by the activations of a run's hidden units, a byte for each.
 
-    These are all training digits of the split, even if the run was trained on fewer. They are computed once, which
-    takes 1 to 2 s, and kept in the run's folder (4 to 6 MB), unless it can't be written to. A file that is damaged, or
-    was made with other weights, counts as none.
+    They are computed once, which takes 1 to 2 s, and kept in the run's folder (3 to 7 MB), unless it can't be written
+    to. A file that is damaged, or belongs to other weights or digits, counts as none.
 
-    A unit's step is its largest activation / 255. Of the 8 nearest digits of exact activations, 99 % stay among them.
+    A unit's step is its largest activation / 255. Of the 8 digits nearest by exact activations, 99 % stay among them.
     """
-    mnist = load_mnist()
-    made_of = bytes.fromhex(digest_of({"weights": model.state_dict(), "split": split_fingerprint(mnist.validation)}))
-    shape, path = (len(mnist.train), run.config.architecture.hidden), run.folder / FEATURES_FILE
+    digits = training_digits()
+    made_of = bytes.fromhex(digest_of({"weights": model.state_dict(), "digits": digits.indices}))
+    shape, path = (len(digits), run.config.architecture.hidden), run.folder / FEATURES_FILE
     with suppress(OSError, ValueError, zlib.error):
         steps, values = _read(read_bytes(path, 2 * shape[0] * shape[1]), made_of, shape)
-        return Space(mnist.train, values, steps)
-    exact = predict_hidden(model, mnist.train.images, compute)  # (N, H)
+        return Space(digits, values, steps)
+    exact = predict_hidden(model, digits.images, compute)  # (N, H)
     steps = exact.max(dim=0).values / 255
     values = (exact / steps.clamp(min=torch.finfo().tiny)).round().to(torch.uint8)  # a silent unit's step is 0
     content = zlib.compress(made_of + steps.numpy().astype("<f4").tobytes() + values.numpy().tobytes(), level=1)
     with suppress(StorageError):
         write_atomically(path, lambda temporary: temporary.write_bytes(content))
-    return Space(mnist.train, values, steps)
+    return Space(digits, values, steps)
 
 
 def _read(content: bytes, made_of: bytes, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

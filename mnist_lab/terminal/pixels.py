@@ -59,17 +59,17 @@ def probability_bars(probabilities: Sequence[float]) -> Text:
     return Text("\n").join(lines)
 
 
-def room_for_thumbnails(console: Console) -> int:
-    """How many thumbnails fit beside a digit and its bars; fewer than three are not worth it, and count as none."""
+def thumbnails(console: Console, pictures: NDArray[np.uint8]) -> Text | None:
+    """Lines of pictures (R, K, 28, 28) at half their size, as many as fit beside a digit and its bars.
+
+    None where fewer than three fit, which are not worth it.
+    """
     room = (console.width - _NARROWEST - _GAP) // (_THUMBNAIL + 1)
-    return room if room >= 3 else 0
-
-
-def thumbnails(pictures: NDArray[np.uint8]) -> Text:
-    """Pictures (R, K, 28, 28) in R lines of K, each of half the height and width: the mean of every 2 x 2 pixels."""
-    lines, count = pictures.shape[:2]
-    small = pictures.reshape(lines, count, _THUMBNAIL, 2, _THUMBNAIL, 2).mean(axis=(3, 5)).astype(np.uint8)
-    apart = np.pad(small, ((0, 0), (0, 0), (0, 0), (0, 1)))  # a column between two
+    if room < 3:
+        return None
+    lines, count = pictures[:, :room].shape[:2]
+    small = pictures[:, :room].reshape(lines, count, _THUMBNAIL, 2, _THUMBNAIL, 2).mean(axis=(3, 5))
+    apart = np.pad(small.astype(np.uint8), ((0, 0), (0, 0), (0, 0), (0, 1)))  # by a column
     return half_blocks(apart.transpose(0, 2, 1, 3).reshape(lines * _THUMBNAIL, count * (_THUMBNAIL + 1)))
 
 
@@ -80,11 +80,11 @@ def beside_bars(
     heading: str,
     remark: str = "",
     foot: Text | str = "",
-    beyond: Sequence[str | Text] = (),
+    beyond: Sequence[Text] = (),
 ) -> Table:
-    """A picture under its name, and to its right the ten probabilities under a heading, and perhaps a warning.
+    """A picture under its name, and to its right the ten probabilities under a heading, a warning, and a foot.
 
-    ``foot`` is what stands below them; ``beyond``, a heading and what it heads, stands to the right of it all.
+    ``beyond``, a heading and what it heads, stands to the right of it all.
     """
     row = Table.grid(padding=(0, _GAP, 0, 0))
     row.add_column(width=picture.shape[1], overflow="fold")

@@ -16,10 +16,11 @@ from rich.text import Text
 from torch import nn
 
 import main
+from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import to_mnist
-from mnist_lab.explain.commands import DigitFile
+from mnist_lab.explain.commands import DigitFile, load_reader
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -54,7 +55,12 @@ def colour_lab(outputs: Path, *answers: str, width: int = 80) -> tuple[Lab, io.S
 
 
 def test_several_networks_vote_by_the_mean_of_their_probabilities(
-    outputs: Path, pictures: list[Path], network: DigitNet, another: DigitNet, capsys: pytest.CaptureFixture[str]
+    outputs: Path,
+    pictures: list[Path],
+    network: DigitNet,
+    another: DigitNet,
+    mnist: Mnist,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = [str(pictures[0]), "run", str(pictures[1]), "--run", "other"]
     assert main.main(["predict", *words, "--json", "--outputs", str(outputs)]) == 0
@@ -69,13 +75,23 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
         assert record["digits"] == [record["digit"]]
         assert record["runs"] == {"run": each[0].argmax(), "other": each[1].argmax()}
         assert len(set(record["runs"].values())) == 2
+        nearest, expected = record["neighbours"], load_reader(lab_of(outputs)[0], "run").neighbours(picture)
+        assert nearest["pixels"]["indices"] == expected.pixels.indices.tolist()
+        assert nearest["hidden"]["run"]["indices"] == expected.hidden.indices.tolist()
+        assert nearest["hidden"].keys() == {"run", "other"}
+        assert nearest["hidden"]["run"] == nearest["hidden"]["other"], "they differ in their last layer only"
+        for one in (nearest["pixels"], *nearest["hidden"].values()):
+            assert [len(one[name]) for name in ("indices", "labels", "distances")] == [8, 8, 8]
+            places = [int(np.searchsorted(mnist.train.indices.numpy(), index)) for index in one["indices"]]
+            assert one["labels"] == mnist.train.labels[places].tolist()
+            assert one["distances"] == sorted(one["distances"])
     assert main.main(["predict", *words, "--outputs", str(outputs)]) == 0
     shown = capsys.readouterr().out
     assert "Read by 2 networks, together and each" in shown
     rows = [line.split()[:2] for line in shown.splitlines() if line.strip().startswith(("seven.png", "run", "other"))]
     first = said[0]
-    expected = {"seven.png": first["digit"], **first["runs"]}
-    assert rows[:3] == [[name, str(digit)] for name, digit in expected.items()]
+    answers = {"seven.png": first["digit"], **first["runs"]}
+    assert rows[:3] == [[name, str(digit)] for name, digit in answers.items()]
 
 
 def test_json_says_of_every_file_what_was_found(
@@ -101,6 +117,7 @@ def test_json_says_of_every_file_what_was_found(
     blank, seven = said[0], said[-2]
     assert (blank["digit"], blank["digits"], blank["probabilities"], blank["runs"]) == (None, [], None, {"run": None})
     assert (seven["digit"], len(seven["probabilities"])) == (7, 10)
+    assert blank["neighbours"] is None
     assert sum(seven["probabilities"]) == pytest.approx(1)
     assert said[-1] == {"file": names[0], "error": f"there is no file {names[0]}; check the name"}
 
@@ -140,9 +157,37 @@ def test_up_to_three_pictures_are_shown_with_their_bars(outputs: Path, pictures:
     text = Text.from_ansi(shown.getvalue()).plain
     assert text.count("▀" * 28) == 14
     assert "together and each" in text
+    assert "nearest, by run" in text
     shown.truncate(shown.seek(0))
     assert commands.predict(lab, pictures * 2, ["run"]) == 0
     assert "▀" not in shown.getvalue()
+
+
+def test_the_labels_of_the_nearest_training_digits_stand_below_the_bars(outputs: Path, pictures: list[Path]) -> None:
+    lab, shown = colour_lab(outputs)
+    picture = to_mnist(read_picture(pictures[0]))
+    assert picture is not None
+    expected = load_reader(lab, "run").neighbours(picture)
+    for width, count in ((80, 0), (111, 0), (112, 3), (200, 8)):
+        shown.truncate(shown.seek(0))
+        lab.terminal.console.width = width
+        assert commands.predict(lab, pictures[:1], ["run"]) == 0
+        lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
+        for name, nearest in zip(("hidden layer", "pixel space"), expected, strict=True):
+            (line,) = (line.split(name)[1] for line in lines if name in line and "nearest" not in line)
+            assert line.split("▀")[0].split() == [str(label) for label in nearest.labels]
+        assert sum(line.count("▀") for line in lines) == 14 * (28 + 15 * count)
+        assert max(map(len, lines)) <= width
+
+
+def test_without_pictures_a_sentence_says_how_the_nearest_training_digits_are_labelled(
+    outputs: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, begins in (([pictures[0]], "The training digits"), (pictures, "seven.png: The"), ([*pictures] * 2, "")):
+        assert main.main(["predict", *map(str, words), "--outputs", str(outputs)]) == 0
+        told = [line for line in capsys.readouterr().out.splitlines() if "digits nearest" in line]
+        assert len(told) == len(words) * bool(begins)
+        assert not told or told[0].startswith(begins)
 
 
 def test_what_is_doubtful_is_said_below_the_bars(outputs: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.explain import commands, figures
+from mnist_lab.explain import commands, figures, neighbour_figures
 from mnist_lab.explain.commands import existing_file, load_reader
 from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.networks.compute import Compute
@@ -116,8 +116,10 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     shown = " ".join(capsys.readouterr().out.split())
     assert "the map is for the target 9" in shown
     assert "random weights" in shown
+    reader = load_reader(lab_of(outputs)[0], "first")
+    assert neighbour_figures.sentence(reader.neighbours(mnist.test.images[3, 0].numpy()), 0) in shown
     (folder,) = outputs.glob("*_saliency-test-3")
-    assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png"}
+    assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png", "neighbours.png"}
     explanation, maps, answers, _, true, _ = spy.call_args.args
     image = mnist.test.images[3:4]
     assert np.array_equal(explanation.image, image[0, 0].numpy() / np.float32(255))
@@ -138,7 +140,7 @@ def test_a_test_digit_whose_label_most_people_doubt_is_marked_with_the_source(
         arguments = ["saliency", "--index", str(index), "--method", "gradient", "--run", "first", "--run", "second"]
         assert main.main([*arguments, "--outputs", str(outputs)]) == 0
         told = [" ".join(text.split()) for text in (capsys.readouterr().out, *drawn.values())]
-        assert len(told) == 4
+        assert len(told) == 5
         assert all(("Northcutt" in text) == bool(mark) for text in told)
         assert all(f"test digit {index}{mark}" in text for text in told[1:])
 

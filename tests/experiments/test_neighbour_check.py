@@ -1,0 +1,198 @@
+"""Whether the nearest training digits matter more than others: what is left out, and what is concluded."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import main
+from mnist_lab.config import TrainConfig, default_config
+from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.errors import RequestError
+from mnist_lab.experiments import neighbour_check
+from mnist_lab.experiments.neighbour_check import NEAREST, NOTHING, OTHERS, RANDOM, check_neighbours, conclude, prepare
+from mnist_lab.explain.commands import load_reader
+from mnist_lab.plotting import png_of
+from mnist_lab.terminal.console import Terminal, make_console
+from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab
+from mnist_lab.training.evaluation import Mistakes
+from mnist_lab.training.trainer import Trainer
+from tests.training.test_figures import overlapping_texts, render
+
+
+@pytest.fixture
+def lab(
+    trained_folder: Path, tmp_path: Path, mnist: Mnist, small_validation: Digits, monkeypatch: pytest.MonkeyPatch
+) -> Lab:
+    """A lab with one run, whose trainings see 600 digits an epoch."""
+    shutil.copytree(trained_folder, tmp_path / trained_folder.name)
+
+    def short(*arguments: Any, **options: Any) -> TrainConfig:
+        return replace(default_config(*arguments, **options), epoch_size=600)
+
+    monkeypatch.setattr(neighbour_check, "default_config", short)
+    monkeypatch.setattr(neighbour_check, "load_mnist", lambda: replace(mnist, validation=small_validation))
+    return Lab(Terminal(make_console(file=io.StringIO(), width=100)), tmp_path, main.load)
+
+
+def shown(lab: Lab) -> str:
+    stream = lab.terminal.console.file
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+def test_what_is_left_out_are_the_nearest_and_as_many_others_of_the_same_classes(lab: Lab, mnist: Mnist) -> None:
+    reader = load_reader(lab, "latest")
+    check = prepare(reader, mnist)
+    test, labels, indices = mnist.test, mnist.train.labels.numpy(), mnist.train.indices.numpy()
+    assert len(check.digits) == len(check.names) == 20
+    probabilities = np.array(reader.predict(list(check.digits.images[:, 0].numpy())))
+    assert (probabilities.argmax(axis=1) != check.digits.labels.numpy()).all()
+    assert (np.diff(probabilities.max(axis=1)) <= 1e-3).all(), "the surest first"
+    assert check.digits.indices.tolist() == [int(name.split(":")[0].rstrip("†")) for name in check.names]
+    assert np.array_equal(test.images[check.digits.indices], check.digits.images)
+    nearest = {
+        index for image in check.digits.images[:, 0].numpy() for index in reader.nearest_hidden(image, 50).indices
+    }
+    assert set(indices[check.left_out[NEAREST]]) == nearest
+    groups = [check.left_out[name] for name in (NEAREST, RANDOM, OTHERS)] + [check.stand_ins]
+    together = np.concatenate(groups)
+    assert len(np.unique(together)) == len(together) == 4 * len(nearest), "no digit is in two groups"
+    assert all(np.array_equal(labels[group], labels[groups[0]]) for group in groups), "class by class"
+    assert len(check.left_out[NOTHING]) == 0
+    assert np.array_equal(prepare(reader, mnist).stand_ins, check.stand_ins), "the same every time"
+
+
+def test_each_training_sees_the_same_digits_but_for_those_left_out(
+    lab: Lab, mnist: Mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = load_reader(lab, "latest")
+    check = prepare(reader, mnist)
+    seen: dict[str, tuple[Digits, TrainConfig]] = {}
+
+    class Spy(Trainer):
+        def __init__(self, model: Any, digits: Digits, validation: Digits, config: TrainConfig, compute: Any) -> None:
+            seen[variant] = digits, config
+            super().__init__(model, digits, validation, config, compute)
+
+    monkeypatch.setattr(neighbour_check, "Trainer", Spy)
+    answers = {}
+    for variant in check.left_out:
+        answers[variant] = neighbour_check.train_without(
+            reader, check, 3, variant, lambda progress: None, lambda: False
+        )
+        digits, config = seen[variant]
+        changed = np.flatnonzero((digits.indices != mnist.train.indices).numpy())
+        assert np.array_equal(changed, np.sort(check.left_out[variant]))
+        assert np.array_equal(digits.labels, mnist.train.labels)
+        assert not np.isin(mnist.train.indices[check.left_out[variant]], digits.indices).any()
+        assert (config.seed, config.model, config.epochs, config.augment) == (3, "1-layer", 1, None)
+        assert answers[variant].sum(axis=1) == pytest.approx(np.ones(20))
+    again = neighbour_check.train_without(reader, check, 3, NOTHING, lambda progress: None, lambda: False)
+    assert np.array_equal(again, answers[NOTHING])
+    assert not np.array_equal(answers[NEAREST], answers[RANDOM])
+
+
+def test_the_check_leaves_a_folder_with_what_changed(lab: Lab) -> None:
+    check_neighbours = lab.load("experiments.neighbour_check").check_neighbours  # as the command finds it
+    assert check_neighbours(lab, "latest", 2) == OK
+    (folder,) = lab.outputs.glob("*_check-neighbours")
+    assert {path.name for path in folder.iterdir()} == {"changes.png", "report.html", "results.json", "summary.json"}
+    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert content["seeds"] == [0, 1]
+    assert content["left_out"].keys() == {NOTHING, NEAREST, RANDOM, OTHERS}
+    assert all(len(ones) == 20 for m in content["changes"].values() for ones in m.values())
+    assert content["run"] in content["command"]
+    text = " ".join(shown(lab).split())
+    assert text.index("8 training runs to do: about") < text.index("1/8 nothing left out, seed 0")
+    assert content["verdicts"][0] in text
+    means = {name: 100 * np.mean(list(m.values())) for name, m in content["changes"].items()}
+    assert ", ".join(f"{mean:.1f} without {name}" for name, mean in means.items()) in content["verdicts"][1]
+
+
+def changes(**points: list[float]) -> dict[str, dict[int, NDArray[np.float64]]]:
+    names = {"nearest": NEAREST, "random": RANDOM, "others": OTHERS}
+    return {
+        names[name]: {seed: np.array([point, point]) / 100 for seed, point in enumerate(by_seed)}
+        for name, by_seed in points.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("nearest", "random", "expected"),
+    [
+        ([20, 22, 21.5, 23], [10, 11, 12, 10], "Yes: without the nearest training digits, the answers change more"),
+        ([10, 11, 12, 10], [20, 22, 21.5, 23], "No: without the nearest training digits, the answers change less"),
+        ([10, 12, 9, 11], [11, 9, 12, 10], "It can't be shown that the nearest training digits matter more"),
+        ([30], [10], "With one seed nothing can be concluded."),
+    ],
+)
+def test_the_first_sentence_says_whether_they_matter_more(
+    nearest: list[float], random: list[float], expected: str
+) -> None:
+    others = [one + (-1) ** place for place, one in enumerate(random)]
+    first, levels, facts, chance = conclude(changes(nearest=nearest, random=random, others=others))
+    assert first.startswith(expected)
+    assert f"{np.mean(nearest):.1f} without the nearest, {np.mean(random):.1f} without random ones" in levels
+    assert facts.startswith("The difference, the nearest minus random ones: ")
+    assert "other random ones minus random ones" in chance
+
+
+def test_two_comparisons_are_counted() -> None:
+    """By itself, the difference would be found at p = 0.03."""
+    found = changes(nearest=[12, 11, 14, 12.2], random=[10, 10, 10, 10], others=[11, 9, 11, 9])
+    first, _, facts, _ = conclude(found)
+    assert first.startswith("It can't be shown")
+    assert "with both comparisons counted (Holm)" in facts
+
+
+def test_a_network_without_mistakes_has_nothing_to_check(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = np.zeros(0, dtype=np.int64)
+
+    class Flawless:
+        mistakes = Mistakes(none, none, none, none.astype(float), none.astype(float))
+
+    monkeypatch.setattr(neighbour_check, "evaluate_on", lambda *_: Flawless)
+    assert check_neighbours(lab, "latest", 1) == OK
+    assert "makes no mistake among the test digits" in shown(lab)
+    assert not list(lab.outputs.glob("*_check-neighbours"))
+
+
+def test_ctrl_c_ends_after_the_batch_and_saves_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = neighbour_check.train_without
+
+    def interrupted(*arguments: Any) -> NDArray[np.float64]:
+        if arguments[3] == RANDOM:
+            signal.raise_signal(signal.SIGINT)
+        return usual(*arguments)
+
+    monkeypatch.setattr(neighbour_check, "train_without", interrupted)
+    assert check_neighbours(lab, "latest", 1) == INTERRUPTED
+    assert "stopped; 2 of 4 trainings were done, nothing is saved" in shown(lab)
+    assert not list(lab.outputs.glob("*_check-neighbours"))
+
+
+@pytest.mark.parametrize("seeds", [0, 101])
+def test_an_impossible_number_of_seeds_is_refused(lab: Lab, seeds: int) -> None:
+    with pytest.raises(RequestError, match=f"--seeds is {seeds}; give a whole number from 1 to 100"):
+        check_neighbours(lab, "latest", seeds)
+
+
+def test_the_figure_is_legible_and_whole() -> None:
+    for count in (1, 20):
+        names = [f"{9000 + place}†: 4, read as 9" for place in range(count)]
+        moved = {name: np.linspace(0, level, count) for name, level in ((NEAREST, 0.9), (RANDOM, 0.5), (OTHERS, 0))}
+        figure = neighbour_check.changes_figure(names, moved, note="† doubted")
+        page = render(figure)
+        assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
+        assert overlapping_texts(page) == []
+        assert png_of(figure).startswith(b"\x89PNG")
