@@ -92,7 +92,10 @@ class _Look:
                 str(digit): {str(unit + 1): float(found.contributions[unit]) for unit in found.largest(figures.UNITS)}
                 for digit, found in sums.items()
             },
-            "neighbours": {space: nearest.to_dict() for space, nearest in self.neighbours._asdict().items()},
+            "neighbours": {
+                space: {name: getattr(nearest, name).tolist() for name in ("indices", "labels", "distances")}
+                for space, nearest in self.neighbours._asdict().items()
+            },
         }
 
     def sentences(self, true: int | None) -> list[str]:

@@ -97,10 +97,11 @@ def test_json_tells_what_torch_computes(
     order = np.argsort(-layers["classifier.4"].numpy())
     assert (first["true"], first["digit"]) == (int(mnist.test.labels[247]), order[0])
     with torch.no_grad():
-        hidden = model.hidden(normalise(to_unit(mnist.validation.images[:300])))  # (N, H)
+        maps = model.blocks(normalise(to_unit(mnist.validation.images[:300])))  # (N, C, S, S)
+        hidden = model.classifier[:3](maps)  # (N, H)
     here, units = layers["blocks.0.relu"], layers["classifier.2"]
     for found, strengths, alive in (
-        (first["layers"][0], here.mean(dim=(1, 2)), torch.from_numpy(is_alive)),
+        (first["layers"][0], here.mean(dim=(1, 2)), torch.from_numpy(is_alive) & (maps.amax(dim=(0, 2, 3)) > 0)),
         (first["layers"][1], units, hidden.amax(dim=0) > 0),
     ):
         assert found["size"] == len(strengths)
@@ -184,6 +185,7 @@ def test_the_menu_asks_for_a_digit_and_for_networks(
         (["--index", "0", "--check-neighbours"], "not allowed with"),
         (["--check-neighbours", "--json"], "--json has no effect with --check-neighbours; omit it"),
         (["--check-neighbours", "--run", "first", "--run", "second"], "2 runs are named"),
+        (["--check-neighbours", "--seeds", "0"], "--seeds is 0"),
     ],
     ids=str,
 )
@@ -215,8 +217,8 @@ def test_a_network_whose_answers_are_not_finite_is_refused(tmp_path: Path, capsy
 
 
 def test_the_check_of_the_neighbours_gets_its_run_and_seeds(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load, room = main.load, SimpleNamespace(check_neighbours=Mock(return_value=0))
-    monkeypatch.setattr(main, "load", lambda module: room if module == "experiments.neighbour_check" else load(module))
+    check = Mock(return_value=0)
+    monkeypatch.setattr("mnist_lab.experiments.neighbour_check.check_neighbours", check)
     words = ["inside", "--check-neighbours", "--outputs", str(outputs)]
     assert main.main([*words, "first", "--seeds", "2"]) == main.main(words) == 0
-    assert [call.args[1:] for call in room.check_neighbours.call_args_list] == [("first", 2), ("best", 3)]
+    assert [call.args[1:] for call in check.call_args_list] == [("first", 2), ("best", 3)]
