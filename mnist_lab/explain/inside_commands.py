@@ -71,7 +71,7 @@ class _Look:
         return figures.Opened(self.inside, [*map(self.survey.dead, blocks)], sees)
 
     def layers(self) -> Iterator[dict[str, Any]]:
-        """The filters of each block, and the hidden units: how many, and the numbers of those to be named, from 1."""
+        """The filters of each block, and the hidden units: how many, and the numbers, from 0, of some."""
         for block in range(len(self.inside.maps)):
             order, silent = self.inside.by_strength(block), self.inside.silent(block)
             yield _layer(f"block {block + 1}", order, silent, self.survey.dead(block))
@@ -89,7 +89,7 @@ class _Look:
             "logits": self.inside.logits.tolist(),
             "layers": [*self.layers()],
             "contributions": {
-                str(digit): {str(unit + 1): float(found.contributions[unit]) for unit in found.largest(figures.UNITS)}
+                str(digit): {str(unit): float(found.contributions[unit]) for unit in found.largest(figures.UNITS)}
                 for digit, found in sums.items()
             },
             "neighbours": {
@@ -103,7 +103,7 @@ class _Look:
         (first, second), found = self.digits, logit_sum(self.model, self.inside, self.digits[0])
         less = format_probability(self.probabilities[second])
         order = np.argsort(-found.contributions, kind="stable")[:3]
-        added = ", ".join(f"{unit + 1} ({found.contributions[unit]:+.2f})" for unit in order)
+        added = ", ".join(f"{unit} ({found.contributions[unit]:+.2f})" for unit in order)
         return [
             f"{self.name}: {reading(self.probabilities, true)}; {second} comes second ({less}).",
             f"Its logit for the {first} is {found.value:.2f}, to which the hidden units {added} add most.",
@@ -117,7 +117,7 @@ class _Look:
         for block in sorted({0, len(inside.maps) - 1}):
             filter = int(inside.by_strength(block)[0])
             row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
-            place = f"block {block + 1}, filter {filter + 1}, row {row + 1}, column {column + 1}"
+            place = f"block {block + 1}, filter {filter}, row {row}, column {column}"
             found = network.pixel_sum(self.model, inside, block, filter, row, column)
             seen = network.seen_by(self.model, block, row, column)
             drawn = figures.value_sum(inside.image[0], block, found, seen, f"{title}: {place}", subject.note)
@@ -135,7 +135,7 @@ class _Look:
 
 def _layer(name: str, order: NDArray[np.int64], silent: NDArray[np.bool_], dead: NDArray[np.bool_]) -> dict[str, Any]:
     numbers = {"strongest": order[:_STRONGEST], "silent": np.flatnonzero(silent), "dead": np.flatnonzero(dead)}
-    return {"layer": name, "size": len(order)} | {kind: (found + 1).tolist() for kind, found in numbers.items()}
+    return {"layer": name, "size": len(order)} | {kind: found.tolist() for kind, found in numbers.items()}
 
 
 def _look(name: str, reader: Reader, picture: NDArray[np.uint8]) -> _Look:

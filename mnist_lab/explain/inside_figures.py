@@ -1,7 +1,8 @@
 """Figures of the inside of a network: plain data in, ``matplotlib.figure.Figure`` out.
 
-Filters and hidden units are numbered from 1. What has a sign is blue where it is positive, and orange-red where it is
-negative. None of these figures explains a prediction: they show what is computed, not why the network decides so.
+Blocks are counted from 1; filters, hidden units, rows and columns from 0, as torch does. What has a sign is blue where
+it is positive, and orange-red where it is negative. None of these figures explains a prediction: they show what is
+computed, not why the network decides so.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def maps(opened: Opened, title: str, note: str = "") -> Figure:
         _draw_block(axes, opened, block, count)
         name_image(axes, f"→ Block {block + 1}: {count} filters", size)
     strongest = np.argsort(-inside.hidden, kind="stable")[:_BARS]
-    _draw_bars(units, inside.hidden[strongest], [f"{unit + 1}" for unit in strongest])
+    _draw_bars(units, inside.hidden[strongest], [f"{unit}" for unit in strongest])
     units.set(xlabel="activation", ylabel="hidden unit, activation")
     name_image(units, "→ Hidden units", f"{np.count_nonzero(inside.hidden)} of {len(inside.hidden)} answer")
     _draw_bars(logits, inside.logits, [f"{digit}" for digit in plotting.DIGITS])
@@ -113,7 +114,7 @@ def _draw_cells(
     axes.spines[:].set_visible(False)
     corners = pitch * np.indices((rows, columns))[::-1].reshape(2, -1).T[: len(cells)]  # x and y
     for (x, y), number in zip(corners + np.array([left + side / 2, top - 3]), filters, strict=True):
-        text = axes.text(x, y, f"{number + 1}", fontsize=SMALL, ha="center")
+        text = axes.text(x, y, f"{number}", fontsize=SMALL, ha="center")
         text.set_in_layout(False)  # which would ask each of hundreds how large it is
     centres: NDArray[np.float64] = corners + np.array([left, top]) + (side - 1) / 2
     return centres
@@ -155,7 +156,7 @@ def value_sum(
     top, left, high, wide = seen
     where.add_patch(Rectangle((left - 0.5, top - 0.5), wide, high, fill=False, color=ORANGE, linewidth=2))
     name_image(where, "Where", f"depends on {high} x {wide} pixels")
-    names = [f"filter {channel + 1} of block {block}" for channel in shown] if block else ["the ink"]
+    names = [f"filter {channel} of block {block}" for channel in shown] if block else ["the ink"]
     for row, (name, total) in enumerate(zip(names, products.sum(axis=(1, 2)), strict=True)):
         for column, heading, remark, numbers in (
             (1, "Patch", f"of {name}", found.patch[shown]),
@@ -218,7 +219,7 @@ def logit_sums(weighed: Sequence[Weighed], title: str, note: str = "") -> Figure
         order = one.sum.largest(UNITS)
         others = np.delete(one.sum.contributions, order)
         parts = add_up([*one.sum.contributions[order], others.sum(), one.sum.bias], one.sum.value, 3)
-        names = [*(f"unit {unit + 1}" for unit in order), f"the other {len(others)}", "bias"]
+        names = [*(f"unit {unit}" for unit in order), f"the other {len(others)}", "bias"]
         _draw_bars(bars, np.array(parts, np.float32), names, 3)
         bars.set_xlabel("contribution to the logit")
         name_image(bars, f"Logit of {one.digit}: {_number(one.sum.value)}", "the sum of these")

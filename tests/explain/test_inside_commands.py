@@ -105,13 +105,13 @@ def test_json_tells_what_torch_computes(
         (first["layers"][1], units, hidden.amax(dim=0) > 0),
     ):
         assert found["size"] == len(strengths)
-        assert found["strongest"] == (1 + np.argsort(-strengths.numpy(), kind="stable")[:5]).tolist()
-        assert found["silent"] == (1 + np.flatnonzero(strengths.numpy() == 0)).tolist()
-        assert found["dead"] == (1 + np.flatnonzero(~alive.numpy())).tolist()
+        assert found["strongest"] == np.argsort(-strengths.numpy(), kind="stable")[:5].tolist()
+        assert found["silent"] == np.flatnonzero(strengths.numpy() == 0).tolist()
+        assert found["dead"] == np.flatnonzero(~alive.numpy()).tolist()
     assert first["contributions"].keys() == {str(order[0]), str(order[1])}
     parts = (units * model.classifier[4].weight[order[0]]).tolist()  # type: ignore[index]
     told = first["contributions"][str(order[0])]
-    assert [float(value) for value in told.values()] == pytest.approx([parts[int(unit) - 1] for unit in told], abs=1e-5)
+    assert [float(value) for value in told.values()] == pytest.approx([parts[int(unit)] for unit in told], abs=1e-5)
     assert max(map(abs, parts)) == pytest.approx(max(map(abs, told.values())), abs=1e-5)
     (weighed, *_) = spy.call_args_list[0].args[0]
     for unit, pictures in zip(weighed.sum.largest(8), weighed.exciting, strict=True):

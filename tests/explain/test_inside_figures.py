@@ -115,10 +115,10 @@ def test_the_maps_of_every_filter_are_torchs_under_their_numbers(inside: Inside,
     for block in range(len(inside.maps)):
         axes, maps = panel(figure, f"→ Block {block + 1}"), layers[f"blocks.{block}.relu"].numpy()
         found = numbered(axes)
-        assert sorted(found) == list(range(1, len(maps) + 1))
+        assert sorted(found) == list(range(len(maps)))
         for number, cell in found.items():
-            assert np.array_equal(shrunk(cell, maps.shape[1]), maps[number - 1])
-        strengths = [maps[number - 1].mean() for number in found]
+            assert np.array_equal(shrunk(cell, maps.shape[1]), maps[number])
+        strengths = [maps[number].mean() for number in found]
         assert strengths == sorted(strengths, reverse=True)
         assert axes.images[0].get_clim() == pytest.approx((0, float(maps.max())))
     hidden, logits = panel(figure, "→ Hidden"), panel(figure, "→ Logits")
@@ -136,9 +136,9 @@ def test_dead_and_silent_filters_are_marked_differently(inside: Inside) -> None:
         number: [kind for kind, marks in (("silent", silent), ("dead", dead)) if is_below(place, marks)]
         for number, place in places.items()
     }
-    expected = {int(place) + 1: ["silent"] for place in np.flatnonzero(inside.silent(len(inside.maps) - 1))}
-    assert {number: kinds for number, kinds in below.items() if kinds} == expected | {DEAD + 1: ["dead"]}
-    assert expected[SILENT + 1] == ["silent"]
+    expected = {int(place): ["silent"] for place in np.flatnonzero(inside.silent(len(inside.maps) - 1))}
+    assert {number: kinds for number, kinds in below.items() if kinds} == expected | {DEAD: ["dead"]}
+    assert expected[SILENT] == ["silent"]
     assert "× dead: no answer to any of the 6,000 validation digits" in " ".join(words(figure).split())
 
 
@@ -151,7 +151,7 @@ def is_below(place: NDArray[Any], marks: NDArray[Any]) -> bool:
 
 
 def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, layers: dict[str, Tensor]) -> None:
-    places = [(block, int(filter)) for block in range(len(inside.maps)) for filter in inside.by_strength(block)[:3]]
+    places = [(block, int(filter)) for block in range(len(inside.maps)) for filter in inside.by_strength(block)[:2]]
     for block, filter in places:
         row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
         found, seen = pixel_sum(network, inside, block, filter, row, column), seen_by(network, block, row, column)
@@ -205,7 +205,7 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
         logit = f"{float(layers['classifier.4'][digit]):.3f}"
         assert f"{sum(numbers)}" == logit
         assert bars.get_title(loc="left").replace("−", "-") == f"Logit of {digit}: {logit}"
-        units = [int(label.get_text().split()[1]) - 1 for label in bars.get_yticklabels()[: figures.UNITS]]
+        units = [int(label.get_text().split()[1]) for label in bars.get_yticklabels()[: figures.UNITS]]
         exact = (layers["classifier.2"] * last.weight[digit])[units].tolist()
         assert [float(number) for number in numbers[: figures.UNITS]] == pytest.approx(exact, abs=0.0011)
         drawn = np.asarray(pictures.images[0].get_array()).reshape(figures.UNITS, 28, figures.PICTURES, 28)
@@ -222,9 +222,9 @@ def test_kernels_stand_beside_those_of_the_same_seed(network: DigitNet) -> None:
     assert_legible(figure)
     for name, weights in (("Trained", trained), ("Before", untrained)):
         found = numbered(panel(figure, name))
-        assert [*found] == list(range(1, 33))
+        assert [*found] == list(range(32))
         for number, cell in found.items():
-            assert np.array_equal(shrunk(cell, 3), weights[number - 1])
+            assert np.array_equal(shrunk(cell, 3), weights[number])
         largest = float(np.abs(trained).max())
         assert panel(figure, name).images[0].get_clim() == pytest.approx((-largest, largest))
     assert "correlation with those before training 1.00" in words(figure)
@@ -237,7 +237,7 @@ def test_networks_of_several_depths_stand_below_each_other(picture: NDArray[np.u
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == 1 + 2 + 3
     for inside, axes in zip(looks.values(), (drawn[0], drawn[1], drawn[3]), strict=True):
-        assert [*numbered(axes)] == (inside.by_strength(0)[:8] + 1).tolist()
+        assert [*numbered(axes)] == inside.by_strength(0)[:8].tolist()
     assert "3-layer, \\$seed" in words(figure)
 
 
