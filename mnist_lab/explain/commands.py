@@ -229,14 +229,10 @@ def read_subject(lab: Lab, digit: int | DigitFile) -> Subject:
     if not isinstance(digit, int):
         subject: Subject = lab.load("drawing.commands").read_digit(lab, digit)[0]  # which takes the drawing room
         return subject
-    return _test_digit(digit)
-
-
-def _test_digit(index: int) -> Subject:
     test = load_mnist().test
-    check_whole("--index", index, 0, len(test) - 1)
-    title, picture = f"test digit {index}{doubt_mark(index)}", test.images[index, 0].numpy()
-    return Subject(title, f"test-{index}", int(test.labels[index]), picture, doubt_note([index]))
+    check_whole("--index", digit, 0, len(test) - 1)
+    title, picture = f"test digit {digit}{doubt_mark(digit)}", test.images[digit, 0].numpy()
+    return Subject(title, f"test-{digit}", int(test.labels[digit]), picture, doubt_note([digit]))
 
 
 def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
