@@ -47,6 +47,7 @@ ROWS = (
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
     Row("Understand", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
+    Row("Understand", "inside", "what every filter makes of a digit, layer by layer", "explain.inside_commands"),
     Row("Understand", "data", "the digits, the split, and what augmentation does", "data.commands"),
     Row("Understand", "models", "the networks, layer by layer", "networks.commands"),
     Row("Understand", "experiment", "a question, answered over several seeds", "experiments.commands"),

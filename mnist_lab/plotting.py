@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -29,6 +30,11 @@ BLUE, SKY_BLUE, ORANGE = "#0072B2", "#56B4E9", "#E69F00"
 GREEN, VERMILION, _PURPLE = "#009E73", "#D55E00", "#CC79A7"
 INK, MUTED, RULE, PAPER = "#222222", "#666666", "#DDDDDD", "#FFFFFF"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, _PURPLE, SKY_BLUE, INK, "#7A5C00")  # brown: their yellow is too pale
+
+# What has a sign is blue where it is positive, orange-red where it is negative, and white at 0.
+_BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
+FOR = LinearSegmentedColormap.from_list("for", _BLUES)
+AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
 
 _DPI = 150  # dots per inch of a saved figure; the sizes below are points at that size
 _TITLE, LABEL, TEXT, SMALL = 13, 10, 9, 8

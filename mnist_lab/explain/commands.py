@@ -166,8 +166,8 @@ def folder_label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "unnamed"
 
 
-def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
-    """The options that name the digit, one of which must be given."""
+def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> Any:
+    """The options that name the digit, one of which must be given; returns their group."""
     group = parser.add_mutually_exclusive_group(required=True)
     if test_digits:
         group.add_argument("--index", dest="digit", type=int, metavar="N", help="a test digit, 0 to 9,999")
@@ -175,16 +175,22 @@ def add_digit_options(parser: ArgumentParser, *, test_digits: bool) -> None:
     of_drawings: dict[str, Any] = {"dest": "digit", "type": lambda name: DigitFile(Path(name), is_drawing=True)}
     group.add_argument("--image", **of_pictures, metavar="FILE", help="a picture of one digit")
     group.add_argument("--drawing", **of_drawings, metavar="FILE", help="a drawing (JSON); of several, the first")
+    return group
 
 
 def ask_saliency(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     """Ask which digit to explain, and how."""
-    find_run(lab.outputs, runs[0])
-    lab.terminal.hint("a test digit's number from 0 to 9,999, or the file name of a picture or a drawing")
-    digit = lab.terminal.ask("Which digit", "0", _digit_or_file)
+    digit = ask_digit(lab, runs)
     choices = [Choice(name, method.description) for name, method in METHODS.items()]
     method = lab.terminal.choose("Which method", choices, default=DEFAULT_METHOD)
     return saliency(lab, digit, method, runs=runs)
+
+
+def ask_digit(lab: Lab, runs: Sequence[str]) -> int | DigitFile:
+    """Ask which digit to look into, once it is certain that there is a run."""
+    find_run(lab.outputs, runs[0])
+    lab.terminal.hint("a test digit's number from 0 to 9,999, or the file name of a picture or a drawing")
+    return lab.terminal.ask("Which digit", "0", _digit_or_file)
 
 
 def _digit_or_file(answer: str) -> int | DigitFile:
@@ -198,13 +204,12 @@ def saliency(
 
     Several runs are compared; the controls are those of the first one's map.
     """
-    # A file takes the drawing room to read.
-    subject = _test_digit(digit) if isinstance(digit, int) else lab.load("drawing.commands").read_digit(lab, digit)[0]
+    subject = read_subject(lab, digit)
     readers = load_readers(lab, runs)
     with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
         found = [reader.neighbours(subject.picture) for reader in readers]
-        drawn = _draw(subject, readers, explanation) | {"neighbours.png": _draw_neighbours(subject, readers, found)}
+        drawn = _draw(subject, readers, explanation) | {"neighbours.png": draw_neighbours(subject, readers, found)}
         predicted = f"{explanation.prediction} ({format_probability(explanation.probabilities.max())})"
         answer = f"{readers[0].name} predicts {predicted}; the map is for the target {explanation.target}."
         with new_folder(lab.outputs, f"saliency-{subject.label}", lab.now()) as folder:
@@ -219,11 +224,15 @@ def saliency(
     return OK
 
 
-def _test_digit(index: int) -> Subject:
+def read_subject(lab: Lab, digit: int | DigitFile) -> Subject:
+    """A test digit, by its index, or the digit in a file; ``LabError`` if there is none."""
+    if not isinstance(digit, int):
+        subject: Subject = lab.load("drawing.commands").read_digit(lab, digit)[0]  # which takes the drawing room
+        return subject
     test = load_mnist().test
-    check_whole("--index", index, 0, len(test) - 1)
-    title, picture = f"test digit {index}{doubt_mark(index)}", test.images[index, 0].numpy()
-    return Subject(title, f"test-{index}", int(test.labels[index]), picture, doubt_note([index]))
+    check_whole("--index", digit, 0, len(test) - 1)
+    title, picture = f"test digit {digit}{doubt_mark(digit)}", test.images[digit, 0].numpy()
+    return Subject(title, f"test-{digit}", int(test.labels[digit]), picture, doubt_note([digit]))
 
 
 def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation) -> dict[str, Figure]:
@@ -241,7 +250,8 @@ def _draw(subject: Subject, readers: Sequence[Reader], explanation: Explanation)
     return drawn
 
 
-def _draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+def draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence[Neighbours]) -> Figure:
+    """The training digits nearest to a digit for each of some networks."""
     picture, true = subject.picture, subject.true
     rows = [
         Neighboured(reader.name, figures.reading(reader.predict([picture])[0], true), picture, true, each)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
@@ -21,14 +21,11 @@ from mnist_lab import plotting
 from mnist_lab.explain import neighbour_figures, saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import BLUE, LABEL, MUTED, ORANGE, PAPER, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
+from mnist_lab.plotting import BLUE, LABEL, MUTED, ORANGE, SMALL, TEXT, VERMILION, draw_digit, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
 
-_BLUES = [PAPER, "#97C3E2", BLUE, "#00304D"]
-_FOR = LinearSegmentedColormap.from_list("for", _BLUES)
-_AGAINST_AND_FOR = LinearSegmentedColormap.from_list("against and for", ["#7A2E00", VERMILION, "#F2BE9B", *_BLUES])
 _HUES = ListedColormap([VERMILION, BLUE])
 _COLOUR_NOTES = {
     True: "Blue speaks for {}, orange-red against it.",  # of methods whose maps have a sign
@@ -67,14 +64,14 @@ def saliency_panel(
     places |= below.subplot_mosaic([["random", "edges", "deletion", "insertion"]], width_ratios=(1, 1, 1.35, 1.35))
     if drawn is None:
         draw_digit(places["input"], explanation.image)
-        _name_image(places["input"], "Input", "dark on white" if true is None else f"true {true}")
+        name_image(places["input"], "Input", "dark on white" if true is None else f"true {true}")
     else:
         _draw_image(places["drawn"], drawn.ink / 255, "gray", (0, 1))
-        _name_image(places["drawn"], "Drawn", drawn.remark)
+        name_image(places["drawn"], "Drawn", drawn.remark)
         _draw_image(places["input"], explanation.image, "gray", (0, 1))
-        _name_image(places["input"], "What the network sees", "white on black")
+        name_image(places["input"], "What the network sees", "white on black")
     _draw_overlay(places["overlay"], explanation.image, explanation.map)
-    _name_image(places["overlay"], "Overlay", "the map's colours over the input")
+    name_image(places["overlay"], "Overlay", "the map's colours over the input")
     draw_answer(places["answer"], explanation.probabilities, target)
     name = f"{method.title}, target {target}"
     _draw_map(places["map"], explanation.map, method, name, "this network")
@@ -82,7 +79,7 @@ def saliency_panel(
     edges = _draw_image(places["edges"], explanation.edges, "Greys", (0, float(explanation.edges.max()) or 1.0))
     _add_colour_bar(edges, "change of ink per pixel")
     remark = f"rank correlation with the map {_format_correlation(explanation.sanity.edges)}"
-    _name_image(places["edges"], "Edges, no network", remark)
+    name_image(places["edges"], "Edges, no network", remark)
     deletion, insertion = explanation.curves
     _draw_curve(places["deletion"], deletion, target, "Deletion", "removed", "a small area is good")
     _draw_curve(places["insertion"], insertion, target, "Insertion", "inserted", "a large area is good")
@@ -165,7 +162,7 @@ def _draw_side_by_side(
     """The input, then each map, with its name and a remark, over its overlay; gives the place below the input."""
     tiles = figure.subplots(2, len(shown) + 1)
     draw_digit(tiles[0, 0], image)
-    _name_image(tiles[0, 0], "Input", remark)
+    name_image(tiles[0, 0], "Input", remark)
     for (above, below), (name, remark, method, map_) in zip(tiles.T[1:], shown, strict=True):
         _draw_map(above, map_, method, name, remark)
         _draw_overlay(below, image, map_)
@@ -220,7 +217,7 @@ def draw_answer(axes: Axes, probabilities: NDArray[np.floating[Any]], target: in
     axes.set(yticks=plotting.DIGITS, xticks=(0, 50, 100), xlim=(0, 145), box_aspect=1)
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
-    _name_image(axes, "Answer", "of this network")
+    name_image(axes, "Answer", "of this network")
 
 
 def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wish: str) -> None:
@@ -237,7 +234,7 @@ def _draw_curve(axes: Axes, curve: Curve, target: int, name: str, done: str, wis
 
 
 def _colours_of(method: SaliencyMethod, limit: float) -> tuple[Colormap, tuple[float, float]]:
-    return (_AGAINST_AND_FOR, (-limit, limit)) if method.signed else (_FOR, (0.0, limit))
+    return (plotting.AGAINST_AND_FOR, (-limit, limit)) if method.signed else (plotting.FOR, (0.0, limit))
 
 
 def _limit_of(map_: Image) -> float:
@@ -246,9 +243,10 @@ def _limit_of(map_: Image) -> float:
     return float(np.percentile(strength, 100 - _STRONGEST)) or float(strength.max()) or 1.0
 
 
-def _name_image(axes: Axes, name: str, remark: str) -> None:
+def name_image(axes: Axes, name: str, remark: str) -> None:
+    """A name in bold over an image, and a few words below it."""
     axes.set_title(name, loc="left", fontweight="bold", pad=18)
-    axes.text(0, 1.03, remark, transform=axes.transAxes, color=MUTED, va="bottom")
+    axes.annotate(remark, (0, 1), (0, 4), "axes fraction", "offset points", color=MUTED, va="bottom")
 
 
 def _draw_image(axes: Axes, values: Image, colours: str | Colormap, limits: tuple[float, float]) -> AxesImage:
@@ -257,7 +255,7 @@ def _draw_image(axes: Axes, values: Image, colours: str | Colormap, limits: tupl
 
 
 def _draw_map(axes: Axes, map_: Image, method: SaliencyMethod, name: str, remark: str) -> None:
-    _name_image(axes, name, remark)
+    name_image(axes, name, remark)
     drawn = _draw_image(axes, map_, *_colours_of(method, _limit_of(map_)))
     if map_.any():
         _add_colour_bar(drawn, method.unit)

@@ -35,6 +35,7 @@ KINDS = {
     "score": ("Score", "Scores"),
     "xray": ("X-ray", "X-rays"),
     "saliency": ("Saliency", "Saliency"),
+    "inside": ("Inside", "Inside"),
     "data": ("Data view", "Data views"),
     "other": ("Folder", "Others"),
 }

@@ -247,6 +247,7 @@ _ACTIONS = {
     ),
     "evaluate": _Action("evaluate again, digit by digit", _each(_later("training.commands", "evaluate"))),
     "explain": _Action("which pixels mattered", _later("explain.commands", "ask_saliency")),
+    "inside": _Action("what its filters make of a digit", _later("explain.inside_commands", "ask_inside")),
     "draw": _Action("draw digits, and see what is predicted", _later("drawing.commands", "draw")),
     "note": _Action("a sentence of your own, shown with it", _ask_note, lambda run: True),
     "resume": _Action(

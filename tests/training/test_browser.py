@@ -66,9 +66,9 @@ def test_only_what_makes_sense_is_offered(tmp_path: Path) -> None:
                           if line.startswith("  ") and line.split()[:1] and line.split()[0].isdecimal()
                           and not line.split()[1].endswith("-layer,")]  # fmt: skip
     assert offers["1"] == ["show", "page", "curves", "note", "resume", "delete", "back"]
-    assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "draw", "note", "delete", "back"]
+    assert offers["2"] == ["show", "page", "curves", "evaluate", "explain", "inside", "draw", "note", "delete", "back"]
     assert offers["2-3"] == [
-        "show", "page", "curves", "compare", "evaluate", "explain", "draw", "note", "delete", "back",
+        "show", "page", "curves", "compare", "evaluate", "explain", "inside", "draw", "note", "delete", "back",
     ]  # fmt: skip
     assert offers["1 2"] == ["show", "page", "curves", "note", "delete", "back"]
     with locked(tmp_path / "killed"):
@@ -92,11 +92,12 @@ def test_several_are_handed_on_to_the_rooms_by_name(tmp_path: Path) -> None:
         heavy = module.split(".")[0] in ("experiments", "explain", "drawing") or module == "training.commands"
         return Room(module) if heavy else main.load(module)
 
-    browse(tmp_path, ["1,3", "compare", "explain", "draw", "evaluate", "back", ""], load)
+    browse(tmp_path, ["1,3", "compare", "explain", "inside", "draw", "evaluate", "back", ""], load)
     two = [names[0], names[2]]
     assert calls == [
         ("experiments.commands", "compare", two),
         ("explain.commands", "ask_saliency", two),
+        ("explain.inside_commands", "ask_inside", two),
         ("drawing.commands", "draw", two),
         ("training.commands", "evaluate", two[0]),
         ("training.commands", "evaluate", two[1]),

@@ -1,0 +1,224 @@
+"""The row that looks inside networks: what it shows, the folder that it leaves, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import main
+from mnist_lab.data.mnist import Mnist, normalise, to_unit
+from mnist_lab.explain import inside_commands
+from mnist_lab.explain import inside_figures as figures
+from mnist_lab.explain.commands import load_reader
+from mnist_lab.explain.inside import Survey, survey
+from mnist_lab.networks.models import DigitNet, build_model
+from mnist_lab.report.index import read_summary
+from mnist_lab.terminal.console import Terminal, make_console
+from mnist_lab.terminal.lab import Lab
+from mnist_lab.training.checkpoints import save_tensors
+from tests.explain.test_commands import SEVEN
+from tests.explain.test_inside import hooked, lively
+from tests.pages import drawn, parse_file
+from tests.training.test_runs import make_run
+
+FIGURES = {"maps.png", "sum-1.png", "logits.png", "kernels.png", "neighbours.png"}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with the same untrained network twice, which knows the training digits by its hidden units."""
+    outputs = tmp_path_factory.mktemp("inside")
+    folder = make_run(outputs, "2026-11-22_10-00-00_first", results={"validation": {"doubt_level": 0.5}})
+    save_tensors(folder / "model.pt", lively(build_model("1-layer")).state_dict())
+    lab = Lab(Terminal(make_console(file=io.StringIO())), outputs, main.load)
+    assert load_reader(lab, "first").hidden_space
+    shutil.copytree(folder, outputs / "2026-11-22_11-00-00_second")
+    return outputs
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch, mnist: Mnist) -> None:
+    """A survey of 300 of the validation digits, which is quicker."""
+    few = SimpleNamespace(validation=mnist.validation.subset(torch.arange(300)))
+    monkeypatch.setattr(inside_commands, "load_mnist", lambda: few)
+
+
+@pytest.fixture
+def model() -> DigitNet:
+    return lively(build_model("1-layer"))
+
+
+def run_menu(outputs: Path, answers: Sequence[str], **options: Any) -> str:
+    left, shown = [*answers, "q"], io.StringIO()
+    console = make_console(file=shown, width=100, height=40, **options)
+    assert main.run_menu(Lab(Terminal(console, lambda: left.pop(0)), outputs, main.load)) == 0
+    assert not left
+    return shown.getvalue()
+
+
+def test_json_tells_what_torch_computes(
+    outputs: Path,
+    model: DigitNet,
+    mnist: Mnist,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inside_commands, "save_figure", lambda path, figure: path.write_bytes(drawn()))
+    spy = Mock(wraps=figures.logit_sums)
+    monkeypatch.setattr(figures, "logit_sums", spy)
+    is_alive = np.arange(32) != 6  # as if that filter had answered to none of the digits
+
+    def survey_without_one(*given: Any) -> Survey:
+        found = survey(*given)
+        return replace(found, peaks=(found.peaks[0] * is_alive,))
+
+    monkeypatch.setattr(inside_commands, "survey", survey_without_one)
+    words = ["inside", "--index", "247", "--run", "first", "second", "--json", "--outputs", str(outputs)]
+    assert main.main(words) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["network"], second["network"]) == ("1-layer, seed 0 a", "1-layer, seed 0 b")
+    layers = hooked(model, mnist.test.images[247, 0].numpy())
+    for name in ("probabilities", "logits"):
+        assert first[name] == second[name]
+    assert first["logits"] == pytest.approx(layers["classifier.4"].tolist(), abs=1e-5)
+    assert first["probabilities"] == pytest.approx(layers["classifier.4"].softmax(0).tolist(), abs=1e-6)
+    order = np.argsort(-layers["classifier.4"].numpy())
+    assert (first["true"], first["digit"]) == (int(mnist.test.labels[247]), order[0])
+    with torch.no_grad():
+        maps = model.blocks(normalise(to_unit(mnist.validation.images[:300])))  # (N, C, S, S)
+        hidden = model.classifier[:3](maps)  # (N, H)
+    here, units = layers["blocks.0.relu"], layers["classifier.2"]
+    for found, strengths, alive in (
+        (first["layers"][0], here.mean(dim=(1, 2)), torch.from_numpy(is_alive) & (maps.amax(dim=(0, 2, 3)) > 0)),
+        (first["layers"][1], units, hidden.amax(dim=0) > 0),
+    ):
+        assert found["size"] == len(strengths)
+        assert found["strongest"] == np.argsort(-strengths.numpy(), kind="stable")[:5].tolist()
+        assert found["silent"] == np.flatnonzero(strengths.numpy() == 0).tolist()
+        assert found["dead"] == np.flatnonzero(~alive.numpy()).tolist()
+    assert first["contributions"].keys() == {str(order[0]), str(order[1])}
+    parts = (units * model.classifier[4].weight[order[0]]).tolist()  # type: ignore[index]
+    told = first["contributions"][str(order[0])]
+    assert [float(value) for value in told.values()] == pytest.approx([parts[int(unit)] for unit in told], abs=1e-5)
+    assert max(map(abs, parts)) == pytest.approx(max(map(abs, told.values())), abs=1e-5)
+    (weighed, *_) = spy.call_args_list[0].args[0]
+    for unit, pictures in zip(weighed.sum.largest(8), weighed.exciting, strict=True):
+        best = mnist.validation.images[int(hidden[:, int(unit)].argmax()), 0].numpy()
+        assert np.array_equal(pictures[0], best)
+    assert len(first["neighbours"]["hidden"]["labels"]) == len(first["neighbours"]["pixels"]["indices"]) == 8
+    (folder,) = outputs.glob("*_inside-test-247")
+    assert first["folder"] == second["folder"] == str(folder)
+    several = {f"{name[:-4]}-{place}.png" for name in FIGURES - {"neighbours.png"} for place in (1, 2)}
+    assert {path.name for path in folder.glob("*.png")} == several | {"neighbours.png", "networks.png"}
+
+
+def test_the_folder_holds_figures_and_one_page_with_all_of_them(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["inside", "--index", "947", "--run", "first", "--outputs", str(outputs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (folder,) = outputs.glob("*_inside-test-947")
+    assert lines[-1] == str(folder)
+    shown = " ".join(" ".join(lines).split())
+    assert "1-layer, seed 0: true 8, read as " in shown
+    assert "block 1 32 " in shown
+    assert "hidden units 128 " in shown
+    assert "Northcutt" in shown  # whose label most people doubt
+    page, summary = parse_file(folder / "report.html"), read_summary(folder)
+    assert summary is not None
+    assert summary.pictures.keys() == FIGURES == {path.name for path in folder.glob("*.png")}
+    assert (summary.kind, summary.thumbnail) == ("inside", "maps.png")
+    assert list(summary.runs) == ["2026-11-22_10-00-00_first"]
+    assert len(page.all("img")) == len(FIGURES)
+    assert all(element.attributes["alt"] for element in page.all("img"))
+    headings, paragraphs = page.texts("h2"), page.texts("p")
+    for topic, caption in figures.CAPTIONS.items():
+        assert (caption.title in headings) == (caption.text in paragraphs) == (topic != "networks")
+    assert "not why the network decides" in figures.CAPTIONS["maps"].text
+    (repeat,) = page.texts("code")
+    assert repeat.startswith("python main.py inside --index 947 --run 2026-11-22_10-00-00_first --outputs ")
+
+
+def test_the_menu_asks_for_a_digit_and_for_networks(
+    outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, looks = tmp_path / "my 7.json", {"color_system": "truecolor", "legacy_windows": False, "_environ": {}}
+    path.write_text(SEVEN.to_json(), encoding="utf-8")
+    text = run_menu(outputs, ["inside", "10000", str(path), "best"], force_terminal=True, **looks)
+    assert "there is no file '10000'" in text
+    assert text.count("▀") == 14 * 28
+    assert "read by 1-layer, seed 0" in text
+    (folder,) = outputs.glob("*_inside-my-7")
+    (repeat,) = parse_file(folder / "report.html").texts("code")
+    assert f"inside --drawing '{path}' --run 2026-11-22_1" in repeat
+    write = Mock()
+    monkeypatch.setattr(inside_commands, "_write", write)
+    run_menu(outputs, [repeat])
+    assert write.call_args.args[2].path == path
+    text = run_menu(outputs, ["runs", "1 2", "inside", "3", "back", ""])
+    assert text.count("comes second") == 2
+    _, _, digit, subject, looked = write.call_args.args
+    assert (digit, subject.title, len(looked)) == (3, "test digit 3", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "one of the arguments --index --image --drawing --check-neighbours is required"),
+        (["--index", "10000"], "--index is 10000; give a whole number from 0 to 9,999"),
+        (["--index", "0", "--run", "nothing"], "there is no run 'nothing'"),
+        (["--drawing", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
+        (["--image", "BLANK"], "shows no ink"),
+        (["--index", "0", "--seeds", "3"], "--seeds has no effect with a digit; omit it"),
+        (["--index", "0", "--check-neighbours"], "not allowed with"),
+        (["--check-neighbours", "--json"], "--json has no effect with --check-neighbours; omit it"),
+        (["--check-neighbours", "--run", "first", "--run", "second"], "2 runs are named"),
+        (["--check-neighbours", "--seeds", "0"], "--seeds is 0"),
+    ],
+    ids=str,
+)
+def test_refusals_take_one_line(
+    outputs: Path, tmp_path: Path, arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (60, 60), 255).save(tmp_path / "blank.png")
+    before = set(outputs.iterdir())
+    given = [str(tmp_path / "blank.png") if word == "BLANK" else word for word in arguments]
+    assert main.main(["inside", *given, "--outputs", str(outputs)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert set(outputs.iterdir()) == before
+
+
+def test_without_a_run_nothing_is_asked(tmp_path: Path) -> None:
+    assert "there is no finished run" in run_menu(tmp_path, ["inside"])
+
+
+def test_a_network_whose_answers_are_not_finite_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_run(tmp_path, "huge", results={"validation": {"doubt_level": 0.5}})
+    weights = build_model("1-layer").state_dict()
+    weights |= {name: 1e30 * weights[name] for name in ("blocks.0.conv.weight", "classifier.4.weight")}
+    save_tensors(folder / "model.pt", weights)
+    assert main.main(["inside", "--index", "0", "--outputs", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no longer finite" in line
+    assert not [*tmp_path.glob("*inside*")]
+
+
+def test_the_check_of_the_neighbours_gets_its_run_and_seeds(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Mock(return_value=0)
+    monkeypatch.setattr("mnist_lab.experiments.neighbour_check.check_neighbours", check)
+    words = ["inside", "--check-neighbours", "--outputs", str(outputs)]
+    assert main.main([*words, "first", "--seeds", "2"]) == main.main(words) == 0
+    assert [call.args[1:] for call in check.call_args_list] == [("first", 2), ("best", 3)]
