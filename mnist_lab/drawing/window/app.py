@@ -101,7 +101,7 @@ class Window:
         self.root, self._predictors, self._host = root, predictors, host
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
-        self.shows_maps, self.shows_xray = False, False
+        self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -115,8 +115,8 @@ class Window:
             "redo": lambda: self.canvas.change(self.sketch.redo),
             "clear": lambda: self.canvas.change(self.sketch.clear),
             "save": self._save_now,
-            "map": lambda: self._choose_view(maps=self.shows_xray or not self.shows_maps, xray=False),
-            "xray": lambda: self._choose_view(maps=self.shows_maps, xray=not self.shows_xray),
+            "map": self._toggle_maps,
+            "xray": lambda: self._toggle_view("xray"),
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -157,6 +157,7 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
+        self.views: dict[str, widgets.Panel] = {"xray": self.xray}  # of which at most one is open
         self._build_texts()
         self._arrange()
         self._tell(*self._message)
@@ -200,8 +201,9 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-        self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
+        for place, (command, text) in enumerate({"map": "Map  m", "xray": "X-ray  x"}.items()):
+            button = self._button(switches, command, text)
+            button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))
 
     def _build_wobble(self) -> None:
         self._wobble_panel = panel = widgets.Panel(self.theme, self.layout.wobble)
@@ -293,7 +295,7 @@ class Window:
     def _set_brush(self, width: float) -> None:
         self.brush = self.canvas.brush = width
         self.canvas.redraw()
-        if self.shows_xray:
+        if self.view == "xray":
             self._request()
 
     def _set_wobble(self, field: str, value: float) -> None:
@@ -319,7 +321,7 @@ class Window:
             self.root.after_cancel(self._pending.pop(action))
 
     def _question(self) -> Question:
-        return Question(self.sketch.drawing(), self.brush, self.wobble, self.steps if self.shows_xray else None)
+        return Question(self.sketch.drawing(), self.brush, self.wobble, self.steps if self.view == "xray" else None)
 
     def _request(self) -> None:
         self._cancel(self._explain)
@@ -340,7 +342,7 @@ class Window:
         for place, panel in enumerate(self.panels):
             panel.show(answer, place)
             panel.show_map(answer.picture if self.shows_maps else None, invite=not self.shows_maps)
-        if self.shows_xray:
+        if self.view == "xray":
             self.xray.show(answer)
         elif self.shows_maps and answer.picture is not None:
             self._unexplained = list(range(len(self.panels)))
@@ -358,16 +360,26 @@ class Window:
             self.panels[place].show_map(widgets.coloured(self.answer.picture, saliency), digit=digit)
             self._later(1, self._explain)
 
-    def _choose_view(self, *, maps: bool, xray: bool) -> None:
-        self.shows_maps, self.shows_xray = maps, xray
+    def _toggle_maps(self) -> None:
+        self.shows_maps = bool(self.view) or not self.shows_maps
+        self._choose_view("")
+
+    def _toggle_view(self, name: str) -> None:
+        self._choose_view("" if self.view == name else name)
+
+    def _choose_view(self, view: str) -> None:
+        self.view = view
         self._arrange()
         self._ask()
 
     def _arrange(self) -> None:
-        for command, is_on in (("map", self.shows_maps and not self.shows_xray), ("xray", self.shows_xray)):
-            self.buttons[command].state(["selected" if is_on else "!selected"])
-        self._wobble_panel.set_open(not (self.shows_xray and self.layout.xray_covers_wobble))
-        self.xray.set_open(self.shows_xray)
+        for name, panel in self.views.items():
+            panel.set_open(name == self.view)
+        for command, button in self.buttons.items():
+            is_on = command == (self.view or ("map" if self.shows_maps else ""))
+            button.state(["selected" if is_on else "!selected"])
+        bottom = sum(self.views[self.view].box[1::2]) if self.view else 0  # y and height
+        self._wobble_panel.set_open(bottom <= self.layout.wobble.y)
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
             self.canvas.canvas.focus_set()
