@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 
 from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
-from mnist_lab.data.mnist import SIDE, load_mnist
+from mnist_lab.data.mnist import SIDE, load_mnist, to_unit
 from mnist_lab.explain import figures
+from mnist_lab.explain.neighbours import NEIGHBOURS, Nearest, Neighbours, Space, pixel_space, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, predict_hidden, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import Summary, write_summary
@@ -71,6 +73,21 @@ class Reader:
         image = torch.from_numpy(picture.copy()).view(1, 1, *picture.shape)
         map_: Map = attribute(self.model, image, torch.tensor([target]), method, self.compute)[0]
         return map_
+
+    @cached_property
+    def hidden_space(self) -> Space:
+        """The training digits in the space of the hidden layer; the first use may take 1 to 2 s."""
+        return training_features(self.run, self.model, self.compute)
+
+    def nearest_hidden(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Nearest:
+        """The training digits nearest to a picture in the space of the hidden layer; quick enough to follow a pen."""
+        point = predict_hidden(self.model, torch.from_numpy(picture.copy()).view(1, 1, SIDE, SIDE), self.compute)[0]
+        return self.hidden_space.nearest(picture, point, count)
+
+    def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
+        """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""
+        pixels = to_unit(torch.from_numpy(picture.copy())).flatten()  # (784,)
+        return Neighbours(self.nearest_hidden(picture, count), pixel_space().nearest(picture, pixels, count))
 
 
 def load_reader(lab: Lab, name: str) -> Reader:
