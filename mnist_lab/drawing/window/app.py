@@ -114,6 +114,7 @@ class Window:
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
         self.looking = Looking()  # into which network, and at what
+        self._can_look_inside = all(one.interior is not None for one in predictors)
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -171,7 +172,7 @@ class Window:
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
         self.views: dict[str, widgets.Panel] = {"xray": self.xray}  # of which at most one is open
-        if all(one.interior is not None for one in self._predictors):
+        if self._can_look_inside:
             self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
             for key in ("<Return>", "<KP_Enter>"):
                 self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
@@ -219,7 +220,7 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        texts = {"map": "Map  m", "xray": "X-ray  x", "inside": "Inside  i"}
+        texts = {"map": "Map  m", "xray": "X-ray  x"} | ({"inside": "Inside  i"} if self._can_look_inside else {})
         for place, (command, text) in enumerate(texts.items()):
             button = self._button(switches, command, text)
             button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))

@@ -102,7 +102,7 @@ class Detail:
         after = 3 * self._wide if is_first else self._wide + px(12) + self._names + self._wide
         cell, decimals = self._cell(self._box.width - after - px(28))
         second, third = 3 * cell + px(14), 6 * cell + px(28)  # left edges of the kernel, and of what comes after it
-        top, pitch = px(37), 3 * px(_CELL) + px(7)
+        top, pitch = px(36), 3 * px(_CELL) + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
         for left, name in ((0, "it sees"), (second, "kernel"), (third, "products" if is_first else "sum")):
             self._text(left, px(20), name)
@@ -198,15 +198,16 @@ class Detail:
     def show_unit(self, unit: int, value: float, weights: Values, survey: Survey | None) -> None:
         """What a hidden unit adds to the score of each digit, (10,) weights, and what excites it."""
         px, zoom = self._px, max(1, self._px(38) // SIDE)
-        self._text(0, 0, f"Hidden unit {unit}:  {number(value)}", "bold")
-        self._text(0, px(20), "It weighs all values of the last maps and adds; what is below zero becomes 0 (ReLU).")
-        self._text(0, px(40), "To the score of each digit it contributes:")
-        for digit, weight in enumerate(weights):
+        self._text(0, 0, f"Hidden unit {unit}:  {number(value)}", "bold", tags="live value")
+        what = "It weighs all values of the last maps and adds; what is below zero becomes 0 (ReLU)."
+        self._text(0, px(18), what, width=self._box.width)
+        self._text(0, px(50), "To the score of each digit it contributes:")
+        for digit, weight in enumerate(weights.tolist()):
             x = round((digit + 0.5) * self._box.width / len(weights))
-            self._text(x, px(57), str(digit), "bold", anchor="n")
-            self._text(x, px(74), number(value * float(weight), 2), anchor="n")
-        self._text(0, px(98), "The validation digits that excite it most:")
-        self._paste(self._exciting(survey, unit, 0, px(116), self._box.width, zoom), zoom)
+            self._text(x, px(66), str(digit), "bold", anchor="n")
+            self._text(x, px(82), number(value * weight, 2), anchor="n")
+        self._text(0, px(104), "The validation digits that excite it most:")
+        self._paste(self._exciting(survey, unit, 0, px(122), self._box.width, zoom), zoom)
 
 
 def _steps(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, float | None, str]]:

@@ -13,11 +13,7 @@ from PIL.ImageColor import getrgb
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
 
-PAPER, SILENT, CROSS = (
-    255,
-    205,
-    70,
-)  # grey levels: between the maps, of one that does not answer, and through a dead one
+PAPER, RIM, CROSS = 255, 185, 70  # grey levels: between maps, around one that is silent, and through a dead one
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # above and below zero
 
 
@@ -92,11 +88,13 @@ class MapPicture:
     def __init__(self, columns: Sequence[Column], width: int, height: int) -> None:
         self._columns = columns
         total = sum(column.count * column.side**2 for column in columns)
-        self._source = np.full((height, width), total)  # which of all values a pixel shows; the last is paper
+        self._source = np.full((height, width), 2 * total)  # which value a pixel shows; the last is paper
         first = 0
         for column in columns:
             shown = np.arange(first, first + column.side**2).reshape(column.side, column.side)
             enlarged = shown.repeat(column.zoom, axis=0).repeat(column.zoom, axis=1)
+            enlarged[[0, -1]] += total  # those around a map come once more, for silent ones to look empty
+            enlarged[1:-1, [0, -1]] += total
             for position in range(column.count):
                 left, top = column.corner(position)
                 span = column.pitch - 1
@@ -109,9 +107,10 @@ class MapPicture:
         """Maps (C, S, S) >= 0 in the order to be shown, with marks (C,); white is the strongest of each column."""
         # Roots, so that weak answers can be seen as well.
         levels = [np.rint(255 * np.sqrt(layer / max(float(layer.max()), 1e-12))) for layer in maps]
-        for layer, quiet in zip(levels, silent, strict=True):
-            layer[quiet] = SILENT
-        values = np.concatenate([layer.ravel() for layer in levels] + [[PAPER]]).astype(np.uint8)
+        rims = [layer.copy() for layer in levels]
+        for layer, rim, quiet in zip(levels, rims, silent, strict=True):
+            layer[quiet], rim[quiet] = PAPER, RIM
+        values = np.concatenate([layer.ravel() for layer in (*levels, *rims)] + [[PAPER]]).astype(np.uint8)
         picture: Picture = values[self._source]
         for column, crossed in zip(self._columns, dead, strict=True):
             for position in np.flatnonzero(crossed):

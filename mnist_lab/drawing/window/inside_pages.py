@@ -50,9 +50,7 @@ def draw_kernels(panel: widgets.Panel, interior: Interior) -> tk.PhotoImage:
             x, y = left + place % across * (3 * zoom + px(6)), 1 + place // across * (3 * zoom + px(6))
             picture[y - 1 : y + 3 * zoom + 1, x - 1 : x + 3 * zoom + 1] = 213  # a line around it
             picture[y : y + 3 * zoom, x : x + 3 * zoom] = kernel.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    legend = (
-        f"blue: weights up to {strongest:.2f};  white: 0;  orange: down to −{strongest:.2f};  in both pictures alike"
-    )
+    legend = f"blue: weights up to {strongest:.2f},  white: 0,  orange: down to −{strongest:.2f}"
     panel.text(px(_EDGE), top + height + px(10), legend, "small", anchor="w", tags="page")
     text, room = _KERNELS.format(count=count), panel.width - px(2 * _EDGE)
     panel.text(px(_EDGE), top + height + px(22), text, "text", anchor="nw", width=room, tags="page")

@@ -17,7 +17,7 @@ from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail, number, patch_parts
-from mnist_lab.drawing.window.inside_maps import CROSS, SILENT, MapPicture, plan_columns
+from mnist_lab.drawing.window.inside_maps import CROSS, RIM, MapPicture, plan_columns
 from mnist_lab.drawing.window.inside_pages import draw_kernels, draw_nearest
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, pixel_sum, seen_by
@@ -31,7 +31,7 @@ _EDGE, _TOP, _DETAIL, _FOOT, _LOGITS = 12, 68, 186, 20, 108  # units: margin, ab
 _BELOW = 52  # units, between the maps and the detail
 PAGES = {  # the name of each page, and what it does not show
     "maps": ("Maps", "Maps show where a filter answers, not why the network decides as it does."),
-    "kernels": ("Kernels", "Kernels show what the first filters look for, not what later layers make of it."),
+    "kernels": ("Kernels", "Kernels show what filters look for, not what later layers make of it."),
     "nearest": ("Nearest", "Near is not cause: the network has learned from all training digits."),
 }
 
@@ -65,7 +65,7 @@ class InsidePanel(widgets.Panel):
         super().__init__(theme, theme.layout.inside)
         self._predictors, self.looking, self._on_look = predictors, looking, on_look
         self._answer: Answer | None = None
-        self._laid_out: object = None  # the page and the network that the canvas is made for
+        self._laid_out: object = None  # what was chosen when the canvas was made
         self.buttons: dict[str, ttk.Button] = {}
         self._build_head()
         self.canvas.configure(takefocus=True)
@@ -110,7 +110,9 @@ class InsidePanel(widgets.Panel):
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
         self._answer, looking = answer, self.looking
-        if self._laid_out != (looking.page, looking.look):
+        chosen = looking.page, looking.look, looking.by_strength
+        if self._laid_out != chosen:
+            self._laid_out = chosen
             self._lay_out()
         self.canvas.delete("live")
         if looking.page == "maps":
@@ -137,11 +139,10 @@ class InsidePanel(widgets.Panel):
     def _lay_out(self) -> None:
         """Make what stays the same for a page and a network."""
         px, looking = self.px, self.looking
-        self._laid_out = looking.page, looking.look
         self.canvas.delete("page", "live")
         on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
         if len(self._predictors) > 1:
-            name = widgets.shortened(self._predictors[looking.look.place].name, px(120), self.theme.bold.measure)
+            name = widgets.shortened(self._predictors[looking.look.place].name, px(100), self.theme.bold.measure)
             self.buttons["network"].configure(text=f"{name}  ▸")
         for name, button in self.buttons.items():
             button.state(["selected" if name in on else "!selected"])
@@ -212,7 +213,8 @@ class InsidePanel(widgets.Panel):
         x, half = self.px(_EDGE), self.px(5)
         for place, text in enumerate(texts):
             if place:
-                self.rectangle(x, y - half, x + 2 * half, y + half, f"#{3 * f'{SILENT:02x}'}", "live")
+                rim = f"#{3 * f'{RIM:02x}'}"
+                self.canvas.create_rectangle(x, y - half, x + 2 * half, y + half, outline=rim, tags="live")
                 x += 2 * half + self.px(4)
             if place == 2:
                 for down in (-half, half):
