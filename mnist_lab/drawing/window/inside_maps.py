@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.ImageColor import getrgb
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
 
-PAPER, RIM, CROSS = 255, 185, 70  # grey levels: between maps, around one that is silent, and through a dead one
+SILENT, CROSS, PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252; a silent map is no grey at all
+SILENT_COLOUR, CROSS_COLOUR = "#174A73", "#FFFFFF"
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # above and below zero
+_PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
+_PALETTE[[SILENT, CROSS]] = getrgb(SILENT_COLOUR), getrgb(CROSS_COLOUR)
 
 
 def tinted(values: Values, strongest: float) -> Picture:
@@ -88,13 +92,11 @@ class MapPicture:
     def __init__(self, columns: Sequence[Column], width: int, height: int) -> None:
         self._columns = columns
         total = sum(column.count * column.side**2 for column in columns)
-        self._source = np.full((height, width), 2 * total)  # which value a pixel shows; the last is paper
+        self._source = np.full((height, width), total)  # which value a pixel shows; the last is paper
         first = 0
         for column in columns:
             shown = np.arange(first, first + column.side**2).reshape(column.side, column.side)
             enlarged = shown.repeat(column.zoom, axis=0).repeat(column.zoom, axis=1)
-            enlarged[[0, -1]] += total  # those around a map come once more, for silent ones to look empty
-            enlarged[1:-1, [0, -1]] += total
             for position in range(column.count):
                 left, top = column.corner(position)
                 span = column.pitch - 1
@@ -103,19 +105,20 @@ class MapPicture:
 
     def draw(
         self, maps: Sequence[Values], silent: Sequence[NDArray[np.bool_]], dead: Sequence[NDArray[np.bool_]]
-    ) -> Picture:
+    ) -> Image.Image:
         """Maps (C, S, S) >= 0 in the order to be shown, with marks (C,); white is the strongest of each column."""
         # Roots, so that weak answers can be seen as well.
-        levels = [np.rint(255 * np.sqrt(layer / max(float(layer.max()), 1e-12))) for layer in maps]
-        rims = [layer.copy() for layer in levels]
-        for layer, rim, quiet in zip(levels, rims, silent, strict=True):
-            layer[quiet], rim[quiet] = PAPER, RIM
-        values = np.concatenate([layer.ravel() for layer in (*levels, *rims)] + [[PAPER]]).astype(np.uint8)
-        picture: Picture = values[self._source]
+        levels = [np.rint(252 * np.sqrt(layer / max(float(layer.max()), 1e-12))) for layer in maps]
+        for layer, quiet in zip(levels, silent, strict=True):
+            layer[quiet] = SILENT
+        values = np.concatenate([layer.ravel() for layer in levels] + [[PAPER]]).astype(np.uint8)
+        picture = values[self._source]
         for column, crossed in zip(self._columns, dead, strict=True):
             for position in np.flatnonzero(crossed):
                 left, top = column.corner(int(position))
                 cell = picture[top : top + column.pitch - 1, left : left + column.pitch - 1]
                 np.fill_diagonal(cell, CROSS)
                 np.fill_diagonal(cell[::-1], CROSS)
-        return picture
+        image = Image.fromarray(picture)
+        image.putpalette(_PALETTE.tobytes())
+        return image.convert("RGB")

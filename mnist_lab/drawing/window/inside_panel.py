@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
-from PIL import Image
 from torch import nn
 
 from mnist_lab.config import CLASSES
@@ -17,7 +16,7 @@ from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail, number, patch_parts
-from mnist_lab.drawing.window.inside_maps import CROSS, RIM, MapPicture, plan_columns
+from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, MapPicture, plan_columns
 from mnist_lab.drawing.window.inside_pages import draw_kernels, draw_nearest
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, pixel_sum, seen_by
@@ -196,7 +195,7 @@ class InsidePanel(widgets.Panel):
             [nothing, *(silent[one][self._orders[one]] for one in places)],
             [nothing, *(dead[one][self._orders[one]] for one in places)],
         )
-        self.image.configure(data=widgets.ppm(Image.fromarray(shown)), format="PPM")
+        self.image.configure(data=widgets.ppm(shown), format="PPM")
         below = self._top + self.image.height()
         for column, layer, quiet in zip(self._columns[1:], layers, silent, strict=True):
             left = self._left + column.left
@@ -209,17 +208,16 @@ class InsidePanel(widgets.Panel):
     def _show_legend(self, y: int, survey: Survey | None) -> None:
         """What the marks mean; they are drawn here as in the maps."""
         many = "…" if survey is None else f"all {len(survey.digits):,}"
-        texts = ("white: strongest", "silent here", f"dead: silent for {many} validation digits")
+        texts = ("black: 0, white: most", "silent here", f"dead: silent for {many} validation digits")
         x, half = self.px(_EDGE), self.px(5)
         for place, text in enumerate(texts):
             if place:
-                rim = f"#{3 * f'{RIM:02x}'}"
-                self.canvas.create_rectangle(x, y - half, x + 2 * half, y + half, outline=rim, tags="live")
+                self.rectangle(x, y - half, x + 2 * half, y + half, SILENT_COLOUR, "live")
                 x += 2 * half + self.px(4)
             if place == 2:
                 for down in (-half, half):
                     line = x - 2 * half - self.px(4), y - down, x - self.px(4), y + down
-                    self.canvas.create_line(*line, fill=f"#{3 * f'{CROSS:02x}'}", tags="live")
+                    self.canvas.create_line(*line, fill=CROSS_COLOUR, tags="live")
             self.text(x, y, text, "small", anchor="w", tags="live legend")
             x += self.theme.small.measure(text) + self.px(10)
 
