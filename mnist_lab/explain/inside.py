@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -202,9 +203,13 @@ class Survey:
 
     def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
         """The positions of the digits that excite a hidden unit most; none that leave it silent."""
-        activations = self.hidden[:, unit]
-        order = np.argsort(-activations, kind="stable")[:count]
-        return order[activations[order] > 0]
+        order: NDArray[np.int64] = self._order[:count, unit]
+        return order[self.hidden[order, unit] > 0]
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """For each unit the digits, those first that excite it most, (N, H)."""
+        return np.argsort(-self.hidden, axis=0, kind="stable")
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from mnist_lab.explain.inside import LogitSum, PixelSum, Survey, Values, add_up
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     import tkinter as tk
 
+_Piece: TypeAlias = tuple[int, int, Picture]  # left, top, and a picture (H, W, 1 or 3)
 DECIMALS = 3  # of every number that is part of a sum
-_LINE, _CELL = 15.5, 15  # units: between two lines of text, and height of a number's cell
+_LINE = 15.5  # units, between two lines of text
 _INPUTS = 3  # maps before this one that are shown with their patch and kernel
 _LONGEST = "of black −0.42 and white 2.82"  # of the words about a step
 _HINT = (
@@ -64,6 +66,7 @@ class Detail:
         self._panel, self._box, self._px = panel, box, panel.px
         measure = panel.theme.small.measure
         self._wide = measure("−0.000") + panel.px(5)  # of a number
+        self._line = panel.theme.small.metrics("linespace")
         self._names = measure("below 0 becomes 0 (ReLU)") + panel.px(6)  # of the steps
         self._image = tk.PhotoImage(master=panel.canvas, width=box.width, height=box.height)  # all digits
         self._shown = b""  # in it
@@ -76,11 +79,11 @@ class Detail:
         how = {"anchor": "nw", "tags": "live"} | how
         self._panel.text(self._box.x + x, self._box.y + y, text, font, colour, **how)
 
-    def _paste(self, digits: Sequence[tuple[int, int, Picture]] = (), zoom: int = 1) -> None:
-        """Show these small digits, dark on light, with their left and top, and no others."""
-        area = np.full((self._box.height, self._box.width), 255, dtype=np.uint8)
-        for left, top, digit in digits:
-            area[top : top + zoom * SIDE, left : left + zoom * SIDE] = digit.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    def _paste(self, pieces: Sequence[_Piece] = ()) -> None:
+        """Show these pictures behind the texts, and no others."""
+        area = np.full((self._box.height, self._box.width, 3), 255, dtype=np.uint8)
+        for left, top, piece in pieces:
+            area[top : top + len(piece), left : left + piece.shape[1]] = piece[: self._box.height - top]
         data = widgets.ppm(Image.fromarray(area))
         if data != self._shown:  # the costly part
             self._image.configure(data=data, format="PPM")
@@ -96,37 +99,34 @@ class Detail:
 
     def show_pixel(self, pixel: PixelSum, title: str) -> None:
         """A value of a map: the patches and kernels that contribute most, and each step from their sum to the value."""
-        self._paste()
-        px, is_first = self._px, len(pixel.patch) == 1
+        px, is_first, colours = self._px, len(pixel.patch) == 1, []
         shown, parts, others, bias = patch_parts(pixel)
         after = 3 * self._wide if is_first else self._wide + px(12) + self._names + self._wide
-        cell, decimals = self._cell(self._box.width - after - px(28))
+        has_room = 6 * self._wide + px(28) + after <= self._box.width
+        cell = self._wide if has_room else self._line  # else mere squares
         second, third = 3 * cell + px(14), 6 * cell + px(28)  # left edges of the kernel, and of what comes after it
-        top, pitch = px(36), 3 * px(_CELL) + px(5)
+        top, pitch = px(36), 3 * self._line + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
         for left, name in ((0, "it sees"), (second, "kernel"), (third, "products" if is_first else "sum")):
             self._text(left, px(20), name)
         seen, strongest = (float(np.abs(values[shown]).max()) for values in (pixel.patch, pixel.kernel))
         for place, (index, part) in enumerate(zip(shown, parts, strict=True)):
-            y, middle = top + place * pitch, top + place * pitch + 1.5 * px(_CELL)
-            self._grid(0, y, pixel.patch[index], seen, cell, decimals)
+            y, middle = top + place * pitch, top + place * pitch + 1.5 * self._line
+            colours.append(self._grid(0, y, pixel.patch[index], seen, cell))
             self._text(second - px(7), middle, "×", anchor="center")
-            self._grid(second, y, pixel.kernel[index], strongest, cell, decimals)
+            colours.append(self._grid(second, y, pixel.kernel[index], strongest, cell))
             self._text(third - px(7), middle, "=", anchor="center")
             if not is_first:
                 self._text(third, middle - px(14), number(part), tags="live part")
                 self._text(third, middle, f"map {index}", colour=widgets.MUTED)
         if is_first:
             products = np.array(add_up(pixel.products.ravel(), parts[0], DECIMALS), dtype=np.float32).reshape(3, 3)
-            self._grid(third, top, products, float(np.abs(products).max()), self._wide, DECIMALS, tags="live part")
+            largest = float(np.abs(products).max())
+            colours.append(self._grid(third, top, products, largest, self._wide, "live part"))
             self._show_steps(_steps(pixel, others, bias), 0, top + pitch)
         else:
             self._show_steps(_steps(pixel, others, bias), third + self._wide + px(12), px(20))
-
-    def _cell(self, room: int) -> tuple[int, int]:
-        """The width of a number's cell, and its decimals: as many as fit, or none on mere squares."""
-        widths = {3: self._wide, 2: self._panel.theme.small.measure("−0.00") + self._px(3)}
-        return next(((cell, many) for many, cell in widths.items() if 6 * cell <= room), (self._px(_CELL), 0))
+        self._paste(colours)
 
     def _show_steps(self, steps: Sequence[tuple[str, float | None, str]], left: int, top: int) -> None:
         """A line for each step: its name, what it leaves, and where there is room a word about it."""
@@ -140,19 +140,13 @@ class Detail:
             if right + px(10) + self._panel.theme.small.measure(_LONGEST) <= self._box.width:
                 self._text(right + px(10), y, because, colour=widgets.MUTED)
 
-    def _grid(
-        self, left: int, top: int, values: Values, strongest: float, cell: int, decimals: int, tags: str = "live"
-    ) -> None:
-        """A patch or kernel (3, 3): its numbers, on colours."""
-        height, canvas = self._px(_CELL), self._panel.canvas
+    def _grid(self, left: int, top: int, values: Values, strongest: float, cell: int, tags: str = "live") -> _Piece:
+        """A patch or kernel (3, 3): writes its numbers, a text for each column, and returns the colours behind them."""
+        for column in range(3 if cell == self._wide else 0):
+            numbers = "\n".join(number(value) for value in values[:, column].tolist())
+            self._text(left + (column + 0.9) * cell, top, numbers, anchor="ne", justify="right", tags=tags)
         colours = tinted(values * 0.6, strongest)  # paler, so that the numbers can be read
-        for (row, column), value in np.ndenumerate(values):
-            x, y = self._box.x + left + column * cell, self._box.y + top + row * height
-            colour = f"#{colours[row, column].tobytes().hex()}"
-            canvas.create_rectangle(x, y, x + cell, y + height, fill=colour, outline=widgets.RULE, tags="live")
-            middle = left + (column + 0.5) * cell, top + (row + 0.5) * height
-            if decimals:
-                self._text(*middle, number(float(value), decimals), anchor="center", tags=tags)
+        return left, top, colours.repeat(self._line, axis=0).repeat(cell, axis=1)
 
     def show_logit(self, digit: int, found: LogitSum, survey: Survey | None) -> None:
         """What the hidden units contribute to a digit's score, for and against, and what excites these units."""
@@ -176,13 +170,11 @@ class Detail:
             colour = widgets.BLUE if part > 0 else widgets.VERMILION
             self._text(left, top + px(14), number(part, sign="+"), "bold", colour, tags="live part")
             digits += self._exciting(survey, unit, left + px(62), top, half - px(70), zoom)
-        self._paste(digits, zoom)
+        self._paste(digits)
         others = f"+ the other {len(found.contributions) - len(units)} units: {number(rest)}   + bias: {number(bias)}"
         self._text(0, self._box.height - px(17), f"these   {others}   =  {number(total)}", tags="live rest")
 
-    def _exciting(
-        self, survey: Survey | None, unit: int, left: int, top: int, width: int, zoom: int
-    ) -> list[tuple[int, int, Picture]]:
+    def _exciting(self, survey: Survey | None, unit: int, left: int, top: int, width: int, zoom: int) -> list[_Piece]:
         """As many digits as fit beside each other, with their places."""
         pitch = zoom * SIDE + self._px(2)
         if survey is None:
@@ -191,9 +183,8 @@ class Detail:
         found = survey.exciting(unit, max(1, width // pitch))
         if not len(found):
             self._text(left, top, "none: a dead unit", colour=widgets.MUTED)
-        return [
-            (left + place * pitch, top, 255 - survey.digits.images[at, 0].numpy()) for place, at in enumerate(found)
-        ]
+        digits = 255 - survey.digits.images[found, 0].numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)  # dark on light
+        return [(left + place * pitch, top, digit[..., np.newaxis]) for place, digit in enumerate(digits)]
 
     def show_unit(self, unit: int, value: float, weights: Values, survey: Survey | None) -> None:
         """What a hidden unit adds to the score of each digit, (10,) weights, and what excites it."""
@@ -207,7 +198,7 @@ class Detail:
             self._text(x, px(66), str(digit), "bold", anchor="n")
             self._text(x, px(82), number(value * weight, 2), anchor="n")
         self._text(0, px(104), "The validation digits that excite it most:")
-        self._paste(self._exciting(survey, unit, 0, px(122), self._box.width, zoom), zoom)
+        self._paste(self._exciting(survey, unit, 0, px(122), self._box.width, zoom))
 
 
 def _steps(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, float | None, str]]:

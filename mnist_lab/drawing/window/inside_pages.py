@@ -25,11 +25,8 @@ _KERNELS = (
     "what the random ones make of your digit."
 )
 _SPACES = {
-    "hidden": (
-        "Alike for the trained network",
-        "training digits that cause the most similar activations of its hidden units",
-    ),
-    "pixels": ("Alike pixel by pixel", "training digits whose pixels differ least from your picture's"),
+    "hidden": ("Alike for the trained network", "training digits that excite its hidden units most similarly"),
+    "pixels": ("Alike pixel by pixel", "training digits whose pixels differ least"),
 }
 
 
@@ -77,7 +74,8 @@ def draw_nearest(panel: widgets.Panel, found: Neighbours, digit: int) -> tk.Phot
         if others
         else f"All {len(found.hidden.labels)} most alike to it are labelled {digit}."
     )
-    panel.text(px(_EDGE), panel.height - px(44), said, "text", anchor="w", tags="live said")
+    room = panel.width - px(2 * _EDGE)
+    panel.text(px(_EDGE), panel.height - px(66), said, "text", anchor="nw", width=room, tags="live said")
     return _place(panel, picture, px(_TOP), "live")
 
 

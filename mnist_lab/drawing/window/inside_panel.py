@@ -109,7 +109,7 @@ class InsidePanel(widgets.Panel):
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
         self._answer, looking = answer, self.looking
-        chosen = looking.page, looking.look, looking.by_strength
+        chosen = looking.page, looking.look, looking.by_strength, looking.look in looking.surveys
         if self._laid_out != chosen:
             self._laid_out = chosen
             self._lay_out()
@@ -172,6 +172,7 @@ class InsidePanel(widgets.Panel):
             self.text(self._left + column.left, px(60), size, "small", anchor="w", tags="page")
         self.text(self._logits, px(46), "Digits", "bold", anchor="w", tags="page")
         self.text(self._logits, px(60), "score (logit)", "small", anchor="w", tags="page")
+        self._lay_out_legend(self._top + height + px(37))
         top = self.height - px(_FOOT + _DETAIL)
         self.rectangle(px(_EDGE), top - px(4), self.width - px(_EDGE), top - px(4) + 1, widgets.RULE, "page")
         self.detail = Detail(self, Box(px(_EDGE), top, self.width - px(2 * _EDGE), px(_DETAIL - 2)))
@@ -198,27 +199,26 @@ class InsidePanel(widgets.Panel):
         self.image.configure(data=widgets.ppm(shown), format="PPM")
         below = self._top + self.image.height()
         for column, layer, quiet in zip(self._columns[1:], layers, silent, strict=True):
-            left = self._left + column.left
-            self.text(left, below + self.px(9), f"up to {layer.max():.1f}", "small", anchor="w", tags="live")
-            self.text(left, below + self.px(22), f"{quiet.sum()} silent", "small", anchor="w", tags="live silent")
-        self._show_legend(below + self.px(37), survey)
+            said = f"up to {layer.max():.1f}\n{quiet.sum()} silent"
+            self.text(self._left + column.left, below + self.px(2), said, "small", anchor="nw", tags="live silent")
         self._show_logits(inside, answer)
         self._show_detail(inside, survey)
 
-    def _show_legend(self, y: int, survey: Survey | None) -> None:
+    def _lay_out_legend(self, y: int) -> None:
         """What the marks mean; they are drawn here as in the maps."""
+        survey = self.looking.surveys.get(self.looking.look)
         many = "…" if survey is None else f"all {len(survey.digits):,}"
-        texts = ("black: 0, white: most", "silent here", f"dead: silent for {many} validation digits")
+        texts = ("white: strongest", "silent here", f"dead: silent for {many} validation digits")
         x, half = self.px(_EDGE), self.px(5)
         for place, text in enumerate(texts):
             if place:
-                self.rectangle(x, y - half, x + 2 * half, y + half, SILENT_COLOUR, "live")
+                self.rectangle(x, y - half, x + 2 * half, y + half, SILENT_COLOUR, "page")
                 x += 2 * half + self.px(4)
             if place == 2:
                 for down in (-half, half):
                     line = x - 2 * half - self.px(4), y - down, x - self.px(4), y + down
-                    self.canvas.create_line(*line, fill=CROSS_COLOUR, tags="live")
-            self.text(x, y, text, "small", anchor="w", tags="live legend")
+                    self.canvas.create_line(*line, fill=CROSS_COLOUR, tags="page")
+            self.text(x, y, text, "small", anchor="w", tags="page legend")
             x += self.theme.small.measure(text) + self.px(10)
 
     def _show_logits(self, inside: Inside, answer: Answer) -> None:

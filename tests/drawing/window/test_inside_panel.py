@@ -98,7 +98,7 @@ def agrees(visitor: Visitor) -> None:
     assert int(visitor.window.answer.probabilities[place].argmax()) == winner
     assert re.search(rf"\ban? {winner}\b", visitor.sentence) or visitor.sentence.startswith("▲")
     silent = [f"{int((layer.amax(dim=(1, 2)) == 0).sum())} silent" for layer in layers]
-    assert texts(visitor, "silent") == silent
+    assert [text.split("\n")[1] for text in texts(visitor, "silent")] == silent
     spot = visitor.window.looking.spot
     if spot is None:
         assert texts(visitor, "hint")
@@ -116,7 +116,7 @@ def adds_up(visitor: Visitor, spot: Spot, shown: str, blocks: int) -> None:
     def thousandths(text: str) -> int:
         return int(text.replace("−", "-").replace("+", "").replace(".", ""))
 
-    parts = sum(map(thousandths, texts(visitor, "part")))
+    parts = sum(map(thousandths, " ".join(texts(visitor, "part")).split()))
     if spot.layer < blocks:
         steps = texts(visitor, "step")
         assert steps[-1] == shown
