@@ -203,8 +203,9 @@ class Survey:
 
     def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
         """The positions of the digits that excite a hidden unit most; none that leave it silent."""
-        order: NDArray[np.int64] = self._order[:count, unit]
-        return order[self.hidden[order, unit] > 0]
+        order = self._order[:count, unit]
+        exciting: NDArray[np.int64] = order[self.hidden[order, unit] > 0]
+        return exciting
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
