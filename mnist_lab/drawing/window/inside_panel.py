@@ -117,7 +117,9 @@ class InsidePanel(widgets.Panel):
         if looking.page == "maps":
             self._show_maps(answer)
         elif looking.page == "nearest":  # they belong to one picture, and are looked for when the pen rests
-            text = "draw a digit" if answer.picture is None else "comparing with 54,000 training digits …"
+            text = "draw a digit" if answer.picture is None else "comparing with the training digits …"
+            if looking.look.untrained:
+                text = "Before training, no digit has taught it anything: switch Untrained off."
             self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live")
 
     def rest(self) -> None:
@@ -130,7 +132,7 @@ class InsidePanel(widgets.Panel):
             looking.surveys[looking.look] = interior.survey(looking.look.into(self._predictors))
             if answer is not None:
                 self.show(answer)
-        elif looking.page == "nearest" and answer is not None and answer.picture is not None:
+        elif looking.page == "nearest" and answer and answer.picture is not None and not looking.look.untrained:
             found = interior.neighbours(answer.picture)
             self.canvas.delete("live")
             self.image = draw_nearest(self, found, int(answer.probabilities[looking.look.place].argmax()))

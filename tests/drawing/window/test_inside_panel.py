@@ -380,6 +380,10 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     visitor.wait(lambda: not texts(visitor, "hidden"))  # cleared while the pen moves
     visitor.settle()
     assert len(texts(visitor, "hidden")) == 8
+    panel_of(visitor).buttons["untrained"].invoke()
+    visitor.settle()
+    assert texts(visitor, "hidden") == []
+    assert "no digit has taught it" in texts(visitor, "live")[0]
 
 
 def test_the_views_exclude_each_other_and_another_network_is_a_click_away(opened: Opener, interior: Inner) -> None:
