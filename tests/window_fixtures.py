@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.drawing.window.answer import Predictor, Probabilities
+from mnist_lab.drawing.window.answer import Interior, Predictor, Probabilities
 from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
@@ -56,8 +57,12 @@ def opened(screen: str) -> Iterator[Opener]:
             reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
             gallery: Callable[[Any], None] = print,
+            interiors: Sequence[Interior] = (),
         ) -> Visitor:
-            """Readers are asked about one picture each; predict_many, about those of several pictures at once."""
+            """Readers are asked about one picture each; predict_many, about those of several pictures at once.
+
+            With interiors, there is a network for each of them.
+            """
             seen: list[Picture] = []
 
             def noting(read: Callable[[Picture], Probabilities]) -> Callable[[Sequence[Picture]], list[Probabilities]]:
@@ -69,9 +74,10 @@ def opened(screen: str) -> Iterator[Opener]:
 
                 return predict
 
+            networks = itertools.zip_longest(readers or (width_reader,) * max(1, len(interiors)), interiors)
             predictors = [
-                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient")
-                for place, read in enumerate(readers or (width_reader,))
+                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", interior)
+                for place, (read, interior) in enumerate(networks)
             ]
             visitor: Visitor
             root = new_root()

@@ -15,6 +15,7 @@ from PIL import Image
 from rich.text import Text
 from threadpoolctl import threadpool_limits
 
+from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
@@ -33,7 +34,7 @@ from mnist_lab.drawing.predictions import (
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.answer import Answer, Predictor
+from mnist_lab.drawing.window.answer import Answer, Interior, Predictor
 from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
@@ -42,8 +43,10 @@ from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
+from mnist_lab.explain.inside import Survey, opened, survey
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
+from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
@@ -97,7 +100,7 @@ class DrawingSession:
         """The networks as the window takes them, each with a name of its own."""
         readers = zip(names_of(self.readers), self.readers, strict=True)
         method = METHODS["gradient"].title
-        return [Predictor(name, reader.predict, reader.map, method) for name, reader in readers]
+        return [Predictor(name, reader.predict, reader.map, method, _interior(reader)) for name, reader in readers]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None
@@ -146,6 +149,15 @@ class DrawingSession:
             return digits
 
         Gallery(theme, self.lab.outputs, read)
+
+
+def _interior(reader: Reader) -> Interior:
+    untrained = build_model(reader.run.config.architecture, reader.run.seed)
+
+    def survey_of(model: DigitNet) -> Survey:
+        return survey(model, load_mnist().validation)
+
+    return Interior(opened(reader.model), opened(untrained), survey_of, reader.neighbours)
 
 
 def _ask_predict(lab: Lab) -> int:

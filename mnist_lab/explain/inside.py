@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -36,13 +37,18 @@ class Inside:
         """What a block, counted from 0, is given: the picture, or the maps before it, (C, S, S)."""
         return self.maps[block - 1] if block else self.image
 
-    def by_strength(self, block: int) -> NDArray[np.int64]:
-        """A block's filters, (C,), the one that answers most on average first; among equals, the first."""
-        return np.argsort(-self.maps[block].mean(axis=(1, 2)), kind="stable")
+    @property
+    def layers(self) -> tuple[Values, ...]:
+        """The maps of each block, (C, S, S), and the hidden units as maps of one value, (H, 1, 1)."""
+        return (*self.maps, self.hidden[:, np.newaxis, np.newaxis])
 
-    def silent(self, block: int) -> NDArray[np.bool_]:
-        """Which of a block's filters, (C,), do not answer to this picture anywhere."""
-        return np.asarray(self.maps[block].max(axis=(1, 2)) == 0)
+    def by_strength(self, layer: int) -> NDArray[np.int64]:
+        """A layer's filters or units, (C,), the one that answers most on average first; among equals, the first."""
+        return np.argsort(-self.layers[layer].mean(axis=(1, 2)), kind="stable")
+
+    def silent(self, layer: int) -> NDArray[np.bool_]:
+        """Which of a layer's filters or units, (C,), do not answer to this picture anywhere."""
+        return np.asarray(self.layers[layer].max(axis=(1, 2)) == 0)
 
 
 def opened(model: DigitNet) -> DigitNet:
@@ -191,15 +197,20 @@ class Survey:
     peaks: tuple[Values, ...]  # of each block, (C,): the strongest answer of each filter to any of the digits
     hidden: Values  # (N, H) activations
 
-    def dead(self, block: int) -> NDArray[np.bool_]:
-        """Which of a block's filters, (C,), answer to none of the digits."""
-        return np.asarray(self.peaks[block] == 0)
+    def dead(self, layer: int) -> NDArray[np.bool_]:
+        """Which of a block's filters, or after the blocks which hidden units, (C,), answer to none of the digits."""
+        return np.asarray((*self.peaks, self.hidden.max(axis=0))[layer] == 0)
 
     def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
         """The positions of the digits that excite a hidden unit most; none that leave it silent."""
-        activations = self.hidden[:, unit]
-        order = np.argsort(-activations, kind="stable")[:count]
-        return order[activations[order] > 0]
+        order = self._order[:count, unit]
+        exciting: NDArray[np.int64] = order[self.hidden[order, unit] > 0]
+        return exciting
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """For each unit the digits, those first that excite it most, (N, H)."""
+        return np.argsort(-self.hidden, axis=0, kind="stable")
 
 
 @torch.inference_mode()

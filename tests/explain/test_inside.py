@@ -65,6 +65,10 @@ def test_activations_are_those_of_every_layer(network: DigitNet, picture: NDArra
     for block, maps in enumerate(inside.maps):
         assert torch.equal(torch.from_numpy(maps), layers[f"blocks.{block}.relu"])
     assert torch.equal(torch.from_numpy(inside.hidden), layers["classifier.2"])
+    assert len(inside.layers) == len(inside.maps) + 1
+    assert np.array_equal(inside.layers[-1].ravel(), inside.hidden)
+    assert np.array_equal(inside.silent(len(inside.maps)), inside.hidden == 0)
+    assert inside.by_strength(len(inside.maps))[0] == inside.hidden.argmax()
     assert torch.equal(torch.from_numpy(inside.logits), layers["classifier.4"])
 
 
@@ -152,6 +156,8 @@ def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture
         assert np.allclose(found.peaks[block], peaks, rtol=1e-4, atol=1e-5)
         assert np.array_equal(found.dead(block), peaks == 0)
     hidden = np.array([inside.hidden for inside in one_by_one])
+    assert np.array_equal(found.dead(2), hidden.max(axis=0) == 0)
+    assert found.dead(2).any()
     for unit in (0, 17, 100):
         positions = found.exciting(unit, 6)
         assert np.allclose(hidden[positions, unit], np.sort(hidden[:, unit])[::-1][: len(positions)], atol=1e-4)

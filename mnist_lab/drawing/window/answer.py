@@ -8,10 +8,14 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from mnist_lab.drawing.predictions import vote
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, count_side_by_side, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.explain.inside import Inside, Survey, look_inside
+from mnist_lab.explain.neighbours import Neighbours
+from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.wording import format_probability
 
 Probabilities: TypeAlias = NDArray[np.float64]
@@ -28,6 +32,16 @@ STEP_TEXTS = {  # the name of a step, what it does, and what happens instead whe
 
 
 @dataclass(frozen=True)
+class Interior:
+    """What can be seen inside of a network."""
+
+    trained: DigitNet  # both as inside.opened gives them
+    untrained: DigitNet  # as it was before the first step
+    survey: Callable[[DigitNet], Survey]  # what its filters and units answer to; may take a second
+    neighbours: Callable[[Picture], Neighbours]  # the training digits nearest to a picture, as the trained one has it
+
+
+@dataclass(frozen=True)
 class Predictor:
     """A network, as functions of pictures (28, 28) uint8, white on black."""
 
@@ -35,6 +49,20 @@ class Predictor:
     predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
     explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
     method: str = "map"  # by which it explains
+    interior: Interior | None = None  # None: it can't be looked into
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which network is looked into: the one in a place, and whether as it was before its training."""
+
+    place: int = 0
+    untrained: bool = False
+
+    def into(self, predictors: Sequence[Predictor]) -> DigitNet:
+        interior = predictors[self.place].interior
+        assert interior is not None
+        return interior.untrained if self.untrained else interior.trained
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,7 @@ class Question:
     brush: float  # width of the pen, in pixels of the 280x280 canvas
     wobble: Wobble = field(default_factory=Wobble)
     steps: Steps | None = None  # those of the X-ray, which shows the drawing before any wobble; None: it is closed
+    look: Look | None = None  # into the network that then answers in its place; None: that view is closed
 
     @property
     def condition(self) -> str:
@@ -66,6 +95,7 @@ class Answer:
     rejection: str | None = None
     blobs: int = 1  # shapes as high as digits, side by side
     xray: Xray | None = None  # while it is open
+    inside: Inside | None = None  # of the network that is looked into
     # What the first predictor makes of the X-ray's pictures: of "whole", "result", and what one step's name leaves out.
     variants: dict[str, Probabilities] = field(default_factory=dict)
 
@@ -76,7 +106,10 @@ class Answer:
 
 
 def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> Answer:
-    """Make the picture, once, and ask each predictor about it; the first also about an open X-ray's other pictures."""
+    """Make the picture, once, and ask each predictor about it; the first also about an open X-ray's other pictures.
+
+    A network that is looked into is asked by that alone, so that no two numbers differ.
+    """
     if question.steps is None:
         xray, picture = None, see(question.drawing, question.wobble)
     else:
@@ -89,10 +122,19 @@ def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> 
         variants = dict(zip(inked, predictors[0].predict(list(inked.values())), strict=True))
     if picture is None:
         return Answer(question, xray=xray, variants=variants)
-    first = variants["result"] if variants else predictors[0].predict([picture])[0]
-    probabilities = (first, *(other.predict([picture])[0] for other in predictors[1:]))
-    rejection, blobs = reject(picture, probabilities), count_side_by_side(question.drawing)
-    return Answer(question, picture, probabilities, rejection, blobs, xray, variants)
+    look, inside = question.look, None
+    known = {0: variants["result"]} if variants else {}
+    if look is not None:
+        inside = look_inside(look.into(predictors), picture)
+        known = {look.place: softmax(inside.logits.astype(np.float64))}
+    probabilities = tuple(
+        known[place] if place in known else one.predict([picture])[0] for place, one in enumerate(predictors)
+    )
+    is_trained = look is None or not look.untrained  # an untrained one is never certain
+    rejection = reject(picture, probabilities) if is_trained else None
+    return Answer(
+        question, picture, probabilities, rejection, count_side_by_side(question.drawing), xray, inside, variants
+    )
 
 
 def left_out(steps: Steps) -> str:
@@ -115,14 +157,25 @@ def sentence(answer: Answer) -> str:
         said = f"{said}, but {answer.rejection}" if answer.rejection else said
     elif answer.rejection:
         said = answer.rejection
-    elif question.steps is not None:
-        said = _summary(answer.probabilities[:1])
+    elif question.steps is not None or question.look is not None:
+        place = 0 if question.look is None else question.look.place
+        said = _summary(answer.probabilities[place : place + 1])
     else:
         said = _summary(answer.probabilities)
-    if question.steps is not None and len(answer.probabilities) > 1:
-        condition = f"first network, {condition}" if condition else "first network"
+    condition = ", ".join(filter(None, (_asked(question, len(answer.probabilities)), condition)))
     said = f"{condition}: {said}" if condition else said
     return f"▲ {said}" if answer.rejection else said
+
+
+def _asked(question: Question, networks: int) -> str:
+    """Which network the sentence is about, unless it is about all."""
+    look = question.look if question.steps is None else Look()
+    if look is None:
+        return ""
+    which = f"{('first', 'second', 'third', 'fourth')[look.place]} network" if networks > 1 else ""
+    if look.untrained:
+        return f"{which}, untrained" if which else "untrained network"
+    return which
 
 
 def _summary(probabilities: Sequence[Probabilities]) -> str:

@@ -22,6 +22,7 @@ from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.drawing.window.help_page import HelpPage
+from mnist_lab.drawing.window.inside_panel import InsidePanel, Looking
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
@@ -46,7 +47,17 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
 _KEYS = {
-    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "g": "gallery"},
+    **{
+        "z": "undo",
+        "y": "redo",
+        "c": "clear",
+        "s": "save",
+        "m": "map",
+        "x": "xray",
+        "i": "inside",
+        "r": "reset",
+        "g": "gallery",
+    },
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
     "backspace": "take back",
 }
@@ -101,7 +112,9 @@ class Window:
         self.root, self._predictors, self._host = root, predictors, host
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
-        self.shows_maps, self.shows_xray = False, False
+        self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
+        self.looking = Looking()  # into which network, and at what
+        self._can_look_inside = all(one.interior is not None for one in predictors)
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -115,8 +128,9 @@ class Window:
             "redo": lambda: self.canvas.change(self.sketch.redo),
             "clear": lambda: self.canvas.change(self.sketch.clear),
             "save": self._save_now,
-            "map": lambda: self._choose_view(maps=self.shows_xray or not self.shows_maps, xray=False),
-            "xray": lambda: self._choose_view(maps=self.shows_maps, xray=not self.shows_xray),
+            "map": self._toggle_maps,
+            "xray": lambda: self._toggle_view("xray"),
+            "inside": lambda: self._toggle_view("inside"),
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -157,6 +171,12 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
+        self.views: dict[str, widgets.Panel] = {"xray": self.xray}  # of which at most one is open
+        if self._can_look_inside:
+            self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
+            for key in ("<Return>", "<KP_Enter>"):
+                self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
+            self.views["inside"] = self.inside
         self._build_texts()
         self._arrange()
         self._tell(*self._message)
@@ -200,8 +220,10 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-        self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
+        texts = {"map": "Map  m", "xray": "X-ray  x"} | ({"inside": "Inside  i"} if self._can_look_inside else {})
+        for place, (command, text) in enumerate(texts.items()):
+            button = self._button(switches, command, text)
+            button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))
 
     def _build_wobble(self) -> None:
         self._wobble_panel = panel = widgets.Panel(self.theme, self.layout.wobble)
@@ -293,7 +315,7 @@ class Window:
     def _set_brush(self, width: float) -> None:
         self.brush = self.canvas.brush = width
         self.canvas.redraw()
-        if self.shows_xray:
+        if self.view == "xray":
             self._request()
 
     def _set_wobble(self, field: str, value: float) -> None:
@@ -319,7 +341,9 @@ class Window:
             self.root.after_cancel(self._pending.pop(action))
 
     def _question(self) -> Question:
-        return Question(self.sketch.drawing(), self.brush, self.wobble, self.steps if self.shows_xray else None)
+        steps = self.steps if self.view == "xray" else None
+        look = self.looking.look if self.view == "inside" else None
+        return Question(self.sketch.drawing(), self.brush, self.wobble, steps, look)
 
     def _request(self) -> None:
         self._cancel(self._explain)
@@ -337,11 +361,14 @@ class Window:
         self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
         text, colour = sentence(answer), widgets.MUTED if answer.picture is None else widgets.INK
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.VERMILION if text[0] == "▲" else colour)
-        for place, panel in enumerate(self.panels):
+        for place, panel in enumerate(self.panels if self.view != "inside" else ()):  # which covers them
             panel.show(answer, place)
             panel.show_map(answer.picture if self.shows_maps else None, invite=not self.shows_maps)
-        if self.shows_xray:
+        if self.view == "xray":
             self.xray.show(answer)
+        elif self.view == "inside":
+            self.inside.show(answer)
+            self._later(STILL_MS, self._explain)
         elif self.shows_maps and answer.picture is not None:
             self._unexplained = list(range(len(self.panels)))
             self._later(STILL_MS, self._explain)
@@ -351,23 +378,36 @@ class Window:
     def _explain(self) -> None:
         """Make one map; the next only after what the pen has done meanwhile."""
         self._cancel(self._explain)
-        if self.answer.picture is not None and self._unexplained:
+        if self.view == "inside":
+            self.inside.rest()
+        elif self.answer.picture is not None and self._unexplained:
             place = self._unexplained.pop(0)
             digit = int(self.answer.probabilities[place].argmax())
             saliency = self._predictors[place].explain(self.answer.picture, digit)
             self.panels[place].show_map(widgets.coloured(self.answer.picture, saliency), digit=digit)
             self._later(1, self._explain)
 
-    def _choose_view(self, *, maps: bool, xray: bool) -> None:
-        self.shows_maps, self.shows_xray = maps, xray
+    def _toggle_maps(self) -> None:
+        self.shows_maps = bool(self.view) or not self.shows_maps
+        self._choose_view("")
+
+    def _toggle_view(self, name: str) -> None:
+        if name in self.views:
+            self._choose_view("" if self.view == name else name)
+
+    def _choose_view(self, view: str) -> None:
+        self.view = view
         self._arrange()
         self._ask()
 
     def _arrange(self) -> None:
-        for command, is_on in (("map", self.shows_maps and not self.shows_xray), ("xray", self.shows_xray)):
-            self.buttons[command].state(["selected" if is_on else "!selected"])
-        self._wobble_panel.set_open(not (self.shows_xray and self.layout.xray_covers_wobble))
-        self.xray.set_open(self.shows_xray)
+        for name, panel in self.views.items():
+            panel.set_open(name == self.view)
+        for command, button in self.buttons.items():
+            is_on = command == (self.view or ("map" if self.shows_maps else ""))
+            button.state(["selected" if is_on else "!selected"])
+        bottom = sum(self.views[self.view].box[1::2]) if self.view else 0  # y and height
+        self._wobble_panel.set_open(bottom <= self.layout.wobble.y)
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
             self.canvas.canvas.focus_set()
@@ -396,7 +436,7 @@ class Window:
         return self.answer if question == self.answer.question else ask(question, self._predictors, self._host.reject)
 
     def _save_now(self) -> None:
-        question = replace(self._question(), steps=None)
+        question = replace(self._question(), steps=None, look=None)
         answer = self._answer_to(question)
         if answer.picture is None:
             self._tell("there is nothing to save yet: draw a digit")

@@ -62,6 +62,7 @@ class Layout:
         self.xray_covers_wobble = networks <= 2
         below = lower + _LOWER_HEIGHT if self.xray_covers_wobble else lower - _GUTTER
         self.xray = self._box(right, upper, beside, below - upper)
+        self.inside = self._box(right, upper, beside, lower + _LOWER_HEIGHT - upper)  # over both
         self.xray_columns = 4 if self.xray_covers_wobble else 7  # of its seven pictures
         self.foot = self._box(left, foot, _SHEET + _GUTTER + beside, _FOOT_HEIGHT)  # messages and keys
 

@@ -63,8 +63,8 @@ def fitted(picture: Picture, side: int) -> Picture:
 
 
 def ppm(image: Image.Image) -> bytes:
-    """An RGB picture as Tk reads it quickest."""
-    return b"P6 %d %d 255 " % image.size + image.tobytes()
+    """A grey or RGB picture as Tk reads it quickest."""
+    return b"P%d %d %d 255 " % (5 if image.mode == "L" else 6, *image.size) + image.tobytes()
 
 
 def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:

@@ -6,11 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
+from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.drawing import preprocess
 from mnist_lab.drawing.preprocess import Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
+from mnist_lab.drawing.window.answer import (
+    Answer,
+    Interior,
+    Look,
+    Predictor,
+    Probabilities,
+    Question,
+    ask,
+    sentence,
+)
+from mnist_lab.explain.inside import opened
+from mnist_lab.networks.models import build_model
 from tests.windows import CORNER, LINE, uniform_map, width_reader
 
 ONE, SEVEN = Drawing((LINE,)), Drawing((CORNER,))
@@ -131,3 +144,37 @@ def test_the_picture_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_leaves_no_ink_is_not_asked_about() -> None:
     answer = ask(Question(Drawing((((-50.0, -50.0), (-60.0, -60.0)),)), 20.0), [], always)
     assert (answer.picture, answer.digit, answer.rejection) == (None, None, None)
+
+
+def test_a_network_that_is_looked_into_answers_once_and_with_its_own_numbers() -> None:
+    trained, untrained = (opened(build_model("1-layer", seed)) for seed in (1, 2))
+    interior = Interior(
+        trained, untrained, lambda model: pytest.fail("not asked"), lambda seen: pytest.fail("nor this")
+    )
+    asked: list[int] = []
+
+    def predict(pictures: Sequence[Picture]) -> list[Probabilities]:
+        asked.append(len(pictures))
+        return [width_reader(picture) for picture in pictures]
+
+    predictors = [Predictor(name, predict, uniform_map, interior=interior) for name in ("one", "two")]
+    for look, model, said in [
+        (Look(), trained, "first network: "),
+        (Look(1), trained, "second network: "),
+        (Look(1, untrained=True), untrained, "second network, untrained: "),
+    ]:
+        asked.clear()
+        answer = ask(Question(SEVEN, 20.0, Wobble(turn=10), look=look), predictors, always)
+        assert asked == [1]  # the other network
+        assert answer.picture is not None
+        assert answer.inside is not None
+        with torch.no_grad():
+            logits = model(normalise(to_unit(torch.from_numpy(answer.picture.copy()))).view(1, 1, 28, 28))
+        assert np.array_equal(answer.inside.logits, logits[0].numpy())
+        assert answer.probabilities[look.place] == pytest.approx(logits[0].double().softmax(dim=0).numpy())
+        assert np.array_equal(answer.probabilities[1 - look.place], width_reader(answer.picture))
+        assert (answer.rejection is None) == look.untrained  # which is never certain
+        assert sentence(answer).removeprefix("▲ ").startswith(f"{said}as wobbled: ".replace(": as", ", as"))
+    alone = ask(Question(SEVEN, 20.0, look=Look(0, untrained=True)), predictors[:1], always)
+    assert sentence(alone).startswith("untrained network: ")
+    assert ask(Question(Drawing(), 20.0, look=Look()), predictors, always).inside is None

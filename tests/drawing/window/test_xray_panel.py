@@ -53,7 +53,7 @@ def test_x_opens_it_over_the_networks_and_x_closes_it(opened: Opener) -> None:
         visitor.window.sliders["turn"].scale.focus_force()
         visitor.key("x")
         visitor.root.update()
-        assert visitor.window.shows_xray == is_open
+        assert (visitor.window.view == "xray") == is_open
         assert bool(panel.canvas.winfo_viewable()) == is_open
         assert button.instate(["selected" if is_open else "!selected"])
         if is_open:  # not a slider that is covered now
@@ -61,7 +61,7 @@ def test_x_opens_it_over_the_networks_and_x_closes_it(opened: Opener) -> None:
         left, top = panel.canvas.winfo_rootx() + 20, panel.canvas.winfo_rooty() + 60
         assert (visitor.root.winfo_containing(left, top) is panel.canvas) == is_open
     button.invoke()
-    assert not visitor.window.shows_xray
+    assert not visitor.window.view
     assert "Toplevel" not in {child.winfo_class() for child in visitor.root.winfo_children()}  # all in one window
 
 
@@ -210,7 +210,7 @@ def test_m_closes_it_and_shows_the_maps(opened: Opener) -> None:
     visitor.key("m")
     visitor.settle()
     assert asked == [7]
-    assert not visitor.window.shows_xray
+    assert not visitor.window.view
     assert visitor.window.buttons["map"].instate(["selected"])
     assert option(visitor.window.panels[0].canvas, "digit", "text") == "7"
 

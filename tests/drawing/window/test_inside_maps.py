@@ -1,0 +1,78 @@
+"""Where the values of a network's layers lie in one picture, and what it shows; without a screen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL.ImageColor import getrgb
+
+from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, MapPicture, plan_columns, tinted
+
+DEEP, FLAT = [(1, 28), (32, 13), (64, 6), (128, 3), (256, 1)], [(1, 28), (32, 13), (128, 1)]
+ROOMS = [(230, 185), (500, 214), (900, 330), (1300, 520)]
+
+
+@pytest.mark.parametrize("shapes", [DEEP, FLAT], ids=["3-layer", "1-layer"])
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_columns_fit_side_by_side_and_every_value_is_found_where_it_lies(
+    shapes: list[tuple[int, int]], room: tuple[int, int]
+) -> None:
+    columns, random = plan_columns(shapes, *room), np.random.default_rng(0)
+    end = 0
+    for column, (count, side) in zip(columns, shapes, strict=True):
+        assert column.left >= end
+        end = column.left + column.width
+        for _ in range(50):
+            position, row, right = int(random.integers(count)), int(random.integers(side)), int(random.integers(side))
+            x, y = column.corner(position, row, right)
+            assert y >= 0
+            assert y + column.zoom <= room[1]
+            for inside in ((x, y), (x + column.zoom - 1, y + column.zoom - 1)):
+                assert column.at(*inside) == (position, row, right)
+                assert all(other.at(*inside) is None for other in columns if other is not column)
+    assert end <= room[0] + 1
+
+
+def test_what_has_few_values_is_enlarged_more_and_room_is_used() -> None:
+    small, large = plan_columns(DEEP, *ROOMS[1]), plan_columns(DEEP, *ROOMS[3])
+    for columns in (small, large):
+        zooms = [column.zoom for column in columns[1:]]
+        assert zooms == sorted(zooms)
+    assert all(a.zoom < b.zoom for a, b in zip(small, large, strict=True))
+
+
+def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
+    columns = plan_columns(DEEP, *ROOMS[1])
+    random = np.random.default_rng(1)
+    maps = [random.random((count, side, side)).astype(np.float32) * 7 for count, side in DEEP]
+    silent = [random.random(count) < 0.2 for count, _ in DEEP]
+    dead = [quiet & (random.random(len(quiet)) < 0.5) for quiet in silent]
+    drawn = np.asarray(MapPicture(columns, *ROOMS[1]).draw(maps, silent, dead))
+    assert drawn.shape == (*ROOMS[1][::-1], 3)
+    seen = np.zeros(drawn.shape[:2], dtype=bool)
+    for column, values, quiet, crossed in zip(columns, maps, silent, dead, strict=True):
+        for position in range(column.count):
+            x, y = column.corner(position)
+            span = column.side * column.zoom
+            cell = drawn[y : y + span, x : x + span]
+            seen[y : y + span, x : x + span] = True
+            if crossed[position]:
+                diagonals = np.concatenate(
+                    [cell[np.arange(span), np.arange(span)], cell[np.arange(span), -np.arange(1, span + 1)]]
+                )
+                assert (diagonals == getrgb(CROSS_COLOUR)).all()
+            elif quiet[position]:
+                assert (cell == getrgb(SILENT_COLOUR)).all()
+            else:
+                expected = np.rint(252 * np.sqrt(values[position] / values.max()))[..., np.newaxis]
+                assert (cell[:: column.zoom, :: column.zoom] == expected).all()
+                assert (cell[column.zoom - 1 :: column.zoom, column.zoom - 1 :: column.zoom] == expected).all()
+    assert (drawn[~seen] == 255).all()
+
+
+def test_signed_values_are_blue_and_orange() -> None:
+    colours = tinted(np.array([-2, -1, 0, 1, 2], dtype=np.float32), 2.0)
+    assert tuple(colours[0]) == (0xE6, 0x9F, 0x00)
+    assert tuple(colours[2]) == (255, 255, 255)
+    assert tuple(colours[4]) == (0x00, 0x72, 0xB2)
+    assert np.abs(colours[3] - (255.0 + colours[4]) / 2).max() <= 0.5
