@@ -113,6 +113,100 @@ def curves_with_spread(
     return figure
 
 
+GAP = """Training (blue) and validation (orange) of each variant, the means over its seeds; grey between them is the
+gap. Compare its height from column to column at the last epoch. Why a variant closes it, this does not show, nor what
+more digits would do."""
+LEARNED = """Blue: digits labelled rightly; orange: those labelled wrongly, which count when the network gives their
+wrong label back; green: validation digits, rightly labelled. Look at how much later orange rises, and what green does
+meanwhile. Triangles: the epochs kept. Which digits are hard to learn, this does not show."""
+
+Lines = dict[str, NDArray[np.float64]]
+"""By what they show, (seeds, epochs) each."""
+
+
+@styled
+def learning_panels(
+    rows: Mapping[str, Mapping[str, Lines]],
+    *,
+    title: str,
+    gap: bool = False,
+    kept: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
+    """How each variant learns, in a column of its own: a row for its ``loss`` and one for its ``accuracy``, or either.
+
+    ``gap`` shades what lies between the first two lines; ``kept`` has the epochs whose networks were kept.
+    """
+    figure = plotting.new_figure(WIDTH, 2.2 * len(rows) + 1.5, title, _SPREAD_NOTE)
+    part, columns = _part_of(figure), len(next(iter(rows.values())))
+    grid = part.subplots(len(rows), columns, sharex=True, sharey="row", squeeze=False)
+    for panels, (measure, variants) in zip(grid, rows.items(), strict=True):
+        scale, label = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
+        for axes, (variant, lines) in zip(panels, variants.items(), strict=True):
+            means = []
+            for (name, runs), style in zip(lines.items(), styles(len(lines)), strict=True):
+                epochs = range(1, runs.shape[1] + 1)
+                _draw_runs(axes, epochs, scale * runs, style, name)
+                means.append(scale * runs.mean(axis=0))
+            if gap:
+                axes.fill_between(epochs, *means[:2], color=MUTED, alpha=0.25, linewidth=0, zorder=0, label="gap")
+            if kept is not None:
+                style = {"color": INK, "alpha": 0.6, "linestyle": "none", "clip_on": False}
+                axes.plot(kept[variant], [0.0] * len(kept[variant]), "^", label="kept epoch", **style)
+            plotting.style_axes(axes, "epoch" if panels is grid[-1] else "", "")
+            axes.set_title(wrapped(variant, 16) if panels is grid[0] else "")
+            axes.set_xticks(plotting.epoch_ticks(len(epochs))[:: 4 if len(epochs) > 5 else 1])
+        panels[0].set_ylim(bottom=0, top=102 if measure == "accuracy" else None)
+        panels[0].set_ylabel(label)
+    _name_lines(part, grid.flat)
+    return figure
+
+
+class TriedRate(NamedTuple):
+    """What trainings at one learning rate came to."""
+
+    rate: float
+    losses: Sequence[float]  # on the validation digits, in nats, of each that left a network
+    stopped: int  # how many more ended because a number became infinite
+    kind: str  # too low, right, too high or diverged
+
+
+RATES = """Each dot is one training, the line their mean, over the learning rate; both axes are logarithmic. Look for
+the flat part, where the rate hardly matters, and at how abruptly training fails to its right. Another recipe, network
+or length of training moves the curve: which rate is best elsewhere, this does not show."""
+KINDS = {
+    "too low": plotting.SKY_BLUE,
+    "right": plotting.GREEN,
+    "too high": plotting.ORANGE,
+    "diverged": plotting.VERMILION,
+}
+
+
+@styled
+def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
+    """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
+    note = "Dotted: the loss of guessing, ln 10. A cross at the top: trainings that ended as a number became infinite."
+    figure = plotting.new_figure(WIDTH, 4.6, title, note)
+    axes = _part_of(figure).subplots()
+    rates = np.array([one.rate for one in tried])
+    step = np.sqrt(rates[1:] / rates[:-1])
+    edges = [rates[0] / step[0], *(rates[:-1] * step), rates[-1] * step[-1]]
+    for one, low, high in zip(tried, edges, edges[1:], strict=False):
+        axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
+        axes.text(one.rate, 1.01, wrapped(one.kind, 8), ha="center", transform=axes.get_xaxis_transform())
+        axes.plot([one.rate] * len(one.losses), one.losses, "o", color=MUTED, markersize=4, alpha=0.75)
+        if one.stopped:
+            axes.plot(one.rate, 0.96, "X", color=INK, markersize=9, transform=axes.get_xaxis_transform())
+    left = [one for one in tried if one.losses]
+    axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE, marker="o", markersize=8)
+    axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
+    plotting.scale_loss(axes, [guessing, *(loss for one in tried for loss in one.losses)])
+    axes.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate (logarithmic)")
+    axes.set_ylabel("validation loss (nats per digit, logarithmic)")
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    return figure
+
+
 DOTS = """Each small dot is one network, trained with one seed; the large marker is their mean, the line its 95 %
 interval. Look at how far the seeds of one variant scatter. Whether a difference is more than chance, this does not
 show."""
