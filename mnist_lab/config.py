@@ -203,12 +203,7 @@ class TrainConfig:
         earlier=0,
     )
     random_labels: float = _setting(
-        0.0,
-        "fraction of the training digits whose label is drawn at random; a bad idea, to be seen memorised",
-        0,
-        1,
-        "fraction",
-        earlier=0.0,
+        0.0, "fraction of the training digits whose label is drawn at random", 0, 1, "fraction", earlier=0.0
     )
     batch_norm: bool = _setting(True, "batch normalisation in every block", label="batch normalisation", earlier=True)
     dropout: float | None = _setting(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
@@ -118,45 +118,43 @@ gap. Compare its height from column to column at the last epoch. Why a variant c
 more digits would do."""
 LEARNED = """Blue: digits labelled rightly; orange: those labelled wrongly, which count when the network gives their
 wrong label back; green: validation digits, rightly labelled. Look at how much later orange rises, and what green does
-meanwhile. Triangles: the epochs kept. Which digits are hard to learn, this does not show."""
+meanwhile. Stars: the epochs kept. Which digits are hard to learn, this does not show."""
 
-Lines = dict[str, NDArray[np.float64]]
-"""By what they show, (seeds, epochs) each."""
+Curves = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""By variant and by column of the history, (seeds, epochs) each."""
+Rows = Mapping[str, Mapping[str, str]]
+"""Rows of panels, ``loss`` or ``accuracy``: what their lines are called, and the column of each."""
+Kept = Mapping[str, Sequence[float]] | None
 
 
 @styled
-def learning_panels(
-    rows: Mapping[str, Mapping[str, Lines]],
-    *,
-    title: str,
-    gap: bool = False,
-    kept: Mapping[str, Sequence[float]] | None = None,
-) -> Figure:
-    """How each variant learns, in a column of its own: a row for its ``loss`` and one for its ``accuracy``, or either.
+def learning_panels(curves: Curves, rows: Rows, kept: Kept = None, *, title: str) -> Figure:
+    """How each variant learns, in a column of its own; ``kept`` has the epochs whose networks were kept.
 
-    ``gap`` shades what lies between the first two lines; ``kept`` has the epochs whose networks were kept.
+    Where a panel has two lines only, what lies between them is shaded.
     """
     figure = plotting.new_figure(WIDTH, 2.2 * len(rows) + 1.5, title, _SPREAD_NOTE)
-    part, columns = _part_of(figure), len(next(iter(rows.values())))
-    grid = part.subplots(len(rows), columns, sharex=True, sharey="row", squeeze=False)
-    for panels, (measure, variants) in zip(grid, rows.items(), strict=True):
-        scale, label = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
-        for axes, (variant, lines) in zip(panels, variants.items(), strict=True):
-            means = []
+    part = _part_of(figure)
+    grid = part.subplots(len(rows), len(curves), sharex=True, sharey="row", squeeze=False)
+    for panels, (measure, columns) in zip(grid, rows.items(), strict=True):
+        scale, unit = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
+        for axes, (variant, known) in zip(panels, curves.items(), strict=True):
+            lines = {name: scale * known[column] for name, column in columns.items()}
+            epochs = range(1, next(iter(lines.values())).shape[1] + 1)
             for (name, runs), style in zip(lines.items(), styles(len(lines)), strict=True):
-                epochs = range(1, runs.shape[1] + 1)
-                _draw_runs(axes, epochs, scale * runs, style, name)
-                means.append(scale * runs.mean(axis=0))
-            if gap:
-                axes.fill_between(epochs, *means[:2], color=MUTED, alpha=0.25, linewidth=0, zorder=0, label="gap")
+                _draw_runs(axes, epochs, runs, style, name)
+            if len(columns) == 2:
+                means = [runs.mean(axis=0) for runs in lines.values()]
+                axes.fill_between(epochs, *means, color=MUTED, alpha=0.3, linewidth=0, zorder=0, label="gap")
             if kept is not None:
-                style = {"color": INK, "alpha": 0.6, "linestyle": "none", "clip_on": False}
-                axes.plot(kept[variant], [0.0] * len(kept[variant]), "^", label="kept epoch", **style)
-            plotting.style_axes(axes, "epoch" if panels is grid[-1] else "", "")
-            axes.set_title(wrapped(variant, 16) if panels is grid[0] else "")
-            axes.set_xticks(plotting.epoch_ticks(len(epochs))[:: 4 if len(epochs) > 5 else 1])
-        panels[0].set_ylim(bottom=0, top=102 if measure == "accuracy" else None)
-        panels[0].set_ylabel(label)
+                places = np.zeros(len(kept[variant]))
+                axes.plot(kept[variant], places, "*", color=INK, markersize=10, clip_on=False, label="epoch kept")
+            plotting.style_axes(axes, "epoch", unit)
+            axes.label_outer()
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panels[0].set_ylim(0 if measure == "loss" else None, 102 if measure == "accuracy" else None)
+    for axes, variant in zip(grid[0], curves, strict=True):
+        axes.set_title(variant)
     _name_lines(part, grid.flat)
     return figure
 
@@ -173,37 +171,34 @@ class TriedRate(NamedTuple):
 RATES = """Each dot is one training, the line their mean, over the learning rate; both axes are logarithmic. Look for
 the flat part, where the rate hardly matters, and at how abruptly training fails to its right. Another recipe, network
 or length of training moves the curve: which rate is best elsewhere, this does not show."""
-KINDS = {
-    "too low": plotting.SKY_BLUE,
-    "right": plotting.GREEN,
-    "too high": plotting.ORANGE,
-    "diverged": plotting.VERMILION,
-}
+KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] for place in (5, 2, 1, 3)], strict=True))
 
 
 @styled
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
     """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
-    note = "Dotted: the loss of guessing, ln 10. A cross at the top: trainings that ended as a number became infinite."
+    note = (
+        "Dotted: the loss of guessing, ln 10. Cross at the top: at least one training ended, as a number got infinite."
+    )
     figure = plotting.new_figure(WIDTH, 4.6, title, note)
     axes = _part_of(figure).subplots()
-    rates = np.array([one.rate for one in tried])
-    step = np.sqrt(rates[1:] / rates[:-1])
-    edges = [rates[0] / step[0], *(rates[:-1] * step), rates[-1] * step[-1]]
-    for one, low, high in zip(tried, edges, edges[1:], strict=False):
+    top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
+    step = float(np.sqrt(rates[1] / rates[0])) if len(rates) > 1 else 2.0
+    for one in tried:
+        low, high = one.rate / step, one.rate * step
         axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
-        axes.text(one.rate, 1.01, wrapped(one.kind, 8), ha="center", transform=axes.get_xaxis_transform())
-        axes.plot([one.rate] * len(one.losses), one.losses, "o", color=MUTED, markersize=4, alpha=0.75)
+        axes.text(one.rate, 1.01, one.kind, ha="center", transform=top)
+        axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
         if one.stopped:
-            axes.plot(one.rate, 0.96, "X", color=INK, markersize=9, transform=axes.get_xaxis_transform())
+            axes.plot(one.rate, 0.96, "X", color=INK, markersize=9, transform=top)
     left = [one for one in tried if one.losses]
-    axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE, marker="o", markersize=8)
+    axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
     axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
     plotting.scale_loss(axes, [guessing, *(loss for one in tried for loss in one.losses)])
-    axes.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate (logarithmic)")
+    axes.set(xscale="log", xlim=(rates[0] / step, rates[-1] * step), xlabel="learning rate (logarithmic)")
     axes.set_ylabel("validation loss (nats per digit, logarithmic)")
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     return figure
 
 

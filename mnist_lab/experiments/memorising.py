@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,220 +17,191 @@ from mnist_lab.data.loader import with_random_labels
 from mnist_lab.data.mnist import stratified_subset
 from mnist_lab.errors import RunError
 from mnist_lab.experiments import figures, statistics
+from mnist_lab.experiments.figures import Curves
 from mnist_lab.experiments.measures import Measured, Networks, of_variants
 from mnist_lab.networks.compute import predict_hidden
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
-from mnist_lab.terminal.wording import counted
-from mnist_lab.training.runs import EpochRecord, RunRecord, read_history
+from mnist_lab.terminal.wording import counted, mean_and_spread
+from mnist_lab.training.runs import RunRecord, read_history
 
 NEIGHBOURS = 10  # training digits that are asked about the label of another
-_LEARNED = 0.5  # fraction of some labels from which on they count as learned
 _BY_HEART = 0.9  # fraction of the meaningless labels from which on they were memorised
-
-Histories = Mapping[str, Mapping[int, Sequence[EpochRecord]]]
-"""By variant and seed, with the values of the training digits."""
+_COLUMNS = ("fit_right", "fit_wrong", "val_accuracy", "fit_loss", "val_loss")
 
 
-def _histories_of(networks: Networks) -> Histories:
-    return {name: {seed: _fit_of(run) for seed, run in m.items()} for name, m in networks.runs.items()}
+def _curves_of(networks: Networks) -> dict[str, dict[str, NDArray[np.float64]]]:
+    curves = {}
+    for name, by_seed in networks.runs.items():
+        rows = np.array([_history_of(run) for run in by_seed.values()], dtype=np.float64)  # (seeds, epochs, columns)
+        curves[name] = {column: rows[..., place] for place, column in enumerate(_COLUMNS)}
+    return curves
 
 
-def _fit_of(run: RunRecord) -> list[EpochRecord]:
-    history = read_history(run)
-    if any(record.fit_loss is None for record in history):
+def _history_of(run: RunRecord) -> list[list[float | None]]:
+    history = [[getattr(record, column) for column in _COLUMNS] for record in read_history(run)]
+    if history[0][0] is None:
         found = f"the history of {run.name} does not say how well it fits its training digits"
         raise RunError(found, "delete its folder, and repeat the experiment")
     return history
 
 
-def _lines(by_seed: Mapping[int, Sequence[EpochRecord]], columns: Mapping[str, str]) -> figures.Lines:
-    """Columns of the histories by what they are called, (seeds, epochs) each, without those that have no values."""
-    epochs = min(map(len, by_seed.values()))
-    table = {
-        name: [[getattr(record, column) for record in history[:epochs]] for history in by_seed.values()]
-        for name, column in columns.items()
-    }
-    return {name: np.array(rows, dtype=np.float64) for name, rows in table.items() if rows[0][0] is not None}
+def _percents(values: list[float]) -> str:
+    known = [value for value in values if not np.isnan(value)]  # without wrong labels, say, nothing is known of them
+    return mean_and_spread(known, decimals=1) if known else "–"
 
 
-def _percents(values: Sequence[float] | NDArray[np.float64]) -> str:
-    return statistics.mean_and_sd(values, scale=100) if len(values) else "–"
+def _plain(values: list[float] | NDArray[np.float64]) -> Any:
+    """For JSON, which knows no NaN."""
+    return np.where(np.isnan(values), np.array(None), values).tolist()
+
+
+def _whole(curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None) -> Picture:
+    """The curves of all variants side by side, with their numbers."""
+    title = "Training and validation, epoch by epoch"
+    png = png_of(figures.learning_panels(curves, rows, kept, title=title))
+    numbers = {variant: {column: _plain(m[column]) for column in m} for variant, m in curves.items()}
+    return Picture(title, png, alt, caption, name, numbers)
 
 
 def of_overfitting(networks: Networks) -> Measured:
     """Accuracy on the test digits, and how far training and validation lie apart after the last epoch."""
-    histories = _histories_of(networks)
-    last = {name: {seed: history[-1] for seed, history in m.items()} for name, m in histories.items()}
-    gaps = {name: {seed: (r.fit_right or 0) - r.val_accuracy for seed, r in m.items()} for name, m in last.items()}
+    curves, gaps, rows = _curves_of(networks), dict[str, dict[int, float]](), []
+    for name, m in curves.items():
+        ends = {column: values[:, -1].tolist() for column, values in m.items()}
+        both = zip(networks.runs[name], ends["fit_right"], ends["val_accuracy"], strict=True)
+        gaps[name] = {seed: training - validation for seed, training, validation in both}
+        losses = [mean_and_spread(ends[column], 1) for column in ("fit_loss", "val_loss")]
+        accuracies = map(_percents, (ends["fit_right"], ends["val_accuracy"], [*gaps[name].values()]))
+        rows.append((name, str(len(gaps[name])), *losses, *accuracies))
     gap = statistics.conclude(gaps, networks.pairs, {name: (name, "gap") for name in gaps})
-    smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
     head, *facts = gap.sentences or [""]
+    smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
     if smaller:
         most = min(smaller, key=lambda one: one.difference.mean)
-        before, after = (f"{100 * gap.summaries[name].mean:.1f}" for name in (most.before, most.after))
-        head = f"The gap closes most with {most.after}: from {before} to {after} points."
+        before, after = (100 * gap.summaries[name].mean for name in (most.before, most.after))
+        head = f"The gap closes most with {most.after}: from {before:.1f} to {after:.1f} points."
     elif any(one.difference.n > 1 for one in gap.compared):
         head = "No gap is smaller by more than chance."
-    rows = []
-    for name, by_seed in last.items():
-        found = list(by_seed.values())
-        losses = [statistics.mean_and_sd([getattr(r, which) for r in found], 3) for which in ("fit_loss", "val_loss")]
-        training, validation = ([getattr(r, which) for r in found] for which in ("fit_right", "val_accuracy"))
-        gap_words = _percents(list(gaps[name].values()))
-        rows.append((name, str(len(found)), *losses, _percents(training), _percents(validation), gap_words))
     headings = ("variant", "seeds", "training loss", "validation loss", "training, %", "validation, %", "gap, points")
-    title = "After the last epoch: loss in nats, accuracy, and its gap (mean ± standard deviation)"
-    tables = [Table(title, headings, rows, range(1, 7)), statistics.comparisons_table(gap.compared)]
-    curves: dict[str, dict[str, figures.Lines]] = {
-        "loss": {n: _lines(m, {"training": "fit_loss", "validation": "val_loss"}) for n, m in histories.items()},
-        "accuracy": {
-            n: _lines(m, {"training": "fit_right", "validation": "val_accuracy"}) for n, m in histories.items()
-        },
-    }
-    picture = Picture(
-        "The gap",
-        png_of(figures.learning_panels(curves, title="Training and validation, epoch by epoch", gap=True)),
-        "Loss and accuracy on training and validation digits, a column per variant. Gaps after the last epoch, in "
-        "points: " + "; ".join(f"{row[0]} {row[-1]}" for row in rows) + ".",
-        figures.GAP,
-        "gap",
-        {kind: {n: {k: v.tolist() for k, v in lines.items()} for n, lines in m.items()} for kind, m in curves.items()},
-    )
+    title = "After the last epoch: loss in nats, accuracy, and the gap in accuracy (mean ± standard deviation)"
     text = (
         "Both are measured after every epoch by the same network, in evaluation mode, on the training digits as they "
         "are and on the 6,000 validation digits. What a training shows while it runs is measured with dropout and "
         "augmentation on, and can't be compared with validation. The gap is the training accuracy minus the validation "
-        "accuracy after the last epoch; the network that is kept, and was tested, is that of an earlier one, the best "
-        "on the validation digits."
+        "accuracy after the last epoch. The network that was kept and tested is that of the best epoch on the "
+        "validation digits: stopping there closes a part of the gap by itself."
     )
+    alt = "Loss and accuracy on training and validation digits, a column per variant. Gaps after the last epoch: "
+    alt += "; ".join(f"{row[0]} {row[-1]} points" for row in rows)
+    shown = {
+        "loss": {"training": "fit_loss", "validation": "val_loss"},
+        "accuracy": {"training": "fit_right", "validation": "val_accuracy"},
+    }
+    picture = _whole(curves, "gap", f"{alt}.", figures.GAP, shown)
     return replace(
         of_variants(networks),
-        section=Section("Training against validation", [text], tables, [picture]),
+        section=Section("Training against validation", [text], [Table(title, headings, rows, range(1, 7))], [picture]),
         content={"gap": gap.to_dict()},
         sentences=[head, *facts],
-        remarks=["On the test digits, which the prediction is about, the kept networks are compared."],
+        remarks=["Accuracy, which a prediction is about, is that of the kept networks on the test digits."],
     )
 
 
-def is_doubted(points: Tensor, labels: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
+def is_doubted(points: Tensor, labels: Tensor) -> Tensor:
     """Whether the nearest others of some digits contradict their labels, (N,) bool.
 
     ``points`` (N, D) float32 say where each digit lies, ``labels`` (N,) what it is called. A label is doubted where
-    another is more common among the ``neighbours`` nearest digits; a digit is never its own neighbour.
+    another is more common among the ``NEIGHBOURS`` nearest digits; a digit is never its own neighbour.
     """
     distances = torch.cdist(points, points).fill_diagonal_(torch.inf)  # (N, N)
-    nearest = distances.topk(min(neighbours, len(points) - 1), largest=False).indices  # (N, neighbours)
+    nearest = distances.topk(NEIGHBOURS, largest=False).indices  # (N, NEIGHBOURS)
     votes = F.one_hot(labels[nearest], CLASSES).sum(dim=1)  # (N, 10)
     return votes.amax(dim=1) > votes.gather(1, labels.unsqueeze(1)).squeeze(1)
 
 
-def _search(networks: Networks, name: str) -> dict[str, dict[str, list[float]]]:
-    """For each seed, the fraction of the wrong labels that are doubted, and of the right ones, by where digits lie."""
-    found: dict[str, dict[str, list[float]]] = {space: {"wrong": [], "right": []} for space in ("hidden", "pixels")}
+def _search(networks: Networks, name: str) -> dict[str, list[float]]:
+    """For each seed, the fraction of the wrong labels that is doubted, and of the right ones; NaN if there are none."""
+    found: dict[str, list[float]] = {}
     for seed, model in networks.models[name].items():
         config = networks.runs[name][seed].config
         true = stratified_subset(networks.mnist.train, config.train_size)
         given = with_random_labels(true, config.random_labels, config.seed)
-        is_wrong = given.labels != true.labels
         hidden = predict_hidden(model, given.images, networks.compute)
-        for space, points in (("hidden", hidden), ("pixels", given.images.flatten(1).float())):
-            doubted = is_doubted(points, given.labels).float()
-            for part, which in (("wrong", is_wrong), ("right", ~is_wrong)):
-                found[space][part] += [float(doubted[which].mean())] if which.any() else []
+        for space, points in (("hidden layer", hidden), ("pixels", given.images.flatten(1).float())):
+            doubted, is_wrong = is_doubted(points, given.labels).float(), given.labels != true.labels
+            for part, which in (("of the wrong", is_wrong), ("of the right", ~is_wrong)):
+                found.setdefault(f"{space}: {part}", []).append(float(doubted[which].mean()))
     return found
 
 
-def _epochs_to_learn(by_seed: Mapping[int, Sequence[EpochRecord]], column: str) -> dict[int, float]:
-    """The first epoch after which half of some labels are given back, by seed, where there is one."""
-    reached = {seed: [r.epoch for r in h if (getattr(r, column) or 0) >= _LEARNED] for seed, h in by_seed.items()}
-    return {seed: float(epochs[0]) for seed, epochs in reached.items() if epochs}
+def _half_learned(by_epoch: NDArray[np.float64]) -> dict[int, float]:
+    """The first epoch after which half of some labels (networks, epochs) are given back, where there is one."""
+    return {place: float((row >= 0.5).argmax()) + 1 for place, row in enumerate(by_epoch) if (row >= 0.5).any()}
 
 
-def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float]) -> str:
-    """How much later wrong labels are learned than right ones, in a sentence; empty where nothing can be compared."""
+def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float]) -> list[str]:
+    """How much later wrong labels are learned than right ones, where that can be compared."""
     if not right.keys() & wrong.keys():
-        return ""
+        return []
     later = statistics.paired_difference(right, wrong)
-    tested = "no interval" if later.p_value is None else statistics.format_p(later.p_value)
-    noise = "" if (later.p_value or 0) < statistics.LEVEL else "; that may be chance"
-    ends = (statistics.mean_and_sd(list(epochs.values())) for epochs in (right, wrong))
-    words = "{}: half of the right labels are learned by epoch {}, half of the wrong ones by epoch {}"
-    return f"{words.format(name, *ends)} ({counted(later.n, 'seed')}, {tested}{noise})."
+    tested = "" if later.p_value is None else f", {statistics.format_p(later.p_value)}"
+    tested += "" if later.p_value is not None and later.p_value < statistics.LEVEL else ", so it may be chance"
+    early, late = (mean_and_spread([*epochs.values()], 1, 1) for epochs in (right, wrong))
+    said = f"{name}: half of the right labels are learned by epoch {early}, half of the wrong ones by epoch {late}"
+    return [f"{said} ({counted(later.n, 'seed')}{tested})."]
 
 
 def of_memorising(networks: Networks) -> Measured:
     """Accuracy on the test digits, when right and wrong labels are learned, and whether neighbours find the wrong."""
-    histories, usual = _histories_of(networks), of_variants(networks)
-    columns = {"right labels": "fit_right", "wrong labels": "fit_wrong", "validation": "val_accuracy"}
-    curves = {name: _lines(by_seed, columns) for name, by_seed in histories.items()}
+    curves, found = _curves_of(networks), {name: _search(networks, name) for name in networks.runs}
     kept = {name: [float(run.best_epoch or 1) for run in m.values()] for name, m in networks.runs.items()}
-    found = {name: _search(networks, name) for name in networks.runs}
-    sentences, late, learned, searched = [], [], [], []
-    for name, by_seed in histories.items():
-        right, wrong = (_epochs_to_learn(by_seed, column) for column in ("fit_right", "fit_wrong"))
-        late += [_how_late(name, right, wrong)]
-        ends = [_percents(curves[name][part][:, -1]) if part in curves[name] else "–" for part in columns]
-        epochs = [statistics.mean_and_sd(list(epochs.values())) if epochs else "–" for epochs in (right, wrong)]
-        learned.append((name, str(len(by_seed)), *ends, *epochs, statistics.mean_and_sd(kept[name])))
-        parts = [_percents(found[name][space][part]) for space in found[name] for part in ("wrong", "right")]
+    head, late, doubts, learned, searched = list[str](), list[str](), list[str](), [], []
+    for name, m in curves.items():
+        right, wrong = (_half_learned(m[column]) for column in ("fit_right", "fit_wrong"))
+        ends = [_percents(m[column][:, -1].tolist()) for column in _COLUMNS[:3]]
+        epochs = [mean_and_spread([*by_seed.values()], 1, 1) if by_seed else "–" for by_seed in (right, wrong)]
+        learned.append((name, str(len(kept[name])), *ends, *epochs, mean_and_spread(kept[name], 1, 1)))
+        parts = [_percents(fractions) for fractions in found[name].values()]
         searched.append((name, *parts))
-        if "wrong labels" in curves[name]:  # those of the last variant are the most
-            most = curves[name]["wrong labels"][:, -1]
-            head = "Networks memorise labels that mean nothing."
-            if most.mean() < _BY_HEART:
-                head = "Labels that mean nothing were not memorised in so few epochs."
-            sentences = [
-                head,
-                f"{name}: after the last epoch {ends[1]} % of the wrongly labelled training digits get their wrong "
-                f"label, and {ends[2]} % of the validation digits the right one ({counted(len(most), 'seed')}).",
-            ]
-            late += [
-                "{}: in the hidden layer, neighbours doubt {} % of the wrong labels and {} % of the right ones; among "
-                "the pixels, {} % and {} %.".format(name, *parts)
-            ]
-    tables = [
-        Table(
-            "Answered with the label they carry, %, after the last epoch, and the epoch by which half were (mean ± "
-            "standard deviation)",
-            ("variant", "seeds", "right labels", "wrong labels", "validation", "right by", "wrong by", "kept epoch"),
-            learned,
-            range(1, 8),
-        ),
-        Table(
-            f"Labels that the {NEIGHBOURS} nearest training digits contradict, %, in the hidden layer of the kept "
-            "network and in pixels",
-            ("variant", "hidden: of the wrong", "of the right", "pixels: of the wrong", "of the right"),
-            searched,
-            range(1, 5),
-        ),
-    ]
+        late += _how_late(name, right, wrong)
+        if not np.isnan(m["fit_wrong"]).any():  # those of the last variant are the most
+            how = "memorise" if m["fit_wrong"][:, -1].mean() >= _BY_HEART else "did not, in so few epochs, memorise"
+            seeds = counted(len(kept[name]), "seed")
+            facts = (
+                f"{name}: {ends[1]} % of the wrong labels are given back at the end, and {ends[2]} % of the validation"
+            )
+            head = [f"Networks {how} labels that mean nothing.", f"{facts} digits classified correctly ({seeds})."]
+            words = (
+                "{}: neighbours in the hidden layer doubt {} % of the wrong labels and {} % of the right ones; among"
+            )
+            doubts.append(f"{words} the pixels {{}} % and {{}} %.".format(name, *parts))
+    headings = ("variant", "seeds", "right labels", "wrong labels", "validation", "right by", "wrong by", "kept epoch")
+    title = (
+        "Answered with their label after the last epoch, %; the epoch by which half were; the epoch kept (mean ± sd)"
+    )
+    doubted = f"Labels that the {NEIGHBOURS} nearest training digits contradict, % (mean ± sd)"
     text = (
-        "A random label is drawn from all ten, so one in ten is right by chance and counts as right. Training digits "
-        "only are mislabelled; validation and test digits keep their labels. All lines are measured after each epoch, "
-        "by the same network in evaluation mode."
+        "A random label is drawn from all ten, so one in ten is right by chance, and counts as right. Only training "
+        "digits are mislabelled. All lines are measured after each epoch by one network in evaluation mode."
     )
     search = (
         f"A label is doubted where another is more common among the {NEIGHBOURS} nearest other training digits. The "
-        "network asked is the one that is kept: that of the epoch with the lowest validation loss (triangles), which "
-        "may have learned some of the wrong labels already. Of the wrong, all should be doubted; of the right, none. "
-        "With only random labels left, neighbours know nothing, and doubt as many of the right ones."
+        "network asked is the one that is kept, that of the lowest validation loss (stars), which may have "
+        "learned some of the wrong labels already. Of the wrong all should be doubted, of the right none. Where all "
+        "labels are random, neighbours know nothing: they doubt as many of the right ones."
     )
-    title = "What is learned when"
-    picture = Picture(
-        title,
-        png_of(
-            figures.learning_panels({"accuracy": curves}, title="Right and wrong labels, epoch by epoch", kept=kept)
-        ),
-        "Fraction of right labels, wrong labels and validation digits answered correctly, epoch by epoch, a panel per "
-        "variant. After the last epoch, in %: " + "; ".join(f"{row[0]} {', '.join(row[2:5])}" for row in learned) + ".",
-        figures.LEARNED,
-        "memorised",
-        {name: {part: runs.tolist() for part, runs in lines.items()} for name, lines in curves.items()},
-    )
+    tables = [
+        Table(title, headings, learned, range(1, 8)),
+        Table(doubted, ("variant", *next(iter(found.values()))), searched, range(1, 5)),
+    ]
+    rows = {"accuracy": {"right labels": "fit_right", "wrong labels": "fit_wrong", "validation": "val_accuracy"}}
+    alt = "Fractions of right labels, wrong labels and validation digits answered with their label. At the end, in %: "
+    alt += "; ".join(f"{row[0]} {', '.join(row[2:5])}" for row in learned)
+    picture = _whole(curves, "memorised", f"{alt}.", figures.LEARNED, rows, kept)
     return replace(
-        usual,
-        section=Section(title, [text, search], tables, [picture]),
-        content={"doubted": found},
-        sentences=[*sentences, *(said for said in late if said)],
+        of_variants(networks),
+        section=Section("What is learned when", [text, search], tables, [picture]),
+        content={"doubted": {name: {part: _plain(m[part]) for part in m} for name, m in found.items()}},
+        sentences=[*head, *late, *doubts],
     )

@@ -69,20 +69,15 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
     simplest = replace(simplest, train_size=2_000, batch_size=64)
     few = replace(default_config("2-layer", augmented=False, epochs=epochs), **bare, batch_norm=False, weight_decay=0.0)
     few = replace(few, train_size=300, epoch_size=1_500, batch_size=32, learning_rate=1e-3)
-    against: dict[str, dict[str, Any]] = {
-        "dropout": {"dropout": 0.5},
-        "augmentation": {"augment": AugmentConfig()},
-        "weight decay": {"weight_decay": 1.0},
-    }
     quick = replace(default_config("3-layer", augmented=False, recipe="plain", epochs=epochs), train_size=10_000)
     configs = {
         "memorise": {f"{percent} % random": replace(simplest, random_labels=percent / 100) for percent in _RANDOM},
         "overfit": {
             "neither": few,
-            **{name: replace(few, **changes) for name, changes in against.items()},
-            "all three": replace(
-                few, **{name: value for changes in against.values() for name, value in changes.items()}
-            ),
+            "dropout": replace(few, dropout=0.5),
+            "augmentation": replace(few, augment=AugmentConfig()),
+            "weight decay": replace(few, weight_decay=1.0),
+            "all three": replace(few, dropout=0.5, augment=AugmentConfig(), weight_decay=1.0),
         },
         "learning-rate": {f"{rate:g}": replace(quick, learning_rate=rate) for rate in LEARNING_RATES},
         "depth": {**{model: replace(stated, model=model) for model in ("1-layer", "2-layer")}, "3-layer": plain},

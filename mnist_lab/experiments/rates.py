@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import dropwhile
-
-import numpy as np
+from statistics import fmean
 
 from mnist_lab.config import CLASSES
 from mnist_lab.experiments import figures
 from mnist_lab.experiments.measures import Measured, Networks, of_variants
-from mnist_lab.experiments.statistics import mean_and_sd
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
+from mnist_lab.terminal.wording import mean_and_spread
 from mnist_lab.training.runs import read_history
 
 LEARNING_RATES = tuple(float(f"{10 ** (-4 + 4 * step / 7):.2g}") for step in range(8))  # 0.0001 to 1, evenly spaced
@@ -28,25 +26,27 @@ def of_rates(networks: Networks) -> Measured:
     Adam bounds every step by the rate, so that numbers seldom become infinite: a training that ends no better than
     guessing counts as diverged as well.
     """
-    usual, by_name = of_variants(networks), {name: [*m.values()] for name, m in networks.runs.items()}
-    stopped = {name: [*m.values()] for name, m in networks.diverged.items()}
-    rates = {name: runs[0].config.learning_rate for name, runs in [*by_name.items(), *stopped.items()]}
-    losses = {name: [min(r.val_loss for r in read_history(run)) for run in runs] for name, runs in by_name.items()}
-    means = {name: float(np.mean(values)) for name, values in losses.items()}
-    best = min(means, key=lambda name: means[name])
+    usual, stopped = of_variants(networks), {name: len(m) for name, m in networks.diverged.items()}
+    losses = {
+        name: [min(r.val_loss for r in read_history(run)) for run in m.values()] for name, m in networks.runs.items()
+    }
+    best = min(losses, key=lambda name: fmean(losses[name]))
     tried, rows = dict[str, figures.TriedRate](), []
-    for name in sorted(rates, key=lambda name: rates[name]):
-        found, ended = losses.get(name, []), len(stopped.get(name, []))
-        total, lost = len(found) + ended, ended + sum(loss > _LEARNED_NOTHING * GUESSING for loss in found)
-        kind = "too low" if rates[name] < rates[best] else "diverged" if 2 * lost >= total else "too high"
-        kind = "right" if means.get(name, math.inf) <= _AS_GOOD * means[best] else kind
-        tried[name] = figures.TriedRate(rates[name], found, ended, kind)
-        mean, times = (mean_and_sd(found, 3), f"{means[name] / means[best]:.1f}") if found else ("–", "–")
-        rows.append((name, str(total), mean, times, str(lost), kind))
+    for name in sorted(losses.keys() | stopped.keys(), key=float):
+        found, ended = losses.get(name, []), stopped.get(name, 0)
+        lost = ended + sum(loss > _LEARNED_NOTHING * GUESSING for loss in found)
+        kind = "too low" if float(name) < float(best) else "too high"
+        if found and fmean(found) <= _AS_GOOD * fmean(losses[best]):
+            kind = "right"
+        elif kind == "too high" and 2 * lost >= len(found) + ended:
+            kind = "diverged"
+        tried[name] = figures.TriedRate(float(name), found, ended, kind)
+        mean = mean_and_spread(found, 1) if found else "–"
+        rows.append((name, str(len(found) + ended), mean, str(lost), kind))
     kinds = {kind: [name for name in tried if tried[name].kind == kind] for kind in figures.KINDS}
-    lasting = [*dropwhile(lambda name: tried[name].kind != "diverged", tried)]
+    lost_all = kinds["diverged"]
     head = f"The best of {len(tried)} rates is {best}"
-    head += f"; from {lasting[0]} on, training diverges." if lasting and lasting == kinds["diverged"] else "."
+    head += f"; from {lost_all[0]} on, training diverges." if lost_all == [*tried][-len(lost_all) :] else "."
     each = "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in kinds.items())
     beside = [one.verdict.sentence for one in usual.conclusion.compared if best in (one.before, one.after)]
     text = (
@@ -56,8 +56,8 @@ def of_rates(networks: Networks) -> Measured:
         f"(ln 10 = {GUESSING:.2f}). Where one kind ends and the next begins is a convention; the curve is not. The "
         "best rate is chosen on the validation digits; neighbours are compared on the test digits."
     )
-    headings = ("rate", "seeds", "validation loss", "times the best", "diverged", "it is")
-    table = Table("Loss by learning rate (mean ± standard deviation)", headings, rows, range(1, 5))
+    headings = ("rate", "seeds", "validation loss", "diverged", "it is")
+    table = Table("Loss by learning rate (mean ± standard deviation)", headings, rows, range(1, 4))
     title = "Loss over the learning rate"
     picture = Picture(
         title,

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ncf, t, ttest_1samp
 
 from mnist_lab.errors import RequestError
-from mnist_lab.report.document import Table
 from mnist_lab.terminal.wording import counted
 
 LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
@@ -86,13 +85,6 @@ def summarise(values: Sequence[float]) -> Summary:
         return Summary(mean, sd and 0.0, n, None)
     low, high = ttest_1samp(numbers, 0).confidence_interval(1 - LEVEL)
     return Summary(mean, sd, n, (float(low), float(high)))
-
-
-def mean_and_sd(values: Sequence[float] | NDArray[np.float64], decimals: int = 1, scale: float = 1) -> str:
-    """``6.6 ± 0.5``, each times ``scale``; a single value has no standard deviation. RequestError without any."""
-    found = summarise([scale * value for value in values])
-    mean = f"{found.mean:.{decimals}f}"
-    return mean if found.sd is None else f"{mean} ± {found.sd:.{decimals}f}"
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float]) -> PairedDifference:
@@ -410,24 +402,3 @@ def format_p(p: float) -> str:
         return "p < 0.001"
     decimals = next((places for places in range(3, 12) if round(p, places) != LEVEL), 3)
     return f"p = {p:.{decimals}f}"
-
-
-def comparisons_table(compared: Sequence[Comparison]) -> Table:
-    """The differences of some pairs, a row each."""
-    rows = []
-    for one in compared:
-        difference, needed = one.difference, None
-        mean, *ends = format_points(difference.mean, *(difference.interval or ()))
-        if one.verdict.is_different is False:
-            needed = seeds_needed(difference, level=LEVEL / len(compared))
-        seeds = "–" if needed is None else f"about {needed:,}"
-        p_values = map(p_cell, (difference.p_value, one.p_adjusted))
-        interval = " to ".join(ends) or "–"
-        rows.append((one.title, str(difference.n), mean, interval, *p_values, one.verdict.in_short, seeds))
-    headings = ("comparison", "seeds", "points", "95 % interval", "p", "p, all counted", "verdict", "seeds needed")
-    return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
-
-
-def p_cell(p: float | None) -> str:
-    """A p value in a column of its own."""
-    return "–" if p is None else format_p(p).removeprefix("p ").removeprefix("= ")

@@ -118,19 +118,11 @@ def study_experiment(
 ) -> Study:
     """Ask an experiment's networks, from finished runs, and draw conclusions.
 
-    Of ``runs``, some may have diverged, where the experiment allows it. ``epochs`` is None for whatever saved runs had;
-    ``failures`` has a sentence for each training that failed;
+    ``epochs`` is None for whatever saved runs had; ``failures`` has a sentence for each training that failed;
     ``all_known`` says that none was new. RunError, CheckpointError or RequestError: a run can't be used.
     """
-    all_runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
-    runs, diverged = (
-        {
-            name: found
-            for name, m in all_runs.items()
-            if (found := {s: r for s, r in m.items() if r.is_evaluated is ended})
-        }
-        for ended in (True, False)
-    )
+    every = {name: by_seed for name, by_seed in runs.items() if by_seed}
+    runs, diverged = (_those(every, evaluated=evaluated) for evaluated in (True, False))
     mnist, compute = load_mnist(), choose_compute()
     models = {name: {seed: load_trained(run, compute) for seed, run in found.items()} for name, found in runs.items()}
     answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
@@ -140,13 +132,13 @@ def study_experiment(
     results = _results_section(conclusion, ensembles, measured.digits)
     sections = [measured.section] if measured.section else []
     sections += [results, _curves_section(runs), *_digit_sections(experiment.pairs, answers, mnist.test)]
-    sections.append(_runs_section(all_runs))
+    sections.append(_runs_section(every))
     if failures:
         sections.append(Section("What failed", [*failures, "It is left out everywhere else on this page."]))
     sections.append(Section("How to read this", [experiment.explanation, _OF_TRAINING]))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
-    counts = sorted({len(by_seed) for by_seed in all_runs.values()})
+    counts = sorted({len(by_seed) for by_seed in every.values()})
     devices = {run.device or "unknown" for by_seed in runs.values() for run in by_seed.values()}
     return Study(
         label=f"experiment-{experiment.name}",
@@ -167,7 +159,7 @@ def study_experiment(
             "experiment": experiment.name,
             "factor": experiment.factor,
             "epochs": epochs,
-            "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in all_runs.items()},
+            "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in every.items()},
             "failures": list(failures),
             "measured_on": measured.digits or _DIGITS,
             "conclusion": conclusion.to_dict(),
@@ -178,6 +170,12 @@ def study_experiment(
         tables=results.tables[:1],
         prediction=Prediction(prediction, outcome, all_known) if prediction else None,
     )
+
+
+def _those(runs: Runs, *, evaluated: bool) -> Runs:
+    """The runs that have been evaluated, or those that diverged."""
+    some = {name: {seed: run for seed, run in m.items() if run.is_evaluated is evaluated} for name, m in runs.items()}
+    return {name: by_seed for name, by_seed in some.items() if by_seed}
 
 
 def _digit_sections(
@@ -219,14 +217,7 @@ def study_comparison(
     tested_pairs = [(*pair, result, p) for pair, result, p in zip(pairs, tests, adjusted, strict=True)]
     numbers = [{"before": a, "after": b, "p_adjusted": p, **vars(result)} for a, b, result, p in tested_pairs]
     rows = [
-        (
-            f"{a} and {b}",
-            f"{m.only_a:,}",
-            f"{m.only_b:,}",
-            f"{m.both_wrong:,}",
-            statistics.p_cell(m.p_value),
-            statistics.p_cell(p),
-        )
+        (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
         for a, b, m, p in tested_pairs
     ]
     said = [statistics.mcnemar_verdict(*one) for one in tested_pairs]
@@ -313,7 +304,7 @@ def _results_section(conclusion: statistics.Conclusion, ensembles: Mapping[str, 
         each = "; ".join(f"{one.title} {statistics.interval_in_words(one.difference)}" for one in compared)
         alt = f"Differences with their 95 % intervals: {each}."
         pictures.append(Picture("Differences", png_of(figure), alt, figures.DIFFERENCES, "differences"))
-        tables.append(statistics.comparisons_table(compared))
+        tables.append(_comparisons_table(compared))
     return Section("Results", [_OF_RESULTS, _OF_DIFFERENCES] if compared else [_OF_RESULTS], tables, pictures)
 
 
@@ -329,6 +320,25 @@ def _summary_table(conclusion: statistics.Conclusion, ensembles: Mapping[str, Ev
         rows.append((name, str(summary.n), f"{100 * summary.mean:.3f}", sd, interval, together)[:columns])
     title = f"Accuracy on {digits}, over the seeds (sd: standard deviation)"
     return Table(title, headings[:columns], rows, numeric=range(1, 6))
+
+
+def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
+    rows = []
+    for one in compared:
+        difference, needed = one.difference, None
+        mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
+        if one.verdict.is_different is False:
+            needed = statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared))
+        seeds = "–" if needed is None else f"about {needed:,}"
+        p_values = map(_p_cell, (difference.p_value, one.p_adjusted))
+        interval = " to ".join(ends) or "–"
+        rows.append((one.title, str(difference.n), mean, interval, *p_values, one.verdict.in_short, seeds))
+    headings = ("comparison", "seeds", "points", "95 % interval", "p", "p, all counted", "verdict", "seeds needed")
+    return Table("Differences over the same seeds", headings, rows, numeric=(1, 2, 3, 4, 5, 7))
+
+
+def _p_cell(p: float | None) -> str:
+    return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
 
 
 def _curves_section(runs: Runs) -> Section:

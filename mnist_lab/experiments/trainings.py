@@ -124,10 +124,7 @@ def _is_whole(run: RunRecord) -> bool:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a task ended: with a run, with a failure (a sentence), or, with neither, stopped by the user.
-
-    With both, it diverged, and its folder says so.
-    """
+    """How a task ended: with a run, with a failure (a sentence), with both if it diverged, or stopped by the user."""
 
     number: int
     folder: Path | None = None
@@ -174,11 +171,9 @@ def _train(task: Task, outputs: Path, report: Callable[[float], None], is_stoppe
         return Finished(task.number, _train_or_resume(task, outputs, observer, stop_requested))
     except Stopped:
         return Finished(task.number)
-    except TrainingError as error:
-        diverged = observer.folder is not None and read_run(observer.folder).status == "failed"
-        return Finished(task.number, observer.folder if diverged else None, str(error))
     except Exception as error:
-        return Finished(task.number, failure=describe_failure(error))
+        diverged = isinstance(error, TrainingError)
+        return Finished(task.number, observer.folder if diverged else None, describe_failure(error))
 
 
 def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_requested: Callable[[], bool]) -> Path:

@@ -438,8 +438,7 @@ def check_history(history: Sequence[EpochRecord]) -> None:
         require(is_finite, f"its epoch {place} holds a value that is not a finite number")
         accuracies = record.train_accuracy, record.val_accuracy, record.fit_right or 0, record.fit_wrong or 0
         is_possible = (
-            min(record.train_loss, record.val_loss, record.fit_loss or 0)
-            >= -1e-5  # the smallest is 0, but for rounding
+            min(record.train_loss, record.val_loss, record.fit_loss or 0) >= -1e-5  # 0, but for rounding
             and min(*accuracies, record.learning_rate) >= 0
             and max(accuracies) <= 1
             and 0 < record.seconds <= 1e8  # about three years
