@@ -177,9 +177,7 @@ KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] f
 @styled
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
     """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
-    note = (
-        "Dotted: the loss of guessing, ln 10. Cross at the top: at least one training ended, as a number got infinite."
-    )
+    note = "Dotted: the loss of guessing, ln 10. Cross: a number became infinite in at least one training."
     figure = plotting.new_figure(WIDTH, 4.6, title, note)
     axes = _part_of(figure).subplots()
     top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
@@ -190,7 +188,7 @@ def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Fi
         axes.text(one.rate, 1.01, one.kind, ha="center", transform=top)
         axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
         if one.stopped:
-            axes.plot(one.rate, 0.96, "X", color=INK, markersize=9, transform=top)
+            axes.plot(one.rate, 0.88, "X", color=INK, markersize=9, transform=top)
     left = [one for one in tried if one.losses]
     axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
     axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
