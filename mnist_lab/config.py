@@ -202,6 +202,9 @@ class TrainConfig:
         label="digits in an epoch",
         earlier=0,
     )
+    random_labels: float = _setting(
+        0.0, "fraction of the training digits whose label is drawn at random", 0, 1, "fraction", earlier=0.0
+    )
     batch_norm: bool = _setting(True, "batch normalisation in every block", label="batch normalisation", earlier=True)
     dropout: float | None = _setting(
         None, "fraction of the hidden activations dropped in training", 0, 0.95, "fraction", kind=float, earlier=None

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mnist_lab.config import AugmentConfig
+from mnist_lab.config import CLASSES, AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.mnist import Digits, normalise, to_unit
 
@@ -29,6 +30,17 @@ def derive_seed(*parts: int | str) -> int:
 def seeded_generator(*parts: int | str) -> torch.Generator:
     """A CPU generator with a derived seed."""
     return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+def with_random_labels(digits: Digits, fraction: float, seed: int) -> Digits:
+    """The same digits, a fraction of them with a label drawn at random, which in one of ten cases is the right one.
+
+    A larger fraction of the same seed contains the smaller one, label by label (Zhang et al. 2017, arXiv:1611.03530).
+    """
+    generator = seeded_generator(seed, "random labels")
+    drawn = torch.randint(CLASSES, digits.labels.shape, generator=generator)
+    chosen = torch.randperm(len(digits), generator=generator)[: round(fraction * len(digits))]
+    return replace(digits, labels=digits.labels.index_copy(0, chosen, drawn[chosen]))
 
 
 class Batch(NamedTuple):

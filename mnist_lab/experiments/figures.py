@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from mnist_lab import plotting
@@ -110,6 +110,93 @@ def curves_with_spread(
     else:
         accuracy.set_xticks(plotting.epoch_ticks(round(accuracy.dataLim.x1)))
     _name_lines(part, [loss])
+    return figure
+
+
+GAP = """Training (blue) and validation (orange) of each variant, the means over its seeds; grey between them is the
+gap. Compare its height from column to column at the last epoch. Why a variant closes it, this does not show, nor what
+more digits would do."""
+LEARNED = """Blue: digits labelled rightly; orange: those labelled wrongly, which count when the network gives their
+wrong label back; green: validation digits, rightly labelled. Look at how much later orange rises, and what green does
+meanwhile. Stars: the epochs kept. Which digits are hard to learn, this does not show."""
+
+Curves = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""By variant and by column of the history, (seeds, epochs) each."""
+Rows = Mapping[str, Mapping[str, str]]
+"""Rows of panels, ``loss`` or ``accuracy``: what their lines are called, and the column of each."""
+Kept = Mapping[str, Sequence[float]] | None
+
+
+@styled
+def learning_panels(curves: Curves, rows: Rows, kept: Kept = None, *, title: str) -> Figure:
+    """How each variant learns, in a column of its own; ``kept`` has the epochs whose networks were kept.
+
+    Where a panel has two lines only, what lies between them is shaded.
+    """
+    figure = plotting.new_figure(WIDTH, 2.2 * len(rows) + 1.5, title, _SPREAD_NOTE)
+    part = _part_of(figure)
+    grid = part.subplots(len(rows), len(curves), sharex=True, sharey="row", squeeze=False)
+    for panels, (measure, columns) in zip(grid, rows.items(), strict=True):
+        scale, unit = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
+        for axes, (variant, known) in zip(panels, curves.items(), strict=True):
+            lines = {name: scale * known[column] for name, column in columns.items()}
+            epochs = range(1, next(iter(lines.values())).shape[1] + 1)
+            for (name, runs), style in zip(lines.items(), styles(len(lines)), strict=True):
+                _draw_runs(axes, epochs, runs, style, name)
+            if len(columns) == 2:
+                means = [runs.mean(axis=0) for runs in lines.values()]
+                axes.fill_between(epochs, *means, color=MUTED, alpha=0.3, linewidth=0, zorder=0, label="gap")
+            if kept is not None:
+                places = np.zeros(len(kept[variant]))
+                axes.plot(kept[variant], places, "*", color=INK, markersize=10, clip_on=False, label="epoch kept")
+            plotting.style_axes(axes, "epoch", unit)
+            axes.label_outer()
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        panels[0].set_ylim(0 if measure == "loss" else None, 102 if measure == "accuracy" else None)
+    for axes, variant in zip(grid[0], curves, strict=True):
+        axes.set_title(variant)
+    _name_lines(part, grid.flat)
+    return figure
+
+
+class TriedRate(NamedTuple):
+    """What trainings at one learning rate came to."""
+
+    rate: float
+    losses: Sequence[float]  # on the validation digits, in nats, of each that left a network
+    stopped: int  # how many more ended because a number became infinite
+    kind: str  # too low, right, too high or diverged
+
+
+RATES = """Each dot is one training, the line their mean, over the learning rate; both axes are logarithmic. Look for
+the flat part, where the rate hardly matters, and at how abruptly training fails to its right. Another recipe, network
+or length of training moves the curve: which rate is best elsewhere, this does not show."""
+KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] for place in (5, 2, 1, 3)], strict=True))
+
+
+@styled
+def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
+    """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
+    note = "Dotted: the loss of guessing, ln 10. Cross: a number became infinite in at least one training."
+    figure = plotting.new_figure(WIDTH, 4.6, title, note)
+    axes = _part_of(figure).subplots()
+    top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
+    step = float(np.sqrt(rates[1] / rates[0])) if len(rates) > 1 else 2.0
+    for one in tried:
+        low, high = one.rate / step, one.rate * step
+        axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
+        axes.text(one.rate, 1.01, one.kind, ha="center", transform=top)
+        axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
+        if one.stopped:
+            axes.plot(one.rate, 0.88, "X", color=INK, markersize=9, transform=top)
+    left = [one for one in tried if one.losses]
+    axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
+    axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
+    plotting.scale_loss(axes, [guessing, *(loss for one in tried for loss in one.losses)])
+    axes.set(xscale="log", xlim=(rates[0] / step, rates[-1] * step), xlabel="learning rate (logarithmic)")
+    axes.set_ylabel("validation loss (nats per digit, logarithmic)")
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.xaxis.set_minor_locator(NullLocator())
     return figure
 
 

@@ -54,6 +54,7 @@ class Networks:
     mnist: Mnist
     compute: Compute  # where the networks are
     outputs: Path
+    diverged: Runs = field(default_factory=dict)  # those that left no network, as a number became infinite
 
     @property
     def tested(self) -> statistics.Accuracies:

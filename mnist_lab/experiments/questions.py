@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, default_config, settings_of
-from mnist_lab.experiments import measures
+from mnist_lab.experiments import measures, memorising
+from mnist_lab.experiments.rates import LEARNING_RATES, of_rates
 from mnist_lab.terminal.wording import describe_strength
 
+_RANDOM = (0, 20, 50, 100)  # percent of the training digits whose labels are drawn at random
 SEEDS, MOST_SEEDS = 5, 100  # trainings of every variant: the usual number, and the most that may be asked for
 
 
@@ -40,6 +43,7 @@ class Experiment:
     explanation: str  # what to look for
     measure: Callable[[measures.Networks], measures.Measured] = measures.of_variants
     asks_only: bool = False  # it asks networks about digits shown in some way, and so may ask saved runs as well
+    may_diverge: bool = False  # a training that leaves no network, as a number became infinite, is a result
 
 
 def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
@@ -59,7 +63,23 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
         changes: dict[str, Any] = {"train_size": size, "epoch_size": settings.TRAIN_DIGITS, "patience": epochs}
         sizes[f"{size:,} plain"] = replace(plain, **changes)
         sizes[f"{size:,} augmented"] = replace(augmented, **changes)
+    # Nothing that would keep a network from learning its digits by heart, and no end before the last epoch.
+    bare: dict[str, Any] = {"dropout": 0.0, "label_smoothing": 0.0, "average_decay": 0.0, "patience": epochs}
+    simplest = replace(default_config("1-layer", augmented=False, recipe="plain", epochs=epochs), **bare)
+    simplest = replace(simplest, train_size=2_000, batch_size=64)
+    few = replace(default_config("2-layer", augmented=False, epochs=epochs), **bare, batch_norm=False, weight_decay=0.0)
+    few = replace(few, train_size=300, epoch_size=1_500, batch_size=32, learning_rate=1e-3)
+    quick = replace(default_config("3-layer", augmented=False, recipe="plain", epochs=epochs), train_size=10_000)
     configs = {
+        "memorise": {f"{percent} % random": replace(simplest, random_labels=percent / 100) for percent in _RANDOM},
+        "overfit": {
+            "neither": few,
+            "dropout": replace(few, dropout=0.5),
+            "augmentation": replace(few, augment=AugmentConfig()),
+            "weight decay": replace(few, weight_decay=1.0),
+            "all three": replace(few, dropout=0.5, augment=AugmentConfig(), weight_decay=1.0),
+        },
+        "learning-rate": {f"{rate:g}": replace(quick, learning_rate=rate) for rate in LEARNING_RATES},
         "depth": {**{model: replace(stated, model=model) for model in ("1-layer", "2-layer")}, "3-layer": plain},
         "augmentation": {"plain": plain, "all": replace(plain, augment=everything), **alone},
         "regularisation": {
@@ -130,6 +150,30 @@ EXPERIMENTS = {
             "bad-idea", "Which augmentation hurts?", "the augmentation", 4, partial(_variants, "bad-idea"),
             (("plain", "mirrored"), ("plain", "upside down")),
             "A mirrored 2 is not a 2, and a 6 upside down is a 9: augmentation must keep what a digit means.",
+        ),
+        Experiment(
+            "memorise", "Can a network learn labels that mean nothing?", "the fraction of random labels", 30,
+            partial(_variants, "memorise"), tuple(pairwise(f"{percent} % random" for percent in _RANDOM)),
+            "What is right for many digits is learned first, and what is wrong digit by digit. Nothing here holds the "
+            "network back: no dropout, no augmentation, no weight decay, a constant learning rate (Zhang et al. 2017, "
+            "arXiv:1611.03530; Arpit et al. 2017, arXiv:1706.05394).",
+            memorising.of_memorising,
+        ),
+        Experiment(
+            "overfit", "What closes the gap between training and validation?", "dropout, augmentation, weight decay",
+            20, partial(_variants, "overfit"),
+            tuple(("neither", name) for name in ("dropout", "augmentation", "weight decay", "all three")),
+            "With 300 digits a network soon knows all of them by heart, and goes on growing surer, also where it is "
+            "wrong. An epoch has each digit five times. Batch norm, which holds networks back as well, is off. All "
+            "three together differ from neither in three factors: which of them does it, that pair can't tell.",
+            memorising.of_overfitting,
+        ),
+        Experiment(
+            "learning-rate", "How large may the learning rate be?", "the learning rate", 1,
+            partial(_variants, "learning-rate"), tuple(pairwise(f"{rate:g}" for rate in LEARNING_RATES)),
+            "Too low wastes the epoch, too high never settles, and a little more destroys what was learned (Smith "
+            "2017, arXiv:1506.01186). The rate is constant here: a schedule that falls allows higher ones.",
+            of_rates, may_diverge=True,
         ),
     )
 }  # fmt: skip

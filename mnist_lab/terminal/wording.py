@@ -80,10 +80,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def mean_and_spread(fractions: Sequence[float]) -> str:
-    """Mean and standard deviation of some accuracies, in percent; a single one has no spread."""
-    mean = f"{100 * statistics.mean(fractions):.3f}"
-    return f"{mean} ± {100 * statistics.stdev(fractions):.3f}" if len(fractions) > 1 else mean
+def mean_and_spread(values: Sequence[float], scale: float = 100, decimals: int = 3) -> str:
+    """Mean and standard deviation of some accuracies, in percent, or of others; a single one has no spread."""
+    mean = f"{scale * statistics.mean(values):.{decimals}f}"
+    return f"{mean} ± {scale * statistics.stdev(values):.{decimals}f}" if len(values) > 1 else mean
 
 
 def describe_architecture(name: str) -> str:

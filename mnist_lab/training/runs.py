@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
@@ -375,7 +375,8 @@ class EpochRecord:
     """One line of the history: losses of the trainer's ``Criterion`` in nats per digit, accuracies as fractions.
 
     The training values are measured during the epoch, while the weights still change and with dropout and augmentation
-    on: they may well be worse than the validation values.
+    on: they may well be worse than the validation values. The last three are measured after the epoch, as validation
+    is, where that costs little (see ``Trainer``); ``None`` otherwise, and in runs of earlier versions.
     """
 
     epoch: int
@@ -385,14 +386,18 @@ class EpochRecord:
     val_accuracy: float
     learning_rate: float
     seconds: float
+    fit_loss: float | None = None  # on the training digits, not augmented
+    fit_right: float | None = None  # fraction of those labelled rightly that are answered with their label
+    fit_wrong: float | None = None  # and of those labelled wrongly (``random_labels``), if there are any
 
 
 def history_csv(history: Sequence[EpochRecord]) -> str:
-    """The history as CSV."""
+    """The history as CSV, without columns that its first epoch has no value for."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(part.name for part in fields(EpochRecord))
-    writer.writerows(map(astuple, history))
+    names = [name for name, value in asdict(history[0]).items() if value is not None]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, history))
     return text.getvalue()
 
 
@@ -427,14 +432,15 @@ def check_history(history: Sequence[EpochRecord]) -> None:
     """Raise ``ValueError`` unless the epochs are numbered from 1 on, and all values are within their ranges."""
     require(len(history) > 0, "it holds no epochs")
     for place, record in enumerate(history, start=1):
-        epoch, *values = astuple(record)
+        epoch, *values = (value for value in astuple(record) if value is not None)
         require(type(epoch) is int and epoch == place, f"in place of epoch {place} it holds another")
         is_finite = all(type(value) is float and math.isfinite(value) for value in values)
         require(is_finite, f"its epoch {place} holds a value that is not a finite number")
+        accuracies = record.train_accuracy, record.val_accuracy, record.fit_right or 0, record.fit_wrong or 0
         is_possible = (
-            min(record.train_loss, record.val_loss) >= -1e-5  # the smallest loss is 0; rounding may give less
-            and min(record.train_accuracy, record.val_accuracy, record.learning_rate) >= 0
-            and max(record.train_accuracy, record.val_accuracy) <= 1
+            min(record.train_loss, record.val_loss, record.fit_loss or 0) >= -1e-5  # 0, but for rounding
+            and min(*accuracies, record.learning_rate) >= 0
+            and max(accuracies) <= 1
             and 0 < record.seconds <= 1e8  # about three years
         )
         require(is_possible, f"its epoch {place} holds numbers that no training produces")

@@ -29,7 +29,7 @@ from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from mnist_lab.config import CLASSES, TrainConfig
-from mnist_lab.data.loader import TrainLoader, derive_seed
+from mnist_lab.data.loader import TrainLoader, derive_seed, with_random_labels
 from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -154,7 +154,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig, steps: int, compute: 
 class Trainer:
     """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
-    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` processes load data.
+    The ``model`` is on ``compute``'s device already, and trained in place; ``workers`` processes load data. Where there
+    are no more training digits than validation digits, those are evaluated after every epoch as well.
     """
 
     def __init__(
@@ -168,8 +169,10 @@ class Trainer:
     ) -> None:
         self.model, self.validation, self.config, self.compute = model, validation, config, compute
         self.images_per_epoch = config.epoch_size or len(train_digits)
+        self.digits = with_random_labels(train_digits, config.random_labels, config.seed)
+        self.is_wrong = self.digits.labels != train_digits.labels  # (N,)
         self.loader = TrainLoader(
-            train_digits,
+            self.digits,
             config.augment,
             batch_size=config.batch_size,
             seed=config.seed,
@@ -209,10 +212,10 @@ class Trainer:
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
                 break
-            val_loss, val_accuracy = self.validate()
+            (val_loss, val_accuracy), fit = self.validate(), self._fit()
             self._require_finite(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
             rate, seconds = float(self.optimizer.param_groups[0]["lr"]), time.perf_counter() - start
-            record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
+            record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, *fit)
             self.history.append(record)
             self.images_seen += seen
             is_best = self.stopping.update(epoch, val_loss)
@@ -276,10 +279,21 @@ class Trainer:
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy of the evaluated network on the validation digits."""
-        logits = predict_logits(self.evaluated_model, self.validation.images, self.compute)  # (N, 10)
-        loss = self.criterion(logits, self.validation.labels)
-        accuracy = (logits.argmax(dim=1) == self.validation.labels).float().mean()
-        return float(loss), float(accuracy)
+        loss, answered = self._evaluate(self.validation)
+        return loss, float(answered.float().mean())
+
+    def _evaluate(self, digits: Digits) -> tuple[float, Tensor]:
+        """The mean loss on some digits, and which of them are answered with their label, (N,) bool."""
+        logits = predict_logits(self.evaluated_model, digits.images, self.compute)  # (N, 10)
+        return float(self.criterion(logits, digits.labels)), logits.argmax(dim=1) == digits.labels
+
+    def _fit(self) -> tuple[float | None, ...]:
+        """The loss on the training digits, and how many of them, rightly and wrongly labelled, get their label."""
+        if len(self.digits) > len(self.validation):  # it would take as long as a good part of the training
+            return ()
+        loss, answered = self._evaluate(self.digits)
+        parts = (answered[which] for which in (~self.is_wrong, self.is_wrong))
+        return loss, *(float(part.float().mean()) if len(part) else None for part in parts)
 
     def _require_finite(self, is_finite: bool, otherwise: str, epoch: int) -> None:
         if not is_finite:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
-from mnist_lab.data.loader import Batch, TrainLoader, derive_seed
+from mnist_lab.data.loader import Batch, TrainLoader, derive_seed, with_random_labels
 from mnist_lab.data.mnist import Digits, Mnist, denormalise, normalise, stratified_subset, to_unit
 
 
@@ -104,3 +104,21 @@ def test_workers_make_the_very_same_batches(few: Digits) -> None:
     for epoch in (1, 2):  # the second epoch shows that persistent workers learn of the new epoch
         expected, found = gather(alone.epoch(epoch)), gather(helped.epoch(epoch))
         assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))
+
+
+def test_random_labels_are_a_fraction_of_all_and_one_in_ten_is_right(mnist: Mnist) -> None:
+    digits = stratified_subset(mnist.train, 10_000)
+    labels, images = digits.labels.clone(), digits.images.clone()
+    previous = torch.zeros(len(digits), dtype=torch.bool)
+    for fraction in (0.0, 0.2, 0.5, 1.0):
+        given = with_random_labels(digits, fraction, seed=3)
+        is_wrong = given.labels != labels
+        assert int(is_wrong.sum()) == pytest.approx(0.9 * fraction * len(digits), abs=100)  # 3 standard deviations
+        assert not (previous & ~is_wrong).any()  # a larger fraction keeps what a smaller one made wrong
+        assert torch.equal(given.images, images)
+        assert torch.equal(given.indices, digits.indices)
+        assert torch.equal(given.labels, with_random_labels(digits, fraction, seed=3).labels)
+        previous = is_wrong
+    assert torch.bincount(given.labels, minlength=10).tolist() == pytest.approx([1000] * 10, abs=100)
+    assert torch.equal(digits.labels, labels)  # the data that all trainings share
+    assert not torch.equal(given.labels, with_random_labels(digits, 1.0, seed=4).labels)

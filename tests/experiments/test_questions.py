@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from mnist_lab.experiments.questions import (
     factors_between,
     strengths,
 )
+from mnist_lab.experiments.statistics import parse_prediction
 from mnist_lab.training.trainer import EarlyStopping
 
 USUAL = default_config("3-layer", augmented=True)
@@ -34,9 +35,38 @@ def test_every_comparison_differs_in_one_factor(name: str, epochs: int) -> None:
     for variant in variants:
         check_config(variant.config)
         assert variant.config.epochs == epochs
-    for before, after in experiment.pairs:
+    controlled = [pair for pair in experiment.pairs if pair != ("neither", "all three")]  # which says so on its page
+    for before, after in controlled:
         assert len(differences([by_name[before], by_name[after]])) == 1
-    assert factors_between(experiment.pairs, variants) == []
+    assert factors_between(controlled, variants) == []
+    assert len(controlled) in (len(experiment.pairs), 3)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_comparison_can_be_predicted(name: str) -> None:
+    """As the menu asks for it, and as --predict takes it."""
+    pairs = EXPERIMENTS[name].pairs
+    names = list(chain(*pairs))
+    for before, after in pairs:
+        assert parse_prediction(f"{after} > {before} by 0.3", names) == (after, before, 0.3)
+        assert parse_prediction(f"{before} = {after}".upper(), names) == (before, after, 0)
+
+
+@pytest.mark.parametrize("epochs", [2, 30])
+@pytest.mark.parametrize("name", ["memorise", "overfit"])
+def test_nothing_ends_a_training_that_learns_by_heart_before_its_last_epoch(name: str, epochs: int) -> None:
+    for variant in EXPERIMENTS[name].variants(epochs):
+        assert not variant.config.average_decay  # the network that is trained is the one that is measured
+        stopping = EarlyStopping(variant.config.patience)
+        for epoch in range(1, epochs):
+            stopping.update(epoch, 0.1 * epoch)
+            assert not stopping.exhausted, variant.name
+
+
+def test_the_rates_span_four_decades_evenly() -> None:
+    rates = [variant.config.learning_rate for variant in EXPERIMENTS["learning-rate"].variants(1)]
+    assert (len(rates), rates[0], rates[-1]) == (8, 1e-4, 1.0)
+    assert [b / a for a, b in pairwise(rates)] == pytest.approx([10 ** (4 / 7)] * 7, rel=0.02)
 
 
 @pytest.mark.parametrize("epochs", [4, 16])
@@ -130,6 +160,7 @@ def test_every_setting_that_two_trainings_can_differ_in_is_told() -> None:
     other = replace(
         USUAL, model="2-layer", augment=None, recipe="plain", epochs=3, batch_size=7, learning_rate=0.1, train_size=500,
         label_smoothing=0.2, average_decay=0.5, patience=1, epoch_size=900, batch_norm=False, dropout=0.9, hidden=9,
+        random_labels=0.5,
     )  # fmt: skip
     told = differences([USUAL, other])
     never_alone = {"seed", "plain_epochs"}  # without augmentation, there are no final epochs without it

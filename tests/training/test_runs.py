@@ -230,6 +230,21 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert read_history(read_run(folder)) == history
 
 
+@pytest.mark.parametrize("fit", [(0.25, 0.99, 0.125), (0.25, 0.99, None)])
+def test_how_well_the_training_digits_are_fitted_is_kept_where_it_is_known(fit: Any, tmp_path: Path) -> None:
+    history = [EpochRecord(epoch, 0.1, 0.9, 1 / 3, 0.95, 1e-5, 1.25, *fit) for epoch in (1, 2, 3)]
+    folder = make_run(tmp_path, "run")
+    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
+    assert read_history(read_run(folder)) == history
+    resumed = [EpochRecord(1, 0.1, 0.9, 1 / 3, 0.95, 1e-5, 1.25), *history[1:]]  # begun by an earlier version
+    assert history_csv(resumed).splitlines()[0] == HEAD.strip()
+    text = history_csv(history)
+    for wrong in ("2.5", "-1", "nan", ""):
+        (folder / "history.csv").write_text(text.replace("0.99", wrong), encoding="utf-8")
+        with pytest.raises(RunError, match="can't be read"):
+            read_history(read_run(folder))
+
+
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_history_is_named_in_one_line(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, expected = DAMAGES[kind]

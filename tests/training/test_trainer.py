@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, AdamW
 
 from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
+from mnist_lab.data.loader import with_random_labels
 from mnist_lab.data.mnist import Digits, Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -103,6 +104,56 @@ def test_it_learns_and_keeps_the_weights_of_the_lowest_validation_loss(
     floor = -(0.955 * math.log(0.955) + 9 * 0.005 * math.log(0.005))
     assert float(smoothed) - floor == pytest.approx(best.val_loss, rel=1e-5)
     assert float((logits.argmax(1) == validation.labels).float().mean()) == pytest.approx(best.val_accuracy)
+
+
+def test_training_digits_are_evaluated_where_they_are_few_and_no_weight_notices(
+    mnist: Mnist, few: Digits, validation: Digits, compute: Compute
+) -> None:
+    larger = stratified_subset(mnist.validation, 600)  # the 500 training digits are no more than that
+    last: list[dict[str, Tensor]] = []
+    for held_out in (validation, larger):
+        trainer = trainer_for(SHORT, few, held_out, compute)
+        outcome = trainer.fit()
+        last.append({name: value.clone() for name, value in trainer.evaluated_model.state_dict().items()})
+    assert_same_weights(*last)
+    assert outcome.history[-1].fit_loss is not None
+    logits = predict_logits(trainer.evaluated_model, few.images, compute)  # plain, in evaluation mode
+    assert outcome.history[-1].fit_right == pytest.approx(float((logits.argmax(1) == few.labels).float().mean()))
+    assert outcome.history[-1].fit_wrong is None
+    expected = F.cross_entropy(logits, few.labels, label_smoothing=0.05) + math.fsum(
+        share * math.log(share) for share in [0.955] + [0.005] * 9
+    )
+    assert outcome.history[-1].fit_loss == pytest.approx(float(expected), rel=1e-5)
+    assert trainer_for(SHORT, few, validation, compute)._fit() == ()
+
+
+def test_random_labels_are_trained_on_and_go_on_after_a_stop(mnist: Mnist, few: Digits, compute: Compute) -> None:
+    held_out, labels = stratified_subset(mnist.validation, 600), few.labels.clone()
+    config = replace(SHORT, random_labels=0.5, augment=None, dropout=0.0, recipe="plain", epochs=12, patience=12)
+    config = replace(config, average_decay=0.0, label_smoothing=0.0, learning_rate=2e-3)
+    whole, kept = trainer_for(config, few, held_out, compute), io.BytesIO()
+
+    def keep(record: EpochRecord, is_best: bool) -> None:
+        if record.epoch == 6:
+            torch.save(whole.state(), kept)
+
+    expected = whole.fit(on_epoch=keep)
+    kept.seek(0)
+    resumed = trainer_for(config, few, held_out, compute)
+    resumed.restore(torch.load(kept, weights_only=True))
+    found = resumed.fit()
+    assert_same_weights(found.best_weights, expected.best_weights)
+    assert timeless(found) == timeless(expected)
+    assert torch.equal(few.labels, labels)
+    assert torch.equal(whole.validation.labels, held_out.labels)
+    rights, wrongs = ([getattr(r, column) for r in found.history] for column in ("fit_right", "fit_wrong"))
+    assert all(right > wrong for right, wrong in zip(rights[:4], wrongs[:4], strict=True))  # the right come first
+    assert wrongs[-1] > 0.9  # then all are known by heart
+    given = with_random_labels(few, 0.5, config.seed).labels
+    answers = predict_logits(resumed.model, few.images, compute).argmax(1)
+    is_wrong = given != labels
+    assert float((answers == given)[is_wrong].float().mean()) == pytest.approx(wrongs[-1])
+    assert float((answers == given)[~is_wrong].float().mean()) == pytest.approx(rights[-1])
 
 
 @pytest.mark.integration
