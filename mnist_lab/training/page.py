@@ -30,6 +30,7 @@ RUN_PICTURES = (
     *("history.png", "reliability.png", "confusion_counts.png", "confusion_percent.png"),
     *("mistakes.png", "unsure.png", "saliency.png"),
 )
+FILM_FILE, FILM_PICTURE = "film.npz", "film.webp"  # what was kept of a training on its way, and the picture of it
 ENDED = {
     "last epoch": "Training ran to its last epoch.",
     "patience": "Training stopped early, when its patience ran out.",
@@ -47,8 +48,12 @@ def run_report(run: RunRecord) -> Report:
     A missing or damaged file costs only its own part of the page, and is named.
     """
     captions = (read_summary(run.folder) or Summary()).pictures
-    found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
+    found = {
+        name: document.read_picture(run.folder, name, captions.get(name)) for name in (*RUN_PICTURES, FILM_PICTURE)
+    }
     pictures = {name: [picture] if picture else [] for name, picture in found.items()}
+    if not os.path.lexists(run.folder / FILM_FILE):  # runs of earlier versions have none
+        del found[FILM_PICTURE]
     missing = _missing(run, [name for name, picture in found.items() if picture is None and run.is_evaluated])
     history = []
     if run.is_evaluated or os.path.lexists(run.folder / HISTORY_FILE):  # one that ended sooner may have none
@@ -63,7 +68,12 @@ def run_report(run: RunRecord) -> Report:
         Section(
             "How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")], pictures["reliability.png"]
         ),
-        Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], pictures["history.png"]),
+        Section(
+            "How it learned",
+            [_MEASURED] * bool(history),
+            [_history_table(run, history)],
+            [*pictures["history.png"], *pictures[FILM_PICTURE]],
+        ),
         Section(
             "Which digits it confuses",
             remarks,
