@@ -20,7 +20,7 @@ from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembl
 from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
 from mnist_lab.explain import film_figures
-from mnist_lab.explain.film import read_film
+from mnist_lab.explain.film import Film, read_film
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Caption, Picture, Prediction, Report, Section, Table, write_report
@@ -370,7 +370,8 @@ def _film_sections(recipes: Sequence[Recipe]) -> list[Section]:
         for recipe in recipes
         for seed, run in islice(recipe.runs.items(), 1 if several else None)
     ]
-    films, without = {}, []
+    films: dict[str, Film] = {}
+    without = []
     for name, run in runs:
         try:
             film = read_film(run)

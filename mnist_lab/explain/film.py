@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ MAPPED = 500  # validation digits on the map
 DIGIT_COLOURS = (*COLOURS, "#999999", "#004D40")  # each digit is also drawn as a numeral
 _MOMENTS = 24  # at most, besides the start
 _LARGEST = 1 << 20  # bytes of a film's file
-_NEAREST = 8  # digits of the map between which a drawing is placed
+NEAREST = 5  # digits of the map between which a drawing is placed
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
@@ -118,7 +119,7 @@ class Film:
         strength = np.log10(np.maximum(percent, 0.1) / 0.1) / 3
         return _tinted(0.9 * strength, np.eye(CLASSES, dtype=bool))
 
-    def project(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+    def project(self, hidden: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """Where activations (N, H) of hidden units lie on the map, (N, 2)."""
         return (hidden - self.centre) @ self.axes.T
 
@@ -139,7 +140,9 @@ class FilmRecorder(Recorder):
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._plan = trainer, set(plan_moments(trainer.config))
-        self._model = copy.deepcopy(trainer.model)  # to put the copies into: that one is needed elsewhere
+        model = copy.deepcopy(trainer.model)  # to put the copies into: that one is needed elsewhere
+        assert isinstance(model, DigitNet)
+        self._model = model
         self._weights = {trainer.images_per_epoch * len(trainer.history): trainer.copy_weights()}
 
     def on_batch(self, seen: int) -> None:
@@ -149,7 +152,7 @@ class FilmRecorder(Recorder):
 
     def develop(self, folder: Path, outcome: Outcome) -> None:
         """Ask the copies about the validation digits, and write the film; it ends with the weights that are kept."""
-        trainer, found, mapped = self._trainer, [], mapped_digits()
+        trainer, mapped, found = self._trainer, mapped_digits(), []
         kept = min(outcome.best_epoch * trainer.images_per_epoch, outcome.images_seen)
         earlier = {seen: weights for seen, weights in self._weights.items() if seen < kept}
         for seen, weights in {**earlier, kept: outcome.best_weights}.items():
@@ -160,9 +163,9 @@ class FilmRecorder(Recorder):
                 hidden = predict_hidden(self._model, mapped.images, trainer.compute).numpy()
                 kernels = next(iter(weights.values()))[:, 0].numpy()  # (F, 1, 3, 3) before
                 found.append((seen, kernels, pairs.view(CLASSES, CLASSES).numpy(), hidden))
-        seen, kernels, confusion, hidden = (np.stack(part) for part in zip(*found, strict=True))
+        moments, kernels, confusion, hidden = (np.stack(part) for part in zip(*found, strict=True))
         centre, axes, variance = principal_components(hidden[-1])
-        film = Film(seen, kernels, confusion, (hidden - centre) @ axes.T, centre, axes, variance)
+        film = Film(moments, kernels, confusion, (hidden - centre) @ axes.T, centre, axes, variance)
         buffer = io.BytesIO()
         np.savez(buffer, **asdict(film))
         write_atomically(folder / FILM_FILE, partial(Path.write_bytes, data=buffer.getvalue()))
@@ -213,11 +216,11 @@ class DigitMap:
         image = torch.from_numpy(picture.copy()).view(1, 1, SIDE, SIDE)
         hidden = predict_hidden(self.model, image, self.compute).numpy()
         distances = np.linalg.norm(self.hidden - hidden, axis=1)
-        nearest = distances.argsort(kind="stable")[:_NEAREST]
+        nearest = distances.argsort(kind="stable")[:NEAREST]
         weights = 1 / np.maximum(distances[nearest], 1e-6)
-        places = weights / weights.sum() @ self.film.places[:, nearest]
+        places: NDArray[np.float32] = weights / weights.sum() @ self.film.places[:, nearest]
         places[-1] = self.film.project(hidden)
-        return places.astype(np.float32)
+        return places
 
 
 def load_map(run: RunRecord, model: DigitNet, compute: Compute) -> DigitMap | None:

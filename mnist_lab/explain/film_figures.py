@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -43,7 +44,7 @@ def draw_film(films: Mapping[str, Film], title: str) -> bytes:
     size = (9.6, 4.4) if alone else (3.2 * len(films), 7.6)
     figure = new_figure(*size, title, f"{_SCALES}\n{remarks}")
     figure.set_dpi(_DPI)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     parts = figure.add_subfigure(figure.add_gridspec()[0]).subfigures(1, len(films), squeeze=False)[0]
     updates = [_film_panels(part, name, film, alone) for part, (name, film) in zip(parts, films.items(), strict=True)]
     canvas.draw()  # what moves is left out

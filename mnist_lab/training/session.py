@@ -41,12 +41,14 @@ from mnist_lab.training.page import summary_of, write_run_page
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISHED, EpochRecord, RunRecord, write_run
 from mnist_lab.training.trainer import Outcome, Progress, Recorder, Trainer
 
+RunFigures = Mapping[str, RunFigure]  # what draws the figures of a run, by file name
+
 
 @dataclass(frozen=True)
 class RunExtras:
     """What rooms that come later add to a run."""
 
-    figures: Mapping[str, RunFigure] = field(default_factory=dict)  # by file name
+    figures: RunFigures = field(default_factory=dict)
     recorder: Callable[[Trainer], Recorder] = Recorder
 
 
@@ -236,12 +238,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def _save_results(
-    run: RunRecord,
-    results: Results,
-    mnist: Mnist,
-    model: DigitNet,
-    recorder: Recorder,
-    figures: Mapping[str, RunFigure],
+    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, recorder: Recorder, figures: RunFigures
 ) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
@@ -283,7 +280,7 @@ def _save_results(
     return run
 
 
-def _describe(run: RunRecord, figures: Mapping[str, RunFigure]) -> None:
+def _describe(run: RunRecord, figures: RunFigures) -> None:
     """Write what is derived from a run's folder: what the index shows of it, and its page, in that order."""
     captions = {name: figure.caption for name, figure in figures.items()}
     write_summary(run.folder, summary_of(run, captions))  # for a run without one, the index reads run.json
@@ -366,12 +363,7 @@ def load_trained(run: RunRecord, compute: Compute) -> DigitNet:
 
 
 def restore_pictures(
-    run: RunRecord,
-    test: Evaluation,
-    digits: Digits,
-    model: DigitNet,
-    figures: Mapping[str, RunFigure],
-    warn: Callable[[str], None],
+    run: RunRecord, test: Evaluation, digits: Digits, model: DigitNet, figures: RunFigures, warn: Callable[[str], None]
 ) -> list[str]:
     """Draw those figures that are missing from an evaluated run's folder, and its page; returns their names.
 

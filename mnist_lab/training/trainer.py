@@ -208,7 +208,7 @@ class Trainer:
         """
         while self.is_between_epochs and len(self.history) < self.config.epochs and not self.stopping.exhausted:
             epoch, start = len(self.history) + 1, time.perf_counter()
-            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, on_batch, stop_requested)
+            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested, on_batch)
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
                 break
@@ -233,8 +233,8 @@ class Trainer:
         self,
         epoch: int,
         on_progress: Callable[[Progress], None],
-        on_batch: Callable[[int], None],
         stop_requested: Callable[[], bool],
+        on_batch: Callable[[int], None] = lambda seen: None,
     ) -> tuple[float, float, int]:
         """Train for one epoch, or until asked to stop; returns mean loss, accuracy, and the number of digits seen."""
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))

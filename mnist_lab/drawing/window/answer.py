@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mnist_lab.drawing.predictions import vote
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, count_side_by_side, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.explain.film import DigitMap
 from mnist_lab.terminal.wording import format_probability
 
 Probabilities: TypeAlias = NDArray[np.float64]
@@ -35,6 +36,7 @@ class Predictor:
     predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
     explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
     method: str = "map"  # by which it explains
+    film: DigitMap | None = None  # of its training
 
 
 @dataclass(frozen=True)

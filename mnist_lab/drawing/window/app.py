@@ -21,6 +21,7 @@ from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
+from mnist_lab.drawing.window.film_panel import FilmPanel
 from mnist_lab.drawing.window.help_page import HelpPage
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
@@ -46,7 +47,17 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
 _KEYS = {
-    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "g": "gallery"},
+    **{
+        "z": "undo",
+        "y": "redo",
+        "c": "clear",
+        "s": "save",
+        "m": "map",
+        "x": "xray",
+        "r": "reset",
+        "g": "gallery",
+        "v": "film",
+    },
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
     "backspace": "take back",
 }
@@ -101,7 +112,7 @@ class Window:
         self.root, self._predictors, self._host = root, predictors, host
         self.error: BaseException | None = None
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
-        self.shows_maps, self.shows_xray = False, False
+        self.shows_maps, self.cover = False, ""  # which of the covers lies over the predictions
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -115,8 +126,9 @@ class Window:
             "redo": lambda: self.canvas.change(self.sketch.redo),
             "clear": lambda: self.canvas.change(self.sketch.clear),
             "save": self._save_now,
-            "map": lambda: self._choose_view(maps=self.shows_xray or not self.shows_maps, xray=False),
-            "xray": lambda: self._choose_view(maps=self.shows_maps, xray=not self.shows_xray),
+            "map": lambda: self._choose_view(maps=bool(self.cover) or not self.shows_maps, cover=""),
+            "xray": partial(self._choose_cover, "xray"),
+            "film": partial(self._choose_cover, "film"),
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -157,6 +169,10 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
+        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.film = FilmPanel(self.theme, name, self._predictors[0], getattr(self, "film", None))
+        self.film.follow_keys(self.canvas.canvas)
+        self.covers: dict[str, XrayPanel | FilmPanel] = {"xray": self.xray, "film": self.film}
         self._build_texts()
         self._arrange()
         self._tell(*self._message)
@@ -200,8 +216,9 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        self._button(switches, "map", "Map  m").pack(side="left", ipadx=px(6), padx=(0, px(6)))
-        self._button(switches, "xray", "X-ray  x").pack(side="left", ipadx=px(6))
+        for place, (command, text) in enumerate({"map": "Map  m", "xray": "X-ray  x", "film": "Film  v"}.items()):
+            button = self._button(switches, command, text)
+            button.grid(row=place // 2, column=place % 2, ipadx=px(6), padx=(0, px(6)), pady=(px(6), 0), sticky="ew")
 
     def _build_wobble(self) -> None:
         self._wobble_panel = panel = widgets.Panel(self.theme, self.layout.wobble)
@@ -340,8 +357,8 @@ class Window:
         for place, panel in enumerate(self.panels):
             panel.show(answer, place)
             panel.show_map(answer.picture if self.shows_maps else None, invite=not self.shows_maps)
-        if self.shows_xray:
-            self.xray.show(answer)
+        if self.cover:
+            self.covers[self.cover].show(answer)
         elif self.shows_maps and answer.picture is not None:
             self._unexplained = list(range(len(self.panels)))
             self._later(STILL_MS, self._explain)
@@ -358,16 +375,28 @@ class Window:
             self.panels[place].show_map(widgets.coloured(self.answer.picture, saliency), digit=digit)
             self._later(1, self._explain)
 
-    def _choose_view(self, *, maps: bool, xray: bool) -> None:
-        self.shows_maps, self.shows_xray = maps, xray
+    @property
+    def shows_xray(self) -> bool:
+        return self.cover == "xray"
+
+    def _choose_cover(self, name: str) -> None:
+        if name == "film" and self._predictors[0].film is None:
+            self._tell("there is no film of this network's training: earlier versions of the lab kept none")
+        else:
+            self._choose_view(maps=self.shows_maps, cover="" if self.cover == name else name)
+
+    def _choose_view(self, *, maps: bool, cover: str) -> None:
+        self.shows_maps, self.cover = maps, cover
         self._arrange()
         self._ask()
 
     def _arrange(self) -> None:
-        for command, is_on in (("map", self.shows_maps and not self.shows_xray), ("xray", self.shows_xray)):
+        self._wobble_panel.set_open(not (self.cover == "film" or (self.cover and self.layout.xray_covers_wobble)))
+        for name, panel in self.covers.items():
+            panel.set_open(name == self.cover)
+        for command in ("map", *self.covers):
+            is_on = command == self.cover or (command == "map" and self.shows_maps and not self.cover)
             self.buttons[command].state(["selected" if is_on else "!selected"])
-        self._wobble_panel.set_open(not (self.shows_xray and self.layout.xray_covers_wobble))
-        self.xray.set_open(self.shows_xray)
         focus = self.root.focus_get()
         if focus is None or not focus.winfo_viewable():
             self.canvas.canvas.focus_set()

@@ -18,6 +18,7 @@ _KEYS = (
     ("s", "save the drawing and its predictions in a folder"),
     ("m", "map: what mattered to each network"),
     ("x", "X-ray: each step from your ink to the network"),
+    ("v", "film: how the network learned; arrow keys move the slider"),
     ("r", "reset the wobble and the X-ray's steps"),
     ("g", "gallery of the digits that you kept"),
     ("F11 or f", "full screen, and back"),
@@ -50,7 +51,7 @@ class HelpPage(widgets.Panel):
         left, top = (self.width - px(856)) // 2, (self.height - px(656)) // 2
         self.text(left, top + px(12), "Help", "heading", anchor="w")
         for place, (keys, meaning) in enumerate(_KEYS):
-            y = top + px(60) + place * px(43)
+            y = top + px(60) + place * px(602 / len(_KEYS))
             self.text(left, y, keys, "bold", anchor="w")
             self.text(left + px(128), y, meaning, "text", widgets.MUTED, anchor="w")
         x, y = left + px(496), top + px(51)
