@@ -40,7 +40,7 @@ from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
-from mnist_lab.explain.film import DigitMap, load_map
+from mnist_lab.explain.film import load_map
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table
@@ -95,17 +95,11 @@ class DrawingSession:
         """The networks as the window takes them, each with a name of its own."""
         readers = zip(names_of(self.readers), self.readers, strict=True)
         method = METHODS["gradient"].title
-        return [
-            Predictor(name, reader.predict, reader.map, method, self._film_of(reader) if place == 0 else None)
-            for place, (name, reader) in enumerate(readers)
-        ]
-
-    def _film_of(self, reader: Reader) -> DigitMap | None:
-        try:
-            return load_map(reader.run, reader.model, reader.compute)
-        except RunError as error:
-            self.lab.terminal.warn(f"without its film: {error}")
-            return None
+        predictors = [Predictor(name, reader.predict, reader.map, method) for name, reader in readers]
+        first = self.readers[0]
+        with suppress(RunError):  # the window says that there is no film
+            predictors[0] = replace(predictors[0], film=load_map(first.run, first.model, first.compute))
+        return predictors
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -19,8 +20,8 @@ from mnist_lab.experiments import figures, questions, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
 from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
-from mnist_lab.explain import film_figures
 from mnist_lab.explain.film import Film, read_film
+from mnist_lab.explain.film_figures import CAPTION, draw_film
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Caption, Picture, Prediction, Report, Section, Table, write_report
@@ -73,9 +74,8 @@ def write_study(outputs: Path, study: Study) -> Path:
     drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
-            write_atomically(
-                folder / f"{picture.name}{picture.suffix}", partial(Path.write_bytes, data=picture.content)
-            )
+            path = folder / f"{picture.name}{picture.suffix}"
+            write_atomically(path, partial(Path.write_bytes, data=picture.content))
         content = {
             "title": study.title,
             "question": study.question,
@@ -363,39 +363,21 @@ def _curves_section(runs: Runs) -> Section:
 
 
 def _film_sections(recipes: Sequence[Recipe]) -> list[Section]:
-    """The films of a run of each recipe, or of a single recipe's runs, side by side; none if no run has one."""
-    several = len(recipes) > 1
-    runs = [
-        (recipe.network(seed), run)
-        for recipe in recipes
-        for seed, run in islice(recipe.runs.items(), 1 if several else None)
-    ]
+    """The films of one run of each recipe, or of all runs of a single one; none if none has been kept."""
+    runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
+    chosen = runs if len(recipes) == 1 else [recipe.network(next(iter(recipe.runs))) for recipe in recipes]
     films: dict[str, Film] = {}
-    without = []
-    for name, run in runs:
-        try:
-            film = read_film(run)
-        except RunError:
-            film = None
-        if film is None:
-            without.append(name)
-        elif len(films) < _FILMS_SHOWN:
-            films[name] = film
+    for name in islice(chosen, _FILMS_SHOWN):
+        with suppress(RunError):
+            films[name] = read_film(runs[name])
     if not films:
         return []
-    told = [f"Without a film, as runs of earlier versions are: {', '.join(without)}."] if without else []
-    if len(films) + len(without) < len(runs):
-        told.append(f"Of the {len(runs)} runs, the first {len(films)} films are shown.")
-    content = film_figures.draw_film(films, "The same moments of training, side by side")
-    caption = film_figures.CAPTION
-    text = f"The films are aligned by the digits seen. {caption.text}"
-    return [
-        Section(
-            "Side by side, while they learned",
-            told,
-            pictures=[Picture(caption.title, content, caption.alt, text, "film")],
-        )
-    ]
+    without = [name for name in islice(chosen, _FILMS_SHOWN) if name not in films]
+    told = [f"Without a film, as runs of earlier versions are: {', '.join(without)}."] * bool(without)
+    content = draw_film(films, "The same moments of training, side by side")
+    aligned = f"Aligned by the digits seen; of at most {_FILMS_SHOWN} runs. {CAPTION.text}"
+    picture = Picture("The films of the trainings", content, CAPTION.alt, aligned, "film")
+    return [Section("Side by side, while they learned", told, pictures=[picture])]
 
 
 def _runs_section(runs: Runs) -> Section:

@@ -32,7 +32,7 @@ from mnist_lab.terminal.wording import printable
 
 REPORT_FILE, RESULTS_FILE = "report.html", "results.json"  # the page, and the numbers beside it
 NOTE_FILE = "note.txt"  # the user's own sentence about a run
-PICTURE_FILES = (".png", ".webp")  # how their names end; WebP are animations
+PICTURE_FILES = (".png", ".webp")  # how their names end; WebP is for animations
 _MOST = 50_000_000  # bytes, and pixels, of a picture; the lab draws none as large, and no browser would open the page
 
 
@@ -57,51 +57,44 @@ class Picture:
     numbers: Any = None  # what it was drawn from, ready for JSON, unless that is kept elsewhere
 
     def __post_init__(self) -> None:
-        _ = self._decoded
+        _ = self.size
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height in CSS pixels, 96 per inch; a picture without a resolution is taken as it is."""
+        try:
+            with warnings.catch_warnings(action="error"), self._opened() as image:
+                frames = getattr(image, "n_frames", 1)
+                if image.width * image.height * frames > _MOST:  # Pillow's own bound is not as tight
+                    raise ValueError(f"{frames} x {image.width} x {image.height} pixels")
+                scale = 96 / (image.info.get("dpi", (96,))[0] or 96)
+                image.seek(frames - 1)
+                (image.load if image.format == "WEBP" else image.verify)()  # all frames of an animation
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise ValueError(f"not a whole PNG or WebP picture that fits a page ({error})") from None
+        return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+    def _opened(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.content), formats=["PNG", "WEBP"])
 
     @property
     def suffix(self) -> str:
         """How the name of its file ends."""
-        return ".webp" if self._decoded[1] else ".png"
-
-    @cached_property
-    def _decoded(self) -> tuple[tuple[int, int], bytes]:
-        """Its size, and the last frame of an animation as a PNG file."""
-        try:
-            with (
-                warnings.catch_warnings(action="error"),
-                Image.open(io.BytesIO(self.content), formats=["PNG", "WEBP"]) as image,
-            ):
-                frames = getattr(image, "n_frames", 1)
-                if image.width * image.height * frames > _MOST:  # Pillow's own bound is not as tight
-                    raise ValueError(f"{frames} x {image.width} x {image.height} pixels")
-                scale, still = 96 / (image.info.get("dpi", (96,))[0] or 96), io.BytesIO()
-                if image.format == "PNG":
-                    image.verify()
-                else:
-                    image.seek(frames - 1)  # which decodes those before it
-                    image.save(still, "PNG")
-        except Exception as error:  # a damaged file can make a decoder raise anything
-            raise ValueError(f"not a whole picture that fits a page ({error})") from None
-        return (max(1, round(image.width * scale)), max(1, round(image.height * scale))), still.getvalue()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels, 96 per inch; a picture without a resolution is taken as it is."""
-        return self._decoded[0]
+        return ".webp" if self.content.startswith(b"RIFF") else ".png"
 
     @property
     def uri(self) -> str:
-        return _uri(self.suffix, self.content)
+        return f"data:image/{self.suffix[1:]};base64,{base64.b64encode(self.content).decode('ascii')}"
 
     @property
     def still(self) -> str:
-        """The address of an animation's last frame, for readers who want no motion, and for paper; else empty."""
-        return _uri(".png", self._decoded[1]) if self._decoded[1] else ""
-
-
-def _uri(suffix: str, content: bytes) -> str:
-    return f"data:image/{suffix[1:]};base64,{base64.b64encode(content).decode('ascii')}"
+        """The last frame of an animation, for paper, and for readers who want no motion; empty for other pictures."""
+        if self.suffix == ".png":
+            return ""
+        with self._opened() as image, io.BytesIO() as png:
+            image.seek(getattr(image, "n_frames", 1) - 1)
+            image.save(png, "PNG")
+            return Picture(self.title, png.getvalue(), self.alt).uri
 
 
 def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Picture | None:

@@ -26,11 +26,11 @@ from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunRecord
 
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
+FILM_FILE, FILM_PICTURE = "film.npz", "film.webp"  # what was kept of a training on its way, and a picture of it
 RUN_PICTURES = (
     *("history.png", "reliability.png", "confusion_counts.png", "confusion_percent.png"),
-    *("mistakes.png", "unsure.png", "saliency.png"),
+    *("mistakes.png", "unsure.png", "saliency.png", FILM_PICTURE),
 )
-FILM_FILE, FILM_PICTURE = "film.npz", "film.webp"  # what was kept of a training on its way, and the picture of it
 ENDED = {
     "last epoch": "Training ran to its last epoch.",
     "patience": "Training stopped early, when its patience ran out.",
@@ -48,9 +48,7 @@ def run_report(run: RunRecord) -> Report:
     A missing or damaged file costs only its own part of the page, and is named.
     """
     captions = (read_summary(run.folder) or Summary()).pictures
-    found = {
-        name: document.read_picture(run.folder, name, captions.get(name)) for name in (*RUN_PICTURES, FILM_PICTURE)
-    }
+    found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
     pictures = {name: [picture] if picture else [] for name, picture in found.items()}
     if not os.path.lexists(run.folder / FILM_FILE):  # runs of earlier versions have none
         del found[FILM_PICTURE]
@@ -61,6 +59,7 @@ def run_report(run: RunRecord) -> Report:
             history = saved.read_history(run)
         except RunError as error:
             missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    learned = [*pictures["history.png"], *pictures[FILM_PICTURE]]
     facts, test = run_facts(run), run.results.get("test")
     confused = describe_confused(test)
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
@@ -68,12 +67,7 @@ def run_report(run: RunRecord) -> Report:
         Section(
             "How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")], pictures["reliability.png"]
         ),
-        Section(
-            "How it learned",
-            [_MEASURED] * bool(history),
-            [_history_table(run, history)],
-            [*pictures["history.png"], *pictures[FILM_PICTURE]],
-        ),
+        Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], learned),
         Section(
             "Which digits it confuses",
             remarks,

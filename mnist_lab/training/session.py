@@ -39,9 +39,10 @@ from mnist_lab.training.evaluation import Evaluation, evaluate
 from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.page import summary_of, write_run_page
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISHED, EpochRecord, RunRecord, write_run
-from mnist_lab.training.trainer import Outcome, Progress, Recorder, Trainer
+from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
 RunFigures = Mapping[str, RunFigure]  # what draws the figures of a run, by file name
+Develop = Callable[[Path, Outcome], object]  # leaves in a run's folder what was recorded of its training
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RunExtras:
     """What rooms that come later add to a run."""
 
     figures: RunFigures = field(default_factory=dict)
-    recorder: Callable[[Trainer], Recorder] = Recorder
+    record: Callable[[Trainer], Develop] = lambda trainer: lambda folder, outcome: None  # follows it from its start
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _complete(
     digits = stratified_subset(mnist.train, config.train_size)
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers)
     _restore(trainer, folder)
-    recorder = extras.recorder(trainer)
+    develop = extras.record(trainer)
 
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     session = {"started": started, "after_epoch": len(trainer.history), **_place(workers)}
@@ -190,12 +191,7 @@ def _complete(
         observer.on_epoch(record, is_best)  # what is shown as done is never trained again
 
     try:
-        outcome = trainer.fit(
-            on_progress=observer.on_progress,
-            on_epoch=on_epoch,
-            on_batch=recorder.on_batch,
-            stop_requested=stop_requested,
-        )
+        outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
         model.load_state_dict(outcome.best_weights)
         validation, test = (evaluate_on(model, split, compute) for split in (mnist.validation, mnist.test))
     except TrainingError as error:
@@ -213,7 +209,7 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    run = _save_results(run, results, mnist, model, recorder, extras.figures)
+    run = _save_results(run, results, mnist, model, develop, extras.figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
     try:
         _describe(run, extras.figures)
@@ -238,7 +234,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def _save_results(
-    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, recorder: Recorder, figures: RunFigures
+    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, figures: RunFigures
 ) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
@@ -268,12 +264,12 @@ def _save_results(
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
     with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core
-        film = beside.submit(recorder.develop, folder, outcome)
+        developed = beside.submit(develop, folder, outcome)
         for name, draw in figures.items():
             if draw.needs:
-                film.result()
+                developed.result()
             save_figure(folder / name, draw(data))
-        film.result()
+        developed.result()
     write_run(run)
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()

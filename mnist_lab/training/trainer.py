@@ -20,7 +20,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -186,6 +185,7 @@ class Trainer:
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
         self.images_seen = 0
+        self.on_batch: Callable[[int], object] = lambda seen: None  # told after each of the digits seen in all epochs
         self.is_between_epochs = True  # only then does the state lead to the same end as an uninterrupted training
 
     def fit(
@@ -193,22 +193,20 @@ class Trainer:
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         on_epoch: Callable[[EpochRecord, bool], None] = lambda record, is_best: None,
-        on_batch: Callable[[int], None] = lambda seen: None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> Outcome:
         """Train until the last epoch, until patience runs out, or until asked to stop.
 
-        ``on_progress`` is called every few batches, ``on_batch`` after each with the digits seen in all epochs,
-        ``on_epoch`` after every epoch with its record and whether it is the best so far. ``stop_requested`` is asked
-        after every batch; the epoch under way is then dropped, unless it is the first: that one is evaluated as far as
-        it got.
+        ``on_progress`` is called every few batches, ``on_epoch`` after every epoch with its record and whether it is
+        the best so far. ``stop_requested`` is asked after every batch; the epoch under way is then dropped, unless it
+        is the first: that one is evaluated as far as it got.
 
         Raises:
             TrainingError: a loss or a weight became infinite or not a number.
         """
         while self.is_between_epochs and len(self.history) < self.config.epochs and not self.stopping.exhausted:
             epoch, start = len(self.history) + 1, time.perf_counter()
-            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested, on_batch)
+            train_loss, train_accuracy, seen = self.train_epoch(epoch, on_progress, stop_requested)
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
                 break
@@ -230,11 +228,7 @@ class Trainer:
         return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
 
     def train_epoch(
-        self,
-        epoch: int,
-        on_progress: Callable[[Progress], None],
-        stop_requested: Callable[[], bool],
-        on_batch: Callable[[int], None] = lambda seen: None,
+        self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
     ) -> tuple[float, float, int]:
         """Train for one epoch, or until asked to stop; returns mean loss, accuracy, and the number of digits seen."""
         torch.manual_seed(derive_seed(self.config.seed, epoch, "dropout"))
@@ -250,7 +244,7 @@ class Trainer:
             loss_sum += loss * len(labels)
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
-            on_batch((epoch - 1) * self.images_per_epoch + seen)
+            self.on_batch((epoch - 1) * self.images_per_epoch + seen)
             stop = stop_requested()
             if number % _REPORT_EVERY == 0 or number == len(self.loader) or stop:
                 mean_loss, accuracy = (total / seen for total in sums.tolist())
@@ -360,16 +354,3 @@ class Trainer:
             moments[number] = checked_weights(saved["state"][number], expected)
             require(moments[number]["step"].item() == steps, "its optimiser has taken another number of steps")
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-class Recorder:
-    """Keeps what a network looks like while it trains; its own methods do nothing."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        """The training begins, or goes on from a state that was restored."""
-
-    def on_batch(self, seen: int) -> None:
-        """A batch is done; ``seen`` counts the digits of all epochs so far."""
-
-    def develop(self, folder: Path, outcome: Outcome) -> None:
-        """The training is over: leave in its folder what was kept. Called in a thread of its own."""

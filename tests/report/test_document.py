@@ -128,7 +128,7 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("picture_format", ["JPEG", "GIF", "BMP"])
-def test_only_png_pictures_are_taken(tmp_path: Path, picture_format: str) -> None:
+def test_only_png_and_webp_pictures_are_taken(tmp_path: Path, picture_format: str) -> None:
     Image.new("L", (28, 28)).save(tmp_path / "drawing.png", picture_format)
     assert read_picture(tmp_path, "drawing.png") is None
 

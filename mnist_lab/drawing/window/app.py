@@ -47,19 +47,10 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
 _KEYS = {
-    **{
-        "z": "undo",
-        "y": "redo",
-        "c": "clear",
-        "s": "save",
-        "m": "map",
-        "x": "xray",
-        "r": "reset",
-        "g": "gallery",
-        "v": "film",
-    },
+    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "r": "reset", "g": "gallery"},
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
     "backspace": "take back",
+    "v": "film",
 }
 
 
@@ -381,7 +372,7 @@ class Window:
 
     def _choose_cover(self, name: str) -> None:
         if name == "film" and self._predictors[0].film is None:
-            self._tell("there is no film of this network's training: earlier versions of the lab kept none")
+            self._tell("there is no film of this network's training; earlier versions of the lab kept none")
         else:
             self._choose_view(maps=self.shows_maps, cover="" if self.cover == name else name)
 

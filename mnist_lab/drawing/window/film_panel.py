@@ -41,7 +41,7 @@ class FilmPanel(widgets.Panel):
         self._digit = ""
         if shown.film is not None:
             self._map, self._film = shown.film, shown.film.film
-            self.moment: int = len(self._film) - 1 if before is None else before.moment
+            self.moment: int = len(self._film.seen) - 1 if before is None else before.moment
             self._build(name)
             self._show_moment()
         self.set_open(False)
@@ -51,7 +51,7 @@ class FilmPanel(widgets.Panel):
         name = widgets.shortened(name, width - px(420), self.theme.bold.measure)
         self.text(edge, px(19), f"How {name} learned", "bold", anchor="w")
         self.text(edge + width, px(19), "", "text", anchor="e", tags="moment")
-        self.slider = Slider(self.canvas, ("Moment", 0, len(film) - 1, 1, ""), self.moment, self._move)
+        self.slider = Slider(self.canvas, ("Moment", 0, len(film.seen) - 1, 1, ""), self.moment, self._move)
         self.slider.frame.place(x=edge, y=px(36), width=width, height=px(28))
         top, side = px(_HEAD), px(_TILE)
         self._box = Box(edge, top, width - side - edge, self.height - top - px(_FOOT))  # the map
@@ -98,7 +98,7 @@ class FilmPanel(widgets.Panel):
 
     def _show_mark(self) -> None:
         self.canvas.delete("mark")
-        is_last, half = self.moment == len(self._film) - 1, self.px(_MARK)
+        is_last, half = self.moment == len(self._film.seen) - 1, self.px(_MARK)
         told = INVITATION if self._places is None else EXACT if is_last else ESTIMATE
         self.canvas.itemconfigure("yours", text=told)
         if self._places is not None:
