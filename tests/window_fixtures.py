@@ -18,6 +18,7 @@ from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.window.answer import Predictor, Probabilities
 from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
+from mnist_lab.explain.film import DigitMap
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
 
@@ -56,6 +57,7 @@ def opened(screen: str) -> Iterator[Opener]:
             reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
             gallery: Callable[[Any], None] = print,
+            film: DigitMap | None = None,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once."""
             seen: list[Picture] = []
@@ -70,7 +72,7 @@ def opened(screen: str) -> Iterator[Opener]:
                 return predict
 
             predictors = [
-                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient")
+                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", film)
                 for place, read in enumerate(readers or (width_reader,))
             ]
             visitor: Visitor

@@ -216,7 +216,7 @@ def cut_off(window: Window, *, on_screen: bool = True) -> list[str]:
             if narrow or low or right > root.winfo_width() or bottom > root.winfo_height():
                 found.append(f"{widget} {widget.winfo_class()}")
     canvases = [panel.canvas for panel in window.panels]
-    for surface in [*canvases, window.xray.canvas] if window.shows_xray else canvases:
+    for surface in [*canvases, window.covers[window.cover].canvas] if window.cover else canvases:
         left, top, right, bottom = surface.bbox("all")
         if left < 0 or top < 0 or right > surface.winfo_width() or bottom > surface.winfo_height():
             found.append(str(surface))

@@ -28,7 +28,7 @@ from mnist_lab.report.index import card_of, read_summary
 from mnist_lab.terminal.console import THEME, Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import evaluate
-from mnist_lab.training.folder_commands import report
+from mnist_lab.training.folder_commands import pictures_of, report
 from mnist_lab.training.page import (
     HISTORY_ROWS,
     RUN_PICTURES,
@@ -315,7 +315,7 @@ def test_a_finished_run_has_a_summary_that_knows_its_pictures(trained_folder: Pa
     content = json.loads((trained_folder / "run.json").read_text(encoding="utf-8"))
     assert (found.kind, found.title, found.remark) == ("run", "1-layer, seed 0", "")
     assert found.headline == f"{100 * content['test_accuracy']:.2f} %"
-    assert found.pictures.keys() == set(RUN_PICTURES) == {path.name for path in trained_folder.glob("*.png")}
+    assert found.pictures.keys() == set(RUN_PICTURES) == {path.name for path in pictures_of(read_run(trained_folder))}
     page = parse(render(run_report(read_run(trained_folder))))
     alts = {image.attributes["alt"].replace("\N{NO-BREAK SPACE}", " ") for image in page.all("img")}
     assert alts == {caption.alt for caption in found.pictures.values()}
