@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -85,9 +86,9 @@ styled = style.context(_STYLE, after_reset=True)
 
 
 @styled
-def save_figure(path: Path, figure: Figure) -> None:
-    """Save a figure as a PNG file, atomically; ``StorageError`` if the disk refuses."""
-    write_atomically(path, figure.savefig)
+def save_figure(path: Path, figure: Figure | bytes) -> None:
+    """Save a figure as a PNG file, or a picture's bytes, atomically; ``StorageError`` if the disk refuses."""
+    write_atomically(path, partial(Path.write_bytes, data=figure) if isinstance(figure, bytes) else figure.savefig)
 
 
 @styled

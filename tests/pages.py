@@ -18,7 +18,7 @@ from tests.training.test_runs import make_run
 NOON = datetime(2026, 11, 22, 12, 0)
 HOSTILE = "<script>alert(1)</script>\"' onload=x & {{ 7*7 }} \ud800 \x00 \u202e end"
 VISIBLE = "<script>alert(1)</script>\"' onload=x & {{ 7*7 }} \ufffd \ufffd \ufffd end"
-VOID = {"meta", "link", "img", "input", "br"}
+VOID = {"meta", "link", "img", "input", "br", "source"}
 
 
 @dataclass

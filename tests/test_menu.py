@@ -19,6 +19,7 @@ from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.folder_commands import runs_by_recipe
+from mnist_lab.training.session import RunExtras
 from tests.training.test_runs import make_run
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
@@ -135,7 +136,7 @@ def test_a_network_is_trained_and_listed(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist: Mnist, small_validation: Digits
 ) -> None:
     few = Mnist(stratified_subset(mnist.train, 5000), small_validation, mnist.test)
-    monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})  # which take longer than the training
+    monkeypatch.setattr("mnist_lab.explain.film_figures.RUN_EXTRAS", RunExtras())  # which take longer than the training
     monkeypatch.setattr("mnist_lab.training.folder_commands.has_desktop", lambda: False)
     for module in ("commands", "session"):
         monkeypatch.setattr(f"mnist_lab.training.{module}.load_mnist", lambda: few)

@@ -19,6 +19,7 @@ from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.window.answer import Interior, Predictor, Probabilities
 from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
+from mnist_lab.explain.film import DigitMap
 from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
 
 
@@ -58,6 +59,7 @@ def opened(screen: str) -> Iterator[Opener]:
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
             gallery: Callable[[Any], None] = print,
             interiors: Sequence[Interior] = (),
+            film: DigitMap | None = None,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once.
 
@@ -76,7 +78,7 @@ def opened(screen: str) -> Iterator[Opener]:
 
             networks = itertools.zip_longest(readers or (width_reader,) * max(1, len(interiors)), interiors)
             predictors = [
-                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", interior)
+                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", interior, film)
                 for place, (read, interior) in enumerate(networks)
             ]
             visitor: Visitor

@@ -39,10 +39,11 @@ from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
 from mnist_lab.drawing.window.widgets import Theme
-from mnist_lab.errors import LabError, RequestError
+from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
+from mnist_lab.explain.film import load_map
 from mnist_lab.explain.inside import Survey, opened, survey
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
@@ -100,7 +101,13 @@ class DrawingSession:
         """The networks as the window takes them, each with a name of its own."""
         readers = zip(names_of(self.readers), self.readers, strict=True)
         method = METHODS["gradient"].title
-        return [Predictor(name, reader.predict, reader.map, method, _interior(reader)) for name, reader in readers]
+        predictors = [
+            Predictor(name, reader.predict, reader.map, method, _interior(reader)) for name, reader in readers
+        ]
+        first = self.readers[0]
+        with suppress(RunError):  # the window says that there is no film
+            predictors[0] = replace(predictors[0], film=load_map(first.run, first.model, first.compute))
+        return predictors
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None

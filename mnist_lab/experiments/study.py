@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from mnist_lab.data.mnist import Digits, load_mnist
+from mnist_lab.errors import RunError
 from mnist_lab.experiments import figures, questions, statistics
 from mnist_lab.experiments.answers import Answers, ask, changes_section, ensembles_of, together_section
 from mnist_lab.experiments.measures import Networks, Runs, tested_accuracy
 from mnist_lab.experiments.questions import Experiment
+from mnist_lab.explain.film import Film, read_film
+from mnist_lab.explain.film_figures import CAPTION, draw_film
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Caption, Picture, Prediction, Report, Section, Table, write_report
@@ -34,6 +38,7 @@ from mnist_lab.training.session import load_trained
 _CHANGES_SHOWN = 2  # comparisons, at most, whose networks are compared digit by digit
 _MOST_SHOWN = 8  # networks in one table, and recipes whose curves are drawn in one figure, at most
 _DIGITS = "test digits"  # what most experiments measure on
+_FILMS_SHOWN = 4  # side by side, at most
 _PAIRS_TOLD = 3  # pairs of networks, at most, that get a sentence each; a table holds all of them
 
 _OF_RESULTS = """Mean, standard deviation (sd) and 95 % interval of the mean (Student's t; cut at 100 %) are taken over
@@ -69,7 +74,8 @@ def write_study(outputs: Path, study: Study) -> Path:
     drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
-            write_atomically(folder / f"{picture.name}.png", partial(Path.write_bytes, data=picture.png))
+            path = folder / f"{picture.name}{picture.suffix}"
+            write_atomically(path, partial(Path.write_bytes, data=picture.content))
         content = {
             "title": study.title,
             "question": study.question,
@@ -83,7 +89,7 @@ def write_study(outputs: Path, study: Study) -> Path:
             **({"figures": drawn_from} if drawn_from else {}),
         }
         write_json(folder / RESULTS_FILE, content)
-        captions = {f"{one.name}.png": Caption(one.title, one.alt, one.caption) for one in pictures}
+        captions = {f"{one.name}{one.suffix}": Caption(one.title, one.alt, one.caption) for one in pictures}
         write_summary(folder, replace(results_summary(content), pictures=captions))
         write_report(folder, study)
     return folder
@@ -243,6 +249,7 @@ def study_comparison(
         changes_section({name: answers[name] for name in pairs[0]}, test, p_adjusted=adjusted[0]),
         together,
         _curves_section(dict(islice(by_recipe.items(), _MOST_SHOWN))),
+        *_film_sections(recipes),
         _runs_section(by_recipe),
     ]
     names = f"{len(runs)} runs of {first}" if len(recipes) == 1 else " and ".join(tested)
@@ -360,6 +367,24 @@ def _curves_section(runs: Runs) -> Section:
     text = "Measured after every epoch on the 6,000 validation digits, by which the best epoch of each is chosen."
     picture = Picture("Training curves", png_of(figure), alt, figures.CURVES, "curves", numbers)
     return Section("How they learned", [text], pictures=[picture])
+
+
+def _film_sections(recipes: Sequence[Recipe]) -> list[Section]:
+    """The films of one run of each recipe, or of all runs of a single one; none if none has been kept."""
+    runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
+    chosen = runs if len(recipes) == 1 else [recipe.network(next(iter(recipe.runs))) for recipe in recipes]
+    films: dict[str, Film] = {}
+    for name in islice(chosen, _FILMS_SHOWN):
+        with suppress(RunError):
+            films[name] = read_film(runs[name])
+    if not films:
+        return []
+    without = [name for name in islice(chosen, _FILMS_SHOWN) if name not in films]
+    told = [f"Without a film, as runs of earlier versions are: {', '.join(without)}."] * bool(without)
+    content = draw_film(films, "The same moments of training, side by side")
+    aligned = f"Aligned by the digits seen; of at most {_FILMS_SHOWN} runs. {CAPTION.text}"
+    picture = Picture("The films of the trainings", content, CAPTION.alt, aligned, "film")
+    return [Section("Side by side, while they learned", told, pictures=[picture])]
 
 
 def _runs_section(runs: Runs) -> Section:

@@ -38,7 +38,7 @@ from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, StorageError, TrainingError, one_line
 from mnist_lab.experiments.questions import Variant
-from mnist_lab.explain.figures import RUN_FIGURES
+from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.terminal.wording import counted
@@ -181,12 +181,12 @@ def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_request
     if task.unfinished is not None:
         with suppress(CheckpointError, RunError):
             run = read_run(task.unfinished)
-            return resume(run, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+            return resume(run, observer, workers=0, stop_requested=stop_requested, extras=RUN_EXTRAS)
         task = _looked_up(task, _known_runs(outputs))
     if task.run is not None:  # another program has finished it, or it was killed after its last file
         return task.run.folder
     now = datetime.now().astimezone()
-    return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, figures=RUN_FIGURES)
+    return train_new(task.config, outputs, now, observer, workers=0, stop_requested=stop_requested, extras=RUN_EXTRAS)
 
 
 def describe_failure(error: BaseException) -> str:

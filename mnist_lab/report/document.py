@@ -32,6 +32,7 @@ from mnist_lab.terminal.wording import printable
 
 REPORT_FILE, RESULTS_FILE = "report.html", "results.json"  # the page, and the numbers beside it
 NOTE_FILE = "note.txt"  # the user's own sentence about a run
+PICTURE_FILES = (".png", ".webp")  # how their names end; WebP is for animations
 _MOST = 50_000_000  # bytes, and pixels, of a picture; the lab draws none as large, and no browser would open the page
 
 
@@ -46,10 +47,10 @@ class Caption:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, inside the page; ``ValueError`` if its content is not a whole PNG file, or has far too many pixels."""
+    """A figure, inside the page; ``ValueError`` if it is not a whole PNG or WebP file, or has far too many pixels."""
 
     title: str
-    png: bytes  # the file's content
+    content: bytes  # of the file
     alt: str
     caption: str = ""
     name: str = ""  # of a file beside the page that holds it too, without its suffix
@@ -62,18 +63,38 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in CSS pixels, 96 per inch; a picture without a resolution is taken as it is."""
         try:
-            with warnings.catch_warnings(action="error"), Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
-                if image.width * image.height > _MOST:  # Pillow's own bound is not as tight
-                    raise ValueError(f"{image.width} x {image.height} pixels")
+            with warnings.catch_warnings(action="error"), self._opened() as image:
+                frames = getattr(image, "n_frames", 1)
+                if image.width * image.height * frames > _MOST:  # Pillow's own bound is not as tight
+                    raise ValueError(f"{frames} x {image.width} x {image.height} pixels")
                 scale = 96 / (image.info.get("dpi", (96,))[0] or 96)
-                image.verify()
+                image.seek(frames - 1)
+                (image.load if image.format == "WEBP" else image.verify)()  # all frames of an animation
         except Exception as error:  # a damaged file can make a decoder raise anything
-            raise ValueError(f"not a whole PNG picture that fits a page ({error})") from None
+            raise ValueError(f"not a whole PNG or WebP picture that fits a page ({error})") from None
         return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+    def _opened(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.content), formats=["PNG", "WEBP"])
+
+    @property
+    def suffix(self) -> str:
+        """How the name of its file ends."""
+        return ".webp" if self.content.startswith(b"RIFF") else ".png"
 
     @property
     def uri(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+        return f"data:image/{self.suffix[1:]};base64,{base64.b64encode(self.content).decode('ascii')}"
+
+    @property
+    def still(self) -> str:
+        """The last frame of an animation, for paper, and for readers who want no motion; empty for other pictures."""
+        if self.suffix == ".png":
+            return ""
+        with self._opened() as image, io.BytesIO() as png:
+            image.seek(getattr(image, "n_frames", 1) - 1)
+            image.save(png, "PNG")
+            return Picture(self.title, png.getvalue(), self.alt).uri
 
 
 def read_picture(folder: Path, name: str, caption: Caption | None = None) -> Picture | None:

@@ -215,7 +215,7 @@ def card_of(folder: Path, earlier: Earlier) -> Card:
     if found.kind in ("run", "experiment", "compare") and not (found.traits or found.runs):  # of an earlier version
         known = earlier(folder) or found
         found = replace(known, pictures=found.pictures)
-    pictures = [name for name in files if name.lower().endswith(".png")]
+    pictures = [name for name in files if name.lower().endswith(document.PICTURE_FILES)]
     thumbnail = next((name for name in (found.thumbnail, *_THUMBNAILS, *pictures) if name in pictures), "")
     kind = found.kind if found.kind in KINDS else kind
     summary = replace(found, kind=kind, title=found.title or title, thumbnail=thumbnail)

@@ -197,7 +197,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None,
     if workers is not None:
         check_whole("--workers", workers, 0, settings.MOST_WORKERS)
     compute_for(lab)  # refused, if at all, before there is a folder
-    figures, observer = lab.load("explain.figures").RUN_FIGURES, ScreenObserver(lab.terminal)
+    extras, observer = lab.load("explain.film_figures").RUN_EXTRAS, ScreenObserver(lab.terminal)
 
     def acknowledge() -> None:
         what = "its folder is being completed" if observer.is_evaluated else "ending after this batch"
@@ -206,7 +206,7 @@ def _show_training(lab: Lab, training: Callable[..., Path], workers: int | None,
     with graceful_interrupts(acknowledge, lambda: observer.is_evaluated) as stop_requested:
         try:
             with observer:
-                folder = training(observer=observer, workers=workers, stop_requested=stop_requested, figures=figures)
+                folder = training(observer=observer, workers=workers, stop_requested=stop_requested, extras=extras)
         except KeyboardInterrupt:
             lab.terminal.warn(f"stopped at once; resume the run with: {command_line('resume', lab.outputs)}")
             raise
@@ -313,7 +313,7 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
         rejected = recognise.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
     with terminal.busy("looking for missing pictures"):
-        figures = lab.load("explain.figures").RUN_FIGURES
+        figures = lab.load("explain.film_figures").RUN_EXTRAS.figures
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     found = {"validation": validation.to_dict(), "test": test.to_dict()}
     if as_json:

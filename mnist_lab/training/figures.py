@@ -287,10 +287,11 @@ def _draw_history(run: RunData) -> Figure:
 class RunFigure(NamedTuple):
     """A figure of a run: what draws it, and what is said about it."""
 
-    draw: Callable[[RunData], Figure]
+    draw: Callable[[RunData], Figure | bytes]  # bytes are a picture file's own
     caption: Caption
+    needs: str = ""  # what the recorder leaves in the folder for it; runs of earlier versions have none
 
-    def __call__(self, run: RunData) -> Figure:
+    def __call__(self, run: RunData) -> Figure | bytes:
         return self.draw(run)
 
 

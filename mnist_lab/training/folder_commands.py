@@ -17,7 +17,7 @@ from rich.table import Table
 from mnist_lab.config import check_whole
 from mnist_lab.data import mnist_is_there
 from mnist_lab.errors import RequestError, RunError, StorageError
-from mnist_lab.report.document import REPORT_FILE, RESULTS_FILE, inside, number, write_report
+from mnist_lab.report.document import PICTURE_FILES, REPORT_FILE, RESULTS_FILE, inside, number, write_report
 from mnist_lab.report.index import SCORE_FILE, SUMMARY_FILE, folder_report, folders_of, is_outdated, write_index
 from mnist_lab.storage import is_file, is_folder, reason
 from mnist_lab.terminal.lab import OK, Command, Lab, add_json_option, refuse_given
@@ -191,7 +191,7 @@ def _show_from_options(lab: Lab, options: Namespace) -> int:
 
 def pictures_of(run: RunRecord) -> list[Path]:
     """The pictures in a run's folder."""
-    return sorted(filter(is_file, run.folder.glob("*.png")))
+    return sorted(path for path in run.folder.glob("*.*") if path.suffix in PICTURE_FILES and is_file(path))
 
 
 def has_desktop() -> bool:

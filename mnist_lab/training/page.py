@@ -26,9 +26,10 @@ from mnist_lab.training import runs as saved
 from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, EpochRecord, RunRecord
 
 HISTORY_ROWS = 40  # of a table; of longer histories, every second, third ... epoch stands for its neighbours
+FILM_FILE, FILM_PICTURE = "film.npz", "film.webp"  # what was kept of a training on its way, and a picture of it
 RUN_PICTURES = (
     *("history.png", "reliability.png", "confusion_counts.png", "confusion_percent.png"),
-    *("mistakes.png", "neighbours.png", "unsure.png", "saliency.png"),
+    *("mistakes.png", "neighbours.png", "unsure.png", "saliency.png", FILM_PICTURE),
 )
 ENDED = {
     "last epoch": "Training ran to its last epoch.",
@@ -49,6 +50,8 @@ def run_report(run: RunRecord) -> Report:
     captions = (read_summary(run.folder) or Summary()).pictures
     found = {name: document.read_picture(run.folder, name, captions.get(name)) for name in RUN_PICTURES}
     pictures = {name: [picture] if picture else [] for name, picture in found.items()}
+    if not os.path.lexists(run.folder / FILM_FILE):  # runs of earlier versions have none
+        del found[FILM_PICTURE]
     missing = _missing(run, [name for name, picture in found.items() if picture is None and run.is_evaluated])
     history = []
     if run.is_evaluated or os.path.lexists(run.folder / HISTORY_FILE):  # one that ended sooner may have none
@@ -56,6 +59,7 @@ def run_report(run: RunRecord) -> Report:
             history = saved.read_history(run)
         except RunError as error:
             missing.append(f"Without {HISTORY_FILE}: {error.found}.")
+    learned = [*pictures["history.png"], *pictures[FILM_PICTURE]]
     facts, test = run_facts(run), run.results.get("test")
     confused = describe_confused(test)
     remarks = [f"Most often, among the test digits: {confused}."] if confused else []
@@ -63,7 +67,7 @@ def run_report(run: RunRecord) -> Report:
         Section(
             "How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")], pictures["reliability.png"]
         ),
-        Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], pictures["history.png"]),
+        Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], learned),
         Section(
             "Which digits it confuses",
             remarks,

@@ -11,8 +11,9 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,15 @@ from mnist_lab.training.runs import HISTORY_FILE, RUN_FILE, STATE_FILE, UNFINISH
 from mnist_lab.training.trainer import Outcome, Progress, Trainer
 
 RunFigures = Mapping[str, RunFigure]  # what draws the figures of a run, by file name
+Develop = Callable[[Path, Outcome], object]  # leaves in a run's folder what was recorded of its training
+
+
+@dataclass(frozen=True)
+class RunExtras:
+    """What rooms that come later add to a run."""
+
+    figures: RunFigures = field(default_factory=dict)
+    record: Callable[[Trainer], Develop] = lambda trainer: lambda folder, outcome: None  # follows it from its start
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def train_new(
     workers: int,
     threads: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
-    figures: RunFigures,
+    extras: RunExtras,
 ) -> Path:
     """Train a network as a checked configuration says, and leave its folder, stamped with ``now``.
 
@@ -100,7 +110,7 @@ def train_new(
     try:
         with runs.locked(folder), computing_with(threads):
             run = _new_run(folder, config, mnist, workers, now)
-            return _complete(run, mnist, observer, workers, stop_requested, figures)
+            return _complete(run, mnist, observer, workers, stop_requested, extras)
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk was full from the start, say: there is nothing to keep
             shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +123,7 @@ def resume(
     *,
     workers: int | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
-    figures: RunFigures,
+    extras: RunExtras,
 ) -> Path:
     """Resume an unfinished run that was killed, from its last finished epoch, in its own folder.
 
@@ -137,7 +147,7 @@ def resume(
             workers = run.workers if run.workers is not None and 0 <= run.workers <= MOST_WORKERS else 0
         threads = run.machine.get("threads")
         with computing_with(threads if type(threads) is int and 1 <= threads <= MOST_THREADS else None):
-            return _complete(run, mnist, observer, workers, stop_requested, figures)
+            return _complete(run, mnist, observer, workers, stop_requested, extras)
 
 
 def _refuse_ended(run: RunRecord) -> None:
@@ -152,7 +162,7 @@ def _complete(
     observer: Observer,
     workers: int,
     stop_requested: Callable[[], bool],
-    figures: RunFigures,
+    extras: RunExtras,
 ) -> Path:
     """Train from the beginning, or from the state that the folder holds, evaluate, and fill the folder."""
     config, compute, folder = run.config, choose_compute(), run.folder
@@ -160,6 +170,7 @@ def _complete(
     digits = stratified_subset(mnist.train, config.train_size)
     trainer = Trainer(model, digits, mnist.validation, config, compute, workers)
     _restore(trainer, folder)
+    develop = extras.record(trainer)
 
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     session = {"started": started, "after_epoch": len(trainer.history), **_place(workers)}
@@ -198,10 +209,10 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    run = _save_results(run, results, mnist, model, figures)
+    run = _save_results(run, results, mnist, model, develop, extras.figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
     try:
-        _describe(run, figures)
+        _describe(run, extras.figures)
     except StorageError as error:  # what was trained is on disk
         later = runs.command_line(f"report {run.name}", folder.parent)
         observer.on_warning(f"{error.found}; the page can be written later: {later}")
@@ -222,7 +233,9 @@ def _restore(trainer: Trainer, folder: Path) -> None:
         raise CheckpointError(what, "train a new run") from None
 
 
-def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, figures: RunFigures) -> RunRecord:
+def _save_results(
+    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, figures: RunFigures
+) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
     accuracies = f"val{100 * results.validation.accuracy:.2f}_test{100 * results.test.accuracy:.2f}"
@@ -250,8 +263,13 @@ def _save_results(run: RunRecord, results: Results, mnist: Mnist, model: DigitNe
         },
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
-    for name, draw in figures.items():
-        save_figure(folder / name, draw(data))
+    with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core
+        developed = beside.submit(develop, folder, outcome)
+        for name, draw in figures.items():
+            if draw.needs:
+                developed.result()
+            save_figure(folder / name, draw(data))
+        developed.result()
     write_run(run)
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()
@@ -348,19 +366,20 @@ def restore_pictures(
     ``test`` is the evaluation of its ``model`` on the test ``digits``; ``warn`` is told why a figure can't be drawn.
     """
     remove_leftovers(run.folder, older_than=3600)  # no figure takes so long to be written
-    missing = {name: draw for name, draw in figures.items() if not is_file(run.folder / name)}
-    history: list[EpochRecord] = []
-    try:
-        history = runs.read_history(run) if "history.png" in missing else []
-    except RunError as error:
-        del missing["history.png"]
-        warn(f"without history.png: {error}")
-    for name, draw in missing.items():
-        save_figure(run.folder / name, draw(RunData(run, history, test, digits, model)))
-    if not missing and is_file(run.folder / REPORT_FILE):
+    restored: list[str] = []
+    for name, draw in figures.items():
+        if is_file(run.folder / name) or not (run.folder / draw.needs).exists():
+            continue
+        try:
+            history = runs.read_history(run) if name == "history.png" else []
+            save_figure(run.folder / name, draw(RunData(run, history, test, digits, model)))
+            restored.append(name)
+        except RunError as error:
+            warn(f"without {name}: {error}")
+    if not restored and is_file(run.folder / REPORT_FILE):
         return []
     _describe(run, figures)
-    return [*missing, REPORT_FILE]
+    return [*restored, REPORT_FILE]
 
 
 def measure_seconds_per_epoch(config: TrainConfig, mnist: Mnist, compute: Compute) -> float:

@@ -188,6 +188,7 @@ class Trainer:
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
         self.images_seen = 0
+        self.on_batch: Callable[[int], object] = lambda seen: None  # told after each of the digits seen in all epochs
         self.is_between_epochs = True  # only then does the state lead to the same end as an uninterrupted training
 
     def fit(
@@ -220,9 +221,7 @@ class Trainer:
             self.images_seen += seen
             is_best = self.stopping.update(epoch, val_loss)
             if is_best:
-                # Real copies: a plain state_dict() would silently follow the later steps.
-                weights = self.evaluated_model.state_dict()
-                self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+                self.best_weights = self.copy_weights()
                 is_finite = all(weight.isfinite().all() for weight in self.best_weights.values())
                 self._require_finite(is_finite, "weights are no longer finite numbers", epoch)
             on_epoch(record, is_best)
@@ -248,6 +247,7 @@ class Trainer:
             loss_sum += loss * len(labels)
             correct += (logits.argmax(dim=1) == labels).sum()
             seen += len(labels)
+            self.on_batch((epoch - 1) * self.images_per_epoch + seen)
             stop = stop_requested()
             if number % _REPORT_EVERY == 0 or number == len(self.loader) or stop:
                 mean_loss, accuracy = (total / seen for total in sums.tolist())
@@ -276,6 +276,10 @@ class Trainer:
     def evaluated_model(self) -> nn.Module:
         """The network that is validated and kept: the EMA, or without one the trained network itself."""
         return self.ema.model if self.config.average_decay > 0 else self.model
+
+    def copy_weights(self) -> dict[str, Tensor]:
+        """The evaluated network's weights as they are now, on the CPU: a state_dict() would follow the later steps."""
+        return {name: value.detach().cpu().clone() for name, value in self.evaluated_model.state_dict().items()}
 
     def validate(self) -> tuple[float, float]:
         """Mean loss and accuracy of the evaluated network on the validation digits."""

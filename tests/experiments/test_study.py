@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from mnist_lab.data.mnist import Mnist, stratified_subset
@@ -17,9 +18,10 @@ from mnist_lab.errors import LabError
 from mnist_lab.experiments import measures
 from mnist_lab.experiments import study as studies
 from mnist_lab.experiments.questions import EXPERIMENTS
-from mnist_lab.experiments.study import study_experiment, write_study
+from mnist_lab.experiments.study import study_comparison, study_experiment, write_study
 from mnist_lab.networks.compute import Compute
-from mnist_lab.training.runs import RunRecord
+from mnist_lab.report.index import read_summary
+from mnist_lab.training.runs import RunRecord, list_runs, recipes_of
 from mnist_lab.training.session import evaluate_on, load_trained
 from tests.experiment_fixtures import NOW
 from tests.experiments.conftest import PREDICTION, blank_figures
@@ -167,3 +169,28 @@ def test_a_model_that_is_gone_leaves_no_folder(outputs: Path, by_variant: Runs, 
     with pytest.raises(LabError, match="model file"):
         studied("depth", {"3-layer": {0: replace(by_variant["plain"][0], folder=folder)}}, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_films_are_compared_side_by_side_where_there_are_any(outputs: Path, tmp_path: Path) -> None:
+    runs = {(run.augment, run.seed): run for run in list_runs(outputs)[0]}
+
+    def compared(*keys: tuple[bool, int]) -> tuple[Path, str]:
+        folder = write_study(outputs, study_comparison(recipes_of([runs[key] for key in keys]), {}, outputs, NOW))
+        return folder, (folder / "report.html").read_text(encoding="utf-8")
+
+    folder, page = compared((False, 0), (True, 0))
+    with Image.open(folder / "film.webp") as film:
+        assert film.size == (640, 760)
+    assert "data:image/webp;base64," in page
+    assert "Without a film" not in page
+    assert read_summary(folder).pictures["film.webp"].title == "The films of the trainings"  # type: ignore[union-attr]
+    (runs[True, 0].folder / "film.npz").unlink()
+    (runs[False, 1].folder / "film.npz").write_bytes(b"damaged")
+    for other, name in (((True, 0), "1-layer, augmented, seed 0"), ((False, 1), "1-layer, seed 1")):
+        folder, page = compared((False, 0), other)
+        assert f"Without a film, as runs of earlier versions are: {name}." in " ".join(page.split())
+        with Image.open(folder / "film.webp") as film:  # of the other one alone
+            assert film.size == (960, 440)
+    folder, page = compared((True, 0), (False, 1))
+    assert not (folder / "film.webp").exists()
+    assert "film" not in page.split("<body")[1].lower()

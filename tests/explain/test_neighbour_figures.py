@@ -84,6 +84,12 @@ def test_the_sentence_counts_the_labels_and_doubts_one_that_nothing_speaks_for(m
     assert "Neither" not in sentence(half, 8), "one of the two spaces speaks for it"
 
 
+def drawn(run: RunData) -> Figure:
+    figure = RUN_FIGURES["neighbours.png"].draw(run)
+    assert isinstance(figure, Figure)
+    return figure
+
+
 class TestMistakes:
     @pytest.fixture
     def run(self, trained: DigitNet, mnist: Mnist, tmp_path: Path) -> RunData:
@@ -94,7 +100,7 @@ class TestMistakes:
 
     def test_stand_beside_their_neighbours_the_surest_first(self, run: RunData, mnist: Mnist) -> None:
         missed = run.test.mistakes
-        figure = RUN_FIGURES["neighbours.png"].draw(run)
+        figure = drawn(run)
         headings = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("true")]
         pairs = zip(missed.labels, missed.predictions, strict=True)
         assert headings == [f"true {true}, read as {read}" for true, read in pairs][:5], "as many as tests show"
@@ -103,12 +109,12 @@ class TestMistakes:
 
     def test_that_were_not_made_are_no_error(self, run: RunData) -> None:
         none = replace(run.test.mistakes, **{name: value[:0] for name, value in vars(run.test.mistakes).items()})
-        figure = RUN_FIGURES["neighbours.png"].draw(replace(run, test=replace(run.test, mistakes=none)))
+        figure = drawn(replace(run, test=replace(run.test, mistakes=none)))
         assert "No mistakes" in words(figure)
 
     def test_a_run_of_fewer_digits_says_so(self, run: RunData) -> None:
         few = "All 54,000 training digits are searched; this network was trained on 1,000 of them."
         for size, told in ((1000, True), (54_000, False)):
             config = dict(run.record.saved_config) | {"train_size": size}
-            drawn = RUN_FIGURES["neighbours.png"].draw(replace(run, record=replace(run.record, saved_config=config)))
-            assert (few in " ".join(words(drawn).split())) == told
+            figure = drawn(replace(run, record=replace(run.record, saved_config=config)))
+            assert (few in " ".join(words(figure).split())) == told

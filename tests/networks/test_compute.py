@@ -17,6 +17,7 @@ from mnist_lab.experiments.speed import left_out_on, steps_on
 from mnist_lab.networks import compute as device
 from mnist_lab.networks.compute import choose_compute, computing_with, default_jobs
 from mnist_lab.storage import write_json
+from mnist_lab.training.session import RunExtras
 
 TINY = ["train", "--model", "1-layer", "--train-size", "300", "--epochs", "1", "--workers", "0"]
 NO_KERNELS = "CUDA error: no kernel image is available for execution on the device"
@@ -32,7 +33,7 @@ def fresh_choice() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than the trainings."""
-    monkeypatch.setattr("mnist_lab.explain.figures.RUN_FIGURES", {})
+    monkeypatch.setattr("mnist_lab.explain.film_figures.RUN_EXTRAS", RunExtras())
 
 
 @pytest.fixture

@@ -118,6 +118,33 @@ def test_damaged_pictures_are_refused() -> None:
             Picture("altered", altered, "altered")
 
 
+def animation(frames: int = 3, size: tuple[int, int] = (40, 30)) -> bytes:
+    content = io.BytesIO()
+    first, *others = [Image.new("RGB", size, (80 * number % 256, 0, 0)) for number in range(frames)]
+    first.save(content, "WEBP", save_all=True, append_images=others, duration=100, lossless=True)
+    return content.getvalue()
+
+
+def test_an_animation_has_its_last_frame_as_a_still() -> None:
+    picture = Picture("film", animation(), "film")
+    assert (picture.suffix, picture.size) == (".webp", (40, 30))
+    assert picture.uri.startswith("data:image/webp;base64,")
+    kind, content = picture.still.split(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as still:
+        assert still.convert("RGB").getpixel((20, 15)) == (160, 0, 0)
+    assert Picture("figure", drawn(), "figure").still == ""
+
+
+def test_a_damaged_or_endless_animation_is_refused() -> None:
+    whole = animation()
+    for length in (12, 40, len(whole) // 2, len(whole) - 8):
+        with pytest.raises(ValueError, match="WebP"):
+            Picture("cut", whole[:length], "cut")
+    with pytest.raises(ValueError, match="51 x 1000 x 1000 pixels"):
+        Picture("long", animation(51, (1000, 1000)), "long")
+
+
 def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = write_report(tmp_path, rich_report())
     assert path == tmp_path / "report.html"
@@ -128,7 +155,7 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("picture_format", ["JPEG", "GIF", "BMP"])
-def test_only_png_pictures_are_taken(tmp_path: Path, picture_format: str) -> None:
+def test_only_png_and_webp_pictures_are_taken(tmp_path: Path, picture_format: str) -> None:
     Image.new("L", (28, 28)).save(tmp_path / "drawing.png", picture_format)
     assert read_picture(tmp_path, "drawing.png") is None
 

@@ -28,7 +28,7 @@ from mnist_lab.report.index import card_of, read_summary
 from mnist_lab.terminal.console import THEME, Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import evaluate
-from mnist_lab.training.folder_commands import report
+from mnist_lab.training.folder_commands import pictures_of, report
 from mnist_lab.training.page import (
     HISTORY_ROWS,
     RUN_PICTURES,
@@ -123,7 +123,7 @@ def test_a_note_stands_on_the_page(bare_folder: Path) -> None:
     assert not page.all("b")
 
 
-@pytest.mark.parametrize("missing", [["report.html"], ["unsure.png", "report.html"]])
+@pytest.mark.parametrize("missing", [["report.html"], ["unsure.png", "film.webp", "report.html"]])
 def test_evaluating_again_brings_back_the_page_and_what_is_said_of_pictures(
     run_folder: Path, missing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,14 +156,15 @@ def test_what_is_missing_is_named_and_the_rest_stays(run_folder: Path, name: str
     (remarks,) = [section for section in page.all("section") if "What is missing" in section.text]
     assert name in remarks.text
     assert ("Epoch by epoch" in page.all("body")[0].text) == (name != "history.csv")
-    assert len(page.all("img")) == len(RUN_PICTURES) - name.endswith(".png")
+    assert len(page.all("img")) == len(RUN_PICTURES) - name.endswith((".png", ".webp"))
     assert len(page.texts("h1")) == 1
 
 
 def test_a_folder_with_nothing_but_its_run_file_has_a_report(tmp_path: Path) -> None:
     page = parse(render(run_report(read_run(make_run(tmp_path, "<script>alert(1)<script> & 'x' \u202e")))))
     words = page.all("body")[0].text
-    assert all(name in words for name in (*RUN_PICTURES, "history.csv"))
+    assert all(name in words for name in (*(set(RUN_PICTURES) - {"film.webp"}), "history.csv"))
+    assert "film.webp" not in words, "there was no film to draw"
     assert "It classifies 99.00 % of the test digits correctly, with a 95 % interval from 98.70 to 99.20 %." in words
 
 
@@ -314,7 +315,7 @@ def test_a_finished_run_has_a_summary_that_knows_its_pictures(trained_folder: Pa
     content = json.loads((trained_folder / "run.json").read_text(encoding="utf-8"))
     assert (found.kind, found.title, found.remark) == ("run", "1-layer, seed 0", "")
     assert found.headline == f"{100 * content['test_accuracy']:.2f} %"
-    assert found.pictures.keys() == set(RUN_PICTURES) == {path.name for path in trained_folder.glob("*.png")}
+    assert found.pictures.keys() == set(RUN_PICTURES) == {path.name for path in pictures_of(read_run(trained_folder))}
     page = parse(render(run_report(read_run(trained_folder))))
     alts = {image.attributes["alt"].replace("\N{NO-BREAK SPACE}", " ") for image in page.all("img")}
     assert alts == {caption.alt for caption in found.pictures.values()}

@@ -17,7 +17,7 @@ import pytest
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.errors import RunError
-from mnist_lab.explain.figures import RUN_FIGURES
+from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.browser import COMMANDS
 from mnist_lab.training.checkpoints import save_tensors
@@ -263,7 +263,7 @@ def test_evaluating_names_a_damaged_history_and_leaves_its_picture_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_whole_run(tmp_path, "run")
-    for name in set(RUN_FIGURES) - {"history.png"}:
+    for name in set(RUN_EXTRAS.figures) - {"history.png"}:
         (folder / name).touch()
     (folder / "history.csv").write_text(DAMAGES["nan"][0], encoding="utf-8")
     (folder / ".writing-old.png").touch()
@@ -297,7 +297,7 @@ def test_dollars_and_other_signs_in_a_run_file_are_drawn_as_they_are(
     folder = make_whole_run(tmp_path, "run", model="$\\foo$ \x1b[31m")
     assert main.main(["evaluate", "--run", "run", "--outputs", str(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
-    assert all((folder / name).stat().st_size for name in RUN_FIGURES)
+    assert all((folder / name).stat().st_size for name, figure in RUN_EXTRAS.figures.items() if not figure.needs)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps named pipes elsewhere")

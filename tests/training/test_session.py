@@ -47,7 +47,14 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     now = datetime(2026, 11, 22, 14)
     with pytest.raises(Stopped):
         session.train_new(
-            CONFIG, outputs, now, observer, workers=0, threads=1, stop_requested=stop_requested, figures={}
+            CONFIG,
+            outputs,
+            now,
+            observer,
+            workers=0,
+            threads=1,
+            stop_requested=stop_requested,
+            extras=session.RunExtras(),
         )
     (folder,) = outputs.iterdir()
     return folder
@@ -75,9 +82,9 @@ class Follower(session.Observer):
 
 def test_the_history_grows_epoch_by_epoch(folder: Path, tmp_path: Path) -> None:
     new, resumed = Follower(tmp_path / "new"), Follower(folder.parent)
-    session.train_new(CONFIG, new.outputs, datetime(2026, 11, 22, 14), new, workers=0, figures={})
+    session.train_new(CONFIG, new.outputs, datetime(2026, 11, 22, 14), new, workers=0, extras=session.RunExtras())
     assert new.seen == [["epoch", "1"], ["epoch", "1", "2"], ["epoch", "1", "2", "3"]]
-    session.resume(read_run(folder), resumed, figures={})
+    session.resume(read_run(folder), resumed, extras=session.RunExtras())
     assert resumed.seen == [["epoch", "1", "2", "3"]]
 
 
@@ -327,7 +334,7 @@ def test_the_seed_decides_the_weights_that_a_training_begins_with(seed: int, tmp
         average_decay=0.0, batch_norm=False, hidden=16,
     )  # fmt: skip
     now = datetime(2026, 11, 22, 14)
-    folder = session.train_new(config, tmp_path, now, session.Observer(), workers=0, figures={})
+    folder = session.train_new(config, tmp_path, now, session.Observer(), workers=0, extras=session.RunExtras())
     found = load_weights(read_run(folder))
     first, other = (build_model(config.architecture, start).state_dict() for start in (seed, 1 - seed))
     assert all(torch.equal(found[name], weights) for name, weights in first.items())

@@ -13,6 +13,7 @@ from scipy.special import softmax
 from mnist_lab.drawing.predictions import vote
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, count_side_by_side, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.explain.film import DigitMap
 from mnist_lab.explain.inside import Inside, Survey, look_inside
 from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.models import DigitNet
@@ -50,6 +51,7 @@ class Predictor:
     explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
     method: str = "map"  # by which it explains
     interior: Interior | None = None  # None: it can't be looked into
+    film: DigitMap | None = None  # of its training
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
+from mnist_lab.drawing.window.film_panel import FilmPanel
 from mnist_lab.drawing.window.help_page import HelpPage
 from mnist_lab.drawing.window.inside_panel import InsidePanel, Looking
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
@@ -60,6 +61,7 @@ _KEYS = {
     },
     **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
     "backspace": "take back",
+    "v": "film",
 }
 
 
@@ -129,8 +131,9 @@ class Window:
             "clear": lambda: self.canvas.change(self.sketch.clear),
             "save": self._save_now,
             "map": self._toggle_maps,
-            "xray": lambda: self._toggle_view("xray"),
-            "inside": lambda: self._toggle_view("inside"),
+            "xray": partial(self._toggle_view, "xray"),
+            "inside": partial(self._toggle_view, "inside"),
+            "film": self._toggle_film,
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -171,7 +174,11 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
-        self.views: dict[str, widgets.Panel] = {"xray": self.xray}  # of which at most one is open
+        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.film = FilmPanel(self.theme, name, self._predictors[0], getattr(self, "film", None))
+        self.film.follow_keys(self.canvas.canvas)
+        # At most one of them is open.
+        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray, "film": self.film}
         if self._can_look_inside:
             self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
             for key in ("<Return>", "<KP_Enter>"):
@@ -221,7 +228,7 @@ class Window:
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
         texts = {"map": "Map  m", "xray": "X-ray  x"} | ({"inside": "Inside  i"} if self._can_look_inside else {})
-        for place, (command, text) in enumerate(texts.items()):
+        for place, (command, text) in enumerate({**texts, "film": "Film  v"}.items()):
             button = self._button(switches, command, text)
             button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))
 
@@ -364,13 +371,12 @@ class Window:
         for place, panel in enumerate(self.panels if self.view != "inside" else ()):  # which covers them
             panel.show(answer, place)
             panel.show_map(answer.picture if self.shows_maps else None, invite=not self.shows_maps)
-        if self.view == "xray":
-            self.xray.show(answer)
-        elif self.view == "inside":
-            self.inside.show(answer)
-            self._later(STILL_MS, self._explain)
+        self._unexplained = []
+        if self.view:
+            self.views[self.view].show(answer)
         elif self.shows_maps and answer.picture is not None:
             self._unexplained = list(range(len(self.panels)))
+        if self._unexplained or self.view == "inside":
             self._later(STILL_MS, self._explain)
         ended = time.perf_counter()
         self._not_before = max(started + _FRAME, ended + _REST * (ended - started))
@@ -394,6 +400,12 @@ class Window:
     def _toggle_view(self, name: str) -> None:
         if name in self.views:
             self._choose_view("" if self.view == name else name)
+
+    def _toggle_film(self) -> None:
+        if self._predictors[0].film is None:
+            self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+        else:
+            self._toggle_view("film")
 
     def _choose_view(self, view: str) -> None:
         self.view = view

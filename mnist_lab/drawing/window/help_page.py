@@ -19,6 +19,7 @@ _KEYS = (
     ("m", "map: what mattered to each network"),
     ("x", "X-ray: each step from your ink to the network"),
     ("i", "inside: every map of a network, and the sum behind each value"),
+    ("v", "film: how the network learned; arrow keys move the slider"),
     ("r", "reset the wobble and the X-ray's steps"),
     ("g", "gallery of the digits that you kept"),
     ("F11 or f", "full screen, and back"),

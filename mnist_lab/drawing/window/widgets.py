@@ -136,9 +136,9 @@ class Panel:
         else:
             self.frame.place_forget()
 
-    def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> None:
+    def text(self, x: float, y: float, text: str, font: str, colour: str = "", **options: Any) -> int:
         fill = colour or {"small": MUTED, "hint": _FAINT, "digit": BLUE, "smaller_digit": BLUE}.get(font, INK)
-        self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
+        return self.canvas.create_text(x, y, text=text, font=getattr(self.theme, font), fill=fill, **options)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
         if right - left >= 1 and bottom - top >= 1:
