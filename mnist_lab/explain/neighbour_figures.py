@@ -21,10 +21,10 @@ from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
 from mnist_lab.training.runs import RunRecord
 
-_SHOWN = 6  # of each digit's neighbours, in each space, beside a run's mistakes
+_SHOWN = 5  # of each digit's neighbours, in each space, beside a run's mistakes
 _PITCH, _LINE = SIDE + 3, SIDE + 11  # pixels from one picture to the next, and from one line of pictures to the next
 _APART = 10  # pixels between a digit, its neighbours in the hidden layer, and those in pixel space
-_INCH = 46  # pixels of a digit
+_INCH = 46  # pixels of a digit in an inch of the page
 
 
 class Neighboured(NamedTuple):
@@ -54,8 +54,8 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
 
     def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
         page[top : top + SIDE, left : left + SIDE] = image / 255
-        corner = (left - 0.5, top - 0.5)
-        axes.add_patch(Rectangle(corner, SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line, in_layout=False))
+        frame = Rectangle((left - 0.5, top - 0.5), SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line)
+        axes.add_patch(frame).set(clip_on=False, in_layout=False)
 
     for top, row in zip(range(0, height, _LINE), rows, strict=True):
         expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
