@@ -143,7 +143,11 @@ class InsidePanel(widgets.Panel):
         self.canvas.delete("page", "live")
         on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
         if len(self._predictors) > 1:
-            name = widgets.shortened(self._predictors[looking.look.place].name, px(100), self.theme.bold.measure)
+            name = widgets.shortened(
+                self._predictors[looking.look.place].name,
+                px(100 if self.width < px(640) else 190),
+                self.theme.bold.measure,
+            )
             self.buttons["network"].configure(text=f"{name}  ▸")
         for name, button in self.buttons.items():
             button.state(["selected" if name in on else "!selected"])
