@@ -25,7 +25,7 @@ _KEYS = (
     ("F11 or f", "full screen, and back"),
     ("Tab", "to the next control (with Shift: the one before)"),
     ("Space, Enter", "press the button with the frame"),
-    ("arrow keys", "move the slider with the frame, or over the maps; Enter leaves"),
+    ("arrow keys", "move a slider, or over the maps; Enter leaves"),
     ("h   ?   F1", "this page, and back"),
     ("Esc", "close the window at once; what was kept is on disk"),
 )
