@@ -21,7 +21,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 import main
-from mnist_lab.data.mnist import normalise
+from mnist_lab.data.mnist import Mnist, normalise
 from mnist_lab.drawing import commands, figures
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray
@@ -31,13 +31,15 @@ from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.drawing.window.answer import Answer, Question
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.commands import load_readers
-from mnist_lab.networks.compute import computing_with
-from mnist_lab.networks.models import DigitNet
+from mnist_lab.explain.inside import look_inside
+from mnist_lab.networks.compute import Compute, computing_with, predict_logits
+from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
 
 ROOT = Path(__file__).parents[2]
+FLOAT32 = Compute(torch.device("cpu"), None, "CPU")
 
 
 def lab_of(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
@@ -290,6 +292,28 @@ def test_a_full_disk_leaves_no_empty_folder(
 def session_for(outputs: Path, *runs: str) -> DrawingSession:
     lab, _ = lab_of(outputs)
     return DrawingSession(lab, load_readers(lab, runs or ("best",)))
+
+
+def test_the_window_looks_into_the_trained_network_and_the_untrained_one_of_its_seed(
+    outputs: Path, network: DigitNet, mnist: Mnist
+) -> None:
+    session = session_for(outputs, "run")
+    (predictor,) = session.predictors()
+    inner, record = predictor.interior, session.readers[0].run
+    assert inner is not None
+    fresh = build_model(record.config.architecture, record.seed)
+    for model, expected in ((inner.trained, network), (inner.untrained, fresh)):
+        for one, other in zip(model.parameters(), expected.parameters(), strict=True):
+            assert torch.equal(one, other.detach().float().cpu())
+    picture = mnist.train.images[3, 0].numpy()
+    answer = look_inside(inner.trained, picture)
+    assert np.allclose(answer.logits, predict_logits(network.float(), mnist.train.images[3:4], FLOAT32)[0], atol=1e-4)
+    found = inner.survey(inner.untrained)
+    assert found.hidden.shape == (6000, record.config.architecture.hidden)
+    assert torch.equal(found.digits.images, mnist.validation.images)
+    nearest = inner.neighbours(picture)
+    assert not (nearest.hidden.images == picture).all(axis=(1, 2)).any()
+    assert len(nearest.hidden.labels) == len(nearest.pixels.labels) == 8
 
 
 def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path, network: DigitNet) -> None:

@@ -18,14 +18,14 @@ _KEYS = (
     ("s", "save the drawing and its predictions in a folder"),
     ("m", "map: what mattered to each network"),
     ("x", "X-ray: each step from your ink to the network"),
-    ("i", "inside: its maps, and the sum behind each value"),
-    ("v", "film: how the network learned, moment by moment"),
+    ("i", "inside: all maps, and the sum behind each value"),
+    ("v", "film: how the network learned (arrow keys move)"),
     ("r", "reset the wobble and the X-ray's steps"),
     ("g", "gallery of the digits that you kept"),
     ("F11 or f", "full screen, and back"),
     ("Tab", "to the next control (with Shift: the one before)"),
     ("Space, Enter", "press the button with the frame"),
-    ("arrow keys", "move the slider with the frame, or over the maps; Enter leaves"),
+    ("arrow keys", "move a slider, or over the maps; Enter leaves"),
     ("h   ?   F1", "this page, and back"),
     ("Esc", "close the window at once; what was kept is on disk"),
 )
@@ -38,6 +38,7 @@ _MEANINGS = (
     ),
     ("Map", "Sky blue: more ink there would speak for the digit. Vermilion: it would speak against it."),
     ("X-ray", "MNIST's digits were cleaned, scaled and centred; your drawing, too. Switch a step off to see what for."),
+    ("Inside", "Each square is a value of a filter's map. Click it for its sum, or a digit for what speaks for it."),
     ("Wobble", "Moves and turns what the network sees, not your drawing. How far until it changes its mind?"),
 )
 

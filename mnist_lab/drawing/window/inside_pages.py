@@ -68,12 +68,8 @@ def draw_nearest(panel: widgets.Panel, found: Neighbours, digit: int) -> tk.Phot
             picture[y : y + side, x : x + side] = widgets.fitted(image, side)
             text, colour = (str(label), widgets.INK) if label == digit else (f"▲ {label}", widgets.VERMILION)
             panel.text(x + side / 2, px(_TOP + 13) + y + side, text, "bold", colour, tags=f"live {name}")
-    others = int((found.hidden.labels != digit).sum())
-    said = f"The network's answer is {digit}. " + (
-        f"▲ {others} of the {len(found.hidden.labels)} most alike to it are labelled otherwise."
-        if others
-        else f"All {len(found.hidden.labels)} most alike to it are labelled {digit}."
-    )
+    others, count = int((found.hidden.labels != digit).sum()), len(found.hidden.labels)
+    said = f"▲ marks labels other than the network's answer, {digit}: {others} of its {count} most alike."
     room = panel.width - px(2 * _EDGE)
     panel.text(px(_EDGE), panel.height - px(66), said, "text", anchor="nw", width=room, tags="live said")
     return _place(panel, picture, px(_TOP), "live")

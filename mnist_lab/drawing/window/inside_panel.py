@@ -80,8 +80,8 @@ class InsidePanel(widgets.Panel):
         self.canvas.create_window(px(_EDGE - 2), px(19), window=pages, anchor="w")
         self.canvas.create_window(self.width - px(_EDGE - 2), px(19), window=switches, anchor="e")
         for page, (name, _) in PAGES.items():
-            self._button(pages, page, name, partial(self._change, page=page))
-        self._button(switches, "order", "Strongest first", self._reorder)
+            self._button(pages, page, name, partial(self._set, page=page))
+        self._button(switches, "order", "Strongest first", lambda: self._set(by_strength=not self.looking.by_strength))
         self._button(switches, "untrained", "Untrained", self._switch_training)
         if len(self._predictors) > 1:
             self._button(switches, "network", "", self._next_network)
@@ -90,21 +90,16 @@ class InsidePanel(widgets.Panel):
         self.buttons[name] = ttk.Button(parent, text=text, style="Step.TButton", command=action)
         self.buttons[name].pack(side="left", padx=(0, self.px(4)))
 
-    def _change(self, *, look: Look | None = None, page: str = "") -> None:
-        self.looking.page = page or self.looking.page
-        self.looking.look = look or self.looking.look
-        self._on_look()
-
-    def _reorder(self) -> None:
-        self.looking.by_strength = not self.looking.by_strength
+    def _set(self, **chosen: object) -> None:
+        for name, value in chosen.items():
+            setattr(self.looking, name, value)
         self._on_look()
 
     def _switch_training(self) -> None:
-        self._change(look=replace(self.looking.look, untrained=not self.looking.look.untrained))
+        self._set(look=replace(self.looking.look, untrained=not self.looking.look.untrained))
 
-    def _next_network(self) -> None:
-        self.looking.spot = None  # another network may have fewer layers
-        self._change(look=Look((self.looking.look.place + 1) % len(self._predictors)))
+    def _next_network(self) -> None:  # which may have fewer layers, so that no value of them stays chosen
+        self._set(look=Look((self.looking.look.place + 1) % len(self._predictors)), spot=None)
 
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
@@ -143,7 +138,8 @@ class InsidePanel(widgets.Panel):
         self.canvas.delete("page", "live")
         on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
         if len(self._predictors) > 1:
-            name = widgets.shortened(self._predictors[looking.look.place].name, px(100), self.theme.bold.measure)
+            room = px(100 if self.width < px(640) else 190)
+            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
             self.buttons["network"].configure(text=f"{name}  ▸")
         for name, button in self.buttons.items():
             button.state(["selected" if name in on else "!selected"])
@@ -234,14 +230,8 @@ class InsidePanel(widgets.Panel):
             y = self._top + (digit + 0.5) * self._pitch
             font, colour = ("bold", widgets.BLUE) if digit == winner else ("small", widgets.LOSER)
             self.text(self._logits, y, str(digit), font, anchor="w", tags="live")
-            self.rectangle(
-                min(zero, zero + logit * per_unit),
-                y - half,
-                max(zero, zero + logit * per_unit),
-                y + half,
-                colour,
-                "live",
-            )
+            start, end = sorted((zero, zero + logit * per_unit))
+            self.rectangle(start, y - half, end, y + half, colour, "live")
             self.text(self._logits + px(_LOGITS), y, number(logit, 2), font, anchor="e", tags="live logit")
         self.rectangle(round(zero), self._top, round(zero) + 1, self._top + 10 * self._pitch, widgets.MUTED, "live")
         probability = format_probability(float(answer.probabilities[self.looking.look.place][winner]))
@@ -261,21 +251,19 @@ class InsidePanel(widgets.Panel):
             pixel = pixel_sum(model, inside, *spot)
             title = f"Block {layer + 1}, filter {index}, row {row}, column {column}"
             self.detail.show_pixel(pixel, title)
-            self._frame_inputs(layer, seen_by(model, layer, row, column), 0)
+            self._frame_inputs(0, 0, *seen_by(model, layer, row, column))
             for source in patch_parts(pixel)[0] if layer else ():
-                self._frame_inputs(layer, (*pixel.corner, 3, 3), layer, int(source))
+                self._frame_inputs(layer, self._position(layer - 1, int(source)), *pixel.corner, 3, 3)
         elif layer == len(inside.maps):
             weights = cast(nn.Linear, model.classifier[-1]).weight[:, index].numpy()
             self.detail.show_unit(index, float(inside.hidden[index]), weights, survey)
         else:
             self.detail.show_logit(index, logit_sum(model, inside, index), survey)
 
-    def _frame_inputs(self, layer: int, area: tuple[int, int, int, int], column: int, source: int = 0) -> None:
-        """A frame around an area (top, left, height, width) of one map: of a column, 0 is the ink."""
-        top, left, height, width = area
+    def _frame_inputs(self, column: int, position: int, top: int, left: int, height: int, width: int) -> None:
+        """A frame around an area of the map in a position of a column, of which the first is the ink."""
         shown = self._columns[column]
         bottom, right = min(top + height, shown.side), min(left + width, shown.side)
-        position = self._position(column - 1, source)
         x0, y0 = shown.corner(position, max(top, 0), max(left, 0))
         x1, y1 = shown.corner(position, bottom, right)
         self._frame(self._left + x0, self._top + y0, self._left + x1, self._top + y1)
@@ -288,7 +276,7 @@ class InsidePanel(widgets.Panel):
 
     def _position(self, layer: int, index: int) -> int:
         """Where a filter's map lies in its column, as they are sorted now."""
-        return index if layer < 0 else int(np.flatnonzero(self._orders[layer] == index)[0])
+        return int(np.flatnonzero(self._orders[layer] == index)[0])
 
     def _box_of(self, spot: Spot) -> tuple[float, float, float, float]:
         layer, index, row, column = spot

@@ -397,7 +397,7 @@ def test_help_hides_all_else_until_it_is_closed(opened: Opener, key: str) -> Non
     assert (len(visitor.sketched), visitor.kept, visitor.window.shows_maps) == (1, [], False)
     canvas = page.canvas
     texts = [option(canvas, item, "text") for item in canvas.find_all() if str(canvas.type(item)) == "text"]
-    for word in ("Backspace", "F11 or f", "Tab", "Wobble", "Map", "X-ray", "Bars"):
+    for word in ("Backspace", "F11 or f", "Tab", "Wobble", "Map", "X-ray", "Inside", "Bars"):
         assert word in texts
     visitor.resize(1200, 900)
     assert visitor.window.help is not None  # it grows as well

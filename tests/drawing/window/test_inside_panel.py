@@ -374,7 +374,7 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     visitor.settle()
     assert texts(visitor, "hidden") == ["7", "7", "▲ 1", "7", "7", "7", "▲ 9", "7"]
     assert texts(visitor, "pixels") == ["7"] * 8
-    assert texts(visitor, "said")[0].startswith("The network's answer is 7. ▲ 2 of the 8")
+    assert texts(visitor, "said")[0].endswith("the network's answer, 7: 2 of its 8 most alike.")
     visitor.pen("<Button-1>", 40, 40)
     visitor.pen("<Motion>", 60, 60)
     visitor.wait(lambda: not texts(visitor, "hidden"))  # cleared while the pen moves
