@@ -136,8 +136,14 @@ def _search(networks: Networks, name: str) -> dict[str, list[float]]:
 
 
 def _half_learned(by_epoch: NDArray[np.float64]) -> dict[int, float]:
-    """The first epoch after which half of some labels (networks, epochs) are given back, where there is one."""
-    return {place: float((row >= 0.5).argmax()) + 1 for place, row in enumerate(by_epoch) if (row >= 0.5).any()}
+    """The epoch by which half of some labels (networks, epochs) are given back, between two by interpolation."""
+    found = {}
+    for place, row in enumerate(by_epoch):
+        if (row >= 0.5).any():
+            done = int((row >= 0.5).argmax())  # epochs before the one that reaches it
+            part = (0.5 - row[done - 1]) / (row[done] - row[done - 1]) if done else 1.0
+            found[place] = float(done + part)
+    return found
 
 
 def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float]) -> list[str]:
