@@ -176,19 +176,19 @@ KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] f
 
 @styled
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
-    """Validation loss over two learning rates or more, ascending, in bands by what they are; ``guessing``: its loss."""
-    note = "Dotted: the loss of guessing, ln 10. Cross: a number became infinite in at least one training."
+    """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
+    note = "Dotted: the loss of guessing, ln 10. Cross at the top: a number became infinite in at least one training."
     figure = plotting.new_figure(WIDTH, 4.6, title, note)
     axes = _part_of(figure).subplots()
     top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
-    between = np.sqrt(rates[1:] * rates[:-1])  # in the middle of a logarithmic axis
-    edges = [rates[0] ** 2 / between[0], *between, rates[-1] ** 2 / between[-1]]
+    around = np.concatenate([rates[:1] / 4, rates, rates[-1:] * 4])
+    edges = np.sqrt(around[1:] * around[:-1])  # half-way on a logarithmic axis
     for one, low, high in zip(tried, edges, edges[1:], strict=False):
         axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
-        axes.text(one.rate, 1.01, one.kind, ha="center", transform=top)
+        axes.text(one.rate, 1.03, one.kind, ha="center", transform=top)
         axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
         if one.stopped:
-            axes.plot(one.rate, 0.88, "X", color=INK, markersize=9, transform=top)
+            axes.plot(one.rate, 1, "X", color=INK, markersize=9, clip_on=False, transform=top)
     left = [one for one in tried if one.losses]
     axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
     axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")

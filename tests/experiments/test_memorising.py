@@ -118,7 +118,9 @@ def test_memorise_tells_how_late_wrong_labels_are_learned_and_found(
     first, second = (later - early for early, later in epochs)
     p_value = 0.5 if first == second else stats.ttest_1samp([first, second], 0).pvalue  # the sign test's, of two
     assert ("so it may be chance" in late) == (p_value >= 0.05)
-    assert results["verdicts"][0] == "Networks memorise labels that mean nothing."
+    is_memorised = np.mean([curve[-1] for curve in curves["20 % random"]["fit_wrong"]]) >= 0.9
+    how = "memorise" if is_memorised else "did not, in so few epochs, memorise"
+    assert results["verdicts"][0] == f"Networks {how} labels that mean nothing."
     assert "network asked is the one that is kept" in page
 
 
