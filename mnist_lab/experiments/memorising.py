@@ -56,7 +56,9 @@ def _plain(values: list[float] | NDArray[np.float64]) -> Any:
     return np.where(np.isnan(values), np.array(None), values).tolist()
 
 
-def _whole(curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None) -> Picture:
+def _curves_picture(
+    curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None
+) -> Picture:
     """The curves of all variants side by side, with their numbers."""
     title = "Training and validation, epoch by epoch"
     png = png_of(figures.learning_panels(curves, rows, kept, title=title))
@@ -98,7 +100,7 @@ def of_overfitting(networks: Networks) -> Measured:
         "loss": {"training": "fit_loss", "validation": "val_loss"},
         "accuracy": {"training": "fit_right", "validation": "val_accuracy"},
     }
-    picture = _whole(curves, "gap", f"{alt}.", figures.GAP, shown)
+    picture = _curves_picture(curves, "gap", f"{alt}.", figures.GAP, shown)
     return replace(
         of_variants(networks),
         section=Section("Training against validation", [text], [Table(title, headings, rows, range(1, 7))], [picture]),
@@ -204,7 +206,7 @@ def of_memorising(networks: Networks) -> Measured:
     rows = {"accuracy": {"right labels": "fit_right", "wrong labels": "fit_wrong", "validation": "val_accuracy"}}
     alt = "Fractions of right labels, wrong labels and validation digits answered with their label. At the end, in %: "
     alt += "; ".join(f"{row[0]} {', '.join(row[2:5])}" for row in learned)
-    picture = _whole(curves, "memorised", f"{alt}.", figures.LEARNED, rows, kept)
+    picture = _curves_picture(curves, "memorised", f"{alt}.", figures.LEARNED, rows, kept)
     return replace(
         of_variants(networks),
         section=Section("What is learned when", [text, search], tables, [picture]),
