@@ -79,10 +79,9 @@ def of_overfitting(networks: Networks) -> Measured:
     gap = statistics.conclude(gaps, networks.pairs, {name: (name, "gap") for name in gaps})
     head, *facts = gap.sentences or [""]
     smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
-    if smaller:
-        most = min(smaller, key=lambda one: one.difference.mean)
-        before, after = (100 * gap.summaries[name].mean for name in (most.before, most.after))
-        head = f"The gap closes most with {most.after}: from {before:.1f} to {after:.1f} points."
+    if smaller:  # which of these is ahead is not tested
+        to = [f"{100 * gap.summaries[one.after].mean:.1f} with {one.after}" for one in smaller]
+        head = f"The gap of {100 * gap.summaries[smaller[0].before].mean:.1f} points shrinks to {', '.join(to)}."
     elif any(one.difference.n > 1 for one in gap.compared):
         head = "No gap is smaller by more than chance."
     headings = ("variant", "seeds", "training loss", "validation loss", "training, %", "validation, %", "gap, points")

@@ -147,7 +147,7 @@ def test_overfit_compares_the_gaps_of_plain_digits_after_the_last_epoch(tmp_path
         expected = stats.ttest_rel(gaps[pair["after"]], gaps["neither"])
         assert pair["p_value"] == pytest.approx(expected.pvalue, abs=1e-6)
     assert [pair["after"] for pair in results["conclusion"]["comparisons"]] == [v.name for v in variants[1:]]
-    assert results["verdicts"][0].startswith(("The gap closes most with ", "No gap is smaller by more than chance."))
+    assert results["verdicts"][0].startswith(("The gap of ", "No gap is smaller by more than chance."))
     assert results["prediction"]["outcome"].startswith("Predicted all three over neither")
     assert "can't be compared with validation" in page.replace("&#39;", "'")
     run = tmp_path / results["runs"]["neither"]["0"]
