@@ -177,23 +177,23 @@ KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] f
 @styled
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
     """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
-    note = "Dotted: the loss of guessing, ln 10. Cross: a number became infinite in at least one training."
+    note = "Dotted: the loss of guessing, ln 10. Cross at the top: a number became infinite in at least one training."
     figure = plotting.new_figure(WIDTH, 4.6, title, note)
     axes = _part_of(figure).subplots()
     top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
-    step = float(np.sqrt(rates[1] / rates[0])) if len(rates) > 1 else 2.0
-    for one in tried:
-        low, high = one.rate / step, one.rate * step
+    around = np.concatenate([rates[:1] / 4, rates, rates[-1:] * 4])
+    edges = np.sqrt(around[1:] * around[:-1])  # half-way on a logarithmic axis
+    for one, low, high in zip(tried, edges, edges[1:], strict=False):
         axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
-        axes.text(one.rate, 1.01, one.kind, ha="center", transform=top)
+        axes.text(one.rate, 1.03, one.kind, ha="center", transform=top)
         axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
         if one.stopped:
-            axes.plot(one.rate, 0.88, "X", color=INK, markersize=9, transform=top)
+            axes.plot(one.rate, 1, "X", color=INK, markersize=9, clip_on=False, transform=top)
     left = [one for one in tried if one.losses]
     axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
     axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
     plotting.scale_loss(axes, [guessing, *(loss for one in tried for loss in one.losses)])
-    axes.set(xscale="log", xlim=(rates[0] / step, rates[-1] * step), xlabel="learning rate (logarithmic)")
+    axes.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate (logarithmic)")
     axes.set_ylabel("validation loss (nats per digit, logarithmic)")
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.xaxis.set_minor_locator(NullLocator())

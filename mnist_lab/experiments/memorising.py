@@ -56,7 +56,9 @@ def _plain(values: list[float] | NDArray[np.float64]) -> Any:
     return np.where(np.isnan(values), np.array(None), values).tolist()
 
 
-def _whole(curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None) -> Picture:
+def _curves_picture(
+    curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None
+) -> Picture:
     """The curves of all variants side by side, with their numbers."""
     title = "Training and validation, epoch by epoch"
     png = png_of(figures.learning_panels(curves, rows, kept, title=title))
@@ -77,10 +79,9 @@ def of_overfitting(networks: Networks) -> Measured:
     gap = statistics.conclude(gaps, networks.pairs, {name: (name, "gap") for name in gaps})
     head, *facts = gap.sentences or [""]
     smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
-    if smaller:
-        most = min(smaller, key=lambda one: one.difference.mean)
-        before, after = (100 * gap.summaries[name].mean for name in (most.before, most.after))
-        head = f"The gap closes most with {most.after}: from {before:.1f} to {after:.1f} points."
+    if smaller:  # which of these is ahead is not tested
+        to = [f"{100 * gap.summaries[one.after].mean:.1f} with {one.after}" for one in smaller]
+        head = f"The gap of {100 * gap.summaries[smaller[0].before].mean:.1f} points shrinks to {', '.join(to)}."
     elif any(one.difference.n > 1 for one in gap.compared):
         head = "No gap is smaller by more than chance."
     headings = ("variant", "seeds", "training loss", "validation loss", "training, %", "validation, %", "gap, points")
@@ -98,7 +99,7 @@ def of_overfitting(networks: Networks) -> Measured:
         "loss": {"training": "fit_loss", "validation": "val_loss"},
         "accuracy": {"training": "fit_right", "validation": "val_accuracy"},
     }
-    picture = _whole(curves, "gap", f"{alt}.", figures.GAP, shown)
+    picture = _curves_picture(curves, "gap", f"{alt}.", figures.GAP, shown)
     return replace(
         of_variants(networks),
         section=Section("Training against validation", [text], [Table(title, headings, rows, range(1, 7))], [picture]),
@@ -136,8 +137,14 @@ def _search(networks: Networks, name: str) -> dict[str, list[float]]:
 
 
 def _half_learned(by_epoch: NDArray[np.float64]) -> dict[int, float]:
-    """The first epoch after which half of some labels (networks, epochs) are given back, where there is one."""
-    return {place: float((row >= 0.5).argmax()) + 1 for place, row in enumerate(by_epoch) if (row >= 0.5).any()}
+    """The epoch by which half of some labels (networks, epochs) are given back, between two by interpolation."""
+    found = {}
+    for place, row in enumerate(by_epoch):
+        if (row >= 0.5).any():
+            done = int((row >= 0.5).argmax())  # epochs before the one that reaches it
+            part = (0.5 - row[done - 1]) / (row[done] - row[done - 1]) if done else 1.0
+            found[place] = float(done + part)
+    return found
 
 
 def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float]) -> list[str]:
@@ -198,7 +205,7 @@ def of_memorising(networks: Networks) -> Measured:
     rows = {"accuracy": {"right labels": "fit_right", "wrong labels": "fit_wrong", "validation": "val_accuracy"}}
     alt = "Fractions of right labels, wrong labels and validation digits answered with their label. At the end, in %: "
     alt += "; ".join(f"{row[0]} {', '.join(row[2:5])}" for row in learned)
-    picture = _whole(curves, "memorised", f"{alt}.", figures.LEARNED, rows, kept)
+    picture = _curves_picture(curves, "memorised", f"{alt}.", figures.LEARNED, rows, kept)
     return replace(
         of_variants(networks),
         section=Section("What is learned when", [text, search], tables, [picture]),
