@@ -41,7 +41,7 @@ def quick(mnist: Mnist) -> Iterator[None]:
     with blank_figures(), in_this_process(), pytest.MonkeyPatch.context() as patch:
         for module in (session, studies, trainings):
             patch.setattr(module, "load_mnist", lambda: fewer)
-        patch.setattr(trainings, "RUN_FIGURES", {})
+        patch.setattr(trainings, "RUN_EXTRAS", session.RunExtras())
         yield
 
 
