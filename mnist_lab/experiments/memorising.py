@@ -80,8 +80,8 @@ def of_overfitting(networks: Networks) -> Measured:
     head, *facts = gap.sentences or [""]
     smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
     if smaller:  # which of these is ahead is not tested
-        to = [f"{100 * gap.summaries[one.after].mean:.1f} with {one.after}" for one in smaller]
-        head = f"The gap of {100 * gap.summaries[smaller[0].before].mean:.1f} points shrinks to {', '.join(to)}."
+        before = 100 * gap.summaries[smaller[0].before].mean
+        head = f"The gap of {before:.1f} points shrinks with {', '.join(one.after for one in smaller)}."
     elif any(one.difference.n > 1 for one in gap.compared):
         head = "No gap is smaller by more than chance."
     headings = ("variant", "seeds", "training loss", "validation loss", "training, %", "validation, %", "gap, points")
