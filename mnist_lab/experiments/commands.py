@@ -139,7 +139,7 @@ def experiment(lab: Lab, request: Request, *, from_menu: bool = False) -> int:
         again = command_line(request.command, lab.outputs)
         terminal.warn(f"stopped; {len(runs)} of {len(tasks)} runs are finished and kept; continue with: {again}")
         return INTERRUPTED
-    if not any(run.is_evaluated for run in runs):
+    if not runs:
         raise RequestError("no training run of the experiment was finished", "see the lines above")
     by_variant = {
         variant.name: {task.run.seed: task.run for task in tasks if task.run and task.variant == variant.name}
@@ -163,7 +163,7 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
             pass
     compute_for(lab)
     with terminal.busy("looking for finished training runs"):
-        tasks = plan(variants, request.seeds, lab.outputs, may_diverge=chosen.may_diverge)
+        tasks = plan(variants, request.seeds, lab.outputs)
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
     terminal.hint(
@@ -206,10 +206,7 @@ def _train(lab: Lab, pool: Pool, tasks: list[Task], seconds: float | None) -> li
     ):
         for finished in results:
             task = waiting.pop(finished.number)
-            if finished.folder is not None and finished.failure is not None and task.may_diverge:
-                tasks[task.number] = replace(task, run=read_run(finished.folder))
-                display.end(f"{plain(task.title)}: diverged")
-            elif finished.folder is not None and finished.failure is None:
+            if finished.folder is not None:
                 run = read_run(finished.folder)
                 tasks[task.number] = replace(task, run=run)
                 accuracies = f"validation {format_percent(run.val_accuracy)}, test {format_percent(run.test_accuracy)}"

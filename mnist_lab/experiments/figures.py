@@ -163,8 +163,7 @@ class TriedRate(NamedTuple):
     """What trainings at one learning rate came to."""
 
     rate: float
-    losses: Sequence[float]  # on the validation digits, in nats, of each that left a network
-    stopped: int  # how many more ended because a number became infinite
+    losses: Sequence[float]  # on the validation digits, in nats, of each
     kind: str  # too low, right, too high or diverged
 
 
@@ -177,20 +176,16 @@ KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] f
 @styled
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
     """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
-    note = "Dotted: the loss of guessing, ln 10. Cross at the top: a number became infinite in at least one training."
-    figure = plotting.new_figure(WIDTH, 4.6, title, note)
+    figure = plotting.new_figure(WIDTH, 4.6, title, "Dotted: the loss of guessing, ln 10.")
     axes = _part_of(figure).subplots()
-    top, rates = axes.get_xaxis_transform(), np.array([one.rate for one in tried])
+    rates = np.array([one.rate for one in tried])
     around = np.concatenate([rates[:1] / 4, rates, rates[-1:] * 4])
     edges = np.sqrt(around[1:] * around[:-1])  # half-way on a logarithmic axis
     for one, low, high in zip(tried, edges, edges[1:], strict=False):
         axes.axvspan(low, high, color=KINDS[one.kind], alpha=_BAND_OPACITY, linewidth=0)
-        axes.text(one.rate, 1.03, one.kind, ha="center", transform=top)
+        axes.text(one.rate, 1.03, one.kind, ha="center", transform=axes.get_xaxis_transform())
         axes.plot([one.rate] * len(one.losses), one.losses, "o", color=BLUE, alpha=0.6)
-        if one.stopped:
-            axes.plot(one.rate, 1, "X", color=INK, markersize=9, clip_on=False, transform=top)
-    left = [one for one in tried if one.losses]
-    axes.plot([one.rate for one in left], [np.mean(one.losses) for one in left], color=BLUE)
+    axes.plot(rates, [np.mean(one.losses) for one in tried], color=BLUE)
     axes.axhline(guessing, color=INK, linewidth=0.9, linestyle=":")
     plotting.scale_loss(axes, [guessing, *(loss for one in tried for loss in one.losses)])
     axes.set(xscale="log", xlim=(edges[0], edges[-1]), xlabel="learning rate (logarithmic)")

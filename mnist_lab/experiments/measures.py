@@ -54,7 +54,6 @@ class Networks:
     mnist: Mnist
     compute: Compute  # where the networks are
     outputs: Path
-    diverged: Runs = field(default_factory=dict)  # those that left no network, as a number became infinite
 
     @property
     def tested(self) -> statistics.Accuracies:

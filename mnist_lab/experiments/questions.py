@@ -43,7 +43,6 @@ class Experiment:
     explanation: str  # what to look for
     measure: Callable[[measures.Networks], measures.Measured] = measures.of_variants
     asks_only: bool = False  # it asks networks about digits shown in some way, and so may ask saved runs as well
-    may_diverge: bool = False  # a training that leaves no network, as a number became infinite, is a result
 
 
 def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
@@ -173,7 +172,7 @@ EXPERIMENTS = {
             partial(_variants, "learning-rate"), tuple(pairwise(f"{rate:g}" for rate in LEARNING_RATES)),
             "Too low wastes the epoch, too high never settles, and a little more destroys what was learned (Smith "
             "2017, arXiv:1506.01186). The rate is constant here: a schedule that falls allows higher ones.",
-            of_rates, may_diverge=True,
+            of_rates,
         ),
     )
 }  # fmt: skip

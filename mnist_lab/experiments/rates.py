@@ -23,26 +23,23 @@ _LEARNED_NOTHING = 0.9  # times the loss of guessing, from which on a training h
 def of_rates(networks: Networks) -> Measured:
     """Accuracy on the test digits, and which learning rates are too low, right, too high, or let training diverge.
 
-    Adam bounds every step by the rate, so that numbers seldom become infinite: a training that ends no better than
-    guessing counts as diverged as well.
+    Adam bounds every step by the rate, so that no number becomes infinite: a training that ends no better than guessing
+    has diverged.
     """
-    usual, stopped = of_variants(networks), {name: len(m) for name, m in networks.diverged.items()}
     losses = {
         name: [min(r.val_loss for r in read_history(run)) for run in m.values()] for name, m in networks.runs.items()
     }
-    best = min(losses, key=lambda name: fmean(losses[name]))
+    usual, best = of_variants(networks), min(losses, key=lambda name: fmean(losses[name]))
     tried, rows = dict[str, figures.TriedRate](), []
-    for name in sorted(losses.keys() | stopped.keys(), key=float):
-        found, ended = losses.get(name, []), stopped.get(name, 0)
-        lost = ended + sum(loss > _LEARNED_NOTHING * GUESSING for loss in found)
+    for name, found in losses.items():
+        lost = sum(loss > _LEARNED_NOTHING * GUESSING for loss in found)
         kind = "too low" if float(name) < float(best) else "too high"
-        if found and fmean(found) <= _AS_GOOD * fmean(losses[best]):
+        if fmean(found) <= _AS_GOOD * fmean(losses[best]):
             kind = "right"
-        elif kind == "too high" and 2 * lost >= len(found) + ended:
+        elif kind == "too high" and 2 * lost >= len(found):
             kind = "diverged"
-        tried[name] = figures.TriedRate(float(name), found, ended, kind)
-        mean = mean_and_spread(found, 1) if found else "–"
-        rows.append((name, str(len(found) + ended), mean, str(lost), kind))
+        tried[name] = figures.TriedRate(float(name), found, kind)
+        rows.append((name, str(len(found)), mean_and_spread(found, 1), str(lost), kind))
     kinds = {kind: [name for name in tried if tried[name].kind == kind] for kind in figures.KINDS}
     lost_all = kinds["diverged"]
     head = f"The best of {len(tried)} rates is {best}"
@@ -51,10 +48,10 @@ def of_rates(networks: Networks) -> Measured:
     beside = [one.verdict.sentence for one in usual.conclusion.compared if best in (one.before, one.after)]
     text = (
         f"A rate is right if its mean validation loss is at most {_AS_GOOD} times that of the best, too low below the "
-        "best, too high above it. It diverged if at least half of its trainings did: a number became infinite, which "
-        f"is a result here and no failure, or the loss ended above {_LEARNED_NOTHING} times that of guessing "
-        f"(ln 10 = {GUESSING:.2f}). Where one kind ends and the next begins is a convention; the curve is not. The "
-        "best rate is chosen on the validation digits; neighbours are compared on the test digits."
+        "best, too high above it. It diverged if at least half of its trainings ended no better than "
+        f"{_LEARNED_NOTHING} times the loss of guessing (ln 10 = {GUESSING:.2f}). Where one kind ends and the next "
+        "begins is a convention; the curve is not. The best rate is chosen on the validation digits; neighbours are "
+        "compared on the test digits."
     )
     headings = ("rate", "seeds", "validation loss", "diverged", "it is")
     table = Table("Loss by learning rate (mean ± standard deviation)", headings, rows, range(1, 4))

@@ -127,24 +127,23 @@ def study_experiment(
     ``epochs`` is None for whatever saved runs had; ``failures`` has a sentence for each training that failed;
     ``all_known`` says that none was new. RunError, CheckpointError or RequestError: a run can't be used.
     """
-    every = {name: by_seed for name, by_seed in runs.items() if by_seed}
-    runs, diverged = (_those(every, evaluated=evaluated) for evaluated in (True, False))
+    runs = {name: by_seed for name, by_seed in runs.items() if by_seed}
     mnist, compute = load_mnist(), choose_compute()
     models = {name: {seed: load_trained(run, compute) for seed, run in found.items()} for name, found in runs.items()}
     answers = {name: {seed: ask(model, mnist.test, compute) for seed, model in m.items()} for name, m in models.items()}
-    measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs, diverged))
+    measured = experiment.measure(Networks(experiment.pairs, runs, models, answers, mnist, compute, outputs))
     conclusion = measured.conclusion
     ensembles = {} if measured.digits else ensembles_of(answers, mnist.test.labels.numpy())
     results = _results_section(conclusion, ensembles, measured.digits)
     sections = [measured.section] if measured.section else []
     sections += [results, _curves_section(runs), *_digit_sections(experiment.pairs, answers, mnist.test)]
-    sections.append(_runs_section(every))
+    sections.append(_runs_section(runs))
     if failures:
         sections.append(Section("What failed", [*failures, "It is left out everywhere else on this page."]))
     sections.append(Section("How to read this", [experiment.explanation, _OF_TRAINING]))
     digits, on_average = measured.predicted
     outcome = f"Graded by {on_average}: " * bool(on_average) + statistics.grade(prediction, conclusion, digits)
-    counts = sorted({len(by_seed) for by_seed in every.values()})
+    counts = sorted({len(by_seed) for by_seed in runs.values()})
     devices = {run.device or "unknown" for by_seed in runs.values() for run in by_seed.values()}
     return Study(
         label=f"experiment-{experiment.name}",
@@ -165,7 +164,7 @@ def study_experiment(
             "experiment": experiment.name,
             "factor": experiment.factor,
             "epochs": epochs,
-            "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in every.items()},
+            "runs": {name: {str(seed): run.name for seed, run in m.items()} for name, m in runs.items()},
             "failures": list(failures),
             "measured_on": measured.digits or _DIGITS,
             "conclusion": conclusion.to_dict(),
@@ -176,12 +175,6 @@ def study_experiment(
         tables=results.tables[:1],
         prediction=Prediction(prediction, outcome, all_known) if prediction else None,
     )
-
-
-def _those(runs: Runs, *, evaluated: bool) -> Runs:
-    """The runs that have been evaluated, or those that diverged."""
-    some = {name: {seed: run for seed, run in m.items() if run.is_evaluated is evaluated} for name, m in runs.items()}
-    return {name: by_seed for name, by_seed in some.items() if by_seed}
 
 
 def _digit_sections(

@@ -36,7 +36,7 @@ from mnist_lab import __version__
 from mnist_lab.config import TRAIN_DIGITS, TrainConfig
 from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
-from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, StorageError, TrainingError, one_line
+from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, StorageError, one_line
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
@@ -74,19 +74,18 @@ class Task:
     config: TrainConfig  # with the seed
     run: RunRecord | None = None  # the finished one that already answers it
     unfinished: Path | None = None  # otherwise the folder of one that was stopped, to resume
-    may_diverge: bool = False  # one that diverged answers it, too
 
     @property
     def title(self) -> str:
         return f"{self.variant}, seed {self.config.seed}"
 
 
-def plan(variants: Sequence[Variant], seeds: int, outputs: Path, *, may_diverge: bool = False) -> list[Task]:
+def plan(variants: Sequence[Variant], seeds: int, outputs: Path) -> list[Task]:
     """Every variant with every seed, seed by seed, so that stopping early leaves whole comparisons."""
     known = _known_runs(outputs)
     tasks: list[Task] = []
     for seed, variant in product(range(seeds), variants):
-        task = Task(len(tasks), variant.name, replace(variant.config, seed=seed), may_diverge=may_diverge)
+        task = Task(len(tasks), variant.name, replace(variant.config, seed=seed))
         taken = [task.unfinished for task in tasks]  # two equal variants can't both resume in one folder
         tasks.append(_looked_up(task, known, taken))
     return tasks
@@ -105,13 +104,9 @@ def _known_runs(outputs: Path) -> dict[TrainConfig, list[RunRecord]]:
 
 def _looked_up(task: Task, known: Mapping[TrainConfig, list[RunRecord]], taken: Collection[Path | None] = ()) -> Task:
     same = [run for run in known.get(task.config.canonical, []) if run.folder not in taken]
-    finished = next((run for run in same if _is_answer(run, task)), None)
+    finished = next((run for run in same if run.status == "finished" and _is_whole(run)), None)
     stopped = (run.folder for run in same if status_of(run) == STOPPED)
     return replace(task, run=finished, unfinished=None if finished else next(stopped, None))
-
-
-def _is_answer(run: RunRecord, task: Task) -> bool:
-    return task.may_diverge if run.status == "failed" else run.status == "finished" and _is_whole(run)
 
 
 def _is_whole(run: RunRecord) -> bool:
@@ -124,7 +119,7 @@ def _is_whole(run: RunRecord) -> bool:
 
 @dataclass(frozen=True)
 class Finished:
-    """How a task ended: with a run, with a failure (a sentence), with both if it diverged, or stopped by the user."""
+    """How a task ended: with a run, with a failure (a sentence), or, with neither, stopped by the user."""
 
     number: int
     folder: Path | None = None
@@ -141,12 +136,10 @@ class ReportingObserver(Observer):
 
     def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
-        self.folder: Path | None = None  # of the run
 
     def on_start(
         self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
     ) -> None:
-        self.folder = folder
         self.report(len(history))
 
     def on_progress(self, progress: trainer.Progress) -> None:
@@ -164,16 +157,14 @@ def _train(task: Task, outputs: Path, report: Callable[[float], None], is_stoppe
             raise Stopped
         return False
 
-    observer = ReportingObserver(report)
     try:
         stop_requested()
         report(0)
-        return Finished(task.number, _train_or_resume(task, outputs, observer, stop_requested))
+        return Finished(task.number, _train_or_resume(task, outputs, ReportingObserver(report), stop_requested))
     except Stopped:
         return Finished(task.number)
     except Exception as error:
-        diverged = isinstance(error, TrainingError)
-        return Finished(task.number, observer.folder if diverged else None, describe_failure(error))
+        return Finished(task.number, failure=describe_failure(error))
 
 
 def _train_or_resume(task: Task, outputs: Path, observer: Observer, stop_requested: Callable[[], bool]) -> Path:
@@ -465,4 +456,4 @@ def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
         write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
     with suppress(StorageError):
         write_run_page(read_run(folder))  # which names its folder
-    return replace(finished, folder=folder, files={})
+    return Finished(task.number, folder)
