@@ -20,6 +20,7 @@ from mnist_lab.config import ARCHITECTURES, AugmentConfig, TrainConfig, default_
 from mnist_lab.data.mnist import Mnist, load_mnist
 from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.trainings import Stopped
+from mnist_lab.explain.film import read_film
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.lab import INTERRUPTED
 from mnist_lab.training import session
@@ -255,6 +256,7 @@ def test_each_session_is_noted_and_leftovers_go(version: str, folder: Path, caps
     assert resume(folder) == 0
     assert not list(folder.glob(".writing-*"))
     ended = read_run(folder)
+    assert read_film(ended).seen[0] == 600, "its film begins where it was resumed"
     assert ended.to_json()["versions"] == content["versions"]
     begun, resumed = ended.to_json()["sessions"]
     assert (begun["versions"]["torch"], begun["device"], begun["after_epoch"]) == ("1.0", "an abacus", 0)
