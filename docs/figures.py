@@ -44,6 +44,7 @@ DRAWN_BY = {
     "saliency.png": ("plotting.py", "explain/figures.py"),
     "training.png": ("training/live.py", "terminal/chart.py"),
     "window.png": WINDOW,
+    "window-inside.png": (*WINDOW, *(f"drawing/window/inside_{part}.py" for part in ("detail", "maps", "panel"))),
     "window-xray.png": (*WINDOW, "drawing/window/xray_panel.py"),
     "xray.png": ("plotting.py", "drawing/figures.py"),
 }
