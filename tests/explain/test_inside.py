@@ -94,7 +94,7 @@ def test_the_sum_behind_any_value_is_torchs_own(network: DigitNet, picture: NDAr
 def test_a_patch_lies_where_its_corner_says(network: DigitNet, picture: NDArray[np.uint8]) -> None:
     inside = look_inside(network, picture)
     for block, maps in enumerate(inside.maps):
-        given, side = inside.input_of(block), maps.shape[1]
+        given, side = (inside.image, *inside.maps)[block], maps.shape[1]
         for row, column in [(0, 0), (side // 2, 1), (side - 1, side - 1)]:
             found = pixel_sum(network, inside, block, 3, row, column)
             top, left = found.corner

@@ -124,7 +124,8 @@ def adds_up(visitor: Visitor, spot: Spot, shown: str, blocks: int) -> None:
         assert parts + others == thousandths(steps[1 if spot.layer else 0])
     elif spot.layer > blocks:
         (rest,) = texts(visitor, "rest")
-        others, bias, total = map(thousandths, re.findall(r"[−+]?\d+\.\d{3}", rest))
+        these, others, bias, total = map(thousandths, re.findall(r"[−+]?\d+\.\d{3}", rest))
+        assert these == parts
         assert total == thousandths(shown) == parts + others + bias
 
 
@@ -222,11 +223,12 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
     visitor.draw(*LINE)
     visitor.key("i")
     visitor.root.update()
-    assert any("…" in text for text in texts(visitor, "legend"))
+    assert texts(visitor, "legend") == ["…"]
     visitor.settle()
     assert any("100 validation digits" in text for text in texts(visitor, "legend"))
     panel, answer = panel_of(visitor), visitor.window.answer
     assert answer.inside is not None
+    picture = panel.pictures["live"][0]
     found = visitor.window.looking.surveys[visitor.window.looking.look]
     counts = {"dead": 0, "silent": 0, "answers": 0}
     for layer, maps in enumerate(answer.inside.layers):
@@ -234,7 +236,7 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
             left, top, _, _ = panel._box_of(Spot(layer, filter))
             span = panel._columns[layer + 1].pitch - 1
             x, y = int(left) - panel._left, int(top) - panel._top
-            middle, edge = panel.image.get(x + 1, y + 1), panel.image.get(x + span // 2, y)
+            middle, edge = picture.get(x + 1, y + 1), picture.get(x + span // 2, y)
             is_dead = bool(found.dead(layer)[filter])
             if values.max() > 0:
                 counts["answers"] += 1
@@ -354,8 +356,8 @@ def test_kernels_stand_beside_those_of_the_untrained_network(opened: Opener, int
     panel.buttons["kernels"].invoke()
     visitor.settle()
     kernels = [first_kernels(model) for model in (inner.trained, inner.untrained)]
-    shown = {panel.image.get(x, y) for x in range(panel.image.width()) for y in range(0, panel.image.height(), 3)}
-    for each in kernels:
+    for each, picture in zip(kernels, panel.pictures["page"], strict=True):
+        shown = {picture.get(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)}
         colours = tinted(each, float(np.abs(kernels).max())).reshape(-1, 3)
         assert {tuple(map(int, colour)) for colour in colours} <= shown
     assert texts(visitor, "foot") == [PAGES["kernels"][1]]
