@@ -15,10 +15,10 @@ from mnist_lab.explain.inside import LogitSum, PixelSum, Survey, Values, add_up
 DECIMALS = 3  # of every number that is part of a sum
 _LINE = 15.5  # units, between two lines of text
 _INPUTS = 3  # maps before this one that are shown with their patch and kernel
-_LONGEST = "the largest of these (pooling)"  # of the names of steps
+_LONGEST = "below 0 becomes 0 (ReLU)"  # of the names of steps
 _HINT = (
-    "Each small picture is the map of one filter: bright where the filter answers. Click any value in it, or come here "
-    "with Tab and move with the arrow keys: you get the sum behind it.",
+    "Each small picture is a filter's map: bright where the filter answers. Click a value in it, or come here with Tab "
+    "and move with the arrow keys: you get the sum behind it.",
     "Convolution: a filter slides its kernel, 3 × 3 weights, over what comes before; each value is multiplied by the "
     "weight at its place, and the products are added. Where values and weights match, the sum is large.",
     "Pooling: of each 2 × 2 window of sums only the largest stays, so the maps become smaller.  "
@@ -78,44 +78,45 @@ class Detail:
         self._text(left, top, text, colour=widgets.MUTED, width=self._box.width - left)
 
     def _picture(self, left: int, top: int, pixels: Picture) -> None:
-        self._panel.picture(self._box.x + left, self._box.y + top, pixels, "live")
+        self._panel.picture(self._box.x + left, self._box.y + top, pixels)
 
     def show_hint(self) -> None:
         """What can be clicked, and what the words mean."""
         top = 0
         for text in _HINT:
             self._text(0, top, text, width=self._box.width, tags="live hint")
-            top = self._panel.canvas.bbox("hint")[3] - self._box.y + self._px(6)
+            top = self._panel.canvas.bbox("hint")[3] - self._box.y + self._px(4)
 
     def show_pixel(self, pixel: PixelSum, title: str) -> None:
-        """A value of a map: the patches and kernels that contribute most, and each step from their sum to the value."""
-        px, is_first, wide = self._px, len(pixel.patch) == 1, self._wide
+        """A value of a map: patch, kernel and products of the maps that contribute most, and the steps from there."""
+        px, wide, is_first = self._px, self._wide, len(pixel.patch) == 1
         shown, parts, others, bias = patch_parts(pixel)
-        after = 3 * wide if is_first else wide + px(12) + self._steps
-        cell = wide if 6 * wide + px(28) + after <= self._box.width else self._line  # else mere squares
-        second, third = 3 * cell + px(14), 6 * cell + px(28)  # left edges of the kernel, and of what comes after it
-        top, pitch = px(36), 3 * self._line + px(5)
+        beside = 0 if is_first else wide + px(26) + self._steps  # what stands right of the products
+        cell = wide if 9 * wide + px(28) + beside <= self._box.width else self._line  # else mere squares
+        top, pitch, below = px(36), 3 * cell + px(14), 3 * self._line + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
-        for left, name in ((0, "it sees"), (second, "kernel"), (third, "products" if is_first else "sum")):
+        products = np.array(
+            [add_up(pixel.products[at].ravel(), part, DECIMALS) for at, part in zip(shown, parts, strict=True)]
+        )
+        grids = pixel.patch[shown], pixel.kernel[shown], products.reshape(-1, 3, 3).astype(np.float32)
+        for place, (name, values) in enumerate(zip(("it sees", "kernel", "products"), grids, strict=True)):
+            left, strongest = place * pitch, float(np.abs(values).max())
             self._text(left, px(20), name)
-        seen, strongest = (float(np.abs(values[shown]).max()) for values in (pixel.patch, pixel.kernel))
-        for place, (index, part) in enumerate(zip(shown, parts, strict=True)):
-            y, middle = top + place * pitch, top + place * pitch + 1.5 * self._line
-            self._grid(0, y, pixel.patch[index], seen, cell)
-            self._text(second - px(7), middle, "×", anchor="center")
-            self._grid(second, y, pixel.kernel[index], strongest, cell)
-            self._text(third - px(7), middle, "=", anchor="center")
-            if not is_first:
-                self._text(third, middle - px(14), number(part), tags="live part")
-                self._text(third, middle, f"map {index}", colour=widgets.MUTED)
-        left, y, steps = third + wide + px(12), px(20), steps_of(pixel, others, bias)
+            for row, grid in enumerate(values):
+                tags = "live part" if is_first and place == 2 else "live"
+                self._grid(left, top + row * below, grid, strongest, cell, tags)
+                sign = "" if is_first and place == 2 else "×=="[place]
+                self._text(left + 3 * cell + px(7), top + (row + 0.5) * below, sign, anchor="center")
+        left, y, steps = 3 * pitch + wide + px(12), px(20), steps_of(pixel, others, bias)
         if is_first:
-            products = np.array(add_up(pixel.products.ravel(), parts[0], DECIMALS), dtype=np.float32).reshape(3, 3)
-            self._grid(third, top, products, float(np.abs(products).max()), wide, "live part")
-            left, y = 0, top + pitch
+            left, y = 0, top + below
             self._note(_FIRST, self._steps + px(12), y)
         else:
             self._note(_LATER.format(count=len(shown)), left, y + px(len(steps) * _LINE + 5))
+            self._text(3 * pitch, px(20), "sum")
+            for row, (index, part) in enumerate(zip(shown, parts, strict=True)):
+                self._text(3 * pitch, top + row * below + px(8), number(part), tags="live part")
+                self._text(3 * pitch, top + row * below + px(22), f"map {index}", colour=widgets.MUTED)
         for place, (name, value) in enumerate(steps):
             self._text(left, y + px(place * _LINE), name)
             if value is not None:
@@ -133,7 +134,7 @@ class Detail:
     def show_logit(self, digit: int, found: LogitSum, survey: Survey | None) -> None:
         """What the hidden units contribute to a digit's score, for and against, and what excites these units."""
         px, half = self._px, self._box.width // 2
-        pitch = self._zoom * SIDE + px(2)
+        pitch = max(self._zoom * SIDE + px(2), px(31))
         rows = max(1, (self._box.height - px(70)) // pitch)
         units = found.largest(2 * rows)
         others = np.delete(found.contributions, units)
@@ -185,11 +186,11 @@ def steps_of(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, flo
     if pixel.bias:
         steps.append(("+ bias", bias))
     steps.append(("= sum (convolution)", largest))
-    steps.append((f"its window: {' '.join(map(number, pixel.convolved.ravel().tolist()))}", None))
-    steps.append(("the largest of these (pooling)", largest))
+    steps.append((f"window: {' '.join(map(number, pixel.convolved.ravel().tolist()))}", None))
+    steps.append(("the largest (pooling)", largest))
     if (pixel.scale, pixel.shift) != (1.0, 0.0):
         scaled, shift = add_up([pixel.scale * largest, pixel.shift], pixel.normalised, DECIMALS)
         steps.append((f"× {number(pixel.scale)} (scale)", scaled))
         steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), pixel.normalised))
-    steps.append(("below 0 becomes 0 (ReLU)", pixel.value))
+    steps.append((_LONGEST, pixel.value))
     return steps

@@ -30,19 +30,19 @@ def draw_kernels(panel: widgets.Panel, interior: Interior) -> None:
     strongest, count = float(np.abs(sides).max()), sides.shape[1]
     edge, half, room = px(_EDGE), (panel.width - px(3 * _EDGE)) // 2, panel.height - px(_TOP + 150)
     across = max((4, 8), key=lambda across: min(half // across, room * across // count))
-    line = px(5)
+    line = px(8)
     zoom = (min(half // across, room * across // count) - line) // 3
     for left, name, kernels in zip((edge, 2 * edge + half), ("After training", "Before training"), sides, strict=True):
-        panel.text(left, px(48), name, "bold", anchor="w", tags="page")
+        panel.text(left, px(48), name, "bold", anchor="w", tags="live")
         large = tinted(kernels, strongest).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (F, 3 zoom, 3 zoom, 3)
         framed = np.pad(large, ((0, 0), (0, line), (0, line), (0, 0)), constant_values=_BETWEEN)
         rows = framed.reshape(-1, across, *framed.shape[1:]).swapaxes(1, 2)
-        panel.picture(left, px(_TOP), rows.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line], "page")
+        panel.picture(left, px(_TOP), rows.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line])
     bottom = px(_TOP) + count // across * (3 * zoom + line)
     legend = f"blue: weights up to {strongest:.2f},  white: 0,  orange: down to −{strongest:.2f}"
-    panel.text(edge, bottom + px(10), legend, "small", anchor="w", tags="page")
+    panel.text(edge, bottom + px(10), legend, "small", anchor="w", tags="live")
     text, width = _KERNELS.format(count=count), panel.width - 2 * edge
-    panel.text(edge, bottom + px(22), text, "text", anchor="nw", width=width, tags="page")
+    panel.text(edge, bottom + px(22), text, "text", anchor="nw", width=width, tags="live")
 
 
 def draw_nearest(panel: widgets.Panel, found: Neighbours, digit: int) -> None:
@@ -57,7 +57,7 @@ def draw_nearest(panel: widgets.Panel, found: Neighbours, digit: int) -> None:
         panel.text(edge, y - px(13), what, "small", anchor="w", tags="live")
         for place, (image, label) in enumerate(zip(nearest.images, nearest.labels.tolist(), strict=True)):
             x = edge + place * pitch
-            panel.picture(x, y, widgets.fitted(image, side), "live")
+            panel.picture(x, y, widgets.fitted(image, side))
             text, colour = (str(label), widgets.INK) if label == digit else (f"▲ {label}", widgets.VERMILION)
             panel.text(x + side / 2, y + side + px(13), text, "bold", colour, tags=f"live {name}")
     others = int((labels != digit).sum())

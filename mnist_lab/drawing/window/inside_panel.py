@@ -20,13 +20,14 @@ from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, MapPicture, plan
 from mnist_lab.drawing.window.inside_pages import draw_kernels, draw_nearest
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, pixel_sum, seen_by
+from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     import tkinter as tk
     from tkinter import ttk
 
-_EDGE, _TOP, _BELOW, _DETAIL, _FOOT, _LOGITS = 12, 68, 52, 186, 20, 108  # units, around, above, below the maps ...
+_EDGE, _TOP, _BELOW, _DETAIL, _FOOT, _LOGITS = 12, 68, 56, 186, 20, 108  # units, around, above, below the maps ...
 PAGES = {  # the name of each page, and what it does not show
     "maps": ("Maps", "Maps show where a filter answers, not why the network decides as it does."),
     "kernels": ("Kernels", "Kernels show what filters look for, not what later layers make of it."),
@@ -63,7 +64,7 @@ class InsidePanel(widgets.Panel):
         super().__init__(theme, theme.layout.inside)
         self._predictors, self.looking, self._on_look = predictors, looking, on_look
         self._answer: Answer | None = None
-        self._laid_out: object = None  # what was chosen when the canvas was made
+        self._planned: Look | None = None  # for which network there are columns
         self.buttons: dict[str, ttk.Button] = {}
         self._build_head()
         self.canvas.configure(takefocus=True)
@@ -108,19 +109,26 @@ class InsidePanel(widgets.Panel):
 
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
-        self._answer, looking = answer, self.looking
-        chosen = looking.page, looking.look, looking.by_strength, looking.look in looking.surveys
-        if self._laid_out != chosen:
-            self._laid_out = chosen
-            self._lay_out()
-        self.clear("live")
+        self._answer, looking, px = answer, self.looking, self.px
+        self.clear()
+        on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
+        for name, button in self.buttons.items():
+            button.state(["selected" if name in on else "!selected"])
+        if "network" in self.buttons:
+            room = px(100 if self.width < px(640) else 190)
+            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
+            self.buttons["network"].configure(text=f"{name}  ▸")
+        foot = self.height - px(_FOOT / 2 + 2)
+        self.text(px(_EDGE), foot, PAGES[looking.page][1], "small", anchor="w", tags="live foot")
         if looking.page == "maps":
             self._show_maps(answer)
-        elif looking.page == "nearest":  # they belong to one picture, and are looked for when the pen rests
+        elif looking.page == "kernels":
+            draw_kernels(self, self._interior)
+        else:  # the nearest digits belong to one picture, and are looked for when the pen rests
             text = "draw a digit" if answer.picture is None else "comparing with the training digits …"
             if looking.look.untrained:
                 text = "Before training, no digit has taught it anything: switch Untrained off."
-            self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live")
+            self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live said")
 
     def rest(self) -> None:
         """The pen rests: time for what takes longer than a moment."""
@@ -132,69 +140,56 @@ class InsidePanel(widgets.Panel):
                 self.show(answer)
         elif looking.page == "nearest" and answer and answer.picture is not None and not looking.look.untrained:
             found = self._interior.neighbours(answer.picture)
-            self.clear("live")
+            self.canvas.delete("said")
             draw_nearest(self, found, int(answer.probabilities[looking.look.place].argmax()))
 
-    def _lay_out(self) -> None:
-        """Make what stays the same for a page and a network."""
-        px, looking = self.px, self.looking
-        self.clear("page", "live")
-        on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
-        if len(self._predictors) > 1:
-            room = px(100 if self.width < px(640) else 190)
-            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
-            self.buttons["network"].configure(text=f"{name}  ▸")
-        for name, button in self.buttons.items():
-            button.state(["selected" if name in on else "!selected"])
-        foot = self.height - px(_FOOT / 2 + 2)
-        self.text(px(_EDGE), foot, PAGES[looking.page][1], "small", anchor="w", tags="page foot")
-        if looking.page == "maps":
-            self._lay_out_maps()
-        elif looking.page == "kernels":
-            draw_kernels(self, self._interior)
-
-    def _lay_out_maps(self) -> None:
-        px, model = self.px, self.looking.look.into(self._predictors)
-        bold, small = self.theme.bold.measure, self.theme.small.measure
+    def _plan(self, model: DigitNet) -> None:
+        """Where everything lies for one network."""
+        px, bold, small = self.px, self.theme.bold.measure, self.theme.small.measure
         width, height = self.width - px(2 * _EDGE + _LOGITS + 24), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
-        blank = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8))
-        shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in blank.layers)]
-        names = ["Ink", *(f"Block {block + 1}" for block in range(len(blank.maps))), "Hidden", "Digits"]
+        layers = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8)).layers
+        shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in layers)]
+        names = ["Ink", *(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
         sizes = [f"{count}×{side}×{side}".removeprefix("1×").replace("×1×1", " units") for count, side in shapes]
-        headings = [max(bold(name), small(size)) + px(4) for name, size in zip(names, sizes, strict=False)]
+        headings = [max(bold(name), small(size)) + px(4) for name, size in zip(names, sizes, strict=True)]
         self._columns = plan_columns(shapes, width, height, headings)
         self._maps = MapPicture(self._columns, width, height)
         self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
         self._pitch, self._bottom = height / CLASSES, px(_TOP) + height
         lefts = [*(self._left + column.left for column in self._columns), self._logits]
-        for left, name, size in zip(lefts, names, [*sizes, "score (logit)"], strict=True):
-            self.text(left, px(46), name, "bold", anchor="w", tags="page")
-            self.text(left, px(60), size, "small", anchor="w", tags="page")
-        survey = self.looking.surveys.get(self.looking.look)
-        legend = f"■ silent here    ☒ dead: silent for all {len(survey.digits):,} validation digits" if survey else "…"
-        self.text(self._left, self._bottom + px(37), legend, "small", SILENT_COLOUR, anchor="w", tags="page legend")
+        self._headings = list(zip(lefts, [*names, "Digits"], [*sizes, "score (logit)"], strict=True))
         top = self.height - px(_FOOT + _DETAIL)
-        self.rectangle(px(_EDGE), top - px(4), self.width - px(_EDGE), top - px(4) + 1, widgets.RULE, "page")
         self.detail = Detail(self, Box(px(_EDGE), top, self.width - px(2 * _EDGE), px(_DETAIL - 2)))
 
     def _show_maps(self, answer: Answer) -> None:
-        inside, looking, survey = answer.inside, self.looking, self.looking.surveys.get(self.looking.look)
+        px, inside, looking, survey = self.px, answer.inside, self.looking, self.looking.surveys.get(self.looking.look)
+        if self._planned != looking.look:
+            self._plan(looking.look.into(self._predictors))
+            self._planned = looking.look
+        for left, name, size in self._headings:
+            self.text(left, px(46), name, "bold", anchor="w", tags="live")
+            self.text(left, px(60), size, "small", anchor="w", tags="live")
+        legend = f"■ silent here    ☒ dead: silent for all {len(survey.digits):,} validation digits" if survey else "…"
+        self.text(self._left, self._bottom + px(41), legend, "small", SILENT_COLOUR, anchor="w", tags="live legend")
+        line = self.height - px(_FOOT + _DETAIL + 4)
+        self.rectangle(self._left, line, self.width - px(_EDGE), line + 1, widgets.RULE, "live")
         if inside is None or answer.picture is None:
             self.detail.show_hint()
             return
-        places = range(len(inside.layers))
-        numbered = [np.arange(len(layer)) for layer in inside.layers]
-        self._orders = [inside.by_strength(one) for one in places] if looking.by_strength else numbered
+        layers, places = inside.layers, range(len(inside.layers))
+        self._orders = [
+            inside.by_strength(one) if looking.by_strength else np.arange(len(layers[one])) for one in places
+        ]
         silent = [inside.silent(one) for one in places]
         marks = [silent[one] * (1 + survey.dead(one) if survey else 1) for one in places]
-        maps = [layer[order] for layer, order in zip(inside.layers, self._orders, strict=True)]
-        marks = [marked[order] for marked, order in zip(marks, self._orders, strict=True)]
-        ink = answer.picture[np.newaxis].astype(np.float32)
-        self.picture(self._left, self._top, self._maps.draw([ink, *maps], [np.zeros(1, np.int64), *marks]), "live")
-        for column, layer, quiet in zip(self._columns[1:], maps, silent, strict=True):
-            said = f"white: {layer.max():.1f}\n{quiet.sum()} silent"
-            place = self._left + column.left, self._bottom + self.px(2)
-            self.text(*place, said, "small", anchor="nw", tags="live silent")
+        shown = self._maps.draw(
+            [answer.picture[np.newaxis].astype(np.float32), *(layers[one][self._orders[one]] for one in places)],
+            [np.zeros(1, np.int64), *(marks[one][self._orders[one]] for one in places)],
+        )
+        self.picture(self._left, self._top, shown)
+        for column, layer, quiet in zip(self._columns[1:], layers, silent, strict=True):
+            said, left = f"white: {layer.max():.1f}\n{quiet.sum()} silent", self._left + column.left
+            self.text(left, self._bottom + px(2), said, "small", anchor="nw", tags="live silent")
         self._show_logits(inside, answer)
         self._show_detail(inside, survey)
 

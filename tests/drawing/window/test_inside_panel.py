@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable
@@ -65,6 +66,17 @@ def panel_of(visitor: Visitor) -> InsidePanel:
 def texts(visitor: Visitor, tag: str) -> list[str]:
     canvas = panel_of(visitor).canvas
     return [option(canvas, item, "text") for item in canvas.find_withtag(tag) if str(canvas.type(item)) == "text"]
+
+
+def overlapping(panel: InsidePanel) -> list[tuple[str, str]]:
+    """The texts that lie over each other, by more than what letters keep free around them."""
+    canvas, found, free = panel.canvas, [], max(2, panel.px(2))
+    items = [item for item in canvas.find_all() if str(canvas.type(item)) == "text" and option(canvas, item, "text")]
+    boxes = [canvas.bbox(item) for item in items]
+    for (one, a), (other, b) in itertools.combinations(zip(items, boxes, strict=True), 2):
+        if min(a[2], b[2]) - max(a[0], b[0]) > free and min(a[3], b[3]) - max(a[1], b[1]) > free:
+            found.append((option(canvas, one, "text"), option(canvas, other, "text")))
+    return found
 
 
 def click(visitor: Visitor, spot: Spot) -> None:
@@ -228,7 +240,7 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
     assert any("100 validation digits" in text for text in texts(visitor, "legend"))
     panel, answer = panel_of(visitor), visitor.window.answer
     assert answer.inside is not None
-    picture = panel.pictures["live"][0]
+    picture = panel.pictures[0]
     found = visitor.window.looking.surveys[visitor.window.looking.look]
     counts = {"dead": 0, "silent": 0, "answers": 0}
     for layer, maps in enumerate(answer.inside.layers):
@@ -338,9 +350,7 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
                 visitor.window._ask()
                 visitor.settle()
                 assert cut_off(visitor.window, on_screen=False) == [], (size, page, spot)
-                foot = panel.canvas.bbox("foot")[1]
-                lowest = [panel.canvas.bbox(item)[3] for item in panel.canvas.find_withtag("live")]
-                assert max(lowest, default=0) <= foot + 2, (size, page, spot)
+                assert overlapping(panel) == [], (size, page, spot)
         heads = [button.winfo_x() + button.master.winfo_x() for button in panel.buttons.values()]
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
@@ -356,7 +366,7 @@ def test_kernels_stand_beside_those_of_the_untrained_network(opened: Opener, int
     panel.buttons["kernels"].invoke()
     visitor.settle()
     kernels = [first_kernels(model) for model in (inner.trained, inner.untrained)]
-    for each, picture in zip(kernels, panel.pictures["page"], strict=True):
+    for each, picture in zip(kernels, panel.pictures, strict=True):
         shown = {picture.get(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)}
         colours = tinted(each, float(np.abs(kernels).max())).reshape(-1, 3)
         assert {tuple(map(int, colour)) for colour in colours} <= shown
@@ -371,7 +381,7 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     visitor.key("i")
     panel_of(visitor).buttons["nearest"].invoke()
     visitor.settle()
-    assert texts(visitor, "live") == ["draw a digit"]
+    assert texts(visitor, "said") == ["draw a digit"]
     visitor.draw(*CORNER)
     visitor.settle()
     assert texts(visitor, "hidden") == ["7", "7", "▲ 1", "7", "7", "7", "▲ 9", "7"]
@@ -385,7 +395,7 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     panel_of(visitor).buttons["untrained"].invoke()
     visitor.settle()
     assert texts(visitor, "hidden") == []
-    assert "no digit has taught it" in texts(visitor, "live")[0]
+    assert "no digit has taught it" in texts(visitor, "said")[0]
 
 
 def test_the_views_exclude_each_other_and_another_network_is_a_click_away(opened: Opener, interior: Inner) -> None:
