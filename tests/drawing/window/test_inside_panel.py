@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import Picture, to_mnist
+from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Interior
 from mnist_lab.drawing.window.inside_detail import number
 from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, tinted
-from mnist_lab.drawing.window.inside_panel import PAGES, InsidePanel, Spot
+from mnist_lab.drawing.window.inside_panel import _LOGITS, PAGES, InsidePanel, Spot
+from mnist_lab.errors import TrainingError
 from mnist_lab.explain.inside import Survey, first_kernels, opened, survey
 from mnist_lab.explain.neighbours import Nearest, Neighbours
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
@@ -355,6 +357,31 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
         panel.buttons["maps"].invoke()
+
+
+def test_bars_of_scores_near_zero_are_short(opened: Opener, interior: Inner) -> None:
+    visitor = opened(interiors=[interior()])
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    panel_of(visitor).buttons["untrained"].invoke()
+    visitor.settle()
+    panel, (_, logits) = panel_of(visitor), layers_of(visitor)
+    assert 0 < float(logits.abs().max()) < 0.3
+    canvas, fills = panel.canvas, (widgets.BLUE, widgets.LOSER)
+    bars = [item for item in canvas.find_withtag("live") if str(canvas.type(item)) == "rectangle"]
+    lengths = [canvas.coords(bar)[2] - canvas.coords(bar)[0] for bar in bars if option(canvas, bar, "fill") in fills]
+    assert max(lengths) < panel.px(_LOGITS) / 4
+
+
+def test_answers_that_are_not_finite_end_in_one_line(opened: Opener, interior: Inner) -> None:
+    def overflow(model: DigitNet) -> None:
+        cast(nn.Linear, model.classifier[-1]).bias[2] = torch.inf
+
+    visitor = opened(interiors=[interior("1-layer", overflow)])
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    visitor.wait(lambda: visitor.window.error is not None)  # which open_window raises
+    assert isinstance(visitor.window.error, TrainingError)
 
 
 def test_kernels_stand_beside_those_of_the_untrained_network(opened: Opener, interior: Inner) -> None:
