@@ -26,7 +26,7 @@ ESTIMATE = (
     "In the dashed circle: your drawing, by an estimate (a rough one at first): between the "
     f"{NEAREST} digits that the finished network finds most like it."
 )
-_CAPTIONS = "kernels of block 1", "validation digits: rows true,\ncolumns predicted; blue: right"
+_CAPTIONS = "kernels of block 1", "validation digits: rows true, columns predicted; blue: right"
 
 
 class FilmPanel(widgets.Panel):

@@ -74,19 +74,15 @@ def plan_columns(
 
     Maps with few values are enlarged more, so that all can be looked at; no column is narrower than its heading.
     """
-    least = headings or [0] * len(shapes)
-    columns = [Column(*shape, 0, height, each) for shape, each in zip(shapes, least, strict=True)]
-    growing = set(range(len(columns)))
-    while growing:
-        place = min(growing, key=lambda one: columns[one].zoom * math.sqrt(columns[one].side))
-        larger = replace(columns[place], zoom=columns[place].zoom + 1)
-        others = sum(column.width for column in columns) - columns[place].width
-        if others + larger.width <= width - 4 * len(columns) and larger.pitch <= height:
-            columns[place] = larger
-        else:
-            growing.remove(place)
-    gap = (width - sum(column.width for column in columns)) / max(1, len(columns) - 1)
-    lefts = np.cumsum([0, *(column.width + gap for column in columns[:-1])])
+    for size in range(99, 0, -1):
+        columns = [
+            Column(count, side, 0, height, least, max(1, round(size / math.sqrt(side))))
+            for (count, side), least in zip(shapes, headings or [0] * len(shapes), strict=True)
+        ]
+        rest = width - sum(column.width for column in columns)
+        if rest >= 2 * len(columns) and all(column.pitch <= height for column in columns):
+            break
+    lefts = np.cumsum([0, *(column.width + rest / max(1, len(columns) - 1) for column in columns[:-1])])
     return [replace(column, left=int(left)) for column, left in zip(columns, lefts, strict=True)]
 
 

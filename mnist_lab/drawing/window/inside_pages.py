@@ -30,7 +30,7 @@ def draw_kernels(panel: widgets.Panel, interior: Interior) -> None:
     strongest, count = float(np.abs(sides).max()), sides.shape[1]
     edge, half, room = px(_EDGE), (panel.width - px(3 * _EDGE)) // 2, panel.height - px(_TOP + 150)
     across = max((4, 8), key=lambda across: min(half // across, room * across // count))
-    line = px(8)
+    line = px(12)
     zoom = (min(half // across, room * across // count) - line) // 3
     for left, name, kernels in zip((edge, 2 * edge + half), ("After training", "Before training"), sides, strict=True):
         panel.text(left, px(48), name, "bold", anchor="w", tags="live")

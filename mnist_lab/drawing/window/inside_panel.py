@@ -146,7 +146,7 @@ class InsidePanel(widgets.Panel):
     def _plan(self, model: DigitNet) -> None:
         """Where everything lies for one network."""
         px, bold, small = self.px, self.theme.bold.measure, self.theme.small.measure
-        width, height = self.width - px(2 * _EDGE + _LOGITS + 24), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        width, height = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
         layers = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8)).layers
         shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in layers)]
         names = ["Ink", *(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
