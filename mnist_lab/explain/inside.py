@@ -182,12 +182,12 @@ class Survey:
     """What a network's filters and hidden units answer to, among N digits."""
 
     digits: Digits
-    peaks: tuple[Values, ...]  # of each block, (C,): the strongest answer of each filter to any of the digits
+    peaks: tuple[Values, ...]  # of each block, and of the hidden units, (C,): the strongest answers to any digit
     hidden: Values  # (N, H) activations
 
     def dead(self, layer: int) -> NDArray[np.bool_]:
         """Which of a block's filters, or after the blocks which hidden units, (C,), answer to none of the digits."""
-        return np.asarray((*self.peaks, self.hidden.max(axis=0))[layer] == 0)
+        return np.asarray(self.peaks[layer] == 0)
 
     def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
         """The positions of the digits that excite a hidden unit most; none that leave it silent."""
@@ -206,4 +206,5 @@ def survey(model: DigitNet, digits: Digits) -> Survey:
             maps = block(maps)  # (B, C, S, S)
             peaks[place] = np.maximum(peaks[place], maps.amax(dim=(0, 2, 3)).numpy())
         hidden.append(model.classifier[:-1](maps))  # (B, H)
-    return Survey(digits, tuple(peaks), torch.cat(hidden).numpy())
+    activations = torch.cat(hidden).numpy()
+    return Survey(digits, (*peaks, activations.max(axis=0)), activations)

@@ -29,14 +29,14 @@ _HINT = (
 )
 _FIRST = (
     "It sees your ink as numbers: black is −0.42, white 2.82. Each is multiplied by the weight at its place in the "
-    "kernel. Scale and shift are the filter's own, from batch normalisation."
+    "kernel, and the products are added."
 )
+_LATER = "A filter of this block has a kernel for each map before it. Here are the {count} that matter most to the sum."
+_UNIT = "It multiplies each value of the last maps by a weight, and adds all; what is below zero becomes 0 (ReLU)."
 _LOGIT = (
     "Hidden units that contribute most, for the {digit} (+) or against it (−), each with the validation digits that "
     "excite it most"
 )
-_UNIT = "It multiplies each value of the last maps by a weight, and adds all; what is below zero becomes 0 (ReLU)."
-_LATER = "A filter of this block has a kernel for each map before it. Here are the {count} that add most."
 
 
 def number(value: float, decimals: int = DECIMALS, sign: str = "-") -> str:

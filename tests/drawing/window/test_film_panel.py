@@ -159,5 +159,11 @@ def test_nothing_is_cut_off_and_another_size_keeps_the_moment(
         assert x <= left <= x + width
         assert y <= top <= y + height
     texts = [item for item in panel.canvas.find_all() if str(panel.canvas.type(item)) == "text"]
-    (remark,) = [item for item in texts if said(panel, item).startswith("The map holds")]
-    assert panel.canvas.bbox("yours")[3] <= panel.canvas.bbox(remark)[1]
+    remark, caption = (
+        next(item for item in texts if said(panel, item).startswith(start))
+        for start in ("The map holds", "validation digits: rows true")
+    )
+    for panel.moment in (0, len(film.film.seen) - 1):
+        panel._show_mark()
+        assert panel.canvas.bbox(caption)[3] <= panel.canvas.bbox("yours")[1]
+        assert panel.canvas.bbox("yours")[3] <= panel.canvas.bbox(remark)[1]
