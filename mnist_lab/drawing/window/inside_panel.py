@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from mnist_lab.config import CLASSES
@@ -65,6 +66,7 @@ class InsidePanel(widgets.Panel):
         self._predictors, self.looking, self._on_look = predictors, looking, on_look
         self._answer: Answer | None = None
         self._planned: Look | None = None  # for which network there are columns
+        self._orders: list[NDArray[np.int64]] = []  # in which each layer's maps are shown; while there are any
         self.buttons: dict[str, ttk.Button] = {}
         self._build_head()
         self.canvas.configure(takefocus=True)
@@ -111,6 +113,7 @@ class InsidePanel(widgets.Panel):
         """Show what one answer's network made of its picture."""
         self._answer, looking, px = answer, self.looking, self.px
         self.clear()
+        self._orders = []
         on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
         for name, button in self.buttons.items():
             button.state(["selected" if name in on else "!selected"])
@@ -273,17 +276,13 @@ class InsidePanel(widgets.Panel):
         self._choose(event.x, event.y)
 
     def _choose(self, x: float, y: float) -> None:
-        if self._answer is not None and self._shows_maps:
+        if self._answer is not None and self._orders:
             self.looking.spot = self._spot_at(x, y)
             self.show(self._answer)
 
-    @property
-    def _shows_maps(self) -> bool:
-        return self.looking.page == "maps" and self._answer is not None and self._answer.inside is not None
-
     def _move(self, right: int, down: int, event: object = None) -> None:
         """To the next value in a direction, or to the first of all."""
-        if not self._shows_maps:
+        if not self._orders:
             return
         if self.looking.spot is None:
             self._choose(self._left + self._columns[1].left, self._top)
