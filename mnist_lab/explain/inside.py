@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mnist_lab.data.mnist import Digits, normalise, to_unit
-from mnist_lab.networks.compute import BATCH_SIZE
+from mnist_lab.data.mnist import SIDE, Digits, normalise, to_unit
+from mnist_lab.networks.compute import BATCH_SIZE, require_finite
 from mnist_lab.networks.models import ConvBlock, DigitNet
 
 Values = NDArray[np.float32]
@@ -32,10 +31,6 @@ class Inside:
     maps: tuple[Values, ...]  # of each block, (C, S, S), after pooling, batch normalisation and ReLU
     hidden: Values  # (H,), after ReLU
     logits: Values  # (10,)
-
-    def input_of(self, block: int) -> Values:
-        """What a block, counted from 0, is given: the picture, or the maps before it, (C, S, S)."""
-        return self.maps[block - 1] if block else self.image
 
     @property
     def layers(self) -> tuple[Values, ...]:
@@ -58,13 +53,14 @@ def opened(model: DigitNet) -> DigitNet:
 
 @torch.inference_mode()
 def look_inside(model: DigitNet, picture: NDArray[np.uint8]) -> Inside:
-    """What an opened network makes of a picture (28, 28), white on black, layer by layer."""
+    """What an opened network makes of a picture (28, 28), white on black; ``TrainingError`` unless it is finite."""
     image = normalise(to_unit(torch.from_numpy(picture.copy()))).view(1, 1, *picture.shape)
     maps = [image]
     for block in model.blocks:
         maps.append(block(maps[-1]))  # (1, C, S, S)
     hidden = model.classifier[:-1](maps[-1])  # (1, H)
     logits = model.classifier[-1](hidden)  # (1, 10)
+    require_finite(logits)
     first, *rest = (part[0].numpy() for part in maps)
     return Inside(first, tuple(rest), hidden[0].numpy(), logits[0].numpy())
 
@@ -99,11 +95,11 @@ class PixelSum:
 def pixel_sum(model: DigitNet, inside: Inside, block: int, filter: int, row: int, column: int) -> PixelSum:
     """How an opened network came to one value of ``inside.maps[block][filter, row, column]``; all count from 0."""
     layer = cast(ConvBlock, model.blocks[block])
-    given = torch.from_numpy(inside.input_of(block))  # (C, S, S)
+    given = torch.from_numpy((inside.image, *inside.maps)[block])  # (C, S, S)
     convolved = layer.conv(given.unsqueeze(0))  # (1, F, S, S)
-    pooled = layer.pool(convolved)
-    normalised = layer.norm(pooled)
-    window = convolved[0, filter, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].numpy()
+    normalised = layer.norm(layer.pool(convolved))
+    window = convolved[0, filter, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+    require_finite(window)  # it may be minus infinity, of which ReLU makes 0
     down, right = divmod(int(window.argmax()), 2)
     top, left = 2 * row + down, 2 * column + right  # of the patch, in the padded input
     padding = int(layer.conv.padding[0])
@@ -114,7 +110,7 @@ def pixel_sum(model: DigitNet, inside: Inside, block: int, filter: int, row: int
         corner=(top - padding, left - padding),
         kernel=layer.conv.weight[filter].numpy(),
         bias=0.0 if layer.conv.bias is None else float(layer.conv.bias[filter]),
-        convolved=window,
+        convolved=window.numpy(),
         scale=scale,
         shift=shift,
         normalised=float(normalised[0, filter, row, column]),
@@ -133,18 +129,13 @@ def _scale_and_shift(norm: nn.Module, filter: int) -> tuple[float, float]:
 
 
 def seen_by(model: DigitNet, block: int, row: int, column: int) -> tuple[int, int, int, int]:
-    """Which pixels of the picture one value of a block's maps depends on: top, left, height and width.
-
-    A 2x2 window of 3x3 patches is 4 values wide, of which padding hides those beyond the border.
-    """
-    (top, bottom), (left, right) = (row, row), (column, column)
+    """Which pixels of the picture one value of a block's maps depends on: top, left, height and width."""
+    side = 1
     for layer in reversed(model.blocks[: block + 1]):
         padding = int(cast(ConvBlock, layer).conv.padding[0])
-        top, bottom, left, right = (
-            2 * edge + (3 if place % 2 else 0) - padding for place, edge in enumerate((top, bottom, left, right))
-        )
-    top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, 27), min(right, 27)
-    return top, left, bottom - top + 1, right - left + 1
+        row, column, side = 2 * row - padding, 2 * column - padding, 2 * side + 2  # 2x2 windows of 3x3 patches
+    top, left, bottom, right = max(row, 0), max(column, 0), min(row + side, SIDE), min(column + side, SIDE)
+    return top, left, bottom - top, right - left
 
 
 @dataclass(frozen=True)
@@ -168,19 +159,16 @@ def logit_sum(model: DigitNet, inside: Inside, digit: int) -> LogitSum:
 
 
 def add_up(parts: Sequence[float] | NDArray[np.floating[Any]], total: float, decimals: int) -> list[float]:
-    """Round parts so that they add up to their rounded total: those that rounding changes most give way.
-
-    None is moved by more than one unit of the last decimal, as long as the parts do add up to the total (the method of
-    largest remainders).
-    """
+    """Round parts so that they add up to their rounded total: all down, then those with the largest remainders up."""
     unit = 10.0**-decimals
     exact = np.asarray(parts, dtype=np.float64) / unit
-    floors = np.floor(exact)
-    missing = round(total / unit) - int(floors.sum())
-    order = np.argsort(floors - exact, kind="stable")  # the largest remainders first
-    floors[order[: max(0, missing)]] += 1
-    floors[order[len(order) + min(0, missing) :]] -= 1
-    return [float(round(whole * unit, decimals)) for whole in floors]
+    whole = np.floor(exact)
+    missing = round(round(total, decimals) / unit) - int(whole.sum())
+    each, some = divmod(missing, len(whole))  # each: 0, or where float32 itself has rounded, perhaps -1
+    order = np.argsort(whole - exact, kind="stable")
+    whole += each
+    whole[order[:some]] += 1
+    return [float(round(count * unit, decimals)) for count in whole]
 
 
 def first_kernels(model: DigitNet) -> Values:
@@ -194,35 +182,29 @@ class Survey:
     """What a network's filters and hidden units answer to, among N digits."""
 
     digits: Digits
-    peaks: tuple[Values, ...]  # of each block, (C,): the strongest answer of each filter to any of the digits
+    peaks: tuple[Values, ...]  # of each block, and of the hidden units, (C,): the strongest answers to any digit
     hidden: Values  # (N, H) activations
 
     def dead(self, layer: int) -> NDArray[np.bool_]:
         """Which of a block's filters, or after the blocks which hidden units, (C,), answer to none of the digits."""
-        return np.asarray((*self.peaks, self.hidden.max(axis=0))[layer] == 0)
+        return np.asarray(self.peaks[layer] == 0)
 
     def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
         """The positions of the digits that excite a hidden unit most; none that leave it silent."""
-        order = self._order[:count, unit]
-        exciting: NDArray[np.int64] = order[self.hidden[order, unit] > 0]
-        return exciting
-
-    @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        """For each unit the digits, those first that excite it most, (N, H)."""
-        return np.argsort(-self.hidden, axis=0, kind="stable")
+        activations = self.hidden[:, unit]
+        strongest = np.argsort(-activations, kind="stable")[:count]
+        return strongest[activations[strongest] > 0]
 
 
 @torch.inference_mode()
 def survey(model: DigitNet, digits: Digits) -> Survey:
     """Show an opened network some digits, N > 0, and keep how its filters and hidden units answer."""
-    peaks: list[list[Tensor]] = [[] for _ in model.blocks]
-    hidden = []
+    peaks, hidden = [np.zeros(1, np.float32)] * len(model.blocks), []
     for images in torch.split(digits.images, BATCH_SIZE):
         maps = normalise(to_unit(images))  # (B, 1, 28, 28)
-        for block, found in zip(model.blocks, peaks, strict=True):
+        for place, block in enumerate(model.blocks):
             maps = block(maps)  # (B, C, S, S)
-            found.append(maps.amax(dim=(0, 2, 3)))
+            peaks[place] = np.maximum(peaks[place], maps.amax(dim=(0, 2, 3)).numpy())
         hidden.append(model.classifier[:-1](maps))  # (B, H)
-    strongest = tuple(torch.stack(found).amax(dim=0).numpy() for found in peaks)
-    return Survey(digits, strongest, torch.cat(hidden).numpy())
+    activations = torch.cat(hidden).numpy()
+    return Survey(digits, (*peaks, activations.max(axis=0)), activations)

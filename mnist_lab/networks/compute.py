@@ -174,10 +174,15 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     """
     empty = torch.empty(0, CLASSES)
     found = torch.cat([empty, *_in_batches(model, model, images, compute, batch_size)])
-    if not found.isfinite().all():
+    require_finite(found)
+    return found
+
+
+def require_finite(answers: Tensor) -> None:
+    """``TrainingError`` if one of a network's answers is infinite or not a number."""
+    if not answers.isfinite().all():
         remedy = "train one with a smaller --learning-rate"
         raise TrainingError("the network's answers are no longer finite numbers", remedy)
-    return found
 
 
 def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:

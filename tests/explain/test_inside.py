@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mnist_lab.config import ARCHITECTURES
 from mnist_lab.data.mnist import Mnist, normalise, to_unit
+from mnist_lab.errors import TrainingError
 from mnist_lab.explain.inside import add_up, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
@@ -94,7 +95,7 @@ def test_the_sum_behind_any_value_is_torchs_own(network: DigitNet, picture: NDAr
 def test_a_patch_lies_where_its_corner_says(network: DigitNet, picture: NDArray[np.uint8]) -> None:
     inside = look_inside(network, picture)
     for block, maps in enumerate(inside.maps):
-        given, side = inside.input_of(block), maps.shape[1]
+        given, side = (inside.image, *inside.maps)[block], maps.shape[1]
         for row, column in [(0, 0), (side // 2, 1), (side - 1, side - 1)]:
             found = pixel_sum(network, inside, block, 3, row, column)
             top, left = found.corner
@@ -119,6 +120,17 @@ def test_a_value_depends_on_the_pixels_it_is_said_to_see_and_no_others(picture: 
             top, left, height, width = seen_by(model, block, row, column)
             assert (top, left) == (rows[0], columns[0])
             assert (height, width) == (len(rows), len(columns))
+
+
+def test_numbers_that_are_not_finite_are_refused_in_one_line(picture: NDArray[np.uint8]) -> None:
+    model, blank = build_model("1-layer", seed=1).eval().requires_grad_(False), np.zeros((28, 28), np.uint8)
+    cast(ConvBlock, model.blocks[0]).conv.weight[3] = 3e38
+    inside = look_inside(model, blank)
+    assert not inside.maps[0][3].any()  # minus infinity: ReLU hides it
+    with pytest.raises(TrainingError, match="no longer finite"):
+        pixel_sum(model, inside, 0, 3, 5, 5)
+    with pytest.raises(TrainingError, match="no longer finite"):
+        look_inside(model, picture)
 
 
 def test_a_logit_is_what_its_units_contribute(network: DigitNet, picture: NDArray[np.uint8]) -> None:

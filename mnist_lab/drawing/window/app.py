@@ -48,20 +48,9 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
 _KEYS = {
-    **{
-        "z": "undo",
-        "y": "redo",
-        "c": "clear",
-        "s": "save",
-        "m": "map",
-        "x": "xray",
-        "i": "inside",
-        "r": "reset",
-        "g": "gallery",
-    },
-    **{"h": "help", "question": "help", "f1": "help", "f11": "full screen", "f": "full screen", "escape": "close"},
-    "backspace": "take back",
-    "v": "film",
+    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "i": "inside", "v": "film"},
+    **{"r": "reset", "g": "gallery", "h": "help", "question": "help", "f1": "help"},
+    **{"f11": "full screen", "f": "full screen", "escape": "close", "backspace": "take back"},
 }
 
 
@@ -117,6 +106,7 @@ class Window:
         self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
         self.looking = Looking()  # into which network, and at what
         self._can_look_inside = all(one.interior is not None for one in predictors)
+        self.film: FilmPanel | None = None
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -133,7 +123,7 @@ class Window:
             "map": self._toggle_maps,
             "xray": partial(self._toggle_view, "xray"),
             "inside": partial(self._toggle_view, "inside"),
-            "film": self._toggle_film,
+            "film": partial(self._toggle_view, "film"),
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -175,10 +165,11 @@ class Window:
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
         name = "it" if len(self._predictors) == 1 else self._predictors[0].name
-        self.film = FilmPanel(self.theme, name, self._predictors[0], getattr(self, "film", None))
-        self.film.follow_keys(self.canvas.canvas)
         # At most one of them is open.
-        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray, "film": self.film}
+        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray}
+        if (film := self._predictors[0].film) is not None:
+            self.views["film"] = self.film = FilmPanel(self.theme, name, film, self.film)
+            self.film.follow_keys(self.canvas.canvas)
         if self._can_look_inside:
             self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
             for key in ("<Return>", "<KP_Enter>"):
@@ -400,12 +391,8 @@ class Window:
     def _toggle_view(self, name: str) -> None:
         if name in self.views:
             self._choose_view("" if self.view == name else name)
-
-    def _toggle_film(self) -> None:
-        if self._predictors[0].film is None:
+        elif name == "film":
             self._tell("there is no film of this network's training; earlier versions of the lab kept none")
-        else:
-            self._toggle_view("film")
 
     def _choose_view(self, view: str) -> None:
         self.view = view

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Predictor
+from mnist_lab.drawing.window.answer import Answer
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.drawing.window.widgets import ImageTile, Slider, Theme
-from mnist_lab.explain.film import DIGIT_COLOURS, NEAREST
+from mnist_lab.explain.film import DIGIT_COLOURS, NEAREST, DigitMap
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     import tkinter as tk
@@ -20,33 +19,28 @@ with suppress(ImportError):  # app.py says what is missing when a window is aske
 _EDGE, _HEAD, _FOOT, _CAPTION = 12, 70, 84, 38  # units, around all, above and below the map, and below a tile
 _TILE, _MARK = 150, 10  # units, a tile's side, at most, and the circle's radius
 
-INVITATION = "Draw a digit: it appears on the map."
-EXACT = "In the circle: your drawing, by its own hidden units."
+_NUMERALS = "Each numeral is a validation digit, near others that excite the hidden units alike."
+INVITATION = f"{_NUMERALS} Draw a digit to see it among them."
+EXACT = f"{_NUMERALS} In the circle: your drawing."
 ESTIMATE = (
     "In the dashed circle: your drawing, by an estimate (a rough one at first): between the "
     f"{NEAREST} digits that the finished network finds most like it."
 )
+_CAPTIONS = "kernels of block 1", "validation digits: rows true, columns predicted; blue: right"
 
 
 class FilmPanel(widgets.Panel):
-    """The panel, out of sight until it is opened, over the predictions and the wobble; only for a network with a film.
+    """The panel, out of sight until it is opened, over the predictions and the wobble.
 
     Its texts carry tags: ``moment``, ``yours`` (where the drawing is, and how far that is known), and ``mark``.
     """
 
-    def __init__(self, theme: Theme, name: str, shown: Predictor, before: FilmPanel | None) -> None:
-        upper, lower = theme.layout.xray, theme.layout.wobble
-        super().__init__(theme, upper._replace(height=lower.y + lower.height - upper.y))
+    def __init__(self, theme: Theme, name: str, shown: DigitMap, before: FilmPanel | None) -> None:
+        super().__init__(theme, theme.layout.inside)
+        self._map, self._film = shown, shown.film
         self._places: NDArray[np.float32] | None = None  # (M, 2) of the drawing
         self._digit = ""
-        if shown.film is not None:
-            self._map, self._film = shown.film, shown.film.film
-            self.moment: int = len(self._film.seen) - 1 if before is None else before.moment
-            self._build(name)
-            self._show_moment()
-        self.set_open(False)
-
-    def _build(self, name: str) -> None:
+        self.moment: int = len(self._film.seen) - 1 if before is None else before.moment
         px, film, edge, width = self.px, self._film, self.px(_EDGE), self.width - 2 * self.px(_EDGE)
         name = widgets.shortened(name, width - px(420), self.theme.bold.measure)
         self.text(edge, px(19), f"How {name} learned", "bold", anchor="w")
@@ -54,26 +48,28 @@ class FilmPanel(widgets.Panel):
         self.slider = Slider(self.canvas, ("Moment", 0, len(film.seen) - 1, 1, ""), self.moment, self._move)
         self.slider.frame.place(x=edge, y=px(36), width=width, height=px(28))
         top, side = px(_HEAD), px(_TILE)
-        self._box = Box(edge, top, width - side - edge, self.height - top - px(_FOOT))  # the map
-        left = edge + width - side
-        self._tiles = [ImageTile(self, left, top + place * (side + px(_CAPTION)), side) for place in range(2)]
-        for place, caption in enumerate(("kernels of layer 1", "validation digits:\nrows true, columns predicted")):
-            below = top + side + place * (side + px(_CAPTION)) + px(3)
-            self.text(left, below, caption, "small", anchor="nw", width=side)
-        x, y, width_, height = self._box
-        self.canvas.create_rectangle(x, y, x + width_, y + height, outline=widgets.RULE)
+        left, pitch = edge + width - side, side + px(_CAPTION)
+        self._tiles = [ImageTile(self, left, top + place * pitch, side) for place in range(len(_CAPTIONS))]
+        for place, caption in enumerate(_CAPTIONS):
+            self.text(left, top + place * pitch + side + px(3), caption, "small", anchor="nw", width=side)
+        self._box = Box(edge, top, left - 2 * edge, self.height - top - px(_FOOT))  # the map
+        below = top + self._box.height
+        self.canvas.create_rectangle(edge, top, left - edge, below, outline=widgets.RULE)
         self._numerals = [self.text(0, 0, str(digit), "small", DIGIT_COLOURS[digit]) for digit in self._map.labels]
-        self.text(edge, y + height + px(8), "", "text", anchor="nw", width=width, tags="yours")
+        self.text(edge, below + px(8), "", "text", anchor="nw", width=width, tags="yours")
         self.text(edge, self.height - px(6), film.remark, "small", anchor="sw", width=width)
+        self._show_moment()
+        self.set_open(False)
 
     def follow_keys(self, widget: tk.Misc) -> None:
         """Let the arrow keys move the slider while another widget has the focus, as long as the panel is open."""
-        for key, event in {"<Left>": "<<PrevChar>>", "<Right>": "<<NextChar>>"}.items():
-            widget.bind(key, partial(self._pass_on, event))
 
-    def _pass_on(self, virtual: str, event: tk.Event[tk.Misc]) -> None:
-        if self.canvas.winfo_viewable():
-            self.slider.scale.event_generate(virtual)
+        def pass_on(event: tk.Event[tk.Misc]) -> None:
+            if self.canvas.winfo_viewable():
+                self.slider.scale.event_generate("<<PrevChar>>" if event.keysym == "Left" else "<<NextChar>>")
+
+        for key in ("<Left>", "<Right>"):
+            widget.bind(key, pass_on)
 
     def show(self, answer: Answer) -> None:
         """Place the drawing that was asked about on the maps of all moments."""
@@ -89,10 +85,9 @@ class FilmPanel(widgets.Panel):
     def _show_moment(self) -> None:
         film, moment = self._film, self.moment
         self.canvas.itemconfigure("moment", text=film.titles[moment])
-        for tile, pixels in zip(
-            self._tiles, (film.kernel_pixels(moment, 6), film.confusion_pixels(moment)), strict=True
-        ):
-            tile.show(pixels)
+        kernels, confusion = self._tiles
+        kernels.show(film.kernel_pixels(moment, 6))
+        confusion.show(film.confusion_pixels(moment))
         for item, place in zip(self._numerals, self._on_screen(film.places[moment]), strict=True):
             self.canvas.coords(item, *place)
 
@@ -112,7 +107,5 @@ class FilmPanel(widgets.Panel):
         box, edge, all_places = self._box, self.px(_MARK), self._film.places
         low, high = all_places.min(axis=(0, 1)), all_places.max(axis=(0, 1))
         parts = np.clip((places - low) / np.maximum(high - low, 1e-6), 0, 1) * (1, -1) + (0, 1)  # y upwards
-        found: list[list[float]] = (
-            (box.x + edge, box.y + edge) + parts * (box.width - 2 * edge, box.height - 2 * edge)
-        ).tolist()
-        return found
+        on_screen = (box.x + edge, box.y + edge) + parts * (box.width - 2 * edge, box.height - 2 * edge)
+        return [list(place) for place in on_screen]

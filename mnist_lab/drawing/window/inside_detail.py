@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.preprocess import Picture
@@ -17,30 +12,36 @@ from mnist_lab.drawing.window.inside_maps import tinted
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import LogitSum, PixelSum, Survey, Values, add_up
 
-with suppress(ImportError):  # app.py says what is missing when a window is asked for
-    import tkinter as tk
-
-_Piece: TypeAlias = tuple[int, int, Picture]  # left, top, and a picture (H, W, 1 or 3)
 DECIMALS = 3  # of every number that is part of a sum
 _LINE = 15.5  # units, between two lines of text
 _INPUTS = 3  # maps before this one that are shown with their patch and kernel
-_LONGEST = "of black −0.42 and white 2.82"  # of the words about a step
+_LONGEST = "below 0 becomes 0 (ReLU)"  # of the names of steps
 _HINT = (
-    "Click any square above, or come here with Tab and move with the arrow keys: you get the sum behind it.",
-    "Convolution: a filter slides its kernel, 3 × 3 weights, over its input; each value is multiplied by its weight, "
-    "and the products are added. Where the input looks like the kernel, the sum is large.",
+    "Each small picture is a filter's map: bright where the filter answers. Click a value in it, or come here with Tab "
+    "and move with the arrow keys: you get the sum behind it.",
+    "Convolution: a filter slides its kernel, 3 × 3 weights, over what comes before; each value is multiplied by the "
+    "weight at its place, and the products are added. Where values and weights match, the sum is large.",
     "Pooling: of each 2 × 2 window of sums only the largest stays, so the maps become smaller.  "
     "Scale and shift (batch normalisation) bring the answers of all filters to a similar range.  "
     "ReLU: what is below zero becomes 0.",
     "A hidden unit weighs all values of the last maps; the score of a digit (its logit) weighs all hidden units. "
     "Click a unit, or a digit on the right.",
 )
+_FIRST = (
+    "It sees your ink as numbers: black is −0.42, white 2.82. Each is multiplied by the weight at its place in the "
+    "kernel, and the products are added."
+)
+_LATER = "A filter of this block has a kernel for each map before it. Here are the {count} that matter most to the sum."
+_UNIT = "It multiplies each value of the last maps by a weight, and adds all; what is below zero becomes 0 (ReLU)."
+_LOGIT = (
+    "Hidden units that contribute most, for the {digit} (+) or against it (−), each with the validation digits that "
+    "excite it most"
+)
 
 
 def number(value: float, decimals: int = DECIMALS, sign: str = "-") -> str:
-    """A number as it is written in sums; zero has no sign."""
-    text = f"{value:{sign}.{decimals}f}"
-    return text.lstrip("+-") if not text.strip("+-0.") else text.replace("-", "−")
+    """A number as it is written in sums; zero is never negative."""
+    return f"{value:{sign}z.{decimals}f}".replace("-", "−")
 
 
 def patch_parts(pixel: PixelSum) -> tuple[NDArray[np.int64], list[float], float, float]:
@@ -51,12 +52,8 @@ def patch_parts(pixel: PixelSum) -> tuple[NDArray[np.int64], list[float], float,
     sums = pixel.products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
     shown = np.argsort(-np.abs(sums), kind="stable")[:_INPUTS]
     others = float(sums.sum() - sums[shown].sum())
-    *parts, others, bias = add_up([*sums[shown], others, pixel.bias], _rounded(pixel.convolved.max()), DECIMALS)
+    *parts, others, bias = add_up([*sums[shown], others, pixel.bias], float(pixel.convolved.max()), DECIMALS)
     return shown, parts, others, bias
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), DECIMALS)
 
 
 class Detail:
@@ -66,11 +63,9 @@ class Detail:
         self._panel, self._box, self._px = panel, box, panel.px
         measure = panel.theme.small.measure
         self._wide = measure("−0.000") + panel.px(5)  # of a number
+        self._zoom = max(1, panel.px(38) // SIDE)  # screen pixels for each of a digit
         self._line = panel.theme.small.metrics("linespace")
-        self._names = measure("below 0 becomes 0 (ReLU)") + panel.px(6)  # of the steps
-        self._image = tk.PhotoImage(master=panel.canvas, width=box.width, height=box.height)  # all digits
-        self._shown = b""  # in it
-        panel.canvas.create_image(box.x, box.y, anchor="nw", image=self._image, tags="page")
+        self._steps = measure(_LONGEST) + panel.px(6) + self._wide  # of a step's name and number
 
     def _text(
         self, x: float, y: float, text: str, font: str = "small", colour: str = widgets.INK, **how: object
@@ -79,143 +74,123 @@ class Detail:
         how = {"anchor": "nw", "tags": "live"} | how
         self._panel.text(self._box.x + x, self._box.y + y, text, font, colour, **how)
 
-    def _paste(self, pieces: Sequence[_Piece] = ()) -> None:
-        """Show these pictures behind the texts, and no others."""
-        area = np.full((self._box.height, self._box.width, 3), 255, dtype=np.uint8)
-        for left, top, piece in pieces:
-            area[top : top + len(piece), left : left + piece.shape[1]] = piece[: self._box.height - top]
-        data = widgets.ppm(Image.fromarray(area))
-        if data != self._shown:  # the costly part
-            self._image.configure(data=data, format="PPM")
-            self._shown = data
+    def _note(self, text: str, left: int, top: int) -> None:
+        self._text(left, top, text, colour=widgets.MUTED, width=self._box.width - left)
+
+    def _picture(self, left: int, top: int, pixels: Picture) -> None:
+        self._panel.picture(self._box.x + left, self._box.y + top, pixels)
 
     def show_hint(self) -> None:
         """What can be clicked, and what the words mean."""
-        self._paste()
-        top = self._px(4)
+        top = 0
         for text in _HINT:
             self._text(0, top, text, width=self._box.width, tags="live hint")
-            top = self._panel.canvas.bbox("hint")[3] - self._box.y + self._px(7)
+            top = self._panel.canvas.bbox("hint")[3] - self._box.y + self._px(4)
 
     def show_pixel(self, pixel: PixelSum, title: str) -> None:
-        """A value of a map: the patches and kernels that contribute most, and each step from their sum to the value."""
-        px, is_first, colours = self._px, len(pixel.patch) == 1, []
+        """A value of a map: patch, kernel and products of the maps that contribute most, and the steps from there."""
+        px, wide, is_first = self._px, self._wide, len(pixel.patch) == 1
         shown, parts, others, bias = patch_parts(pixel)
-        after = 3 * self._wide if is_first else self._wide + px(12) + self._names + self._wide
-        has_room = 6 * self._wide + px(28) + after <= self._box.width
-        cell = self._wide if has_room else self._line  # else mere squares
-        second, third = 3 * cell + px(14), 6 * cell + px(28)  # left edges of the kernel, and of what comes after it
-        top, pitch = px(36), 3 * self._line + px(5)
+        beside = 0 if is_first else wide + px(26) + self._steps  # what stands right of the products
+        cell = wide if 9 * wide + px(28) + beside <= self._box.width else self._line  # else mere squares
+        top, pitch, below = px(36), 3 * cell + px(14), 3 * self._line + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
-        for left, name in ((0, "it sees"), (second, "kernel"), (third, "products" if is_first else "sum")):
+        products = np.array(
+            [add_up(pixel.products[at].ravel(), part, DECIMALS) for at, part in zip(shown, parts, strict=True)]
+        )
+        grids = pixel.patch[shown], pixel.kernel[shown], products.reshape(-1, 3, 3).astype(np.float32)
+        for place, (name, values) in enumerate(zip(("it sees", "kernel", "products"), grids, strict=True)):
+            left, strongest = place * pitch, float(np.abs(values).max())
             self._text(left, px(20), name)
-        seen, strongest = (float(np.abs(values[shown]).max()) for values in (pixel.patch, pixel.kernel))
-        for place, (index, part) in enumerate(zip(shown, parts, strict=True)):
-            y, middle = top + place * pitch, top + place * pitch + 1.5 * self._line
-            colours.append(self._grid(0, y, pixel.patch[index], seen, cell))
-            self._text(second - px(7), middle, "×", anchor="center")
-            colours.append(self._grid(second, y, pixel.kernel[index], strongest, cell))
-            self._text(third - px(7), middle, "=", anchor="center")
-            if not is_first:
-                self._text(third, middle - px(14), number(part), tags="live part")
-                self._text(third, middle, f"map {index}", colour=widgets.MUTED)
+            for row, grid in enumerate(values):
+                tags = "live part" if is_first and place == 2 else "live"
+                self._grid(left, top + row * below, grid, strongest, cell, tags)
+                sign = "" if is_first and place == 2 else "×=="[place]
+                self._text(left + 3 * cell + px(7), top + (row + 0.5) * below, sign, anchor="center")
+        left, y, steps = 3 * pitch + wide + px(12), px(20), steps_of(pixel, others, bias)
         if is_first:
-            products = np.array(add_up(pixel.products.ravel(), parts[0], DECIMALS), dtype=np.float32).reshape(3, 3)
-            largest = float(np.abs(products).max())
-            colours.append(self._grid(third, top, products, largest, self._wide, "live part"))
-            self._show_steps(_steps(pixel, others, bias), 0, top + pitch)
+            left, y = 0, top + below
+            self._note(_FIRST, self._steps + px(12), y)
         else:
-            self._show_steps(_steps(pixel, others, bias), third + self._wide + px(12), px(20))
-        self._paste(colours)
-
-    def _show_steps(self, steps: Sequence[tuple[str, float | None, str]], left: int, top: int) -> None:
-        """A line for each step: its name, what it leaves, and where there is room a word about it."""
-        px, right = self._px, left + self._names + self._wide
-        for place, (name, value, because) in enumerate(steps):
-            y = top + px(place * _LINE)
-            self._text(left, y, name)
+            self._note(_LATER.format(count=len(shown)), left, y + px(len(steps) * _LINE + 5))
+            self._text(3 * pitch, px(20), "sum")
+            for row, (index, part) in enumerate(zip(shown, parts, strict=True)):
+                self._text(3 * pitch, top + row * below + px(8), number(part), tags="live part")
+                self._text(3 * pitch, top + row * below + px(22), f"map {index}", colour=widgets.MUTED)
+        for place, (name, value) in enumerate(steps):
+            self._text(left, y + px(place * _LINE), name)
             if value is not None:
-                font = "bold" if place == len(steps) - 1 else "small"
-                self._text(right, y, number(value), font, anchor="ne", tags="live step")
-            if right + px(10) + self._panel.theme.small.measure(_LONGEST) <= self._box.width:
-                self._text(right + px(10), y, because, colour=widgets.MUTED)
+                font, right = "bold" if place == len(steps) - 1 else "small", left + self._steps
+                self._text(right, y + px(place * _LINE), number(value), font, anchor="ne", tags="live step")
 
-    def _grid(self, left: int, top: int, values: Values, strongest: float, cell: int, tags: str = "live") -> _Piece:
-        """A patch or kernel (3, 3): writes its numbers, a text for each column, and returns the colours behind them."""
+    def _grid(self, left: int, top: int, values: Values, strongest: float, cell: int, tags: str = "live") -> None:
+        """A patch or kernel (3, 3): its colours and, where the cells are wide enough, a text for each column."""
         for column in range(3 if cell == self._wide else 0):
             numbers = "\n".join(number(value) for value in values[:, column].tolist())
             self._text(left + (column + 0.9) * cell, top, numbers, anchor="ne", justify="right", tags=tags)
         colours = tinted(values * 0.6, strongest)  # paler, so that the numbers can be read
-        return left, top, colours.repeat(self._line, axis=0).repeat(cell, axis=1)
+        self._picture(left, top, colours.repeat(self._line, axis=0).repeat(cell, axis=1))
 
     def show_logit(self, digit: int, found: LogitSum, survey: Survey | None) -> None:
         """What the hidden units contribute to a digit's score, for and against, and what excites these units."""
-        px, zoom = self._px, max(1, self._px(38) // SIDE)
-        pitch, half = zoom * SIDE + px(2), self._box.width // 2
+        px, half = self._px, self._box.width // 2
+        pitch = max(self._zoom * SIDE + px(2), px(31))
         rows = max(1, (self._box.height - px(70)) // pitch)
-        units = found.largest(2 * rows).tolist()
-        rest = float(found.contributions.sum(dtype=np.float64) - found.contributions[units].sum(dtype=np.float64))
-        total = _rounded(found.value)
-        *parts, rest, bias = add_up([*found.contributions[units], rest, found.bias], total, DECIMALS)
-        self._text(0, 0, f"Score (logit) of the {digit}:  {number(total)}", "bold", tags="live value")
-        what = (
-            f"Hidden units that contribute most, for the {digit} (+) or against it (−), "
-            "each with the validation digits that excite it most"
-        )
-        self._text(0, px(18), what, width=self._box.width)
-        digits = []
-        for place, (unit, part) in enumerate(zip(units, parts, strict=True)):
+        units = found.largest(2 * rows)
+        others = np.delete(found.contributions, units)
+        *parts, rest, bias = add_up([*found.contributions[units], others.sum(), found.bias], found.value, DECIMALS)
+        total = number(found.value)
+        self._text(0, 0, f"Score (logit) of the {digit}:  {total}", "bold", tags="live value")
+        self._note(_LOGIT.format(digit=digit), 0, px(18))
+        for place, (unit, part) in enumerate(zip(units.tolist(), parts, strict=True)):
             left, top = place // rows * half, px(48) + place % rows * pitch
             self._text(left, top, f"unit {unit}")
             colour = widgets.BLUE if part > 0 else widgets.VERMILION
             self._text(left, top + px(14), number(part, sign="+"), "bold", colour, tags="live part")
-            digits += self._exciting(survey, unit, left + px(62), top, half - px(70), zoom)
-        self._paste(digits)
-        others = f"+ the other {len(found.contributions) - len(units)} units: {number(rest)}   + bias: {number(bias)}"
-        self._text(0, self._box.height - px(17), f"these   {others}   =  {number(total)}", tags="live rest")
-
-    def _exciting(self, survey: Survey | None, unit: int, left: int, top: int, width: int, zoom: int) -> list[_Piece]:
-        """As many digits as fit beside each other, with their places."""
-        pitch = zoom * SIDE + self._px(2)
-        if survey is None:
-            self._text(left, top, "looking through the validation digits …", colour=widgets.MUTED, width=width)
-            return []
-        found = survey.exciting(unit, max(1, width // pitch))
-        if not len(found):
-            self._text(left, top, "none: a dead unit", colour=widgets.MUTED)
-        digits = 255 - survey.digits.images[found, 0].numpy().repeat(zoom, axis=1).repeat(zoom, axis=2)  # dark on light
-        return [(left + place * pitch, top, digit[..., np.newaxis]) for place, digit in enumerate(digits)]
+            self._show_exciting(survey, unit, left + px(62), top, half - px(70))
+        sums = f"these {len(units)}: {number(sum(parts))}   + the other {len(others)} units: {number(rest)}"
+        sums = f"{sums}   + bias: {number(bias)}   =  {total}"
+        self._text(0, self._box.height - px(17), sums, tags="live rest")
 
     def show_unit(self, unit: int, value: float, weights: Values, survey: Survey | None) -> None:
         """What a hidden unit adds to the score of each digit, (10,) weights, and what excites it."""
-        px, zoom = self._px, max(1, self._px(38) // SIDE)
+        px = self._px
         self._text(0, 0, f"Hidden unit {unit}:  {number(value)}", "bold", tags="live value")
-        what = "It weighs all values of the last maps and adds; what is below zero becomes 0 (ReLU)."
-        self._text(0, px(18), what, width=self._box.width)
+        self._note(_UNIT, 0, px(18))
         self._text(0, px(50), "To the score of each digit it contributes:")
         for digit, weight in enumerate(weights.tolist()):
             x = round((digit + 0.5) * self._box.width / len(weights))
             self._text(x, px(66), str(digit), "bold", anchor="n")
             self._text(x, px(82), number(value * weight, 2), anchor="n")
         self._text(0, px(104), "The validation digits that excite it most:")
-        self._paste(self._exciting(survey, unit, 0, px(122), self._box.width, zoom))
+        self._show_exciting(survey, unit, 0, px(122), self._box.width)
+
+    def _show_exciting(self, survey: Survey | None, unit: int, left: int, top: int, width: int) -> None:
+        """As many of the digits that excite a unit most as fit beside each other, dark on light."""
+        if survey is None:
+            self._text(left, top, "looking through the validation digits …", colour=widgets.MUTED, width=width)
+            return
+        found = survey.exciting(unit, max(1, width // (self._zoom * SIDE + self._px(2))))
+        if not len(found):
+            self._text(left, top, "none: a dead unit", colour=widgets.MUTED)
+            return
+        digits = np.pad(255 - survey.digits.images[found, 0].numpy(), ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        self._picture(left, top, np.concatenate(digits, axis=1).repeat(self._zoom, axis=0).repeat(self._zoom, axis=1))
 
 
-def _steps(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, float | None, str]]:
-    """From the sums of products to a map's value: each step's name, what it leaves, and a word about it."""
-    total, normalised = _rounded(pixel.convolved.max()), _rounded(pixel.normalised)
-    steps: list[tuple[str, float | None, str]] = []
+def steps_of(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, float | None]]:
+    """From the sums of products to a map's value: each step's name, and what it leaves."""
+    largest, steps = float(pixel.convolved.max()), list[tuple[str, float | None]]()
     if len(pixel.patch) > _INPUTS:
-        steps.append((f"+ the other {len(pixel.patch) - _INPUTS} maps", others, "each with patch and kernel"))
+        steps.append((f"+ the other {len(pixel.patch) - _INPUTS} maps", others))
     if pixel.bias:
-        steps.append(("+ bias", bias, ""))
-    steps.append(("= sum (convolution)", total, _LONGEST if len(pixel.patch) == 1 else "large where both agree"))
-    window = " ".join(number(value) for value in pixel.convolved.ravel().tolist())
-    steps.append((f"window: {window}", None, ""))
-    steps.append(("the largest (pooling)", total, "of 2 × 2 sums one stays"))
+        steps.append(("+ bias", bias))
+    steps.append(("= sum (convolution)", largest))
+    steps.append((f"window: {' '.join(map(number, pixel.convolved.ravel().tolist()))}", None))
+    steps.append(("the largest (pooling)", largest))
     if (pixel.scale, pixel.shift) != (1.0, 0.0):
-        scaled, shift = add_up([pixel.scale * float(pixel.convolved.max()), pixel.shift], normalised, DECIMALS)
-        steps.append((f"× {number(pixel.scale)} (scale)", scaled, "batch normalisation: brings"))
-        steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), normalised, "all filters to one range"))
-    steps.append(("below 0 becomes 0 (ReLU)", pixel.value, "what the map shows"))
+        scaled, shift = add_up([pixel.scale * largest, pixel.shift], pixel.normalised, DECIMALS)
+        steps.append((f"× {number(pixel.scale)} (scale)", scaled))
+        steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), pixel.normalised))
+    steps.append((_LONGEST, pixel.value))
     return steps

@@ -14,11 +14,11 @@ from PIL.ImageColor import getrgb
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
 
-SILENT, CROSS, PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252; a silent map is no grey at all
+_SILENT, _CROSS, _PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252
 SILENT_COLOUR, CROSS_COLOUR = "#174A73", "#FFFFFF"
 _BLUE, _ORANGE = "#0072B2", "#E69F00"  # above and below zero
 _PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
-_PALETTE[[SILENT, CROSS]] = getrgb(SILENT_COLOUR), getrgb(CROSS_COLOUR)
+_PALETTE[[_SILENT, _CROSS]] = getrgb(SILENT_COLOUR), getrgb(CROSS_COLOUR)
 
 
 def tinted(values: Values, strongest: float) -> Picture:
@@ -37,6 +37,7 @@ class Column:
     side: int  # values along each side of a map
     left: int  # of the column in the picture
     height: int
+    least: int  # its width
     zoom: int = 1  # pixels for each value
 
     @property
@@ -51,7 +52,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        return self.abreast * self.pitch
+        return max(self.least, self.abreast * self.pitch)
 
     def corner(self, position: int, row: int = 0, column: int = 0) -> tuple[int, int]:
         """Left and top of a value of the map in a position, counted from 0, from left to right and downwards."""
@@ -66,59 +67,57 @@ class Column:
         return (position, row, column) if is_inside else None
 
 
-def plan_columns(shapes: Sequence[tuple[int, int]], width: int, height: int) -> list[Column]:
+def plan_columns(
+    shapes: Sequence[tuple[int, int]], width: int, height: int, headings: Sequence[int] = ()
+) -> list[Column]:
     """Columns for layers of so many maps (count, side), as large as fit, with what is left of the width between them.
 
-    Maps with few values are enlarged more, so that all can be looked at.
+    Maps with few values are enlarged more, so that all can be looked at; no column is narrower than its heading.
     """
-    columns = [Column(count, side, 0, height) for count, side in shapes]
-    growing = set(range(len(columns)))
-    while growing:
-        place = min(growing, key=lambda one: columns[one].zoom * math.sqrt(columns[one].side))
-        larger = replace(columns[place], zoom=columns[place].zoom + 1)
-        others = sum(column.width for column in columns) - columns[place].width
-        if others + larger.width <= width - 4 * len(columns) and larger.pitch <= height:
-            columns[place] = larger
-        else:
-            growing.remove(place)
-    gap = (width - sum(column.width for column in columns)) / max(1, len(columns) - 1)
-    lefts = np.cumsum([0, *(column.width + gap for column in columns[:-1])])
+    for size in range(99, 0, -1):
+        columns = [
+            Column(count, side, 0, height, least, max(1, round(size / math.sqrt(side))))
+            for (count, side), least in zip(shapes, headings or [0] * len(shapes), strict=True)
+        ]
+        rest = width - sum(column.width for column in columns)
+        if rest >= 2 * len(columns) and all(column.pitch <= height for column in columns):
+            break
+    lefts = np.cumsum([0, *(column.width + rest / max(1, len(columns) - 1) for column in columns[:-1])])
     return [replace(column, left=int(left)) for column, left in zip(columns, lefts, strict=True)]
 
 
 class MapPicture:
-    """Draws the maps of all columns into one grey picture: one step for all, so that it keeps up with a pen."""
+    """Draws the maps of all columns at once, by looking up every pixel's value: so it keeps up with a pen."""
 
     def __init__(self, columns: Sequence[Column], width: int, height: int) -> None:
         self._columns = columns
-        total = sum(column.count * column.side**2 for column in columns)
-        self._source = np.full((height, width), total)  # which value a pixel shows; the last is paper
-        first = 0
+        values = np.arange(sum(column.count * column.side**2 for column in columns))
+        self._source = np.full((height, width), len(values))  # which value a pixel shows; the last is paper
         for column in columns:
-            shown = np.arange(first, first + column.side**2).reshape(column.side, column.side)
-            enlarged = shown.repeat(column.zoom, axis=0).repeat(column.zoom, axis=1)
-            for position in range(column.count):
+            shown, values = np.split(values, [column.count * column.side**2])
+            for position, own in enumerate(shown.reshape(-1, column.side, column.side)):
                 left, top = column.corner(position)
                 span = column.pitch - 1
-                self._source[top : top + span, left : left + span] = enlarged + position * column.side**2
-            first += column.count * column.side**2
+                enlarged = own.repeat(column.zoom, axis=0).repeat(column.zoom, axis=1)
+                self._source[top : top + span, left : left + span] = enlarged
 
-    def draw(
-        self, maps: Sequence[Values], silent: Sequence[NDArray[np.bool_]], dead: Sequence[NDArray[np.bool_]]
-    ) -> Image.Image:
-        """Maps (C, S, S) >= 0 in the order to be shown, with marks (C,); white is the strongest of each column."""
+    def draw(self, maps: Sequence[Values], marks: Sequence[NDArray[np.int64]]) -> Image.Image:
+        """Maps (C, S, S) >= 0 in the order to be shown; white is the strongest value of each column.
+
+        Each map has a mark, (C,): 0; 1: it is silent, and blue; 2: it is dead, and has a cross as well.
+        """
         # Roots, so that weak answers can be seen as well.
         levels = [np.rint(252 * np.sqrt(layer / max(float(layer.max()), 1e-12))) for layer in maps]
-        for layer, quiet in zip(levels, silent, strict=True):
-            layer[quiet] = SILENT
-        values = np.concatenate([layer.ravel() for layer in levels] + [[PAPER]]).astype(np.uint8)
+        for layer, marked in zip(levels, marks, strict=True):
+            layer[marked > 0] = _SILENT
+        values = np.concatenate([layer.ravel() for layer in levels] + [[_PAPER]]).astype(np.uint8)
         picture = values[self._source]
-        for column, crossed in zip(self._columns, dead, strict=True):
-            for position in np.flatnonzero(crossed):
+        for column, marked in zip(self._columns, marks, strict=True):
+            for position in np.flatnonzero(marked == 2):
                 left, top = column.corner(int(position))
                 cell = picture[top : top + column.pitch - 1, left : left + column.pitch - 1]
-                np.fill_diagonal(cell, CROSS)
-                np.fill_diagonal(cell[::-1], CROSS)
+                np.fill_diagonal(cell, _CROSS)
+                np.fill_diagonal(cell[::-1], _CROSS)
         image = Image.fromarray(picture)
         image.putpalette(_PALETTE.tobytes())
         return image.convert("RGB")

@@ -9,25 +9,26 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Look, Predictor
+from mnist_lab.drawing.window.answer import Answer, Interior, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail, number, patch_parts
-from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, MapPicture, plan_columns
+from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, MapPicture, plan_columns
 from mnist_lab.drawing.window.inside_pages import draw_kernels, draw_nearest
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, pixel_sum, seen_by
+from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
     import tkinter as tk
     from tkinter import ttk
 
-_EDGE, _TOP, _DETAIL, _FOOT, _LOGITS = 12, 68, 186, 20, 108  # units: margin, above the maps, and what lies around them
-_BELOW = 52  # units, between the maps and the detail
+_EDGE, _TOP, _BELOW, _DETAIL, _FOOT, _LOGITS = 12, 68, 56, 186, 20, 108  # units, around, above, below the maps ...
 PAGES = {  # the name of each page, and what it does not show
     "maps": ("Maps", "Maps show where a filter answers, not why the network decides as it does."),
     "kernels": ("Kernels", "Kernels show what filters look for, not what later layers make of it."),
@@ -64,14 +65,15 @@ class InsidePanel(widgets.Panel):
         super().__init__(theme, theme.layout.inside)
         self._predictors, self.looking, self._on_look = predictors, looking, on_look
         self._answer: Answer | None = None
-        self._laid_out: object = None  # what was chosen when the canvas was made
+        self._planned: Look | None = None  # for which network there are columns
+        self._orders: list[NDArray[np.int64]] = []  # in which each layer's maps are shown; while there are any
         self.buttons: dict[str, ttk.Button] = {}
         self._build_head()
         self.canvas.configure(takefocus=True)
         self.frame.configure(highlightcolor=widgets.BLUE)
         self.canvas.bind("<Button-1>", self._click)
-        for key, (right, down) in {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}.items():
-            self.canvas.bind(f"<{key}>", lambda event, right=right, down=down: self._move(right, down))  # type: ignore[misc]
+        for key, way in {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}.items():
+            self.canvas.bind(f"<{key}>", partial(self._move, *way))
         self.set_open(False)
 
     def _build_head(self) -> None:
@@ -101,131 +103,105 @@ class InsidePanel(widgets.Panel):
     def _next_network(self) -> None:  # which may have fewer layers, so that no value of them stays chosen
         self._set(look=Look((self.looking.look.place + 1) % len(self._predictors)), spot=None)
 
+    @property
+    def _interior(self) -> Interior:
+        interior = self._predictors[self.looking.look.place].interior
+        assert interior is not None
+        return interior
+
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
-        self._answer, looking = answer, self.looking
-        chosen = looking.page, looking.look, looking.by_strength, looking.look in looking.surveys
-        if self._laid_out != chosen:
-            self._laid_out = chosen
-            self._lay_out()
-        self.canvas.delete("live")
+        self._answer, looking, px = answer, self.looking, self.px
+        self.clear()
+        self._orders = []
+        on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
+        for name, button in self.buttons.items():
+            button.state(["selected" if name in on else "!selected"])
+        if "network" in self.buttons:
+            room = px(100 if self.width < px(640) else 190)
+            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
+            self.buttons["network"].configure(text=f"{name}  ▸")
+        foot = self.height - px(_FOOT / 2 + 2)
+        self.text(px(_EDGE), foot, PAGES[looking.page][1], "small", anchor="w", tags="live foot")
         if looking.page == "maps":
             self._show_maps(answer)
-        elif looking.page == "nearest":  # they belong to one picture, and are looked for when the pen rests
+        elif looking.page == "kernels":
+            draw_kernels(self, self._interior)
+        else:  # the nearest digits belong to one picture, and are looked for when the pen rests
             text = "draw a digit" if answer.picture is None else "comparing with the training digits …"
             if looking.look.untrained:
                 text = "Before training, no digit has taught it anything: switch Untrained off."
-            self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live")
+            self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live said")
 
     def rest(self) -> None:
         """The pen rests: time for what takes longer than a moment."""
         looking, answer = self.looking, self._answer
-        interior = self._predictors[looking.look.place].interior
-        assert interior is not None
         if looking.page == "maps" and looking.look not in looking.surveys:
             self.canvas.update_idletasks()  # the word that it takes a moment
-            looking.surveys[looking.look] = interior.survey(looking.look.into(self._predictors))
+            looking.surveys[looking.look] = self._interior.survey(looking.look.into(self._predictors))
             if answer is not None:
                 self.show(answer)
         elif looking.page == "nearest" and answer and answer.picture is not None and not looking.look.untrained:
-            found = interior.neighbours(answer.picture)
-            self.canvas.delete("live")
-            self.image = draw_nearest(self, found, int(answer.probabilities[looking.look.place].argmax()))
+            found = self._interior.neighbours(answer.picture)
+            self.canvas.delete("said")
+            draw_nearest(self, found, int(answer.probabilities[looking.look.place].argmax()))
 
-    def _lay_out(self) -> None:
-        """Make what stays the same for a page and a network."""
-        px, looking = self.px, self.looking
-        self.canvas.delete("page", "live")
-        on = {looking.page, "untrained" if looking.look.untrained else "", "order" if looking.by_strength else ""}
-        if len(self._predictors) > 1:
-            room = px(100 if self.width < px(640) else 190)
-            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
-            self.buttons["network"].configure(text=f"{name}  ▸")
-        for name, button in self.buttons.items():
-            button.state(["selected" if name in on else "!selected"])
-        foot = self.height - px(_FOOT / 2 + 2)
-        self.text(px(_EDGE), foot, PAGES[looking.page][1], "small", anchor="w", tags="page foot")
-        interior = self._predictors[looking.look.place].interior
-        if looking.page == "maps":
-            self._lay_out_maps()
-        elif looking.page == "kernels" and interior is not None:
-            self.image = draw_kernels(self, interior)
-
-    def _lay_out_maps(self) -> None:
-        px, model = self.px, self.looking.look.into(self._predictors)
-        blocks, width = len(model.blocks), self.width - px(2 * _EDGE + _LOGITS + 24)
-        height = self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
-        blank = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8))
-        shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in blank.layers)]
-        self._columns = plan_columns(shapes, width, height)
+    def _plan(self, model: DigitNet) -> None:
+        """Where everything lies for one network."""
+        px, bold, small = self.px, self.theme.bold.measure, self.theme.small.measure
+        width, height = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        layers = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8)).layers
+        shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in layers)]
+        names = ["Ink", *(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
+        sizes = [f"{count}×{side}×{side}".removeprefix("1×").replace("×1×1", " units") for count, side in shapes]
+        headings = [max(bold(name), small(size)) + px(4) for name, size in zip(names, sizes, strict=True)]
+        self._columns = plan_columns(shapes, width, height, headings)
         self._maps = MapPicture(self._columns, width, height)
         self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
-        self._pitch = height / CLASSES
-        self.image = tk.PhotoImage(master=self.canvas, width=width, height=height)
-        self.canvas.create_image(self._left, self._top, anchor="nw", image=self.image, tags="page")
-        names = ["Ink", *(f"Block {block + 1}" for block in range(blocks)), "Hidden"]
-        sizes = [f"{count}×{side}×{side}".removeprefix("1×").removesuffix("×1×1") for count, side in shapes]
-        for column, name, size in zip(self._columns, names, sizes, strict=True):
-            self.text(self._left + column.left, px(46), name, "bold", anchor="w", tags="page")
-            self.text(self._left + column.left, px(60), size, "small", anchor="w", tags="page")
-        self.text(self._logits, px(46), "Digits", "bold", anchor="w", tags="page")
-        self.text(self._logits, px(60), "score (logit)", "small", anchor="w", tags="page")
-        self._lay_out_legend(self._top + height + px(37))
+        self._pitch, self._bottom = height / CLASSES, px(_TOP) + height
+        lefts = [*(self._left + column.left for column in self._columns), self._logits]
+        self._headings = list(zip(lefts, [*names, "Digits"], [*sizes, "score (logit)"], strict=True))
         top = self.height - px(_FOOT + _DETAIL)
-        self.rectangle(px(_EDGE), top - px(4), self.width - px(_EDGE), top - px(4) + 1, widgets.RULE, "page")
         self.detail = Detail(self, Box(px(_EDGE), top, self.width - px(2 * _EDGE), px(_DETAIL - 2)))
 
     def _show_maps(self, answer: Answer) -> None:
-        inside, looking = answer.inside, self.looking
+        px, inside, looking, survey = self.px, answer.inside, self.looking, self.looking.surveys.get(self.looking.look)
+        if self._planned != looking.look:
+            self._plan(looking.look.into(self._predictors))
+            self._planned = looking.look
+        for left, name, size in self._headings:
+            self.text(left, px(46), name, "bold", anchor="w", tags="live")
+            self.text(left, px(60), size, "small", anchor="w", tags="live")
+        legend = f"■ silent here    ☒ dead: silent for all {len(survey.digits):,} validation digits" if survey else "…"
+        self.text(self._left, self._bottom + px(41), legend, "small", SILENT_COLOUR, anchor="w", tags="live legend")
+        line = self.height - px(_FOOT + _DETAIL + 4)
+        self.rectangle(self._left, line, self.width - px(_EDGE), line + 1, widgets.RULE, "live")
         if inside is None or answer.picture is None:
-            self.image.blank()
             self.detail.show_hint()
             return
-        layers, survey = inside.layers, looking.surveys.get(looking.look)
-        places = range(len(layers))
+        layers, places = inside.layers, range(len(inside.layers))
         self._orders = [
             inside.by_strength(one) if looking.by_strength else np.arange(len(layers[one])) for one in places
         ]
         silent = [inside.silent(one) for one in places]
-        dead = [silent[one] & (survey.dead(one) if survey else False) for one in places]
-        ink, nothing = answer.picture[np.newaxis].astype(np.float32), np.zeros(1, dtype=np.bool_)
+        marks = [silent[one] * (1 + survey.dead(one) if survey else 1) for one in places]
         shown = self._maps.draw(
-            [ink, *(layers[one][self._orders[one]] for one in places)],
-            [nothing, *(silent[one][self._orders[one]] for one in places)],
-            [nothing, *(dead[one][self._orders[one]] for one in places)],
+            [answer.picture[np.newaxis].astype(np.float32), *(layers[one][self._orders[one]] for one in places)],
+            [np.zeros(1, np.int64), *(marks[one][self._orders[one]] for one in places)],
         )
-        self.image.configure(data=widgets.ppm(shown), format="PPM")
-        below = self._top + self.image.height()
+        self.picture(self._left, self._top, shown)
         for column, layer, quiet in zip(self._columns[1:], layers, silent, strict=True):
-            said = f"up to {layer.max():.1f}\n{quiet.sum()} silent"
-            self.text(self._left + column.left, below + self.px(2), said, "small", anchor="nw", tags="live silent")
+            said, left = f"white: {layer.max():.1f}\n{quiet.sum()} silent", self._left + column.left
+            self.text(left, self._bottom + px(2), said, "small", anchor="nw", tags="live silent")
         self._show_logits(inside, answer)
         self._show_detail(inside, survey)
-
-    def _lay_out_legend(self, y: int) -> None:
-        """What the marks mean; they are drawn here as in the maps."""
-        survey = self.looking.surveys.get(self.looking.look)
-        many = "…" if survey is None else f"all {len(survey.digits):,}"
-        texts = ("white: strongest", "silent here", f"dead: silent for {many} validation digits")
-        x, half = self.px(_EDGE), self.px(5)
-        for place, text in enumerate(texts):
-            if place:
-                self.rectangle(x, y - half, x + 2 * half, y + half, SILENT_COLOUR, "page")
-                x += 2 * half + self.px(4)
-            if place == 2:
-                for down in (-half, half):
-                    line = x - 2 * half - self.px(4), y - down, x - self.px(4), y + down
-                    self.canvas.create_line(*line, fill=CROSS_COLOUR, tags="page")
-            self.text(x, y, text, "small", anchor="w", tags="page legend")
-            x += self.theme.small.measure(text) + self.px(10)
 
     def _show_logits(self, inside: Inside, answer: Answer) -> None:
         """Each digit's score as a bar from zero, right of it where it is positive, and the probability of the first."""
         px, logits, winner = self.px, inside.logits, int(inside.logits.argmax())
         low, high = min(0.0, float(logits.min())), max(0.0, float(logits.max()))
-        left, width = self._logits + px(14), px(_LOGITS - 14 - 40)
-        per_unit = width / max(high - low, 1e-12)
-        zero, half = left - low * per_unit, min(px(7), self._pitch / 2 - 1)
+        per_unit = px(_LOGITS - 14 - 40) / max(high - low, 1)  # bars of an untrained network are as short as its scores
+        zero, half = self._logits + px(14) - low * per_unit, min(px(7), self._pitch / 2 - 1)
         for digit, logit in enumerate(logits.tolist()):
             y = self._top + (digit + 0.5) * self._pitch
             font, colour = ("bold", widgets.BLUE) if digit == winner else ("small", widgets.LOSER)
@@ -233,11 +209,11 @@ class InsidePanel(widgets.Panel):
             start, end = sorted((zero, zero + logit * per_unit))
             self.rectangle(start, y - half, end, y + half, colour, "live")
             self.text(self._logits + px(_LOGITS), y, number(logit, 2), font, anchor="e", tags="live logit")
-        self.rectangle(round(zero), self._top, round(zero) + 1, self._top + 10 * self._pitch, widgets.MUTED, "live")
+        self.rectangle(round(zero), self._top, round(zero) + 1, self._bottom, widgets.MUTED, "live")
         probability = format_probability(float(answer.probabilities[self.looking.look.place][winner]))
-        y = self._top + self.image.height()
-        self.text(self._logits, y + px(9), "probability", "small", anchor="w", tags="live")
-        self.text(self._logits, y + px(24), f"{winner}: {probability}", "bold", anchor="w", tags="live probability")
+        self.text(self._logits, self._bottom + px(9), "probability", "small", anchor="w", tags="live")
+        said = f"{winner}: {probability}"
+        self.text(self._logits, self._bottom + px(24), said, "bold", anchor="w", tags="live probability")
 
     def _show_detail(self, inside: Inside, survey: Survey | None) -> None:
         """What is behind the value that was chosen, and frames around it and what it looks at."""
@@ -249,8 +225,7 @@ class InsidePanel(widgets.Panel):
         self._frame(*self._box_of(spot))
         if layer < len(inside.maps):
             pixel = pixel_sum(model, inside, *spot)
-            title = f"Block {layer + 1}, filter {index}, row {row}, column {column}"
-            self.detail.show_pixel(pixel, title)
+            self.detail.show_pixel(pixel, f"Block {layer + 1}, filter {index}, row {row}, column {column}")
             self._frame_inputs(0, 0, *seen_by(model, layer, row, column))
             for source in patch_parts(pixel)[0] if layer else ():
                 self._frame_inputs(layer, self._position(layer - 1, int(source)), *pixel.corner, 3, 3)
@@ -270,13 +245,12 @@ class InsidePanel(widgets.Panel):
 
     def _frame(self, left: float, top: float, right: float, bottom: float) -> None:
         line = max(1, self.px(1.5))
-        self.canvas.create_rectangle(
-            left - line, top - line, right, bottom, outline=widgets.VERMILION, width=line, tags="live frame"
-        )
+        corners = left - line, top - line, right, bottom
+        self.canvas.create_rectangle(*corners, outline=widgets.VERMILION, width=line, tags="live frame")
 
     def _position(self, layer: int, index: int) -> int:
         """Where a filter's map lies in its column, as they are sorted now."""
-        return int(np.flatnonzero(self._orders[layer] == index)[0])
+        return list(self._orders[layer]).index(index)
 
     def _box_of(self, spot: Spot) -> tuple[float, float, float, float]:
         layer, index, row, column = spot
@@ -289,11 +263,10 @@ class InsidePanel(widgets.Panel):
 
     def _spot_at(self, x: float, y: float) -> Spot | None:
         """What lies at a place of the canvas."""
-        if x >= self._logits - self.px(4) and 0 <= y - self._top < CLASSES * self._pitch:
+        if x >= self._logits - self.px(4) and self._top <= y < self._bottom:
             return Spot(len(self._orders), int((y - self._top) / self._pitch))
         for layer, column in enumerate(self._columns[1:]):
-            found = column.at(int(x) - self._left, int(y) - self._top)
-            if found is not None:
+            if found := column.at(int(x) - self._left, int(y) - self._top):
                 position, row, right = found
                 return Spot(layer, int(self._orders[layer][position]), row, right)
         return None
@@ -303,22 +276,20 @@ class InsidePanel(widgets.Panel):
         self._choose(event.x, event.y)
 
     def _choose(self, x: float, y: float) -> None:
-        answer = self._answer
-        if self.looking.page == "maps" and answer is not None and answer.inside is not None:
+        if self._answer is not None and self._orders:
             self.looking.spot = self._spot_at(x, y)
-            self.show(answer)
+            self.show(self._answer)
 
-    def _move(self, right: int, down: int) -> None:
+    def _move(self, right: int, down: int, event: object = None) -> None:
         """To the next value in a direction, or to the first of all."""
-        answer = self._answer
-        if self.looking.page != "maps" or answer is None or answer.inside is None:
+        if not self._orders:
             return
         if self.looking.spot is None:
             self._choose(self._left + self._columns[1].left, self._top)
             return
         left, top, end, bottom = self._box_of(self.looking.spot)
         x, y = (left + end) / 2, (top + bottom) / 2
-        while self._left <= x < self.width and self._top <= y < self._top + self.image.height():
+        while self._left <= x < self.width and self._top <= y < self._bottom:
             x, y = x + right, y + down
             if self._spot_at(x, y) not in (None, self.looking.spot):
                 self._choose(x, y)

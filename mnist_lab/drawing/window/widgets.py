@@ -127,6 +127,7 @@ class Panel:
         self.frame = card(parent or theme.stage, box)
         self.canvas = tk.Canvas(self.frame, background=PAPER, highlightthickness=0, borderwidth=0, takefocus=False)
         self.canvas.pack(fill="both", expand=True)
+        self.pictures: list[tk.PhotoImage] = []  # Tk shows them as long as somebody keeps them
 
     def set_open(self, is_open: bool) -> None:
         """Show the panel, over all that is there, or take it out of sight and of the reach of Tab."""
@@ -143,6 +144,18 @@ class Panel:
     def rectangle(self, left: float, top: float, right: float, bottom: float, colour: str, tags: str = "") -> None:
         if right - left >= 1 and bottom - top >= 1:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
+
+    def picture(self, left: float, top: float, pixels: Image.Image | Picture) -> None:
+        """Put pixels, grey (H, W) or RGB (H, W, 3), behind all that is there, until :meth:`clear`."""
+        image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+        self.pictures.append(tk.PhotoImage(master=self.canvas, data=ppm(image), format="PPM"))
+        options = {"anchor": "nw", "tags": "live"}
+        self.canvas.tag_lower(self.canvas.create_image(left, top, image=self.pictures[-1], **options))
+
+    def clear(self) -> None:
+        """Take away what carries the tag ``live``, as all pictures do."""
+        self.canvas.delete("live")
+        self.pictures.clear()
 
 
 class Slider:

@@ -24,6 +24,11 @@ def film(trained_folder: Path, compute: Compute) -> DigitMap:
     return load_map(run, load_trained(run, compute), compute)
 
 
+def panel_of(visitor: Visitor) -> FilmPanel:
+    assert visitor.window.film is not None
+    return visitor.window.film
+
+
 def said(panel: FilmPanel, tag: str | int) -> str:
     return option(panel.canvas, tag, "text")
 
@@ -39,7 +44,7 @@ def opened_with(opened: Opener, film: DigitMap, networks: int = 1) -> tuple[Visi
     visitor = opened(*[width_reader] * networks, film=film)
     visitor.key("v")
     visitor.settle()
-    return visitor, visitor.window.film
+    return visitor, panel_of(visitor)
 
 
 def test_v_opens_it_on_the_last_moment_and_v_closes_it(opened: Opener, film: DigitMap) -> None:
@@ -141,7 +146,7 @@ def test_nothing_is_cut_off_and_another_size_keeps_the_moment(
     moment = panel.moment
     smallest = visitor.root.minsize()
     visitor.resize(*(smallest if size == "smallest" else (max(1200, smallest[0]), 900)))
-    panel = visitor.window.film
+    panel = panel_of(visitor)
     assert panel.moment == moment
     assert said(panel, "moment") == film.film.titles[moment]
     assert panel.canvas.winfo_viewable()
@@ -154,5 +159,11 @@ def test_nothing_is_cut_off_and_another_size_keeps_the_moment(
         assert x <= left <= x + width
         assert y <= top <= y + height
     texts = [item for item in panel.canvas.find_all() if str(panel.canvas.type(item)) == "text"]
-    (remark,) = [item for item in texts if said(panel, item).startswith("The map holds")]
-    assert panel.canvas.bbox("yours")[3] <= panel.canvas.bbox(remark)[1]
+    remark, caption = (
+        next(item for item in texts if said(panel, item).startswith(start))
+        for start in ("The map holds", "validation digits: rows true")
+    )
+    for panel.moment in (0, len(film.film.seen) - 1):
+        panel._show_mark()
+        assert panel.canvas.bbox(caption)[3] <= panel.canvas.bbox("yours")[1]
+        assert panel.canvas.bbox("yours")[3] <= panel.canvas.bbox(remark)[1]

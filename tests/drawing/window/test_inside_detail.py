@@ -9,7 +9,7 @@ import pytest
 
 from mnist_lab.config import ARCHITECTURES
 from mnist_lab.data.mnist import Mnist
-from mnist_lab.drawing.window.inside_detail import _steps, number, patch_parts
+from mnist_lab.drawing.window.inside_detail import number, patch_parts, steps_of
 from mnist_lab.explain.inside import look_inside, pixel_sum
 from mnist_lab.networks.models import build_model
 from tests.explain.test_inside import lively
@@ -33,7 +33,7 @@ def test_what_is_written_adds_up_and_ends_in_the_value(mnist: Mnist, batch_norm:
             assert list(sums[shown]) == sorted(sums, reverse=True)[: len(shown)]
             assert len(shown) == min(3, len(sums))
             assert sum(map(written, parts)) + written(others) + written(bias) == written(float(pixel.convolved.max()))
-            steps = {name: value for name, value, _ in _steps(pixel, others, bias)}
+            steps = dict(steps_of(pixel, others, bias))
             values = list(steps.values())
             assert values[-1] == pixel.value == maps[at]
             if batch_norm:
@@ -49,6 +49,6 @@ def test_what_is_written_adds_up_and_ends_in_the_value(mnist: Mnist, batch_norm:
             assert written(pixel.value) == max(0, written(pixel.normalised))
 
 
-def test_numbers_are_written_with_a_real_minus_and_zero_without_any() -> None:
+def test_numbers_are_written_with_a_real_minus_and_zero_is_never_negative() -> None:
     assert [number(value) for value in (-1.23449, -0.0001, 0.0, 2)] == ["−1.234", "0.000", "0.000", "2.000"]
-    assert [number(value, 2, "+") for value in (0.5, -0.5, 0.001)] == ["+0.50", "−0.50", "0.00"]
+    assert [number(value, 2, "+") for value in (0.5, -0.5, 0.001)] == ["+0.50", "−0.50", "+0.00"]

@@ -45,23 +45,22 @@ def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
     columns = plan_columns(DEEP, *ROOMS[1])
     random = np.random.default_rng(1)
     maps = [random.random((count, side, side)).astype(np.float32) * 7 for count, side in DEEP]
-    silent = [random.random(count) < 0.2 for count, _ in DEEP]
-    dead = [quiet & (random.random(len(quiet)) < 0.5) for quiet in silent]
-    drawn = np.asarray(MapPicture(columns, *ROOMS[1]).draw(maps, silent, dead))
+    marks = [random.choice([0, 1, 2], count, p=[0.8, 0.1, 0.1]) for count, _ in DEEP]
+    drawn = np.asarray(MapPicture(columns, *ROOMS[1]).draw(maps, marks))
     assert drawn.shape == (*ROOMS[1][::-1], 3)
     seen = np.zeros(drawn.shape[:2], dtype=bool)
-    for column, values, quiet, crossed in zip(columns, maps, silent, dead, strict=True):
+    for column, values, marked in zip(columns, maps, marks, strict=True):
         for position in range(column.count):
             x, y = column.corner(position)
             span = column.side * column.zoom
             cell = drawn[y : y + span, x : x + span]
             seen[y : y + span, x : x + span] = True
-            if crossed[position]:
+            if marked[position] == 2:
                 diagonals = np.concatenate(
                     [cell[np.arange(span), np.arange(span)], cell[np.arange(span), -np.arange(1, span + 1)]]
                 )
                 assert (diagonals == getrgb(CROSS_COLOUR)).all()
-            elif quiet[position]:
+            elif marked[position] == 1:
                 assert (cell == getrgb(SILENT_COLOUR)).all()
             else:
                 expected = np.rint(252 * np.sqrt(values[position] / values.max()))[..., np.newaxis]

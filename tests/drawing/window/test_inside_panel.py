@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable
@@ -15,10 +16,12 @@ from torch import Tensor, nn
 
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import Picture, to_mnist
+from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Interior
 from mnist_lab.drawing.window.inside_detail import number
 from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, tinted
-from mnist_lab.drawing.window.inside_panel import PAGES, InsidePanel, Spot
+from mnist_lab.drawing.window.inside_panel import _LOGITS, PAGES, InsidePanel, Spot
+from mnist_lab.errors import TrainingError
 from mnist_lab.explain.inside import Survey, first_kernels, opened, survey
 from mnist_lab.explain.neighbours import Nearest, Neighbours
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
@@ -65,6 +68,17 @@ def panel_of(visitor: Visitor) -> InsidePanel:
 def texts(visitor: Visitor, tag: str) -> list[str]:
     canvas = panel_of(visitor).canvas
     return [option(canvas, item, "text") for item in canvas.find_withtag(tag) if str(canvas.type(item)) == "text"]
+
+
+def overlapping(panel: InsidePanel) -> list[tuple[str, str]]:
+    """The texts that lie over each other, by more than what letters keep free around them."""
+    canvas, found, free = panel.canvas, [], max(2, panel.px(2))
+    items = [item for item in canvas.find_all() if str(canvas.type(item)) == "text" and option(canvas, item, "text")]
+    boxes = [canvas.bbox(item) for item in items]
+    for (one, a), (other, b) in itertools.combinations(zip(items, boxes, strict=True), 2):
+        if min(a[2], b[2]) - max(a[0], b[0]) > free and min(a[3], b[3]) - max(a[1], b[1]) > free:
+            found.append((option(canvas, one, "text"), option(canvas, other, "text")))
+    return found
 
 
 def click(visitor: Visitor, spot: Spot) -> None:
@@ -124,7 +138,8 @@ def adds_up(visitor: Visitor, spot: Spot, shown: str, blocks: int) -> None:
         assert parts + others == thousandths(steps[1 if spot.layer else 0])
     elif spot.layer > blocks:
         (rest,) = texts(visitor, "rest")
-        others, bias, total = map(thousandths, re.findall(r"[−+]?\d+\.\d{3}", rest))
+        these, others, bias, total = map(thousandths, re.findall(r"[−+]?\d+\.\d{3}", rest))
+        assert these == parts
         assert total == thousandths(shown) == parts + others + bias
 
 
@@ -222,11 +237,12 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
     visitor.draw(*LINE)
     visitor.key("i")
     visitor.root.update()
-    assert any("…" in text for text in texts(visitor, "legend"))
+    assert texts(visitor, "legend") == ["…"]
     visitor.settle()
     assert any("100 validation digits" in text for text in texts(visitor, "legend"))
     panel, answer = panel_of(visitor), visitor.window.answer
     assert answer.inside is not None
+    picture = panel.pictures[0]
     found = visitor.window.looking.surveys[visitor.window.looking.look]
     counts = {"dead": 0, "silent": 0, "answers": 0}
     for layer, maps in enumerate(answer.inside.layers):
@@ -234,7 +250,7 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
             left, top, _, _ = panel._box_of(Spot(layer, filter))
             span = panel._columns[layer + 1].pitch - 1
             x, y = int(left) - panel._left, int(top) - panel._top
-            middle, edge = panel.image.get(x + 1, y + 1), panel.image.get(x + span // 2, y)
+            middle, edge = picture.get(x + 1, y + 1), picture.get(x + span // 2, y)
             is_dead = bool(found.dead(layer)[filter])
             if values.max() > 0:
                 counts["answers"] += 1
@@ -336,13 +352,36 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
                 visitor.window._ask()
                 visitor.settle()
                 assert cut_off(visitor.window, on_screen=False) == [], (size, page, spot)
-                foot = panel.canvas.bbox("foot")[1]
-                lowest = [panel.canvas.bbox(item)[3] for item in panel.canvas.find_withtag("live")]
-                assert max(lowest, default=0) <= foot + 2, (size, page, spot)
+                assert overlapping(panel) == [], (size, page, spot)
         heads = [button.winfo_x() + button.master.winfo_x() for button in panel.buttons.values()]
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
         panel.buttons["maps"].invoke()
+
+
+def test_bars_of_scores_near_zero_are_short(opened: Opener, interior: Inner) -> None:
+    visitor = opened(interiors=[interior()])
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    panel_of(visitor).buttons["untrained"].invoke()
+    visitor.settle()
+    panel, (_, logits) = panel_of(visitor), layers_of(visitor)
+    assert 0 < float(logits.abs().max()) < 0.3
+    canvas, fills = panel.canvas, (widgets.BLUE, widgets.LOSER)
+    bars = [item for item in canvas.find_withtag("live") if str(canvas.type(item)) == "rectangle"]
+    lengths = [canvas.coords(bar)[2] - canvas.coords(bar)[0] for bar in bars if option(canvas, bar, "fill") in fills]
+    assert max(lengths) < panel.px(_LOGITS) / 4
+
+
+def test_answers_that_are_not_finite_end_in_one_line(opened: Opener, interior: Inner) -> None:
+    def overflow(model: DigitNet) -> None:
+        cast(nn.Linear, model.classifier[-1]).bias[2] = torch.inf
+
+    visitor = opened(interiors=[interior("1-layer", overflow)])
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    visitor.wait(lambda: visitor.window.error is not None)  # which open_window raises
+    assert isinstance(visitor.window.error, TrainingError)
 
 
 def test_kernels_stand_beside_those_of_the_untrained_network(opened: Opener, interior: Inner) -> None:
@@ -354,8 +393,8 @@ def test_kernels_stand_beside_those_of_the_untrained_network(opened: Opener, int
     panel.buttons["kernels"].invoke()
     visitor.settle()
     kernels = [first_kernels(model) for model in (inner.trained, inner.untrained)]
-    shown = {panel.image.get(x, y) for x in range(panel.image.width()) for y in range(0, panel.image.height(), 3)}
-    for each in kernels:
+    for each, picture in zip(kernels, panel.pictures, strict=True):
+        shown = {picture.get(x, y) for x in range(0, picture.width(), 3) for y in range(0, picture.height(), 3)}
         colours = tinted(each, float(np.abs(kernels).max())).reshape(-1, 3)
         assert {tuple(map(int, colour)) for colour in colours} <= shown
     assert texts(visitor, "foot") == [PAGES["kernels"][1]]
@@ -369,7 +408,7 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     visitor.key("i")
     panel_of(visitor).buttons["nearest"].invoke()
     visitor.settle()
-    assert texts(visitor, "live") == ["draw a digit"]
+    assert texts(visitor, "said") == ["draw a digit"]
     visitor.draw(*CORNER)
     visitor.settle()
     assert texts(visitor, "hidden") == ["7", "7", "▲ 1", "7", "7", "7", "▲ 9", "7"]
@@ -383,7 +422,7 @@ def test_the_nearest_digits_come_when_the_pen_rests_and_other_labels_stand_out(o
     panel_of(visitor).buttons["untrained"].invoke()
     visitor.settle()
     assert texts(visitor, "hidden") == []
-    assert "no digit has taught it" in texts(visitor, "live")[0]
+    assert "no digit has taught it" in texts(visitor, "said")[0]
 
 
 def test_the_views_exclude_each_other_and_another_network_is_a_click_away(opened: Opener, interior: Inner) -> None:
