@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ share_the_cores()
 hear_interrupts()
 
 import main  # noqa: E402
+from mnist_lab.config import TrainConfig  # noqa: E402
 from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
 from mnist_lab.explain import neighbour_figures, neighbours  # noqa: E402
 from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
@@ -57,23 +59,26 @@ def compute() -> Compute:
     return choose_compute()
 
 
+_training_digits = neighbours.training_digits
+
+
 @pytest.fixture(autouse=True, scope="session")
-def few_digits_to_compare(mnist: Mnist) -> Iterator[None]:
+def few_digits_to_compare() -> Iterator[None]:
     """Show five mistakes, and look for their neighbours among 2,000 digits: all would cost each training 2 s."""
+
+    def few(config: TrainConfig) -> Digits:
+        return _training_digits(replace(config, train_size=min(2000, config.train_size)))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbour_figures, "MISTAKES_SHOWN", 5)
-        patch.setattr(neighbours, "training_digits", lambda: stratified_subset(mnist.train, 2000))
+        patch.setattr(neighbours, "training_digits", few)
         yield
 
 
 @pytest.fixture
-def all_digits_to_compare(mnist: Mnist) -> Iterator[None]:
+def all_digits_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for them among all training digits, as the lab does."""
-    neighbours.pixel_space.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "training_digits", lambda: mnist.train)
-        yield
-    neighbours.pixel_space.cache_clear()
+    monkeypatch.setattr(neighbours, "training_digits", _training_digits)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain.commands import Reader, holds_drawings
-from mnist_lab.explain.neighbours import Nearest, Neighbours
+from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.report.document import Table
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.wording import format_probability
@@ -95,12 +95,8 @@ class Prediction:
 
 def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str, Any]:
     """The training digits nearest to a picture: in pixel space, and in each network's hidden layer."""
-    hidden = {reader.run.name: _in_json(reader.nearest_hidden(picture)) for reader in readers}
-    return {"pixels": _in_json(readers[0].neighbours(picture).pixels), "hidden": hidden}
-
-
-def _in_json(nearest: Nearest) -> dict[str, Any]:
-    return {name: getattr(nearest, name).tolist() for name in ("indices", "labels", "distances")}
+    hidden = {reader.run.name: reader.nearest_hidden(picture).to_dict() for reader in readers}
+    return {"pixels": readers[0].neighbours(picture).pixels.to_dict(), "hidden": hidden}
 
 
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:

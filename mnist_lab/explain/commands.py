@@ -20,7 +20,7 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
-from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure, searched
+from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import (
     NEIGHBOURS,
     Nearest,
@@ -257,9 +257,7 @@ def draw_neighbours(subject: Subject, readers: Sequence[Reader], found: Sequence
         Neighboured(reader.name, figures.reading(reader.predict([picture])[0], true), picture, true, each)
         for reader, each in zip(readers, found, strict=True)
     ]
-    notes = dict.fromkeys([*(searched(reader.run) for reader in readers), subject.note])
-    title = f"{subject.title}, and the training digits nearest to it"
-    return neighbours_figure(rows, title=title, note=" ".join(note for note in notes if note))
+    return neighbours_figure(rows, f"{subject.title}, and the training digits nearest to it", subject.note)
 
 
 def _add_options(parser: ArgumentParser) -> None:

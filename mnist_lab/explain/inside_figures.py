@@ -8,7 +8,7 @@ computed, not why the network decides so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,6 @@ from mnist_lab.report.document import Caption
 UNITS, PICTURES = 8, 6  # hidden units whose contributions are shown one by one; digits that excite each most
 _CHANNELS = 3  # of a sum, those whose patch, kernel and products are shown
 _BARS = 12  # hidden units that are shown among the maps
-_SIDE_BY_SIDE = 8  # filters of each block, where several networks are compared
 _BETWEEN = "#EBEBEB"  # the paper between maps, darker than a map of zeros
 _NOTE = (
     "Sorted by the mean answer, the strongest first. White: 0; darkest: the largest value in the block. "
@@ -36,30 +35,28 @@ _NOTE = (
 )
 
 
-class Opened(NamedTuple):
-    """What a network makes of a digit, and what else there is to know about its filters."""
-
-    inside: Inside
-    dead: Sequence[NDArray[np.bool_]]  # of each block, (C,): which filters never answer
-    sees: Sequence[int]  # of each block: the side of the square of pixels that one value depends on
-
-
 @styled
-def maps(opened: Opened, title: str, note: str = "") -> Figure:
-    """Everything that a digit causes, from left to right: the maps of each block, hidden units, logits."""
-    inside, sees = opened.inside, opened.sees
+def maps(inside: Inside, dead: Sequence[NDArray[np.bool_]], sees: Sequence[int], title: str, note: str = "") -> Figure:
+    """Everything that a digit causes, from left to right: the maps of each block, hidden units, logits.
+
+    For each block, ``dead`` (C,) tells which filters never answer, and ``sees`` the side of the square of pixels that
+    one value depends on.
+    """
     figure = plotting.new_figure(3.4 + 3.1 * len(sees), 7.4, title, f"{_NOTE} {note}".strip())
     grid = figure.add_gridspec(2, len(sees) + 2, width_ratios=[1.2, *[2.9] * len(sees), 1.2])
     ink, *blocks = (figure.add_subplot(grid[:, column]) for column in range(len(sees) + 1))
     units, logits = (figure.add_subplot(grid[row, -1]) for row in range(2))
     plotting.draw_digit(ink, denormalise(inside.image[0].astype(np.float64)))
     name_image(ink, "Ink", "28 x 28 pixels")
-    for block, axes in enumerate(blocks):
-        count, side, _ = inside.maps[block].shape
-        size = f"{side} x {side}, up to {inside.maps[block].max():.1f}; each sees {sees[block]} x {sees[block]} pixels"
-        _draw_block(axes, opened, block, count)
-        name_image(axes, f"→ Block {block + 1}: {count} filters", size)
-    strongest = np.argsort(-inside.hidden, kind="stable")[:_BARS]
+    for block, (axes, found, side) in enumerate(zip(blocks, inside.maps, sees, strict=True)):
+        order, largest = inside.by_strength(block), float(found.max())
+        centres = _draw_cells(axes, found[order], order, FOR, (0, largest or 1))
+        is_dead, is_silent = dead[block][order], inside.silent(block)[order]
+        axes.plot(*centres[is_silent & ~is_dead].T, "o", color=MUTED, markerfacecolor="none")
+        axes.plot(*centres[is_dead].T, "x", color=VERMILION, markeredgewidth=1.5)
+        size = f"{found.shape[1]} x {found.shape[1]} values to {largest:.1f}, each from {side} x {side} pixels"
+        name_image(axes, f"→ Block {block + 1}: {len(found)} filters", size)
+    strongest = inside.by_strength(len(blocks))[:_BARS]
     _draw_bars(units, inside.hidden[strongest], [f"{unit}" for unit in strongest])
     units.set(xlabel="activation", ylabel="hidden unit, activation")
     name_image(units, "→ Hidden units", f"{np.count_nonzero(inside.hidden)} of {len(inside.hidden)} answer")
@@ -69,32 +66,13 @@ def maps(opened: Opened, title: str, note: str = "") -> Figure:
     return figure
 
 
-@styled
-def networks(opened: Mapping[str, Opened], title: str, note: str = "") -> Figure:
-    """The same digit in several networks, by their names: the maps of the strongest filters of each block."""
-    most = max(len(one.sees) for one in opened.values())
-    figure = plotting.new_figure(1.5 + 3.2 * most, 2.2 * len(opened) + 1, title, f"{_NOTE} {note}".strip())
-    for row, (name, one) in zip(figure.subplots(len(opened), most, squeeze=False), opened.items(), strict=True):
-        for block, sees in enumerate(one.sees):
-            _draw_block(row[block], one, block, _SIDE_BY_SIDE, columns=4)
-            name_image(row[block], f"Block {block + 1}", f"each value sees {sees} x {sees} pixels")
-        for axes in row[len(one.sees) :]:
-            axes.set_axis_off()
-        row[0].set_ylabel(plotting.drawable(name))
-    return figure
-
-
-def _draw_block(axes: Axes, opened: Opened, block: int, count: int, columns: int = 0) -> None:
-    """The maps of a block's strongest filters, on one scale; those that do not answer are marked."""
-    maps, order = opened.inside.maps[block], opened.inside.by_strength(block)[:count]
-    centres = _draw_cells(axes, maps[order], order, FOR, (0, float(maps.max()) or 1), columns)
-    dead, silent = opened.dead[block][order], opened.inside.silent(block)[order]
-    axes.plot(*centres[silent & ~dead].T, "o", color=MUTED, markerfacecolor="none")
-    axes.plot(*centres[dead].T, "x", color=VERMILION, markeredgewidth=1.5)
-
-
 def _draw_cells(
-    axes: Axes, cells: Values, filters: NDArray[np.int64], colours: Colormap, limits: tuple[float, float], columns: int
+    axes: Axes,
+    cells: Values,
+    filters: NDArray[np.int64],
+    colours: Colormap,
+    limits: tuple[float, float],
+    columns: int = 0,
 ) -> NDArray[np.float64]:
     """Small pictures (N, S, S), each below its filter's number, row by row; returns their centres, (N, 2), x and y.
 
@@ -251,21 +229,16 @@ def kernels(trained: Values, untrained: Values, title: str) -> Figure:
 
 
 CAPTIONS = {
-    "networks": Caption(
-        "The same digit in several networks",
-        "A row for each network: the maps of its strongest filters, block by block, and its answer.",
-        "The deeper the block, the more pixels a value depends on, and the coarser its map. Filters of the same number "
-        "have nothing in common, except in the first block of networks that began with the same seed. One network of "
-        "each kind does not show which kind is better.",
-    ),
     "maps": Caption(
         "From ink to ten logits",
         "From left to right: the digit, every filter's map, block by block, the strongest hidden units, the logits.",
         "A filter lays its kernel, a small square of weights, over every place of what comes before it, and answers "
         "with one number: the better ink and weights match there, the larger. All its answers are its map. The filters "
         "of block 2 look at the maps of block 1 in the same way, and so on: each value then depends on more of the "
-        "picture, and its place is known less exactly. A map is no explanation: it shows where a filter answers, not "
-        "why the network decides as it does. A strong filter may matter little, and a weak one much.",
+        "picture, and its place is known less exactly. Filters of the same number in two networks have nothing in "
+        "common, except in the first block of networks that began with the same seed. A map is no explanation: it "
+        "shows where a filter answers, not why the network decides as it does. A strong filter may matter little, and "
+        "a weak one much.",
     ),
     "sum": Caption(
         "One value, worked out",

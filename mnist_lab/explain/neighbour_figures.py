@@ -11,20 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from mnist_lab.config import TRAIN_DIGITS
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import INK, LABEL, MUTED, RULE, VERMILION, drawable, new_figure, styled
+from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
-from mnist_lab.training.runs import RunRecord
 
-_SHOWN = 5  # of each digit's neighbours, in each space, beside a run's mistakes
+_SHOWN = 4  # of each digit's neighbours, in each space, beside a run's mistakes
 _PITCH, _LINE = SIDE + 3, SIDE + 11  # pixels from one picture to the next, and from one line of pictures to the next
 _APART = 10  # pixels between a digit, its neighbours in the hidden layer, and those in pixel space
-_INCH = 46  # pixels of a digit in an inch of the page
+_INCH = 68  # pixels of a digit in an inch of the page
+_FOOT = "Framed, and followed by ≠: labels that disagree. Near is not cause: nothing shows that these made the answer."
 
 
 class Neighboured(NamedTuple):
@@ -38,7 +37,7 @@ class Neighboured(NamedTuple):
 
 
 @styled
-def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = "") -> Figure:
+def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -> Figure:
     """Digits (at least one), each beside its nearest training digits in the hidden layer and in pixel space.
 
     All have as many neighbours as the first. Labels that disagree with a digit's own are marked.
@@ -46,11 +45,8 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
     count = len(rows[0].found.hidden.labels)
     starts = (SIDE + _APART, SIDE + 2 * _APART + count * _PITCH)  # of the two spaces, in pixels
     width, height = starts[1] + count * _PITCH, len(rows) * _LINE
-    foot = "Below each: its label; framed and followed by ≠, one that disagrees. Near is not cause: it does not show"
-    foot = f"{foot} that these digits made the answer what it is. {note}".strip()
-    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, foot)
-    axes = figure.subplots()
-    page = np.zeros((height, width))
+    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, f"{_FOOT} {note}".strip())
+    axes, page = figure.subplots(), np.zeros((height, width))
 
     def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
         page[top : top + SIDE, left : left + SIDE] = image / 255
@@ -68,10 +64,10 @@ def neighbours_figure(rows: Sequence[Neighboured], *, title: str, note: str = ""
                 show(image, left, top, *((RULE, 0.6) if agrees else (VERMILION, 2.0)))
                 under = axes.text(left + SIDE / 2, top + SIDE + 1, str(label), ha="center", va="top", in_layout=False)
                 if not agrees:
-                    under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold")
-    for start, name in zip(starts, ("Nearest in the hidden layer", "Nearest in pixel space"), strict=True):
+                    under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold", fontsize=SMALL)
+    for start, name in zip(starts, ("In the hidden layer", "In pixel space"), strict=True):
         axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
-    axes.imshow(page, vmin=0, vmax=1)
+    axes.imshow(page, vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     return figure
 
@@ -99,15 +95,8 @@ def _draw_mistakes(run: RunData) -> Figure:
         Neighboured(f"true {true}, read as {read}", f"test digit {index}{doubt_mark(index)}", image, int(true), each)
         for image, true, read, index, each in digits
     ]
-    note = f"{searched(run.record)} {doubt_note(indices[: len(rows)])}".strip()
-    return neighbours_figure(rows, title=f"{run.record.title}: its surest mistakes", note=note)
-
-
-def searched(run: RunRecord) -> str:
-    """Among which digits the nearest are looked for, if a run was trained on fewer."""
-    number = run.config.train_size
-    told = f"All {TRAIN_DIGITS:,} training digits are searched; this network was trained on {number:,} of them."
-    return told if number < TRAIN_DIGITS else ""
+    title = f"{run.record.title}: its surest mistakes, and the training digits nearest to them"
+    return neighbours_figure(rows, title, doubt_note(indices[: len(rows)]))
 
 
 _CAUSE = """Near is not cause: whether these digits made the answer what it is would take a training without them

@@ -9,15 +9,17 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_lab.data.mnist import SIDE, Digits, load_mnist, to_unit
+from mnist_lab.config import TrainConfig
+from mnist_lab.data.loader import with_random_labels
+from mnist_lab.data.mnist import SIDE, Digits, load_mnist, stratified_subset, to_unit
 from mnist_lab.errors import StorageError
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet
@@ -35,7 +37,7 @@ class Nearest:
     """The K training digits nearest to a picture in one space, the nearest first."""
 
     indices: NDArray[np.int64]  # (K,) positions in the MNIST training file, 0 to 59,999
-    labels: NDArray[np.int64]  # (K,)
+    labels: NDArray[np.int64]  # (K,) that the network was given
     distances: NDArray[np.float32]  # (K,) Euclidean; in pixel space of ink from 0 to 1
     images: NDArray[np.uint8]  # (K, 28, 28), white on black
 
@@ -43,6 +45,10 @@ class Nearest:
     def majority(self) -> int:
         """The most frequent label; of several, the smallest."""
         return int(np.bincount(self.labels).argmax())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What they are, ready for JSON; without the images."""
+        return {name: getattr(self, name).tolist() for name in ("indices", "labels", "distances")}
 
 
 class Neighbours(NamedTuple):
@@ -65,6 +71,11 @@ class Space:
         """The squared length of each point, (N,)."""
         return torch.cat([(rows * self.steps).square().sum(dim=1) for rows in torch.split(self.values, _ROWS)])
 
+    @cached_property
+    def by_pixels(self) -> Space:
+        """The same digits by their pixels, ink from 0 to 1."""
+        return Space(self.digits, self.digits.images.flatten(1), torch.full((SIDE * SIDE,), 1 / 255))
+
     def distances(self, points: Tensor) -> Tensor:
         """The Euclidean distances (M, N) from some points (M, D) to all training digits."""
         scaled = (self.steps * points).T
@@ -85,27 +96,21 @@ class Space:
         return Nearest(indices, labels, distances.numpy()[others], images[others])
 
 
-def training_digits() -> Digits:
-    """Those that are searched: all of the split, even for a run that was trained on fewer."""
-    return load_mnist().train
-
-
-@cache
-def pixel_space() -> Space:
-    """The 54,000 training digits by their pixels, ink from 0 to 1."""
-    train = training_digits()
-    return Space(train, train.images.flatten(1), torch.full((SIDE * SIDE,), 1 / 255))
+def training_digits(config: TrainConfig) -> Digits:
+    """The digits that a network was trained on, with the labels that it was given."""
+    digits = stratified_subset(load_mnist().train, config.train_size)
+    return with_random_labels(digits, config.random_labels, config.seed)
 
 
 def training_features(run: RunRecord, model: DigitNet, compute: Compute) -> Space:
-    """The 54,000 training digits by the activations of a run's hidden units, a byte for each.
+    """A run's training digits by the activations of its hidden units, a byte for each.
 
-    They are computed once, which takes 1 to 2 s, and kept in the run's folder (3 to 7 MB), unless it can't be written
-    to. A file that is damaged, or belongs to other weights or digits, counts as none.
+    Those of all 54,000 take 1 to 3 s. They are kept in the run's folder (3 to 7 MB), unless it can't be written to. A
+    file that is damaged, or belongs to other weights or digits, counts as none.
 
     A unit's step is its largest activation / 255. Of the 8 digits nearest by exact activations, 99 % stay among them.
     """
-    digits = training_digits()
+    digits = training_digits(run.config)
     made_of = bytes.fromhex(digest_of({"weights": model.state_dict(), "digits": digits.indices}))
     shape, path = (len(digits), run.config.architecture.hidden), run.folder / FEATURES_FILE
     with suppress(OSError, ValueError, zlib.error):
@@ -136,9 +141,8 @@ def neighbours_of(
     pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
 ) -> list[Neighbours]:
     """The neighbours of each of a few pictures (M, 28, 28), given the network and its training features."""
-    images = torch.from_numpy(pictures.copy())
     with computing_with(1):
-        in_pixels = pixel_space().nearest(pictures, to_unit(images).flatten(1), count)
+        in_pixels = space.by_pixels.nearest(pictures, to_unit(torch.from_numpy(pictures.copy())).flatten(1), count)
     in_hidden = nearest_hidden(pictures, space, model, compute, count)
     return [Neighbours(*both) for both in zip(in_hidden, in_pixels, strict=True)]
 

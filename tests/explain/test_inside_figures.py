@@ -61,10 +61,11 @@ def layers(network: DigitNet, picture: NDArray[np.uint8]) -> dict[str, Tensor]:
     return hooked(network, picture)
 
 
-def opened_digit(inside: Inside) -> figures.Opened:
+def drawn_maps(inside: Inside) -> Figure:
     dead = [np.zeros(len(maps), dtype=bool) for maps in inside.maps]
     dead[-1][DEAD] = True
-    return figures.Opened(inside, dead, [4, 10, 22][: len(dead)])
+    figure: Figure = figures.maps(inside, dead, [4, 10, 22][: len(dead)], "A digit")
+    return figure
 
 
 def panel(figure: Figure, beginning: str) -> Axes:
@@ -110,7 +111,7 @@ def assert_legible(figure: Figure) -> None:
 
 
 def test_the_maps_of_every_filter_are_torchs_under_their_numbers(inside: Inside, layers: dict[str, Tensor]) -> None:
-    figure = figures.maps(opened_digit(inside), "A digit")
+    figure = drawn_maps(inside)
     assert_legible(figure)
     for block in range(len(inside.maps)):
         axes, maps = panel(figure, f"→ Block {block + 1}"), layers[f"blocks.{block}.relu"].numpy()
@@ -128,7 +129,7 @@ def test_the_maps_of_every_filter_are_torchs_under_their_numbers(inside: Inside,
 
 
 def test_dead_and_silent_filters_are_marked_differently(inside: Inside) -> None:
-    figure = figures.maps(opened_digit(inside), "A digit")
+    figure = drawn_maps(inside)
     axes = panel(figure, f"→ Block {len(inside.maps)}")
     places = {int(text.get_text()): np.array(text.get_position()) for text in axes.texts[:-1]}
     silent, dead = (np.asarray(line.get_xydata()) for line in axes.lines)
@@ -230,23 +231,12 @@ def test_kernels_stand_beside_those_of_the_same_seed(network: DigitNet) -> None:
     assert "correlation with those before training 1.00" in words(figure)
 
 
-def test_networks_of_several_depths_stand_below_each_other(picture: NDArray[np.uint8]) -> None:
-    looks = {f"{name}, $seed": look_inside(opened(build_model(name, seed=1)), picture) for name in ARCHITECTURES}
-    figure = figures.networks({name: opened_digit(one) for name, one in looks.items()}, "A digit")
-    assert_legible(figure)
-    drawn = [axes for axes in figure.axes if axes.images]
-    assert len(drawn) == 1 + 2 + 3
-    for inside, axes in zip(looks.values(), (drawn[0], drawn[1], drawn[3]), strict=True):
-        assert [*numbered(axes)] == inside.by_strength(0)[:8].tolist()
-    assert "3-layer, \\$seed" in words(figure)
-
-
 def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint8]) -> None:
     model = opened(build_model(replace(ARCHITECTURES["2-layer"], batch_norm=False)))
     for parameter in model.parameters():
         parameter.zero_()
     inside = look_inside(model, picture)
-    assert_legible(figures.maps(opened_digit(inside), "Nothing"))
+    assert_legible(drawn_maps(inside))
     found = figures.value_sum(inside.image[0], 1, pixel_sum(model, inside, 1, 0, 0, 0), (0, 0, 4, 4), "Nothing")
     assert_legible(found)
     assert "batch normalisation" not in words(found)

@@ -41,7 +41,7 @@ def neighboured(expected: int | None, hidden: list[int], pixels: list[int], mnis
 
 def marked(rows: list[Neighboured]) -> tuple[list[str], int]:
     """The labels that are marked as disagreeing, and how many frames are in the colour of those."""
-    (axes,) = neighbours_figure(rows, title="Neighbours").axes
+    (axes,) = neighbours_figure(rows, "Neighbours").axes
     frames = [to_hex(one.get_edgecolor()) for one in axes.patches if isinstance(one, Rectangle)]
     return [text.get_text() for text in axes.texts if "≠" in text.get_text()], frames.count(VERMILION.lower())
 
@@ -55,7 +55,7 @@ def test_labels_that_disagree_are_marked_in_words_and_by_a_frame(mnist: Mnist) -
 @pytest.mark.parametrize(("rows", "count"), [(1, 8), (3, 6), (25, 6), (1, 3)])
 def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) -> None:
     shown = [neighboured(8, [9] * count, [8, *[9] * (count - 1)], mnist)] * rows
-    page = render(neighbours_figure(shown, title="3-layer, seed 0: its surest mistakes", note="† doubted"))
+    page = render(neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted"))
     assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
     assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
     assert overlapping_texts(page) == []
@@ -65,7 +65,7 @@ def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) ->
 
 def test_every_picture_stands_in_its_place(mnist: Mnist) -> None:
     row = neighboured(8, [9, 8], [8, 8], mnist)
-    (axes,) = neighbours_figure([row, row], title="").axes
+    (axes,) = neighbours_figure([row, row], "").axes
     page: NDArray[np.float64] = np.asarray(axes.images[0].get_array())
     pictures = (row.picture, *row.found.hidden.images, *row.found.pixels.images)
     for left, image in zip((0, 38, 69, 110, 141), pictures, strict=True):
@@ -112,10 +112,3 @@ class TestMistakes:
         none = replace(run.test.mistakes, **{name: value[:0] for name, value in vars(run.test.mistakes).items()})
         figure = drawn(replace(run, test=replace(run.test, mistakes=none)))
         assert "No mistakes" in words(figure)
-
-    def test_a_run_of_fewer_digits_says_so(self, run: RunData) -> None:
-        few = "All 54,000 training digits are searched; this network was trained on 1,000 of them."
-        for size, told in ((1000, True), (54_000, False)):
-            config = dict(run.record.saved_config) | {"train_size": size}
-            figure = drawn(replace(run, record=replace(run.record, saved_config=config)))
-            assert (few in " ".join(words(figure).split())) == told

@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 import main
-from mnist_lab.data.mnist import Mnist, to_unit
+from mnist_lab.config import TrainConfig
+from mnist_lab.data.loader import with_random_labels
+from mnist_lab.data.mnist import Mnist, stratified_subset, to_unit
 from mnist_lab.explain import neighbours
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.neighbours import FEATURES_FILE, Nearest, Space, pixel_space
+from mnist_lab.explain.neighbours import FEATURES_FILE, Nearest, Space
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import Terminal, make_console
@@ -78,7 +80,7 @@ def test_the_nearest_of_all_training_digits_are_found(outputs: Path, mnist: Mnis
 
 def test_a_training_digit_is_not_its_own_neighbour(outputs: Path, mnist: Mnist) -> None:
     reader = reader_of(outputs)
-    digits = neighbours.training_digits()
+    digits = neighbours.training_digits(reader.run.config)
     assert len(digits) == FEW
     for place in (0, 1, FEW - 1):
         found = reader.neighbours(digits.images[place, 0].numpy(), 8)
@@ -196,9 +198,25 @@ def test_one_thread_looks_for_them_whatever_the_number_elsewhere(
     assert threads == [1, 1]
 
 
-def test_the_bytes_of_pixels_are_not_copied(mnist: Mnist) -> None:
+@pytest.mark.usefixtures("all_digits_to_compare")
+def test_those_that_a_network_was_trained_on_are_searched_under_the_labels_that_it_was_given(
+    tmp_path: Path, mnist: Mnist
+) -> None:
+    config = TrainConfig(model="1-layer", train_size=600, random_labels=0.5, seed=7)
+    folder = make_run(tmp_path, "few", config=config.to_dict(), results={"validation": {"doubt_level": 0.5}})
+    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+    taught = with_random_labels(stratified_subset(mnist.train, 600), 0.5, 7)
+    given, true = (
+        dict(zip(each.indices.tolist(), each.labels.tolist(), strict=True)) for each in (taught, mnist.train)
+    )
+    for nearest in reader_of(tmp_path, "few").neighbours(mnist.test.images[3, 0].numpy(), 100):
+        assert nearest.labels.tolist() == [given[index] for index in nearest.indices.tolist()]
+        assert nearest.labels.tolist() != [true[index] for index in nearest.indices.tolist()]
+
+
+def test_the_bytes_of_pixels_are_not_copied(outputs: Path) -> None:
     """As floats, all training digits would take 170 MB."""
-    space = pixel_space()
+    space = reader_of(outputs).hidden_space.by_pixels
     assert space.values.dtype == torch.uint8
     assert space.values.data_ptr() == space.digits.images.data_ptr()
     assert replace(space).squares.shape == (len(space.digits),)
