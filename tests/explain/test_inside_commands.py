@@ -95,7 +95,7 @@ def test_what_is_told_is_what_torch_computes(
     for name in ("1-layer, seed 0 a", "1-layer, seed 0 b"):
         assert f"{name}: true 4, read as {first} ({sure}); {second} comes second ({less})." in shown
     assert f"Its logit for the {first} is {logits[first]:.2f}" in shown
-    parts = units * model.classifier[4].weight[first]  # type: ignore[operator]
+    parts = units * model.classifier[4].weight[first]  # type: ignore[index]
     for unit in parts.argsort(descending=True)[:3].tolist():
         assert f"unit {unit} ({parts[unit]:+.2f})" in shown
     with torch.no_grad():
