@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from mnist_lab.data.mnist import load_mnist
@@ -53,7 +52,7 @@ from mnist_lab.report.document import Table
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
-from mnist_lab.terminal.pixels import beside_bars, shows_pixels, thumbnails
+from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
@@ -225,10 +224,8 @@ def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
         return
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
     found = readers[0].neighbours(one.picture)
-    small = thumbnails(lab.terminal.console, np.stack([nearest.images for nearest in found]))
-    beyond = [Text("nearest: hidden layer, then pixel space", "hint"), small] if small else []
-    shown = (one.picture, one.source.name, one.vote.tolist(), heading, one.remark)
-    lab.terminal.show(beside_bars(*shown, labels_of(found, readers, int(one.vote.argmax())), beyond))
+    below = labels_of(found, readers, int(one.vote.argmax()))
+    lab.terminal.show(beside_bars(one.picture, one.source.name, one.vote.tolist(), heading, one.remark, below))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:

@@ -39,7 +39,6 @@ from mnist_lab.report.document import Caption, Picture, Report, Section, Table, 
 from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import new_folder
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
-from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
 from mnist_lab.training.runs import command_line, told_apart
@@ -103,11 +102,12 @@ class _Look:
             found, seen = pixel_sum(model, inside, block, filter, row, column), seen_by(model, block, row, column)
             drawn = figures.value_sum(inside.image[0], block, found, seen, f"{title}: {place}", subject.note)
             yield f"sum-{block + 1}", drawn
-        weighed, images = [], self.survey.digits.images[:, 0].numpy()
-        for digit, total in self.sums.items():
-            exciting = [images[self.survey.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
-            weighed.append(figures.Weighed(digit, total, exciting))
-        yield "logits", figures.logit_sums(weighed, title, subject.note)
+        images = self.survey.digits.images[:, 0].numpy()
+        exciting = {
+            digit: [images[self.survey.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
+            for digit, total in self.sums.items()
+        }
+        yield "logits", figures.logit_sums(self.sums, exciting, title, subject.note)
         untrained = build_model(self.reader.run.config.architecture, self.reader.run.seed)
         yield "kernels", figures.kernels(first_kernels(model), first_kernels(untrained), self.name)
 
@@ -131,23 +131,15 @@ def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,)) -> i
     names = told_apart([reader.name for reader in readers])
     with lab.terminal.busy("looking inside"):
         looks = [_look(name, reader, subject.picture) for name, reader in zip(names, readers, strict=True)]
-    _show(lab, subject, looks)
-    with lab.terminal.busy("drawing"), new_folder(lab.outputs, f"inside-{subject.label}", lab.now()) as folder:
-        _write(lab, folder, digit, subject, looks)
-    lab.terminal.line(str(folder))
-    return OK
-
-
-def _show(lab: Lab, subject: Subject, looks: Sequence[_Look]) -> None:
-    if shows_pixels(lab.terminal.console):
-        heading = f"read by {looks[0].name}" if len(looks) == 1 else f"mean of {len(looks)} networks"
-        mean = np.mean([look.probabilities for look in looks], axis=0).tolist()
-        lab.terminal.show(beside_bars(subject.picture, subject.title, mean, heading))
     for look in looks:
         lab.terminal.show(*map(plain, look.sentences(subject.true)), look.table().on_screen(), "")
     lab.terminal.hint(_MEANINGS)
     if subject.note:
         lab.terminal.show(plain(subject.note))
+    with lab.terminal.busy("drawing"), new_folder(lab.outputs, f"inside-{subject.label}", lab.now()) as folder:
+        _write(lab, folder, digit, subject, looks)
+    lab.terminal.line(str(folder))
+    return OK
 
 
 def _write(lab: Lab, folder: Path, digit: int | DigitFile, subject: Subject, looks: Sequence[_Look]) -> None:

@@ -8,8 +8,7 @@ computed, not why the network decides so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -67,18 +66,13 @@ def maps(inside: Inside, dead: Sequence[NDArray[np.bool_]], sees: Sequence[int],
 
 
 def _draw_cells(
-    axes: Axes,
-    cells: Values,
-    filters: NDArray[np.int64],
-    colours: Colormap,
-    limits: tuple[float, float],
-    columns: int = 0,
+    axes: Axes, cells: Values, filters: NDArray[np.int64], colours: Colormap, limits: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Small pictures (N, S, S), each below its filter's number, row by row; returns their centres, (N, 2), x and y.
 
-    They are drawn as one picture, which is far quicker than N; without ``columns``, it is twice as high as wide.
+    They are drawn as one picture, which is far quicker than N, and about twice as high as wide.
     """
-    columns = columns or max(1, round(math.sqrt(len(cells) / 2)))
+    columns = max(1, round(math.sqrt(len(cells) / 2)))
     rows, scale = math.ceil(len(cells) / columns), round(36 / cells.shape[1])
     side = scale * cells.shape[1]
     gap = round(0.6 * side)
@@ -87,7 +81,7 @@ def _draw_cells(
     around = ((0, rows * columns - len(cells)), (top, gap - top), (left, gap - left))
     framed = np.pad(large, around, constant_values=np.nan).reshape(rows, columns, pitch, pitch)
     paper = colours.with_extremes(bad=_BETWEEN)
-    axes.imshow(plotting.mosaic_of(framed), cmap=paper, vmin=limits[0], vmax=limits[1])
+    axes.imshow(plotting.mosaic_of(framed), cmap=paper, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     axes.set(xticks=[], yticks=[], anchor="N")
     axes.spines[:].set_visible(False)
     corners = pitch * np.indices((rows, columns))[::-1].reshape(2, -1).T[: len(cells)]  # x and y
@@ -177,34 +171,32 @@ def _draw_numbers(axes: Axes, values: Values, largest: float) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-class Weighed(NamedTuple):
-    """What one digit's logit is made of, and what the units that contribute most answer to."""
-
-    digit: int
-    sum: LogitSum
-    exciting: Sequence[NDArray[np.uint8]]  # pictures (K, 28, 28) for each of the first ``UNITS`` of ``sum.largest``
-
-
 @styled
-def logit_sums(weighed: Sequence[Weighed], title: str, note: str = "") -> Figure:
-    """What some digits' logits are made of: the largest contributions, with the digits that excite those units most."""
+def logit_sums(
+    sums: Mapping[int, LogitSum], exciting: Mapping[int, Sequence[NDArray[np.uint8]]], title: str, note: str = ""
+) -> Figure:
+    """What some digits' logits are made of: the largest contributions, with the digits that excite those units most.
+
+    ``exciting`` has pictures (K, 28, 28) for each of the first ``UNITS`` units of a digit's ``LogitSum.largest``.
+    """
     foot = (
         "A contribution is a unit's activation times its weight for the digit; rounded so that all add up to the logit."
     )
-    figure = plotting.new_figure(6.3 * len(weighed), 5.2, title, f"{foot} {note}".strip())
-    axes = figure.subplots(1, 2 * len(weighed), width_ratios=[2.6, 2.9] * len(weighed))
-    for one, bars, pictures in zip(weighed, axes[::2], axes[1::2], strict=True):
-        order = one.sum.largest(UNITS)
-        others = np.delete(one.sum.contributions, order)
-        parts = add_up([*one.sum.contributions[order], others.sum(), one.sum.bias], one.sum.value, 3)
+    figure = plotting.new_figure(6.3 * len(sums), 5.2, title, f"{foot} {note}".strip())
+    axes = figure.subplots(1, 2 * len(sums), width_ratios=[2.6, 2.9] * len(sums))
+    for (digit, found), bars, pictures in zip(sums.items(), axes[::2], axes[1::2], strict=True):
+        order = found.largest(UNITS)
+        others = np.delete(found.contributions, order)
+        parts = add_up([*found.contributions[order], others.sum(), found.bias], found.value, 3)
         names = [*(f"unit {unit}" for unit in order), f"the other {len(others)}", "bias"]
         _draw_bars(bars, np.array(parts, np.float32), names, 3)
         bars.set_xlabel("contribution to the logit")
-        name_image(bars, f"Logit of {one.digit}: {_number(one.sum.value)}", "the sum of these")
+        name_image(bars, f"Logit of {digit}: {_number(found.value)}", "the sum of these")
         cells = np.zeros((len(order), PICTURES, 28, 28))
-        for row, found in zip(cells, one.exciting, strict=True):
-            row[: len(found)] = found / 255
-        pictures.imshow(plotting.mosaic_of(cells), vmin=0, vmax=1, extent=(0, PICTURES, len(order) - 0.5, -0.5))
+        for row, images in zip(cells, exciting[digit], strict=True):
+            row[: len(images)] = images / 255
+        extent = (0, PICTURES, len(order) - 0.5, -0.5)
+        pictures.imshow(plotting.mosaic_of(cells), vmin=0, vmax=1, extent=extent, interpolation="nearest")
         pictures.set(xticks=[], yticks=[], ylim=bars.get_ylim(), anchor="W")
         pictures.spines[:].set_visible(False)
         name_image(pictures, "Excited most by", "these validation digits")
@@ -217,13 +209,13 @@ def kernels(trained: Values, untrained: Values, title: str) -> Figure:
     limit = float(np.abs([trained, untrained]).max()) or 1
     alike = float(np.corrcoef(trained.ravel(), untrained.ravel())[0, 1])
     note = f"Blue: positive weights, orange-red: negative, white: 0; one scale, up to ±{limit:.2f}."
-    figure = plotting.new_figure(9.6, 3.7, title, note)
+    figure = plotting.new_figure(6.4, 5.4, title, note)
     sides = {
         "Trained": (trained, f"correlation with those before training {_number(alike, 2)}"),
         "Before training": (untrained, "random numbers, drawn from the same seed"),
     }
     for axes, (name, (weights, remark)) in zip(figure.subplots(1, 2), sides.items(), strict=True):
-        _draw_cells(axes, weights, np.arange(len(weights)), AGAINST_AND_FOR, (-limit, limit), columns=8)
+        _draw_cells(axes, weights, np.arange(len(weights)), AGAINST_AND_FOR, (-limit, limit))
         name_image(axes, name, remark)
     return figure
 
@@ -244,10 +236,11 @@ CAPTIONS = {
         "One value, worked out",
         "A patch of numbers times a kernel of weights, the products, their sum, and what becomes of it.",
         "This is the largest value of the block's strongest filter. Each number of the patch is multiplied by the "
-        "weight at its place, and the products are added up. Of four neighbouring sums the largest stays (max "
-        "pooling); it is scaled and shifted (batch normalisation), and what is negative becomes 0 (ReLU). Every other "
-        "value of this map comes from the same weights at another place. Pixels are normalised: paper is −0.424, black "
-        "ink 2.821. How a value comes about does not say what it is good for.",
+        "weight at its place, and the products are added up. The kernel is laid on four neighbouring places, which "
+        "together see what is framed; of the four sums the largest stays (max pooling). It is scaled and shifted "
+        "(batch normalisation), and what is negative becomes 0 (ReLU). Every other value of this map comes from the "
+        "same weights at another place. Pixels are normalised: paper is −0.424, black ink 2.821. How a value comes "
+        "about does not say what it is good for.",
     ),
     "logits": Caption(
         "What the two largest logits are made of",

@@ -18,7 +18,6 @@ _UPPER_HALF = "▀"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"  # a bar's last character, by how many eighths of it are full
 _NUMBER_WIDTH = 8  # of "> 99.9 %"
 _BAR = 20  # characters of a bar that stands for 1
-_THUMBNAIL = 14  # columns of a picture of half the size
 _GAP = 3  # characters between a picture and its bars
 _NARROWEST = 28 + _GAP + len("▸ 7 ") + _BAR + 1 + _NUMBER_WIDTH  # a terminal that shows a digit and its bars
 
@@ -59,20 +58,6 @@ def probability_bars(probabilities: Sequence[float]) -> Text:
     return Text("\n").join(lines)
 
 
-def thumbnails(console: Console, pictures: NDArray[np.uint8]) -> Text | None:
-    """Lines of pictures (R, K, 28, 28) at half their size, as many as fit beside a digit and its bars.
-
-    None where fewer than three fit, which are not worth it.
-    """
-    room = (console.width - _NARROWEST - _GAP) // (_THUMBNAIL + 1)
-    if room < 3:
-        return None
-    lines, count = pictures[:, :room].shape[:2]
-    small = pictures[:, :room].reshape(lines, count, _THUMBNAIL, 2, _THUMBNAIL, 2).mean(axis=(3, 5))
-    apart = np.pad(small.astype(np.uint8), ((0, 0), (0, 0), (0, 0), (0, 1)))  # by a column
-    return half_blocks(apart.transpose(0, 2, 1, 3).reshape(lines * _THUMBNAIL, count * (_THUMBNAIL + 1)))
-
-
 def beside_bars(
     picture: NDArray[np.uint8],
     name: str,
@@ -80,17 +65,13 @@ def beside_bars(
     heading: str,
     remark: str = "",
     foot: Text | str = "",
-    beyond: Sequence[Text] = (),
 ) -> Table:
-    """A picture under its name, and to its right the ten probabilities under a heading, a warning, and a foot.
-
-    ``beyond``, a heading and what it heads, stands to the right of it all.
-    """
+    """A picture under its name, and to its right the ten probabilities under a heading, a warning, and a foot."""
     row = Table.grid(padding=(0, _GAP, 0, 0))
     row.add_column(width=picture.shape[1], overflow="fold")
     row.add_column(no_wrap=True)
-    row.add_row(Text(printable(name), "title"), Text(printable(heading), "hint"), *beyond[:1])
+    row.add_row(Text(printable(name), "title"), Text(printable(heading), "hint"))
     warning = Text(remark and f"▲ {remark}\n", "warning")
     below = Text.assemble(probability_bars(probabilities), "\n\n", warning, foot)
-    row.add_row(half_blocks(picture), below, *beyond[1:])
+    row.add_row(half_blocks(picture), below)
     return row

@@ -168,16 +168,11 @@ def test_the_labels_of_the_nearest_training_digits_stand_below_the_bars(outputs:
     picture = to_mnist(read_picture(pictures[0]))
     assert picture is not None
     expected = load_reader(lab, "run").neighbours(picture)
-    for width, count in ((80, 0), (111, 0), (112, 3), (200, 8)):
-        shown.truncate(shown.seek(0))
-        lab.terminal.console.width = width
-        assert commands.predict(lab, pictures[:1], ["run"]) == 0
-        lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
-        for name, nearest in zip(("hidden layer", "pixel space"), expected, strict=True):
-            (line,) = (line.split(name)[1] for line in lines if name in line and "nearest" not in line)
-            assert line.split("▀")[0].split() == [str(label) for label in nearest.labels]
-        assert sum(line.count("▀") for line in lines) == 14 * (28 + 15 * count)
-        assert max(map(len, lines)) <= width
+    assert commands.predict(lab, pictures[:1], ["run"]) == 0
+    lines = Text.from_ansi(shown.getvalue()).plain.splitlines()
+    for name, nearest in zip(("hidden layer", "pixel space"), expected, strict=True):
+        (line,) = (line.split(name)[1] for line in lines if name in line and "nearest" not in line)
+        assert line.split("▀")[0].split() == [str(label) for label in nearest.labels]
 
 
 def test_without_pictures_a_sentence_says_how_the_nearest_training_digits_are_labelled(

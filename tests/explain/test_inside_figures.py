@@ -191,12 +191,13 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
 ) -> None:
     digits: Digits = mnist.validation.subset(torch.arange(60))
     found = survey(network, digits)
-    images, weighed = digits.images[:, 0].numpy(), []
-    for digit in (3, 8):
-        total = logit_sum(network, inside, digit)
-        exciting = [images[found.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
-        weighed.append(figures.Weighed(digit, total, exciting))
-    figure = figures.logit_sums(weighed, "A digit")
+    images = digits.images[:, 0].numpy()
+    sums = {digit: logit_sum(network, inside, digit) for digit in (3, 8)}
+    exciting = {
+        digit: [images[found.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
+        for digit, total in sums.items()
+    }
+    figure = figures.logit_sums(sums, exciting, "A digit")
     assert_legible(figure)
     last = cast(nn.Linear, network.classifier[-1])
     with torch.no_grad():
@@ -240,8 +241,6 @@ def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint
     found = figures.value_sum(inside.image[0], 1, pixel_sum(model, inside, 1, 0, 0, 0), (0, 0, 4, 4), "Nothing")
     assert_legible(found)
     assert "batch normalisation" not in words(found)
-    weighed = [
-        figures.Weighed(digit, logit_sum(model, inside, digit), [np.empty((0, 28, 28), np.uint8)] * 8)
-        for digit in (0, 1)
-    ]
-    assert_legible(figures.logit_sums(weighed, "Nothing"))
+    sums = {digit: logit_sum(model, inside, digit) for digit in (0, 1)}
+    none = [np.empty((0, 28, 28), np.uint8)] * 8
+    assert_legible(figures.logit_sums(sums, {0: none, 1: none}, "Nothing"))
