@@ -38,7 +38,7 @@ from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.environment import prepare_environment
 from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, StorageError, one_line
 from mnist_lab.experiments.questions import Variant
-from mnist_lab.explain.film_figures import RUN_EXTRAS
+from mnist_lab.explain import film_figures
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
 from mnist_lab.storage import create_folder, write_atomically
 from mnist_lab.terminal.wording import counted
@@ -63,6 +63,10 @@ PATIENCE = 10.0  # seconds to wait for a scheduler, for its first worker, and fo
 KILLED = "its process was killed, twice (too little memory?); run the experiment again to go on, with fewer --jobs"
 WORKERS_GONE = LabError("no worker of the cluster is left", "start some, then the experiment again")
 _SPAWN = multiprocessing.get_context("spawn")
+
+# The digits nearest to each mistake take 2 to 4 s and 3 to 7 MB a run: they are left to the command evaluate.
+_FIGURES = {name: figure for name, figure in film_figures.RUN_EXTRAS.figures.items() if name != "neighbours.png"}
+RUN_EXTRAS = replace(film_figures.RUN_EXTRAS, figures=_FIGURES)
 
 
 @dataclass(frozen=True)

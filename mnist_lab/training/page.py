@@ -198,13 +198,13 @@ def _pairs(content: object) -> str:
 
 
 def _missing(run: RunRecord, gone: list[str]) -> list[str]:
-    """Which pictures the page does without, and what brings them back."""
+    """Which pictures the page does without, and what draws them."""
     if not gone:
         return []
     restore = saved.command_line(f"evaluate --run {shlex.quote(run.name)}", run.folder.parent)
     return [
-        f"Missing from the folder, or damaged: {', '.join(gone)}.",
-        f"Missing pictures are drawn again by: {restore}",
+        f"Not in the folder, or damaged: {', '.join(gone)}.",
+        f"They are drawn by: {restore}",
     ]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 
+import main
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
 from mnist_lab.data.mnist import Mnist, load_mnist, split_fingerprint, stratified_subset
 from mnist_lab.errors import RequestError
@@ -332,6 +333,21 @@ def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_
     assert "a file stands where a folder should be" in refused.failure
     assert stopped == Finished(0)
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.integration
+def test_the_neighbours_of_mistakes_are_drawn_once_somebody_asks(tmp_path: Path) -> None:
+    """They take seconds for each of an experiment's many runs."""
+    with closing(Pool(1, 1)) as pool:
+        (done,) = pool.train(tasks_of(SMALL), tmp_path)
+    folder = run_of(done).folder
+    assert not {"neighbours.png", "training_features.z"} & {path.name for path in folder.iterdir()}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Not in the folder, or damaged: neighbours.png." in page
+    assert f"They are drawn by: python main.py evaluate --run {folder.name}" in page
+    assert main.main(["evaluate", "--run", folder.name, "--outputs", str(tmp_path)]) == 0
+    assert (folder / "neighbours.png").exists()
+    assert "Not in the folder" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.integration

@@ -236,7 +236,7 @@ def test_a_missing_picture_is_named_and_drawn_again_from_what_was_kept(
     outputs, before = str(folder.parent), (folder / "film.webp").read_bytes()
     (folder / "film.webp").unlink()
     assert main.main(["report", folder.name, "--outputs", outputs]) == 0
-    assert "Missing from the folder, or damaged: film.webp." in parse_file(folder / "report.html").texts("main")[0]
+    assert "Not in the folder, or damaged: film.webp." in parse_file(folder / "report.html").texts("main")[0]
     assert restored(folder) == (["film.webp", "report.html"], [])
     assert (folder / "film.webp").read_bytes() == before
     assert main.main(["show", folder.name, "--outputs", outputs]) == 0
