@@ -22,7 +22,7 @@ from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mista
 _SHOWN = 4  # of each digit's neighbours, in each space, beside a run's mistakes
 _PITCH, _LINE = SIDE + 3, SIDE + 11  # pixels from one picture to the next, and from one line of pictures to the next
 _APART = 10  # pixels between a digit, its neighbours in the hidden layer, and those in pixel space
-_INCH = 68  # pixels of a digit in an inch of the page
+_INCH = 75  # pixels of a digit in an inch of the page: two dots for each
 _FOOT = "Framed, and followed by ≠: labels that disagree. Near is not cause: nothing shows that these made the answer."
 
 
