@@ -158,12 +158,7 @@ def conclude(changes: Changes) -> list[str]:
     elif verdict.is_different:
         more = f"change {'more' if is_more else 'less'} than without random ones"
         answer = f"{'Yes' if is_more else 'No'}: without the nearest training digits, the answers {more}."
-    levels = ", ".join(f"{100 * np.mean(list(m.values())):.1f} without {variant}" for variant, m in means.items())
-    return [
-        answer,
-        f"An answer changes by this many points of 100, on average: {levels}.",
-        f"The difference, {verdict.facts}",
-    ]
+    return [answer, f"The difference, {verdict.facts}"]
 
 
 def _study(lab: Lab, reader: Reader, check: Check, changes: Changes) -> Study:
@@ -177,7 +172,7 @@ def _study(lab: Lab, reader: Reader, check: Check, changes: Changes) -> Study:
         for variant, m in changes.items()
     ]
     headings = ("left out", *(f"seed {seed}" for seed in seeds), "mean")
-    table = Table("Mean change of an answer, points", headings, rows, range(1, len(headings)))
+    table = Table("Mean change of an answer, points of 100", headings, rows, range(1, len(headings)))
     how = _HOW.format(mistakes=len(check.names), number=number, removed=REMOVED)
     return Study(
         label="check-neighbours",

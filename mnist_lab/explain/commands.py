@@ -85,7 +85,7 @@ class Reader:
 
     @cached_property
     def hidden_space(self) -> Space:
-        """The training digits in the space of the hidden layer; the first use may take 1 to 2 s."""
+        """The training digits in the space of the hidden layer; the first use may take 1 to 3 s."""
         return training_features(self.run, self.model, self.compute)
 
     def nearest_hidden(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Nearest:

@@ -247,8 +247,8 @@ CAPTIONS = {
         "Bars for the hidden units that contribute most to two logits, each beside six digits that excite it most.",
         "The digit with the largest logit is the answer. What excites a unit most hints at what it looks for, and is "
         "not all that it answers to: few units stand for one digit. Look at the bar of all the others as well: many "
-        "small contributions may decide. The digits are of the 6,000 for validation, which it was not trained on. All "
-        "of this is computed in float32; where predict computes with 16 bits, its last digits may differ.",
+        "small contributions may decide. The digits are of the 6,000 for validation, which no network is trained on. "
+        "All of this is computed in float32; where predict computes with 16 bits, its last digits may differ.",
     ),
     "kernels": Caption(
         "The first block's kernels, and what they began as",
