@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from mnist_lab.storage import write_atomically
 from mnist_lab.terminal.wording import printable
@@ -85,18 +87,20 @@ styled = style.context(_STYLE, after_reset=True)
 """Decorates each function that draws or saves: matplotlib looks its settings up while it draws."""
 
 
-@styled
 def save_figure(path: Path, figure: Figure | bytes) -> None:
     """Save a figure as a PNG file, or a picture's bytes, atomically; ``StorageError`` if the disk refuses."""
-    write_atomically(path, partial(Path.write_bytes, data=figure) if isinstance(figure, bytes) else figure.savefig)
+    write_atomically(path, partial(Path.write_bytes, data=figure if isinstance(figure, bytes) else png_of(figure)))
 
 
 @styled
 def png_of(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    """A figure as the content of a PNG file, in the 256 colours that suit it best: less than half of all the bytes."""
+    canvas: Any = FigureCanvasAgg(figure)
+    content = io.BytesIO()
+    canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(content, "PNG", dpi=(_DPI, _DPI))
+    return content.getvalue()
 
 
 def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mnist_lab import plotting
 
@@ -64,3 +66,18 @@ def test_wrapped_text_keeps_its_words_within_the_width(text: str) -> None:
     lines = plotting.wrapped(text, 32).split("\n")
     assert max(map(len, lines)) <= 32
     assert "".join(lines).replace(" ", "") == text.replace(" ", "").replace("\n", "")
+
+
+@plotting.styled
+def test_a_png_is_small_and_as_it_was_drawn() -> None:
+    figure = plotting.new_figure(5, 3, "Colours from one end to the other")
+    values = np.linspace(-1, 1, 30 * 50).reshape(30, 50)
+    figure.subplots().imshow(values, cmap=plotting.AGAINST_AND_FOR)
+    usual = io.BytesIO()
+    figure.savefig(usual, format="png")
+    content = plotting.png_of(figure)
+    assert len(content) < 0.7 * len(usual.getvalue())
+    drawn, saved = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB"), int) for one in (usual.getvalue(), content))
+    assert (saved[[0, -1]] == 255).all(), "paper stays white"
+    assert np.abs(saved - drawn).mean() < 1.5
+    assert np.percentile(np.abs(saved - drawn), 99) < 12, "no bands of colour"
