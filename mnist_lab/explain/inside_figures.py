@@ -53,7 +53,7 @@ def maps(inside: Inside, dead: Sequence[NDArray[np.bool_]], sees: Sequence[int],
         is_dead, is_silent = dead[block][order], inside.silent(block)[order]
         axes.plot(*centres[is_silent & ~is_dead].T, "o", color=MUTED, markerfacecolor="none")
         axes.plot(*centres[is_dead].T, "x", color=VERMILION, markeredgewidth=1.5)
-        size = f"{found.shape[1]} x {found.shape[1]} values, each of {side} x {side} pixels"
+        size = f"{found.shape[1]} x {found.shape[1]}, up to {largest:.1f}; each of {side} x {side} pixels"
         name_image(axes, f"→ Block {block + 1}: {len(found)} filters", size)
     strongest = inside.by_strength(len(blocks))[:_BARS]
     _draw_bars(units, inside.hidden[strongest], [f"{unit}" for unit in strongest])
