@@ -38,6 +38,7 @@ DRAWN = DOCS / "drawn.json"
 
 WINDOW = tuple(f"drawing/window/{name}.py" for name in ("app", "widgets", "layout", "ink", "answer"))
 DRAWN_BY = {
+    "film.webp": ("plotting.py", "explain/film.py", "explain/film_figures.py"),
     "augmentation.png": ("plotting.py", "data/figures.py", "data/augment.py", "data/pen_strokes.py"),
     "report.png": ("report/document.py", "report/templates/report.html", "report/templates/style.css"),
     "robustness.png": ("plotting.py", "experiments/figures.py"),
@@ -152,7 +153,7 @@ def photograph(page: Path, picture: Path, width: int, height: int) -> None:
 
 
 def draw_windows(outputs: Path) -> None:
-    """The window with a 4 in it, plain and with its X-ray."""
+    """The window with a 4 in it, plain, with its X-ray, and with the inside of the network."""
     from PIL import ImageGrab
 
     app, screen = main.load("drawing.window.app"), main.load("drawing.window.screen")
@@ -170,7 +171,8 @@ def draw_windows(outputs: Path) -> None:
             canvas.event_generate(event, x=round(x * scale), y=round(y * scale), state=0x100 if number else 0)
         canvas.event_generate("<ButtonRelease-1>", x=round(x * scale), y=round(y * scale), state=0x100)
         wait(root, 0.3)
-    for name, key in (("window.png", "m"), ("window-xray.png", "x")):
+    window.looking.spot = main.load("drawing.window.inside_panel").Spot(layer=0, filter=12, row=6, column=6)
+    for name, key in (("window.png", "m"), ("window-xray.png", "x"), ("window-inside.png", "i")):
         root.event_generate("<Key>", keysym=key)
         wait(root, 2.0)
         left, top = root.winfo_rootx(), root.winfo_rooty()
@@ -196,6 +198,8 @@ def draw_all() -> None:
         outputs = Path("outputs")
         outputs.mkdir()
         train(outputs)
+        (film,) = outputs.glob("*/film.webp")
+        shutil.copy(film, DOCS)
         shutil.copy(run(outputs, "data") / "augmentation.png", DOCS)
         drawing = outputs / "four.json"
         drawing.write_text(json.dumps({"label": 4, "strokes": FOUR}), encoding="utf-8")
