@@ -62,7 +62,7 @@ class Detail:
     def __init__(self, panel: widgets.Panel, box: Box) -> None:
         self._panel, self._box, self._px = panel, box, panel.px
         measure = panel.theme.small.measure
-        self._wide = measure("−0.000") + panel.px(5)  # of a number
+        self._wide = measure("−0.000") + panel.px(4)  # of a number
         self._zoom = max(1, panel.px(38) // SIDE)  # screen pixels for each of a digit
         self._line = panel.theme.small.metrics("linespace")
         self._steps = measure(_LONGEST) + panel.px(6) + self._wide  # of a step's name and number
