@@ -39,6 +39,7 @@ from mnist_lab.report.document import Caption, Picture, Report, Section, Table, 
 from mnist_lab.report.index import Summary, write_summary
 from mnist_lab.storage import new_folder
 from mnist_lab.terminal.lab import OK, Command, Lab, refuse_given
+from mnist_lab.terminal.pixels import beside_bars, shows_pixels
 from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
 from mnist_lab.training.runs import command_line, told_apart
@@ -131,6 +132,9 @@ def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,)) -> i
     names = told_apart([reader.name for reader in readers])
     with lab.terminal.busy("looking inside"):
         looks = [_look(name, reader, subject.picture) for name, reader in zip(names, readers, strict=True)]
+    if len(looks) == 1 and shows_pixels(lab.terminal.console):
+        bars = looks[0].probabilities.tolist()
+        lab.terminal.show(beside_bars(subject.picture, subject.title, bars, f"read by {looks[0].name}"), "")
     for look in looks:
         lab.terminal.show(*map(plain, look.sentences(subject.true)), look.table().on_screen(), "")
     lab.terminal.hint(_MEANINGS)

@@ -214,3 +214,13 @@ def test_the_check_of_the_neighbours_gets_its_run_and_seeds(outputs: Path, monke
     words = ["inside", "--check-neighbours", "--outputs", str(outputs)]
     assert main.main([*words, "first", "--seeds", "2"]) == main.main(words) == 0
     assert [call.args[1:] for call in check.call_args_list] == [("first", 2), ("best", 3)]
+
+
+def test_a_terminal_shows_the_digit_beside_its_bars(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside_commands, "_write", lambda *what: None)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    for runs, lines in ((["first"], 14), (["first", "second"], 0)):
+        shown = io.StringIO()
+        console = make_console(file=shown, width=80, force_terminal=True)
+        assert inside_commands.inside(Lab(Terminal(console), outputs, main.load), 5, runs) == 0
+        assert shown.getvalue().count("▀") == 28 * lines
