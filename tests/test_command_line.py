@@ -105,7 +105,8 @@ def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.C
     assert set(promised.split()) <= content.keys()
     assert (content["status"], content["epochs_run"], content["augment"], content["seed"]) == ("finished", 3, True, 5)
     rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
-    assert rows[0] == "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    columns = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"
+    assert rows[0] == f"{columns},fit_loss,fit_right"  # of its few training digits
     assert len(rows) == 4
     results = content["results"]["test"]
     assert sum(map(sum, results["confusion"])) == 10_000
