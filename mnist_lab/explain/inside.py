@@ -84,6 +84,15 @@ class PixelSum:
         """Patch times kernel, (C, 3, 3); they and the bias add up to the largest of the window."""
         return self.patch * self.kernel
 
+    def strongest(self, count: int) -> NDArray[np.int64]:
+        """The input maps whose products contribute most to the sum, for or against, the largest first."""
+        sums = self.products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
+        return np.argsort(-np.abs(sums), kind="stable")[:count]
+
+    def scaled_and_shift(self, decimals: int) -> list[float]:
+        """The largest of the window times the scale, and the shift: rounded, they add up to ``normalised``."""
+        return add_up([self.scale * float(self.convolved.max()), self.shift], self.normalised, decimals)
+
     @property
     def winner(self) -> tuple[int, int]:
         """Row and column, 0 or 1, of the largest value of the window, the first among equals."""

@@ -115,9 +115,8 @@ def value_sum(
     ``image`` holds the normalised pixels (28, 28), of which the value depends on those ``seen``: top, left, height and
     width. Of the filters before, those that matter most to the sum are shown one by one.
     """
-    totals = found.products.sum(axis=(1, 2))
-    shown = np.argsort(-np.abs(totals), kind="stable")[:_CHANNELS]
-    others, largest = np.delete(totals, shown), float(found.convolved[found.winner])
+    shown, largest = found.strongest(_CHANNELS), float(found.convolved[found.winner])
+    others = np.delete(found.products.sum(axis=(1, 2)), shown)
     *parts, rest, bias = add_up([*found.products[shown].ravel(), others.sum(), found.bias], largest, 3)
     products, height = np.array(parts).reshape(-1, 3, 3), 1.5 * len(shown) + 1.7
     foot = "Rounded to three decimals so that all sums add up; each kind of square has its own scale of colours."
@@ -142,7 +141,7 @@ def value_sum(
     y, x = found.winner
     window.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, linewidth=2, clip_on=False))
     name_image(window, "Window", "of four sums")
-    scaled, shift = add_up([found.scale * largest, found.shift], found.normalised, 3)
+    scaled, shift = found.scaled_and_shift(3)
     steps = [(f"products with {name}", part.sum()) for name, part in zip(names, products, strict=True)]
     steps += [(f"with the other {len(others)} filters together", rest)] * bool(len(others))
     steps += [("bias", bias)] * bool(found.bias)

@@ -63,6 +63,16 @@ def timeless(outcome: Outcome) -> list[EpochRecord]:
     return [replace(record, seconds=0.0) for record in outcome.history]
 
 
+def resumed_from(kept: io.BytesIO, trainer: Trainer, expected: Outcome) -> Outcome:
+    """A training that goes on from a saved state to the same end as an uninterrupted one."""
+    kept.seek(0)
+    trainer.restore(torch.load(kept, weights_only=True))
+    found = trainer.fit()
+    assert_same_weights(found.best_weights, expected.best_weights)
+    assert timeless(found) == timeless(expected)
+    return found
+
+
 @pytest.mark.parametrize("recipe", ["one-cycle", "plain"])
 def test_the_same_seed_gives_the_same_bits_also_after_a_stop(
     recipe: Any, few: Digits, validation: Digits, compute: Compute
@@ -78,12 +88,7 @@ def test_the_same_seed_gives_the_same_bits_also_after_a_stop(
             torch.save(whole.state(), kept)
 
     expected = whole.fit(on_epoch=keep)
-    kept.seek(0)
-    resumed = trainer_for(config, few, validation, compute)
-    resumed.restore(torch.load(kept, weights_only=True))
-    found = resumed.fit()
-    assert_same_weights(found.best_weights, expected.best_weights)
-    assert timeless(found) == timeless(expected)
+    found = resumed_from(kept, trainer_for(config, few, validation, compute), expected)
     other = trainer_for(replace(config, seed=4, epochs=1), few, validation, compute).fit()
     assert not torch.equal(found.best_weights["classifier.4.weight"], other.best_weights["classifier.4.weight"])
 
@@ -137,13 +142,8 @@ def test_random_labels_are_trained_on_and_go_on_after_a_stop(mnist: Mnist, few: 
         if record.epoch == 6:
             torch.save(whole.state(), kept)
 
-    expected = whole.fit(on_epoch=keep)
-    kept.seek(0)
-    resumed = trainer_for(config, few, held_out, compute)
-    resumed.restore(torch.load(kept, weights_only=True))
-    found = resumed.fit()
-    assert_same_weights(found.best_weights, expected.best_weights)
-    assert timeless(found) == timeless(expected)
+    expected, resumed = whole.fit(on_epoch=keep), trainer_for(config, few, held_out, compute)
+    found = resumed_from(kept, resumed, expected)
     assert torch.equal(few.labels, labels)
     assert torch.equal(whole.validation.labels, held_out.labels)
     rights, wrongs = ([getattr(r, column) for r in found.history] for column in ("fit_right", "fit_wrong"))

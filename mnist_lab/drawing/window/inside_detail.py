@@ -50,7 +50,7 @@ def patch_parts(pixel: PixelSum) -> tuple[NDArray[np.int64], list[float], float,
     They are rounded, and add up to the largest of the window, rounded.
     """
     sums = pixel.products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
-    shown = np.argsort(-np.abs(sums), kind="stable")[:_INPUTS]
+    shown = pixel.strongest(_INPUTS)
     others = float(sums.sum() - sums[shown].sum())
     *parts, others, bias = add_up([*sums[shown], others, pixel.bias], float(pixel.convolved.max()), DECIMALS)
     return shown, parts, others, bias
@@ -189,7 +189,7 @@ def steps_of(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, flo
     steps.append((f"window: {' '.join(map(number, pixel.convolved.ravel().tolist()))}", None))
     steps.append(("the largest (pooling)", largest))
     if (pixel.scale, pixel.shift) != (1.0, 0.0):
-        scaled, shift = add_up([pixel.scale * largest, pixel.shift], pixel.normalised, DECIMALS)
+        scaled, shift = pixel.scaled_and_shift(DECIMALS)
         steps.append((f"× {number(pixel.scale)} (scale)", scaled))
         steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), pixel.normalised))
     steps.append((_LONGEST, pixel.value))
