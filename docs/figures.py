@@ -171,7 +171,7 @@ def draw_windows(outputs: Path) -> None:
             canvas.event_generate(event, x=round(x * scale), y=round(y * scale), state=0x100 if number else 0)
         canvas.event_generate("<ButtonRelease-1>", x=round(x * scale), y=round(y * scale), state=0x100)
         wait(root, 0.3)
-    window.looking.spot = main.load("drawing.window.inside_panel").Spot(layer=0, filter=12, row=6, column=6)
+    window.looking.spot = main.load("drawing.window.inside_panel").Spot(layer=0, filter=4, row=6, column=6)
     for name, key in (("window.png", "m"), ("window-xray.png", "x"), ("window-inside.png", "i")):
         root.event_generate("<Key>", keysym=key)
         wait(root, 2.0)

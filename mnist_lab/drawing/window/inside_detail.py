@@ -110,7 +110,8 @@ class Detail:
         left, y, steps = 3 * pitch + wide + px(12), px(20), steps_of(pixel, others, bias)
         if is_first:
             left, y = 0, top + below
-            self._note(_FIRST, self._steps + px(12), y)
+            widest = max(self._steps, *(self._panel.theme.small.measure(name) for name, _ in steps))
+            self._note(_FIRST, widest + px(12), y)
         else:
             self._note(_LATER.format(count=len(shown)), left, y + px(len(steps) * _LINE + 5))
             self._text(3 * pitch, px(20), "sum")
