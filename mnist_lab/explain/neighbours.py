@@ -85,15 +85,14 @@ class Space:
 
     def nearest(self, pictures: NDArray[np.uint8], points: Tensor, count: int) -> list[Nearest]:
         """The training digits nearest to each picture (M, 28, 28), which are the ``points`` (M, D), without itself."""
-        distances, places = self.distances(points).topk(count + 1, largest=False)  # (M, count + 1)
-        return [self._without(*one, count) for one in zip(pictures, distances, places, strict=True)]
-
-    def _without(self, picture: NDArray[np.uint8], distances: Tensor, places: Tensor, count: int) -> Nearest:
-        """The training digits at these places, but for one that is the picture itself."""
-        images = self.digits.images[places, 0].numpy()
-        others = np.flatnonzero((images != picture).any(axis=(1, 2)))[:count]
-        labels, indices = (each[places].numpy()[others] for each in (self.digits.labels, self.digits.indices))
-        return Nearest(indices, labels, distances.numpy()[others], images[others])
+        found = []
+        for picture, *nearest in zip(pictures, *self.distances(points).topk(count + 1, largest=False), strict=True):
+            others = (self.digits.images[nearest[1], 0].numpy() != picture).any(axis=(1, 2))
+            distances, places = (part[others][:count] for part in nearest)
+            digits = self.digits.subset(places)
+            images, labels, indices = digits.images[:, 0].numpy(), digits.labels.numpy(), digits.indices.numpy()
+            found.append(Nearest(indices, labels, distances.numpy(), images))
+        return found
 
 
 def training_digits(config: TrainConfig) -> Digits:

@@ -11,22 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageColor import getrgb
 
-from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
 
 _SILENT, _CROSS, _PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252
 SILENT_COLOUR, CROSS_COLOUR = "#174A73", "#FFFFFF"
-_BLUE, _ORANGE = "#0072B2", "#E69F00"  # above and below zero
 _PALETTE = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], 3, axis=1)
 _PALETTE[[_SILENT, _CROSS]] = getrgb(SILENT_COLOUR), getrgb(CROSS_COLOUR)
-
-
-def tinted(values: Values, strongest: float) -> Picture:
-    """Signed values (...) as colours (..., 3): blue above zero, orange below, white at zero, full at the strongest."""
-    strength = np.minimum(np.abs(values) / max(strongest, 1e-12), 1)[..., np.newaxis]
-    full = np.where(values[..., np.newaxis] > 0, getrgb(_BLUE), getrgb(_ORANGE))
-    colours: Picture = np.rint(255 + (full - 255) * strength).astype(np.uint8)
-    return colours
 
 
 @dataclass(frozen=True)
@@ -67,17 +57,16 @@ class Column:
         return (position, row, column) if is_inside else None
 
 
-def plan_columns(
-    shapes: Sequence[tuple[int, int]], width: int, height: int, headings: Sequence[int] = ()
-) -> list[Column]:
-    """Columns for layers of so many maps (count, side), as large as fit, with what is left of the width between them.
+def plan_columns(layers: Sequence[tuple[int, int, int]], width: int, height: int) -> list[Column]:
+    """Columns for layers of maps, as large as fit, with what is left of the width between them.
 
-    Maps with few values are enlarged more, so that all can be looked at; no column is narrower than its heading.
+    Of each layer: how many maps, their side, and the column's least width. Maps with few values are enlarged more, so
+    that all can be looked at.
     """
     for size in range(99, 0, -1):
         columns = [
             Column(count, side, 0, height, least, max(1, round(size / math.sqrt(side))))
-            for (count, side), least in zip(shapes, headings or [0] * len(shapes), strict=True)
+            for count, side, least in layers
         ]
         rest = width - sum(column.width for column in columns)
         if rest >= 2 * len(columns) and all(column.pitch <= height for column in columns):

@@ -41,7 +41,7 @@ def mark_of(panel: FilmPanel) -> tuple[float, float]:
 
 
 def opened_with(opened: Opener, film: DigitMap, networks: int = 1) -> tuple[Visitor, FilmPanel]:
-    visitor = opened(*[width_reader] * networks, film=film)
+    visitor = opened(*[width_reader] * networks, film=lambda: film)
     visitor.key("v")
     visitor.settle()
     return visitor, panel_of(visitor)
