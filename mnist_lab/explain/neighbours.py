@@ -140,16 +140,8 @@ def neighbours_of(
     pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
 ) -> list[Neighbours]:
     """The neighbours of each of a few pictures (M, 28, 28), given the network and its training features."""
-    with computing_with(1):
-        in_pixels = space.by_pixels.nearest(pictures, to_unit(torch.from_numpy(pictures.copy())).flatten(1), count)
-    in_hidden = nearest_hidden(pictures, space, model, compute, count)
-    return [Neighbours(*both) for both in zip(in_hidden, in_pixels, strict=True)]
-
-
-def nearest_hidden(
-    pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
-) -> list[Nearest]:
-    """The same in the space of the hidden layer alone, which is quick enough to follow a pen."""
     images = torch.from_numpy(pictures.copy()).unsqueeze(1)  # (M, 1, 28, 28)
     with computing_with(1):  # several threads would wait for each other: beside other programs, 40 times as long
-        return space.nearest(pictures, predict_hidden(model, images, compute), count)
+        hidden = space.nearest(pictures, predict_hidden(model, images, compute), count)
+        pixels = space.by_pixels.nearest(pictures, to_unit(images).flatten(1), count)
+    return [Neighbours(*both) for both in zip(hidden, pixels, strict=True)]

@@ -78,7 +78,6 @@ class FilmPanel(widgets.Panel):
     def _move(self, moment: float) -> None:
         self.moment = int(moment)
         self._show_moment()
-        self._show_mark()
 
     def _show_moment(self) -> None:
         film, moment = self._film, self.moment
@@ -88,6 +87,7 @@ class FilmPanel(widgets.Panel):
         confusion.show(film.confusion_pixels(moment))
         for item, place in zip(self._numerals, self._on_screen(film.places[moment]), strict=True):
             self.canvas.coords(item, *place)
+        self._show_mark()
 
     def _show_mark(self) -> None:
         self.canvas.delete("mark")

@@ -75,38 +75,24 @@ def plan_columns(layers: Sequence[tuple[int, int, int]], width: int, height: int
     return [replace(column, left=int(left)) for column, left in zip(columns, lefts, strict=True)]
 
 
-class MapPicture:
-    """Draws the maps of all columns at once, by looking up every pixel's value: so it keeps up with a pen."""
+def draw_maps(
+    columns: Sequence[Column], width: int, height: int, maps: Sequence[Values], marks: Sequence[NDArray[np.int64]]
+) -> Image.Image:
+    """Maps (C, S, S) >= 0 of each column in the order to be shown; white is the column's strongest value.
 
-    def __init__(self, columns: Sequence[Column], width: int, height: int) -> None:
-        self._columns = columns
-        values = np.arange(sum(column.count * column.side**2 for column in columns))
-        self._source = np.full((height, width), len(values))  # which value a pixel shows; the last is paper
-        for column in columns:
-            shown, values = np.split(values, [column.count * column.side**2])
-            for position, own in enumerate(shown.reshape(-1, column.side, column.side)):
-                left, top = column.corner(position)
-                span = column.pitch - 1
-                enlarged = own.repeat(column.zoom, axis=0).repeat(column.zoom, axis=1)
-                self._source[top : top + span, left : left + span] = enlarged
-
-    def draw(self, maps: Sequence[Values], marks: Sequence[NDArray[np.int64]]) -> Image.Image:
-        """Maps (C, S, S) >= 0 in the order to be shown; white is the strongest value of each column.
-
-        Each map has a mark, (C,): 0; 1: it is silent, and blue; 2: it is dead, and has a cross as well.
-        """
+    Each map has a mark, (C,): 0; 1: it is silent, and blue; 2: it is dead, and has a cross as well.
+    """
+    picture = np.full((height, width), _PAPER, np.uint8)
+    for column, layer, marked in zip(columns, maps, marks, strict=True):
         # Roots, so that weak answers can be seen as well.
-        levels = [np.rint(252 * np.sqrt(layer / max(float(layer.max()), 1e-12))) for layer in maps]
-        for layer, marked in zip(levels, marks, strict=True):
-            layer[marked > 0] = _SILENT
-        values = np.concatenate([layer.ravel() for layer in levels] + [[_PAPER]]).astype(np.uint8)
-        picture = values[self._source]
-        for column, marked in zip(self._columns, marks, strict=True):
-            for position in np.flatnonzero(marked == 2):
-                left, top = column.corner(int(position))
-                cell = picture[top : top + column.pitch - 1, left : left + column.pitch - 1]
+        greys = np.rint(252 * np.sqrt(layer / max(float(layer.max()), 1e-12))).astype(np.uint8)
+        greys[marked > 0] = _SILENT
+        for position, cell in enumerate(greys.repeat(column.zoom, axis=1).repeat(column.zoom, axis=2)):
+            if marked[position] == 2:
                 np.fill_diagonal(cell, _CROSS)
                 np.fill_diagonal(cell[::-1], _CROSS)
-        image = Image.fromarray(picture)
-        image.putpalette(_PALETTE.tobytes())
-        return image.convert("RGB")
+            left, top = column.corner(position)
+            picture[top : top + len(cell), left : left + len(cell)] = cell
+    image = Image.fromarray(picture)
+    image.putpalette(_PALETTE.tobytes())
+    return image.convert("RGB")

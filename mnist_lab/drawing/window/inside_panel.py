@@ -17,7 +17,7 @@ from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.answer import Answer, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail
-from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, MapPicture, plan_columns
+from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, draw_maps, plan_columns
 from mnist_lab.drawing.window.layout import Box
 from mnist_lab.explain.inside import (
     Inside,
@@ -90,6 +90,11 @@ class InsidePanel(widgets.Panel):
         self._planned: Look | None = None  # for which network there are columns
         self._orders: list[NDArray[np.int64]] = []  # in which each layer's maps are shown; while there are any
         self.buttons: dict[str, ttk.Button] = {}
+        px, wide = self.px, self.width - self.px(2 * _EDGE)
+        self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
+        self._size = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        self._pitch, self._bottom = self._size[1] / CLASSES, px(_TOP) + self._size[1]
+        self.detail = Detail(self, Box(px(_EDGE), self.height - px(_FOOT + _DETAIL), wide, px(_DETAIL - 2)))
         self._build_head()
         self.canvas.configure(takefocus=True)
         self.frame.configure(highlightcolor=widgets.BLUE)
@@ -208,23 +213,16 @@ class InsidePanel(widgets.Panel):
         self.text(edge, self.height - px(66), said, "text", anchor="nw", width=width, tags="live said")
 
     def _plan(self, model: DigitNet) -> None:
-        """Where everything lies for one network."""
-        px, bold, small = self.px, self.theme.bold.measure, self.theme.small.measure
-        width, height = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        bold, small, names = self.theme.bold.measure, self.theme.small.measure, ["Ink"]
+        names += [*(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
         layers = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8)).layers
-        names = ["Ink", *(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
         sizes, plan = [], []
         for name, (count, side) in zip(names, [(1, SIDE), *(layer.shape[:2] for layer in layers)], strict=True):
             sizes.append(f"{count}×{side}×{side}".removeprefix("1×").replace("×1×1", " units"))
-            plan.append((count, side, max(bold(name), small(sizes[-1])) + px(4)))
-        self._columns = plan_columns(plan, width, height)
-        self._maps = MapPicture(self._columns, width, height)
-        self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
-        self._pitch, self._bottom = height / CLASSES, px(_TOP) + height
+            plan.append((count, side, max(bold(name), small(sizes[-1])) + self.px(4)))
+        self._columns = plan_columns(plan, *self._size)
         lefts = [*(self._left + column.left for column in self._columns), self._logits]
         self._headings = list(zip(lefts, [*names, "Digits"], [*sizes, "score (logit)"], strict=True))
-        top = self.height - px(_FOOT + _DETAIL)
-        self.detail = Detail(self, Box(px(_EDGE), top, self.width - px(2 * _EDGE), px(_DETAIL - 2)))
 
     def _show_maps(self, answer: Answer) -> None:
         px, inside, looking, survey = self.px, answer.inside, self.looking, self.looking.surveys.get(self.looking.look)
@@ -251,7 +249,7 @@ class InsidePanel(widgets.Panel):
             said = f"white: {values.max():.1f}\n{silent.sum()} silent"
             left = self._left + column.left
             self.text(left, self._bottom + px(2), said, "small", anchor="nw", tags="live silent")
-        self.picture(self._left, self._top, self._maps.draw(maps, marks))
+        self.picture(self._left, self._top, draw_maps(self._columns, *self._size, maps, marks))
         self._show_logits(inside, answer)
         if looking.spot is None:
             self.detail.show_hint()
@@ -318,7 +316,6 @@ class InsidePanel(widgets.Panel):
         return self._area(layer + 1, self._position(layer, index), row, column, 1, 1)
 
     def _spot_at(self, x: float, y: float) -> Spot | None:
-        """What lies at a place of the canvas."""
         if x >= self._logits - self.px(4) and self._top <= y < self._bottom:
             return Spot(len(self._orders), int((y - self._top) / self._pitch))
         for layer, column in enumerate(self._columns[1:]):

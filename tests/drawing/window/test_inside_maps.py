@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL.ImageColor import getrgb
 
-from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, Column, MapPicture, plan_columns
+from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, Column, draw_maps, plan_columns
 
 DEEP, FLAT = [(1, 28), (32, 13), (64, 6), (128, 3), (256, 1)], [(1, 28), (32, 13), (128, 1)]
 ROOMS = [(230, 185), (500, 214), (900, 330), (1300, 520)]
@@ -50,7 +50,7 @@ def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
     random = np.random.default_rng(1)
     maps = [random.random((count, side, side)).astype(np.float32) * 7 for count, side in DEEP]
     marks = [random.choice([0, 1, 2], count, p=[0.8, 0.1, 0.1]) for count, _ in DEEP]
-    drawn = np.asarray(MapPicture(columns, *ROOMS[1]).draw(maps, marks))
+    drawn = np.asarray(draw_maps(columns, *ROOMS[1], maps, marks))
     assert drawn.shape == (*ROOMS[1][::-1], 3)
     seen = np.zeros(drawn.shape[:2], dtype=bool)
     for column, values, marked in zip(columns, maps, marks, strict=True):
