@@ -86,12 +86,12 @@ class Space:
     def nearest(self, pictures: NDArray[np.uint8], points: Tensor, count: int) -> list[Nearest]:
         """The training digits nearest to each picture (M, 28, 28), which are the ``points`` (M, D), without itself."""
         found = []
-        for picture, *nearest in zip(pictures, *self.distances(points).topk(count + 1, largest=False), strict=True):
-            others = (self.digits.images[nearest[1], 0].numpy() != picture).any(axis=(1, 2))
-            distances, places = (part[others][:count] for part in nearest)
+        nearest = self.distances(points).topk(count + 1, largest=False)  # (M, count + 1)
+        for picture, distances, places in zip(pictures, *nearest, strict=True):
             digits = self.digits.subset(places)
-            images, labels, indices = digits.images[:, 0].numpy(), digits.labels.numpy(), digits.indices.numpy()
-            found.append(Nearest(indices, labels, distances.numpy(), images))
+            parts = digits.indices, digits.labels, distances, digits.images[:, 0]
+            others = (parts[-1].numpy() != picture).any(axis=(1, 2))
+            found.append(Nearest(*(part.numpy()[others][:count] for part in parts)))
         return found
 
 
