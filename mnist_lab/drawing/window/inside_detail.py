@@ -108,7 +108,7 @@ class Detail:
         inputs: list[int] = shown.tolist()
         return inputs
 
-    def _grid(self, left: int, top: int, values: Numbers, strongest: float, cell: int, tags: str = "live") -> None:
+    def _grid(self, left: int, top: int, values: Numbers, strongest: float, cell: int, tags: str) -> None:
         """A patch or kernel (3, 3): its colours and, where the cells are wide enough, a text for each column."""
         for column in range(3 if cell == self._wide else 0):
             numbers = "\n".join(number(value) for value in values[:, column].tolist())

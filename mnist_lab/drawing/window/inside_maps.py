@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from PIL.ImageColor import getrgb
 
+from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
 
 _SILENT, _CROSS, _PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252
@@ -77,7 +77,7 @@ def plan_columns(layers: Sequence[tuple[int, int, int]], width: int, height: int
 
 def draw_maps(
     columns: Sequence[Column], width: int, height: int, maps: Sequence[Values], marks: Sequence[NDArray[np.int64]]
-) -> Image.Image:
+) -> Picture:
     """Maps (C, S, S) >= 0 of each column in the order to be shown; white is the column's strongest value.
 
     Each map has a mark, (C,): 0; 1: it is silent, and blue; 2: it is dead, and has a cross as well.
@@ -93,6 +93,4 @@ def draw_maps(
                 np.fill_diagonal(cell[::-1], _CROSS)
             left, top = column.corner(position)
             picture[top : top + len(cell), left : left + len(cell)] = cell
-    image = Image.fromarray(picture)
-    image.putpalette(_PALETTE.tobytes())
-    return image.convert("RGB")
+    return _PALETTE.take(picture, axis=0)  # many times as fast as by an index

@@ -50,7 +50,7 @@ def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
     random = np.random.default_rng(1)
     maps = [random.random((count, side, side)).astype(np.float32) * 7 for count, side in DEEP]
     marks = [random.choice([0, 1, 2], count, p=[0.8, 0.1, 0.1]) for count, _ in DEEP]
-    drawn = np.asarray(draw_maps(columns, *ROOMS[1], maps, marks))
+    drawn = draw_maps(columns, *ROOMS[1], maps, marks)
     assert drawn.shape == (*ROOMS[1][::-1], 3)
     seen = np.zeros(drawn.shape[:2], dtype=bool)
     for column, values, marked in zip(columns, maps, marks, strict=True):
