@@ -84,8 +84,8 @@ class PixelSum:
     def written(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64], list[tuple[str, float | None]]]:
         """The sum as it is written: rounded so that everything adds up.
 
-        The K input maps, at ``most`` so many, that contribute most to it, for or against, the largest first;
-        the products of their patch and kernel, (K, 3, 3); and the steps from there: the name of each, and what it leaves.
+        The K input maps, at most ``most``, that contribute most to it, for or against, the largest first; the products
+        of their patch and kernel, (K, 3, 3); and the steps from there, each with a name and what it adds or leaves.
         """
         products = self.patch * self.kernel  # (C, 3, 3)
         sums = products.sum(axis=(1, 2), dtype=np.float64)  # (C,)

@@ -25,7 +25,6 @@ from mnist_lab.explain.neighbours import Nearest, Neighbours
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from mnist_lab.plotting import ORANGE, tinted
 from mnist_lab.terminal.wording import format_probability
-from tests.drawing.window.test_app import SIZES
 from tests.explain.test_inside import hooked, lively
 from tests.windows import CORNER, LINE, Interior, Opener, Visitor, cut_off, option
 
@@ -339,7 +338,7 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
     visitor = opened(interiors=[interior()] * networks)
     visitor.draw(*CORNER)
     visitor.key("i")
-    for size in [visitor.root.minsize(), *SIZES, (1920, 1080)]:
+    for size in [visitor.root.minsize(), (1024, 600), (1920, 1080), (1030, 1300), (2400, 560)]:
         visitor.resize(*size)
         panel = panel_of(visitor)
         for page in PAGES:
