@@ -689,7 +689,8 @@ x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft
 x11.XCloseDisplay(display)
 
 root = new_root()
-predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
+rest = [lambda picture, digit: picture, "map", *[None] * 5]
+predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), *rest)]
 window = Window(root, predictors, SimpleNamespace(reject=lambda *seen: None))
 root.update()
 height = window.theme.text.metrics("linespace") / window.layout.px(13)
