@@ -38,13 +38,12 @@ from tests.experiments.conftest import blank_figures, in_this_process
 
 @pytest.fixture(scope="module", autouse=True)
 def quick(mnist: Mnist) -> Iterator[None]:
-    """Fewer digits to evaluate with and no figures of each run: they take most of the time of such small trainings."""
+    """Fewer digits to evaluate with: that takes most of the time of such small trainings."""
     validation, test = stratified_subset(mnist.validation, 1000), stratified_subset(mnist.test, 500)
     fewer = replace(mnist, validation=validation, test=test)
     with blank_figures(), in_this_process(), pytest.MonkeyPatch.context() as patch:
         for module in (session, studies, trainings):
             patch.setattr(module, "load_mnist", lambda: fewer)
-        patch.setattr(trainings, "RUN_EXTRAS", session.RunExtras())
         yield
 
 
