@@ -59,7 +59,7 @@ def by_hand(points: torch.Tensor, point: torch.Tensor) -> NDArray[np.float32]:
 @pytest.mark.usefixtures("all_digits_to_compare")
 def test_the_nearest_of_all_training_digits_are_found(outputs: Path, mnist: Mnist) -> None:
     reader, train = reader_of(outputs), mnist.train
-    images = mnist.test.images[:4]
+    images = mnist.test.images[:2]
     pixels, hidden = to_unit(train.images).flatten(1), predict_hidden(reader.model, train.images, reader.compute)
     kept = []
     for image, activations in zip(images[:, 0], predict_hidden(reader.model, images, reader.compute), strict=True):
