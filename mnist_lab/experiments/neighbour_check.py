@@ -23,7 +23,7 @@ from mnist_lab.experiments.answers import ask
 from mnist_lab.experiments.questions import MOST_SEEDS
 from mnist_lab.experiments.study import Study, tell_study
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.neighbours import nearest_hidden
+from mnist_lab.explain.neighbours import neighbours_of
 from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import BLUE, ORANGE, new_figure, png_of, style_axes, styled
 from mnist_lab.report.document import Picture, Section, Table
@@ -108,8 +108,8 @@ def prepare(reader: Reader, mnist: Mnist) -> Check:
     config = replace(usual, batch_norm=config.batch_norm, dropout=config.dropout, hidden=config.hidden)
     missed = evaluate_on(reader.model, mnist.test, reader.compute).mistakes
     digits = mnist.test.subset(torch.from_numpy(missed.positions[:MISTAKES]))
-    found = nearest_hidden(digits.images[:, 0].numpy(), reader.hidden_space, reader.model, reader.compute, REMOVED)
-    indices = [index for nearest in found for index in nearest.indices.tolist()]
+    found = neighbours_of(digits.images[:, 0].numpy(), reader.hidden_space, reader.model, reader.compute, REMOVED)
+    indices = [index for one in found for index in one.hidden.indices.tolist()]
     names = [
         f"{index}{doubt_mark(index)}: {true}, read as {read}"
         for index, true, read in zip(digits.indices.tolist(), missed.labels, missed.predictions, strict=False)

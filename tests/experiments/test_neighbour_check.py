@@ -73,7 +73,7 @@ def test_what_is_left_out_are_the_nearest_and_as_many_others_of_the_same_classes
     assert [name.replace("†", "") for name in check.names] == names
     assert np.array_equal(test.images[check.digits.indices], check.digits.images)
     nearest = {
-        index for image in check.digits.images[:, 0].numpy() for index in reader.nearest_hidden(image, 50).indices
+        index for image in check.digits.images[:, 0].numpy() for index in reader.neighbours(image, 50).hidden.indices
     }
     assert set(indices[check.nearest]) == nearest
     drawn = []

@@ -28,6 +28,7 @@ from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_s
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
 from mnist_lab.errors import LabError
+from mnist_lab.explain.film import DigitMap
 
 with suppress(ImportError):  # new_root says that it is missing
     import tkinter as tk
@@ -105,8 +106,7 @@ class Window:
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
         self.looking = Looking()  # into which network, and at what
-        self._can_look_inside = all(one.interior is not None for one in predictors)
-        self.film: FilmPanel | None = None
+        self.film: FilmPanel | None = None  # once it has been opened
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -123,7 +123,7 @@ class Window:
             "map": self._toggle_maps,
             "xray": partial(self._toggle_view, "xray"),
             "inside": partial(self._toggle_view, "inside"),
-            "film": partial(self._toggle_view, "film"),
+            "film": self._toggle_film,
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -164,17 +164,13 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
-        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
+        for key in ("<Return>", "<KP_Enter>"):
+            self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
         # At most one of them is open.
-        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray}
-        if (film := self._predictors[0].film) is not None:
-            self.views["film"] = self.film = FilmPanel(self.theme, name, film, self.film)
-            self.film.follow_keys(self.canvas.canvas)
-        if self._can_look_inside:
-            self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
-            for key in ("<Return>", "<KP_Enter>"):
-                self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
-            self.views["inside"] = self.inside
+        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray, "inside": self.inside}
+        if self.film is not None:
+            self._build_film(self.film.map, self.film.moment)
         self._build_texts()
         self._arrange()
         self._tell(*self._message)
@@ -218,8 +214,8 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        texts = {"map": "Map  m", "xray": "X-ray  x"} | ({"inside": "Inside  i"} if self._can_look_inside else {})
-        for place, (command, text) in enumerate({**texts, "film": "Film  v"}.items()):
+        texts = {"map": "Map  m", "xray": "X-ray  x", "inside": "Inside  i", "film": "Film  v"}
+        for place, (command, text) in enumerate(texts.items()):
             button = self._button(switches, command, text)
             button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))
 
@@ -389,10 +385,20 @@ class Window:
         self._choose_view("")
 
     def _toggle_view(self, name: str) -> None:
-        if name in self.views:
-            self._choose_view("" if self.view == name else name)
-        elif name == "film":
-            self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+        self._choose_view("" if self.view == name else name)
+
+    def _toggle_film(self) -> None:
+        if self.film is None:
+            try:
+                self._build_film(self._predictors[0].film())
+            except LabError:
+                self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+                return
+        self._toggle_view("film")
+
+    def _build_film(self, shown: DigitMap, moment: int = -1) -> None:
+        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.views["film"] = self.film = FilmPanel(self.theme, name, shown, moment, self.canvas.canvas)
 
     def _choose_view(self, view: str) -> None:
         self.view = view

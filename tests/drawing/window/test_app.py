@@ -34,9 +34,11 @@ from tests.windows import (
     LINE,
     OPEN,
     PATIENCE,
+    UNSEEN,
     Guest,
     Opener,
     cut_off,
+    no_film,
     option,
     run_python,
     start_screen,
@@ -338,7 +340,10 @@ def test_a_new_size_looks_for_its_own_garbage_only(screen: str, monkeypatch: pyt
     frozen: list[int] = []
     monkeypatch.setattr(Window, "run", lambda window: frozen.append(gc.get_freeze_count()))
     host: Any = SimpleNamespace(reject=lambda *seen: None)
-    open_window([Predictor("any", lambda pictures: [np.full(10, 0.1)] * len(pictures), uniform_map)], host)
+    predictor = Predictor(
+        "any", lambda pictures: [np.full(10, 0.1)] * len(pictures), uniform_map, "map", *UNSEEN, no_film
+    )
+    open_window([predictor], host)
     assert frozen[0] > 1000
     assert gc.get_freeze_count() == 0
 
@@ -684,7 +689,8 @@ x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft
 x11.XCloseDisplay(display)
 
 root = new_root()
-predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
+rest = [lambda picture, digit: picture, "map", *[None] * 5]
+predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), *rest)]
 window = Window(root, predictors, SimpleNamespace(reject=lambda *seen: None))
 root.update()
 height = window.theme.text.metrics("linespace") / window.layout.px(13)
