@@ -31,10 +31,11 @@ _HINT = (
 )
 _FIRST = (
     "It sees your ink as numbers: black is −0.42, white 2.82. Each is multiplied by the weight at its place in the "
-    "kernel, and the products are added."
+    "kernel, and the products are added. Rounded: sums add up, products may differ in the last digit."
 )
-_ROUNDED = "rounded: sums add up, products may differ in the last digit"
-_LATER = "A filter of this block has a kernel for each map before it. Here are the {count} that matter most to the sum."
+_LATER = (
+    "It has a kernel for each map before it; these {count} matter most. Rounded: products may differ in the last digit."
+)
 _UNIT = "It multiplies each value of the last maps by a weight, and adds all; what is below zero becomes 0 (ReLU)."
 _LOGIT = (
     "Hidden units that contribute most, for the {digit} (+) or against it (−), each with the validation digits that "
@@ -81,7 +82,6 @@ class Detail:
         cell = wide if 9 * wide + px(28) + beside <= self._box.width else self._line  # else mere squares
         top, pitch, below = px(36), 3 * cell + px(14), 3 * self._line + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
-        self._text(self._box.width, px(2), _ROUNDED, colour=widgets.MUTED, anchor="ne")
         grids: dict[str, Numbers] = {"it sees": pixel.patch[shown], "kernel": pixel.kernel[shown], "products": products}
         for place, (name, values) in enumerate(grids.items()):
             left, strongest = place * pitch, float(np.abs(values).max())
