@@ -229,7 +229,7 @@ def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequenc
     axes.spines[:].set_visible(False)
 
 
-def mosaic_of(cells: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def mosaic_of(cells: NDArray[Any]) -> NDArray[Any]:
     """Square images (R, C, S, S) as one picture (R * S, C * S)."""
     rows, columns, side = cells.shape[:3]
     return cells.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)

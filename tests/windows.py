@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,7 +109,7 @@ class Interior(NamedTuple):
 
     trained: DigitNet
     untrained: DigitNet
-    survey: Callable[[DigitNet], Survey]
+    survey: Callable[[DigitNet], Iterator[Survey | None]]
     neighbours: Callable[[Picture], Neighbours]
 
 

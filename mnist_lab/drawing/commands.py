@@ -44,7 +44,7 @@ from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.film import load_map
-from mnist_lab.explain.inside import opened, survey
+from mnist_lab.explain.inside import opened, surveying
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.networks.models import build_model
@@ -158,7 +158,7 @@ def _predictor(name: str, reader: Reader) -> Predictor:
         METHODS["gradient"].title,
         opened(reader.model),
         opened(build_model(reader.run.config.architecture, reader.run.seed)),
-        lambda model: survey(model, load_mnist().validation),
+        lambda model: surveying(model, load_mnist().validation),
         reader.neighbours,
         partial(load_map, reader.run, reader.model, reader.compute),
     )
@@ -309,7 +309,7 @@ def _ask_xray(lab: Lab) -> int:
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     """Show each step from ink to 28x28, and what the network predicts without it."""
     subject, source = read_digit(lab, file)
-    reader = explain.load_reader(lab, run)
+    (reader,) = explain.load_readers(lab, [run])
     names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
     ways = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
     seen = {way: picture for way, steps in ways.items() if (picture := to_mnist(source, steps)) is not None}

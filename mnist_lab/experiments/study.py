@@ -157,7 +157,7 @@ def study_experiment(
         },
         repeat=command_line(command, outputs),
         created=now,
-        verdicts=[*measured.sentences, *conclusion.sentences, *measured.remarks],
+        verdicts=list(dict.fromkeys([*measured.sentences, *conclusion.sentences, *measured.remarks])),
         sections=sections,
         numbers={
             "experiment": experiment.name,

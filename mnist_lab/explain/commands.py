@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +77,7 @@ class Reader:
 
     @cached_property
     def hidden_space(self) -> Space:
-        """The training digits in the space of the hidden layer; the first use may take 1 to 3 s."""
+        """The training digits in the space of the hidden layer; the first use may take 1 to 5 s."""
         return training_features(self.run, self.model, self.compute)
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
@@ -99,9 +99,10 @@ def load_reader(lab: Lab, name: str) -> Reader:
 
 
 def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:
-    """The networks of some runs, each run once."""
+    """The networks of some runs, each run once; in float32, so that all that shows a single digit says the same."""
     names = dict.fromkeys(str(find_run(lab.outputs, name).folder) for name in runs)
-    return [load_reader(lab, name) for name in names]
+    readers = [load_reader(lab, name) for name in names]
+    return [replace(reader, compute=replace(reader.compute, low_precision=None)) for reader in readers]
 
 
 def ask_networks(lab: Lab, question: str) -> list[str]:
@@ -182,7 +183,12 @@ def ask_digit(lab: Lab, runs: Sequence[str]) -> int | DigitFile:
 
 
 def _digit_or_file(answer: str) -> int | DigitFile:
-    return int(answer) if answer.isdecimal() and int(answer) < 10_000 else picture_or_drawing(answer)
+    if answer.isdecimal():
+        check_whole("the test digit", int(answer), 0, 9_999)
+        return int(answer)
+    with suppress(ValueError):
+        return picture_or_drawing(answer)
+    raise ValueError(f"there is no file {answer!r}; give a number from 0 to 9,999, a file's name, or q for the menu")
 
 
 def saliency(

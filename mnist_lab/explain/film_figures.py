@@ -67,7 +67,7 @@ def _panels(part: SubFigure, name: str, film: Film) -> Callable[[int], list[Arti
     else:
         kernels, confusion, map_ = part.subplots(1, 3, width_ratios=(0.62, 1.2, 1.5))
     columns = 8 if name else 4
-    kernels.set(xticks=[], yticks=[], title=f"{film.kernels.shape[1]} kernels of layer 1")
+    kernels.set(xticks=[], yticks=[], title=f"{film.kernels.shape[1]} kernels of block 1")
     kernels.spines[:].set_visible(False)
     confusion.set(title=f"{film.confusion[0].sum():,} validation digits", xlabel="predicted digit", ylabel="true digit")
     confusion.set(xticks=DIGITS, yticks=DIGITS)
@@ -105,11 +105,11 @@ def _draw_run(run: RunData) -> bytes:
 
 CAPTION = Caption(
     "The film of the training",
-    "An animation: the first layer's kernels, a confusion matrix and a map of digits, at moments of the training.",
+    "An animation: the first block's kernels, a confusion matrix and a map of digits, at moments of the training.",
     "Most moments are early, because most is learned there; the last one, which stays longer, is the network that was "
     "kept. On the map, the digits of a class gather while the network learns to tell them apart. What it does not "
     "show: the map has two components of many hidden units, and digits that overlap on it may be far apart. The "
-    "kernels are only the first layer, and explain no answer.",
+    "kernels are only the first block's, and explain no answer.",
 )
 RUN_EXTRAS = RunExtras(RUN_FIGURES | {FILM_PICTURE: RunFigure(_draw_run, CAPTION, needs=FILM_FILE)}, FilmRecorder)
 """All that a run leaves besides its numbers: figures, and its film."""

@@ -7,7 +7,7 @@ None of it explains a prediction: a map shows where its filter answers, not why 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -213,9 +213,15 @@ class Survey:
         return images
 
 
-@torch.inference_mode()
 def survey(model: DigitNet, digits: Digits) -> Survey:
     """Show an opened network some digits, N > 0, and keep how its filters and hidden units answer."""
+    *_, found = surveying(model, digits)
+    return cast(Survey, found)
+
+
+@torch.inference_mode()
+def surveying(model: DigitNet, digits: Digits) -> Iterator[Survey | None]:
+    """The same in short steps, for a window that has other things to do: None until the last."""
     peaks, hidden = [np.zeros(1, np.float32)] * len(model.blocks), []
     for images in torch.split(digits.images, BATCH_SIZE):
         maps = normalise(to_unit(images))  # (B, 1, 28, 28)
@@ -223,5 +229,6 @@ def survey(model: DigitNet, digits: Digits) -> Survey:
             maps = block(maps)  # (B, C, S, S)
             peaks[place] = np.maximum(peaks[place], maps.amax(dim=(0, 2, 3)).numpy())
         hidden.append(model.classifier[:-1](maps))  # (B, H)
+        yield None
     activations = torch.cat(hidden).numpy()
-    return Survey(digits, (*peaks, activations.max(axis=0)), activations)
+    yield Survey(digits, (*peaks, activations.max(axis=0)), activations)

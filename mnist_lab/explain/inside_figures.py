@@ -113,7 +113,7 @@ def value_sum(
     """
     shown, products, steps = found.written(_CHANNELS)
     height = 1.5 * len(shown) + 1.7
-    foot = "Rounded to three decimals so that all sums add up; each kind of square has its own scale of colours."
+    foot = "Rounded: sums add up, products may differ in the last digit; each kind of square has its own colours."
     figure = plotting.new_figure(12.6, height, title, f"{foot} {note}".strip())
     grid = figure.add_gridspec(len(shown), 6, width_ratios=(1.7, 1.4, 1.4, 1.4, 1.1, 3.2))
     where, window, words = (figure.add_subplot(grid[:, column]) for column in (0, 4, 5))
@@ -227,8 +227,7 @@ CAPTIONS = {
         "Bars for the hidden units that contribute most to two logits, each beside six digits that excite it most.",
         "The digit with the largest logit is the answer. What excites a unit most hints at what it looks for, and is "
         "not all that it answers to: few units stand for one digit. Look at the bar of all the others as well: many "
-        "small contributions may decide. The digits are of the 6,000 for validation, which no network is trained on. "
-        "All of this is computed in float32; where predict computes with 16 bits, its last digits may differ.",
+        "small contributions may decide. The digits are of the 6,000 for validation, which no network is trained on.",
     ),
     "kernels": Caption(
         "The first block's kernels, and what they began as",

@@ -307,7 +307,9 @@ def test_the_window_looks_into_the_trained_network_and_the_untrained_one_of_its_
     picture = mnist.train.images[3, 0].numpy()
     answer = look_inside(inner.trained, picture)
     assert np.allclose(answer.logits, predict_logits(network.float(), mnist.train.images[3:4], FLOAT32)[0], atol=1e-4)
-    found = inner.survey(inner.untrained)
+    *under_way, found = inner.survey(inner.untrained)
+    assert under_way == [None] * 24  # steps, between which the window does what else there is to do
+    assert found is not None
     assert found.hidden.shape == (6000, record.config.architecture.hidden)
     assert torch.equal(found.digits.images, mnist.validation.images)
     nearest = inner.neighbours(picture)

@@ -165,6 +165,12 @@ def rates_tried() -> Request:
     return Request(chosen, 1, 2, 1)
 
 
+def test_what_one_seed_allows_to_conclude_is_said_once(tmp_path: Path) -> None:
+    results, _, screen = conducted(replace(rates_tried(), seeds=1), tmp_path)
+    assert results["verdicts"].count("With one seed nothing can be concluded.") == 1
+    assert screen.count("With one seed nothing can be concluded.") == 1
+
+
 def test_each_rate_is_called_what_it_is(tmp_path: Path) -> None:
     results, _, _ = conducted(rates_tried(), tmp_path)
     assert results["verdicts"][:2] == [

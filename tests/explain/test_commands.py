@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import softmax
 
 import main
 from mnist_lab.config import CLASSES, TrainConfig
@@ -19,7 +20,8 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain import commands, figures, neighbour_figures
-from mnist_lab.explain.commands import existing_file, load_reader
+from mnist_lab.explain.commands import existing_file, load_reader, load_readers
+from mnist_lab.explain.inside import look_inside, opened
 from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
@@ -58,6 +60,21 @@ def test_a_reader_answers_many_pictures_as_one_by_one(outputs: Path, mnist: Mnis
         assert answer.sum() == pytest.approx(1)
     assert reader.predict([]) == []
     assert reader.name == "1-layer, seed 0"
+
+
+def test_readers_of_single_digits_compute_in_float32(
+    outputs: Path, mnist: Mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the inside shows of a digit is float32, and everything else says the same of it."""
+    low = Compute(torch.device("cpu"), torch.bfloat16, "CPU")
+    monkeypatch.setattr(commands, "compute_for", lambda lab: low)
+    (reader,) = load_readers(lab_of(outputs)[0], ["first"])
+    picture = mnist.test.images[247, 0].numpy()
+    exact = softmax(look_inside(opened(reader.model), picture).logits.astype(np.float64))
+    assert reader.predict([picture])[0] == pytest.approx(exact, abs=1e-6)
+    assert reader.explain(picture, "gradient").probabilities == pytest.approx(exact, abs=1e-6)
+    in_16_bits = load_reader(lab_of(outputs)[0], "first").predict([picture])[0]
+    assert np.abs(in_16_bits - exact).max() > 1e-5  # so that the test can fail
 
 
 def test_the_rejection_threshold_is_the_saved_one_or_found_again(
@@ -193,7 +210,8 @@ def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path, monkeyp
     answers = ["saliency", "10000", "nowhere", "a\0b", "3", "gradient", "saliency", str(tmp_path / "x.JSON"), "1", "q"]
     lab, shown = lab_of(outputs, *answers)
     assert main.run_menu(lab) == 0
-    assert shown.getvalue().count("there is no file") == 3
+    assert shown.getvalue().count("there is no file") == 2
+    assert shown.getvalue().count("give a whole number from 0 to 9,999") == 1
     assert len(list(outputs.glob("*_saliency-test-3"))) == len(list(outputs.glob("*_saliency-x"))) == 1
 
 

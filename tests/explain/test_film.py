@@ -216,7 +216,7 @@ def test_a_run_takes_less_than_two_megabytes_more(folder: Path) -> None:
 def test_the_page_holds_it_and_a_still_for_those_who_want_no_motion(folder: Path) -> None:
     page = parse_file(folder / "report.html")
     (film,) = [image for image in page.all("img") if image.attributes["src"].startswith("data:image/webp;base64,")]
-    assert "An animation: the first layer's kernels" in film.attributes["alt"]
+    assert "An animation: the first block's kernels" in film.attributes["alt"]
     (still,) = page.all("source")
     assert still.attributes["media"] == "(prefers-reduced-motion: reduce), print"
     assert still.attributes["srcset"].startswith("data:image/png;base64,")

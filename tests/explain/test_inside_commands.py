@@ -150,8 +150,9 @@ def test_the_menu_asks_for_a_digit_and_for_networks(
 ) -> None:
     path = tmp_path / "my 7.json"
     path.write_text(SEVEN.to_json(), encoding="utf-8")
-    text = run_menu(outputs, ["inside", "10000", str(path), "best"])
-    assert "there is no file '10000'" in text
+    text = " ".join(run_menu(outputs, ["inside", "10000", "nonsense", str(path), "best"]).split())
+    assert "the test digit is 10000; give a whole number from 0 to 9,999" in text
+    assert "there is no file 'nonsense'; give a number from 0 to 9,999, a file's name, or q for the menu" in text
     assert "1-layer, seed 0: true 7, read as" in text
     (folder,) = outputs.glob("*_inside-my-7")
     (repeat,) = parse_file(folder / "report.html").texts("code")

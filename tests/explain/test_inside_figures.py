@@ -157,6 +157,7 @@ def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, la
         row, column = divmod(int(inside.maps[block][filter].argmax()), inside.maps[block].shape[2])
         found, seen = pixel_sum(network, inside, block, filter, row, column), seen_by(network, block, row, column)
         figure = figures.value_sum(inside.image[0], block, found, seen, "A value")
+        assert "products may differ" in words(figure)
         lines = [text.get_text() for text in figure.axes[2].texts]
         steps = dict(zip(lines[::2], [Decimal(line.replace("−", "-")) for line in lines[1::2]], strict=True))
         parts = [number for name, number in steps.items() if re.match(r"products|\+ the other|\+ bias", name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -42,7 +42,7 @@ class Predictor:
     method: str  # by which it explains
     trained: DigitNet  # both as inside.opened gives them
     untrained: DigitNet  # as it was before the first step
-    survey: Callable[[DigitNet], Survey]  # what its filters and units answer to; may take a second
+    survey: Callable[[DigitNet], Iterator[Survey | None]]  # what its filters and units answer to; in short steps
     neighbours: Callable[[Picture], Neighbours]  # the training digits nearest to a picture, as the trained one has it
     film: Callable[[], DigitMap]  # of its training; RunError if there is none; takes a moment
 

@@ -372,7 +372,8 @@ class Window:
         """Make one map; the next only after what the pen has done meanwhile."""
         self._cancel(self._explain)
         if self.view == "inside":
-            self.inside.rest()
+            if self.inside.rest():
+                self._later(1, self._explain)
         elif self.answer.picture is not None and self._unexplained:
             place = self._unexplained.pop(0)
             digit = int(self.answer.probabilities[place].argmax())

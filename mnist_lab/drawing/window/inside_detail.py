@@ -31,9 +31,11 @@ _HINT = (
 )
 _FIRST = (
     "It sees your ink as numbers: black is −0.42, white 2.82. Each is multiplied by the weight at its place in the "
-    "kernel, and the products are added."
+    "kernel, and the products are added. Rounded: sums add up, products may differ in the last digit."
 )
-_LATER = "A filter of this block has a kernel for each map before it. Here are the {count} that matter most to the sum."
+_LATER = (
+    "It has a kernel for each map before it; these {count} matter most. Rounded: products may differ in the last digit."
+)
 _UNIT = "It multiplies each value of the last maps by a weight, and adds all; what is below zero becomes 0 (ReLU)."
 _LOGIT = (
     "Hidden units that contribute most, for the {digit} (+) or against it (−), each with the validation digits that "
@@ -60,7 +62,7 @@ class Detail:
         self._panel.text(self._box.x + x, self._box.y + y, text, font, colour, **how)
 
     def _note(self, text: str, left: int, top: int) -> None:
-        self._text(left, top, text, colour=widgets.MUTED, width=self._box.width - left)
+        self._text(left, top, text, colour=widgets.MUTED, width=self._box.width - left, tags="live note")
 
     def _picture(self, left: int, top: int, pixels: Picture) -> None:
         self._panel.picture(self._box.x + left, self._box.y + top, pixels)
@@ -118,22 +120,22 @@ class Detail:
 
     def show_logit(self, digit: int, found: LogitSum, survey: Survey | None) -> None:
         """What the hidden units contribute to a digit's score, for and against, and what excites these units."""
-        px, half = self._px, self._box.width // 2
-        pitch = max(self._zoom * SIDE + px(2), px(31))
-        rows = max(1, (self._box.height - px(70)) // pitch)
-        units, parts, rest, bias = found.written(2 * rows)
-        total = number(found.value)
+        px, total = self._px, number(found.value)
         self._text(0, 0, f"Score (logit) of the {digit}:  {total}", "bold", tags="live value")
         self._note(_LOGIT.format(digit=digit), 0, px(18))
+        start, end = self._panel.canvas.bbox("note")[3] - self._box.y + px(2), self._box.height - px(17)
+        columns, pitch = max(2, self._box.width // px(230)), max(self._zoom * SIDE + px(2), px(31))
+        rows, wide = max(1, (end - start) // pitch), self._box.width // columns
+        units, parts, rest, bias = found.written(columns * rows)
         for place, (unit, part) in enumerate(zip(units.tolist(), parts, strict=True)):
-            left, top = place // rows * half, px(48) + place % rows * pitch
+            left, top = place // rows * wide, start + place % rows * pitch
             self._text(left, top, f"unit {unit}")
             colour = widgets.BLUE if part > 0 else widgets.VERMILION
             self._text(left, top + px(14), number(part, sign="+"), "bold", colour, tags="live part")
-            self._show_exciting(survey, unit, left + px(62), top, half - px(70))
+            self._show_exciting(survey, unit, left + px(62), top, wide - px(70))
         others = f"the other {len(found.contributions) - len(units)} units: {number(rest)}"
         sums = f"these {len(units)}: {number(sum(parts))}   + {others}   + bias: {number(bias)}   =  {total}"
-        self._text(0, self._box.height - px(17), sums, tags="live rest")
+        self._text(0, end, sums, tags="live rest")
 
     def show_unit(self, unit: int, value: float, weights: Values, survey: Survey | None) -> None:
         """What a hidden unit adds to the score of each digit, (10,) weights, and what excites it."""

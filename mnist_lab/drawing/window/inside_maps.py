@@ -12,6 +12,7 @@ from PIL.ImageColor import getrgb
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.explain.inside import Values
+from mnist_lab.plotting import mosaic_of
 
 _SILENT, _CROSS, _PAPER = 253, 254, 255  # in the picture, instead of the greys 0 to 252
 SILENT_COLOUR, CROSS_COLOUR = "#174A73", "#FFFFFF"
@@ -50,11 +51,11 @@ class Column:
         return self.left + right * self.pitch + column * self.zoom, down * self.pitch + row * self.zoom
 
     def at(self, x: int, y: int) -> tuple[int, int, int] | None:
-        """Position, row and column of the value that lies there; None beside the column and on the lines in between."""
+        """Position, row and column of the value that lies there, or before the line; None beside the maps."""
         (right, x_in), (down, y_in) = divmod(x - self.left, self.pitch), divmod(y, self.pitch)
-        position, column, row = down * self.abreast + right, x_in // self.zoom, y_in // self.zoom
-        is_inside = 0 <= right < self.abreast and 0 <= position < self.count and max(row, column) < self.side
-        return (position, row, column) if is_inside else None
+        position = down * self.abreast + right
+        row, column = (min(within // self.zoom, self.side - 1) for within in (y_in, x_in))
+        return (position, row, column) if 0 <= right < self.abreast and 0 <= position < self.count else None
 
 
 def plan_columns(layers: Sequence[tuple[int, int, int]], width: int, height: int) -> list[Column]:
@@ -87,10 +88,11 @@ def draw_maps(
         # Roots, so that weak answers can be seen as well.
         greys = np.rint(252 * np.sqrt(layer / max(float(layer.max()), 1e-12))).astype(np.uint8)
         greys[marked > 0] = _SILENT
-        for position, cell in enumerate(greys.repeat(column.zoom, axis=1).repeat(column.zoom, axis=2)):
-            if marked[position] == 2:
-                np.fill_diagonal(cell, _CROSS)
-                np.fill_diagonal(cell[::-1], _CROSS)
-            left, top = column.corner(position)
-            picture[top : top + len(cell), left : left + len(cell)] = cell
+        rows, pitch = math.ceil(column.count / column.abreast), column.pitch
+        cells = np.full((rows, column.abreast, pitch, pitch), _PAPER, np.uint8)
+        flat = cells.reshape(-1, pitch, pitch)[: column.count, :-1, :-1]
+        flat[:] = greys.repeat(column.zoom, axis=1).repeat(column.zoom, axis=2)
+        dead, along = np.flatnonzero(marked == 2)[:, np.newaxis], np.arange(pitch - 1)
+        flat[dead, along, along] = flat[dead, along, -1 - along] = _CROSS
+        picture[: rows * pitch, column.left : column.left + column.abreast * pitch] = mosaic_of(cells)
     return _PALETTE.take(picture, axis=0)  # many times as fast as by an index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -76,6 +76,7 @@ class Looking:
     by_strength: bool = False
     spot: Spot | None = None
     surveys: dict[Look, Survey] = field(default_factory=dict)
+    surveying: dict[Look, Iterator[Survey | None]] = field(default_factory=dict)  # those under way
 
 
 class InsidePanel(widgets.Panel):
@@ -158,18 +159,22 @@ class InsidePanel(widgets.Panel):
                 text = "Before training, no digit has taught it anything: switch Untrained off."
             self.text(self.width / 2, self.height / 2, text, "text", widgets.MUTED, tags="live said")
 
-    def rest(self) -> None:
-        """The pen rests: time for what takes longer than a moment."""
+    def rest(self) -> bool:
+        """The pen rests: time for what takes longer than a moment. True: a part is done, and more is to do."""
         looking, answer = self.looking, self._answer
         if looking.page == "maps" and looking.look not in looking.surveys:
-            self.canvas.update_idletasks()  # the word that it takes a moment
-            looking.surveys[looking.look] = self._predictor.survey(looking.look.into(self._predictors))
+            model = looking.look.into(self._predictors)
+            surveyed = next(looking.surveying.setdefault(looking.look, self._predictor.survey(model)))
+            if surveyed is None:
+                return True
+            looking.surveys[looking.look] = surveyed
             if answer is not None:
                 self.show(answer)
         elif looking.page == "nearest" and answer and answer.picture is not None and not looking.look.untrained:
             found = self._predictor.neighbours(answer.picture)
             self.canvas.delete("said")
             self._show_nearest(found, int(answer.probabilities[looking.look.place].argmax()))
+        return False
 
     def _show_kernels(self) -> None:
         """The first block's kernels, trained and untrained beside each other, with one scale of colours."""
@@ -177,17 +182,18 @@ class InsidePanel(widgets.Panel):
         sides = np.array([first_kernels(one.trained), first_kernels(one.untrained)])
         strongest, count = float(np.abs(sides).max()), sides.shape[1]
         edge, half, room = px(_EDGE), (self.width - px(3 * _EDGE)) // 2, self.height - px(_HEAD + 150)
-        across = max((4, 8), key=lambda across: min(half // across, room * across // count))
-        line = px(12)
-        zoom = (min(half // across, room * across // count) - line) // 3
+        sizes = [(min(half // across, room // -(-count // across)), across) for across in range(1, count + 1)]
+        (pitch, across), line = max(sizes), px(8)
+        rows, zoom = -(-count // across), (pitch - line) // 3
         names = {"After training": edge, "Before training": 2 * edge + half}
         for (name, left), kernels in zip(names.items(), sides, strict=True):
             self.text(left, px(48), name, "bold", anchor="w", tags="live")
             large = tinted(kernels, strongest, ORANGE).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (F, H, W, 3)
-            framed = np.pad(large, ((0, 0), (0, line), (0, line), (0, 0)), constant_values=_BETWEEN)
-            rows = framed.reshape(-1, across, *framed.shape[1:]).swapaxes(1, 2)
-            self.picture(left, px(_HEAD), rows.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line])
-        bottom = px(_HEAD) + count // across * (3 * zoom + line)
+            around = ((0, rows * across - count), (0, line), (0, line), (0, 0))
+            framed = np.pad(large, around, constant_values=_BETWEEN)
+            mosaic = framed.reshape(rows, across, *framed.shape[1:]).swapaxes(1, 2)
+            self.picture(left, px(_HEAD), mosaic.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line])
+        bottom = px(_HEAD) + rows * (3 * zoom + line)
         legend = f"blue: weights up to {strongest:.2f},  white: 0,  orange: down to −{strongest:.2f}"
         self.text(edge, bottom + px(10), legend, "small", anchor="w", tags="live")
         text, width = _KERNELS.format(count=count), self.width - 2 * edge
@@ -197,10 +203,10 @@ class InsidePanel(widgets.Panel):
         """The training digits most alike in both spaces; labels that the network did not answer stand out."""
         px, edge, labels = self.px, self.px(_EDGE), found.hidden.labels
         width = self.width - 2 * edge
-        pitch = width // len(labels)
-        side = self.theme.layout.tile(min(pitch, px(90)) / px(1) - 6)
+        pitch, down = width // len(labels), (self.height - px(_HEAD + 70)) // 2
+        side = self.theme.layout.tile(0, spare=min(pitch - px(6), down - px(60)))
         for row, (name, (title, what)) in enumerate(_SPACES.items()):
-            nearest, y = getattr(found, name), px(_HEAD + 40) + row * (self.height - px(_HEAD + 70)) // 2
+            nearest, y = getattr(found, name), px(_HEAD + 40) + row * down
             self.text(edge, y - px(30), title, "bold", anchor="w", tags="live")
             self.text(edge, y - px(13), what, "small", anchor="w", tags="live")
             for place, (image, label) in enumerate(zip(nearest.images, nearest.labels.tolist(), strict=True)):

@@ -23,6 +23,9 @@ def test_columns_fit_side_by_side_and_every_value_is_found_where_it_lies(
 ) -> None:
     columns, random = planned(shapes, room), np.random.default_rng(0)
     end = 0
+    for column in columns[1:]:  # on the line behind a value, that value is meant
+        x, y = column.corner(0, column.side - 1, column.side - 1)
+        assert column.at(x + column.zoom, y + column.zoom) == (0, column.side - 1, column.side - 1)
     for column, (count, side) in zip(columns, shapes, strict=True):
         assert column.left >= end
         end = column.left + column.width

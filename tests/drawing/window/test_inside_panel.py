@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +20,7 @@ from mnist_lab.drawing.window import widgets
 from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR
 from mnist_lab.drawing.window.inside_panel import _LOGITS, PAGES, InsidePanel, Spot
 from mnist_lab.errors import TrainingError
-from mnist_lab.explain.inside import Survey, first_kernels, number, opened, survey
+from mnist_lab.explain.inside import Survey, first_kernels, number, opened, surveying
 from mnist_lab.explain.neighbours import Nearest, Neighbours
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from mnist_lab.plotting import ORANGE, tinted
@@ -44,8 +44,8 @@ def interior(mnist: Mnist) -> Inner:
         with torch.no_grad():
             change(model)
 
-        def survey_of(model: DigitNet) -> Survey:
-            return survey(model, digits)
+        def survey_of(model: DigitNet) -> Iterator[Survey | None]:
+            return surveying(model, digits)
 
         def neighbours(picture: Picture) -> Neighbours:
             labels = np.full(8, 7)
@@ -130,6 +130,7 @@ def adds_up(visitor: Visitor, spot: Spot, shown: str, blocks: int) -> None:
 
     parts = sum(map(thousandths, " ".join(texts(visitor, "part")).split()))
     if spot.layer < blocks:
+        assert any("products may differ in the last digit" in text for text in texts(visitor, "live"))
         steps = texts(visitor, "step")
         assert steps[-1] == shown
         others = thousandths(steps[0]) if spot.layer else 0
@@ -357,6 +358,44 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
         panel.buttons["maps"].invoke()
+
+
+@pytest.mark.parametrize("size", [(1024, 600), (1920, 1080)], ids=str)
+def test_what_is_shown_fills_its_room(opened: Opener, interior: Inner, size: tuple[int, int]) -> None:
+    visitor = opened(interiors=[interior()])
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    visitor.resize(*size)
+    click(visitor, Spot(4, 7))
+    assert len(texts(visitor, "part")) >= 8
+    panel = panel_of(visitor)
+    panel.buttons["kernels"].invoke()
+    visitor.settle()
+    assert min(picture.height() for picture in panel.pictures) > 0.55 * panel.height
+    panel.buttons["nearest"].invoke()
+    visitor.settle()
+    assert sum(picture.width() for picture in panel.pictures) > 2 * 0.65 * panel.width
+
+
+def test_the_survey_leaves_time_for_keys(opened: Opener, interior: Inner, mnist: Mnist) -> None:
+    digits, done = mnist.validation.subset(torch.arange(2000)), list[int]()
+
+    def survey_of(model: DigitNet) -> Iterator[Survey | None]:
+        for found in surveying(model, digits):
+            done.append(len(done))
+            yield found
+
+    visitor = opened(interiors=[interior("1-layer")._replace(survey=survey_of)])
+    visitor.key("i")
+    visitor.wait(lambda: bool(done))
+    visitor.key("i")
+    visitor.settle()
+    assert len(done) < 9
+    assert visitor.window.looking.surveys == {}
+    visitor.key("i")
+    visitor.settle()
+    assert done == list(range(9))  # eight steps of 256 digits, and the survey
+    assert any("2,000 validation digits" in text for text in texts(visitor, "legend"))
 
 
 def test_bars_of_scores_near_zero_are_short(opened: Opener, interior: Inner) -> None:
