@@ -79,6 +79,8 @@ class RunRecord:
     images_per_second: float | None = None
     model_file: str | None = None
     results: Mapping[str, Any] = field(default_factory=dict)  # Evaluation.to_dict() of validation and test
+    parent: str | None = None  # the run that it is a personalised copy of, by its folder's name
+    personal: Mapping[str, Any] = field(default_factory=dict)  # what that changed, on whose digits
     note: str = ""  # the user's own sentence about it, kept beside run.json
     number: int = field(default=0, compare=False)  # its place among all runs: 1 is the newest, 0 unknown
 
@@ -88,7 +90,8 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}"
+        personalised = ", personalised" if self.parent else ""
+        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}{personalised}"
 
     @property
     def is_evaluated(self) -> bool:
@@ -103,6 +106,8 @@ class RunRecord:
     @cached_property
     def changes(self) -> str:
         """The options by which it differs from its usual recipe; empty if there are none, or if that is unknown."""
+        if self.parent:  # its settings are always the same
+            return f"personalised from {self.parent}"
         try:
             config = self.config
         except RequestError:
@@ -166,8 +171,8 @@ class RunRecord:
 
 # What is only shown, or checked where it is used: a value of another type counts as missing.
 _SHOWN: dict[str, type] = {
-    **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file"), str),
-    **dict.fromkeys(("split", "machine", "versions", "results"), dict),
+    **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file", "parent"), str),
+    **dict.fromkeys(("split", "machine", "versions", "results", "personal"), dict),
     **dict.fromkeys(("val_loss", "images_per_second"), float),
     "workers": int,
 }
@@ -484,7 +489,7 @@ def by_recipe(runs: Sequence[RunRecord]) -> list[dict[int, RunRecord]]:
     for run in runs:
         key: object = run.folder  # of a configuration that can't be used
         with suppress(RequestError):
-            key = replace(run.config, seed=0).canonical, str(run.split_fingerprint)
+            key = replace(run.config, seed=0).canonical, str(run.split_fingerprint), run.parent and run.name
         by_seed = groups.setdefault(key, {})
         same = (by_seed.get(run.seed, run), run)
         by_seed[run.seed] = max(same, key=lambda run: (run.status == "finished", run.created, run.name))
