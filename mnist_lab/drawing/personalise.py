@@ -148,13 +148,8 @@ class Change:
             "only_before": found.only_a,
             "only_after": found.only_b,
             "p_value": found.p_value,
-            "is_different": bool(said.is_different),
-            "verdict": _capital(said.facts if said.is_different else said.sentence),
+            "verdict": " ".join(part[0].upper() + part[1:] for part in (said.sentence, said.facts)),
         }
-
-
-def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]
 
 
 def advice(change: Change, labels: NDArray[np.int64]) -> str:
@@ -225,8 +220,8 @@ def personalise(
 ) -> Path:
     """Fine-tune a copy of an evaluated run's network on someone's labelled drawings, and leave it as a run of its own.
 
-    The folder keeps the drawings, and its run.json what changed on them, by cross-validation, and on MNIST's digits. The
-    same drawings, seed and number of threads give the same bits.
+    The folder keeps the drawings, and its run.json what changed on them, by cross-validation, and on MNIST's digits.
+    The same drawings, seed and number of threads give the same bits.
 
     Raises:
         RequestError: there are too few drawings with a label and ink.
@@ -247,11 +242,11 @@ def personalise(
         name: predict_logits(copied, getattr(mnist, name).images, compute).numpy() for name in ("validation", "test")
     }
     evaluations = {name: evaluate(found, getattr(mnist, name).labels.numpy()) for name, found in logits.items()}
-    changes = [Change("your own, by cross-validation", "drawing", right(model, own, compute), answered)]
+    changes = [Change("your own", "drawing", right(model, own, compute), answered)]
     for name, found in logits.items():
         digits: Digits = getattr(mnist, name)
         after = found.argmax(axis=1) == digits.labels.numpy()
-        changes.append(Change(f"MNIST's {name}", f"{name} digit", right(model, digits, compute), after))
+        changes.append(Change(f"MNIST {name}", f"{name} digit", right(model, digits, compute), after))
     personal = {
         "digits": len(own),
         "folds": FOLDS,

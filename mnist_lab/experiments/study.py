@@ -32,7 +32,7 @@ from mnist_lab.terminal.wording import format_percent, plain
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.page import results_summary
-from mnist_lab.training.paired import mcnemar, mcnemar_verdict
+from mnist_lab.training.paired import LEVEL, format_p, mcnemar, mcnemar_verdict
 from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
@@ -327,9 +327,9 @@ def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
     rows = []
     for one in compared:
         difference, needed = one.difference, None
-        mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
+        mean, *ends = format_points(difference.mean, *(difference.interval or ()))
         if one.verdict.is_different is False:
-            needed = statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared))
+            needed = statistics.seeds_needed(difference, level=LEVEL / len(compared))
         seeds = "–" if needed is None else f"about {needed:,}"
         p_values = map(_p_cell, (difference.p_value, one.p_adjusted))
         interval = " to ".join(ends) or "–"
@@ -339,7 +339,7 @@ def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
 
 
 def _p_cell(p: float | None) -> str:
-    return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
+    return "–" if p is None else format_p(p).removeprefix("p ").removeprefix("= ")
 
 
 def _curves_section(runs: Runs) -> Section:

@@ -60,7 +60,7 @@ def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
 def mcnemar_verdict(
     name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None, *, noun: str = "test digit"
 ) -> Verdict:
-    """What two networks' answers to the same digits (each a ``noun``) allow us to say, about these two networks alone."""
+    """What two networks' answers to the same digits, each a ``noun``, allow us to say, about these two alone."""
     ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
     (fewer, loser), (more, winner) = ranked
     undecided = f"{name_a} and {name_b} can't be told apart on the {noun}s."

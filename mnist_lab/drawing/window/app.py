@@ -10,7 +10,7 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -49,13 +49,13 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
 }
 _KEYS = {
     **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "i": "inside", "v": "film"},
-    **{"r": "reset", "g": "gallery", "h": "help", "question": "help", "f1": "help"},
+    **{"r": "reset", "g": "gallery", "p": "personalise", "h": "help", "question": "help", "f1": "help"},
     **{"f11": "full screen", "f": "full screen", "escape": "close", "backspace": "take back"},
 }
 
 
 class Host(Protocol):
-    """What the window asks of the program around it. A LabError of one of the first three is shown."""
+    """What the window asks of the program around it. A LabError is shown."""
 
     def save(self, answer: Answer) -> Path: ...  # leaves a drawing, wobbled or not, in a place, which it returns
 
@@ -66,6 +66,9 @@ class Host(Protocol):
     def reject(self, picture: Picture, probabilities: Sequence[Probabilities]) -> str | None: ...
 
     def gallery(self, theme: widgets.Theme) -> None: ...  # shows what was kept
+
+    # Lets the first network learn what was kept, telling the fraction done; returns all networks, and what to say.
+    def personalise(self, on_step: Callable[[float], None]) -> tuple[Sequence[Predictor], str]: ...
 
 
 def open_window(predictors: Sequence[Predictor], host: Host) -> None:
@@ -112,6 +115,7 @@ class Window:
         self._message = "", False  # what is told, and whether it is trouble
         self._told_of: tuple[Stroke, ...] = ()  # the strokes that the message belongs to
         self._unexplained: list[int] = []  # networks whose maps are still to be made
+        self._is_learning = self._is_closing = False
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         root.report_callback_exception = self._fail
@@ -129,7 +133,8 @@ class Window:
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
             "gallery": self._open_gallery,
-            "close": root.quit,
+            "personalise": self._personalise,
+            "close": self._close,
         }
         density = density_of(root)
         first = plan_layout(root.winfo_screenwidth(), root.winfo_screenheight(), density, len(predictors))
@@ -140,7 +145,7 @@ class Window:
         for key in ("<Return>", "<KP_Enter>"):  # Tk presses a button with the space bar only
             root.bind_class("TButton", key, lambda event: event.widget.invoke())
             root.bind_class("TScale", key, lambda event: self.canvas.canvas.focus_set())
-        root.protocol("WM_DELETE_WINDOW", root.quit)
+        root.protocol("WM_DELETE_WINDOW", self._close)
         window = first.window
         left = (root.winfo_screenwidth() - window.width) // 2
         top = max(0, (root.winfo_screenheight() - window.height) // 2 - first.px(20))
@@ -246,7 +251,12 @@ class Window:
         foot = widgets.card(self.theme.stage, self.layout.foot, widgets.GROUND, widgets.GROUND)
         self._buttons_below = tk.Frame(foot, background=widgets.GROUND)
         self._buttons_below.pack(side="right", anchor="s")
-        for command, text in {"gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}.items():
+        for command, text in {
+            "personalise": "Learn my hand  p",
+            "gallery": "Gallery  g",
+            "help": "Help  h",
+            "close": "Close  Esc",
+        }.items():
             self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
@@ -427,6 +437,33 @@ class Window:
         self._kept = None  # there it may get another label, or be deleted
         self._tell("")
         self._host.gallery(self.theme)
+
+    def _personalise(self) -> None:
+        """Learn the drawings that were kept, while the pen still works, and go on with the new network."""
+        if self._is_learning:
+            return
+
+        def show(done: float) -> None:
+            if self._is_closing:
+                raise LabError("the window was closed", "learn again when there is time")
+            self._tell(f"learning your hand: {100 * done:.0f} %")
+            self.root.update()
+
+        self._is_learning = True
+        gc.disable()  # as its thread for figures might collect widgets
+        try:
+            self._predictors, said = self._host.personalise(show)
+            self._build(self.layout)
+            self._tell(said)
+        except LabError as error:
+            self._tell(f"not learned: {error}", trouble=True)
+        finally:
+            gc.enable()
+            self._is_learning = False
+
+    def _close(self) -> None:
+        self._is_closing = True
+        self.root.quit()
 
     def _toggle_full_screen(self) -> None:
         self.root.attributes("-fullscreen", not self.root.attributes("-fullscreen"))
