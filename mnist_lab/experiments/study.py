@@ -327,7 +327,7 @@ def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
     rows = []
     for one in compared:
         difference, needed = one.difference, None
-        mean, *ends = format_points(difference.mean, *(difference.interval or ()))
+        mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
         if one.verdict.is_different is False:
             needed = statistics.seeds_needed(difference, level=LEVEL / len(compared))
         seeds = "–" if needed is None else f"about {needed:,}"
