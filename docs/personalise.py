@@ -3,7 +3,7 @@
     python docs/personalise.py RUN DRAWINGS WRITERS
 
 RUN is a folder of ``python main.py train``, DRAWINGS a file of labelled drawings as strokes (JSON lines), WRITERS a
-text file that names the writer of each, line for line. For every writer with at least 20 drawings, a copy of the network
+text file that names the writer of each, line for line. For each writer with at least 20 drawings, a copy of the network
 learns a random half of them, as ``python main.py personalise`` does, and is asked about the other half and about MNIST.
 """
 

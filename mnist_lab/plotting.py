@@ -24,6 +24,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ImageColor import getrgb
 
 from mnist_lab.storage import write_atomically
 from mnist_lab.terminal.wording import printable
@@ -198,6 +199,14 @@ def row_percent(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     percent: NDArray[np.float64] = np.full(matrix.shape, np.nan)
     np.divide(100.0 * matrix, totals, where=totals > 0, out=percent)
     return percent
+
+
+def tinted(values: NDArray[np.floating[Any]], strongest: float, negative: str = VERMILION) -> NDArray[np.uint8]:
+    """Values (...) as colours (..., 3): white at zero, blue above it, another below; full from ``strongest`` on."""
+    strength = np.minimum(np.abs(values) / max(strongest, 1e-12), 1)[..., np.newaxis]
+    full = np.where(values[..., np.newaxis] > 0, getrgb(BLUE), getrgb(negative))
+    colours: NDArray[np.uint8] = np.rint(255 + (full - 255) * strength).astype(np.uint8)
+    return colours
 
 
 def draw_digit(axes: Axes, ink: NDArray[np.floating[Any]]) -> AxesImage:

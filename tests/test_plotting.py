@@ -81,3 +81,11 @@ def test_a_png_is_small_and_as_it_was_drawn() -> None:
     assert (saved[[0, -1]] == 255).all(), "paper stays white"
     assert np.abs(saved - drawn).mean() < 1.5
     assert np.percentile(np.abs(saved - drawn), 99) < 12, "no bands of colour"
+
+
+def test_values_are_blue_above_zero_and_another_colour_below() -> None:
+    colours = plotting.tinted(np.array([-2, -1, 0, 1, 2], dtype=np.float32), 2.0, plotting.ORANGE)
+    assert tuple(colours[0]) == (0xE6, 0x9F, 0x00)
+    assert tuple(colours[2]) == (255, 255, 255)
+    assert tuple(colours[4]) == (0x00, 0x72, 0xB2)
+    assert np.abs(colours[3] - (255.0 + colours[4]) / 2).max() <= 0.5

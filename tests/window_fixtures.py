@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import os
 import shutil
 import sys
@@ -16,11 +15,22 @@ from typing import Any
 import pytest
 
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.drawing.window.answer import Interior, Predictor, Probabilities
+from mnist_lab.drawing.window.answer import Predictor, Probabilities
 from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
 from mnist_lab.explain.film import DigitMap
-from tests.windows import Guest, Opener, Visitor, start_screen, unavailable, uniform_map, width_reader
+from tests.windows import (
+    UNSEEN,
+    Guest,
+    Interior,
+    Opener,
+    Visitor,
+    no_film,
+    start_screen,
+    unavailable,
+    uniform_map,
+    width_reader,
+)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +69,7 @@ def opened(screen: str) -> Iterator[Opener]:
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
             gallery: Callable[[Any], None] = print,
             interiors: Sequence[Interior] = (),
-            film: DigitMap | None = None,
+            film: Callable[[], DigitMap] = no_film,
         ) -> Visitor:
             """Readers are asked about one picture each; predict_many, about those of several pictures at once.
 
@@ -76,10 +86,13 @@ def opened(screen: str) -> Iterator[Opener]:
 
                 return predict
 
-            networks = itertools.zip_longest(readers or (width_reader,) * max(1, len(interiors)), interiors)
+            asked = readers or (width_reader,) * max(1, len(interiors))
+            inner = [*interiors, *[UNSEEN] * (len(asked) - len(interiors))]
             predictors = [
-                Predictor(f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", interior, film)
-                for place, (read, interior) in enumerate(networks)
+                Predictor(
+                    f"2026-11-22_14-30-0{place}_3-layer-aug", noting(read), explain, "Gradient", *looked, film=film
+                )
+                for place, (read, looked) in enumerate(zip(asked, inner, strict=True))
             ]
             visitor: Visitor
             root = new_root()

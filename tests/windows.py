@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,7 +21,11 @@ from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
 from mnist_lab.drawing.window.answer import Answer, Probabilities
 from mnist_lab.drawing.window.app import TITLE, Window
 from mnist_lab.drawing.window.widgets import DrawingCanvas
-from mnist_lab.errors import StorageError
+from mnist_lab.errors import RunError, StorageError
+from mnist_lab.explain.film import DigitMap
+from mnist_lab.explain.inside import Survey
+from mnist_lab.explain.neighbours import Neighbours
+from mnist_lab.networks.models import DigitNet
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20  # seconds until something that should happen counts as missing
@@ -33,7 +37,8 @@ import numpy as np
 from mnist_lab.drawing.window.answer import Predictor
 from mnist_lab.drawing.window.app import open_window
 from mnist_lab.errors import LabError
-predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], lambda *asked: None)]
+unseen = [lambda *asked: None, "map", *[None] * 5]
+predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], *unseen)]
 def attempt():
     try:
         open_window(predictors, SimpleNamespace())
@@ -97,6 +102,23 @@ def update_until(root: Any, condition: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline
         root.update()
         time.sleep(0.002)
+
+
+class Interior(NamedTuple):
+    """What a predictor has to be looked into."""
+
+    trained: DigitNet
+    untrained: DigitNet
+    survey: Callable[[DigitNet], Survey]
+    neighbours: Callable[[Picture], Neighbours]
+
+
+_NOTHING: Any = [None] * 4
+UNSEEN = Interior(*_NOTHING)  # of a network that no test looks into
+
+
+def no_film() -> DigitMap:
+    raise RunError("there is no film", "train again")
 
 
 class Visitor:
@@ -261,7 +283,7 @@ for round in range(int(sys.argv[1])):
     note(opening=round)
     try:
         host = SimpleNamespace(save=save, keep=keep, take_back=take_back, reject=lambda *seen: None)
-        open_window([Predictor("width", predict, lambda *asked: None)], host)
+        open_window([Predictor("width", predict, lambda *asked: None, "map", *[None] * 5)], host)
         note(closed=round, threads=threading.active_count(), widgets=widgets_left())
     except LabError as error:
         note(error=type(error).__name__, message=str(error), widgets=widgets_left())

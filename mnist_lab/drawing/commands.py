@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +38,22 @@ from mnist_lab.drawing.predictions import (
 from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.answer import Answer, Interior, Predictor
+from mnist_lab.drawing.window.answer import Answer, Predictor
 from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
 from mnist_lab.drawing.window.widgets import Theme
-from mnist_lab.errors import LabError, RequestError, RunError
+from mnist_lab.errors import LabError, RequestError
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.film import load_map
-from mnist_lab.explain.inside import Survey, opened, survey
+from mnist_lab.explain.inside import opened, survey
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import available_cores, computing_with
-from mnist_lab.networks.models import DigitNet, build_model
+from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table, text
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
@@ -104,15 +105,7 @@ class DrawingSession:
 
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
-        readers = zip(names_of(self.readers), self.readers, strict=True)
-        method = METHODS["gradient"].title
-        predictors = [
-            Predictor(name, reader.predict, reader.map, method, _interior(reader)) for name, reader in readers
-        ]
-        first = self.readers[0]
-        with suppress(RunError):  # the window says that there is no film
-            predictors[0] = replace(predictors[0], film=load_map(first.run, first.model, first.compute))
-        return predictors
+        return [_predictor(name, reader) for name, reader in zip(names_of(self.readers), self.readers, strict=True)]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
         return NO_DIGIT if all_reject(self.readers, probabilities) else None
@@ -172,13 +165,18 @@ class DrawingSession:
         return self.predictors(), text(self.readers[0].run.personal.get("advice"))
 
 
-def _interior(reader: Reader) -> Interior:
-    untrained = build_model(reader.run.config.architecture, reader.run.seed)
-
-    def survey_of(model: DigitNet) -> Survey:
-        return survey(model, load_mnist().validation)
-
-    return Interior(opened(reader.model), opened(untrained), survey_of, reader.neighbours)
+def _predictor(name: str, reader: Reader) -> Predictor:
+    return Predictor(
+        name,
+        reader.predict,
+        reader.map,
+        METHODS["gradient"].title,
+        opened(reader.model),
+        opened(build_model(reader.run.config.architecture, reader.run.seed)),
+        lambda model: survey(model, load_mnist().validation),
+        reader.neighbours,
+        partial(load_map, reader.run, reader.model, reader.compute),
+    )
 
 
 def _ask_predict(lab: Lab) -> int:

@@ -95,8 +95,9 @@ class Prediction:
 
 def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str, Any]:
     """The training digits nearest to a picture: in pixel space, and in each network's hidden layer."""
-    hidden = {reader.run.name: reader.nearest_hidden(picture).to_dict() for reader in readers}
-    return {"pixels": readers[0].neighbours(picture).pixels.to_dict(), "hidden": hidden}
+    found = {reader.run.name: reader.neighbours(picture) for reader in readers}
+    hidden = {name: one.hidden.to_dict() for name, one in found.items()}
+    return {"pixels": found[readers[0].run.name].pixels.to_dict(), "hidden": hidden}
 
 
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:

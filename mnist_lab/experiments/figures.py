@@ -139,16 +139,16 @@ def learning_panels(curves: Curves, rows: Rows, kept: Kept = None, *, title: str
     for panels, (measure, columns) in zip(grid, rows.items(), strict=True):
         scale, unit = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
         for axes, (variant, known) in zip(panels, curves.items(), strict=True):
-            lines = {name: scale * known[column] for name, column in columns.items()}
-            epochs = range(1, next(iter(lines.values())).shape[1] + 1)
-            for (name, runs), style in zip(lines.items(), styles(len(lines)), strict=True):
+            lines = [scale * known[column] for column in columns.values()]
+            epochs = range(1, lines[0].shape[1] + 1)
+            for name, runs, style in zip(columns, lines, styles(len(lines)), strict=True):
                 _draw_runs(axes, epochs, runs, style, name)
-            if len(columns) == 2:
-                means = [runs.mean(axis=0) for runs in lines.values()]
+            if len(lines) == 2:
+                means = [runs.mean(axis=0) for runs in lines]
                 axes.fill_between(epochs, *means, color=MUTED, alpha=0.3, linewidth=0, zorder=0, label="gap")
-            if kept is not None:
-                places = np.zeros(len(kept[variant]))
-                axes.plot(kept[variant], places, "*", color=INK, markersize=10, clip_on=False, label="epoch kept")
+            if kept:
+                nought = [0] * len(kept[variant])
+                axes.plot(kept[variant], nought, "*", color=INK, markersize=10, clip_on=False, label="epoch kept")
             plotting.style_axes(axes, "epoch", unit)
             axes.label_outer()
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -19,11 +19,11 @@ from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits, Mnist, load_mnist
 from mnist_lab.experiments import figures, statistics
+from mnist_lab.experiments.answers import ask
 from mnist_lab.experiments.questions import MOST_SEEDS
 from mnist_lab.experiments.study import Study, tell_study
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.neighbours import nearest_hidden
-from mnist_lab.networks.compute import predict_logits
+from mnist_lab.explain.neighbours import neighbours_of
 from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import BLUE, ORANGE, new_figure, png_of, style_axes, styled
 from mnist_lab.report.document import Picture, Section, Table
@@ -51,8 +51,9 @@ no difference is found, more seeds may find one."""
 _CAPTION = """Each mark is a mean over the seeds. If the nearest digits taught these answers, the blue circles lie right
 of the squares, which show what any such loss does."""
 
-Changes = Mapping[str, Mapping[int, NDArray[np.float64]]]
-"""How far each of M answers moved, 0 to 1, by what was left out and by seed."""
+Places = NDArray[np.int64]  # positions among the training digits
+Changes = Mapping[str, NDArray[np.float64]]
+"""How far each of M answers moved with each of S seeds, (S, M) from 0 to 1, by what was left out."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Check:
     config: TrainConfig  # of all trainings, but for the seed
     digits: Digits  # M test digits
     names: Sequence[str]  # of these
-    nearest: NDArray[np.int64]  # positions among the training digits
+    nearest: Places
 
 
 def check_neighbours(lab: Lab, run: str, seeds: int) -> int:
@@ -94,13 +95,9 @@ def check_neighbours(lab: Lab, run: str, seeds: int) -> int:
             answers[seed, variant] = train_without(reader, check, seed, variant, report)
             under_way.clear()
             display.end(name)
-    changes = {
-        variant: {
-            seed: np.abs(answers[seed, variant] - answers[seed, NOTHING]).sum(axis=1) / 2 for seed in range(seeds)
-        }
-        for variant in (NEAREST, RANDOM)
-    }
-    tell_study(lab, _study(lab, reader, check, changes))
+    by_variant = {variant: np.array([answers[seed, variant] for seed in range(seeds)]) for variant in VARIANTS}
+    moved = {name: np.abs(by_variant[name] - by_variant[NOTHING]).sum(axis=2) / 2 for name in (NEAREST, RANDOM)}
+    tell_study(lab, _study(lab, reader, check, moved))
     return OK
 
 
@@ -111,8 +108,8 @@ def prepare(reader: Reader, mnist: Mnist) -> Check:
     config = replace(usual, batch_norm=config.batch_norm, dropout=config.dropout, hidden=config.hidden)
     missed = evaluate_on(reader.model, mnist.test, reader.compute).mistakes
     digits = mnist.test.subset(torch.from_numpy(missed.positions[:MISTAKES]))
-    found = nearest_hidden(digits.images[:, 0].numpy(), reader.hidden_space, reader.model, reader.compute, REMOVED)
-    indices = [index for nearest in found for index in nearest.indices.tolist()]
+    found = neighbours_of(digits.images[:, 0].numpy(), reader.hidden_space, reader.model, reader.compute, REMOVED)
+    indices = [index for one in found for index in one.hidden.indices.tolist()]
     names = [
         f"{index}{doubt_mark(index)}: {true}, read as {read}"
         for index, true, read in zip(digits.indices.tolist(), missed.labels, missed.predictions, strict=False)
@@ -120,16 +117,15 @@ def prepare(reader: Reader, mnist: Mnist) -> Check:
     return Check(config, digits, names, np.flatnonzero(np.isin(mnist.train.indices.numpy(), indices)))
 
 
-def left_out(train: Digits, nearest: NDArray[np.int64], seed: int) -> tuple[dict[str, NDArray[np.int64]], list[int]]:
+def left_out(train: Digits, nearest: Places, seed: int) -> tuple[dict[str, Places], Places]:
     """Which of the training digits each variant does without, class by class, and what takes the places of as many."""
-    labels, groups = train.labels.numpy(), []
-    order = torch.randperm(len(labels), generator=seeded_generator(seed, "left out at random")).numpy()
-    others = order[~np.isin(order, nearest)]
+    order = torch.randperm(len(train), generator=seeded_generator(seed, "left out at random")).numpy()
+    groups, others = [], order[~np.isin(order, nearest)]
     for digit in range(CLASSES):
-        near, far = (places[labels[places] == digit] for places in (nearest, others))
+        near, far = (places[train.labels.numpy()[places] == digit] for places in (nearest, others))
         groups.append((near, *np.split(far[: 2 * len(near)], 2)))
     near, random, stand_ins = map(np.concatenate, zip(*groups, strict=True))
-    return {NOTHING: near[:0], NEAREST: near, RANDOM: random}, stand_ins.tolist()
+    return {NOTHING: near[:0], NEAREST: near, RANDOM: random}, stand_ins
 
 
 def train_without(
@@ -143,34 +139,30 @@ def train_without(
     model = compute.place(build_model(config.architecture, seed))
     trainer = Trainer(model, mnist.train.subset(torch.from_numpy(places)), mnist.validation, config, compute)
     model.load_state_dict(trainer.fit(on_progress=report).best_weights)
-    answers: NDArray[np.float64] = predict_logits(model, check.digits.images, compute).double().softmax(dim=1).numpy()
-    return answers
+    return ask(model, check.digits, compute).probabilities
 
 
 def conclude(changes: Changes) -> list[str]:
     """What may be said: the answer, and what it rests on."""
-    means = {variant: {seed: float(moved.mean()) for seed, moved in m.items()} for variant, m in changes.items()}
-    found = statistics.paired_difference(means[RANDOM], means[NEAREST])
+    random, nearest = (dict(enumerate(changes[name].mean(axis=1).tolist())) for name in (RANDOM, NEAREST))
+    found = statistics.paired_difference(random, nearest)
     verdict, is_more = statistics.verdict(RANDOM, NEAREST, found), found.mean > 0
-    answer = "It can't be shown that the nearest training digits matter more than random ones: no difference found."
-    if verdict.is_different is None:
-        answer = verdict.sentence
-    elif verdict.is_different:
-        more = f"change {'more' if is_more else 'less'} than without random ones"
-        answer = f"{'Yes' if is_more else 'No'}: without the nearest training digits, the answers {more}."
-    return [answer, f"The difference, {verdict.facts}"]
+    answers = {
+        None: verdict.sentence,
+        False: "It can't be shown that the nearest training digits matter more than random ones: no difference found.",
+        True: f"{'Yes' if is_more else 'No'}: without the nearest training digits, the answers change "
+        f"{'more' if is_more else 'less'} than without random ones.",
+    }
+    return [answers[verdict.is_different], f"The difference, {verdict.facts}"]
 
 
 def _study(lab: Lab, reader: Reader, check: Check, changes: Changes) -> Study:
-    seeds, number = list(changes[NEAREST]), len(check.nearest)
-    moved = {variant: np.mean(list(m.values()), axis=0) for variant, m in changes.items()}  # (M,) each
+    seeds, number = range(len(changes[NEAREST])), len(check.nearest)
+    moved = {variant: m.mean(axis=0) for variant, m in changes.items()}  # (M,) each
     figure = changes_figure(check.names, moved, note=doubt_note(check.digits.indices.tolist()))
     alt = f"A dot plot with a row for each of {len(check.names)} test digits, and a mark for each kind of training."
     picture = Picture("Digit by digit", png_of(figure), alt, _CAPTION, "changes")
-    rows = [
-        (variant, *(f"{100 * m[seed].mean():.1f}" for seed in seeds), f"{100 * moved[variant].mean():.1f}")
-        for variant, m in changes.items()
-    ]
+    rows = [(name, *(f"{100 * mean:.1f}" for mean in (*m.mean(axis=1), m.mean()))) for name, m in changes.items()]
     headings = ("left out", *(f"seed {seed}" for seed in seeds), "mean")
     table = Table("Mean change of an answer, points of 100", headings, rows, range(1, len(headings)))
     how = _HOW.format(mistakes=len(check.names), number=number, removed=REMOVED)
@@ -190,10 +182,10 @@ def _study(lab: Lab, reader: Reader, check: Check, changes: Changes) -> Study:
         numbers={
             "run": reader.run.name,
             "config": check.config.to_dict(),
-            "seeds": seeds,
+            "seeds": list(seeds),
             "test_digits": check.digits.indices.tolist(),
             "nearest": load_mnist().train.indices[check.nearest].tolist(),
-            "changes": {name: {str(seed): one.tolist() for seed, one in m.items()} for name, m in changes.items()},
+            "changes": {name: dict(enumerate(m.tolist())) for name, m in changes.items()},
         },
         tables=[table],
     )

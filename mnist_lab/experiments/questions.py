@@ -14,8 +14,7 @@ from typing import Any
 
 from mnist_lab import config as settings
 from mnist_lab.config import AUGMENTATIONS, AugmentConfig, TrainConfig, default_config, settings_of
-from mnist_lab.experiments import measures, memorising
-from mnist_lab.experiments.rates import LEARNING_RATES, of_rates
+from mnist_lab.experiments import learning, measures
 from mnist_lab.terminal.wording import describe_strength
 
 _RANDOM = (0, 20, 50, 100)  # percent of the training digits whose labels are drawn at random
@@ -78,7 +77,7 @@ def _variants(name: str, epochs: int) -> tuple[Variant, ...]:
             "weight decay": replace(few, weight_decay=1.0),
             "all three": replace(few, dropout=0.5, augment=AugmentConfig(), weight_decay=1.0),
         },
-        "learning-rate": {f"{rate:g}": replace(quick, learning_rate=rate) for rate in LEARNING_RATES},
+        "learning-rate": {f"{rate:g}": replace(quick, learning_rate=rate) for rate in learning.LEARNING_RATES},
         "depth": {**{model: replace(stated, model=model) for model in ("1-layer", "2-layer")}, "3-layer": plain},
         "augmentation": {"plain": plain, "all": replace(plain, augment=everything), **alone},
         "regularisation": {
@@ -156,7 +155,7 @@ EXPERIMENTS = {
             "What is right for many digits is learned first, and what is wrong digit by digit. Nothing here holds the "
             "network back: no dropout, no augmentation, no weight decay, a constant learning rate (Zhang et al. 2017, "
             "arXiv:1611.03530; Arpit et al. 2017, arXiv:1706.05394).",
-            memorising.of_memorising,
+            learning.of_memorising,
         ),
         Experiment(
             "overfit", "What closes the gap between training and validation?", "dropout, augmentation, weight decay",
@@ -165,14 +164,14 @@ EXPERIMENTS = {
             "With 300 digits a network soon knows all of them by heart, and goes on growing surer, also where it is "
             "wrong. An epoch has each digit five times. Batch norm, which holds networks back as well, is off. All "
             "three together differ from neither in three factors: which of them does it, that pair can't tell.",
-            memorising.of_overfitting,
+            learning.of_overfitting,
         ),
         Experiment(
             "learning-rate", "How large may the learning rate be?", "the learning rate", 1,
-            partial(_variants, "learning-rate"), tuple(pairwise(f"{rate:g}" for rate in LEARNING_RATES)),
+            partial(_variants, "learning-rate"), tuple(pairwise(f"{rate:g}" for rate in learning.LEARNING_RATES)),
             "Too low wastes the epoch, too high never settles, and a little more destroys what was learned (Smith "
             "2017, arXiv:1506.01186). The rate is constant here: a schedule that falls allows higher ones.",
-            of_rates,
+            learning.of_rates,
         ),
     )
 }  # fmt: skip

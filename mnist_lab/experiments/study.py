@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -365,15 +364,16 @@ def _curves_section(runs: Runs) -> Section:
 
 def _film_sections(recipes: Sequence[Recipe]) -> list[Section]:
     """The films of one run of each recipe, or of all runs of a single one; none if none has been kept."""
-    runs = {recipe.network(seed): run for recipe in recipes for seed, run in recipe.runs.items()}
-    chosen = runs if len(recipes) == 1 else [recipe.network(next(iter(recipe.runs))) for recipe in recipes]
-    films: dict[str, Film] = {}
-    for name in islice(chosen, _FILMS_SHOWN):
-        with suppress(RunError):
-            films[name] = read_film(runs[name])
+    of_each = _FILMS_SHOWN if len(recipes) == 1 else 1
+    chosen = [(recipe.network(s), run) for recipe in recipes for s, run in islice(recipe.runs.items(), of_each)]
+    films, without = dict[str, Film](), list[str]()
+    for name, run in chosen[:_FILMS_SHOWN]:
+        try:
+            films[name] = read_film(run)
+        except RunError:
+            without.append(name)
     if not films:
         return []
-    without = [name for name in islice(chosen, _FILMS_SHOWN) if name not in films]
     told = [f"Without a film, as runs of earlier versions are: {', '.join(without)}."] * bool(without)
     content = draw_film(films, "The same moments of training, side by side")
     aligned = f"Aligned by the digits seen; of at most {_FILMS_SHOWN} runs. {CAPTION.text}"

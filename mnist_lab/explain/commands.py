@@ -21,15 +21,7 @@ from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
 from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
-from mnist_lab.explain.neighbours import (
-    NEIGHBOURS,
-    Nearest,
-    Neighbours,
-    Space,
-    nearest_hidden,
-    neighbours_of,
-    training_features,
-)
+from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -87,10 +79,6 @@ class Reader:
     def hidden_space(self) -> Space:
         """The training digits in the space of the hidden layer; the first use may take 1 to 3 s."""
         return training_features(self.run, self.model, self.compute)
-
-    def nearest_hidden(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Nearest:
-        """The training digits nearest to a picture in the space of the hidden layer; quick enough to follow a pen."""
-        return nearest_hidden(picture[np.newaxis], self.hidden_space, self.model, self.compute, count)[0]
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""

@@ -20,14 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL.ImageColor import getrgb
 
 from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.mnist import SIDE, Digits, load_mnist, stratified_subset
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_hidden, predict_logits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import BLUE, COLOURS, VERMILION, row_percent
+from mnist_lab.plotting import COLOURS, mosaic_of, row_percent, tinted
 from mnist_lab.storage import read_bytes, write_atomically
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.page import FILM_FILE
@@ -95,22 +94,15 @@ class Film:
 
     def kernel_pixels(self, moment: int, columns: int) -> Pixels:
         """The kernels side by side: blue is above zero, vermilion below, on one scale for all moments."""
-        filters, scale = self.kernels.shape[1], float(abs(self.kernels).max()) or 1.0
+        filters = self.kernels.shape[1]
         cells = np.zeros((math.ceil(filters / columns) * columns, 4, 4))  # with a white gap of one pixel
-        cells[:filters, :3, :3] = self.kernels[moment] / scale
-        grid = cells.reshape(-1, columns, 4, 4).transpose(0, 2, 1, 3).reshape(-1, 4 * columns)[:-1, :-1]
-        return _tinted(abs(grid), grid > 0)
+        cells[:filters, :3, :3] = self.kernels[moment]
+        return tinted(mosaic_of(cells.reshape(-1, columns, 4, 4))[:-1, :-1], float(abs(self.kernels).max()))
 
     def confusion_pixels(self, moment: int) -> Pixels:
         """Each cell's fraction of its row, on a logarithmic scale from 0.1 %: blue is right, vermilion wrong."""
         percent = np.nan_to_num(row_percent(self.confusion[moment]))
-        return _tinted(0.3 * np.log10(np.maximum(percent, 0.1) / 0.1), np.eye(CLASSES, dtype=bool))
-
-
-def _tinted(strength: NDArray[np.float64], is_blue: NDArray[np.bool_]) -> Pixels:
-    """White where the strength (H, W) is 0, full colour where it is 1."""
-    colours = np.where(is_blue[..., None], getrgb(BLUE), getrgb(VERMILION))
-    return np.rint(255 + strength[..., None] * (colours - 255.0)).astype(np.uint8)
+        return tinted(0.3 * np.log10(np.maximum(percent, 0.1) / 0.1) * np.where(np.eye(CLASSES), 1, -1), 1)
 
 
 def mapped_digits() -> Digits:

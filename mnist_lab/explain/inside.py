@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from mnist_lab.networks.compute import BATCH_SIZE, require_finite
 from mnist_lab.networks.models import ConvBlock, DigitNet
 
 Values = NDArray[np.float32]
+DECIMALS = 3  # of every number that is part of a sum
+RELU = "below 0 becomes 0 (ReLU)"  # the last step of every sum, and the longest of their names
 
 
 @dataclass(frozen=True)
@@ -79,25 +81,27 @@ class PixelSum:
     normalised: float  # the largest of the window, scaled and shifted
     value: float  # after ReLU: what the map shows
 
-    @property
-    def products(self) -> Values:
-        """Patch times kernel, (C, 3, 3); they and the bias add up to the largest of the window."""
-        return self.patch * self.kernel
+    def written(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64], list[tuple[str, float | None]]]:
+        """The sum as it is written: rounded so that everything adds up.
 
-    def strongest(self, count: int) -> NDArray[np.int64]:
-        """The input maps whose products contribute most to the sum, for or against, the largest first."""
-        sums = self.products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
-        return np.argsort(-np.abs(sums), kind="stable")[:count]
-
-    def scaled_and_shift(self, decimals: int) -> list[float]:
-        """The largest of the window times the scale, and the shift: rounded, they add up to ``normalised``."""
-        return add_up([self.scale * float(self.convolved.max()), self.shift], self.normalised, decimals)
-
-    @property
-    def winner(self) -> tuple[int, int]:
-        """Row and column, 0 or 1, of the largest value of the window, the first among equals."""
-        row, column = divmod(int(self.convolved.argmax()), 2)
-        return row, column
+        The K input maps, at most ``most``, that contribute most to it, for or against, the largest first; the products
+        of their patch and kernel, (K, 3, 3); and the steps from there, each with a name and what it adds or leaves.
+        """
+        products = self.patch * self.kernel  # (C, 3, 3)
+        sums = products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
+        shown = np.argsort(-np.abs(sums), kind="stable")[:most]
+        others, largest = np.delete(sums, shown), float(self.convolved.max())
+        *parts, rest, bias = add_up([*products[shown].ravel(), others.sum(), self.bias], largest)
+        steps: list[tuple[str, float | None]] = [(f"+ the other {len(others)} maps", rest)] if len(others) else []
+        if self.bias:
+            steps.append(("+ bias", bias))
+        window = " ".join(map(number, self.convolved.ravel().tolist()))
+        steps += [("= sum (convolution)", largest), (f"window: {window}", None), ("the largest (pooling)", largest)]
+        if (self.scale, self.shift) != (1.0, 0.0):
+            scaled, shift = add_up([self.scale * largest, self.shift], self.normalised)
+            steps.append((f"× {number(self.scale)} (scale)", scaled))
+            steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), self.normalised))
+        return shown, np.reshape(parts, (-1, 3, 3)), [*steps, (RELU, self.value)]
 
 
 @torch.inference_mode()
@@ -113,7 +117,11 @@ def pixel_sum(model: DigitNet, inside: Inside, block: int, filter: int, row: int
     top, left = 2 * row + down, 2 * column + right  # of the patch, in the padded input
     padding = int(layer.conv.padding[0])
     padded = nn.functional.pad(given, [padding] * 4)
-    scale, shift = _scale_and_shift(layer.norm, filter)
+    scale, shift, norm = 1.0, 0.0, layer.norm
+    if isinstance(norm, nn.BatchNorm2d):  # in evaluation mode, one multiplication and one addition for each filter
+        variance = cast(Tensor, norm.running_var)[filter].double()
+        scale = float(norm.weight[filter].double() / (variance + norm.eps).sqrt())
+        shift = float(norm.bias[filter].double() - cast(Tensor, norm.running_mean)[filter].double() * scale)
     return PixelSum(
         patch=padded[:, top : top + 3, left : left + 3].numpy(),
         corner=(top - padding, left - padding),
@@ -125,16 +133,6 @@ def pixel_sum(model: DigitNet, inside: Inside, block: int, filter: int, row: int
         normalised=float(normalised[0, filter, row, column]),
         value=float(layer.relu(normalised)[0, filter, row, column]),
     )
-
-
-def _scale_and_shift(norm: nn.Module, filter: int) -> tuple[float, float]:
-    """Batch normalisation in evaluation mode is one multiplication and one addition for each filter."""
-    if not isinstance(norm, nn.BatchNorm2d):
-        return 1.0, 0.0
-    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
-    shift = norm.bias.double() - mean.double() * scale
-    return float(scale[filter]), float(shift[filter])
 
 
 def seen_by(model: DigitNet, block: int, row: int, column: int) -> tuple[int, int, int, int]:
@@ -155,9 +153,15 @@ class LogitSum:
     bias: float
     value: float
 
-    def largest(self, count: int) -> NDArray[np.int64]:
-        """The hidden units that contribute most, for the digit or against it, the largest first."""
-        return np.argsort(-np.abs(self.contributions), kind="stable")[:count]
+    def written(self, count: int) -> tuple[NDArray[np.int64], list[float], float, float]:
+        """The units that contribute most, for the digit or against it, the largest first; their parts, rest and bias.
+
+        They are rounded so that they add up.
+        """
+        units = np.argsort(-np.abs(self.contributions), kind="stable")[:count]
+        others = np.delete(self.contributions, units).sum()
+        *parts, rest, bias = add_up([*self.contributions[units], others, self.bias], self.value)
+        return units, parts, rest, bias
 
 
 def logit_sum(model: DigitNet, inside: Inside, digit: int) -> LogitSum:
@@ -167,17 +171,20 @@ def logit_sum(model: DigitNet, inside: Inside, digit: int) -> LogitSum:
     return LogitSum(contributions, last.bias[digit].item(), float(inside.logits[digit]))
 
 
-def add_up(parts: Sequence[float] | NDArray[np.floating[Any]], total: float, decimals: int) -> list[float]:
+def add_up(parts: Sequence[float], total: float, decimals: int = DECIMALS) -> list[float]:
     """Round parts so that they add up to their rounded total: all down, then those with the largest remainders up."""
     unit = 10.0**-decimals
     exact = np.asarray(parts, dtype=np.float64) / unit
     whole = np.floor(exact)
     missing = round(round(total, decimals) / unit) - int(whole.sum())
     each, some = divmod(missing, len(whole))  # each: 0, or where float32 itself has rounded, perhaps -1
-    order = np.argsort(whole - exact, kind="stable")
-    whole += each
-    whole[order[:some]] += 1
+    whole[np.argsort(whole - exact, kind="stable")] += each + (np.arange(len(whole)) < some)
     return [float(round(count * unit, decimals)) for count in whole]
+
+
+def number(value: float, decimals: int = DECIMALS, sign: str = "-") -> str:
+    """A number as it is written in sums; zero is never negative."""
+    return f"{value:{sign}z.{decimals}f}".replace("-", "−")
 
 
 def first_kernels(model: DigitNet) -> Values:
@@ -198,11 +205,12 @@ class Survey:
         """Which of a block's filters, or after the blocks which hidden units, (C,), answer to none of the digits."""
         return np.asarray(self.peaks[layer] == 0)
 
-    def exciting(self, unit: int, count: int) -> NDArray[np.int64]:
-        """The positions of the digits that excite a hidden unit most; none that leave it silent."""
+    def exciting(self, unit: int, count: int) -> NDArray[np.uint8]:
+        """The digits that excite a hidden unit most, (K, 28, 28), white on black; none that leave it silent."""
         activations = self.hidden[:, unit]
         strongest = np.argsort(-activations, kind="stable")[:count]
-        return strongest[activations[strongest] > 0]
+        images: NDArray[np.uint8] = self.digits.images[strongest[activations[strongest] > 0], 0].numpy()
+        return images
 
 
 @torch.inference_mode()

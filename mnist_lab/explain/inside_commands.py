@@ -103,12 +103,7 @@ class _Look:
             found, seen = pixel_sum(model, inside, block, filter, row, column), seen_by(model, block, row, column)
             drawn = figures.value_sum(inside.image[0], block, found, seen, f"{title}: {place}", subject.note)
             yield f"sum-{block + 1}", drawn
-        images = self.survey.digits.images[:, 0].numpy()
-        exciting = {
-            digit: [images[self.survey.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
-            for digit, total in self.sums.items()
-        }
-        yield "logits", figures.logit_sums(self.sums, exciting, title, subject.note)
+        yield "logits", figures.logit_sums(self.sums, self.survey, title, subject.note)
         untrained = build_model(self.reader.run.config.architecture, self.reader.run.seed)
         yield "kernels", figures.kernels(first_kernels(model), first_kernels(untrained), self.name)
 

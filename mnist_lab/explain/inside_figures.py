@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from mnist_lab import plotting
 from mnist_lab.data.mnist import denormalise
 from mnist_lab.explain.figures import name_image
-from mnist_lab.explain.inside import Inside, LogitSum, PixelSum, Values, add_up
+from mnist_lab.explain.inside import Inside, LogitSum, PixelSum, Survey, Values, number
 from mnist_lab.plotting import AGAINST_AND_FOR, BLUE, FOR, INK, MUTED, ORANGE, PAPER, SMALL, VERMILION, styled
 from mnist_lab.report.document import Caption
 
-UNITS, PICTURES = 8, 6  # hidden units whose contributions are shown one by one; digits that excite each most
+_UNITS, _PICTURES = 8, 6  # hidden units whose contributions are shown one by one; digits that excite each most
 _CHANNELS = 3  # of a sum, those whose patch, kernel and products are shown
 _BARS = 12  # hidden units that are shown among the maps
 _BETWEEN = "#EBEBEB"  # the paper between maps, darker than a map of zeros
@@ -56,10 +56,10 @@ def maps(inside: Inside, dead: Sequence[NDArray[np.bool_]], sees: Sequence[int],
         size = f"{found.shape[1]} x {found.shape[1]}, up to {largest:.1f}; each of {side} x {side} pixels"
         name_image(axes, f"→ Block {block + 1}: {len(found)} filters", size)
     strongest = inside.by_strength(len(blocks))[:_BARS]
-    _draw_bars(units, inside.hidden[strongest], [f"{unit}" for unit in strongest])
+    _draw_bars(units, inside.hidden[strongest].tolist(), [f"{unit}" for unit in strongest])
     units.set(xlabel="activation", ylabel="hidden unit, activation")
     name_image(units, "→ Hidden units", f"{np.count_nonzero(inside.hidden)} of {len(inside.hidden)} answer")
-    _draw_bars(logits, inside.logits, [f"{digit}" for digit in plotting.DIGITS])
+    _draw_bars(logits, inside.logits.tolist(), [f"{digit}" for digit in plotting.DIGITS])
     logits.set(xlabel="logit", ylabel="digit, logit")
     name_image(logits, "→ Logits", "the largest wins")
     return figure
@@ -85,25 +85,21 @@ def _draw_cells(
     axes.set(xticks=[], yticks=[], anchor="N")
     axes.spines[:].set_visible(False)
     corners = pitch * np.indices((rows, columns))[::-1].reshape(2, -1).T[: len(cells)]  # x and y
-    for (x, y), number in zip(corners + np.array([left + side / 2, top - 3]), filters, strict=True):
-        text = axes.text(x, y, f"{number}", fontsize=SMALL, ha="center")
+    for (x, y), filter in zip(corners + np.array([left + side / 2, top - 3]), filters, strict=True):
+        text = axes.text(x, y, f"{filter}", fontsize=SMALL, ha="center")
         text.set_in_layout(False)  # which would ask each of hundreds how large it is
     centres: NDArray[np.float64] = corners + np.array([left, top]) + (side - 1) / 2
     return centres
 
 
-def _draw_bars(axes: Axes, values: Values, names: Sequence[str], decimals: int = 2) -> None:
+def _draw_bars(axes: Axes, values: Sequence[float], names: Sequence[str], decimals: int = 2) -> None:
     """Bars from top to bottom, blue where positive and orange-red where negative, by their names and numbers."""
-    numbers = [f"{name}   {_number(value, decimals)}" for name, value in zip(names, values.tolist(), strict=True)]
+    numbers = [f"{name}   {number(value, decimals)}" for name, value in zip(names, values, strict=True)]
     axes.barh(numbers, values, color=[BLUE if value >= 0 else VERMILION for value in values], height=0.75)
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(values) - 0.5, -0.5)
-
-
-def _number(value: float, decimals: int = 3) -> str:
-    return f"{value:z.{decimals}f}".replace("-", "−")  # z: no minus sign before a zero
 
 
 @styled
@@ -115,10 +111,8 @@ def value_sum(
     ``image`` holds the normalised pixels (28, 28), of which the value depends on those ``seen``: top, left, height and
     width. Of the filters before, those that matter most to the sum are shown one by one.
     """
-    shown, largest = found.strongest(_CHANNELS), float(found.convolved[found.winner])
-    others = np.delete(found.products.sum(axis=(1, 2)), shown)
-    *parts, rest, bias = add_up([*found.products[shown].ravel(), others.sum(), found.bias], largest, 3)
-    products, height = np.array(parts).reshape(-1, 3, 3), 1.5 * len(shown) + 1.7
+    shown, products, steps = found.written(_CHANNELS)
+    height = 1.5 * len(shown) + 1.7
     foot = "Rounded to three decimals so that all sums add up; each kind of square has its own scale of colours."
     figure = plotting.new_figure(12.6, height, title, f"{foot} {note}".strip())
     grid = figure.add_gridspec(len(shown), 6, width_ratios=(1.7, 1.4, 1.4, 1.4, 1.1, 3.2))
@@ -132,31 +126,24 @@ def value_sum(
         for column, heading, remark, numbers in (
             (1, "Patch", f"of {name}", found.patch[shown]),
             (2, "× kernel", "its weights", found.kernel[shown]),
-            (3, "= products", f"together {_number(total)}", products),
+            (3, "= products", f"together {number(total)}", products),
         ):
             axes = figure.add_subplot(grid[row, column])
             _draw_numbers(axes, numbers[row], float(np.abs(numbers).max()))
             name_image(axes, heading, remark)
     _draw_numbers(window, found.convolved, float(np.abs(found.convolved).max()))
-    y, x = found.winner
+    y, x = divmod(int(found.convolved.argmax()), 2)
     window.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, linewidth=2, clip_on=False))
     name_image(window, "Window", "of four sums")
-    scaled, shift = found.scaled_and_shift(3)
-    steps = [(f"products with {name}", part.sum()) for name, part in zip(names, products, strict=True)]
-    steps += [(f"with the other {len(others)} filters together", rest)] * bool(len(others))
-    steps += [("bias", bias)] * bool(found.bias)
-    steps.append(("= sum, the largest of the window", largest))
-    if (found.scale, found.shift) != (1, 0):
-        steps += [(f"times the scale {_number(found.scale)}", scaled), ("plus the shift", shift)]
-        steps.append(("= after batch normalisation", found.normalised))
-    steps.append(("= after ReLU (negative becomes 0)", found.value))
-    middle = max(0, round(2.3 * height) - len(steps)) / 2  # lines above the steps and below
-    words.set(xlim=(0, 1), ylim=(len(steps) + middle, -1 - middle))
+    lines = [(f"products with {name}", part) for name, part in zip(names, products.sum(axis=(1, 2)), strict=True)]
+    lines += [(name, value) for name, value in steps if value is not None]  # the window has squares of its own
+    middle = max(0, round(2.3 * height) - len(lines)) / 2  # lines above the steps and below
+    words.set(xlim=(0, 1), ylim=(len(lines) + middle, -1 - middle))
     words.set_axis_off()
-    for line, (name, number) in enumerate(steps):
-        weight = "bold" if name.startswith("=") else "normal"
+    for line, (name, value) in enumerate(lines):
+        weight = "bold" if line == len(lines) - 1 else "normal"
         words.text(0.04, line, name, va="center", fontweight=weight)
-        words.text(1, line, _number(number), va="center", ha="right", fontweight=weight)
+        words.text(1, line, number(value), va="center", ha="right", fontweight=weight)
     return figure
 
 
@@ -166,35 +153,29 @@ def _draw_numbers(axes: Axes, values: Values, largest: float) -> None:
     axes.imshow(values, cmap=AGAINST_AND_FOR, vmin=-limit, vmax=limit)
     for (row, column), value in np.ndenumerate(values.astype(np.float64)):
         colour = PAPER if abs(value) > 0.55 * limit else INK
-        axes.text(column, row, _number(value), ha="center", va="center", color=colour, fontsize=SMALL)
+        axes.text(column, row, number(value), ha="center", va="center", color=colour, fontsize=SMALL)
     axes.set(xticks=[], yticks=[])
 
 
 @styled
-def logit_sums(
-    sums: Mapping[int, LogitSum], exciting: Mapping[int, Sequence[NDArray[np.uint8]]], title: str, note: str = ""
-) -> Figure:
-    """What some digits' logits are made of: the largest contributions, with the digits that excite those units most.
-
-    ``exciting`` has pictures (K, 28, 28) for each of the first ``UNITS`` units of a digit's ``LogitSum.largest``.
-    """
+def logit_sums(sums: Mapping[int, LogitSum], survey: Survey, title: str, note: str = "") -> Figure:
+    """What some digits' logits are made of: the largest contributions, with the digits that excite those units most."""
     foot = (
         "A contribution is a unit's activation times its weight for the digit; rounded so that all add up to the logit."
     )
     figure = plotting.new_figure(6.3 * len(sums), 5.2, title, f"{foot} {note}".strip())
     axes = figure.subplots(1, 2 * len(sums), width_ratios=[2.6, 2.9] * len(sums))
     for (digit, found), bars, pictures in zip(sums.items(), axes[::2], axes[1::2], strict=True):
-        order = found.largest(UNITS)
-        others = np.delete(found.contributions, order)
-        parts = add_up([*found.contributions[order], others.sum(), found.bias], found.value, 3)
-        names = [*(f"unit {unit}" for unit in order), f"the other {len(others)}", "bias"]
-        _draw_bars(bars, np.array(parts, np.float32), names, 3)
+        units, parts, rest, bias = found.written(_UNITS)
+        names = [*(f"unit {unit}" for unit in units), f"the other {len(found.contributions) - len(units)}", "bias"]
+        _draw_bars(bars, [*parts, rest, bias], names, 3)
         bars.set_xlabel("contribution to the logit")
-        name_image(bars, f"Logit of {digit}: {_number(found.value)}", "the sum of these")
-        cells = np.zeros((len(order), PICTURES, 28, 28))
-        for row, images in zip(cells, exciting[digit], strict=True):
+        name_image(bars, f"Logit of {digit}: {number(found.value)}", "the sum of these")
+        cells = np.zeros((len(units), _PICTURES, 28, 28))
+        for row, unit in zip(cells, units, strict=True):
+            images = survey.exciting(unit, _PICTURES)
             row[: len(images)] = images / 255
-        extent = (0, PICTURES, len(order) - 0.5, -0.5)
+        extent = (0, _PICTURES, len(units) - 0.5, -0.5)
         pictures.imshow(plotting.mosaic_of(cells), vmin=0, vmax=1, extent=extent, interpolation="nearest")
         pictures.set(xticks=[], yticks=[], ylim=bars.get_ylim(), anchor="W")
         pictures.spines[:].set_visible(False)
@@ -210,7 +191,7 @@ def kernels(trained: Values, untrained: Values, title: str) -> Figure:
     note = f"Blue: positive weights, orange-red: negative, white: 0; one scale, up to ±{limit:.2f}."
     figure = plotting.new_figure(6.4, 5.4, title, note)
     sides = {
-        "Trained": (trained, f"correlation with those before training {_number(alike, 2)}"),
+        "Trained": (trained, f"correlation with those before training {number(alike, 2)}"),
         "Before training": (untrained, "random numbers, drawn from the same seed"),
     }
     for axes, (name, (weights, remark)) in zip(figure.subplots(1, 2), sides.items(), strict=True):

@@ -85,15 +85,14 @@ class Space:
 
     def nearest(self, pictures: NDArray[np.uint8], points: Tensor, count: int) -> list[Nearest]:
         """The training digits nearest to each picture (M, 28, 28), which are the ``points`` (M, D), without itself."""
-        distances, places = self.distances(points).topk(count + 1, largest=False)  # (M, count + 1)
-        return [self._without(*one, count) for one in zip(pictures, distances, places, strict=True)]
-
-    def _without(self, picture: NDArray[np.uint8], distances: Tensor, places: Tensor, count: int) -> Nearest:
-        """The training digits at these places, but for one that is the picture itself."""
-        images = self.digits.images[places, 0].numpy()
-        others = np.flatnonzero((images != picture).any(axis=(1, 2)))[:count]
-        labels, indices = (each[places].numpy()[others] for each in (self.digits.labels, self.digits.indices))
-        return Nearest(indices, labels, distances.numpy()[others], images[others])
+        found = []
+        nearest = self.distances(points).topk(count + 1, largest=False)  # (M, count + 1)
+        for picture, distances, places in zip(pictures, *nearest, strict=True):
+            digits = self.digits.subset(places)
+            parts = digits.indices, digits.labels, distances, digits.images[:, 0]
+            others = (parts[-1].numpy() != picture).any(axis=(1, 2))
+            found.append(Nearest(*(part.numpy()[others][:count] for part in parts)))
+        return found
 
 
 def training_digits(config: TrainConfig) -> Digits:
@@ -141,16 +140,8 @@ def neighbours_of(
     pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
 ) -> list[Neighbours]:
     """The neighbours of each of a few pictures (M, 28, 28), given the network and its training features."""
-    with computing_with(1):
-        in_pixels = space.by_pixels.nearest(pictures, to_unit(torch.from_numpy(pictures.copy())).flatten(1), count)
-    in_hidden = nearest_hidden(pictures, space, model, compute, count)
-    return [Neighbours(*both) for both in zip(in_hidden, in_pixels, strict=True)]
-
-
-def nearest_hidden(
-    pictures: NDArray[np.uint8], space: Space, model: DigitNet, compute: Compute, count: int = NEIGHBOURS
-) -> list[Nearest]:
-    """The same in the space of the hidden layer alone, which is quick enough to follow a pen."""
     images = torch.from_numpy(pictures.copy()).unsqueeze(1)  # (M, 1, 28, 28)
     with computing_with(1):  # several threads would wait for each other: beside other programs, 40 times as long
-        return space.nearest(pictures, predict_hidden(model, images, compute), count)
+        hidden = space.nearest(pictures, predict_hidden(model, images, compute), count)
+        pixels = space.by_pixels.nearest(pictures, to_unit(images).flatten(1), count)
+    return [Neighbours(*both) for both in zip(hidden, pixels, strict=True)]

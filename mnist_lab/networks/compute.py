@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.environment import DEVICES, asked_device
 from mnist_lab.errors import RequestError, TrainingError
@@ -172,8 +171,7 @@ def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_siz
     The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
     large can cause although they are finite themselves.
     """
-    empty = torch.empty(0, CLASSES)
-    found = torch.cat([empty, *_in_batches(model, model, images, compute, batch_size)])
+    found = torch.cat(_in_batches(model, model, images, compute, batch_size))
     require_finite(found)
     return found
 

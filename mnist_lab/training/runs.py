@@ -90,8 +90,8 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        personalised = ", personalised" if self.parent else ""
-        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}{personalised}"
+        how = ", personalised" * bool(self.parent)
+        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}{how}"
 
     @property
     def is_evaluated(self) -> bool:
@@ -106,14 +106,12 @@ class RunRecord:
     @cached_property
     def changes(self) -> str:
         """The options by which it differs from its usual recipe; empty if there are none, or if that is unknown."""
-        if self.parent:  # its settings are always the same
-            return f"personalised from {self.parent}"
-        try:
-            config = self.config
-        except RequestError:
-            return ""
-        # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
-        return " ".join(changed_options(replace(config.canonical, augment=config.augment)))
+        with suppress(RequestError):
+            if self.parent:  # its settings are always the same
+                return f"personalised from {self.parent}"
+            config = replace(self.config.canonical, augment=self.config.augment)  # named even if nothing is left in it
+            return " ".join(changed_options(config))
+        return ""
 
     @property
     def split_fingerprint(self) -> object:
@@ -250,10 +248,9 @@ def status_of(run: RunRecord) -> str:
 
 def run_folders(outputs: Path) -> list[Path]:
     """The folders that hold a run.json, sorted by name; a folder that is missing or may not be read holds none."""
-    try:
+    with suppress(OSError):
         return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
-    except OSError:
-        return []
+    return []
 
 
 def list_runs(outputs: Path) -> tuple[list[RunRecord], dict[Path, str]]:
@@ -427,9 +424,8 @@ def read_history(run: RunRecord) -> list[EpochRecord]:
 
 def epochs_done(run: RunRecord) -> int:
     """How many epochs a run has finished; run.json counts them only once it has ended."""
-    if not run.is_evaluated:
-        with suppress(RunError):
-            return len(read_history(run))
+    with suppress(RunError):
+        return run.epochs_run if run.is_evaluated else len(read_history(run))
     return run.epochs_run
 
 

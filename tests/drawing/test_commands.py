@@ -299,8 +299,7 @@ def test_the_window_looks_into_the_trained_network_and_the_untrained_one_of_its_
 ) -> None:
     session = session_for(outputs, "run")
     (predictor,) = session.predictors()
-    inner, record = predictor.interior, session.readers[0].run
-    assert inner is not None
+    inner, record = predictor, session.readers[0].run
     fresh = build_model(record.config.architecture, record.seed)
     for model, expected in ((inner.trained, network), (inner.untrained, fresh)):
         for one, other in zip(model.parameters(), expected.parameters(), strict=True):

@@ -35,11 +35,10 @@ from mnist_lab.experiments.commands import (
 from mnist_lab.experiments.questions import EXPERIMENTS, Experiment, Variant
 from mnist_lab.experiments.study import differences_table
 from mnist_lab.experiments.trainings import Pool, Stopped
-from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK
 from mnist_lab.training.runs import RunRecord, list_runs, locked, read_run
-from mnist_lab.training.session import Observer, resume, train_new
+from mnist_lab.training.session import Observer, RunExtras, resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.experiments.conftest import PREDICTION, blank_figures, in_this_process
 from tests.training.test_runs import make_run
@@ -133,7 +132,7 @@ def stopped_run(config: TrainConfig, outputs: Path) -> Path:
         raise Stopped
 
     with pytest.raises(Stopped):
-        train_new(config, outputs, NOW, Observer(), workers=0, stop_requested=stop, extras=RUN_EXTRAS)
+        train_new(config, outputs, NOW, Observer(), workers=0, stop_requested=stop, extras=RunExtras())
     return list_runs(outputs)[0][0].folder
 
 
@@ -152,7 +151,7 @@ def test_a_stopped_training_that_another_program_goes_on_with(meanwhile: str, tm
         word = next(answers)
         if word == "y":
             if meanwhile == "finished":
-                resume(read_run(folder), Observer(), extras=RUN_EXTRAS)
+                resume(read_run(folder), Observer(), extras=RunExtras())
             else:
                 held.enter_context(locked(folder))
             before.update({path.name: path.read_bytes() for path in folder.iterdir()})

@@ -73,14 +73,14 @@ def test_what_is_left_out_are_the_nearest_and_as_many_others_of_the_same_classes
     assert [name.replace("†", "") for name in check.names] == names
     assert np.array_equal(test.images[check.digits.indices], check.digits.images)
     nearest = {
-        index for image in check.digits.images[:, 0].numpy() for index in reader.nearest_hidden(image, 50).indices
+        index for image in check.digits.images[:, 0].numpy() for index in reader.neighbours(image, 50).hidden.indices
     }
     assert set(indices[check.nearest]) == nearest
     drawn = []
     for seed in (0, 1):
         by_variant, stand_ins = left_out(mnist.train, check.nearest, seed)
         assert set(by_variant[NEAREST]) == set(check.nearest)
-        groups = [by_variant[NEAREST], by_variant[RANDOM], np.array(stand_ins)]
+        groups = [by_variant[NEAREST], by_variant[RANDOM], stand_ins]
         together = np.concatenate(groups)
         assert len(np.unique(together)) == len(together) == 3 * len(nearest), "no digit is in two groups"
         assert all(np.array_equal(labels[group], labels[groups[0]]) for group in groups), "class by class"
@@ -155,14 +155,6 @@ def test_a_change_is_the_total_variation_distance_from_the_training_of_the_same_
     assert "the nearest 100.0 100.0 100.0 random ones 25.0 25.0 25.0 " in " ".join(shown(lab).split())
 
 
-def changes(**points: list[float]) -> dict[str, dict[int, NDArray[np.float64]]]:
-    names = {"nearest": NEAREST, "random": RANDOM}
-    return {
-        names[name]: {seed: np.array([point, point]) / 100 for seed, point in enumerate(by_seed)}
-        for name, by_seed in points.items()
-    }
-
-
 @pytest.mark.parametrize(
     ("nearest", "random", "expected"),
     [
@@ -175,7 +167,8 @@ def changes(**points: list[float]) -> dict[str, dict[int, NDArray[np.float64]]]:
 def test_the_first_sentence_says_whether_they_matter_more(
     nearest: list[float], random: list[float], expected: str
 ) -> None:
-    first, facts = conclude(changes(nearest=nearest, random=random))
+    by_seed = {name: np.array([points, points]).T / 100 for name, points in ((NEAREST, nearest), (RANDOM, random))}
+    first, facts = conclude(by_seed)  # of two answers each
     assert first.startswith(expected)
     assert facts.startswith("The difference, the nearest minus random ones: ")
 

@@ -15,7 +15,17 @@ from torch import Tensor, nn
 from mnist_lab.config import ARCHITECTURES
 from mnist_lab.data.mnist import Mnist, normalise, to_unit
 from mnist_lab.errors import TrainingError
-from mnist_lab.explain.inside import add_up, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
+from mnist_lab.explain.inside import (
+    add_up,
+    first_kernels,
+    logit_sum,
+    look_inside,
+    number,
+    opened,
+    pixel_sum,
+    seen_by,
+    survey,
+)
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 
@@ -83,11 +93,11 @@ def test_the_sum_behind_any_value_is_torchs_own(network: DigitNet, picture: NDAr
             at = (filter, row, column)
             window = layers[f"blocks.{block}.conv"][filter, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
             assert np.array_equal(found.convolved, window.numpy())
-            assert found.convolved[found.winner] == float(layers[f"blocks.{block}.pool"][at])
+            assert found.convolved.max() == float(layers[f"blocks.{block}.pool"][at])
             assert found.normalised == float(layers[f"blocks.{block}.norm"][at])
             assert found.value == float(layers[f"blocks.{block}.relu"][at]) == float(maps[at])
             # and the parts make the whole
-            total = found.products.astype(np.float64).sum() + found.bias
+            total = (found.patch * found.kernel).astype(np.float64).sum() + found.bias
             assert total == pytest.approx(float(found.convolved.max()), abs=2e-5)
             assert found.scale * found.convolved.max() + found.shift == pytest.approx(found.normalised, abs=2e-5)
 
@@ -140,15 +150,17 @@ def test_a_logit_is_what_its_units_contribute(network: DigitNet, picture: NDArra
         assert found.contributions.sum() + found.bias == pytest.approx(found.value, abs=1e-5)
         assert found.value == inside.logits[digit]
         sizes = np.abs(found.contributions)
-        first = found.largest(5)
-        assert list(sizes[first]) == sorted(sizes, reverse=True)[:5]
+        units, parts, rest, bias = found.written(5)
+        assert list(sizes[units]) == sorted(sizes, reverse=True)[:5]
+        assert parts == pytest.approx(found.contributions[units].tolist(), abs=0.0011)
+        assert thousandths(found.value) == sum(map(thousandths, [*parts, rest, bias]))
 
 
 def test_rounded_parts_add_up_to_their_rounded_total() -> None:
     random = np.random.default_rng(0)
     for _ in range(200):
         parts = random.normal(size=random.integers(1, 12)) * 10.0 ** random.integers(-3, 2)
-        rounded = add_up(parts, float(parts.sum()), 3)
+        rounded = add_up(parts.tolist(), float(parts.sum()), 3)
         assert sum(rounded) == pytest.approx(round(float(parts.sum()), 3), abs=1e-9)
         assert np.abs(np.array(rounded) - parts).max() <= 0.001 + 1e-9
     assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0, 2) == [0.34, 0.33, 0.33]
@@ -171,8 +183,8 @@ def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture
     assert np.array_equal(found.dead(2), hidden.max(axis=0) == 0)
     assert found.dead(2).any()
     for unit in (0, 17, 100):
-        positions = found.exciting(unit, 6)
-        assert np.allclose(hidden[positions, unit], np.sort(hidden[:, unit])[::-1][: len(positions)], atol=1e-4)
+        expected = [place for place in np.argsort(-hidden[:, unit], kind="stable")[:6] if hidden[place, unit] > 0]
+        assert np.array_equal(found.exciting(unit, 6), digits.images[expected, 0].numpy())
     assert look_inside(model, picture).silent(1)[4]
 
 
@@ -187,3 +199,44 @@ def test_an_opened_network_is_a_copy(compute: Compute, picture: NDArray[np.uint8
     order = look_inside(inside, picture).by_strength(0)
     assert sorted(order) == list(range(32))
     assert all(maps[a] >= maps[b] for a, b in pairwise(order))
+
+
+def thousandths(value: float) -> int:
+    """A number as it is written, in thousandths."""
+    return int(number(value).replace("−", "-").replace(".", ""))
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_what_is_written_adds_up_and_ends_in_the_value(mnist: Mnist, batch_norm: bool) -> None:
+    model = lively(build_model(replace(ARCHITECTURES["3-layer"], batch_norm=batch_norm), seed=4))
+    inside, random = look_inside(model, mnist.validation.images[3, 0].numpy()), np.random.default_rng(0)
+    for block, maps in enumerate(inside.maps):
+        for _ in range(60):
+            at = tuple(map(int, random.integers(maps.shape)))
+            pixel = pixel_sum(model, inside, block, *at)
+            shown, products, listed = pixel.written(3)
+            exact = pixel.patch * pixel.kernel
+            sums, steps = np.abs(exact.sum(axis=(1, 2), dtype=np.float64)), dict(listed)
+            assert list(sums[shown]) == sorted(sums, reverse=True)[: len(shown)]
+            assert len(shown) == len(products) == min(3, len(sums))
+            assert np.abs(products - exact[shown]).max() < 0.0011
+            parts = [*products.ravel(), steps.get(f"+ the other {len(sums) - 3} maps") or 0, steps.get("+ bias") or 0]
+            assert sum(map(thousandths, parts)) == thousandths(float(pixel.convolved.max()))
+            values = list(steps.values())
+            assert values[-1] == pixel.value == maps[at]
+            if batch_norm:
+                scaled = next(value for name, value in steps.items() if name.startswith("×"))
+                (shift,) = (name for name in steps if name.endswith("(shift)"))
+                assert scaled is not None
+                moved = int(shift.removesuffix(" (shift)").replace("− ", "-").replace("+ ", "").replace(".", ""))
+                assert thousandths(scaled) + moved == thousandths(pixel.normalised)
+                assert abs(scaled - pixel.scale * pixel.convolved.max()) < 0.0011
+            else:
+                assert ("+ bias" in steps) == (pixel.bias != 0)
+                assert not any("scale" in name for name in steps)
+            assert thousandths(pixel.value) == max(0, thousandths(pixel.normalised))
+
+
+def test_numbers_are_written_with_a_real_minus_and_zero_is_never_negative() -> None:
+    assert [number(value) for value in (-1.23449, -0.0001, 0.0, 2)] == ["−1.234", "0.000", "0.000", "2.000"]
+    assert [number(value, 2, "+") for value in (0.5, -0.5, 0.001)] == ["+0.50", "−0.50", "+0.00"]

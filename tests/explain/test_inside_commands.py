@@ -109,10 +109,10 @@ def test_what_is_told_is_what_torch_computes(
         strongest = ", ".join(map(str, np.argsort(-strengths.numpy(), kind="stable")[:5]))
         told = f"{name} {len(strengths)} {strongest} {(strengths == 0).sum()} {(~alive).sum()}"
         assert shown.count(told) == 2
-    sums, exciting, *_ = spy.call_args.args
-    for unit, pictures in zip(sums[first].largest(8), exciting[first], strict=True):
-        best = mnist.validation.images[int(hidden[:, int(unit)].argmax()), 0].numpy()
-        assert np.array_equal(pictures[0], best)
+    sums, surveyed, *_ = spy.call_args.args
+    for unit in sums[first].written(8)[0]:
+        best = mnist.validation.images[int(hidden[:, unit].argmax()), 0].numpy()
+        assert np.array_equal(surveyed.exciting(unit, 6)[0], best)
     (folder,) = outputs.glob("*_inside-test-247")
     several = {f"{name[:-4]}-{place}.png" for name in FIGURES - {"neighbours.png"} for place in (1, 2)}
     assert {path.name for path in folder.glob("*.png")} == several | {"neighbours.png"}

@@ -159,17 +159,17 @@ def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, la
         figure = figures.value_sum(inside.image[0], block, found, seen, "A value")
         lines = [text.get_text() for text in figure.axes[2].texts]
         steps = dict(zip(lines[::2], [Decimal(line.replace("−", "-")) for line in lines[1::2]], strict=True))
-        parts = [number for name, number in steps.items() if re.match(r"products|with|bias", name)]
-        total = steps["= sum, the largest of the window"]
-        scaled = next(number for name, number in steps.items() if name.startswith("times the scale"))
-        after = steps["= after batch normalisation"]
-        assert sum(parts) == total
-        assert scaled + steps["plus the shift"] == after
+        parts = [number for name, number in steps.items() if re.match(r"products|\+ the other|\+ bias", name)]
+        total = steps["= sum (convolution)"]
+        ((shift, after),) = [(name, number) for name, number in steps.items() if name.endswith("(shift)")]
+        scaled = next(number for name, number in steps.items() if name.endswith("(scale)"))
+        assert sum(parts) == total == steps["the largest (pooling)"]
+        assert scaled + Decimal(shift.split(" (")[0].replace("− ", "-").replace("+ ", "")) == after
         pooled, normalised, value = (
             f"{float(layers[f'blocks.{block}.{name}'][filter, row, column]):.3f}" for name in ("pool", "norm", "relu")
         )
         assert (f"{total}", f"{after}") == (pooled, normalised)
-        assert f"{steps['= after ReLU (negative becomes 0)']}" == value
+        assert f"{steps['below 0 becomes 0 (ReLU)']}" == value
         _, window, _, *squares = [
             [Decimal(text.get_text().replace("−", "-")) for text in axes.texts if axes.images and is_number(text)]
             for axes in figure.axes
@@ -192,12 +192,7 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
     digits: Digits = mnist.validation.subset(torch.arange(60))
     found = survey(network, digits)
     images = digits.images[:, 0].numpy()
-    sums = {digit: logit_sum(network, inside, digit) for digit in (3, 8)}
-    exciting = {
-        digit: [images[found.exciting(unit, figures.PICTURES)] for unit in total.largest(figures.UNITS)]
-        for digit, total in sums.items()
-    }
-    figure = figures.logit_sums(sums, exciting, "A digit")
+    figure = figures.logit_sums({digit: logit_sum(network, inside, digit) for digit in (3, 8)}, found, "A digit")
     assert_legible(figure)
     last = cast(nn.Linear, network.classifier[-1])
     with torch.no_grad():
@@ -207,10 +202,10 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
         logit = f"{float(layers['classifier.4'][digit]):.3f}"
         assert f"{sum(numbers)}" == logit
         assert bars.get_title(loc="left").replace("−", "-") == f"Logit of {digit}: {logit}"
-        units = [int(label.get_text().split()[1]) for label in bars.get_yticklabels()[: figures.UNITS]]
+        units = [int(label.get_text().split()[1]) for label in bars.get_yticklabels()[:8]]
         exact = (layers["classifier.2"] * last.weight[digit])[units].tolist()
-        assert [float(number) for number in numbers[: figures.UNITS]] == pytest.approx(exact, abs=0.0011)
-        drawn = np.asarray(pictures.images[0].get_array()).reshape(figures.UNITS, 28, figures.PICTURES, 28)
+        assert [float(number) for number in numbers[:8]] == pytest.approx(exact, abs=0.0011)
+        drawn = np.asarray(pictures.images[0].get_array()).reshape(8, 28, 6, 28)
         for row, unit in enumerate(units):
             best = int(by_picture[:, unit].argmax())
             assert np.array_equal(
@@ -232,7 +227,7 @@ def test_kernels_stand_beside_those_of_the_same_seed(network: DigitNet) -> None:
     assert "correlation with those before training 1.00" in words(figure)
 
 
-def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint8]) -> None:
+def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint8], mnist: Mnist) -> None:
     model = opened(build_model(replace(ARCHITECTURES["2-layer"], batch_norm=False)))
     for parameter in model.parameters():
         parameter.zero_()
@@ -240,7 +235,6 @@ def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint
     assert_legible(drawn_maps(inside))
     found = figures.value_sum(inside.image[0], 1, pixel_sum(model, inside, 1, 0, 0, 0), (0, 0, 4, 4), "Nothing")
     assert_legible(found)
-    assert "batch normalisation" not in words(found)
+    assert "scale" not in words(found).replace("scale of colours", "")
     sums = {digit: logit_sum(model, inside, digit) for digit in (0, 1)}
-    none = [np.empty((0, 28, 28), np.uint8)] * 8
-    assert_legible(figures.logit_sums(sums, {0: none, 1: none}, "Nothing"))
+    assert_legible(figures.logit_sums(sums, survey(model, mnist.validation.subset(torch.arange(9))), "Nothing"))

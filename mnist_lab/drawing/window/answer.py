@@ -33,25 +33,18 @@ STEP_TEXTS = {  # the name of a step, what it does, and what happens instead whe
 
 
 @dataclass(frozen=True)
-class Interior:
-    """What can be seen inside of a network."""
-
-    trained: DigitNet  # both as inside.opened gives them
-    untrained: DigitNet  # as it was before the first step
-    survey: Callable[[DigitNet], Survey]  # what its filters and units answer to; may take a second
-    neighbours: Callable[[Picture], Neighbours]  # the training digits nearest to a picture, as the trained one has it
-
-
-@dataclass(frozen=True)
 class Predictor:
     """A network, as functions of pictures (28, 28) uint8, white on black."""
 
     name: str  # its heading; different from the others'
     predict: Callable[[Sequence[Picture]], Sequence[Probabilities]]  # (10,), 0 to 1, for each of several pictures
     explain: Callable[[Picture, int], NDArray[np.float32]]  # (28, 28): above zero what speaks for a digit
-    method: str = "map"  # by which it explains
-    interior: Interior | None = None  # None: it can't be looked into
-    film: DigitMap | None = None  # of its training
+    method: str  # by which it explains
+    trained: DigitNet  # both as inside.opened gives them
+    untrained: DigitNet  # as it was before the first step
+    survey: Callable[[DigitNet], Survey]  # what its filters and units answer to; may take a second
+    neighbours: Callable[[Picture], Neighbours]  # the training digits nearest to a picture, as the trained one has it
+    film: Callable[[], DigitMap]  # of its training; RunError if there is none; takes a moment
 
 
 @dataclass(frozen=True)
@@ -62,9 +55,7 @@ class Look:
     untrained: bool = False
 
     def into(self, predictors: Sequence[Predictor]) -> DigitNet:
-        interior = predictors[self.place].interior
-        assert interior is not None
-        return interior.untrained if self.untrained else interior.trained
+        return predictors[self.place].untrained if self.untrained else predictors[self.place].trained
 
 
 @dataclass(frozen=True)

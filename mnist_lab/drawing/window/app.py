@@ -24,10 +24,12 @@ from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Qu
 from mnist_lab.drawing.window.film_panel import FilmPanel
 from mnist_lab.drawing.window.help_page import HelpPage
 from mnist_lab.drawing.window.inside_panel import InsidePanel, Looking
+from mnist_lab.drawing.window.keys import command_for
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
 from mnist_lab.errors import LabError
+from mnist_lab.explain.film import DigitMap
 
 with suppress(ImportError):  # new_root says that it is missing
     import tkinter as tk
@@ -46,11 +48,6 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "turn": ("Rotation", -90, 90, 1, "°"),
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
-}
-_KEYS = {
-    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "i": "inside", "v": "film"},
-    **{"r": "reset", "g": "gallery", "p": "personalise", "h": "help", "question": "help", "f1": "help"},
-    **{"f11": "full screen", "f": "full screen", "escape": "close", "backspace": "take back"},
 }
 
 
@@ -90,15 +87,6 @@ def open_window(predictors: Sequence[Predictor], host: Host) -> None:
         gc.collect()
 
 
-def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
-    """What a key as Tk names it ("z", "Escape", "KP_7") asks for: a command, a label "0" to "9", or None."""
-    key = key.lower()  # so that Caps Lock does no harm
-    if modified:
-        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key)
-    digit = key.removeprefix("kp_")
-    return digit if digit in set("0123456789") else _KEYS.get(key)
-
-
 class Window:
     """Everything in the window, and what happens when."""
 
@@ -108,8 +96,7 @@ class Window:
         self.sketch, self.brush, self.wobble, self.steps = Sketch(), BRUSH, Wobble(), Steps()
         self.shows_maps, self.view = False, ""  # the view, one of self.views or none, lies over maps and predictions
         self.looking = Looking()  # into which network, and at what
-        self._can_look_inside = all(one.interior is not None for one in predictors)
-        self.film: FilmPanel | None = None
+        self.film: FilmPanel | None = None  # once it has been opened
         self.help: HelpPage | None = None  # while it is open
         self._kept: Drawing | None = None  # what was labelled last
         self._message = "", False  # what is told, and whether it is trouble
@@ -127,7 +114,7 @@ class Window:
             "map": self._toggle_maps,
             "xray": partial(self._toggle_view, "xray"),
             "inside": partial(self._toggle_view, "inside"),
-            "film": partial(self._toggle_view, "film"),
+            "film": self._toggle_film,
             "reset": self._reset,
             "take back": self._take_kept_back,
             "help": self._toggle_help,
@@ -169,17 +156,13 @@ class Window:
         self.panels = [widgets.PredictionPanel(self.theme, box, one.name, one.method) for box, one in boxes]
         self._build_wobble()
         self.xray = XrayPanel(self.theme, self._predictors[0].name, self._switch, self._reset)
-        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
+        for key in ("<Return>", "<KP_Enter>"):
+            self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
         # At most one of them is open.
-        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray}
-        if (film := self._predictors[0].film) is not None:
-            self.views["film"] = self.film = FilmPanel(self.theme, name, film, self.film)
-            self.film.follow_keys(self.canvas.canvas)
-        if self._can_look_inside:
-            self.inside = InsidePanel(self.theme, self._predictors, self.looking, self._ask)
-            for key in ("<Return>", "<KP_Enter>"):
-                self.inside.canvas.bind(key, lambda event: self.canvas.canvas.focus_set())
-            self.views["inside"] = self.inside
+        self.views: dict[str, XrayPanel | FilmPanel | InsidePanel] = {"xray": self.xray, "inside": self.inside}
+        if self.film is not None:
+            self._build_film(self.film.map, self.film.moment)
         self._build_texts()
         self._arrange()
         self._tell(*self._message)
@@ -223,8 +206,8 @@ class Window:
         self._seen = panel.canvas
         switches = tk.Frame(panel.canvas, background=widgets.PAPER)
         panel.canvas.create_window(left, panel.height - px(7), window=switches, anchor="sw")
-        texts = {"map": "Map  m", "xray": "X-ray  x"} | ({"inside": "Inside  i"} if self._can_look_inside else {})
-        for place, (command, text) in enumerate({**texts, "film": "Film  v"}.items()):
+        texts = {"map": "Map  m", "xray": "X-ray  x", "inside": "Inside  i", "film": "Film  v"}
+        for place, (command, text) in enumerate(texts.items()):
             button = self._button(switches, command, text)
             button.grid(row=place // 2, column=place % 2, sticky="ew", ipadx=px(6), padx=(0, px(6)), pady=(px(5), 0))
 
@@ -251,12 +234,8 @@ class Window:
         foot = widgets.card(self.theme.stage, self.layout.foot, widgets.GROUND, widgets.GROUND)
         self._buttons_below = tk.Frame(foot, background=widgets.GROUND)
         self._buttons_below.pack(side="right", anchor="s")
-        for command, text in {
-            "personalise": "Learn my hand  p",
-            "gallery": "Gallery  g",
-            "help": "Help  h",
-            "close": "Close  Esc",
-        }.items():
+        texts = {"personalise": "Learn my hand  p", "gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}
+        for command, text in texts.items():
             self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
@@ -270,7 +249,7 @@ class Window:
 
     def _fail(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         self.error = self.error or error
-        self.root.quit()
+        self._close()
 
     def _beat(self) -> None:
         self.root.after(_HEARTBEAT_MS, self._beat)
@@ -290,7 +269,7 @@ class Window:
         state = int(event.state)
         # Bit 2 is Control everywhere; bit 3 is Alt on X11 and Command on a Mac, but the number lock on Windows.
         modified = bool(state & (0x20004 if sys.platform == "win32" else 0xC))
-        command = _command_for(event.keysym, modified=modified, shifted=bool(state & 1))
+        command = command_for(event.keysym, modified=modified, shifted=bool(state & 1))
         if self.help is not None and command not in ("help", "full screen", "close"):
             return
         if command in self._actions:
@@ -399,10 +378,20 @@ class Window:
         self._choose_view("")
 
     def _toggle_view(self, name: str) -> None:
-        if name in self.views:
-            self._choose_view("" if self.view == name else name)
-        elif name == "film":
-            self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+        self._choose_view("" if self.view == name else name)
+
+    def _toggle_film(self) -> None:
+        if self.film is None:
+            try:
+                self._build_film(self._predictors[0].film())
+            except LabError:
+                self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+                return
+        self._toggle_view("film")
+
+    def _build_film(self, shown: DigitMap, moment: int = -1) -> None:
+        name = "it" if len(self._predictors) == 1 else self._predictors[0].name
+        self.views["film"] = self.film = FilmPanel(self.theme, name, shown, moment, self.canvas.canvas)
 
     def _choose_view(self, view: str) -> None:
         self.view = view

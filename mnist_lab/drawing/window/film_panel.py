@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,16 @@ _CAPTIONS = "kernels of block 1", "validation digits: rows true, columns predict
 class FilmPanel(widgets.Panel):
     """The panel, out of sight until it is opened, over the predictions and the wobble.
 
-    Its texts carry tags: ``moment``, ``yours`` (where the drawing is, and how far that is known), and ``mark``.
+    Arrow keys on the ``drawing`` move its slider as well while it is open. Its texts carry tags: ``moment``, ``yours``
+    (where the drawing is, and how far that is known), and ``mark``.
     """
 
-    def __init__(self, theme: Theme, name: str, shown: DigitMap, before: FilmPanel | None) -> None:
+    def __init__(self, theme: Theme, name: str, shown: DigitMap, moment: int, drawing: tk.Misc) -> None:
         super().__init__(theme, theme.layout.inside)
-        self._map, self._film = shown, shown.film
+        self.map, self._film = shown, shown.film
         self._places: NDArray[np.float32] | None = None  # (M, 2) of the drawing
         self._digit = ""
-        self.moment: int = len(self._film.seen) - 1 if before is None else before.moment
+        self.moment: int = range(len(self._film.seen))[moment]  # -1: the last
         px, film, edge, width = self.px, self._film, self.px(_EDGE), self.width - 2 * self.px(_EDGE)
         name = widgets.shortened(name, width - px(420), self.theme.bold.measure)
         self.text(edge, px(19), f"How {name} learned", "bold", anchor="w")
@@ -55,32 +57,27 @@ class FilmPanel(widgets.Panel):
         self._box = Box(edge, top, left - 2 * edge, self.height - top - px(_FOOT))  # the map
         below = top + self._box.height
         self.canvas.create_rectangle(edge, top, left - edge, below, outline=widgets.RULE)
-        self._numerals = [self.text(0, 0, str(digit), "small", DIGIT_COLOURS[digit]) for digit in self._map.labels]
+        self._numerals = [self.text(0, 0, str(digit), "small", DIGIT_COLOURS[digit]) for digit in self.map.labels]
         self.text(edge, below + px(8), "", "text", anchor="nw", width=width, tags="yours")
         self.text(edge, self.height - px(6), film.remark, "small", anchor="sw", width=width)
         self._show_moment()
+        for key, step in {"<Left>": "<<PrevChar>>", "<Right>": "<<NextChar>>"}.items():
+            drawing.bind(key, partial(self._pass_on, step))
         self.set_open(False)
 
-    def follow_keys(self, widget: tk.Misc) -> None:
-        """Let the arrow keys move the slider while another widget has the focus, as long as the panel is open."""
-
-        def pass_on(event: tk.Event[tk.Misc]) -> None:
-            if self.canvas.winfo_viewable():
-                self.slider.scale.event_generate("<<PrevChar>>" if event.keysym == "Left" else "<<NextChar>>")
-
-        for key in ("<Left>", "<Right>"):
-            widget.bind(key, pass_on)
+    def _pass_on(self, step: str, event: object) -> None:
+        if self.canvas.winfo_viewable():
+            self.slider.scale.event_generate(step)
 
     def show(self, answer: Answer) -> None:
         """Place the drawing that was asked about on the maps of all moments."""
-        self._places = None if answer.picture is None else self._map.place(answer.picture)
+        self._places = None if answer.picture is None else self.map.place(answer.picture)
         self._digit = str(answer.probabilities[0].argmax()) if answer.probabilities else ""
         self._show_mark()
 
     def _move(self, moment: float) -> None:
         self.moment = int(moment)
         self._show_moment()
-        self._show_mark()
 
     def _show_moment(self) -> None:
         film, moment = self._film, self.moment
@@ -90,6 +87,7 @@ class FilmPanel(widgets.Panel):
         confusion.show(film.confusion_pixels(moment))
         for item, place in zip(self._numerals, self._on_screen(film.places[moment]), strict=True):
             self.canvas.coords(item, *place)
+        self._show_mark()
 
     def _show_mark(self) -> None:
         self.canvas.delete("mark")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.inside_maps import tinted
 from mnist_lab.drawing.window.layout import Box
-from mnist_lab.explain.inside import LogitSum, PixelSum, Survey, Values, add_up
+from mnist_lab.explain.inside import RELU, LogitSum, PixelSum, Survey, Values, number
+from mnist_lab.plotting import ORANGE, tinted
 
-DECIMALS = 3  # of every number that is part of a sum
+Numbers = NDArray[np.floating[Any]]
+
 _LINE = 15.5  # units, between two lines of text
 _INPUTS = 3  # maps before this one that are shown with their patch and kernel
-_LONGEST = "below 0 becomes 0 (ReLU)"  # of the names of steps
 _HINT = (
     "Each small picture is a filter's map: bright where the filter answers. Click a value in it, or come here with Tab "
     "and move with the arrow keys: you get the sum behind it.",
@@ -39,23 +41,6 @@ _LOGIT = (
 )
 
 
-def number(value: float, decimals: int = DECIMALS, sign: str = "-") -> str:
-    """A number as it is written in sums; zero is never negative."""
-    return f"{value:{sign}z.{decimals}f}".replace("-", "−")
-
-
-def patch_parts(pixel: PixelSum) -> tuple[NDArray[np.int64], list[float], float, float]:
-    """The input maps that contribute most, their sums of products, what the others add, and the bias.
-
-    They are rounded, and add up to the largest of the window, rounded.
-    """
-    sums = pixel.products.sum(axis=(1, 2), dtype=np.float64)  # (C,)
-    shown = pixel.strongest(_INPUTS)
-    others = float(sums.sum() - sums[shown].sum())
-    *parts, others, bias = add_up([*sums[shown], others, pixel.bias], float(pixel.convolved.max()), DECIMALS)
-    return shown, parts, others, bias
-
-
 class Detail:
     """An area of a panel; what it draws carries the tag ``live``, which its owner deletes."""
 
@@ -65,7 +50,7 @@ class Detail:
         self._wide = measure("−0.000") + panel.px(4)  # of a number
         self._zoom = max(1, panel.px(38) // SIDE)  # screen pixels for each of a digit
         self._line = panel.theme.small.metrics("linespace")
-        self._steps = measure(_LONGEST) + panel.px(6) + self._wide  # of a step's name and number
+        self._steps = measure(RELU) + panel.px(6) + self._wide  # of a step's name and number
 
     def _text(
         self, x: float, y: float, text: str, font: str = "small", colour: str = widgets.INK, **how: object
@@ -87,19 +72,16 @@ class Detail:
             self._text(0, top, text, width=self._box.width, tags="live hint")
             top = self._panel.canvas.bbox("hint")[3] - self._box.y + self._px(4)
 
-    def show_pixel(self, pixel: PixelSum, title: str) -> None:
-        """A value of a map: patch, kernel and products of the maps that contribute most, and the steps from there."""
+    def show_pixel(self, pixel: PixelSum, title: str) -> list[int]:
+        """A value of a map: the maps that contribute most, which it returns, with their products, and the steps."""
         px, wide, is_first = self._px, self._wide, len(pixel.patch) == 1
-        shown, parts, others, bias = patch_parts(pixel)
+        shown, products, steps = pixel.written(_INPUTS)
         beside = 0 if is_first else wide + px(26) + self._steps  # what stands right of the products
         cell = wide if 9 * wide + px(28) + beside <= self._box.width else self._line  # else mere squares
         top, pitch, below = px(36), 3 * cell + px(14), 3 * self._line + px(5)
         self._text(0, 0, f"{title}:  {number(pixel.value)}", "bold", tags="live value")
-        products = np.array(
-            [add_up(pixel.products[at].ravel(), part, DECIMALS) for at, part in zip(shown, parts, strict=True)]
-        )
-        grids = pixel.patch[shown], pixel.kernel[shown], products.reshape(-1, 3, 3).astype(np.float32)
-        for place, (name, values) in enumerate(zip(("it sees", "kernel", "products"), grids, strict=True)):
+        grids: dict[str, Numbers] = {"it sees": pixel.patch[shown], "kernel": pixel.kernel[shown], "products": products}
+        for place, (name, values) in enumerate(grids.items()):
             left, strongest = place * pitch, float(np.abs(values).max())
             self._text(left, px(20), name)
             for row, grid in enumerate(values):
@@ -107,7 +89,7 @@ class Detail:
                 self._grid(left, top + row * below, grid, strongest, cell, tags)
                 sign = "" if is_first and place == 2 else "×=="[place]
                 self._text(left + 3 * cell + px(7), top + (row + 0.5) * below, sign, anchor="center")
-        left, y, steps = 3 * pitch + wide + px(12), px(20), steps_of(pixel, others, bias)
+        left, y = 3 * pitch + wide + px(12), px(20)
         if is_first:
             left, y = 0, top + below
             widest = max(self._steps, *(self._panel.theme.small.measure(name) for name, _ in steps))
@@ -115,21 +97,23 @@ class Detail:
         else:
             self._note(_LATER.format(count=len(shown)), left, y + px(len(steps) * _LINE + 5))
             self._text(3 * pitch, px(20), "sum")
-            for row, (index, part) in enumerate(zip(shown, parts, strict=True)):
-                self._text(3 * pitch, top + row * below + px(8), number(part), tags="live part")
+            for row, (index, part) in enumerate(zip(shown, products, strict=True)):
+                self._text(3 * pitch, top + row * below + px(8), number(part.sum()), tags="live part")
                 self._text(3 * pitch, top + row * below + px(22), f"map {index}", colour=widgets.MUTED)
         for place, (name, value) in enumerate(steps):
             self._text(left, y + px(place * _LINE), name)
             if value is not None:
                 font, right = "bold" if place == len(steps) - 1 else "small", left + self._steps
                 self._text(right, y + px(place * _LINE), number(value), font, anchor="ne", tags="live step")
+        inputs: list[int] = shown.tolist()
+        return inputs
 
-    def _grid(self, left: int, top: int, values: Values, strongest: float, cell: int, tags: str = "live") -> None:
+    def _grid(self, left: int, top: int, values: Numbers, strongest: float, cell: int, tags: str) -> None:
         """A patch or kernel (3, 3): its colours and, where the cells are wide enough, a text for each column."""
         for column in range(3 if cell == self._wide else 0):
             numbers = "\n".join(number(value) for value in values[:, column].tolist())
             self._text(left + (column + 0.9) * cell, top, numbers, anchor="ne", justify="right", tags=tags)
-        colours = tinted(values * 0.6, strongest)  # paler, so that the numbers can be read
+        colours = tinted(values * 0.6, strongest, ORANGE)  # paler, so that the numbers can be read
         self._picture(left, top, colours.repeat(self._line, axis=0).repeat(cell, axis=1))
 
     def show_logit(self, digit: int, found: LogitSum, survey: Survey | None) -> None:
@@ -137,9 +121,7 @@ class Detail:
         px, half = self._px, self._box.width // 2
         pitch = max(self._zoom * SIDE + px(2), px(31))
         rows = max(1, (self._box.height - px(70)) // pitch)
-        units = found.largest(2 * rows)
-        others = np.delete(found.contributions, units)
-        *parts, rest, bias = add_up([*found.contributions[units], others.sum(), found.bias], found.value, DECIMALS)
+        units, parts, rest, bias = found.written(2 * rows)
         total = number(found.value)
         self._text(0, 0, f"Score (logit) of the {digit}:  {total}", "bold", tags="live value")
         self._note(_LOGIT.format(digit=digit), 0, px(18))
@@ -149,8 +131,8 @@ class Detail:
             colour = widgets.BLUE if part > 0 else widgets.VERMILION
             self._text(left, top + px(14), number(part, sign="+"), "bold", colour, tags="live part")
             self._show_exciting(survey, unit, left + px(62), top, half - px(70))
-        sums = f"these {len(units)}: {number(sum(parts))}   + the other {len(others)} units: {number(rest)}"
-        sums = f"{sums}   + bias: {number(bias)}   =  {total}"
+        others = f"the other {len(found.contributions) - len(units)} units: {number(rest)}"
+        sums = f"these {len(units)}: {number(sum(parts))}   + {others}   + bias: {number(bias)}   =  {total}"
         self._text(0, self._box.height - px(17), sums, tags="live rest")
 
     def show_unit(self, unit: int, value: float, weights: Values, survey: Survey | None) -> None:
@@ -175,23 +157,5 @@ class Detail:
         if not len(found):
             self._text(left, top, "none: a dead unit", colour=widgets.MUTED)
             return
-        digits = np.pad(255 - survey.digits.images[found, 0].numpy(), ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        digits = np.pad(255 - found, ((0, 0), (0, 0), (0, 1)), constant_values=255)
         self._picture(left, top, np.concatenate(digits, axis=1).repeat(self._zoom, axis=0).repeat(self._zoom, axis=1))
-
-
-def steps_of(pixel: PixelSum, others: float, bias: float) -> list[tuple[str, float | None]]:
-    """From the sums of products to a map's value: each step's name, and what it leaves."""
-    largest, steps = float(pixel.convolved.max()), list[tuple[str, float | None]]()
-    if len(pixel.patch) > _INPUTS:
-        steps.append((f"+ the other {len(pixel.patch) - _INPUTS} maps", others))
-    if pixel.bias:
-        steps.append(("+ bias", bias))
-    steps.append(("= sum (convolution)", largest))
-    steps.append((f"window: {' '.join(map(number, pixel.convolved.ravel().tolist()))}", None))
-    steps.append(("the largest (pooling)", largest))
-    if (pixel.scale, pixel.shift) != (1.0, 0.0):
-        scaled, shift = pixel.scaled_and_shift(DECIMALS)
-        steps.append((f"× {number(pixel.scale)} (scale)", scaled))
-        steps.append((f"+ {number(shift)} (shift)".replace("+ −", "− "), pixel.normalised))
-    steps.append((_LONGEST, pixel.value))
-    return steps

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,23 @@ from torch import nn
 from mnist_lab.config import CLASSES
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Interior, Look, Predictor
-from mnist_lab.drawing.window.inside_detail import Detail, number, patch_parts
-from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, MapPicture, plan_columns
-from mnist_lab.drawing.window.inside_pages import draw_kernels, draw_nearest
+from mnist_lab.drawing.window.answer import Answer, Look, Predictor
+from mnist_lab.drawing.window.inside_detail import Detail
+from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, draw_maps, plan_columns
 from mnist_lab.drawing.window.layout import Box
-from mnist_lab.explain.inside import Inside, Survey, logit_sum, look_inside, pixel_sum, seen_by
+from mnist_lab.explain.inside import (
+    Inside,
+    Survey,
+    first_kernels,
+    logit_sum,
+    look_inside,
+    number,
+    pixel_sum,
+    seen_by,
+)
+from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.models import DigitNet
+from mnist_lab.plotting import ORANGE, tinted
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -33,6 +43,18 @@ PAGES = {  # the name of each page, and what it does not show
     "maps": ("Maps", "Maps show where a filter answers, not why the network decides as it does."),
     "kernels": ("Kernels", "Kernels show what filters look for, not what later layers make of it."),
     "nearest": ("Nearest", "Near is not cause: the network has learned from all training digits."),
+}
+_HEAD, _BETWEEN = 62, 225  # units, above kernels and nearest digits; the grey of the lines between kernels
+_KERNELS = (
+    "Each of the {count} filters of block 1 slides its kernel, 3 × 3 weights, over your picture, multiplies each pixel "
+    "by the weight above it, and adds: much ink under blue makes the sum large. Before training, they are random. "
+    "Compare each kernel with its twin: training moves some far, and others hardly. Press Untrained, then Maps, to see "
+    "what the random ones make of your digit."
+)
+_Corners: TypeAlias = tuple[float, float, float, float]  # left, top, right and bottom
+_SPACES = {
+    "hidden": ("Alike for the trained network", "training digits that excite its hidden units most similarly"),
+    "pixels": ("Alike pixel by pixel", "training digits whose pixels differ least"),
 }
 
 
@@ -68,6 +90,11 @@ class InsidePanel(widgets.Panel):
         self._planned: Look | None = None  # for which network there are columns
         self._orders: list[NDArray[np.int64]] = []  # in which each layer's maps are shown; while there are any
         self.buttons: dict[str, ttk.Button] = {}
+        px, wide = self.px, self.width - self.px(2 * _EDGE)
+        self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
+        self._size = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        self._pitch, self._bottom = self._size[1] / CLASSES, px(_TOP) + self._size[1]
+        self.detail = Detail(self, Box(px(_EDGE), self.height - px(_FOOT + _DETAIL), wide, px(_DETAIL - 2)))
         self._build_head()
         self.canvas.configure(takefocus=True)
         self.frame.configure(highlightcolor=widgets.BLUE)
@@ -104,10 +131,8 @@ class InsidePanel(widgets.Panel):
         self._set(look=Look((self.looking.look.place + 1) % len(self._predictors)), spot=None)
 
     @property
-    def _interior(self) -> Interior:
-        interior = self._predictors[self.looking.look.place].interior
-        assert interior is not None
-        return interior
+    def _predictor(self) -> Predictor:
+        return self._predictors[self.looking.look.place]
 
     def show(self, answer: Answer) -> None:
         """Show what one answer's network made of its picture."""
@@ -119,14 +144,14 @@ class InsidePanel(widgets.Panel):
             button.state(["selected" if name in on else "!selected"])
         if "network" in self.buttons:
             room = px(100 if self.width < px(640) else 190)
-            name = widgets.shortened(self._predictors[looking.look.place].name, room, self.theme.bold.measure)
+            name = widgets.shortened(self._predictor.name, room, self.theme.bold.measure)
             self.buttons["network"].configure(text=f"{name}  ▸")
         foot = self.height - px(_FOOT / 2 + 2)
         self.text(px(_EDGE), foot, PAGES[looking.page][1], "small", anchor="w", tags="live foot")
         if looking.page == "maps":
             self._show_maps(answer)
         elif looking.page == "kernels":
-            draw_kernels(self, self._interior)
+            self._show_kernels()
         else:  # the nearest digits belong to one picture, and are looked for when the pen rests
             text = "draw a digit" if answer.picture is None else "comparing with the training digits …"
             if looking.look.untrained:
@@ -138,31 +163,66 @@ class InsidePanel(widgets.Panel):
         looking, answer = self.looking, self._answer
         if looking.page == "maps" and looking.look not in looking.surveys:
             self.canvas.update_idletasks()  # the word that it takes a moment
-            looking.surveys[looking.look] = self._interior.survey(looking.look.into(self._predictors))
+            looking.surveys[looking.look] = self._predictor.survey(looking.look.into(self._predictors))
             if answer is not None:
                 self.show(answer)
         elif looking.page == "nearest" and answer and answer.picture is not None and not looking.look.untrained:
-            found = self._interior.neighbours(answer.picture)
+            found = self._predictor.neighbours(answer.picture)
             self.canvas.delete("said")
-            draw_nearest(self, found, int(answer.probabilities[looking.look.place].argmax()))
+            self._show_nearest(found, int(answer.probabilities[looking.look.place].argmax()))
+
+    def _show_kernels(self) -> None:
+        """The first block's kernels, trained and untrained beside each other, with one scale of colours."""
+        px, one = self.px, self._predictor
+        sides = np.array([first_kernels(one.trained), first_kernels(one.untrained)])
+        strongest, count = float(np.abs(sides).max()), sides.shape[1]
+        edge, half, room = px(_EDGE), (self.width - px(3 * _EDGE)) // 2, self.height - px(_HEAD + 150)
+        across = max((4, 8), key=lambda across: min(half // across, room * across // count))
+        line = px(12)
+        zoom = (min(half // across, room * across // count) - line) // 3
+        names = {"After training": edge, "Before training": 2 * edge + half}
+        for (name, left), kernels in zip(names.items(), sides, strict=True):
+            self.text(left, px(48), name, "bold", anchor="w", tags="live")
+            large = tinted(kernels, strongest, ORANGE).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (F, H, W, 3)
+            framed = np.pad(large, ((0, 0), (0, line), (0, line), (0, 0)), constant_values=_BETWEEN)
+            rows = framed.reshape(-1, across, *framed.shape[1:]).swapaxes(1, 2)
+            self.picture(left, px(_HEAD), rows.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line])
+        bottom = px(_HEAD) + count // across * (3 * zoom + line)
+        legend = f"blue: weights up to {strongest:.2f},  white: 0,  orange: down to −{strongest:.2f}"
+        self.text(edge, bottom + px(10), legend, "small", anchor="w", tags="live")
+        text, width = _KERNELS.format(count=count), self.width - 2 * edge
+        self.text(edge, bottom + px(22), text, "text", anchor="nw", width=width, tags="live")
+
+    def _show_nearest(self, found: Neighbours, digit: int) -> None:
+        """The training digits most alike in both spaces; labels that the network did not answer stand out."""
+        px, edge, labels = self.px, self.px(_EDGE), found.hidden.labels
+        width = self.width - 2 * edge
+        pitch = width // len(labels)
+        side = self.theme.layout.tile(min(pitch, px(90)) / px(1) - 6)
+        for row, (name, (title, what)) in enumerate(_SPACES.items()):
+            nearest, y = getattr(found, name), px(_HEAD + 40) + row * (self.height - px(_HEAD + 70)) // 2
+            self.text(edge, y - px(30), title, "bold", anchor="w", tags="live")
+            self.text(edge, y - px(13), what, "small", anchor="w", tags="live")
+            for place, (image, label) in enumerate(zip(nearest.images, nearest.labels.tolist(), strict=True)):
+                x = edge + place * pitch
+                self.picture(x, y, widgets.fitted(image, side))
+                text, colour = (str(label), widgets.INK) if label == digit else (f"▲ {label}", widgets.VERMILION)
+                self.text(x + side / 2, y + side + px(13), text, "bold", colour, tags=f"live {name}")
+        others = int((labels != digit).sum())
+        said = f"▲ marks labels other than the network's answer, {digit}: {others} of its {len(labels)} most alike."
+        self.text(edge, self.height - px(66), said, "text", anchor="nw", width=width, tags="live said")
 
     def _plan(self, model: DigitNet) -> None:
-        """Where everything lies for one network."""
-        px, bold, small = self.px, self.theme.bold.measure, self.theme.small.measure
-        width, height = self.width - px(2 * _EDGE + _LOGITS + 16), self.height - px(_TOP + _BELOW + _DETAIL + _FOOT)
+        bold, small, names = self.theme.bold.measure, self.theme.small.measure, ["Ink"]
+        names += [*(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
         layers = look_inside(model, np.zeros((SIDE, SIDE), dtype=np.uint8)).layers
-        shapes = [(1, SIDE), *((len(layer), layer.shape[1]) for layer in layers)]
-        names = ["Ink", *(f"Block {block + 1}" for block in range(len(model.blocks))), "Hidden"]
-        sizes = [f"{count}×{side}×{side}".removeprefix("1×").replace("×1×1", " units") for count, side in shapes]
-        headings = [max(bold(name), small(size)) + px(4) for name, size in zip(names, sizes, strict=True)]
-        self._columns = plan_columns(shapes, width, height, headings)
-        self._maps = MapPicture(self._columns, width, height)
-        self._left, self._top, self._logits = px(_EDGE), px(_TOP), self.width - px(_EDGE + _LOGITS)
-        self._pitch, self._bottom = height / CLASSES, px(_TOP) + height
+        sizes, plan = [], []
+        for name, (count, side) in zip(names, [(1, SIDE), *(layer.shape[:2] for layer in layers)], strict=True):
+            sizes.append(f"{count}×{side}×{side}".removeprefix("1×").replace("×1×1", " units"))
+            plan.append((count, side, max(bold(name), small(sizes[-1])) + self.px(4)))
+        self._columns = plan_columns(plan, *self._size)
         lefts = [*(self._left + column.left for column in self._columns), self._logits]
         self._headings = list(zip(lefts, [*names, "Digits"], [*sizes, "score (logit)"], strict=True))
-        top = self.height - px(_FOOT + _DETAIL)
-        self.detail = Detail(self, Box(px(_EDGE), top, self.width - px(2 * _EDGE), px(_DETAIL - 2)))
 
     def _show_maps(self, answer: Answer) -> None:
         px, inside, looking, survey = self.px, answer.inside, self.looking, self.looking.surveys.get(self.looking.look)
@@ -179,22 +239,22 @@ class InsidePanel(widgets.Panel):
         if inside is None or answer.picture is None:
             self.detail.show_hint()
             return
-        layers, places = inside.layers, range(len(inside.layers))
-        self._orders = [
-            inside.by_strength(one) if looking.by_strength else np.arange(len(layers[one])) for one in places
-        ]
-        silent = [inside.silent(one) for one in places]
-        marks = [silent[one] * (1 + survey.dead(one) if survey else 1) for one in places]
-        shown = self._maps.draw(
-            [answer.picture[np.newaxis].astype(np.float32), *(layers[one][self._orders[one]] for one in places)],
-            [np.zeros(1, np.int64), *(marks[one][self._orders[one]] for one in places)],
-        )
-        self.picture(self._left, self._top, shown)
-        for column, layer, quiet in zip(self._columns[1:], layers, silent, strict=True):
-            said, left = f"white: {layer.max():.1f}\n{quiet.sum()} silent", self._left + column.left
+        maps, marks = [answer.picture[np.newaxis].astype(np.float32)], [np.zeros(1, np.int64)]
+        for place, (values, column) in enumerate(zip(inside.layers, self._columns[1:], strict=True)):
+            order = inside.by_strength(place) if looking.by_strength else np.arange(len(values))
+            silent = inside.silent(place)
+            self._orders.append(order)
+            maps.append(values[order])
+            marks.append((silent * (1 + survey.dead(place) if survey else 1))[order])
+            said = f"white: {values.max():.1f}\n{silent.sum()} silent"
+            left = self._left + column.left
             self.text(left, self._bottom + px(2), said, "small", anchor="nw", tags="live silent")
+        self.picture(self._left, self._top, draw_maps(self._columns, *self._size, maps, marks))
         self._show_logits(inside, answer)
-        self._show_detail(inside, survey)
+        if looking.spot is None:
+            self.detail.show_hint()
+        else:
+            self._show_detail(looking.spot, inside, survey)
 
     def _show_logits(self, inside: Inside, answer: Answer) -> None:
         """Each digit's score as a bar from zero, right of it where it is positive, and the probability of the first."""
@@ -215,54 +275,47 @@ class InsidePanel(widgets.Panel):
         said = f"{winner}: {probability}"
         self.text(self._logits, self._bottom + px(24), said, "bold", anchor="w", tags="live probability")
 
-    def _show_detail(self, inside: Inside, survey: Survey | None) -> None:
-        """What is behind the value that was chosen, and frames around it and what it looks at."""
-        spot, model = self.looking.spot, self.looking.look.into(self._predictors)
-        if spot is None:
-            self.detail.show_hint()
-            return
-        layer, index, row, column = spot
-        self._frame(*self._box_of(spot))
+    def _show_detail(self, spot: Spot, inside: Inside, survey: Survey | None) -> None:
+        """What is behind a value, and frames around it and what it looks at."""
+        model, (layer, index, row, column) = self.looking.look.into(self._predictors), spot
+        framed = [self._box_of(spot)]
         if layer < len(inside.maps):
             pixel = pixel_sum(model, inside, *spot)
-            self.detail.show_pixel(pixel, f"Block {layer + 1}, filter {index}, row {row}, column {column}")
-            self._frame_inputs(0, 0, *seen_by(model, layer, row, column))
-            for source in patch_parts(pixel)[0] if layer else ():
-                self._frame_inputs(layer, self._position(layer - 1, int(source)), *pixel.corner, 3, 3)
+            sources = self.detail.show_pixel(pixel, f"Block {layer + 1}, filter {index}, row {row}, column {column}")
+            framed.append(self._area(0, 0, *seen_by(model, layer, row, column)))
+            framed += [
+                self._area(layer, self._position(layer - 1, source), *pixel.corner, 3, 3)
+                for source in (sources if layer else ())
+            ]
         elif layer == len(inside.maps):
             weights = cast(nn.Linear, model.classifier[-1]).weight[:, index].numpy()
             self.detail.show_unit(index, float(inside.hidden[index]), weights, survey)
         else:
             self.detail.show_logit(index, logit_sum(model, inside, index), survey)
-
-    def _frame_inputs(self, column: int, position: int, top: int, left: int, height: int, width: int) -> None:
-        """A frame around an area of the map in a position of a column, of which the first is the ink."""
-        shown = self._columns[column]
-        bottom, right = min(top + height, shown.side), min(left + width, shown.side)
-        x0, y0 = shown.corner(position, max(top, 0), max(left, 0))
-        x1, y1 = shown.corner(position, bottom, right)
-        self._frame(self._left + x0, self._top + y0, self._left + x1, self._top + y1)
-
-    def _frame(self, left: float, top: float, right: float, bottom: float) -> None:
         line = max(1, self.px(1.5))
-        corners = left - line, top - line, right, bottom
-        self.canvas.create_rectangle(*corners, outline=widgets.VERMILION, width=line, tags="live frame")
+        for left, top, right, bottom in framed:
+            corners = left - line, top - line, right, bottom
+            self.canvas.create_rectangle(*corners, outline=widgets.VERMILION, width=line, tags="live frame")
+
+    def _area(self, column: int, position: int, top: int, left: int, height: int, width: int) -> _Corners:
+        """Where values of the map in a position of a column lie, as far as there are any; the first is the ink."""
+        shown = self._columns[column]
+        x0, y0 = shown.corner(position, max(top, 0), max(left, 0))
+        x1, y1 = shown.corner(position, min(top + height, shown.side), min(left + width, shown.side))
+        return self._left + x0, self._top + y0, self._left + x1, self._top + y1
 
     def _position(self, layer: int, index: int) -> int:
         """Where a filter's map lies in its column, as they are sorted now."""
         return list(self._orders[layer]).index(index)
 
-    def _box_of(self, spot: Spot) -> tuple[float, float, float, float]:
+    def _box_of(self, spot: Spot) -> _Corners:
         layer, index, row, column = spot
         if layer == len(self._orders):
             top = self._top + index * self._pitch
             return self._logits - self.px(4), top, self._logits + self.px(_LOGITS + 4), top + self._pitch
-        shown = self._columns[layer + 1]
-        x, y = shown.corner(self._position(layer, index), row, column)
-        return self._left + x, self._top + y, self._left + x + shown.zoom, self._top + y + shown.zoom
+        return self._area(layer + 1, self._position(layer, index), row, column, 1, 1)
 
     def _spot_at(self, x: float, y: float) -> Spot | None:
-        """What lies at a place of the canvas."""
         if x >= self._logits - self.px(4) and self._top <= y < self._bottom:
             return Spot(len(self._orders), int((y - self._top) / self._pitch))
         for layer, column in enumerate(self._columns[1:]):

@@ -145,10 +145,9 @@ class Panel:
         if right - left >= 1 and bottom - top >= 1:
             self.canvas.create_rectangle(left, top, right, bottom, fill=colour, outline="", tags=tags)
 
-    def picture(self, left: float, top: float, pixels: Image.Image | Picture) -> None:
+    def picture(self, left: float, top: float, pixels: Picture) -> None:
         """Put pixels, grey (H, W) or RGB (H, W, 3), behind all that is there, until :meth:`clear`."""
-        image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-        self.pictures.append(tk.PhotoImage(master=self.canvas, data=ppm(image), format="PPM"))
+        self.pictures.append(tk.PhotoImage(master=self.canvas, data=ppm(Image.fromarray(pixels)), format="PPM"))
         options = {"anchor": "nw", "tags": "live"}
         self.canvas.tag_lower(self.canvas.create_image(left, top, image=self.pictures[-1], **options))
 

@@ -14,7 +14,6 @@ from mnist_lab.drawing.preprocess import Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.drawing.window.answer import (
     Answer,
-    Interior,
     Look,
     Predictor,
     Probabilities,
@@ -24,7 +23,7 @@ from mnist_lab.drawing.window.answer import (
 )
 from mnist_lab.explain.inside import opened
 from mnist_lab.networks.models import build_model
-from tests.windows import CORNER, LINE, uniform_map, width_reader
+from tests.windows import CORNER, LINE, UNSEEN, no_film, uniform_map, width_reader
 
 ONE, SEVEN = Drawing((LINE,)), Drawing((CORNER,))
 TWO = Drawing((((60, 60), (60, 220)), ((200, 60), (200, 220))))
@@ -43,7 +42,7 @@ def reading(*readers: str) -> list[Predictor]:
     def predict(pictures: Sequence[Picture]) -> list[Probabilities]:
         return [width_reader(picture) for picture in pictures]
 
-    return [Predictor(name, predict, uniform_map) for name in readers]
+    return [Predictor(name, predict, uniform_map, "map", *UNSEEN, no_film) for name in readers]
 
 
 def never(picture: Picture, probabilities: Sequence[Probabilities]) -> None:
@@ -148,16 +147,14 @@ def test_what_leaves_no_ink_is_not_asked_about() -> None:
 
 def test_a_network_that_is_looked_into_answers_once_and_with_its_own_numbers() -> None:
     trained, untrained = (opened(build_model("1-layer", seed)) for seed in (1, 2))
-    interior = Interior(
-        trained, untrained, lambda model: pytest.fail("not asked"), lambda seen: pytest.fail("nor this")
-    )
     asked: list[int] = []
 
     def predict(pictures: Sequence[Picture]) -> list[Probabilities]:
         asked.append(len(pictures))
         return [width_reader(picture) for picture in pictures]
 
-    predictors = [Predictor(name, predict, uniform_map, interior=interior) for name in ("one", "two")]
+    inner = UNSEEN._replace(trained=trained, untrained=untrained)
+    predictors = [Predictor(name, predict, uniform_map, "map", *inner, no_film) for name in ("one", "two")]
     for look, model, said in [
         (Look(), trained, "first network: "),
         (Look(1), trained, "second network: "),

@@ -22,7 +22,8 @@ import torch
 from mnist_lab.drawing.preprocess import Picture, Wobble, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
 from mnist_lab.drawing.window.answer import Predictor, Probabilities, Question
-from mnist_lab.drawing.window.app import Window, _command_for, open_window
+from mnist_lab.drawing.window.app import Window, open_window
+from mnist_lab.drawing.window.keys import command_for
 from mnist_lab.drawing.window.layout import LARGEST, plan_layout, smallest_size
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.saliency import attribute
@@ -34,9 +35,11 @@ from tests.windows import (
     LINE,
     OPEN,
     PATIENCE,
+    UNSEEN,
     Guest,
     Opener,
     cut_off,
+    no_film,
     option,
     run_python,
     start_screen,
@@ -338,7 +341,10 @@ def test_a_new_size_looks_for_its_own_garbage_only(screen: str, monkeypatch: pyt
     frozen: list[int] = []
     monkeypatch.setattr(Window, "run", lambda window: frozen.append(gc.get_freeze_count()))
     host: Any = SimpleNamespace(reject=lambda *seen: None)
-    open_window([Predictor("any", lambda pictures: [np.full(10, 0.1)] * len(pictures), uniform_map)], host)
+    predictor = Predictor(
+        "any", lambda pictures: [np.full(10, 0.1)] * len(pictures), uniform_map, "map", *UNSEEN, no_film
+    )
+    open_window([predictor], host)
     assert frozen[0] > 1000
     assert gc.get_freeze_count() == 0
 
@@ -684,7 +690,8 @@ x11.XChangeProperty(display, root, resource_manager, string, 8, replacing, b"Xft
 x11.XCloseDisplay(display)
 
 root = new_root()
-predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), lambda picture, digit: picture)]
+rest = [lambda picture, digit: picture, "map", *[None] * 5]
+predictors = [Predictor("3-layer", lambda pictures: [np.full(10, 0.1)] * len(pictures), *rest)]
 window = Window(root, predictors, SimpleNamespace(reject=lambda *seen: None))
 root.update()
 height = window.theme.text.metrics("linespace") / window.layout.px(13)
@@ -744,7 +751,7 @@ def test_sharp_screens_get_a_sharp_window() -> None:
     ],
 )
 def test_keys(key: str, modified: bool, shifted: bool, command: str | None) -> None:
-    assert _command_for(key, modified=modified, shifted=shifted) == command
+    assert command_for(key, modified=modified, shifted=shifted) == command
 
 
 def test_a_display_that_vanishes_ends_the_program_after_what_was_kept(guest: Callable[..., Guest]) -> None:

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from PIL.ImageColor import getrgb
 
-from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, MapPicture, plan_columns, tinted
+from mnist_lab.drawing.window.inside_maps import CROSS_COLOUR, SILENT_COLOUR, Column, draw_maps, plan_columns
 
 DEEP, FLAT = [(1, 28), (32, 13), (64, 6), (128, 3), (256, 1)], [(1, 28), (32, 13), (128, 1)]
 ROOMS = [(230, 185), (500, 214), (900, 330), (1300, 520)]
+
+
+def planned(shapes: list[tuple[int, int]], room: tuple[int, int]) -> list[Column]:
+    return plan_columns([(*shape, 0) for shape in shapes], *room)
 
 
 @pytest.mark.parametrize("shapes", [DEEP, FLAT], ids=["3-layer", "1-layer"])
@@ -17,7 +21,7 @@ ROOMS = [(230, 185), (500, 214), (900, 330), (1300, 520)]
 def test_columns_fit_side_by_side_and_every_value_is_found_where_it_lies(
     shapes: list[tuple[int, int]], room: tuple[int, int]
 ) -> None:
-    columns, random = plan_columns(shapes, *room), np.random.default_rng(0)
+    columns, random = planned(shapes, room), np.random.default_rng(0)
     end = 0
     for column, (count, side) in zip(columns, shapes, strict=True):
         assert column.left >= end
@@ -34,7 +38,7 @@ def test_columns_fit_side_by_side_and_every_value_is_found_where_it_lies(
 
 
 def test_what_has_few_values_is_enlarged_more_and_room_is_used() -> None:
-    small, large = plan_columns(DEEP, *ROOMS[1]), plan_columns(DEEP, *ROOMS[3])
+    small, large = planned(DEEP, ROOMS[1]), planned(DEEP, ROOMS[3])
     for columns in (small, large):
         zooms = [column.zoom for column in columns[1:]]
         assert zooms == sorted(zooms)
@@ -42,11 +46,11 @@ def test_what_has_few_values_is_enlarged_more_and_room_is_used() -> None:
 
 
 def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
-    columns = plan_columns(DEEP, *ROOMS[1])
+    columns = planned(DEEP, ROOMS[1])
     random = np.random.default_rng(1)
     maps = [random.random((count, side, side)).astype(np.float32) * 7 for count, side in DEEP]
     marks = [random.choice([0, 1, 2], count, p=[0.8, 0.1, 0.1]) for count, _ in DEEP]
-    drawn = np.asarray(MapPicture(columns, *ROOMS[1]).draw(maps, marks))
+    drawn = draw_maps(columns, *ROOMS[1], maps, marks)
     assert drawn.shape == (*ROOMS[1][::-1], 3)
     seen = np.zeros(drawn.shape[:2], dtype=bool)
     for column, values, marked in zip(columns, maps, marks, strict=True):
@@ -67,11 +71,3 @@ def test_every_pixel_shows_its_value_and_marks_stand_out() -> None:
                 assert (cell[:: column.zoom, :: column.zoom] == expected).all()
                 assert (cell[column.zoom - 1 :: column.zoom, column.zoom - 1 :: column.zoom] == expected).all()
     assert (drawn[~seen] == 255).all()
-
-
-def test_signed_values_are_blue_and_orange() -> None:
-    colours = tinted(np.array([-2, -1, 0, 1, 2], dtype=np.float32), 2.0)
-    assert tuple(colours[0]) == (0xE6, 0x9F, 0x00)
-    assert tuple(colours[2]) == (255, 255, 255)
-    assert tuple(colours[4]) == (0x00, 0x72, 0xB2)
-    assert np.abs(colours[3] - (255.0 + colours[4]) / 2).max() <= 0.5

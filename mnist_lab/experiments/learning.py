@@ -1,50 +1,51 @@
-"""What networks do with few digits, or with labels that mean nothing: they learn them by heart."""
+"""What the histories of trainings tell: labels learned by heart, the gap to validation, and the learning rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mnist_lab.config import CLASSES
-from mnist_lab.data.loader import with_random_labels
 from mnist_lab.data.mnist import stratified_subset
 from mnist_lab.errors import RunError
 from mnist_lab.experiments import figures, statistics
 from mnist_lab.experiments.figures import Curves
 from mnist_lab.experiments.measures import Measured, Networks, of_variants
-from mnist_lab.networks.compute import predict_hidden
+from mnist_lab.explain.neighbours import Nearest, neighbours_of, training_features
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.wording import counted, mean_and_spread
 from mnist_lab.training.paired import LEVEL, format_p
-from mnist_lab.training.runs import RunRecord, read_history
+from mnist_lab.training.runs import read_history
 
 NEIGHBOURS = 10  # training digits that are asked about the label of another
 _BY_HEART = 0.9  # fraction of the meaningless labels from which on they were memorised
 _COLUMNS = ("fit_right", "fit_wrong", "val_accuracy", "fit_loss", "val_loss")
 
+LEARNING_RATES = tuple(float(f"{10 ** (-4 + 4 * step / 7):.2g}") for step in range(8))  # 0.0001 to 1, evenly spaced
+GUESSING = math.log(CLASSES)  # nats: the loss of a network that finds all digits equally probable
+_AS_GOOD = 1.5  # times the loss of the best rate, up to which another counts as right
+_LEARNED_NOTHING = 0.9  # times the loss of guessing, from which on a training has learned nothing
 
-def _curves_of(networks: Networks) -> dict[str, dict[str, NDArray[np.float64]]]:
+
+def _curves_of(networks: Networks) -> Curves:
     curves = {}
     for name, by_seed in networks.runs.items():
-        rows = np.array([_history_of(run) for run in by_seed.values()], dtype=np.float64)  # (seeds, epochs, columns)
-        curves[name] = {column: rows[..., place] for place, column in enumerate(_COLUMNS)}
+        histories = [read_history(run) for run in by_seed.values()]
+        for run, history in zip(by_seed.values(), histories, strict=True):
+            if history[0].fit_loss is None:
+                found = f"the history of {run.name} does not say how well it fits its training digits"
+                raise RunError(found, "delete its folder, and repeat the experiment")
+        values = [[[getattr(record, column) for record in history] for history in histories] for column in _COLUMNS]
+        curves[name] = dict(zip(_COLUMNS, np.array(values, dtype=np.float64), strict=True))
     return curves
-
-
-def _history_of(run: RunRecord) -> list[list[float | None]]:
-    history = [[getattr(record, column) for column in _COLUMNS] for record in read_history(run)]
-    if history[0][0] is None:
-        found = f"the history of {run.name} does not say how well it fits its training digits"
-        raise RunError(found, "delete its folder, and repeat the experiment")
-    return history
 
 
 def _percents(values: list[float]) -> str:
@@ -60,10 +61,9 @@ def _plain(values: list[float] | NDArray[np.float64]) -> Any:
 def _curves_picture(
     curves: Curves, name: str, alt: str, caption: str, rows: figures.Rows, kept: figures.Kept = None
 ) -> Picture:
-    """The curves of all variants side by side, with their numbers."""
     title = "Training and validation, epoch by epoch"
     png = png_of(figures.learning_panels(curves, rows, kept, title=title))
-    numbers = {variant: {column: _plain(m[column]) for column in m} for variant, m in curves.items()}
+    numbers = {variant: {column: _plain(values) for column, values in m.items()} for variant, m in curves.items()}
     return Picture(title, png, alt, caption, name, numbers)
 
 
@@ -71,12 +71,11 @@ def of_overfitting(networks: Networks) -> Measured:
     """Accuracy on the test digits, and how far training and validation lie apart after the last epoch."""
     curves, gaps, rows = _curves_of(networks), dict[str, dict[int, float]](), []
     for name, m in curves.items():
-        ends = {column: values[:, -1].tolist() for column, values in m.items()}
-        both = zip(networks.runs[name], ends["fit_right"], ends["val_accuracy"], strict=True)
-        gaps[name] = {seed: training - validation for seed, training, validation in both}
-        losses = [mean_and_spread(ends[column], 1) for column in ("fit_loss", "val_loss")]
-        accuracies = map(_percents, (ends["fit_right"], ends["val_accuracy"], [*gaps[name].values()]))
-        rows.append((name, str(len(gaps[name])), *losses, *accuracies))
+        ends = {column: values[:, -1] for column, values in m.items()}
+        gaps[name] = dict(zip(networks.runs[name], (ends["fit_right"] - ends["val_accuracy"]).tolist(), strict=True))
+        losses = [mean_and_spread(ends[column].tolist(), 1) for column in ("fit_loss", "val_loss")]
+        accuracies = [_percents(ends[column].tolist()) for column in ("fit_right", "val_accuracy")]
+        rows.append((name, str(len(gaps[name])), *losses, *accuracies, _percents([*gaps[name].values()])))
     gap = statistics.conclude(gaps, networks.pairs, {name: (name, "gap") for name in gaps})
     head, *facts = gap.sentences or [""]
     smaller = [one for one in gap.compared if one.verdict.is_different and one.difference.mean < 0]
@@ -90,9 +89,8 @@ def of_overfitting(networks: Networks) -> Measured:
     text = (
         "Both are measured after every epoch by the same network, in evaluation mode, on the training digits as they "
         "are and on the 6,000 validation digits. What a training shows while it runs is measured with dropout and "
-        "augmentation on, and can't be compared with validation. The gap is the training accuracy minus the validation "
-        "accuracy after the last epoch. The network that was kept and tested is that of the best epoch on the "
-        "validation digits: stopping there closes a part of the gap by itself."
+        "augmentation on, and can't be compared with validation. The network that was kept and tested is that of the "
+        "best epoch on the validation digits: stopping there closes a part of the gap by itself."
     )
     alt = "Loss and accuracy on training and validation digits, a column per variant. Gaps after the last epoch: "
     alt += "; ".join(f"{row[0]} {row[-1]} points" for row in rows)
@@ -110,42 +108,32 @@ def of_overfitting(networks: Networks) -> Measured:
     )
 
 
-def is_doubted(points: Tensor, labels: Tensor) -> Tensor:
-    """Whether the nearest others of some digits contradict their labels, (N,) bool.
-
-    ``points`` (N, D) float32 say where each digit lies, ``labels`` (N,) what it is called. A label is doubted where
-    another is more common among the ``NEIGHBOURS`` nearest digits; a digit is never its own neighbour.
-    """
-    distances = torch.cdist(points, points).fill_diagonal_(torch.inf)  # (N, N)
-    nearest = distances.topk(NEIGHBOURS, largest=False).indices  # (N, NEIGHBOURS)
-    votes = F.one_hot(labels[nearest], CLASSES).sum(dim=1)  # (N, 10)
-    return votes.amax(dim=1) > votes.gather(1, labels.unsqueeze(1)).squeeze(1)
+def is_doubted(label: int, nearest: Nearest) -> bool:
+    """Whether another label is more common among a digit's neighbours than its own."""
+    votes = np.bincount(nearest.labels, minlength=CLASSES)
+    return bool(votes.max() > votes[label])
 
 
 def _search(networks: Networks, name: str) -> dict[str, list[float]]:
     """For each seed, the fraction of the wrong labels that is doubted, and of the right ones; NaN if there are none."""
     found: dict[str, list[float]] = {}
     for seed, model in networks.models[name].items():
-        config = networks.runs[name][seed].config
-        true = stratified_subset(networks.mnist.train, config.train_size)
-        given = with_random_labels(true, config.random_labels, config.seed)
-        hidden = predict_hidden(model, given.images, networks.compute)
-        for space, points in (("hidden layer", hidden), ("pixels", given.images.flatten(1).float())):
-            doubted, is_wrong = is_doubted(points, given.labels).float(), given.labels != true.labels
-            for part, which in (("of the wrong", is_wrong), ("of the right", ~is_wrong)):
-                found.setdefault(f"{space}: {part}", []).append(float(doubted[which].mean()))
+        run = networks.runs[name][seed]
+        space = training_features(run, model, networks.compute)
+        given, true = space.digits.labels, stratified_subset(networks.mnist.train, run.config.train_size).labels
+        pictures = space.digits.images[:, 0].numpy()
+        by_space = zip(*neighbours_of(pictures, space, model, networks.compute, NEIGHBOURS), strict=True)
+        for where, neighbours in zip(("hidden layer", "pixels"), by_space, strict=True):
+            doubted = torch.tensor([*map(is_doubted, given.tolist(), neighbours)]).float()
+            for part, which in (("of the wrong", given != true), ("of the right", given == true)):
+                found.setdefault(f"{where}: {part}", []).append(float(doubted[which].mean()))
     return found
 
 
 def _half_learned(by_epoch: NDArray[np.float64]) -> dict[int, float]:
     """The epoch by which half of some labels (networks, epochs) are given back, between two by interpolation."""
-    found = {}
-    for place, row in enumerate(by_epoch):
-        if (row >= 0.5).any():
-            done = int((row >= 0.5).argmax())  # epochs before the one that reaches it
-            part = (0.5 - row[done - 1]) / (row[done] - row[done - 1]) if done else 1.0
-            found[place] = float(done + part)
-    return found
+    epochs, most = np.arange(by_epoch.shape[1]) + 1, np.maximum.accumulate(by_epoch, axis=1)
+    return {place: float(np.interp(0.5, row, epochs)) for place, row in enumerate(most) if row[-1] >= 0.5}
 
 
 def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float]) -> list[str]:
@@ -154,7 +142,7 @@ def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float])
         return []
     later = statistics.paired_difference(right, wrong)
     tested = "" if later.p_value is None else f", {format_p(later.p_value)}"
-    tested += "" if later.p_value is not None and later.p_value < LEVEL else ", so it may be chance"
+    tested += ", so it may be chance" * (later.p_value is None or later.p_value >= LEVEL)
     early, late = (mean_and_spread([*epochs.values()], 1, 1) for epochs in (right, wrong))
     said = f"{name}: half of the right labels are learned by epoch {early}, half of the wrong ones by epoch {late}"
     return [f"{said} ({counted(later.n, 'seed')}{tested})."]
@@ -175,15 +163,15 @@ def of_memorising(networks: Networks) -> Measured:
         late += _how_late(name, right, wrong)
         if not np.isnan(m["fit_wrong"]).any():  # those of the last variant are the most
             how = "memorise" if m["fit_wrong"][:, -1].mean() >= _BY_HEART else "did not, in so few epochs, memorise"
-            seeds = counted(len(kept[name]), "seed")
-            facts = (
-                f"{name}: {ends[1]} % of the wrong labels are given back at the end, and {ends[2]} % of the validation"
+            head = [
+                f"Networks {how} labels that mean nothing.",
+                f"{name}: {ends[1]} % of the wrong labels are given back at the end, and {ends[2]} % of the validation "
+                f"digits classified correctly ({counted(len(kept[name]), 'seed')}).",
+            ]
+            doubts.append(
+                "{}: neighbours in the hidden layer doubt {} % of the wrong labels and {} % of the right ones; among "
+                "the pixels {} % and {} %.".format(name, *parts)
             )
-            head = [f"Networks {how} labels that mean nothing.", f"{facts} digits classified correctly ({seeds})."]
-            words = (
-                "{}: neighbours in the hidden layer doubt {} % of the wrong labels and {} % of the right ones; among"
-            )
-            doubts.append(f"{words} the pixels {{}} % and {{}} %.".format(name, *parts))
     headings = ("variant", "seeds", "right labels", "wrong labels", "validation", "right by", "wrong by", "kept epoch")
     title = (
         "Answered with their label after the last epoch, %; the epoch by which half were; the epoch kept (mean ± sd)"
@@ -212,4 +200,46 @@ def of_memorising(networks: Networks) -> Measured:
         section=Section("What is learned when", [text, search], tables, [picture]),
         content={"doubted": {name: {part: _plain(m[part]) for part in m} for name, m in found.items()}},
         sentences=[*head, *late, *doubts],
+    )
+
+
+def of_rates(networks: Networks) -> Measured:
+    """Accuracy on the test digits, and which learning rates are too low, right, too high, or let training diverge.
+
+    Adam bounds every step by the rate, so that no number becomes infinite: a training that ends no better than guessing
+    has diverged (Smith 2017, arXiv:1506.01186, on what the loss over the rate tells).
+    """
+    usual = of_variants(networks)
+    losses = {n: [min(r.val_loss for r in read_history(run)) for run in m.values()] for n, m in networks.runs.items()}
+    best = min(losses, key=lambda name: fmean(losses[name]))
+    tried, rows = dict[str, figures.TriedRate](), []
+    for name, found in losses.items():
+        lost = sum(loss > _LEARNED_NOTHING * GUESSING for loss in found)
+        kind = "too low" if float(name) < float(best) else "diverged" if 2 * lost >= len(found) else "too high"
+        if fmean(found) <= _AS_GOOD * fmean(losses[best]):
+            kind = "right"
+        tried[name] = figures.TriedRate(float(name), found, kind)
+        rows.append((name, str(len(found)), mean_and_spread(found, 1), str(lost), kind))
+    kinds = {kind: [name for name in tried if tried[name].kind == kind] for kind in figures.KINDS}
+    lost_all = kinds["diverged"]
+    head = f"The best of {len(tried)} rates is {best}"
+    head += f"; from {lost_all[0]} on, training diverges." if lost_all == [*tried][-len(lost_all) :] else "."
+    each = "; ".join(f"{kind}: {', '.join(names) or 'none'}" for kind, names in kinds.items())
+    beside = [one.verdict.sentence for one in usual.conclusion.compared if best in (one.before, one.after)]
+    text = (
+        f"A rate is right if its mean validation loss is at most {_AS_GOOD} times that of the best, too low below the "
+        "best, too high above it. It diverged if at least half of its trainings ended no better than "
+        f"{_LEARNED_NOTHING} times the loss of guessing (ln 10 = {GUESSING:.2f}). Where one kind ends and the next "
+        "begins is a convention; the curve is not. The best rate is chosen on the validation digits; neighbours are "
+        "compared on the test digits."
+    )
+    headings, title = ("rate", "seeds", "validation loss", "diverged", "it is"), "Loss over the learning rate"
+    table = Table("Loss by learning rate (mean ± standard deviation)", headings, rows, range(1, 4))
+    png = png_of(figures.rate_curve(list(tried.values()), GUESSING, title=title))
+    alt = f"Validation loss against the learning rate, in bands: {each}."
+    picture = Picture(title, png, alt, figures.RATES, "rates", {name: one._asdict() for name, one in tried.items()})
+    return replace(
+        usual,
+        section=Section(title, [text], [table], [picture]),
+        sentences=[head, f"{each[0].upper()}{each[1:]}.", *dict.fromkeys(beside)],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
 from mnist_lab.config import default_config
 from mnist_lab.data.loader import derive_seed
-from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
+from mnist_lab.data.mnist import Mnist, stratified_subset
 from mnist_lab.errors import RunError
 from mnist_lab.experiments import study as studies
 from mnist_lab.experiments import trainings
 from mnist_lab.experiments.commands import Request, experiment
-from mnist_lab.experiments.memorising import NEIGHBOURS, is_doubted
+from mnist_lab.experiments.learning import NEIGHBOURS
 from mnist_lab.experiments.questions import EXPERIMENTS, Variant
 from mnist_lab.networks.compute import Compute, predict_hidden
 from mnist_lab.terminal.lab import OK
@@ -36,13 +38,12 @@ from tests.experiments.conftest import blank_figures, in_this_process
 
 @pytest.fixture(scope="module", autouse=True)
 def quick(mnist: Mnist) -> Iterator[None]:
-    """Fewer digits to evaluate with and no figures of each run: they take most of the time of such small trainings."""
+    """Fewer digits to evaluate with: that takes most of the time of such small trainings."""
     validation, test = stratified_subset(mnist.validation, 1000), stratified_subset(mnist.test, 500)
     fewer = replace(mnist, validation=validation, test=test)
     with blank_figures(), in_this_process(), pytest.MonkeyPatch.context() as patch:
         for module in (session, studies, trainings):
             patch.setattr(module, "load_mnist", lambda: fewer)
-        patch.setattr(trainings, "RUN_EXTRAS", session.RunExtras())
         yield
 
 
@@ -68,15 +69,11 @@ def half_of(curve: list[float]) -> float:
     return float(np.interp(0.5, curve[last - 1 : last + 1], [last, last + 1])) if last else 1.0
 
 
-def test_doubts_are_those_of_scikit_learn(small: Digits) -> None:
-    points = small.images.flatten(1).float()
-    labels = torch.where(torch.arange(1000) % 5 == 0, (small.labels + 3) % 10, small.labels)
-    doubted = is_doubted(points, labels)
-    for place in range(0, 1000, 23):  # each without itself
-        others = np.delete(np.arange(1000), place)
-        voters = KNeighborsClassifier(NEIGHBOURS).fit(points[others].numpy(), labels[others].numpy())
-        votes = dict(zip(voters.classes_, voters.predict_proba(points[place : place + 1].numpy())[0], strict=True))
-        assert bool(doubted[place]) == (max(votes.values()) > votes[int(labels[place])]), place
+def doubts_of_scikit_learn(points: Tensor, labels: Tensor) -> Tensor:
+    """Whether most of each digit's nearest others contradict its label, (N,) bool."""
+    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(points).kneighbors(return_distance=False)
+    votes = [Counter(labels[others].tolist()) for others in nearest]
+    return torch.tensor([max(vote.values()) > vote[label] for vote, label in zip(votes, labels.tolist(), strict=True)])
 
 
 def test_memorise_tells_how_late_wrong_labels_are_learned_and_found(
@@ -103,12 +100,13 @@ def test_memorise_tells_how_late_wrong_labels_are_learned_and_found(
         drawn = torch.randint(10, (1000,), generator=generator)
         chosen = set(torch.randperm(1000, generator=generator)[:200].tolist())
         given = torch.tensor([int(drawn[i]) if i in chosen else int(true.labels[i]) for i in range(1000)])
-        doubted = is_doubted(predict_hidden(load_trained(run, compute), true.images, compute), given)
-        wrong = given != true.labels
-        doubts.append([float(doubted[wrong].float().mean()), float(doubted[~wrong].float().mean())])
-    found = results["extra"]["doubted"]["20 % random"]
-    assert found["hidden layer: of the wrong"] == pytest.approx([pair[0] for pair in doubts])
-    assert found["hidden layer: of the right"] == pytest.approx([pair[1] for pair in doubts])
+        wrong, hidden = given != true.labels, predict_hidden(load_trained(run, compute), true.images, compute)
+        for part, points in (("hidden layer", hidden), ("pixels", true.images.flatten(1).float())):
+            doubted = doubts_of_scikit_learn(points, given).float()
+            doubts.append((float(doubted[wrong].mean()), float(doubted[~wrong].mean())))
+            for which, share in zip(("wrong", "right"), doubts[-1], strict=True):  # a byte for each hidden unit
+                found = results["extra"]["doubted"]["20 % random"][f"{part}: of the {which}"][place]
+                assert found == pytest.approx(share, abs=0.01 if part == "hidden layer" else 1e-6)
     assert all(wrong > 0.5 > 0.2 > right for wrong, right in doubts)
     assert results["extra"]["doubted"]["0 % random"]["pixels: of the wrong"] == [None, None]
     assert all(late > early for early, late in epochs)
