@@ -239,7 +239,7 @@ class Window:
             self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
-        keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo  ·  F11: full screen"
+        keys = "Keys 0–9 keep the drawing as that digit  ·  F11: full screen"
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
     def run(self) -> None:
