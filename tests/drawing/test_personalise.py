@@ -32,7 +32,7 @@ from mnist_lab.drawing.personalise import (
 )
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.networks.compute import Compute, computing_with
+from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.training.runs import RunRecord, by_recipe, find_run, list_runs, read_history
 from mnist_lab.training.session import load_trained
@@ -106,12 +106,14 @@ def test_only_the_classifier_learns_and_a_part_of_the_way_back_is_taken(
 def test_each_own_digit_is_read_by_a_copy_that_did_not_learn_from_it(
     network: DigitNet, mnist: Mnist, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_IMAGES", 6400)
+    monkeypatch.setattr(module, "_IMAGES", 2560)
     known = torch.from_numpy(np.flatnonzero(right(network, own_of(mnist, 60), compute))[:12])
     own = mnist.validation.subset(known)
-    labels = own.labels.clone()
-    labels[0] = (labels[0] + 5) % 10  # nobody who has not learned this one by heart would say so
-    own, config, told = Digits(own.images, labels, own.indices), config_for(CONFIG, 0), list[float]()
+    images, labels = own.images.clone(), own.labels.clone()
+    images[0] = torch.randint(2, (1, 28, 28), generator=torch.Generator().manual_seed(0)) * 255  # nothing but noise
+    answer = int(predict_logits(network, images[:1], compute).argmax())
+    labels[0] = (answer + 5) % 10  # nobody who has not learned this one by heart would say so
+    own, config, told = Digits(images, labels, own.indices), config_for(CONFIG, 0), list[float]()
     answered = cross_validate(network, own, mnist, config, compute, told.append)
     assert not answered[0]
     assert answered[1:].mean() > 0.7
@@ -170,12 +172,12 @@ def test_a_personalised_run_is_an_ordinary_one_that_names_its_parent(
 ) -> None:
     parent = find_run(outputs, "run")
 
-    def made(seed: int = 0) -> RunRecord:
+    def made() -> RunRecord:
         with computing_with(1):
-            folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute, seed=seed, figures={})
+            folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute, figures={})
         return find_run(outputs, folder.name)
 
-    run, again, other = made(), made(), made(seed=1)
+    run, again = made(), made()
     assert run.name == "2026-11-28_09-00-00_1-layer-aug-personal"
     assert (run.parent, run.status, run.epochs_run) == ("run", "finished", 1)
     assert run.title == "1-layer, augmented, seed 0, personalised"
@@ -197,9 +199,9 @@ def test_a_personalised_run_is_an_ordinary_one_that_names_its_parent(
     def weights(one: RunRecord) -> bytes:
         return b"".join(value.numpy().tobytes() for value in load_trained(one, compute).cpu().state_dict().values())
 
-    assert weights(again) == weights(run) != weights(other)
+    assert weights(again) == weights(run)
     assert again.personal == run.personal
-    assert len(by_recipe(list_runs(outputs)[0])) == 4  # none of them repeats another
+    assert len(by_recipe(list_runs(outputs)[0])) == 3  # none of them repeats another
 
     assert original_of(again).name == "run"
     kept = Counts("", "", 12, {one.name: Count(str(model_key(one)), 12) for one in (run, parent)})
