@@ -44,6 +44,7 @@ from tests.windows import (
     run_python,
     start_screen,
     uniform_map,
+    update_until,
     width_reader,
 )
 
@@ -545,14 +546,15 @@ def test_a_hand_is_learned_while_the_pen_works_and_the_new_network_goes_on(opene
         told.append(visitor.status)
         visitor.draw(*LINE)
         visitor.key("p")  # once is enough
+        update_until(visitor.root, lambda: visitor.window.answer.digit == 1)
         on_step(0.5)
-        told.append(visitor.window.answer.digit)
+        told.append(visitor.status)
         (before,) = visitor.window._predictors
         return [replace(before, name="the copy", predict=lambda pictures: [np.eye(10)[4]] * len(pictures))], "learned"
 
     visitor = opened(personalise=learn)
     visitor.window.buttons["personalise"].invoke()
-    assert told == ["learning your hand: 25 %", 1]
+    assert told == ["learning your hand: 25 %", "learning your hand: 50 %"]
     assert visitor.status == "learned"
     assert visitor.window.answer.digit == 4
     assert len(visitor.window.sketch.strokes) == 1
