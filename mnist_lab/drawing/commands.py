@@ -48,6 +48,7 @@ from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.film import load_map
+from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.explain.inside import opened, survey
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
@@ -66,6 +67,7 @@ from mnist_lab.training.commands import ask_training
 from mnist_lab.training.page import hand_table, hand_verdicts, per_digit_table, score_summary
 from mnist_lab.training.picker import add_run_options, ask_run, run_named, runs_named
 from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
+from mnist_lab.training.session import evaluate_on, restore_pictures
 
 _MOST_PICTURES = 3  # that predict shows as pictures; of more, a table says more at a glance
 
@@ -90,7 +92,9 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
     with threadpool_limits(1):
         open_window(session.predictors(), session)
-    for folder in session.saved:
+    for folder in session.learned:
+        draw_pictures(lab, folder)
+    for folder in (*session.saved, *session.learned):
         lab.terminal.line(str(folder))
     return OK
 
@@ -102,6 +106,7 @@ class DrawingSession:
     lab: Lab
     readers: Sequence[Reader]
     saved: list[Path] = field(default_factory=list)
+    learned: list[Path] = field(default_factory=list)  # runs whose pictures are still to be drawn
 
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
@@ -160,7 +165,7 @@ class DrawingSession:
         lab, reader = self.lab, self.readers[0]
         with computing_with(available_cores()):  # for once there is work for all of them
             folder = fine_tune_kept(lab, reader.run, on_step=on_step)
-        self.saved.append(folder)
+        self.learned.append(folder)
         self.readers = [explain.load_reader(lab, folder.name), *self.readers[1:]]
         return self.predictors(), text(self.readers[0].run.personal.get("advice"))
 
@@ -317,6 +322,7 @@ def personalise(lab: Lab, name: str = BEST, digits: Path | None = None, seed: in
     for said in verdicts:
         lab.terminal.hint(said)
     lab.terminal.hint("your own digits by cross-validation: each was read by a copy that had not learned from it")
+    draw_pictures(lab, folder)
     lab.terminal.line(str(folder))
     return OK
 
@@ -332,9 +338,15 @@ def fine_tune_kept(lab: Lab, run: RunRecord, digits: Path | None = None, seed: i
     if digits or is_file(path):
         drawings, damaged = read_drawings(path)
         show_skipped(lab.terminal, damaged)
-    figures = lab.load("explain.film_figures").RUN_EXTRAS.figures
-    drawn = {name: figure for name, figure in figures.items() if not figure.needs}  # a film needs a recorder
-    return fine_tune(run, drawings, lab.outputs, lab.now(), compute, seed=seed, figures=drawn, on_step=on_step)
+    return fine_tune(run, drawings, lab.outputs, lab.now(), compute, seed=seed, on_step=on_step)
+
+
+def draw_pictures(lab: Lab, folder: Path) -> None:
+    """The pictures of a personalised run, which take about as long as it took to learn."""
+    reader, test = explain.load_reader(lab, folder.name), load_mnist().test
+    with lab.terminal.busy("drawing its pictures"):
+        evaluation = evaluate_on(reader.model, test, reader.compute)
+        restore_pictures(reader.run, evaluation, test, reader.model, RUN_EXTRAS.figures, lab.terminal.warn)
 
 
 def _add_personalise_options(parser: ArgumentParser) -> None:

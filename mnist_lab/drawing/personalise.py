@@ -38,7 +38,7 @@ from mnist_lab.storage import create_folder, is_file, write_text
 from mnist_lab.training.evaluation import evaluate, wilson_interval
 from mnist_lab.training.paired import LEVEL, mcnemar, mcnemar_verdict
 from mnist_lab.training.runs import MY_DIGITS, RUN_FILE, RunRecord, command_line, find_run
-from mnist_lab.training.session import Results, RunFigures, describe, load_trained, new_run, run_label, save_results
+from mnist_lab.training.session import Results, describe, load_trained, new_run, run_label, save_results
 from mnist_lab.training.trainer import Outcome, Trainer
 
 FEWEST = 10  # own digits to learn from
@@ -215,13 +215,12 @@ def personalise(
     compute: Compute,
     *,
     seed: int = 0,
-    figures: RunFigures,
     on_step: Step = lambda done: None,
 ) -> Path:
     """Fine-tune a copy of an evaluated run's network on someone's labelled drawings, and leave it as a run of its own.
 
-    The folder keeps the drawings, and its run.json what changed on them, by cross-validation, and on MNIST's digits.
-    The same drawings, seed and number of threads give the same bits.
+    The folder keeps the drawings, and its run.json what changed on them, by cross-validation, and on MNIST's digits. It
+    has no pictures yet. The same drawings, seed and number of threads give the same bits.
 
     Raises:
         RequestError: there are too few drawings with a label and ink.
@@ -254,7 +253,7 @@ def personalise(
         "changes": [change.to_dict() for change in changes],
     }
     results = _results(outcome, trainer, **evaluations)
-    return _leave(parent, drawings, outputs, now, config, mnist, personal, results, copied, figures)
+    return _leave(parent, drawings, outputs, now, config, mnist, personal, results, copied)
 
 
 def _results(outcome: Outcome, trainer: Trainer, **evaluations: Any) -> Results:
@@ -275,17 +274,16 @@ def _leave(
     personal: Mapping[str, Any],
     results: Results,
     model: DigitNet,
-    figures: RunFigures,
 ) -> Path:
-    """The run's folder, filled as every run's is."""
+    """The run's folder, filled as every run's is, but for its pictures."""
     folder = create_folder(outputs, f"{run_label(config)}-personal", now)
     try:
         write_text(folder / MY_DIGITS, "".join(f"{drawing.to_json()}\n" for drawing in drawings))
         words = ["personalise", parent.name, "--digits", str(folder / MY_DIGITS), "--seed", str(config.seed)]
         run = new_run(folder, config, mnist, 0, now)
         run = replace(run, command=command_line(shlex.join(words), outputs), parent=parent.name, personal=personal)
-        run = save_results(run, results, mnist, model, lambda folder, outcome: None, figures)
-        describe(run, figures)
+        run = save_results(run, results, mnist, model, lambda folder, outcome: None, {})
+        describe(run, {})
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk is full, say
             shutil.rmtree(folder, ignore_errors=True)

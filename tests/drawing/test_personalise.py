@@ -174,7 +174,7 @@ def test_a_personalised_run_is_an_ordinary_one_that_names_its_parent(
 
     def made() -> RunRecord:
         with computing_with(1):
-            folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute, figures={})
+            folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute)
         return find_run(outputs, folder.name)
 
     run, again = made(), made()
