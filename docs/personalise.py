@@ -21,7 +21,7 @@ from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing.personalise import HandTrainer, config_for, own_digits, right
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.networks.compute import choose_compute
+from mnist_lab.networks.compute import choose_compute, computing_with
 from mnist_lab.terminal.wording import format_interval
 from mnist_lab.training.evaluation import wilson_interval
 from mnist_lab.training.paired import format_p, mcnemar
@@ -40,6 +40,7 @@ def drawings_of_writers(drawings: Path, writers: Path) -> dict[str, list[Drawing
     return {writer: drawn for writer, drawn in found.items() if len(drawn) >= FEWEST}
 
 
+@computing_with(1)  # as personalise does
 def main(run_folder: Path, drawings: Path, writers: Path) -> None:
     """Measure, and print the table."""
     run, compute, mnist = read_run(run_folder), choose_compute(), load_mnist()

@@ -53,7 +53,6 @@ from mnist_lab.explain.inside import opened, survey
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import available_cores, computing_with
 from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table, text
@@ -163,8 +162,7 @@ class DrawingSession:
     def personalise(self, on_step: Step) -> tuple[list[Predictor], str]:
         """Let the first network learn the drawings kept; returns all that predict from now on, and what to say."""
         lab, reader = self.lab, self.readers[0]
-        with computing_with(available_cores()):  # for once there is work for all of them
-            folder = fine_tune_kept(lab, reader.run, on_step=on_step)
+        folder = fine_tune_kept(lab, reader.run, on_step=on_step)
         self.learned.append(folder)
         self.readers = [explain.load_reader(lab, folder.name), *self.readers[1:]]
         return self.predictors(), text(self.readers[0].run.personal.get("advice"))

@@ -32,7 +32,7 @@ from mnist_lab.data.mnist import Digits, Mnist, load_mnist
 from mnist_lab.drawing.recognise import prepare_labelled
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import create_folder, is_file, write_text
 from mnist_lab.training.evaluation import evaluate, wilson_interval
@@ -42,8 +42,8 @@ from mnist_lab.training.session import Results, describe, load_trained, new_run,
 from mnist_lab.training.trainer import Outcome, Trainer
 
 FEWEST = 10  # own digits to learn from
-FOLDS = 5  # parts of the own digits, each read by a network that learned from the others
-_IMAGES = 12_800  # that one copy is trained on, at most seconds of work
+FOLDS = 4  # parts of the own digits, each read by a network that learned from the others
+_IMAGES = 12_800  # that each copy is trained on
 _OWN = 0.25  # fraction of them that are own digits, over and over, each time augmented differently
 _KEPT = 0.8  # how far the kept weights lie on the way from the parent's to the trained ones
 _AUGMENT = AugmentConfig(rotation=15.0, shift=0.105, scale=0.15, shear=12.0, elastic=0.01, strokes=0.0)
@@ -207,6 +207,7 @@ def original_of(run: RunRecord) -> RunRecord:
     return run
 
 
+@computing_with(1)  # two threads took longer wherever another program kept a core busy: 80 s in place of 9
 def personalise(
     parent: RunRecord,
     drawings: Sequence[Drawing],
@@ -220,7 +221,7 @@ def personalise(
     """Fine-tune a copy of an evaluated run's network on someone's labelled drawings, and leave it as a run of its own.
 
     The folder keeps the drawings, and its run.json what changed on them, by cross-validation, and on MNIST's digits. It
-    has no pictures yet. The same drawings, seed and number of threads give the same bits.
+    has no pictures yet. The same drawings and seed give the same bits.
 
     Raises:
         RequestError: there are too few drawings with a label and ink.

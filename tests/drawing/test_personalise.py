@@ -32,7 +32,7 @@ from mnist_lab.drawing.personalise import (
 )
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError, RunError
-from mnist_lab.networks.compute import Compute, computing_with, predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.training.runs import RunRecord, by_recipe, find_run, list_runs, read_history
 from mnist_lab.training.session import load_trained
@@ -96,6 +96,7 @@ def test_only_the_classifier_learns_and_a_part_of_the_way_back_is_taken(
         assert torch.equal(network.state_dict()[name], before[name]), "the parent itself must stay as it is"
         if name.startswith("blocks"):
             assert torch.equal(value, before[name].cpu())
+            assert torch.equal(trained[name], before[name]), "batch normalisation must not follow one hand"
         else:
             assert not torch.equal(trained[name], before[name])
             torch.testing.assert_close(value, (0.2 * before[name] + 0.8 * trained[name]).cpu())
@@ -173,8 +174,7 @@ def test_a_personalised_run_is_an_ordinary_one_that_names_its_parent(
     parent = find_run(outputs, "run")
 
     def made() -> RunRecord:
-        with computing_with(1):
-            folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute)
+        folder = personalise(parent, HAND, outputs, datetime(2026, 11, 28, 9, 0), compute)
         return find_run(outputs, folder.name)
 
     run, again = made(), made()
