@@ -169,7 +169,7 @@ def advice(change: Change, labels: NDArray[np.int64]) -> str:
     for more in range(1, _MOST_MORE + 1):
         gained = found.only_b + math.floor(rate * more)
         if gained > found.only_a and binomtest(gained, gained + found.only_a).pvalue < LEVEL:
-            return f"No difference yet: {more} more of your {digit}s would help, if it learns to read them."
+            return f"No difference yet: {more} more of your {digit}s would help."
     return f"No difference yet: more of your {digit}s would help, but more than {_MOST_MORE} of them."
 
 

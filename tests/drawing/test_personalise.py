@@ -147,7 +147,7 @@ def answers(text: str) -> tuple[Tensor, Change]:
         ("7:+- " * 6 + "1:++ " * 6, "It reads your hand worse than before: draw with the original."),
         ("7:++ " * 12, "No difference yet: the original reads all 12 of your digits already."),
         # Every seven is missed at first, and two are learned; six more of six make 2 / 2**6 < 0.05.
-        ("7:-+ " * 2 + "1:++ " * 10, "No difference yet: 4 more of your 7s would help, if it learns to read them."),
+        ("7:-+ " * 2 + "1:++ " * 10, "No difference yet: 4 more of your 7s would help."),
         # One of four: it takes 24 in all.
         ("7:-+ 7:++ 7:++ 7:++ " + "1:++ " * 8, "No difference yet: 20 more of your 7s would help"),
         ("7:-- " + "7:++ " * 60, "No difference yet: more of your 7s would help, but more than 100 of them."),

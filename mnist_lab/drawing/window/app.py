@@ -1,7 +1,6 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-The ink is drawn at once; predictions are made between two events and always for the newest strokes, so that a slow
-network makes the bars lag, not the pen.
+The ink is drawn at once; predictions follow between two events, always for the newest strokes: bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -439,11 +438,12 @@ class Window:
             self.root.update()
 
         self._is_learning = True
-        gc.disable()  # as its thread for figures might collect widgets
+        gc.disable()  # as a thread of the learning might collect widgets
         try:
             self._predictors, said = self._host.personalise(show)
+            self.film, self.view = None, "" if self.view == "film" else self.view  # nobody filmed the copy's training
             self._build(self.layout)
-            self._tell(said)
+            self.root.after_idle(self._tell, said)  # when the room for it is known
         except LabError as error:
             self._tell(f"not learned: {error}", trouble=True)
         finally:

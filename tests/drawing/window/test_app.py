@@ -555,7 +555,7 @@ def test_a_hand_is_learned_while_the_pen_works_and_the_new_network_goes_on(opene
     visitor = opened(personalise=learn)
     visitor.window.buttons["personalise"].invoke()
     assert told == ["learning your hand: 25 %", "learning your hand: 50 %"]
-    assert visitor.status == "learned"
+    update_until(visitor.root, lambda: visitor.status == "learned")
     assert visitor.window.answer.digit == 4
     assert len(visitor.window.sketch.strokes) == 1
 
