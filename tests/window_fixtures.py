@@ -68,6 +68,7 @@ def opened(screen: str) -> Iterator[Opener]:
             reject: Callable[[Picture, Any], str | None] = lambda picture, probabilities: None,
             predict_many: Callable[[Sequence[Picture]], list[Probabilities]] | None = None,
             gallery: Callable[[Any], None] = print,
+            personalise: Callable[[Callable[[float], None]], Any] | None = None,
             interiors: Sequence[Interior] = (),
             film: Callable[[], DigitMap] = no_film,
         ) -> Visitor:
@@ -103,6 +104,7 @@ def opened(screen: str) -> Iterator[Opener]:
                 take_back=lambda labelled: visitor.take_back(labelled),
                 reject=reject,
                 gallery=gallery,
+                personalise=personalise,
             )
             window = Window(root, predictors, host)
             visitor = Visitor(window, seen)

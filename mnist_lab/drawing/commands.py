@@ -13,12 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
+from mnist_lab.config import MOST_SEED, check_whole
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
+from mnist_lab.drawing.personalise import Step
+from mnist_lab.drawing.personalise import personalise as fine_tune
 from mnist_lab.drawing.predictions import (
     NO_DIGIT,
     Prediction,
@@ -44,22 +48,25 @@ from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.film import load_map
+from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.explain.inside import opened, surveying
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
+from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import save_figure
-from mnist_lab.report.document import Table
+from mnist_lab.report.document import Table, text
 from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
 from mnist_lab.terminal.pixels import beside_bars, shows_pixels
-from mnist_lab.terminal.wording import format_interval, format_probability
+from mnist_lab.terminal.wording import format_interval, format_probability, plain
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
-from mnist_lab.training.page import per_digit_table, score_summary
-from mnist_lab.training.picker import add_run_options, run_named, runs_named
-from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
+from mnist_lab.training.page import hand_table, hand_verdicts, per_digit_table, score_summary
+from mnist_lab.training.picker import add_run_options, ask_run, run_named, runs_named
+from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
+from mnist_lab.training.session import evaluate_on, restore_pictures
 
 _MOST_PICTURES = 3  # that predict shows as pictures; of more, a table says more at a glance
 
@@ -84,7 +91,9 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
     with threadpool_limits(1):
         open_window(session.predictors(), session)
-    for folder in session.saved:
+    for folder in session.learned:
+        draw_pictures(lab, folder)
+    for folder in (*session.saved, *session.learned):
         lab.terminal.line(str(folder))
     return OK
 
@@ -96,6 +105,7 @@ class DrawingSession:
     lab: Lab
     readers: Sequence[Reader]
     saved: list[Path] = field(default_factory=list)
+    learned: list[Path] = field(default_factory=list)  # runs whose pictures are still to be drawn
 
     def predictors(self) -> list[Predictor]:
         """The networks as the window takes them, each with a name of its own."""
@@ -148,6 +158,14 @@ class DrawingSession:
             return digits
 
         Gallery(theme, self.lab.outputs, read)
+
+    def personalise(self, on_step: Step) -> tuple[list[Predictor], str]:
+        """Let the first network learn the drawings kept; returns all that predict from now on, and what to say."""
+        lab, reader = self.lab, self.readers[0]
+        folder = fine_tune_kept(lab, reader.run, on_step=on_step)
+        self.learned.append(folder)
+        self.readers = [explain.load_reader(lab, folder.name), *self.readers[1:]]
+        return self.predictors(), text(self.readers[0].run.personal.get("advice"))
 
 
 def _predictor(name: str, reader: Reader) -> Predictor:
@@ -285,6 +303,57 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
     return OK
 
 
+def _ask_personalise(lab: Lab) -> int:
+    return personalise(lab, ask_run(lab, "Personalise which run", BEST))
+
+
+def personalise(lab: Lab, name: str = BEST, digits: Path | None = None, seed: int = 0) -> int:
+    """Fine-tune a copy of a run's network on the drawings kept, or those of a file, and tell what that changed."""
+    check_whole("--seed", seed, 0, MOST_SEED)
+    run = find_run(lab.outputs, name)
+    with Progress(console=lab.terminal.console, transient=True, disable=not lab.terminal.console.is_terminal) as shown:
+        bar = shown.add_task("learning your hand", total=1.0)
+        folder = fine_tune_kept(lab, run, digits, seed, on_step=lambda done: shown.update(bar, completed=done))
+    run = find_run(lab.outputs, folder.name)
+    advice, *verdicts = hand_verdicts(run)
+    lab.terminal.show(hand_table(run).on_screen(), "", plain(advice))
+    for said in verdicts:
+        lab.terminal.hint(said)
+    lab.terminal.hint("your own digits by cross-validation: each was read by a copy that had not learned from it")
+    draw_pictures(lab, folder)
+    lab.terminal.line(str(folder))
+    return OK
+
+
+def _personalise_from_options(lab: Lab, options: Namespace) -> int:
+    return personalise(lab, run_named(options, BEST), options.digits, options.seed)
+
+
+def fine_tune_kept(lab: Lab, run: RunRecord, digits: Path | None = None, seed: int = 0, *, on_step: Step) -> Path:
+    """Personalise a copy of a run on the drawings kept, or those of a file."""
+    compute, path = compute_for(lab), digits or lab.outputs / MY_DIGITS
+    drawings: list[Drawing] = []
+    if digits or is_file(path):
+        drawings, damaged = read_drawings(path)
+        show_skipped(lab.terminal, damaged)
+    return fine_tune(run, drawings, lab.outputs, lab.now(), compute, seed=seed, on_step=on_step)
+
+
+def draw_pictures(lab: Lab, folder: Path) -> None:
+    """The pictures of a personalised run, which take about as long as it took to learn."""
+    reader, test = explain.load_reader(lab, folder.name), load_mnist().test
+    with lab.terminal.busy("drawing its pictures"):
+        evaluation = evaluate_on(reader.model, test, reader.compute)
+        restore_pictures(reader.run, evaluation, test, reader.model, RUN_EXTRAS.figures, lab.terminal.warn)
+
+
+def _add_personalise_options(parser: ArgumentParser) -> None:
+    add_run_options(parser, BEST)
+    about = f"a file of labelled drawings to learn from (default: {MY_DIGITS}, those that were kept)"
+    parser.add_argument("--digits", type=Path, metavar="FILE", help=about)
+    parser.add_argument("--seed", type=int, default=0, help="decides the folds, the mixture and the augmentation (0)")
+
+
 def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
     """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used."""
     source: Drawing | Picture
@@ -367,5 +436,6 @@ COMMANDS = {
     "draw": Command(_ask_draw, lambda lab, given: draw(lab, runs_named(given, BEST)), _add_draw_options),
     "predict": Command(_ask_predict, _predict_from_options, _add_predict_options),
     "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, run_named(given, BEST)), _add_xray_options),
+    "personalise": Command(_ask_personalise, _personalise_from_options, _add_personalise_options),
     "score": Command(_ask_predict, _score_from_options, _add_score_options),  # the menu scores from where it predicts
 }

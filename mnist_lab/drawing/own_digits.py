@@ -57,8 +57,8 @@ class Counts:
         return count if count is not None and count.model == model_key(run) else None
 
     def mark(self, run: RunRecord) -> Mark | None:
-        """How many of the digits a run got right; None where its model file is gone or refused."""
-        count = self.of(run)
+        """How many of the digits a run got right; None where it learned them, or its model file is gone or refused."""
+        count = None if run.parent else self.of(run)
         return None if count is None or count.correct is None else Mark(count.correct, self.total)
 
 

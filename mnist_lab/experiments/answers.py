@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from mnist_lab.data.mnist import Digits
 from mnist_lab.experiments import figures
 from mnist_lab.experiments.figures import ShownDigit, gallery
-from mnist_lab.experiments.statistics import mcnemar, mcnemar_verdict
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.wording import counted, format_interval, format_percent, format_probability
 from mnist_lab.training.evaluation import Evaluation, evaluate
+from mnist_lab.training.paired import mcnemar, mcnemar_verdict
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mnist_lab.explain.neighbours import Nearest, neighbours_of, training_featur
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.wording import counted, mean_and_spread
+from mnist_lab.training.paired import LEVEL, format_p
 from mnist_lab.training.runs import read_history
 
 NEIGHBOURS = 10  # training digits that are asked about the label of another
@@ -140,8 +141,8 @@ def _how_late(name: str, right: Mapping[int, float], wrong: Mapping[int, float])
     if not right.keys() & wrong.keys():
         return []
     later = statistics.paired_difference(right, wrong)
-    tested = "" if later.p_value is None else f", {statistics.format_p(later.p_value)}"
-    tested += ", so it may be chance" * (later.p_value is None or later.p_value >= statistics.LEVEL)
+    tested = "" if later.p_value is None else f", {format_p(later.p_value)}"
+    tested += ", so it may be chance" * (later.p_value is None or later.p_value >= LEVEL)
     early, late = (mean_and_spread([*epochs.values()], 1, 1) for epochs in (right, wrong))
     said = f"{name}: half of the right labels are learned by epoch {early}, half of the wrong ones by epoch {late}"
     return [f"{said} ({counted(later.n, 'seed')}{tested})."]

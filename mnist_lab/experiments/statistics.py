@@ -1,6 +1,6 @@
-"""What may be concluded: over seeds by paired t tests, and of two networks on the same digits by McNemar's test.
+"""What may be concluded over seeds, by paired t tests; ``training/paired.py`` has two networks on the same digits.
 
-The two sources of chance are kept apart: McNemar's test says nothing about other seeds. Accuracies and differences are
+Accuracies and differences are
 fractions (0.9954), shown as percentage points; a difference is the second (``b``) minus the first (``a``).
 """
 
@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, ncf, t, ttest_1samp
+from scipy.stats import ncf, t, ttest_1samp
 
 from mnist_lab.errors import RequestError
 from mnist_lab.terminal.wording import counted
+from mnist_lab.training.paired import LEVEL, Verdict, format_p
 
-LEVEL = 0.05  # a difference counts as found if chance alone would give one as large in fewer experiments than this
 MOST_POINTS = 50  # a larger predicted lead, as in "3-layer > 2-layer by 99.5", must be meant as an accuracy
 _POWER = 0.8  # the probability of finding a difference that is there, when a number of seeds is recommended
 _MOST_SEEDS = 1000  # nobody trains that often
@@ -44,31 +43,6 @@ class PairedDifference(Summary):
     """How far two recipes lie apart when each seed is compared with itself: a summary of ``b`` minus ``a``."""
 
     p_value: float | None  # two-sided; None for a single seed
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """How many digits both of two networks classify correctly, only one, or neither; p is exact and two-sided."""
-
-    both_right: int
-    only_a: int
-    only_b: int
-    both_wrong: int
-    p_value: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What may be concluded."""
-
-    sentence: str  # short, without numbers
-    is_different: bool | None  # None where nothing may be concluded
-    facts: str  # the numbers that it rests on, in another sentence
-
-    @property
-    def in_short(self) -> str:
-        """The same in two words."""
-        return {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}[self.is_different]
 
 
 def summarise(values: Sequence[float]) -> Summary:
@@ -173,40 +147,6 @@ def verdict(
         number = f"more than {_MOST_SEEDS:,}" if needed is None else f"about {needed:,}"
         facts += f". If it is what it looks like, {number} seeds would find it in 4 of 5 tries"
     return Verdict(undecided, False, f"{facts}.")
-
-
-def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test (McNemar 1947): do two networks classify the same (N,) digits equally well?
-
-    Only digits that just one of them classifies correctly can tell; if the two were equally good, each would be a
-    fair coin toss. RequestError if they were evaluated on different numbers of digits.
-    """
-    a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
-    if a.shape != b.shape:
-        found = f"one network was evaluated on {a.size:,} digits, the other on {b.size:,}"
-        raise RequestError(found, "evaluate both on the same digits")
-    only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-    p_value = float(binomtest(only_b, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return McNemar(int((a & b).sum()), only_a, only_b, int((~a & ~b).sum()), p_value)
-
-
-def mcnemar_verdict(name_a: str, name_b: str, result: McNemar, p_adjusted: float | None = None) -> Verdict:
-    """What two networks' answers to the same test digits allow us to say, about these two networks alone."""
-    ranked = sorted([(result.only_a, name_a), (result.only_b, name_b)], key=lambda found: found[0])
-    (fewer, loser), (more, winner) = ranked
-    undecided = f"{name_a} and {name_b} can't be told apart on the test digits."
-    if not more:
-        return Verdict(undecided, False, "They get the very same test digits right and wrong.")
-    p = result.p_value if p_adjusted is None else p_adjusted
-    tested = format_p(result.p_value)
-    if result.p_value < LEVEL <= p:
-        tested += f", but {format_p(p)} with all pairs counted (Holm)"
-    facts = (
-        f"{winner} gets {counted(more, 'test digit')} right that {loser} misses, and misses {fewer:,} that {loser} "
-        f"gets right (exact McNemar {tested})."
-    )
-    different = f"{winner} is more accurate than {loser} on the test digits."
-    return Verdict(different if p < LEVEL else undecided, p < LEVEL, facts)
 
 
 @dataclass(frozen=True)
@@ -394,11 +334,3 @@ def format_points(*fractions: float) -> list[str]:
     different = {0.0, *points}
     decimals = next(n for n in range(2, 11) if len({round(x, n) for x in different}) == len(different))
     return [f"{x:+.{decimals}f}".replace("-", "−") if x else "0" for x in points]
-
-
-def format_p(p: float) -> str:
-    """A p value: ``p = 0.012``; never so short that it lands on the other side of the level, or on it."""
-    if p < 0.001:
-        return "p < 0.001"
-    decimals = next((places for places in range(3, 12) if round(p, places) != LEVEL), 3)
-    return f"p = {p:.{decimals}f}"

@@ -31,6 +31,7 @@ from mnist_lab.terminal.wording import format_percent, plain
 from mnist_lab.training.evaluation import Evaluation
 from mnist_lab.training.folder_commands import tell_result
 from mnist_lab.training.page import results_summary
+from mnist_lab.training.paired import LEVEL, format_p, mcnemar, mcnemar_verdict
 from mnist_lab.training.runs import Recipe, command_line, read_history
 from mnist_lab.training.session import load_trained
 
@@ -210,7 +211,7 @@ def study_comparison(
     shared = [(first, name) for name in others if len(tested[first].keys() & tested[name].keys()) > 1]
     over_seeds = statistics.conclude(tested, shared)
     pairs = _networks_to_compare(recipes)
-    tests = [statistics.mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
+    tests = [mcnemar(answers[a].right(labels), answers[b].right(labels)) for a, b in pairs]
     adjusted = [p for p in statistics.holm([result.p_value for result in tests]) if p is not None]
     tested_pairs = [(*pair, result, p) for pair, result, p in zip(pairs, tests, adjusted, strict=True)]
     numbers = [{"before": a, "after": b, "p_adjusted": p, **vars(result)} for a, b, result, p in tested_pairs]
@@ -218,7 +219,7 @@ def study_comparison(
         (f"{a} and {b}", f"{m.only_a:,}", f"{m.only_b:,}", f"{m.both_wrong:,}", _p_cell(m.p_value), _p_cell(p))
         for a, b, m, p in tested_pairs
     ]
-    said = [statistics.mcnemar_verdict(*one) for one in tested_pairs]
+    said = [mcnemar_verdict(*one) for one in tested_pairs]
     verdicts = over_seeds.sentences or [said[0].sentence]
     if not over_seeds.compared and len(said) > 1:
         apart = sum(bool(one.is_different) for one in said)
@@ -327,7 +328,7 @@ def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
         difference, needed = one.difference, None
         mean, *ends = statistics.format_points(difference.mean, *(difference.interval or ()))
         if one.verdict.is_different is False:
-            needed = statistics.seeds_needed(difference, level=statistics.LEVEL / len(compared))
+            needed = statistics.seeds_needed(difference, level=LEVEL / len(compared))
         seeds = "–" if needed is None else f"about {needed:,}"
         p_values = map(_p_cell, (difference.p_value, one.p_adjusted))
         interval = " to ".join(ends) or "–"
@@ -337,7 +338,7 @@ def _comparisons_table(compared: Sequence[statistics.Comparison]) -> Table:
 
 
 def _p_cell(p: float | None) -> str:
-    return "–" if p is None else statistics.format_p(p).removeprefix("p ").removeprefix("= ")
+    return "–" if p is None else format_p(p).removeprefix("p ").removeprefix("= ")
 
 
 def _curves_section(runs: Runs) -> Section:

@@ -67,6 +67,7 @@ def run_report(run: RunRecord) -> Report:
         Section(
             "How good it is", _goodness(run), [accuracy_table(run.results, "Accuracy")], pictures["reliability.png"]
         ),
+        *_hand_sections(run),
         Section("How it learned", [_MEASURED] * bool(history), [_history_table(run, history)], learned),
         Section(
             "Which digits it confuses",
@@ -115,9 +116,44 @@ def _verdicts(run: RunRecord) -> list[str]:
         f"{f' ({counts})' if counts else ''}, with a 95 % interval from {format_interval(run.test_interval)}.",
         f"The weights of epoch {run.best_epoch} of {run.epochs_run:,} were kept: it had the lowest validation loss. "
         f"{ENDED[run.stop_reason]}",
+        *([text(run.personal.get("advice"))] if run.parent else []),
         "This is one network from one seed. To tell whether another recipe is better takes several seeds of each, and "
         "a difference several times their spread.",
     ]
+
+
+def hand_table(run: RunRecord) -> Table:
+    """What personalising changed, as run.json says, which is not trusted: each kind of digits before and after."""
+    rows = []
+    for one in _changes(run):
+        total, before, after = (number(inside(one, name)) for name in ("total", "before", "after"))
+        for when, correct in {"before": before, "after": after}.items():
+            if total and correct is not None:
+                interval_95 = format_interval(_interval(inside(one, f"{when}_interval_95")))
+                count = f"{correct:,.0f} of {total:,.0f}"
+                rows.append((text(inside(one, "digits")), when, format_percent(correct / total), interval_95, count))
+    return Table("Before and after", ("digits", "", "accuracy", "95 % interval", "correct"), rows, numeric=(2, 3, 4))
+
+
+def _changes(run: RunRecord) -> list[Any]:
+    changes = run.personal.get("changes")
+    return changes if isinstance(changes, list) else []
+
+
+def hand_verdicts(run: RunRecord) -> list[str]:
+    """What a personalised copy learned of a hand, then what may be concluded for each kind of digits."""
+    return [text(said) for said in (run.personal.get("advice"), *(inside(one, "verdict") for one in _changes(run)))]
+
+
+def _hand_sections(run: RunRecord) -> list[Section]:
+    if not run.parent:
+        return []
+    folds = text(run.personal.get("folds"))
+    how = (
+        f"Your own digits were read by cross-validation: in {folds} parts, each by a copy that learned from the others "
+        "only. The copy that was kept learned from all of them."
+    )
+    return [Section("What it learned of your hand", [how, *hand_verdicts(run)], [hand_table(run)])]
 
 
 def _goodness(run: RunRecord) -> list[str]:
@@ -268,6 +304,7 @@ def run_facts(run: RunRecord) -> list[tuple[str, str]]:
     return [
         ("trained", f"{run.created:%Y-%m-%d %H:%M:%S}, {f'{status} ({how})' if how and how != status else status}"),
         ("network", run.model),
+        *([("personalised from", run.parent)] if run.parent else []),
         ("parameters", f"{run.parameters:,}"),
         ("augmentation", augmentation),
         ("seed", str(run.seed)),

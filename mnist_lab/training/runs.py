@@ -79,6 +79,8 @@ class RunRecord:
     images_per_second: float | None = None
     model_file: str | None = None
     results: Mapping[str, Any] = field(default_factory=dict)  # Evaluation.to_dict() of validation and test
+    parent: str | None = None  # the run that it is a personalised copy of, by its folder's name
+    personal: Mapping[str, Any] = field(default_factory=dict)  # what that changed, on whose digits
     note: str = ""  # the user's own sentence about it, kept beside run.json
     number: int = field(default=0, compare=False)  # its place among all runs: 1 is the newest, 0 unknown
 
@@ -88,7 +90,8 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}"
+        how = ", personalised" * bool(self.parent)
+        return f"{describe_recipe(self.model, augmented=self.augment)}, seed {self.seed}{how}"
 
     @property
     def is_evaluated(self) -> bool:
@@ -103,12 +106,12 @@ class RunRecord:
     @cached_property
     def changes(self) -> str:
         """The options by which it differs from its usual recipe; empty if there are none, or if that is unknown."""
-        try:
-            config = self.config
-        except RequestError:
-            return ""
-        # An augmentation with nothing left in it is named as well: the tables call such a run augmented.
-        return " ".join(changed_options(replace(config.canonical, augment=config.augment)))
+        with suppress(RequestError):
+            if self.parent:  # its settings are always the same
+                return f"personalised from {self.parent}"
+            config = replace(self.config.canonical, augment=self.config.augment)  # named even if nothing is left in it
+            return " ".join(changed_options(config))
+        return ""
 
     @property
     def split_fingerprint(self) -> object:
@@ -166,8 +169,8 @@ class RunRecord:
 
 # What is only shown, or checked where it is used: a value of another type counts as missing.
 _SHOWN: dict[str, type] = {
-    **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file"), str),
-    **dict.fromkeys(("split", "machine", "versions", "results"), dict),
+    **dict.fromkeys(("command", "device", "device_asked", "failure", "model_file", "parent"), str),
+    **dict.fromkeys(("split", "machine", "versions", "results", "personal"), dict),
     **dict.fromkeys(("val_loss", "images_per_second"), float),
     "workers": int,
 }
@@ -245,10 +248,9 @@ def status_of(run: RunRecord) -> str:
 
 def run_folders(outputs: Path) -> list[Path]:
     """The folders that hold a run.json, sorted by name; a folder that is missing or may not be read holds none."""
-    try:
+    with suppress(OSError):
         return sorted(path.parent for path in outputs.glob(f"*/{RUN_FILE}"))
-    except OSError:
-        return []
+    return []
 
 
 def list_runs(outputs: Path) -> tuple[list[RunRecord], dict[Path, str]]:
@@ -422,9 +424,8 @@ def read_history(run: RunRecord) -> list[EpochRecord]:
 
 def epochs_done(run: RunRecord) -> int:
     """How many epochs a run has finished; run.json counts them only once it has ended."""
-    if not run.is_evaluated:
-        with suppress(RunError):
-            return len(read_history(run))
+    with suppress(RunError):
+        return run.epochs_run if run.is_evaluated else len(read_history(run))
     return run.epochs_run
 
 
@@ -484,7 +485,7 @@ def by_recipe(runs: Sequence[RunRecord]) -> list[dict[int, RunRecord]]:
     for run in runs:
         key: object = run.folder  # of a configuration that can't be used
         with suppress(RequestError):
-            key = replace(run.config, seed=0).canonical, str(run.split_fingerprint)
+            key = replace(run.config, seed=0).canonical, str(run.split_fingerprint), run.parent and run.name
         by_seed = groups.setdefault(key, {})
         same = (by_seed.get(run.seed, run), run)
         by_seed[run.seed] = max(same, key=lambda run: (run.status == "finished", run.created, run.name))

@@ -109,7 +109,7 @@ def train_new(
     folder = create_folder(outputs, run_label(config), now)
     try:
         with runs.locked(folder), computing_with(threads):
-            run = _new_run(folder, config, mnist, workers, now)
+            run = new_run(folder, config, mnist, workers, now)
             return _complete(run, mnist, observer, workers, stop_requested, extras)
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk was full from the start, say: there is nothing to keep
@@ -197,7 +197,7 @@ def _complete(
     except TrainingError as error:
         run = replace(run, status="failed", failure=error.found)
         write_run(run)
-        _describe(run, {})
+        describe(run, {})
         (folder / STATE_FILE).unlink(missing_ok=True)
         raise
     except RuntimeError as error:
@@ -209,10 +209,10 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    run = _save_results(run, results, mnist, model, develop, extras.figures)
+    run = save_results(run, results, mnist, model, develop, extras.figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
     try:
-        _describe(run, extras.figures)
+        describe(run, extras.figures)
     except StorageError as error:  # what was trained is on disk
         later = runs.command_line(f"report {run.name}", folder.parent)
         observer.on_warning(f"{error.found}; the page can be written later: {later}")
@@ -233,7 +233,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
         raise CheckpointError(what, "train a new run") from None
 
 
-def _save_results(
+def save_results(
     run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, figures: RunFigures
 ) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
@@ -276,14 +276,14 @@ def _save_results(
     return run
 
 
-def _describe(run: RunRecord, figures: RunFigures) -> None:
+def describe(run: RunRecord, figures: RunFigures) -> None:
     """Write what is derived from a run's folder: what the index shows of it, and its page, in that order."""
     captions = {name: figure.caption for name, figure in figures.items()}
     write_summary(run.folder, summary_of(run, captions))  # for a run without one, the index reads run.json
     write_run_page(run)
 
 
-def _new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> RunRecord:
+def new_run(folder: Path, config: TrainConfig, mnist: Mnist, workers: int, now: datetime) -> RunRecord:
     """A run as it begins: all that is needed to repeat it."""
     threads = torch.get_num_threads() if choose_compute().device.type == "cpu" else None
     return RunRecord(
@@ -378,7 +378,7 @@ def restore_pictures(
             warn(f"without {name}: {error}")
     if not restored and is_file(run.folder / REPORT_FILE):
         return []
-    _describe(run, figures)
+    describe(run, figures)
     return [*restored, REPORT_FILE]
 
 

@@ -23,7 +23,8 @@ from scipy.stats import t
 from mnist_lab import plotting
 from mnist_lab.experiments import figures as plots
 from mnist_lab.experiments.figures import Robustness, Showing, ShownDigit, SpeedBar
-from mnist_lab.experiments.statistics import Comparison, PairedDifference, Verdict
+from mnist_lab.experiments.statistics import Comparison, PairedDifference
+from mnist_lab.training.paired import Verdict
 from mnist_lab.training.runs import EpochRecord
 from tests.training.test_figures import LONG_TITLE, SMALLEST_LEGIBLE, Page, overlapping_texts, render, texts, words
 

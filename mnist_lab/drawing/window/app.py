@@ -1,7 +1,6 @@
 """The window to draw in: Tk around plain callables, with predictions that follow the pen.
 
-The ink is drawn at once; predictions are made between two events and always for the newest strokes, so that a slow
-network makes the bars lag, not the pen.
+The ink is drawn at once; predictions follow between two events, always for the newest strokes: bars lag, not the pen.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -24,6 +23,7 @@ from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Qu
 from mnist_lab.drawing.window.film_panel import FilmPanel
 from mnist_lab.drawing.window.help_page import HelpPage
 from mnist_lab.drawing.window.inside_panel import InsidePanel, Looking
+from mnist_lab.drawing.window.keys import command_for
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
 from mnist_lab.drawing.window.screen import density_of, new_root, take_down
 from mnist_lab.drawing.window.xray_panel import XrayPanel
@@ -48,15 +48,10 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
-_KEYS = {
-    **{"z": "undo", "y": "redo", "c": "clear", "s": "save", "m": "map", "x": "xray", "i": "inside", "v": "film"},
-    **{"r": "reset", "g": "gallery", "h": "help", "question": "help", "f1": "help"},
-    **{"f11": "full screen", "f": "full screen", "escape": "close", "backspace": "take back"},
-}
 
 
 class Host(Protocol):
-    """What the window asks of the program around it. A LabError of one of the first three is shown."""
+    """What the window asks of the program around it. A LabError is shown."""
 
     def save(self, answer: Answer) -> Path: ...  # leaves a drawing, wobbled or not, in a place, which it returns
 
@@ -67,6 +62,9 @@ class Host(Protocol):
     def reject(self, picture: Picture, probabilities: Sequence[Probabilities]) -> str | None: ...
 
     def gallery(self, theme: widgets.Theme) -> None: ...  # shows what was kept
+
+    # Lets the first network learn what was kept, telling the fraction done; returns all networks, and what to say.
+    def personalise(self, on_step: Callable[[float], None]) -> tuple[Sequence[Predictor], str]: ...
 
 
 def open_window(predictors: Sequence[Predictor], host: Host) -> None:
@@ -88,15 +86,6 @@ def open_window(predictors: Sequence[Predictor], host: Host) -> None:
         gc.collect()
 
 
-def _command_for(key: str, *, modified: bool, shifted: bool = False) -> str | None:
-    """What a key as Tk names it ("z", "Escape", "KP_7") asks for: a command, a label "0" to "9", or None."""
-    key = key.lower()  # so that Caps Lock does no harm
-    if modified:
-        return {"z": "redo" if shifted else "undo", "y": "redo"}.get(key)
-    digit = key.removeprefix("kp_")
-    return digit if digit in set("0123456789") else _KEYS.get(key)
-
-
 class Window:
     """Everything in the window, and what happens when."""
 
@@ -112,6 +101,7 @@ class Window:
         self._message = "", False  # what is told, and whether it is trouble
         self._told_of: tuple[Stroke, ...] = ()  # the strokes that the message belongs to
         self._unexplained: list[int] = []  # networks whose maps are still to be made
+        self._is_learning = self._is_closing = False
         self._pending: dict[widgets.Action, str] = {}  # actions that happen later, with Tk's names for them
         self._not_before = 0.0  # of time.perf_counter, for the next prediction
         root.report_callback_exception = self._fail
@@ -129,7 +119,8 @@ class Window:
             "help": self._toggle_help,
             "full screen": self._toggle_full_screen,
             "gallery": self._open_gallery,
-            "close": root.quit,
+            "personalise": self._personalise,
+            "close": self._close,
         }
         density = density_of(root)
         first = plan_layout(root.winfo_screenwidth(), root.winfo_screenheight(), density, len(predictors))
@@ -140,7 +131,7 @@ class Window:
         for key in ("<Return>", "<KP_Enter>"):  # Tk presses a button with the space bar only
             root.bind_class("TButton", key, lambda event: event.widget.invoke())
             root.bind_class("TScale", key, lambda event: self.canvas.canvas.focus_set())
-        root.protocol("WM_DELETE_WINDOW", root.quit)
+        root.protocol("WM_DELETE_WINDOW", self._close)
         window = first.window
         left = (root.winfo_screenwidth() - window.width) // 2
         top = max(0, (root.winfo_screenheight() - window.height) // 2 - first.px(20))
@@ -242,11 +233,12 @@ class Window:
         foot = widgets.card(self.theme.stage, self.layout.foot, widgets.GROUND, widgets.GROUND)
         self._buttons_below = tk.Frame(foot, background=widgets.GROUND)
         self._buttons_below.pack(side="right", anchor="s")
-        for command, text in {"gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}.items():
+        texts = {"personalise": "Learn my hand  p", "gallery": "Gallery  g", "help": "Help  h", "close": "Close  Esc"}
+        for command, text in texts.items():
             self._button(self._buttons_below, command, text).pack(side="left", padx=(self.layout.px(6), 0))
         self._status = ttk.Label(foot, style="Ground.TLabel")
         self._status.pack(side="top", anchor="w", fill="x")
-        keys = "Keys 0–9 keep the drawing as that digit  ·  Ctrl+Z, Ctrl+Y: undo, redo  ·  F11: full screen"
+        keys = "Keys 0–9 keep the drawing as that digit  ·  F11: full screen"
         ttk.Label(foot, text=keys, style="Foot.TLabel").pack(side="bottom", anchor="w")
 
     def run(self) -> None:
@@ -256,7 +248,7 @@ class Window:
 
     def _fail(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         self.error = self.error or error
-        self.root.quit()
+        self._close()
 
     def _beat(self) -> None:
         self.root.after(_HEARTBEAT_MS, self._beat)
@@ -276,7 +268,7 @@ class Window:
         state = int(event.state)
         # Bit 2 is Control everywhere; bit 3 is Alt on X11 and Command on a Mac, but the number lock on Windows.
         modified = bool(state & (0x20004 if sys.platform == "win32" else 0xC))
-        command = _command_for(event.keysym, modified=modified, shifted=bool(state & 1))
+        command = command_for(event.keysym, modified=modified, shifted=bool(state & 1))
         if self.help is not None and command not in ("help", "full screen", "close"):
             return
         if command in self._actions:
@@ -434,6 +426,34 @@ class Window:
         self._kept = None  # there it may get another label, or be deleted
         self._tell("")
         self._host.gallery(self.theme)
+
+    def _personalise(self) -> None:
+        """Learn the drawings that were kept, while the pen still works, and go on with the new network."""
+        if self._is_learning:
+            return
+
+        def show(done: float) -> None:
+            if self._is_closing:
+                raise LabError("the window was closed", "learn again when there is time")
+            self._tell(f"learning your hand: {100 * done:.0f} %")
+            self.root.update()
+
+        self._is_learning = True
+        gc.disable()  # as a thread of the learning might collect widgets
+        try:
+            self._predictors, said = self._host.personalise(show)
+            self.film, self.view = None, "" if self.view == "film" else self.view  # nobody filmed the copy's training
+            self._build(self.layout)
+            self.root.after_idle(self._tell, said)  # when the room for it is known
+        except LabError as error:
+            self._tell(f"not learned: {error}", trouble=True)
+        finally:
+            gc.enable()
+            self._is_learning = False
+
+    def _close(self) -> None:
+        self._is_closing = True
+        self.root.quit()
 
     def _toggle_full_screen(self) -> None:
         self.root.attributes("-fullscreen", not self.root.attributes("-fullscreen"))

@@ -22,6 +22,7 @@ _KEYS = (
     ("v", "film: how the network learned (arrow keys move)"),
     ("r", "reset the wobble and the X-ray's steps"),
     ("g", "gallery of the digits that you kept"),
+    ("p", "personalise: learn the digits that you kept"),
     ("F11 or f", "full screen, and back"),
     ("Tab", "to the next control (with Shift: the one before)"),
     ("Space, Enter", "press the button with the frame"),

@@ -22,7 +22,8 @@ import torch
 from mnist_lab.drawing.preprocess import Picture, Wobble, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing
 from mnist_lab.drawing.window.answer import Predictor, Probabilities, Question
-from mnist_lab.drawing.window.app import Window, _command_for, open_window
+from mnist_lab.drawing.window.app import Window, open_window
+from mnist_lab.drawing.window.keys import command_for
 from mnist_lab.drawing.window.layout import LARGEST, plan_layout, smallest_size
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.saliency import attribute
@@ -43,6 +44,7 @@ from tests.windows import (
     run_python,
     start_screen,
     uniform_map,
+    update_until,
     width_reader,
 )
 
@@ -535,6 +537,55 @@ def test_what_the_gallery_may_have_changed_is_not_said_to_be_kept(opened: Opener
     assert [drawing.label for drawing in visitor.kept] == [1, 7]
 
 
+def test_a_hand_is_learned_while_the_pen_works_and_the_new_network_goes_on(opened: Opener) -> None:
+    told: list[str] = []
+    visitor: Any
+
+    def learn(on_step: Callable[[float], None]) -> Any:
+        on_step(0.25)
+        told.append(visitor.status)
+        visitor.draw(*LINE)
+        visitor.key("p")  # once is enough
+        update_until(visitor.root, lambda: visitor.window.answer.digit == 1)
+        on_step(0.5)
+        told.append(visitor.status)
+        (before,) = visitor.window._predictors
+        return [replace(before, name="the copy", predict=lambda pictures: [np.eye(10)[4]] * len(pictures))], "learned"
+
+    visitor = opened(personalise=learn)
+    visitor.window.buttons["personalise"].invoke()
+    assert told == ["learning your hand: 25 %", "learning your hand: 50 %"]
+    update_until(visitor.root, lambda: visitor.status == "learned")
+    assert visitor.window.answer.digit == 4
+    assert len(visitor.window.sketch.strokes) == 1
+
+
+def test_why_a_hand_is_not_learned_is_said(opened: Opener) -> None:
+    def refuse(on_step: Callable[[float], None]) -> Any:
+        raise StorageError("the disk is full", "free some space")
+
+    visitor = opened(personalise=refuse)
+    visitor.key("p")
+    assert visitor.status == "! not learned: the disk is full; free some space"
+
+
+def test_closing_the_window_ends_the_learning(opened: Opener) -> None:
+    steps: list[float] = []
+
+    def learn(on_step: Callable[[float], None]) -> Any:
+        for step in range(100):
+            if step == 3:
+                visitor.key("Escape")
+            on_step(step / 100)
+            steps.append(step)
+        return visitor.window._predictors, "learned"
+
+    visitor = opened(personalise=learn)
+    visitor.root.after(1, lambda: visitor.key("p"))
+    visitor.window.run()
+    assert len(steps) == 3
+
+
 def test_escape_waits_for_nothing(opened: Opener) -> None:
     done: list[str] = []
 
@@ -750,7 +801,7 @@ def test_sharp_screens_get_a_sharp_window() -> None:
     ],
 )
 def test_keys(key: str, modified: bool, shifted: bool, command: str | None) -> None:
-    assert _command_for(key, modified=modified, shifted=shifted) == command
+    assert command_for(key, modified=modified, shifted=shifted) == command
 
 
 def test_a_display_that_vanishes_ends_the_program_after_what_was_kept(guest: Callable[..., Guest]) -> None:
