@@ -182,7 +182,7 @@ def measure() -> None:
             chosen = [drawings[place] for place in random.choice(len(drawings), digits, replace=False)]
             labels = [int(drawing.label or 0) for drawing in chosen]
             placed = place([digit_of(drawing, random) for drawing in chosen], random)
-            sources: tuple[Picture, Drawing] = (as_picture(placed, random), as_drawing(placed, random))
+            sources: list[Picture | Drawing] = [as_picture(placed, random), as_drawing(placed, random)]
             for kind, source in enumerate(sources):
                 places = find_digits(source, lambda pictures: [[each] for each in reader.predict(pictures)])
                 said = [place.digit for place in places]

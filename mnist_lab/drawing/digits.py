@@ -41,6 +41,9 @@ _MOST_NECK = 0.4  # heights of ink that a way may cut through
 _CROSSING = 0.12  # of a piece, up to which it stays whole where a way cuts through it
 _WIDEST = 2.0  # width, in heights of the row, of neighbours that are tried as one digit
 _FINE = 0.08  # width, in heights, of the pen with which strokes are inked to find ways
+_LONGEST = 8.0  # width, in heights, of ink that is cut: what is longer is a line
+_SLANTED = 10  # columns between the ends of a way, from which it counts as slanted
+_MOST_WAYS = 4  # that are tried through a drawing, whose strokes tell more, and whose pen does not wait
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 _DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
 _SOFT = 2  # pixels around half-dark ink that are its soft edge
@@ -74,17 +77,14 @@ class Box(NamedTuple):
         return (self.left + self.right) / 2
 
 
-_NONE = np.zeros((0, 0), dtype=bool)
-
-
 @dataclass(frozen=True, eq=False)
 class Piece:
     """Ink that belongs together: a stroke or a part of one, or connected ink or a part of that."""
 
     box: Box
     points: NDArray[np.float64]  # (n, 2) x and y of some places on it
-    stroke: Stroke = ()
-    mask: NDArray[np.bool_] = _NONE  # (h, w) which pixels of its box
+    stroke: Stroke  # empty in a picture
+    mask: NDArray[np.bool_]  # (h, w) which pixels of its box; empty in a drawing
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _stroke_piece(stroke: Stroke) -> Piece | None:
     along = np.concatenate([[0.0], np.hypot(*np.diff(way, axis=0).T).cumsum()])
     places = np.linspace(0, along[-1], 32)
     points = np.stack([np.interp(places, along, way[:, axis]) for axis in (0, 1)], axis=1)
-    return Piece(Box(left, top, right, bottom), points, stroke)
+    return Piece(Box(left, top, right, bottom), points, stroke, np.zeros((0, 0), dtype=bool))
 
 
 def _mask_piece(mask: NDArray[np.bool_], left: int, top: int) -> Piece | None:
@@ -160,7 +160,7 @@ def _mask_piece(mask: NDArray[np.bool_], left: int, top: int) -> Piece | None:
     step = max(1, len(x) // 64)
     left, top = left + columns.start, top + rows.start
     points = np.stack([x[::step] + left + 0.5, y[::step] + top + 0.5], axis=1)
-    return Piece(Box(left, top, left + mask.shape[1], top + mask.shape[0]), points, mask=mask)
+    return Piece(Box(left, top, left + mask.shape[1], top + mask.shape[0]), points, (), mask)
 
 
 def _gap(one: Iterable[Piece], other: Iterable[Piece]) -> float:
@@ -324,14 +324,15 @@ class _Search:
         """Ways to cut a group in two: between pieces, from left to right, or through little ink."""
         order, box = sorted(group, key=lambda piece: piece.box.middle), _box(group)
         cuts = [_Cut(_CUT, (tuple(order[:place]), tuple(order[place:]))) for place in range(1, len(order))]
-        if box.width > box.height or not isinstance(self._source, Drawing):
+        is_drawn = isinstance(self._source, Drawing)
+        if box.width < _LONGEST * box.height and (box.width > box.height or not is_drawn):
             source, corner = self.source_of(group), (0, 0)
             if isinstance(source, Drawing):
                 corner = int(box.left), int(box.top)
                 source = ink(source, max(_FINE * box.height, FINEST))[
                     corner[1] : int(box.bottom) + 1, corner[0] : int(box.right) + 1
                 ]
-            for neck, way in _ways_through(source)[: 6 if isinstance(self._source, Drawing) else None]:
+            for neck, way in _ways_through(source)[: _MOST_WAYS if is_drawn else None]:
                 halves = _cut(group, way, box)
                 if all(halves):
                     cuts.append(_Cut(_CUT + _NECK * neck, halves))
@@ -408,18 +409,19 @@ def _ways_through(paper: Picture) -> list[tuple[float, NDArray[np.float64]]]:
         before = np.stack([padded[:, 1:-1], padded[:, :-2] + 0.01, padded[:, 2:] + 0.01])
         came.append(before.argmin(axis=0))
         total = row + before.min(axis=0)
-    top, at = (places.ravel() for places in np.indices(total.shape))
-    path = [at]
+    slant = np.arange(columns) - tops[:, None]  # (T, columns)
+    kinds = [slant < -_SLANTED, np.abs(slant) <= _SLANTED, slant > _SLANTED]
+    ends = [np.where(kind, total, np.inf).argmin(axis=1) for kind in kinds]  # (T,) of each kind, the best way's
+    at, top = np.concatenate(ends), np.tile(np.arange(len(tops)), len(kinds))  # (3 T,)
+    necks, path = total[top, at] / _ROWS, [at]
     for back in reversed(came):
         path.append(path[-1] + np.array([0, -1, 1])[back[top, path[-1]]])
-    ways = np.stack(path[::-1], axis=1) + 0.5  # (T * columns, _ROWS)
-    middles, slants = ways.mean(axis=1), ways[:, 0] - ways[:, -1]
-    chosen: dict[tuple[int, int], tuple[float, NDArray[np.float64]]] = {}
-    for place in np.argsort(total, axis=None).tolist():
-        neck = float(total.flat[place]) / _ROWS
-        if neck <= _MOST_NECK and 4 < middles[place] < columns - 4:
-            kind = int(middles[place] // 3), round(slants[place] / 20)
-            chosen.setdefault(kind, (neck, ways[place] / columns))
+    ways = np.stack(path[::-1], axis=1) + 0.5  # (3 T, _ROWS)
+    middles, chosen = ways.mean(axis=1), dict[tuple[int, int], tuple[float, NDArray[np.float64]]]()
+    for place in np.argsort(necks).tolist():
+        if necks[place] <= _MOST_NECK and 4 < middles[place] < columns - 4:
+            kind = int(middles[place] // 3), place // len(tops)
+            chosen.setdefault(kind, (float(necks[place]), ways[place] / columns))
     return list(chosen.values())
 
 
