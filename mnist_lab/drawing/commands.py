@@ -344,7 +344,9 @@ def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Su
     if len(places) > 1:
         lab.terminal.hint(f"{title} shows {len(places)} digits ({number_of(places)}); what follows is about the first")
         title, true, source = f"{title}, first of {len(places)} digits", None, places[0].source
-    return Subject(title, explain.folder_label(file.path.stem), true, places[0].picture), source
+    picture = to_mnist(source)
+    assert picture is not None
+    return Subject(title, explain.folder_label(file.path.stem), true, picture), source
 
 
 def _ask_xray(lab: Lab) -> int:

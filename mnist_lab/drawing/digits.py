@@ -46,7 +46,6 @@ _SLANTED = 10  # columns between the ends of a way, from which it counts as slan
 _MOST_WAYS = 4  # that are tried through a drawing, whose strokes tell more, and whose pen does not wait
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 _DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
-_SOFT = 2  # pixels around half-dark ink that are its soft edge
 
 Probabilities: TypeAlias = NDArray[np.float64]  # (10,), 0 to 1
 Ask: TypeAlias = Callable[[Sequence[Picture]], Sequence[Sequence[Probabilities]]]  # each network's, for each picture
@@ -227,11 +226,13 @@ class _Search:
     def __init__(self, source: Drawing | Picture, ask: Ask) -> None:
         self._source, self._ask = source, ask
         self._known: dict[frozenset[Piece], Place | None] = {}
+        self._whole = frozenset[Piece]()  # all pieces, with those that are dirt
 
     def pieces(self) -> list[Piece]:
         """The source's pieces, without dirt."""
         source = self._source
         pieces = [*filter(None, map(_stroke_piece, source.strokes))] if isinstance(source, Drawing) else _shapes(source)
+        self._whole = frozenset(pieces)
         largest = sorted((piece.box.size for piece in pieces), reverse=True)[:_MOST_PIECES] or [0.0]
         least = max(largest[-1], _DIRT * largest[0])
         return [piece for piece in pieces if piece.box.size >= least][:_MOST_PIECES]
@@ -265,7 +266,7 @@ class _Search:
                 near, costs = [], []
             else:
                 above = max(0.0, _shared(one.left, one.right, other.left, other.right))
-                costs.append(_APART * max(0.0, 1 - gap / _MARGIN) + _ABOVE * above)
+                costs.append(_APART * (1 - gap / _MARGIN) + _ABOVE * above)
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
@@ -338,8 +339,10 @@ class _Search:
                     cuts.append(_Cut(_CUT + _NECK * neck, halves))
         return cuts
 
-    def source_of(self, group: Iterable[Piece]) -> Drawing | Picture:
+    def source_of(self, group: Group) -> Drawing | Picture:
         """These pieces alone."""
+        if frozenset(group) == self._whole:
+            return self._source
         if isinstance(self._source, Drawing):
             return Drawing(tuple(piece.stroke for piece in group))
         left, top, right, bottom = map(int, _box(group))
@@ -382,13 +385,14 @@ def _shapes(paper: Picture) -> list[Piece]:
     shapes = ndimage.label(paper < (255 + float(paper.min())) / 2, np.ones((3, 3)))[0]  # half as dark as the darkest
     places = ndimage.find_objects(shapes)
     largest = max((side.stop - side.start for place in places for side in place), default=0)
-    owner = np.where(shapes, shapes, ndimage.maximum_filter(shapes, 2 * _SOFT + 1))
+    soft = 2 + largest // 30  # pixels around half-dark ink that may be its soft edge
+    owner = np.where(shapes, shapes, ndimage.maximum_filter(shapes, 2 * soft + 1))
     found = []
     for number, (rows, columns) in enumerate(places, start=1):
         if max(rows.stop - rows.start, columns.stop - columns.start) > _DIRT * largest:
-            top, left = max(rows.start - _SOFT, 0), max(columns.start - _SOFT, 0)
-            here = slice(top, rows.stop + _SOFT), slice(left, columns.stop + _SOFT)
-            found.append(_mask_piece((owner[here] == number) & (paper[here] < 230), left, top))
+            top, left = max(rows.start - soft, 0), max(columns.start - soft, 0)
+            here = slice(top, rows.stop + soft), slice(left, columns.stop + soft)
+            found.append(_mask_piece((owner[here] == number) & (paper[here] < 255), left, top))
     return [piece for piece in found if piece is not None]
 
 
