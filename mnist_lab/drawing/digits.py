@@ -30,9 +30,12 @@ _NEAR = 0.3  # further apart, they are never one digit
 _APART = 1.5  # costs two digits where one would touch the other
 _ABOVE = 1.0  # costs two digits in a row of which one lies above the other
 _LOWEST, _LOW = 0.6, 6.0  # size of a digit, in heights of its row, and the cost of each height less
-_HIGHEST, _HIGH = 1.8, 3.0  # height of a digit of two pieces, in those of the larger, and the cost of each more
+_HIGHEST, _HIGH = 1.85, 10.0  # height of a digit of two pieces, in those of the larger, and the cost of each more
+_TALL = 0.8  # height of neighbours, in heights of the row, from which both are probably digits
 _BROAD = 2.0  # cost of each height that neighbours together are wider than high
-_CUT = 0.9  # costs to cut a group, ...
+_LIFT = 0.75  # costs to take pieces that touch for two digits
+_STUBS = 0.6  # halves of cut ink count less: they keep a stub of each other
+_CUT = 0.7  # costs to cut a group, ...
 _NECK = 0.5  # ... and each height of ink that is cut through
 _WIDE = 0.5  # speaks for a cut: of each height that a group is wide
 _SHORTEST, _SHORT = 0.8, 0.85  # size of both parts of a cut, in heights of the group, and the cost of each height less
@@ -241,11 +244,11 @@ class _Search:
         """Join groups one above the other that are one digit: a 5 and its bar, an 8 of two rings, broken ink."""
         while True:
             pairs = [(_gap(*pair), *pair) for pair in permutations(groups, 2) if _is_above(*map(_box, pair))]
-            pairs = [pair for pair in pairs if pair[0] < _MARGIN]
+            pairs = [pair for pair in pairs if pair[0] < _NEAR]
             self.ask(group for _, one, other in pairs for group in (one, other, one + other))
             gains = []
             for gap, one, other in pairs:
-                height = max(_box(one).size, _box(other).size)
+                height = max(_box(one).height, _box(other).height, 1.0)
                 apart = self.cost(one, height) + self.cost(other, height) + _APART * (1 - gap / _MARGIN)
                 high = _box(one + other).height / height - _HIGHEST
                 gains.append(apart - self.cost(one + other, height) - _HIGH * max(0.0, high))
@@ -256,7 +259,7 @@ class _Search:
 
     def read(self, row: Sequence[Group]) -> list[Place]:
         """The digits in a row, from left to right."""
-        height = max(_box(group).size for group in row)
+        height = max(1.0, *(_box(group).height for group in row))
         found: list[Group] = []
         near, costs = [row[0]], list[float]()  # neighbours, and what it costs to take them for different digits
         for group in row[1:]:
@@ -266,11 +269,12 @@ class _Search:
                 near, costs = [], []
             else:
                 above = max(0.0, _shared(one.left, one.right, other.left, other.right))
-                costs.append(_APART * (1 - gap / _MARGIN) + _ABOVE * above)
+                both = (min(one.height, other.height) / height - _LOWEST) / (_TALL - _LOWEST)
+                costs.append(_APART * (1 - gap / _MARGIN) + _ABOVE * above - min(max(both, 0.0), 1.0))
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
-        return [place for place in places if place is not None and place.box.size > 0.3 * height]
+        return [place for place in places if place is not None and place.box.height > 0.3 * height]
 
     def _best(self, parts: Sequence[Group], boundaries: Sequence[float], height: float) -> list[Group]:
         """Join neighbouring parts to digits so that all together, with their boundaries, cost least (Viterbi)."""
@@ -301,22 +305,22 @@ class _Search:
         place = self._known[frozenset(group)]
         if place is None:
             return np.inf
-        wide, low = place.box.width / max(place.box.height, 1) - 1, _LOWEST - place.box.size / height
+        wide, low = place.box.width / max(place.box.height, 1) - 1, _LOWEST - place.box.height / height
         return _BROAD * max(0.0, wide) + _LOW * max(0.0, low) - float(np.log(place.certainty))
 
     def _taken_apart(self, group: Group) -> list[Group]:
         """A group as it is or, where that makes both halves surer, cut in two, and each half likewise."""
         place = self._known[frozenset(group)]
-        if place is None or _doubt(place) < _CUT:
+        if place is None or _doubt(place) < min(_CUT, _LIFT):
             return [group]
         cuts = self._cuts(group)
         self.ask(half for cut in cuts for half in cut.halves)
         gains = []
         for cut in cuts:
             halves = [self._known[frozenset(half)] for half in cut.halves]
-            smallest = min(half.box.size for half in halves if half) / place.box.height
+            smallest = min(half.box.height for half in halves if half) / place.box.height
             costs = sum(np.inf if half is None else -np.log(half.certainty) for half in halves)
-            gains.append(_doubt(place) - costs - cut.cost - _SHORT * max(0.0, _SHORTEST - smallest))
+            gains.append(_doubt(place) - cut.weight * costs - cut.cost - _SHORT * max(0.0, _SHORTEST - smallest))
         if max(gains, default=0) <= 0:
             return [group]
         return [part for half in cuts[int(np.argmax(gains))].halves for part in self._taken_apart(half)]
@@ -324,7 +328,7 @@ class _Search:
     def _cuts(self, group: Group) -> list[_Cut]:
         """Ways to cut a group in two: between pieces, from left to right, or through little ink."""
         order, box = sorted(group, key=lambda piece: piece.box.middle), _box(group)
-        cuts = [_Cut(_CUT, (tuple(order[:place]), tuple(order[place:]))) for place in range(1, len(order))]
+        cuts = [_Cut(_LIFT, 1.0, (tuple(order[:place]), tuple(order[place:]))) for place in range(1, len(order))]
         is_drawn = isinstance(self._source, Drawing)
         if box.width < _LONGEST * box.height and (box.width > box.height or not is_drawn):
             source, corner = self.source_of(group), (0, 0)
@@ -336,7 +340,7 @@ class _Search:
             for neck, way in _ways_through(source)[: _MOST_WAYS if is_drawn else None]:
                 halves = _cut(group, way, box)
                 if all(halves):
-                    cuts.append(_Cut(_CUT + _NECK * neck, halves))
+                    cuts.append(_Cut(_CUT + _NECK * neck, _STUBS, halves))
         return cuts
 
     def source_of(self, group: Group) -> Drawing | Picture:
@@ -365,6 +369,7 @@ class _Search:
 
 class _Cut(NamedTuple):
     cost: float
+    weight: float  # of how sure the networks are of its halves
     halves: tuple[Group, Group]
 
 
