@@ -32,6 +32,7 @@ _ABOVE = 1.0  # costs two digits in a row of which one lies above the other
 _LOWEST, _LOW = 0.6, 6.0  # size of a digit, in heights of its row, and the cost of each height less
 _HIGHEST, _HIGH = 1.85, 10.0  # height of a digit of two pieces, in those of the larger, and the cost of each more
 _TALL = 0.8  # height of neighbours, in heights of the row, from which both are probably digits
+_ALONE, _ALONE_CUT = 0.6, 0.1  # speak against several digits if all ink may be one, which is the usual case
 _BROAD = 2.0  # cost of each height that neighbours together are wider than high
 _LIFT = 0.75  # costs to take pieces that touch for two digits
 _STUBS = 0.6  # halves of cut ink count less: they keep a stub of each other
@@ -249,9 +250,12 @@ class _Search:
             gains = []
             for gap, one, other in pairs:
                 height = max(_box(one).height, _box(other).height, 1.0)
-                apart = self.cost(one, height) + self.cost(other, height) + _APART * (1 - gap / _MARGIN)
-                high = _box(one + other).height / height - _HIGHEST
-                gains.append(apart - self.cost(one + other, height) - _HIGH * max(0.0, high))
+                boundary = _boundary(_box(one), _box(other), gap, height, 0.5)
+                apart = self.cost(one, height) + self.cost(other, height) + boundary
+                both = one + other
+                high = _box(both).height / max(piece.box.height for piece in both) - _HIGHEST
+                high = 0.0 if frozenset(both) == self._whole else _HIGH * max(0.0, high)
+                gains.append(apart - self.cost(both, height) - high)
             if max(gains, default=0) <= 0:
                 return groups
             _, one, other = pairs[int(np.argmax(gains))]
@@ -269,8 +273,7 @@ class _Search:
                 near, costs = [], []
             else:
                 above = max(0.0, _shared(one.left, one.right, other.left, other.right))
-                both = (min(one.height, other.height) / height - _LOWEST) / (_TALL - _LOWEST)
-                costs.append(_APART * (1 - gap / _MARGIN) + _ABOVE * above - min(max(both, 0.0), 1.0))
+                costs.append(_boundary(one, other, gap, height) + _ABOVE * above)
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
@@ -284,14 +287,15 @@ class _Search:
         }
         runs = {ends: run for ends, run in runs.items() if ends[1] - ends[0] == 1 or _box(run).width < _WIDEST * height}
         self.ask(runs.values())
+        costs = {ends: self.cost(run, height) for ends, run in runs.items()}
+        for (start, end), run in runs.items():
+            if end - start > 1:
+                costs[start, end] += _BROAD * max(0.0, _box(run).width / max(_box(run).height, 1) - 1)
         best = [(0.0, 0)]  # of the first so many parts: the least cost, and where the last digit starts
         for end in range(1, len(parts) + 1):
-            costs = [
-                (best[start][0] + (boundaries[start - 1] if start else 0) + self.cost(runs[start, end], height), start)
-                for start in range(end)
-                if (start, end) in runs
-            ]
-            best.append(min(costs))
+            starts = [start for start in range(end) if (start, end) in costs]
+            before = {start: best[start][0] + (boundaries[start - 1] if start else 0) for start in starts}
+            best.append(min((before[start] + costs[start, end], start) for start in starts))
         digits: list[Group] = []
         end = len(parts)
         while end:
@@ -305,14 +309,15 @@ class _Search:
         place = self._known[frozenset(group)]
         if place is None:
             return np.inf
-        wide, low = place.box.width / max(place.box.height, 1) - 1, _LOWEST - place.box.height / height
-        return _BROAD * max(0.0, wide) + _LOW * max(0.0, low) - float(np.log(place.certainty))
+        alone = _ALONE if frozenset(group) == self._whole else 0.0
+        return _LOW * max(0.0, _LOWEST - place.box.height / height) - float(np.log(place.certainty)) - alone
 
     def _taken_apart(self, group: Group) -> list[Group]:
         """A group as it is or, where that makes both halves surer, cut in two, and each half likewise."""
         place = self._known[frozenset(group)]
         if place is None or _doubt(place) < min(_CUT, _LIFT):
             return [group]
+        alone = _ALONE_CUT if frozenset(group) == self._whole else 0.0
         cuts = self._cuts(group)
         self.ask(half for cut in cuts for half in cut.halves)
         gains = []
@@ -320,7 +325,9 @@ class _Search:
             halves = [self._known[frozenset(half)] for half in cut.halves]
             smallest = min(half.box.height for half in halves if half) / place.box.height
             costs = sum(np.inf if half is None else -np.log(half.certainty) for half in halves)
-            gains.append(_doubt(place) - cut.weight * costs - cut.cost - _SHORT * max(0.0, _SHORTEST - smallest))
+            gains.append(
+                _doubt(place) - cut.weight * costs - cut.cost - alone - _SHORT * max(0.0, _SHORTEST - smallest)
+            )
         if max(gains, default=0) <= 0:
             return [group]
         return [part for half in cuts[int(np.argmax(gains))].halves for part in self._taken_apart(half)]
@@ -378,6 +385,12 @@ def _is_above(one: Box, other: Box) -> bool:
     down = _shared(one.top, one.bottom, other.top, other.bottom)
     is_higher = one.top + one.bottom < other.top + other.bottom
     return is_higher and down < 0.5 and _may_be_near(one, other)
+
+
+def _boundary(one: Box, other: Box, gap: float, height: float, weight: float = 1.0) -> float:
+    """What it costs to take neighbours for two digits: less if they are far apart, and less if both are tall."""
+    tall = (min(one.height, other.height) / height - _LOWEST) / (_TALL - _LOWEST)
+    return _APART * (1 - gap / _MARGIN) - weight * min(max(tall, 0.0), 1.0)
 
 
 def _doubt(place: Place) -> float:

@@ -203,7 +203,8 @@ def sentence(answer: Answer) -> str:
         said = _summary(answer.probabilities[place : place + 1])
     else:
         said = _summary(answer.probabilities)
-    condition = ", ".join(filter(None, (_asked(question, len(answer.probabilities)), condition)))
+    which = f"digit {answer.chosen + 1} of {len(answer.places)}" if len(answer.places) > 1 else ""
+    condition = ", ".join(filter(None, (_asked(question, len(answer.probabilities)), which, condition)))
     said = f"{condition}: {said}" if condition else said
     return f"▲ {said}" if answer.rejection else said
 
