@@ -26,7 +26,7 @@ from mnist_lab.drawing.strokes import Drawing, Stroke, segments, visible
 # Distances are in sizes of the larger of two groups; what something costs is in logarithms of probability.
 _TOUCHING = 0.05  # strokes nearer to each other belong together, unless they are cut apart
 _MARGIN = 0.15  # up to which it costs something to take neighbours for two digits
-_NEAR = 0.3  # further apart, they are never one digit
+_NEAR, _NEAR_TALL = 0.3, 0.12  # further apart, they are never one digit; the same if both are as high as digits
 _APART = 1.5  # costs two digits where one would touch the other
 _ABOVE = 1.0  # costs two digits in a row of which one lies above the other
 _LOWEST, _LOW = 0.6, 6.0  # size of a digit, in heights of its row, and the cost of each height less
@@ -178,15 +178,14 @@ def _shared(low: float, high: float, other_low: float, other_high: float) -> flo
 
 
 def _touching(pieces: Sequence[Piece]) -> list[Group]:
-    """Strokes that meet as one group; a picture's connected shapes never meet."""
-    groups: list[Group] = [(piece,) for piece in pieces]
-    if not pieces or not pieces[0].stroke:
-        return groups
+    """Pieces by what surely belongs together: strokes that meet, and what lies inside of another piece."""
     meets = np.zeros((len(pieces), len(pieces)), dtype=bool)
-    for one, other in combinations(range(len(pieces)), 2):
-        meets[one, other] = (
-            _may_be_near(pieces[one].box, pieces[other].box) and _gap(groups[one], groups[other]) < _TOUCHING
-        )
+    for one, other in permutations(range(len(pieces)), 2):
+        here, there = pieces[one].box, pieces[other].box
+        is_inside = there.left <= here.left <= here.right <= there.right
+        is_inside = is_inside and there.top <= here.top <= here.bottom <= there.bottom
+        may_touch = bool(pieces[one].stroke) and _may_be_near(here, there)
+        meets[one, other] = is_inside or (may_touch and _gap((pieces[one],), (pieces[other],)) < _TOUCHING)
     count, of = connected_components(meets, directed=False)
     return [
         tuple(piece for piece, at in zip(pieces, of.tolist(), strict=True) if at == group) for group in range(count)
@@ -250,7 +249,7 @@ class _Search:
             gains = []
             for gap, one, other in pairs:
                 height = max(_box(one).height, _box(other).height, 1.0)
-                boundary = _boundary(_box(one), _box(other), gap, height, 0.5)
+                boundary = _boundary(gap, _tall(_box(one), _box(other), height) / 2)
                 apart = self.cost(one, height) + self.cost(other, height) + boundary
                 both = one + other
                 high = _box(both).height / max(piece.box.height for piece in both) - _HIGHEST
@@ -268,12 +267,13 @@ class _Search:
         near, costs = [row[0]], list[float]()  # neighbours, and what it costs to take them for different digits
         for group in row[1:]:
             gap, one, other = _gap(near[-1], group), _box(near[-1]), _box(group)
-            if gap > _NEAR:
+            tall = _tall(one, other, height)
+            if gap > _NEAR + (_NEAR_TALL - _NEAR) * tall:
                 found += self._best(near, costs, height)
                 near, costs = [], []
             else:
                 above = max(0.0, _shared(one.left, one.right, other.left, other.right))
-                costs.append(_boundary(one, other, gap, height) + _ABOVE * above)
+                costs.append(_boundary(gap, tall) + _ABOVE * above)
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
@@ -387,10 +387,14 @@ def _is_above(one: Box, other: Box) -> bool:
     return is_higher and down < 0.5 and _may_be_near(one, other)
 
 
-def _boundary(one: Box, other: Box, gap: float, height: float, weight: float = 1.0) -> float:
+def _tall(one: Box, other: Box, height: float) -> float:
+    """Whether both of two boxes are as high as digits in a row that is so high: from 0, no, to 1, yes."""
+    return min(max((min(one.height, other.height) / height - _LOWEST) / (_TALL - _LOWEST), 0.0), 1.0)
+
+
+def _boundary(gap: float, tall: float) -> float:
     """What it costs to take neighbours for two digits: less if they are far apart, and less if both are tall."""
-    tall = (min(one.height, other.height) / height - _LOWEST) / (_TALL - _LOWEST)
-    return _APART * (1 - gap / _MARGIN) - weight * min(max(tall, 0.0), 1.0)
+    return _APART * (1 - gap / _MARGIN) - tall
 
 
 def _doubt(place: Place) -> float:
