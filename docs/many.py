@@ -172,7 +172,7 @@ def measure() -> None:
     options = parser.parse_args()
     reader = load_reader(Lab(Terminal(make_console()), options.outputs, main.load), options.run)
     drawings = [one for one in read_drawings(options.file).usable if one.label is not None]
-    print("| layout | pictures, % right | too many or few | drawings, % right | too many or few | n digits |")
+    print("| layout | pictures, % right | miscounted | drawings, % right | miscounted | n digits |")
     print("|---|---|---|---|---|---|")
     for name, (digits, place) in LAYOUTS.items():
         random = np.random.default_rng(derive_seed(options.seed, name))

@@ -176,7 +176,7 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
 
 def _where(place: Place) -> str:
     left, top, right, bottom = (round(edge) for edge in place.box)
-    return f"x {left} to {right}, y {top} to {bottom}"
+    return f"x {left}–{right} y {top}–{bottom}"
 
 
 def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:

@@ -269,7 +269,7 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("pair.png")] == ["71"]
-    assert f"  x {round(left)} to {round(right)}, y {round(top)} to {round(bottom)}" in "\n".join(lines)
+    assert f"  x {round(left)}–{round(right)} y {round(top)}–{round(bottom)}" in "\n".join(lines)
 
 
 @pytest.mark.parametrize("words", [["xray"], ["saliency"], ["inside"]])
