@@ -46,7 +46,7 @@ ROWS = (
     Row("Draw", "draw", "a window to draw in; predictions follow the pen", "drawing.commands"),
     Row("Draw", "predict", "recognise a digit in a picture from a file", "drawing.commands"),
     Row("Draw", "xray", "from ink to 28x28, step by step", "drawing.commands"),
-    Row("Draw", "personalise", "a copy of a network that learns your own hand", "drawing.commands"),
+    Row("Draw", "personalise", "a copy of a network that learns your own hand", "drawing.personalise_commands"),
     Row("Understand", "saliency", "which pixels mattered, and whether to trust the map", "explain.commands"),
     Row("Understand", "inside", "what every filter makes of a digit, layer by layer", "explain.inside_commands"),
     Row("Understand", "data", "the digits, the split, and what augmentation does", "data.commands"),

@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
-from mnist_lab.config import MOST_SEED, check_whole
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
+from mnist_lab.drawing.digits import find_digits, number_of
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.personalise import Step
-from mnist_lab.drawing.personalise import personalise as fine_tune
+from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
 from mnist_lab.drawing.predictions import (
     NO_DIGIT,
+    SEVERAL,
     Prediction,
     Source,
     all_reject,
+    asking,
     labels_of,
     names_of,
     predict_all,
@@ -48,11 +49,9 @@ from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST, DigitFile, Reader, Subject, existing_file
 from mnist_lab.explain.figures import Drawn, saliency_panel
 from mnist_lab.explain.film import load_map
-from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.explain.inside import opened, surveying
 from mnist_lab.explain.neighbour_figures import sentence
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS
-from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.models import build_model
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.document import Table, text
@@ -60,15 +59,15 @@ from mnist_lab.report.index import SCORE_FILE, Summary, write_summary
 from mnist_lab.storage import is_file, new_folder, write_atomically, write_json, write_text
 from mnist_lab.terminal.lab import FAILED, OK, Command, Lab, add_json_option
 from mnist_lab.terminal.pixels import beside_bars, shows_pixels
-from mnist_lab.terminal.wording import format_interval, format_probability, plain
+from mnist_lab.terminal.wording import format_interval, format_probability
 from mnist_lab.training import figures as run_figures
 from mnist_lab.training.commands import ask_training
-from mnist_lab.training.page import hand_table, hand_verdicts, per_digit_table, score_summary
-from mnist_lab.training.picker import add_run_options, ask_run, run_named, runs_named
-from mnist_lab.training.runs import MY_DIGITS, RunRecord, find_run, list_runs
-from mnist_lab.training.session import evaluate_on, restore_pictures
+from mnist_lab.training.page import per_digit_table, score_summary
+from mnist_lab.training.picker import add_run_options, run_named, runs_named
+from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 
 _MOST_PICTURES = 3  # that predict shows as pictures; of more, a table says more at a glance
+_MOST_SAVED = 20  # pictures with several digits that predict saves
 
 
 def _ask_draw(lab: Lab) -> int:
@@ -205,13 +204,14 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
         except LabError as error:
             refused.append((path, error))
     predictions = predict_all(readers, sources)
+    folder = _save_several(lab, readers, predictions)
     if as_json:
         for one in predictions:
-            lab.terminal.record(one.to_dict(readers))
+            lab.terminal.record(one.to_dict(readers, folder if one.found == SEVERAL else None))
         for path, refusal in refused:
             lab.terminal.record({"file": str(path), "error": str(refusal)})
         return FAILED if refused else OK
-    as_pictures = shows_pixels(lab.terminal.console) and len(predictions) <= _MOST_PICTURES
+    as_pictures = shows_pixels(lab.terminal.console) and len(predictions) <= _MOST_PICTURES and folder is None
     if as_pictures:
         for one in predictions:
             _show_picture(lab, readers, one)
@@ -219,6 +219,8 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
         lab.terminal.show(table_of(readers, predictions))
         if len(predictions) <= _MOST_PICTURES and not as_pictures:
             _tell_neighbours(lab, readers, predictions)
+    if folder is not None:
+        lab.terminal.line(str(folder))
     for _, refusal in refused[:-1]:
         lab.terminal.error(str(refusal))
     if refused:
@@ -226,22 +228,52 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
     return OK
 
 
+def _save_several(lab: Lab, readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Path | None:
+    """Leave what shows several digits in a folder, with the box and the answer of each; None if nothing does."""
+    several = [one for one in predictions if one.found == SEVERAL]
+    if not several:
+        return None
+    if len(several) > _MOST_SAVED:
+        lab.terminal.hint(f"pictures are kept of the first {_MOST_SAVED} of {len(several)} that show several digits")
+    by, label = names_of(readers)[0] if len(readers) == 1 else f"{len(readers)} networks", several[0].source.file.stem
+    with new_folder(lab.outputs, f"predict-{explain.folder_label(label)}", lab.now()) as folder:
+        captions = {}
+        for number, one in enumerate(several[:_MOST_SAVED], start=1):
+            name = "digits.png" if len(several) == 1 else f"digits-{number}.png"
+            title = f"{one.source.name}, read by {by}: {one.number}"
+            save_figure(folder / name, figures.digits(on_paper(one), one.places, one.doubtful, title=title))
+            captions[name] = replace(figures.CAPTIONS["digits.png"], title=f"{one.source.name}: {one.number}")
+        write_json(folder / "prediction.json", {"predictions": [one.to_dict(readers) for one in several]})
+        sentences = [f"{one.source.name} shows {one.number}, read by {by}" for one in several[:3]]
+        write_summary(folder, Summary(sentences=sentences, thumbnail=next(iter(captions)), pictures=captions))
+    return folder
+
+
+def on_paper(one: Prediction) -> Picture:
+    """A picture as it was read, or a drawing inked as finely as its digits need."""
+    source = one.source.ink
+    if not isinstance(source, Drawing):
+        return source
+    pens = [pen_width(place.source) for place in one.places if isinstance(place.source, Drawing)]
+    return ink(source, float(np.median(pens)))
+
+
 def _tell_neighbours(lab: Lab, readers: Sequence[Reader], predictions: Sequence[Prediction]) -> None:
     for one in predictions:
-        if one.picture is not None:
+        if len(one.places) == 1:
             whose = [one.source.name] * (len(predictions) > 1) + [names_of(readers)[0]] * (len(readers) > 1)
-            said = sentence(readers[0].neighbours(one.picture))
+            said = sentence(readers[0].neighbours(one.places[0].picture))
             lab.terminal.hint(f"{', '.join(whose)}: {said}" if whose else said)
 
 
 def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
-    if one.picture is None:
+    if not one.places:
         lab.terminal.hint(f"{one.source.name}: {one.remark}")
         return
+    (place,) = one.places
     heading = f"read by {readers[0].name}" if len(readers) == 1 else f"mean of {len(readers)} networks"
-    found = readers[0].neighbours(one.picture)
-    below = labels_of(found, readers, int(one.vote.argmax()))
-    lab.terminal.show(beside_bars(one.picture, one.source.name, one.vote.tolist(), heading, one.remark, below))
+    below = labels_of(readers[0].neighbours(place.picture), readers, place.digit)
+    lab.terminal.show(beside_bars(place.picture, one.source.name, place.vote.tolist(), heading, one.remark, below))
 
 
 def _predict_from_options(lab: Lab, options: Namespace) -> int:
@@ -303,59 +335,11 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
     return OK
 
 
-def _ask_personalise(lab: Lab) -> int:
-    return personalise(lab, ask_run(lab, "Personalise which run", BEST))
+def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Subject, Drawing | Picture]:
+    """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used.
 
-
-def personalise(lab: Lab, name: str = BEST, digits: Path | None = None, seed: int = 0) -> int:
-    """Fine-tune a copy of a run's network on the drawings kept, or those of a file, and tell what that changed."""
-    check_whole("--seed", seed, 0, MOST_SEED)
-    run = find_run(lab.outputs, name)
-    with Progress(console=lab.terminal.console, transient=True, disable=not lab.terminal.console.is_terminal) as shown:
-        bar = shown.add_task("learning your hand", total=1.0)
-        folder = fine_tune_kept(lab, run, digits, seed, on_step=lambda done: shown.update(bar, completed=done))
-    run = find_run(lab.outputs, folder.name)
-    advice, *verdicts = hand_verdicts(run)
-    lab.terminal.show(hand_table(run).on_screen(), "", plain(advice))
-    for said in verdicts:
-        lab.terminal.hint(said)
-    lab.terminal.hint("your own digits by cross-validation: each was read by a copy that had not learned from it")
-    draw_pictures(lab, folder)
-    lab.terminal.line(str(folder))
-    return OK
-
-
-def _personalise_from_options(lab: Lab, options: Namespace) -> int:
-    return personalise(lab, run_named(options, BEST), options.digits, options.seed)
-
-
-def fine_tune_kept(lab: Lab, run: RunRecord, digits: Path | None = None, seed: int = 0, *, on_step: Step) -> Path:
-    """Personalise a copy of a run on the drawings kept, or those of a file."""
-    compute, path = compute_for(lab), digits or lab.outputs / MY_DIGITS
-    drawings: list[Drawing] = []
-    if digits or is_file(path):
-        drawings, damaged = read_drawings(path)
-        show_skipped(lab.terminal, damaged)
-    return fine_tune(run, drawings, lab.outputs, lab.now(), compute, seed=seed, on_step=on_step)
-
-
-def draw_pictures(lab: Lab, folder: Path) -> None:
-    """The pictures of a personalised run, which take about as long as it took to learn."""
-    reader, test = explain.load_reader(lab, folder.name), load_mnist().test
-    with lab.terminal.busy("drawing its pictures"):
-        evaluation = evaluate_on(reader.model, test, reader.compute)
-        restore_pictures(reader.run, evaluation, test, reader.model, RUN_EXTRAS.figures, lab.terminal.warn)
-
-
-def _add_personalise_options(parser: ArgumentParser) -> None:
-    add_run_options(parser, BEST)
-    about = f"a file of labelled drawings to learn from (default: {MY_DIGITS}, those that were kept)"
-    parser.add_argument("--digits", type=Path, metavar="FILE", help=about)
-    parser.add_argument("--seed", type=int, default=0, help="decides the folds, the mixture and the augmentation (0)")
-
-
-def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
-    """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used."""
+    Of several digits it is the first, and a line says so.
+    """
     source: Drawing | Picture
     true = None
     if file.is_drawing:
@@ -364,10 +348,16 @@ def read_digit(lab: Lab, file: DigitFile) -> tuple[Subject, Drawing | Picture]:
         source, true = usable[0], usable[0].label
     else:
         source = read_picture(file.path)
-    picture = to_mnist(source)
-    if picture is None:
+    places = find_digits(source, asking(readers))
+    if not places:
         raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
-    return Subject(file.path.name, explain.folder_label(file.path.stem), true, picture), source
+    title = file.path.name
+    if len(places) > 1:
+        lab.terminal.hint(f"{title} shows {len(places)} digits ({number_of(places)}); what follows is about the first")
+        title, true, source = f"{title}, first of {len(places)} digits", None, places[0].source
+    picture = to_mnist(source)
+    assert picture is not None
+    return Subject(title, explain.folder_label(file.path.stem), true, picture), source
 
 
 def _ask_xray(lab: Lab) -> int:
@@ -377,8 +367,8 @@ def _ask_xray(lab: Lab) -> int:
 
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     """Show each step from ink to 28x28, and what the network predicts without it."""
-    subject, source = read_digit(lab, file)
     (reader,) = explain.load_readers(lab, [run])
+    subject, source = read_digit(lab, file, [reader])
     names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
     ways = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
     seen = {way: picture for way, steps in ways.items() if (picture := to_mnist(source, steps)) is not None}
@@ -436,6 +426,5 @@ COMMANDS = {
     "draw": Command(_ask_draw, lambda lab, given: draw(lab, runs_named(given, BEST)), _add_draw_options),
     "predict": Command(_ask_predict, _predict_from_options, _add_predict_options),
     "xray": Command(_ask_xray, lambda lab, given: xray(lab, given.digit, run_named(given, BEST)), _add_xray_options),
-    "personalise": Command(_ask_personalise, _personalise_from_options, _add_personalise_options),
     "score": Command(_ask_predict, _score_from_options, _add_score_options),  # the menu scores from where it predicts
 }

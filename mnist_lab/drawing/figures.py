@@ -12,8 +12,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import normalise
+from mnist_lab.drawing.digits import Place
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.plotting import INK, MUTED, RULE, SMALL, TEXT, new_figure, styled
+from mnist_lab.plotting import BLUE, INK, MUTED, RULE, SMALL, TEXT, VERMILION, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 
@@ -23,11 +24,15 @@ CAPTIONS = {
         "The steps that turn a picture into what the network sees, and its answers with each step left out.",
         "Above: the steps in order. Below: what the network answers with all steps, and without each of them.",
     ),
+    "digits.png": Caption(
+        "Several digits", "The ink with a box around each digit and its answer.", "Red boxes are probably no digits."
+    ),
     "drawing.png": Caption("The drawing", "The drawn digit, dark on white."),
     "prediction.png": Caption(
         "What the network made of it", "The drawing as the network sees it, its ten probabilities, and a map."
     ),
 }
+_FEW = 8  # digits, up to which there is room for their probabilities
 _DONE = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
 
 
@@ -75,3 +80,19 @@ def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None
     axes.spines[:].set_visible(False)
     axes.set_title(name, fontsize=TEXT, color=INK)
     axes.set_xlabel(remark, fontsize=SMALL, color=MUTED)
+
+
+@styled
+def digits(paper: Picture, places: Sequence[Place], doubtful: Sequence[bool], *, title: str) -> Figure:
+    """Ink on paper (H, W) with a box around each digit, and above it the digit and how sure the networks are of it."""
+    height, width = paper.shape
+    longest = max(height, width)
+    figure = new_figure(1.2 + 7 * width / longest, 1.2 + 7 * height / longest, title)
+    axes = figure.subplots()
+    _draw_as_it_is(axes, paper, "", "")
+    for place, is_doubtful in zip(places, doubtful, strict=True):
+        colour, box = VERMILION if is_doubtful else BLUE, place.box
+        axes.add_patch(Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=colour))
+        said = f"{place.digit}  {format_probability(place.certainty)}" if len(places) <= _FEW else str(place.digit)
+        axes.text(box.left, box.top - longest / 200, said, color=colour, fontsize=TEXT, va="bottom", clip_on=False)
+    return figure

@@ -1,9 +1,9 @@
-"""What networks make of a digit in a file: each one's probabilities, their vote, and whether it is one digit at all."""
+"""What networks make of the digits in a file: their probabilities, their vote, and whether it is a digit at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.table import Table as Grid
 from rich.text import Text
 
+from mnist_lab.drawing.digits import Ask, Place, find_digits, number_of
 from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
+from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain.commands import Reader, holds_drawings
@@ -26,7 +27,7 @@ DIGIT, BLANK, NO_DIGIT, SEVERAL = "digit", "blank", "probably not a digit", "sev
 
 
 class Source(NamedTuple):
-    """One digit of a file."""
+    """A picture, or one drawing of a file."""
 
     file: Path
     number: int | None  # of a drawing in a file of several, from 1
@@ -38,7 +39,7 @@ class Source(NamedTuple):
 
 
 def read_sources(terminal: Terminal, path: Path) -> list[Source]:
-    """The digit in a picture, or all in a file of drawings; a LabError says that it can't be read."""
+    """A picture, or all drawings of a file; a LabError says that it can't be read."""
     if not holds_drawings(path):
         return [Source(path, None, read_picture(path))]
     drawings, damaged = read_drawings(path)
@@ -60,36 +61,61 @@ def vote(each: Sequence[NDArray[np.float64]] | Sequence[Sequence[NDArray[np.floa
 
 @dataclass(frozen=True)
 class Prediction:
-    """What some networks make of one digit."""
+    """What some networks make of a picture or a drawing."""
 
     source: Source
-    found: str  # DIGIT, BLANK, NO_DIGIT or SEVERAL
-    picture: Picture | None = None  # (28, 28), as they see it; None: it is blank
-    each: Sequence[NDArray[np.float64]] = ()  # (10,) 0..1, of each network; none if it is blank
+    places: Sequence[Place]  # its digits in reading order; none if it is blank
+    doubtful: Sequence[bool]  # which of them are probably no digits
 
     @property
-    def vote(self) -> NDArray[np.float64]:
-        """What they say together, (10,) 0..1, unless it is blank."""
-        return vote(self.each)
+    def found(self) -> str:
+        """DIGIT, BLANK, NO_DIGIT or SEVERAL."""
+        if len(self.places) > 1:
+            return SEVERAL
+        return BLANK if not self.places else NO_DIGIT if self.doubtful[0] else DIGIT
+
+    @property
+    def number(self) -> str:
+        """All digits, with a space between rows."""
+        return number_of(self.places)
 
     @property
     def remark(self) -> str:
-        return {DIGIT: "", SEVERAL: f"{SEVERAL}? they are read as one"}.get(self.found, self.found)
+        if self.found != SEVERAL:
+            return "" if self.found == DIGIT else self.found
+        unsure = sum(self.doubtful)
+        return f"{len(self.places)} digits" + (f", {unsure} of them doubtful" if unsure else "")
 
-    def to_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
-        """Plain values, ready for JSON; ``digits`` has room for files that show several."""
-        digits = [int(self.vote.argmax())] if self.each else []
-        by_run = [int(probabilities.argmax()) for probabilities in self.each]
+    def to_dict(self, readers: Sequence[Reader], folder: Path | None = None) -> dict[str, Any]:
+        """Plain values, ready for JSON; what is said of one digit alone is null where there are several."""
+        one = self.places[0] if len(self.places) == 1 else None
+        by_run = {
+            reader.run.name: [int(place.each[at].argmax()) for place in self.places]
+            for at, reader in enumerate(readers)
+        }
         return {
             "file": str(self.source.file),
             "drawing": self.source.number,
-            "digit": digits[0] if digits else None,
-            "digits": digits,
-            "probabilities": self.vote.tolist() if self.each else None,
-            "doubtful": self.found != DIGIT,
+            "digit": one.digit if one else None,
+            "digits": [place.digit for place in self.places],
+            "number": self.number,
+            "probabilities": one.vote.tolist() if one else None,
+            "doubtful": not self.places or any(self.doubtful),
             "found": self.found,
-            "runs": {reader.run.name: by_run[place] if by_run else None for place, reader in enumerate(readers)},
-            "neighbours": None if self.picture is None else _neighbours_in_json(readers, self.picture),
+            "runs": {name: digits[0] if one else digits or None for name, digits in by_run.items()},
+            "neighbours": _neighbours_in_json(readers, one.picture) if one else None,
+            "places": [
+                {
+                    "digit": place.digit,
+                    "certainty": place.certainty,
+                    "box": list(place.box),
+                    "row": place.row,
+                    "doubtful": is_doubtful,
+                    "probabilities": place.vote.tolist(),
+                }
+                for place, is_doubtful in zip(self.places, self.doubtful, strict=True)
+            ],
+            "folder": None if folder is None else str(folder),
         }
 
 
@@ -100,19 +126,21 @@ def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str
     return {"pixels": found[readers[0].run.name].pixels.to_dict(), "hidden": hidden}
 
 
+def asking(readers: Sequence[Reader]) -> Ask:
+    """How the digits of a source are found with some networks."""
+
+    def ask(pictures: Sequence[Picture]) -> list[tuple[NDArray[np.float64], ...]]:
+        return list(zip(*(reader.predict(pictures) for reader in readers), strict=True))
+
+    return ask
+
+
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:
-    """Ask every network about every digit."""
-    pictures = [to_mnist(source.ink) for source in sources]
-    inked = [picture for picture in pictures if picture is not None]
-    by_picture = zip(*(reader.predict(inked) for reader in readers), strict=True)  # each network's probabilities
-    predictions = []
-    for source, picture in zip(sources, pictures, strict=True):
-        found, each = BLANK, tuple[NDArray[np.float64], ...]()
-        if picture is not None:
-            each = next(by_picture)
-            several = count_side_by_side(source.ink) > 1
-            found = SEVERAL if several else NO_DIGIT if all_reject(readers, each) else DIGIT
-        predictions.append(Prediction(source, found, picture, each))
+    """Find the digits of every source, and ask every network about each."""
+    ask, predictions = asking(readers), []
+    for source in sources:
+        places = find_digits(source.ink, ask)
+        predictions.append(Prediction(source, places, [all_reject(readers, place.each) for place in places]))
     return predictions
 
 
@@ -123,17 +151,33 @@ def names_of(readers: Sequence[Reader]) -> list[str]:
 
 
 def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Grid:
-    """The two most probable digits of each picture; of several networks, those of their vote and then of each."""
+    """The two most probable digits of each picture; of several networks, those of their vote and then of each.
+
+    Of a picture with several digits, the number, and the box, the vote and the doubt of each digit.
+    """
     rows: list[list[str | Text]] = []
     for one in predictions:
-        remark = Text(one.remark, "warning" if one.each else "")
-        rows.append([one.source.name, *(_likeliest(one.vote) if one.each else ("–", "", "", "")), remark])
-        if len(readers) > 1:
-            networks = zip(names_of(readers), one.each, strict=False)  # there are no probabilities of a blank
-            rows += [[f"  {name}", *_likeliest(probabilities), ""] for name, probabilities in networks]
+        remark = Text(one.remark, "warning" if any(one.doubtful) else "")
+        if len(one.places) == 1:
+            rows.append([one.source.name, *_likeliest(one.places[0].vote), remark])
+        else:
+            rows.append([one.source.name, Text(one.number or "–", "best" if one.number else ""), "", "", "", remark])
+        for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if len(one.places) > 1 else ():
+            rows.append(
+                [f"  {_where(place)}", *_likeliest(place.vote), Text(NO_DIGIT if is_doubtful else "", "warning")]
+            )
+        for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.places else ()):
+            said = [place.each[at] for place in one.places]
+            numbers = [number_of([replace(place, each=(place.each[at],)) for place in one.places]), "", "", ""]
+            rows.append([f"  {name}", *(_likeliest(said[0]) if len(said) == 1 else numbers), ""])
     title = f"Read by {readers[0].name if len(readers) == 1 else f'{len(readers)} networks, together and each'}"
     headings = ("picture", "digit", "probability", "or", "probability", "")
-    return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0])  # long names, so that no digit is cut off
+    return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0, 1])  # no digit is cut off
+
+
+def _where(place: Place) -> str:
+    left, top, right, bottom = (round(edge) for edge in place.box)
+    return f"x {left}–{right} y {top}–{bottom}"
 
 
 def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:

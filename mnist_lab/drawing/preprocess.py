@@ -99,27 +99,6 @@ def from_ink(paper: Picture, steps: Steps) -> dict[str, Picture] | None:
     return taken | {"normalise": light}
 
 
-def count_side_by_side(source: Drawing | Picture) -> int:
-    """How many shapes as high as digits lie side by side in a drawing, or in black ink on white (255) paper (H, W).
-
-    That is connected ink, at least half as high as the highest, which the bar of a 5 is not, and overlapping less than
-    half of its left neighbour or of itself. Strokes are inked with half the width of MNIST's pen, so that the two of an
-    open 4 join. Of 3,246 single digits that several hundred people drew (UNIPEN), 0.3 % count as more than one; of 600
-    pairs of them, a fifth of their height apart, 99.7 % count as two.
-    """
-    paper = ink(source, max(pen_width(source) / 2, FINEST)) if isinstance(source, Drawing) else source
-    is_ink = paper < (255 + float(paper.min())) / 2  # half as dark as the darkest
-    shapes = ndimage.find_objects(ndimage.label(is_ink, np.ones((3, 3)))[0])  # (rows, columns) of each
-    highest = max((rows.stop - rows.start for rows, _ in shapes), default=0)
-    high = [columns for rows, columns in shapes if 2 * (rows.stop - rows.start) >= highest]
-    count, last = 0, slice(-1, -1)
-    for columns in sorted(high, key=lambda columns: columns.start):
-        narrower = min(columns.stop - columns.start, last.stop - last.start)
-        if not count or 2 * (last.stop - columns.start) < narrower:
-            count, last = count + 1, columns
-    return count
-
-
 class Xray(NamedTuple):
     """A drawing taken apart, in pictures of uint8; None stands where the brush left no ink on the canvas."""
 

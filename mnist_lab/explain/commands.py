@@ -198,8 +198,8 @@ def saliency(
 
     Several runs are compared; the controls are those of the first one's map.
     """
-    subject = read_subject(lab, digit)
     readers = load_readers(lab, runs)
+    subject = read_subject(lab, digit, readers)
     with lab.terminal.busy("asking the network, and others with random weights"):
         explanation = readers[0].explain(subject.picture, method, target)
         found = [reader.neighbours(subject.picture) for reader in readers]
@@ -218,10 +218,12 @@ def saliency(
     return OK
 
 
-def read_subject(lab: Lab, digit: int | DigitFile) -> Subject:
-    """A test digit, by its index, or the digit in a file; ``LabError`` if there is none."""
+def read_subject(lab: Lab, digit: int | DigitFile, readers: Sequence[Reader]) -> Subject:
+    """A test digit, by its index, or the digit in a file, of several the first; ``LabError`` if there is none."""
     if not isinstance(digit, int):
-        subject: Subject = lab.load("drawing.commands").read_digit(lab, digit)[0]  # which takes the drawing room
+        subject: Subject = lab.load("drawing.commands").read_digit(lab, digit, readers)[
+            0
+        ]  # which takes the drawing room
         return subject
     test = load_mnist().test
     check_whole("--index", digit, 0, len(test) - 1)

@@ -123,7 +123,8 @@ def ask_inside(lab: Lab, runs: Sequence[str] = ()) -> int:
 
 def inside(lab: Lab, digit: int | DigitFile, runs: Sequence[str] = (BEST,)) -> int:
     """Show what some networks make of a digit, layer by layer; leaves figures and a page in a folder of their own."""
-    subject, readers = explain.read_subject(lab, digit), explain.load_readers(lab, runs)
+    readers = explain.load_readers(lab, runs)
+    subject = explain.read_subject(lab, digit, readers)
     names = told_apart([reader.name for reader in readers])
     with lab.terminal.busy("looking inside"):
         looks = [_look(name, reader, subject.picture) for name, reader in zip(names, readers, strict=True)]

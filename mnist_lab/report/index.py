@@ -33,6 +33,7 @@ KINDS = {
     "curves": ("Curves", "Curves"),
     "drawing": ("Drawing", "Drawings"),
     "score": ("Score", "Scores"),
+    "predict": ("Several digits", "Several digits"),
     "xray": ("X-ray", "X-rays"),
     "saliency": ("Saliency", "Saliency"),
     "inside": ("Inside", "Inside"),

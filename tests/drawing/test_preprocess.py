@@ -21,7 +21,6 @@ from mnist_lab.drawing.preprocess import (
     Steps,
     Wobble,
     centre,
-    count_side_by_side,
     crop,
     fit_box,
     from_ink,
@@ -419,29 +418,3 @@ def test_what_was_drawn_beyond_the_edge_stays_unseen() -> None:
     beyond = Drawing((((140.0, 60.0), (140.0, 900.0)),))
     wobble = Wobble(turn=1)
     assert np.abs(seen(edge, wobble).astype(int) - seen(beyond, wobble)).max() <= 2
-
-
-# --- several digits ----------------------------------------------------------------------------------------------
-
-
-def test_one_digit_is_one_shape_however_it_is_drawn() -> None:
-    apart_five = (((195, 40), (120, 40)), ((110, 60), (100, 130), *BY_HAND[5][0][3:]))  # the bar touches nothing
-    open_four = (((90, 60), (80, 150), (160, 140)), ((172, 60), (165, 230)))
-    dotted = (BY_HAND[1][0], ((200, 60),))  # the paper's dirt
-    ring_and_dot = (BY_HAND[0][0], ((140, 100), (140, 180)))  # inside, not beside
-    drawings = [*map(by_hand, range(10)), *map(Drawing, (apart_five, open_four, dotted, ring_and_dot))]
-    assert [count_side_by_side(drawing) for drawing in drawings] == [1] * 14
-    assert count_side_by_side(Drawing()) == 0
-    assert count_side_by_side(np.full((90, 50), 255, dtype=np.uint8)) == 0
-
-
-def test_digits_side_by_side_are_counted_in_drawings_and_pictures() -> None:
-    for left, right in itertools.product(range(10), repeat=2):
-        assert count_side_by_side(side_by_side(left, right)) == 2, (left, right)
-    pair = ink(side_by_side(4, 2), 8)
-    assert count_side_by_side(pair) == 2
-    assert count_side_by_side(np.hstack([pair, pair])) == 4
-    pale = (255 - (255 - pair.astype(np.float64)) * 0.3).astype(np.uint8)  # a pencil's, in no place half black
-    assert count_side_by_side(pale) == 2
-    slanted = Drawing((((100, 220), (160, 60)), ((150, 220), (210, 60))))  # with no gap between their columns
-    assert count_side_by_side(slanted) == 2

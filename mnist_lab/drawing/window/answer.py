@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from mnist_lab.drawing.digits import Place, find_digits, number_of
 from mnist_lab.drawing.predictions import vote
-from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, count_side_by_side, see, take_apart
+from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain.film import DigitMap
 from mnist_lab.explain.inside import Inside, Survey, look_inside
@@ -80,17 +82,26 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """One question with all that is shown of it: header, bars and X-ray come from here, so that they say the same."""
+    """One question with all that is shown of it: header, bars and X-ray come from here, so that they say the same.
+
+    Of several digits, all but the number is about the one where the pen was last.
+    """
 
     question: Question
     picture: Picture | None = None  # what the networks saw, (28, 28) uint8, white on black; None: no ink
     probabilities: tuple[Probabilities, ...] = ()  # each predictor's, (10,)
     rejection: str | None = None
-    blobs: int = 1  # shapes as high as digits, side by side
+    places: tuple[Place, ...] = ()  # the drawing's digits in reading order, before any wobble
+    chosen: int = 0  # the place of the digit where the pen was last
     xray: Xray | None = None  # while it is open
     inside: Inside | None = None  # of the network that is looked into
     # What the first predictor makes of the X-ray's pictures: of "whole", "result", and what one step's name leaves out.
     variants: dict[str, Probabilities] = field(default_factory=dict)
+
+    @property
+    def number(self) -> str:
+        """All digits that were drawn, with a space between rows."""
+        return number_of(self.places)
 
     @property
     def digit(self) -> int | None:
@@ -99,34 +110,61 @@ class Answer:
 
 
 def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> Answer:
-    """Make the picture, once, and ask each predictor about it; the first also about an open X-ray's other pictures.
+    """Find the digits, and ask each predictor about the one where the pen was last; the first also about its X-ray.
 
     A network that is looked into is asked by that alone, so that no two numbers differ.
     """
-    if question.steps is None:
-        xray, picture = None, see(question.drawing, question.wobble)
+
+    def asked(pictures: Sequence[Picture]) -> list[tuple[Probabilities, ...]]:
+        return list(zip(*(one.predict(pictures) for one in predictors), strict=True))
+
+    places = tuple(find_digits(question.drawing, asked))
+    chosen = _where_the_pen_was(question.drawing, places)
+    drawing = places[chosen].source if places else question.drawing
+    assert isinstance(drawing, Drawing)
+    xray = None if question.steps is None else take_apart(drawing, question.steps, question.brush)
+    known: dict[int, Probabilities] = {}
+    if xray is not None:
+        picture = xray.chosen
+    elif question.steps is None and places and question.wobble == Wobble():
+        picture, known = places[chosen].picture, dict(enumerate(places[chosen].each))
     else:
-        xray = take_apart(question.drawing, question.steps, question.brush)
-        picture = None if xray is None else xray.chosen
+        picture = None if question.steps is not None else see(drawing, question.wobble)
     variants: dict[str, Probabilities] = {}
     if xray is not None:
         pictures = {"whole": xray.whole, "result": xray.chosen, **xray.without}
         inked = {name: shown for name, shown in pictures.items() if shown is not None}
         variants = dict(zip(inked, predictors[0].predict(list(inked.values())), strict=True))
     if picture is None:
-        return Answer(question, xray=xray, variants=variants)
+        return Answer(question, xray=xray, variants=variants, places=places, chosen=chosen)
     look, inside = question.look, None
-    known = {0: variants["result"]} if variants else {}
+    if variants:
+        known = {0: variants["result"]}
     if look is not None:
         inside = look_inside(look.into(predictors), picture)
-        known = {look.place: softmax(inside.logits.astype(np.float64))}
+        known |= {look.place: softmax(inside.logits.astype(np.float64))}
     probabilities = tuple(
         known[place] if place in known else one.predict([picture])[0] for place, one in enumerate(predictors)
     )
     is_trained = look is None or not look.untrained  # an untrained one is never certain
     rejection = reject(picture, probabilities) if is_trained else None
-    return Answer(
-        question, picture, probabilities, rejection, count_side_by_side(question.drawing), xray, inside, variants
+    return Answer(question, picture, probabilities, rejection, places, chosen, xray, inside, variants)
+
+
+def _where_the_pen_was(drawing: Drawing, places: Sequence[Place]) -> int:
+    """Which of the digits is nearest to the end of the drawing."""
+    if len(places) < 2:
+        return 0
+    end = drawing.strokes[-1][-1]
+    sources = (place.source for place in places)
+    return int(
+        np.argmin(
+            [
+                min(math.dist(point, end) for stroke in source.strokes for point in stroke)
+                for source in sources
+                if isinstance(source, Drawing)
+            ]
+        )
     )
 
 
@@ -142,8 +180,9 @@ def sentence(answer: Answer) -> str:
     if answer.picture is None:
         is_lost = bool(question.drawing.strokes) and condition
         return f"{condition}: no ink is left to see" if is_lost else "draw a digit with mouse or pen"
-    if answer.blobs > 1 and not condition:
-        return f"▲ several digits? I see {answer.blobs} blobs side by side, and read them as one"
+    if len(answer.places) > 1 and not condition and question.look is None and question.steps is None:
+        least = min(answer.places, key=lambda place: place.certainty)
+        return f"{answer.number}  (least sure of the {least.digit}: {format_probability(least.certainty)})"
     if question.steps not in (None, Steps()):
         expected, digit = (int(answer.variants[name].argmax()) for name in ("whole", "result"))
         said = f"{'still' if digit == expected else 'now'} read as {digit}"
@@ -155,7 +194,8 @@ def sentence(answer: Answer) -> str:
         said = _summary(answer.probabilities[place : place + 1])
     else:
         said = _summary(answer.probabilities)
-    condition = ", ".join(filter(None, (_asked(question, len(answer.probabilities)), condition)))
+    which = f"digit {answer.chosen + 1} of {len(answer.places)}" if len(answer.places) > 1 else ""
+    condition = ", ".join(filter(None, (_asked(question, len(answer.probabilities)), which, condition)))
     said = f"{condition}: {said}" if condition else said
     return f"▲ {said}" if answer.rejection else said
 

@@ -342,9 +342,11 @@ class Window:
         self._cancel(self._ask)
         self._cancel(self._explain)
         self.answer = answer = ask(self._question(), self._predictors, self._host.reject)
+        self.canvas.show_places(answer.places)
         self.tile.show(answer.picture)
         condition = answer.question.condition or "white on black"
-        self._seen.itemconfigure("seen", text=f"28 × 28 pixels, {condition}")
+        which = f"digit {answer.chosen + 1} of {len(answer.places)}, " if len(answer.places) > 1 else ""
+        self._seen.itemconfigure("seen", text=f"{which}28 × 28 pixels, {condition}")
         text, colour = sentence(answer), widgets.MUTED if answer.picture is None else widgets.INK
         self._verdict.itemconfigure("verdict", text=text, fill=widgets.VERMILION if text[0] == "▲" else colour)
         for place, panel in enumerate(self.panels if self.view != "inside" else ()):  # which covers them
@@ -477,7 +479,9 @@ class Window:
     def _keep_as(self, label: int) -> None:
         """Keep the drawing, which no wobble and no X-ray changes; it is on disk when the message appears."""
         answer = self._answer_to(Question(self.sketch.drawing(), self.brush))
-        if answer.digit is None:
+        if len(answer.places) > 1:
+            self._tell(f"these are {len(answer.places)} digits; only one at a time can be kept as a {label}")
+        elif answer.digit is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
         elif self._kept is not None and self._kept.strokes == answer.question.drawing.strokes:
             self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ImageColor import getrgb
 
+from mnist_lab.drawing.digits import Place
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import CANVAS, Sketch
 from mnist_lab.drawing.window.answer import Answer
@@ -215,6 +216,18 @@ class DrawingCanvas(Panel):
         self._show(self._ink.redraw(self.sketch.strokes, self.brush), 0, 0)
         if self._is_down:
             self._ink.follow(self.sketch.strokes[-1][-1], self.brush)  # the stroke goes on from here
+
+    def show_places(self, places: Sequence[Place]) -> None:
+        """Draw a box around each digit, with its answer, if there are several."""
+        self.canvas.delete("place")
+        for place in places if len(places) > 1 else ():
+            left, top, right, bottom = (self._scale * edge for edge in place.box)
+            edge = self.px(6)
+            corners = left - edge, top - edge, right + edge, bottom + edge
+            self.canvas.create_rectangle(*corners, outline=BLUE, tags="place")
+            above = top - edge > self.px(20)
+            y, anchor = (top - edge, "s") if above else (bottom + edge, "n")
+            self.text((left + right) / 2, y, str(place.digit), "bold", BLUE, anchor=anchor, tags="place")
 
     def _show(self, ink: Image.Image, left: int, top: int) -> None:
         pixels = ImageOps.colorize(ink, PAPER, INK)

@@ -88,9 +88,9 @@ def test_the_mean_of_the_probabilities_decides_not_the_number_of_votes() -> None
         (ONE, Wobble(), Steps(crop=False, invert=False), "without 2 steps: now read as 7"),
         (ONE, Wobble(turn=90), Steps(), "before the wobble: a 1"),
         (ONE, Wobble(turn=90), Steps().without("crop"), "before the wobble, without Crop: still read as 1"),
-        (TWO, Wobble(), None, "▲ several digits? I see 2 blobs side by side, and read them as one"),
-        (TWO, Wobble(), Steps(), "▲ several digits? I see 2 blobs side by side, and read them as one"),
-        (TWO, Wobble(turn=90), None, "as wobbled: a 7"),
+        (TWO, Wobble(), None, "11  (least sure of the 1: 82.0 %)"),
+        (TWO, Wobble(), Steps(), "digit 2 of 2: a 1"),
+        (TWO, Wobble(turn=90), None, "digit 2 of 2, as wobbled: a 7"),
     ],
 )
 def test_the_sentence_says_what_its_answer_is_of(
@@ -135,9 +135,9 @@ def test_the_picture_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(preprocess, "ink", counting)
     ask(Question(SEVEN, 20.0), reading("one", "two", "three"), never)
-    assert len(made) == 2  # with MNIST's pen, and finer to count blobs
+    assert len(made) == 1
     ask(Question(SEVEN, 20.0, steps=Steps()), reading("one", "two", "three"), never)
-    assert len(made) == 2 + 3  # with the user's brush as well
+    assert len(made) == 1 + 1 + 2  # to find digits; with the user's brush as well
 
 
 def test_what_leaves_no_ink_is_not_asked_about() -> None:
@@ -162,7 +162,7 @@ def test_a_network_that_is_looked_into_answers_once_and_with_its_own_numbers() -
     ]:
         asked.clear()
         answer = ask(Question(SEVEN, 20.0, Wobble(turn=10), look=look), predictors, always)
-        assert asked == [1]  # the other network
+        assert asked == [1, 1, 1]  # both, to find the digits, and the other network
         assert answer.picture is not None
         assert answer.inside is not None
         with torch.no_grad():

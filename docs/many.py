@@ -1,0 +1,197 @@
+"""Measures how well several digits at once are read, on rows, columns and sheets composed from single drawn digits.
+
+    python docs/many.py FILE.jsonl --run RUN [--outputs FOLDER] [--count N] [--seed SEED]
+
+FILE holds labelled drawings, one per line. Each layout is composed N times as a picture, and N times as a drawing of
+strokes. "Right" is one minus the mistakes for each digit, where a mistake is a digit that is wrong, missing or too many
+(the edit distance between what is read and what was written, in reading order).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import main  # noqa: E402
+from mnist_lab.data.loader import derive_seed  # noqa: E402
+from mnist_lab.drawing.digits import find_digits  # noqa: E402
+from mnist_lab.drawing.preprocess import Picture  # noqa: E402
+from mnist_lab.drawing.strokes import CANVAS, Drawing, read_drawings  # noqa: E402
+from mnist_lab.explain.commands import load_reader  # noqa: E402
+from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
+from mnist_lab.terminal.lab import Lab  # noqa: E402
+
+Digit: TypeAlias = list[NDArray[np.float64]]  # strokes (n, 2), in heights of the digits of its row or sheet
+Random: TypeAlias = np.random.Generator
+PEN = 0.09  # its width on paper
+_FINE = 3  # pixels drawn, along each axis, for each one of a picture
+
+
+def digit_of(drawing: Drawing, random: Random) -> Digit:
+    """A drawing's strokes, as high as 1, give or take, and from (0, 0) to the right and downwards."""
+    strokes = [np.array(stroke) for stroke in drawing.strokes]
+    low, high = np.vstack(strokes).min(axis=0), np.vstack(strokes).max(axis=0)
+    width, height = (high - low).clip(1)
+    scale = random.uniform(0.85, 1.15) * min(1 / height, 1.4 / width)
+    return [(stroke - low) * scale for stroke in strokes]
+
+
+def moved(digit: Digit, x: float, y: float) -> Digit:
+    """A digit, so far to the right and downwards."""
+    return [stroke + np.array([x, y]) for stroke in digit]
+
+
+def row(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """In a row that may rise or fall, with uneven gaps, on an uneven line."""
+    slope, right, placed = math.tan(math.radians(random.uniform(-6, 6))), 0.0, []
+    gap = random.uniform(0.15, 0.45)
+    for digit in digits:
+        width, height = np.vstack(digit).max(axis=0)
+        placed.append(moved(digit, right, slope * right - height + random.normal(0, 0.05)))
+        right += width + gap * random.uniform(0.7, 1.3)
+    return placed
+
+
+def column(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """One below the other, with uneven gaps, not quite in line."""
+    below, placed, gap = 0.0, [], random.uniform(0.15, 0.5)
+    for digit in digits:
+        width, height = np.vstack(digit).max(axis=0)
+        placed.append(moved(digit, random.normal(0, 0.12) - width / 2, below))
+        below += height + gap * random.uniform(0.7, 1.3)
+    return placed
+
+
+def sheet(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """Five in a row, each somewhere in its field."""
+    across, down = random.uniform(1.4, 2.0), random.uniform(1.5, 2.0)
+    placed = []
+    for place, digit in enumerate(digits):
+        middle = np.vstack(digit).max(axis=0) / 2
+        x, y = np.array([place % 5 * across, place // 5 * down]) - middle + random.normal(0, 0.06, 2)
+        placed.append(moved(digit, x, y))
+    return placed
+
+
+def touching(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """Each so near to the one before that their ink meets, and overlaps by up to a thirtieth of their height."""
+    placed, nearest = [digits[0]], PEN - random.uniform(0, 0.03)
+    for digit in digits[1:]:
+        drop = np.vstack(placed[-1]).max(axis=0)[1] - np.vstack(digit).max(axis=0)[1] + random.normal(0, 0.05)
+        before = dense(placed[-1])
+        x = before[:, 0].max() + 0.3
+        while np.hypot(*(dense(moved(digit, x, drop))[:, None] - before).T).min() > nearest:
+            x -= 0.02
+            if x < before[:, 0].min():  # they pass each other by
+                x = before[:, 0].max()
+                break
+        placed.append(moved(digit, x, drop))
+    return placed
+
+
+def dense(digit: Digit) -> NDArray[np.float64]:
+    """Points (N, 2) along its lines, a twentieth of its height apart at most."""
+    points = []
+    for stroke in digit:
+        points.append(stroke[:1])
+        for start, end in pairwise(stroke):
+            steps = max(1, math.ceil(math.dist(start, end) / 0.05))
+            points.append(start + (end - start) * np.linspace(0, 1, steps + 1)[1:, None])
+    return np.vstack(points)
+
+
+LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]] = {
+    "one digit": (1, row),
+    "two in a row": (2, row),
+    "three in a row": (3, row),
+    "seven in a row": (7, row),
+    "column of four": (4, column),
+    "sheet of twenty": (20, sheet),
+    "two that touch": (2, touching),
+}
+"""How many digits, and how they are placed."""
+
+
+def as_picture(digits: Sequence[Digit], random: Random) -> Picture:
+    """Black ink on white paper, as a pen leaves it; a digit is 40 to 200 pixels high."""
+    points = np.vstack([stroke for digit in digits for stroke in digit])
+    low, size = points.min(axis=0) - 0.4, np.ptp(points, axis=0) + 0.8
+    scale = _FINE * min(random.uniform(40, 200), 1000 / size.max())
+    pen = scale * PEN
+    image = Image.new("L", tuple(np.ceil(size * scale / _FINE).astype(int) * _FINE), 255)
+    draw = ImageDraw.Draw(image)
+    for stroke in (stroke for digit in digits for stroke in digit):
+        way = [(x, y) for x, y in ((stroke - low) * scale).tolist()]
+        draw.line(way, fill=0, width=round(pen))
+        for x, y in way:
+            draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=0)
+    return np.asarray(image.reduce(_FINE))
+
+
+def as_drawing(digits: Sequence[Digit], random: Random) -> Drawing:
+    """Strokes on the canvas, which they fill but for a margin."""
+    points = np.vstack([stroke for digit in digits for stroke in digit])
+    low, size = points.min(axis=0), np.ptp(points, axis=0)
+    scale = min((CANVAS - 30) / size.max(), random.uniform(60, 230))
+    corner = random.uniform(10, CANVAS - 10 - size * scale)
+    strokes = [corner + (stroke - low) * scale for digit in digits for stroke in digit]
+    return Drawing(tuple(tuple((x, y) for x, y in stroke.tolist()) for stroke in strokes))
+
+
+def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
+    """The fewest digits to change, leave out or add that turn one sequence into the other (Levenshtein 1966)."""
+    before = list(range(len(other) + 1))
+    for place, digit in enumerate(one, start=1):
+        now = [place]
+        for column, wanted in enumerate(other, start=1):
+            now.append(min(before[column] + 1, now[-1] + 1, before[column - 1] + (digit != wanted)))
+        before = now
+    return before[-1]
+
+
+def measure() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--run", default="best")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"))
+    parser.add_argument("--count", type=int, default=200, help="compositions of each layout (sheets: a fifth)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    reader = load_reader(Lab(Terminal(make_console()), options.outputs, main.load), options.run)
+    drawings = [one for one in read_drawings(options.file).usable if one.label is not None]
+    print("| layout | pictures, % right | miscounted | drawings, % right | miscounted | n digits |")
+    print("|---|---|---|---|---|---|")
+    for name, (digits, place) in LAYOUTS.items():
+        random = np.random.default_rng(derive_seed(options.seed, name))
+        count = math.ceil(options.count / 5) if digits == 20 else options.count
+        mistakes, miscounted = np.zeros(2, dtype=int), np.zeros(2, dtype=int)
+        for _ in range(count):
+            chosen = [drawings[place] for place in random.choice(len(drawings), digits, replace=False)]
+            labels = [int(drawing.label or 0) for drawing in chosen]
+            placed = place([digit_of(drawing, random) for drawing in chosen], random)
+            sources: list[Picture | Drawing] = [as_picture(placed, random), as_drawing(placed, random)]
+            for kind, source in enumerate(sources):
+                places = find_digits(source, lambda pictures: [[each] for each in reader.predict(pictures)])
+                said = [place.digit for place in places]
+                mistakes[kind] += edit_distance(said, labels)
+                miscounted[kind] += len(said) != digits
+        right, percent = 100 * (1 - mistakes / (digits * count)), 100 * miscounted / count
+        cells = [f"{right[kind]:.2f} | {percent[kind]:.1f} %" for kind in (0, 1)]
+        print(f"| {name} | {' | '.join(cells)} | {digits * count:,} |", flush=True)
+
+
+if __name__ == "__main__":
+    measure()

@@ -1,0 +1,113 @@
+"""Several digits in a drawing or a picture: found, in reading order, each alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from mnist_lab.drawing.digits import Ask, find_digits, number_of
+from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
+from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.models import DigitNet
+from tests.drawing.test_preprocess import side_by_side
+from tests.drawing.test_strokes import BY_HAND, by_hand
+
+
+@pytest.fixture
+def ask(network: DigitNet, compute: Compute) -> Ask:
+    def answer(pictures: Sequence[Picture]) -> list[list[NDArray[np.float64]]]:
+        images = torch.from_numpy(np.array(pictures)).unsqueeze(1)
+        return [[each] for each in predict_logits(network, images, compute).double().softmax(dim=1).numpy()]
+
+    return answer
+
+
+def shown(places: Sequence[tuple[int, float, float, float]]) -> Drawing:
+    """Digits as drawn by hand, each at x, y, and so high."""
+    strokes = []
+    for digit, x, y, height in places:
+        points = np.array([point for stroke in BY_HAND[digit] for point in stroke])
+        low, scale = points.min(axis=0), height / np.ptp(points[:, 1])
+        for stroke in BY_HAND[digit]:
+            moved = (np.array(stroke) - low) * scale + (x, y)
+            strokes.append(tuple((float(a), float(b)) for a, b in moved))
+    return Drawing(tuple(strokes))
+
+
+def test_one_digit_is_one_however_it_is_drawn(ask: Ask) -> None:
+    apart_five = (((195, 40), (120, 40)), ((110, 60), (100, 130), *BY_HAND[5][0][3:]))  # the bar touches nothing
+    open_four = (((90, 60), (80, 150), (160, 140)), ((172, 60), (165, 230)))
+    dotted = (BY_HAND[1][0], ((200, 60),))  # the paper's dirt
+    ring_and_dot = (BY_HAND[0][0], ((140, 100), (140, 180)))  # inside, not beside
+    for drawing in (*map(by_hand, range(10)), *map(Drawing, (apart_five, open_four, dotted, ring_and_dot))):
+        assert len(find_digits(drawing, ask)) == 1
+        assert len(find_digits(ink(drawing, 14), ask)) == 1
+
+
+def test_without_ink_there_are_no_digits(ask: Ask) -> None:
+    for source in (Drawing(), Drawing((((-50.0, -50.0), (-60.0, -60.0)),)), np.full((90, 50), 255, dtype=np.uint8)):
+        assert find_digits(source, ask) == []
+
+
+def test_digits_side_by_side_are_found_in_drawings_and_pictures(ask: Ask) -> None:
+    for left, right in itertools.product(range(10), repeat=2):
+        assert len(find_digits(side_by_side(left, right), ask)) == 2, (left, right)
+    pair = ink(side_by_side(4, 2), 8)
+    pale = (255 - (255 - pair.astype(np.float64)) * 0.3).astype(np.uint8)  # a pencil's, in no place half black
+    slanted = Drawing((((100, 220), (160, 60)), ((150, 220), (210, 60))))  # with no gap between their columns
+    found = [len(find_digits(source, ask)) for source in (pair, np.hstack([pair, pair]), pale, slanted)]
+    assert found == [2, 4, 2, 2]
+
+
+SHEET = [(digit, 15 + 52 * (digit % 5) + 3 * (digit % 2), 30 + 130 * (digit // 5) + digit, 60) for digit in range(10)]
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_rows_are_read_from_above_and_each_from_left_to_right(ask: Ask, as_ink: bool) -> None:
+    drawing = shown(SHEET[::-1])  # drawn in another order
+    places = find_digits(ink(drawing, 6) if as_ink else drawing, ask)
+    assert [place.row for place in places] == [0] * 5 + [1] * 5
+    for (_, x, y, height), place in zip(SHEET, places, strict=True):
+        assert (place.box.left, place.box.top) == pytest.approx((x, y), abs=5)
+        assert place.box.height == pytest.approx(height, abs=8)
+    number = number_of(places)
+    assert number == f"{number[:5]} {number[6:]}"
+    assert number.replace(" ", "") == "".join(str(place.digit) for place in places)
+
+
+def test_a_column_is_read_from_the_top(ask: Ask) -> None:
+    column = [(digit, 120 + 4 * digit, 10 + 66 * at, 52) for at, digit in enumerate((2, 7, 0, 3))]
+    places = find_digits(shown(column), ask)
+    assert [round(place.box.top) for place in places] == pytest.approx([10, 76, 142, 208], abs=2)
+    assert [place.row for place in places] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_each_digit_is_seen_as_if_it_were_alone(ask: Ask, as_ink: bool) -> None:
+    alone = [shown([one]) for one in ((7, 20.0, 60.0, 120.0), (2, 150.0, 70.0, 120.0))]
+    both = Drawing(alone[0].strokes + alone[1].strokes)
+    sources = [ink(drawing, 14) if as_ink else drawing for drawing in (both, *alone)]
+    for place, single in zip(find_digits(sources[0], ask), sources[1:], strict=True):
+        expected = to_mnist(single)
+        assert expected is not None
+        assert np.abs(place.picture.astype(int) - expected).max() <= 2
+        again = to_mnist(place.source)
+        assert again is not None
+        assert np.array_equal(place.picture, again)
+        assert np.array_equal(place.vote, ask([place.picture])[0][0])
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_digits_that_touch_are_cut_where_that_makes_both_surer(ask: Ask, as_ink: bool) -> None:
+    seven, two = shown([(7, 30, 60, 120)]), shown([(2, 110, 60, 120)])
+    right = max(x for stroke in seven.strokes for x, _ in stroke)
+    left = min(x for stroke in two.strokes for x, _ in stroke)
+    drawing = Drawing((*seven.strokes, *two.strokes, ((right, 62.0), (left, 100.0))))
+    places = find_digits(ink(drawing, 8) if as_ink else drawing, ask)
+    assert (len(places), places[0].digit) == (2, 7)
