@@ -47,9 +47,9 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     return [Source(path, None if is_one else number, drawing) for number, drawing in enumerate(drawings, start=1)]
 
 
-def all_reject(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]]) -> bool:
+def all_reject(readers: Sequence[Reader], picture: Picture, each: Sequence[NDArray[np.float64]]) -> bool:
     """Whether every network, given its probabilities, rejects a picture as probably not a digit."""
-    return all(reader.rejects(probabilities) for reader, probabilities in zip(readers, each, strict=True))
+    return all(reader.rejects(picture, probabilities) for reader, probabilities in zip(readers, each, strict=True))
 
 
 def vote(each: Sequence[NDArray[np.float64]] | Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
@@ -110,7 +110,7 @@ def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Pr
         if picture is not None:
             each = next(by_picture)
             several = count_side_by_side(source.ink) > 1
-            found = SEVERAL if several else NO_DIGIT if all_reject(readers, each) else DIGIT
+            found = SEVERAL if several else NO_DIGIT if all_reject(readers, picture, each) else DIGIT
         predictions.append(Prediction(source, found, picture, each))
     return predictions
 
