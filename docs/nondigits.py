@@ -75,6 +75,7 @@ def scores(run_name: str, outputs: Path, kinds: dict[str, Pictures]) -> dict[str
     for kind, pictures in kinds.items():
         images = torch.from_numpy(pictures)[:, None]
         logits, own = predict_logits(model, images, COMPUTE), predict_hidden(model, images, COMPUTE)
+        features = normalize(predict_features(model, images, COMPUTE))
         centred = images.flatten(1) / 255 - pixels.mean(dim=0)
         by_score = {
             "maximum probability": logits.softmax(dim=1).amax(dim=1),
@@ -82,13 +83,10 @@ def scores(run_name: str, outputs: Path, kinds: dict[str, Pictures]) -> dict[str
             "energy": logits.logsumexp(dim=1),
             "norm, hidden layer": own.norm(dim=1),
             "Mahalanobis, hidden layer": -mahalanobis(hidden, labels, own),
-            "nearest, hidden layer": -torch.cat([space.distances(part).amin(dim=1) for part in own.split(500)]),
+            "nearest, hidden layer": -torch.cat([space.distances(part).amin(dim=1) for part in torch.split(own, 500)]),
             "cosine, hidden layer": (normalize(own) @ normalize(hidden[::5]).T).amax(dim=1),
             "cosine, convolutions": torch.cat(
-                [
-                    (normalize(part) @ convolved.T).amax(dim=1)
-                    for part in predict_features(model, images, COMPUTE).split(500)
-                ]
+                [(part @ convolved.T).amax(dim=1) for part in torch.split(features, 500)]
             ),
             "pixels, rest of 50 components": -(centred - centred @ components @ components.T).norm(dim=1),
             "likeness (chosen)": torch.from_numpy(
@@ -101,6 +99,7 @@ def scores(run_name: str, outputs: Path, kinds: dict[str, Pictures]) -> dict[str
 
 
 def main() -> None:
+    """Measure the runs that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))

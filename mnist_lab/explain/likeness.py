@@ -48,10 +48,11 @@ def likenesses(
             continue
         features = F.normalize(predict_features(model, images[chosen], compute).sqrt())  # (m, D)
         distances = of_class.distances(predict_hidden(model, images[chosen], compute))  # (m, of this class)
-        nearest, which = places[distances.topk(count, largest=False).indices].unique(return_inverse=True)  # (m, count)
-        theirs = F.normalize(predict_features(model, space.digits.images[nearest], compute).sqrt())
-        batches = zip(features.split(_AT_ONCE), which.split(_AT_ONCE), strict=True)
-        cosines = [torch.einsum("md,mkd->mk", own, theirs[at]) for own, at in batches]
+        nearest = places[distances.topk(count, largest=False).indices].numpy()  # (m, count)
+        once, which = np.unique(nearest, return_inverse=True)  # many share their nearest
+        theirs = F.normalize(predict_features(model, space.digits.images[once], compute).sqrt())
+        parts = (torch.split(each, _AT_ONCE) for each in (features, torch.from_numpy(which.reshape(nearest.shape))))
+        cosines = [torch.einsum("md,mkd->mk", own, theirs[at]) for own, at in zip(*parts, strict=True)]
         found[chosen] = torch.cat(cosines).amax(dim=1).numpy()
     return found
 

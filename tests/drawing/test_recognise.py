@@ -75,13 +75,13 @@ def test_every_kind_is_made_and_each_example_is_its_own(mnist: Mnist) -> None:
 def test_the_threshold_is_found_once_and_rejects_two_in_a_hundred_digits(
     outputs: Path, network: DigitNet, compute: Compute, mnist: Mnist
 ) -> None:
-    run, digits = read_run(outputs / "run"), mnist.test.subset(torch.arange(600))
+    run, digits = read_run(outputs / "run"), mnist.test.subset(torch.arange(300))
     found = rejected_fractions(run, network, digits, compute, count=30)
     assert found.keys() == {"real digits", *KINDS}
     assert 0 < found["real digits"] < 0.1
-    assert min(found["shuffled pixels"], found["scribbles"]) > 0.5
+    assert found["shuffled pixels"] > 0.9
     kept = run.folder / THRESHOLD_FILE
     content = json.loads(kept.read_text(encoding="utf-8"))
-    for threshold, fraction in ((0.0, 0.0), (1.0, 1.0)):  # what is kept is used
-        kept.write_text(json.dumps(content | {"threshold": threshold}), encoding="utf-8")
-        assert set(rejected_fractions(run, network, digits, compute, count=10).values()) == {fraction}
+    kept.write_text(json.dumps(content | {"threshold": 1.0}), encoding="utf-8")
+    few = digits.subset(torch.arange(20))
+    assert set(rejected_fractions(run, network, few, compute, count=5).values()) == {1.0}, "what is kept is used"
