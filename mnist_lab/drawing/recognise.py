@@ -16,12 +16,12 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 from torch import nn
 
-from mnist_lab.data.mnist import Digits
+from mnist_lab.data.mnist import Digits, stratified_subset
 from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.explain.likeness import keep_threshold, likenesses, read_threshold
+from mnist_lab.explain.likeness import find_threshold, likenesses
 from mnist_lab.explain.neighbours import training_features
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -218,10 +218,9 @@ def rejected_fractions(
     A picture is rejected if it is less like the training digits than 98 % of the validation digits; a run's folder
     that does not keep that threshold keeps it from now on. The real digits must not be validation digits.
     """
-    threshold = read_threshold(run, model)
-    if threshold is None:
-        threshold = keep_threshold(run, model, compute)
-    space, real = training_features(run, model, compute), digits.images.squeeze(1).numpy()  # (N, 28, 28)
+    threshold = find_threshold(run, model, compute)
+    space = training_features(run, model, compute)
+    real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():
         predicted = _logits(model, pictures, compute).argmax(dim=1).numpy()

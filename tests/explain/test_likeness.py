@@ -15,7 +15,7 @@ import main
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.explain import likeness
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.likeness import THRESHOLD_FILE, keep_threshold, likenesses, read_threshold
+from mnist_lab.explain.likeness import THRESHOLD_FILE, find_threshold, likenesses, read_threshold
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -71,7 +71,7 @@ def test_a_training_digit_is_fully_like_itself_and_noise_less_than_another_digit
 
 
 def test_a_reader_rejects_by_the_threshold_that_the_folder_keeps(reader: Reader, mnist: Mnist) -> None:
-    threshold = keep_threshold(reader.run, reader.model, reader.compute)
+    threshold = find_threshold(reader.run, reader.model, reader.compute)
     reader = opened(reader.run.folder.parent)
     assert reader.least_likeness == threshold
     sure, digits = np.eye(10), mnist.validation
@@ -85,7 +85,7 @@ def test_a_reader_rejects_by_the_threshold_that_the_folder_keeps(reader: Reader,
 
 
 def test_two_in_a_hundred_validation_digits_are_below_the_threshold(reader: Reader, mnist: Mnist) -> None:
-    threshold = keep_threshold(reader.run, reader.model, reader.compute)
+    threshold = find_threshold(reader.run, reader.model, reader.compute)
     pictures = stratified_subset(mnist.validation, 500).images[:, 0].numpy()  # as many as in conftest
     predicted = np.stack(reader.predict(list(pictures))).argmax(axis=1)
     assert int((found(reader, pictures, predicted) < threshold).sum()) == 10
@@ -95,7 +95,7 @@ def test_two_in_a_hundred_validation_digits_are_below_the_threshold(reader: Read
     "change", [{"threshold": 1.5}, {"threshold": "0.5"}, {"threshold": None}, {"weights": "0" * 64}, {"weights": None}]
 )
 def test_a_damaged_threshold_counts_as_none(reader: Reader, change: dict[str, object]) -> None:
-    keep_threshold(reader.run, reader.model, reader.compute)
+    find_threshold(reader.run, reader.model, reader.compute)
     path = reader.run.folder / THRESHOLD_FILE
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | change), encoding="utf-8")
@@ -104,3 +104,11 @@ def test_a_damaged_threshold_counts_as_none(reader: Reader, change: dict[str, ob
         path.write_text(text, encoding="utf-8")
         assert read_threshold(reader.run, reader.model) is None
     assert opened(reader.run.folder.parent).least_likeness is None
+
+
+def test_what_is_kept_is_not_looked_for_again(reader: Reader) -> None:
+    threshold = find_threshold(reader.run, reader.model, reader.compute)
+    path = reader.run.folder / THRESHOLD_FILE
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"threshold": threshold / 2}), encoding="utf-8")
+    assert find_threshold(reader.run, reader.model, reader.compute) == threshold / 2
