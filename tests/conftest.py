@@ -33,7 +33,7 @@ hear_interrupts()
 import main  # noqa: E402
 from mnist_lab.config import TrainConfig  # noqa: E402
 from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  # noqa: E402
-from mnist_lab.explain import neighbour_figures, neighbours  # noqa: E402
+from mnist_lab.explain import likeness, neighbour_figures, neighbours  # noqa: E402
 from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
 
 
@@ -64,7 +64,7 @@ _training_digits = neighbours.training_digits
 
 @pytest.fixture(autouse=True, scope="session")
 def few_digits_to_compare() -> Iterator[None]:
-    """Show five mistakes, and look for their neighbours among 2,000 digits: all would cost each training 2 s."""
+    """Five mistakes, neighbours among 2,000 digits, 500 that choose a threshold: all would cost each training 6 s."""
 
     def few(config: TrainConfig) -> Digits:
         return _training_digits(replace(config, train_size=min(2000, config.train_size)))
@@ -72,6 +72,7 @@ def few_digits_to_compare() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbour_figures, "MISTAKES_SHOWN", 5)
         patch.setattr(neighbours, "training_digits", few)
+        patch.setattr(likeness, "VALIDATION_DIGITS", 500)
         yield
 
 

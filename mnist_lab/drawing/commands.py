@@ -111,7 +111,7 @@ class DrawingSession:
         return [_predictor(name, reader) for name, reader in zip(names_of(self.readers), self.readers, strict=True)]
 
     def reject(self, picture: Picture, probabilities: Sequence[NDArray[np.float64]]) -> str | None:
-        return NO_DIGIT if all_reject(self.readers, probabilities) else None
+        return NO_DIGIT if all_reject(self.readers, picture, probabilities) else None
 
     def save(self, answer: Answer) -> Path:
         """Leave a drawing, what the networks saw of it and what they predicted in a folder of its own."""

@@ -48,9 +48,9 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     return [Source(path, None if is_one else number, drawing) for number, drawing in enumerate(drawings, start=1)]
 
 
-def all_reject(readers: Sequence[Reader], each: Sequence[NDArray[np.float64]]) -> bool:
+def all_reject(readers: Sequence[Reader], picture: Picture, each: Sequence[NDArray[np.float64]]) -> bool:
     """Whether every network, given its probabilities, rejects a picture as probably not a digit."""
-    return all(reader.rejects(probabilities) for reader, probabilities in zip(readers, each, strict=True))
+    return all(reader.rejects(picture, probabilities) for reader, probabilities in zip(readers, each, strict=True))
 
 
 def vote(each: Sequence[NDArray[np.float64]] | Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
@@ -140,7 +140,9 @@ def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Pr
     ask, predictions = asking(readers), []
     for source in sources:
         places = find_digits(source.ink, ask)
-        predictions.append(Prediction(source, places, [all_reject(readers, place.each) for place in places]))
+        predictions.append(
+            Prediction(source, places, [all_reject(readers, place.picture, place.each) for place in places])
+        )
     return predictions
 
 

@@ -16,13 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 from torch import nn
 
-from mnist_lab.data.mnist import Digits
+from mnist_lab.data.mnist import Digits, stratified_subset
 from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
+from mnist_lab.explain.likeness import find_threshold, likenesses
+from mnist_lab.explain.neighbours import training_features
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
@@ -208,16 +211,18 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
 
 
 def rejected_fractions(
-    model: nn.Module, digits: Digits, threshold: float, compute: Compute, count: int = 200
+    run: RunRecord, model: DigitNet, digits: Digits, compute: Compute, count: int = 200
 ) -> dict[str, float]:
     """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
 
-    A picture is rejected if its maximum probability is below the threshold, the usual baseline (Hendrycks & Gimpel
-    2017, arXiv:1610.02136). The real digits must not be those that the threshold was chosen on.
+    A picture is rejected if it is less like the training digits than 98 % of the validation digits; a run's folder
+    that does not keep that threshold keeps it from now on. The real digits must not be validation digits.
     """
-    real = digits.images.squeeze(1).numpy()  # (N, 28, 28)
+    threshold = find_threshold(run, model, compute)
+    space = training_features(run, model, compute)
+    real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():
-        confidence = _logits(model, pictures, compute).double().softmax(dim=1).amax(dim=1)  # (N,)
-        found[name] = float((confidence < threshold).double().mean())
+        predicted = _logits(model, pictures, compute).argmax(dim=1).numpy()
+        found[name] = float((likenesses(pictures, predicted, space, model, compute) < threshold).mean())
     return found

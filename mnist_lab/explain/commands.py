@@ -20,11 +20,12 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
+from mnist_lab.explain.likeness import likenesses, read_threshold
 from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import Summary, write_summary
@@ -47,6 +48,7 @@ class Reader:
     model: DigitNet
     compute: Compute
     rejection_threshold: float  # probability of the predicted digit below which a picture is probably not a digit
+    least_likeness: float | None = None  # to training digits, which decides instead, if the run's folder keeps it
 
     @property
     def name(self) -> str:
@@ -57,12 +59,18 @@ class Reader:
         images = torch.from_numpy(np.array(pictures, dtype=np.uint8).reshape(-1, 1, SIDE, SIDE))
         return list(predict_logits(self.model, images, self.compute).double().softmax(dim=1).numpy())
 
-    def rejects(self, probabilities: NDArray[np.float64]) -> bool:
-        """Whether the picture is probably not a digit: the network is less sure than of 98 % of its validation digits.
+    def rejects(self, picture: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> bool:
+        """Whether it is probably not a digit: less like training digits than 98 % of the validation digits.
 
-        The maximum probability is the usual baseline for this (Hendrycks & Gimpel 2017, arXiv:1610.02136).
+        Where the run's folder does not say how like those are, until the run is evaluated again, the maximum
+        probability decides, the usual baseline (Hendrycks & Gimpel 2017, arXiv:1610.02136).
         """
-        return float(probabilities.max()) < self.rejection_threshold
+        if self.least_likeness is None:
+            return float(probabilities.max()) < self.rejection_threshold
+        with computing_with(1):  # as in nearest_hidden
+            predicted = np.array([probabilities.argmax()])
+            found = likenesses(picture[np.newaxis], predicted, self.hidden_space, self.model, self.compute)
+        return bool(found[0] < self.least_likeness)
 
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
         """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
@@ -95,7 +103,7 @@ def load_reader(lab: Lab, name: str) -> Reader:
         # The largest of ten probabilities is at least a tenth.
         if not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1:
             threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
-    return Reader(run, model, compute, threshold)
+    return Reader(run, model, compute, threshold, read_threshold(run, model))
 
 
 def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -65,6 +65,7 @@ class Space:
     digits: Digits
     values: Tensor  # (N, D) uint8
     steps: Tensor  # (D,) float32
+    _classes: dict[int, tuple[Space, Tensor]] = field(default_factory=dict, init=False, repr=False)  # asked for so far
 
     @cached_property
     def squares(self) -> Tensor:
@@ -75,6 +76,13 @@ class Space:
     def by_pixels(self) -> Space:
         """The same digits by their pixels, ink from 0 to 1."""
         return Space(self.digits, self.digits.images.flatten(1), torch.full((SIDE * SIDE,), 1 / 255))
+
+    def of_class(self, digit: int) -> tuple[Space, Tensor]:
+        """The points of the training digits with this label, and their places (n,) among all."""
+        if digit not in self._classes:
+            places = torch.nonzero(self.digits.labels == digit).flatten()
+            self._classes[digit] = Space(self.digits, self.values[places], self.steps), places
+        return self._classes[digit]
 
     def distances(self, points: Tensor) -> Tensor:
         """The Euclidean distances (M, N) from some points (M, D) to all training digits."""

@@ -188,6 +188,12 @@ def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
     return torch.cat(_in_batches(model, model.hidden, images, compute, BATCH_SIZE))
 
 
+def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
+    """What a network's convolutions make of images, as for :func:`predict_logits`: (N, D) float32 on the CPU."""
+    flat = nn.Sequential(model.blocks, nn.Flatten())
+    return torch.cat(_in_batches(model, flat, images, compute, BATCH_SIZE))
+
+
 @torch.inference_mode()
 def _in_batches(
     model: nn.Module, ask: Callable[[Tensor], Tensor], images: Tensor, compute: Compute, batch_size: int

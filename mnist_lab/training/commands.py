@@ -311,7 +311,7 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
     with terminal.busy("evaluating"):
         model, mnist = session.load_trained(run, compute), load_mnist()
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
-        rejected = recognise.rejected_fractions(model, mnist.test, validation.rejection_threshold, compute)
+        rejected = recognise.rejected_fractions(run, model, mnist.test, compute)
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.film_figures").RUN_EXTRAS.figures
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
@@ -330,7 +330,7 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
     terminal.hint("when it was saved: validation {}, test {}".format(*saved))
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in rejected.items()]
     terminal.show("", Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
-    terminal.hint("a picture is rejected if the network is less sure of it than of 98 % of the validation digits")
+    terminal.hint("rejected: less like the training digits of its class than 98 % of the validation digits")
     if restored:
         terminal.hint(f"restored: {', '.join(restored)}")
     terminal.line(str(run.folder))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
-from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.drawing.recognise import count_correct, examples, prepare_labelled, rejected_fractions, score_drawings
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError
+from mnist_lab.explain.likeness import THRESHOLD_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet
+from mnist_lab.training.runs import read_run
 from tests.drawing.conftest import BLANK, ONE, SEVEN, UNLABELLED, ZERO
 
 
@@ -68,23 +72,16 @@ def test_every_kind_is_made_and_each_example_is_its_own(mnist: Mnist) -> None:
     assert np.array_equal(shuffled, np.sort(digits.reshape(20, -1), axis=1))
 
 
-class SureOfTheBright(nn.Module):
-    """Certain of a picture as far as its ink is bright."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        bright = (x > 2.5).float().mean(dim=(1, 2, 3)) * 100
-        return torch.stack([bright, *[torch.zeros_like(bright)] * 9], dim=1)
-
-
-def test_what_is_below_the_threshold_is_rejected(compute: Compute) -> None:
-    """Real digits of which every fifth is white and the rest black, which is exactly 1 in 10 sure."""
-    images = torch.zeros((50, 1, 28, 28), dtype=torch.uint8)
-    images[::5] = 255
-    digits = Digits(images, torch.zeros(50).long(), torch.arange(50))
-    network = SureOfTheBright().to(compute.device)
-    found = rejected_fractions(network, digits, 0.99999, compute, count=10)
+def test_the_threshold_is_found_once_and_rejects_two_in_a_hundred_digits(
+    outputs: Path, network: DigitNet, compute: Compute, mnist: Mnist
+) -> None:
+    run, digits = read_run(outputs / "run"), mnist.test.subset(torch.arange(300))
+    found = rejected_fractions(run, network, digits, compute, count=30)
     assert found.keys() == {"real digits", *KINDS}
-    assert found["real digits"] == pytest.approx(0.8)
-    assert found["shuffled pixels"] == pytest.approx(0.8)
-    assert found["lines"] > 0.0
-    assert set(rejected_fractions(network, digits, 0.1, compute, count=10).values()) == {0.0}
+    assert 0 < found["real digits"] < 0.1
+    assert found["shuffled pixels"] > 0.9
+    kept = run.folder / THRESHOLD_FILE
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    kept.write_text(json.dumps(content | {"threshold": 1.0}), encoding="utf-8")
+    few = digits.subset(torch.arange(20))
+    assert set(rejected_fractions(run, network, few, compute, count=5).values()) == {1.0}, "what is kept is used"

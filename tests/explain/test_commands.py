@@ -83,8 +83,10 @@ def test_the_rejection_threshold_is_the_saved_one_or_found_again(
     lab, _ = lab_of(outputs)
     reader = load_reader(lab, "first")
     assert reader.rejection_threshold == 0.5
-    assert reader.rejects(np.array([0.49, 0.51 - 0.02, *[0.0] * 8]))
-    assert not reader.rejects(np.array([0.5, 0.5, *[0.0] * 8]))
+    picture = mnist.test.images[0, 0].numpy()
+    assert reader.least_likeness is None
+    assert reader.rejects(picture, np.array([0.49, 0.51 - 0.02, *[0.0] * 8]))
+    assert not reader.rejects(picture, np.array([0.5, 0.5, *[0.0] * 8]))
     certainty = np.stack(reader.predict(list(mnist.validation.images.squeeze(1).numpy()))).max(axis=1)
     expected = np.quantile(certainty, 0.02)
     path = outputs / "first" / "run.json"

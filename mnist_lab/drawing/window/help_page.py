@@ -35,7 +35,7 @@ _MEANINGS = (
     ("Together", "Several networks vote: the mean of their probabilities decides."),
     (
         "Probably not a digit",
-        "The network is less certain than it almost ever is of MNIST's digits. Its digit turns grey.",
+        "It is less like the training digits than MNIST's own digits almost ever are. Its digit turns grey.",
     ),
     ("Map", "Sky blue: more ink there would speak for the digit. Vermilion: it would speak against it."),
     ("X-ray", "MNIST's digits were cleaned, scaled and centred; your drawing, too. Switch a step off to see what for."),
