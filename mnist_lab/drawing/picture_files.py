@@ -40,7 +40,10 @@ class PictureError(LabError):
 
 
 def load_picture(path: Path) -> Image.Image:
-    """A file's first frame, upright, its longer side at most ``LONGER_SIDE``: as RGBA, or as F, grey levels 0 to 255."""
+    """A file's first frame, upright, its longer side at most ``LONGER_SIDE``: RGBA, or F with grey levels 0 to 255.
+
+    A PictureError says that there is no such file, or that it is not a picture, broken, or too large.
+    """
     try:
         with open_file(path) as file, _quiet_libraries(), warnings.catch_warnings():
             start = file.read(16)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table as Grid
 from rich.text import Text
 
-from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.images import Trouble, read_page
 from mnist_lab.drawing.preprocess import Picture, count_side_by_side, to_mnist
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
@@ -31,6 +31,7 @@ class Source(NamedTuple):
     file: Path
     number: int | None  # of a drawing in a file of several, from 1
     ink: Drawing | Picture
+    trouble: Trouble | None = None  # why a picture has no ink
 
     @property
     def name(self) -> str:
@@ -40,7 +41,8 @@ class Source(NamedTuple):
 def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """The digit in a picture, or all in a file of drawings; a LabError says that it can't be read."""
     if not holds_drawings(path):
-        return [Source(path, None, read_picture(path))]
+        page = read_page(path)
+        return [Source(path, None, page.ink, page.trouble)]
     drawings, damaged = read_drawings(path)
     show_skipped(terminal, damaged)
     is_one = len(drawings) == 1
@@ -63,7 +65,7 @@ class Prediction:
     """What some networks make of one digit."""
 
     source: Source
-    found: str  # DIGIT, BLANK, NO_DIGIT or SEVERAL
+    found: str  # DIGIT, BLANK, NO_DIGIT, SEVERAL or the name of a Trouble
     picture: Picture | None = None  # (28, 28), as they see it; None: it is blank
     each: Sequence[NDArray[np.float64]] = ()  # (10,) 0..1, of each network; none if it is blank
 
@@ -74,6 +76,9 @@ class Prediction:
 
     @property
     def remark(self) -> str:
+        trouble = self.source.trouble
+        if trouble is not None and trouble.name != BLANK:
+            return f"{trouble.name}: {trouble.next_step}"
         return {DIGIT: "", SEVERAL: f"{SEVERAL}? they are read as one"}.get(self.found, self.found)
 
     def to_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Pr
     by_picture = zip(*(reader.predict(inked) for reader in readers), strict=True)  # each network's probabilities
     predictions = []
     for source, picture in zip(sources, pictures, strict=True):
-        found, each = BLANK, tuple[NDArray[np.float64], ...]()
+        found, each = BLANK if source.trouble is None else source.trouble.name, tuple[NDArray[np.float64], ...]()
         if picture is not None:
             each = next(by_picture)
             several = count_side_by_side(source.ink) > 1

@@ -45,7 +45,7 @@ Picture: TypeAlias = NDArray[np.uint8]
 class Steps:
     """Which steps to take; all of them make a drawing like MNIST's."""
 
-    pen: bool = True  # ink the strokes with a pen as wide as MNIST's lines (pictures without strokes keep theirs)
+    pen: bool = True  # ink the strokes, or the lines of a picture, with a pen as wide as MNIST's lines
     invert: bool = True  # white ink on black
     crop: bool = True  # cut away the paper around the ink
     box: bool = True  # longer side to 20 pixels, proportions kept; otherwise squeezed to 28x28
