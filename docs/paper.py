@@ -96,6 +96,7 @@ FAMILIES: dict[str, Family] = {
     "white on dark": lambda s: s.paper(s.colour((0, 0, 0), (60, 60, 80))).write(
         (250, 250, 250), s.draw(1 / 24, 1 / 10)
     ),
+    "cut close": lambda s: s.write(pen=s.draw(1 / 24, 1 / 8)).cropped(int(s.draw(4, 30))),
     "transparency": _transparent,
     "linear light": _linear,
     "16 bits": _sixteen,

@@ -296,5 +296,12 @@ class Sheet:
         self.values = np.asarray(image, dtype=np.float64)
         return self
 
+    def cropped(self, rim: int) -> Sheet:
+        """Cut to what is unlike the paper, and some pixels more."""
+        rows, columns = (np.flatnonzero((np.abs(self.values - WHITE).max(axis=2) > 60).any(axis=axis)) for axis in (1, 0))
+        top, left = max(0, rows[0] - rim), max(0, columns[0] - rim)
+        self.values = self.values[top : rows[-1] + rim + 1, left : columns[-1] + rim + 1]
+        return self
+
     def image(self) -> Image.Image:
         return Image.fromarray(self.values.clip(0, 255).round().astype(np.uint8))

@@ -155,7 +155,7 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
     # Closing and opening remove the ink on the page, and whatever else is small.
     unlike = ndimage.grey_closing(unlike, (side // 10, side // 10))
     unlike = ndimage.grey_opening(unlike, (side // 6, side // 6))
-    level = otsu(unlike)
+    level, _ = otsu(unlike)
     labels, count = ndimage.label(unlike > level)
     if not count:
         return None
@@ -194,21 +194,26 @@ def _resized(colours: Colours, longer: int | tuple[int, ...]) -> Colours:
     return np.stack([np.asarray(plane) for plane in planes], axis=2)
 
 
-def otsu(values: NDArray[np.float32]) -> float:
-    """The level that best separates two kinds of values (Otsu 1979, "A threshold selection method")."""
+def otsu(values: NDArray[np.float32]) -> tuple[float, float]:
+    """The level that best separates two kinds of values, and how well: 0 to 1, of the variance (Otsu 1979).
+
+    Values that are spread evenly reach 0.75.
+    """
     counts, edges = np.histogram(values, bins=128)
     middles = (edges[:-1] + edges[1:]) / 2
-    below, sums = np.cumsum(counts)[:-1], np.cumsum(counts * middles)
-    above = counts.sum() - below
+    below, sums, total = np.cumsum(counts)[:-1], np.cumsum(counts * middles), counts.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
-    between = np.nan_to_num(below * above * apart**2)
-    return float(edges[1:-1][np.isclose(between, between.max())].mean())
+        apart = sums[:-1] / below - (sums[-1] - sums[:-1]) / (total - below)
+    between = np.nan_to_num(below * (total - below) * apart**2) / total**2
+    variance = float(np.average((middles - sums[-1] / total) ** 2, weights=counts))
+    best = float(between.max())
+    return float(edges[1:-1][np.isclose(between, best)].mean()), best / variance if variance else 0.0
 
 
 # --- light ---------------------------------------------------------------------------------------------------------
 
 _SMALLEST_SIDE = 96  # pixels: longer side at which the paper's colour is estimated
+_TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
 _WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
@@ -257,9 +262,13 @@ def _narrowest(strengths: list[Strength]) -> Strength:
 
 
 def _closed(values: Strength, width: float) -> Strength:
-    """A closing, which fills what is dark and narrower, and keeps a shadow's edge; the picture goes on at its edges."""
+    """A closing, which fills what is dark and narrower than ``width``, and keeps a shadow's edge.
+
+    Beyond the picture's edges, light goes on as it is there; but in a picture of two levels, lines of a digit may lie
+    along the edges, so that it is mirrored.
+    """
     size = max(3, int(width * max(values.shape)) | 1)
-    padded: Strength = np.pad(values, size, mode="edge")
+    padded: Strength = np.pad(values, size, mode="symmetric" if otsu(values)[1] > _TWO_LEVELS else "edge")
     return ndimage.grey_closing(padded, (size, size))[size:-size, size:-size]
 
 
@@ -317,4 +326,6 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
 def contrast_of(strength: Strength) -> float:
     """How strong the ink is, apart from its soft edges and from what is paler; 0 if nothing stands out."""
     standing_out = strength[strength > noise(strength)[2]]
-    return float(standing_out[standing_out >= otsu(standing_out)].mean()) if len(standing_out) else 0.0
+    if not len(standing_out) or np.ptp(standing_out) < 1:
+        return float(standing_out.max(initial=0))
+    return float(standing_out[standing_out > otsu(standing_out)[0]].mean())

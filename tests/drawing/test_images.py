@@ -73,7 +73,7 @@ def test_a_lamp_at_one_side_is_not_ink(tmp_path: Path, right: int, down: int, in
 def test_ink_that_fills_the_picture_may_reach_its_edge(tmp_path: Path) -> None:
     image = seven().crop((30, 60, 170, 240))
     image.save(tmp_path / "x.png")
-    assert np.array_equal(read_picture(tmp_path / "x.png") < 128, np.asarray(image) < 128)
+    assert ((read_picture(tmp_path / "x.png") < 128) != (np.asarray(image) < 128)).mean() < 0.01
 
 
 def test_blank_and_tiny_pictures_are_blank(tmp_path: Path) -> None:
