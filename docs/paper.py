@@ -158,6 +158,28 @@ FAMILIES: dict[str, Family] = {
         INK, s.draw(1 / 30, 1 / 12), 0.42, where=0
     ),
     "margin, ruled": lambda s: s.ruled(s.draw(40, 100)).margin().write(BLUE, s.draw(1 / 36, 1 / 14)),
+    "dotted paper": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).write(
+        BLUE, s.draw(1 / 36, 1 / 14)
+    ),
+    "legal pad": lambda s: photo(
+        s.paper(s.colour((235, 225, 130), (255, 245, 170)))
+        .ruled(s.draw(40, 90), s.colour((110, 150, 180), (150, 190, 220)))
+        .margin()
+        .write(INK, s.draw(1 / 36, 1 / 16))
+        .turned(s.draw(-3, 3))
+    ),
+    "graph, thicker tenth lines": lambda s: (
+        s.ruled(12, (200, 220, 200), 1, squares=True)
+        .ruled(s.draw(55, 62), (150, 190, 150), 2, squares=True)
+        .write(INK, s.draw(1 / 32, 1 / 16))
+    ),
+    "squared, grain, vignette": lambda s: (
+        s.ruled(s.draw(25, 60), (170, 190, 215), s.draw(1, 2), squares=True)
+        .write(pencil(s), s.draw(1 / 28, 1 / 16))
+        .vignetted(s.draw(0.3, 1))
+        .grainy(s.draw(3, 8))
+        .turned(s.draw(-6, 6))
+    ),
     # light
     "soft shadow, pencil": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 18)).shadow(
         s.draw(0.5, 0.8), s.draw(0.03, 0.15)
@@ -182,6 +204,11 @@ FAMILIES: dict[str, Family] = {
     "dark picture": lambda s: (
         s.write(pencil(s), s.draw(1 / 36, 1 / 16)).gradient(0.6)._lit(np.full((480, 480), s.draw(0.2, 0.4))).grainy(2)
     ),
+    "striped shadow": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).striped(s.draw(0.5, 0.8), s.draw(1, 4))),
+    "lamplight, colour cast": lambda s: photo(
+        s.write(BLUE, s.draw(1 / 30, 1 / 14)).cast(s.colour((0.8, 0.6, 0.3), (1, 0.8, 0.6))).gradient(s.draw(0.3, 0.7))
+    ),
+    "shaken camera": lambda s: s.write(INK, s.draw(1 / 24, 1 / 12)).shaken(s.draw(4, 14)).grainy(4),
     # papers
     "coloured paper": lambda s: (
         s.paper(s.colour((140, 140, 90), (255, 230, 190)))
@@ -198,6 +225,19 @@ FAMILIES: dict[str, Family] = {
     "creased": lambda s: photo(s.write(BLUE, s.draw(1 / 30, 1 / 14)).creased(depth=s.draw(0.05, 0.2))),
     "wrinkled": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).wrinkled(s.draw(0.04, 0.15))),
     "bleed-through": _bleed,
+    "highlighter": lambda s: s.write(s.colour((240, 235, 60), (255, 250, 130)), s.draw(1 / 14, 1 / 8)).grainy(
+        s.draw(0, 4)
+    ),
+    "pale coloured pens": lambda s: photo(
+        s.write(
+            [(230, 120, 170), (120, 200, 130), (240, 170, 80), (120, 190, 240)][int(s.random.integers(4))],
+            s.draw(1 / 24, 1 / 12),
+        )
+    ),
+    "coffee stains": lambda s: photo(s.stained((120, 80, 40), 2).write(BLUE, s.draw(1 / 30, 1 / 14))),
+    "recycled, fibres": lambda s: (
+        s.paper((205, 200, 190)).textured(s.draw(0.02, 0.05), s.draw(0.7, 2)).write(INK, s.draw(1 / 30, 1 / 14))
+    ),
     # tables, photographs
     "paper on a dark table": lambda s: s.write(INK, s.draw(1 / 30, 1 / 12)).table(s.colour(*_DARK)),
     "table, turned, wood": lambda s: photo(
@@ -237,6 +277,8 @@ EMPTY: dict[str, Family] = {
         .gradient()
     ),
     "empty: creased, wrinkled": lambda s: photo(s.creased(depth=s.draw(0.05, 0.2)).wrinkled(s.draw(0.04, 0.12))),
+    "empty: stains, stripes": lambda s: photo(s.stained((120, 80, 40), 2).striped(s.draw(0.5, 0.9), s.draw(1, 4))),
+    "empty: dotted": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).grainy(2),
     "empty: texture": lambda s: s.paper(s.colour((60, 60, 60), (250, 240, 230))).textured(
         s.draw(0.01, 0.05), s.draw(0.8, 6)
     ),

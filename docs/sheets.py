@@ -117,6 +117,43 @@ class Sheet:
             self._ink(np.clip(width / 2 + 0.5 - away, 0, 1).reshape((-1, 1) if axis == 0 else (1, -1)), colour)
         return self
 
+    def dotted(self, spacing: float, colour: Colour = (150, 150, 160), radius: float = 1.5) -> Sheet:
+        """A grid of dots."""
+        height, breadth = self.values.shape[:2]
+        y, x = np.mgrid[:height, :breadth] % spacing - spacing / 2
+        return self._ink(np.clip(radius + 0.5 - np.hypot(x, y), 0, 1), colour)
+
+    def stained(self, colour: Colour, count: int = 1, radius: tuple[float, float] = (0.1, 0.3)) -> Sheet:
+        """Rings and pools of coffee, pale and with a darker rim."""
+        x, y = self._places()
+        for _ in range(count):
+            size = self.draw(*radius)
+            away = (np.hypot(x - self.draw(-0.5, 0.5), y - self.draw(-0.5, 0.5)) - size) / size
+            pool = 0.12 / (1 + np.exp(np.clip(away * 60, -50, 50))) + 0.18 * np.exp(-((away / 0.03) ** 2))
+            self._ink(pool, colour)
+        return self
+
+    def striped(self, dark: float, count: float) -> Sheet:
+        """The shadows of a blind or a fence."""
+        x, y = self._places()
+        turn = self.draw(0, np.pi)
+        wave = np.sin(2 * np.pi * count * (x * np.cos(turn) + y * np.sin(turn)) + self.draw(0, 6))
+        return self._lit(dark + (1 - dark) / (1 + np.exp(-wave * self.draw(4, 30))))
+
+    def cast(self, colour: Colour) -> Sheet:
+        """Light of a colour, by its factor for each channel."""
+        self.values *= np.asarray(colour, dtype=np.float64)
+        return self
+
+    def shaken(self, length: float) -> Sheet:
+        """Blurred along a line by a hand that moved."""
+        turn, steps = self.draw(0, np.pi), np.linspace(-length / 2, length / 2, 9)
+        shifted = (
+            ndimage.shift(self.values, (a * np.sin(turn), a * np.cos(turn), 0), order=1, mode="nearest") for a in steps
+        )
+        self.values = np.mean(list(shifted), axis=0)
+        return self
+
     def margin(self, colour: Colour = (220, 90, 90)) -> Sheet:
         x = self.draw(0.04, 0.12) * self.values.shape[1]
         away = np.abs(np.arange(self.values.shape[1]) + 0.5 - x)
@@ -298,7 +335,9 @@ class Sheet:
 
     def cropped(self, rim: int) -> Sheet:
         """Cut to what is unlike the paper, and some pixels more."""
-        rows, columns = (np.flatnonzero((np.abs(self.values - WHITE).max(axis=2) > 60).any(axis=axis)) for axis in (1, 0))
+        rows, columns = (
+            np.flatnonzero((np.abs(self.values - WHITE).max(axis=2) > 60).any(axis=axis)) for axis in (1, 0)
+        )
         top, left = max(0, rows[0] - rim), max(0, columns[0] - rim)
         self.values = self.values[top : rows[-1] + rim + 1, left : columns[-1] + rim + 1]
         return self

@@ -231,10 +231,12 @@ def even_light(colours: Colours) -> Strength:
     """How strong the ink is at every pixel, on paper that is lit evenly."""
     small = _resized(colours, _SMALLEST_SIDE)
     paper = ndimage.median_filter(small, (*[max(3, int(0.4 * max(small.shape)))] * 2, 1))
-    axis, sign = _ink_axis(colours - _resized(paper, colours.shape), colours)
+    paper = _resized(paper, colours.shape)
+    axis, sign = _ink_axis(colours - paper, colours)
     lightness = -sign * (colours @ axis)  # the ink has less of it than the paper
+    beyond = -sign * (paper @ axis) if otsu(lightness)[1] > _TWO_LEVELS else lightness
     is_dark_on_light = bool((-sign * axis > 0.2).all())
-    strength: Strength = _narrowest([_closed(lightness, width) - lightness for width in _WIDTHS])
+    strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
         strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
     return _without_grain(strength)
@@ -261,14 +263,15 @@ def _narrowest(strengths: list[Strength]) -> Strength:
     return strengths[-1]
 
 
-def _closed(values: Strength, width: float) -> Strength:
+def _closed(values: Strength, width: float, beyond: Strength) -> Strength:
     """A closing, which fills what is dark and narrower than ``width``, and keeps a shadow's edge.
 
-    Beyond the picture's edges, light goes on as it is there; but in a picture of two levels, lines of a digit may lie
-    along the edges, so that it is mirrored.
+    Outside the picture, it goes on as ``beyond`` has it at its edges: as the picture itself, whose corners may be dark;
+    or, in a picture of two levels, as its paper, since a digit that is cut close has lines along the edges.
     """
     size = max(3, int(width * max(values.shape)) | 1)
-    padded: Strength = np.pad(values, size, mode="symmetric" if otsu(values)[1] > _TWO_LEVELS else "edge")
+    padded: Strength = np.pad(beyond, size, mode="edge")
+    padded[size:-size, size:-size] = values
     return ndimage.grey_closing(padded, (size, size))[size:-size, size:-size]
 
 
@@ -282,7 +285,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     axis = np.linalg.eigh(found.T @ found)[1][:, -1].astype(np.float32)
     axis = axis if axis.sum() >= 0 else -axis
     along, values = away @ axis, colours @ axis
-    dark, light = _closed(values, 1 / 8) - values, _closed(-values, 1 / 8) + values
+    dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
     floor = 0.5 * float(np.percentile(np.abs(along[far]), 50))
     darker = int((np.minimum(dark, -along) > floor).sum())
     lighter = int((np.minimum(light, along) > floor).sum())
@@ -293,6 +296,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 _LEAST_CONTRAST = 12.0
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
+_MOST_OF_IT = 0.6
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
@@ -302,7 +306,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     if contrast < _LEAST_CONTRAST:
-        return white, BLANK
+        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
     low, high = max(3.5 * deviation, 0.35 * contrast), max(6 * deviation, 0.55 * contrast)
     labels, count = ndimage.label(strength > low, np.ones((3, 3)))
     places = np.arange(1, count + 1)
@@ -321,6 +325,17 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     near = ndimage.binary_dilation(mask, iterations=1)
     ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
     return np.rint(255 - 255 * ink).astype(np.uint8), None
+
+
+def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
+    """Whether nearly all of it hangs together, away from the edges: a pale digit, unlike traces of paper and light."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()) if mask.any() else mask
+    rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
+    if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
+        return False
+    is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
+    return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)
 
 
 def contrast_of(strength: Strength) -> float:

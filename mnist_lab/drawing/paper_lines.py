@@ -16,6 +16,7 @@ _SLOPES = 61
 _SHORTEST = 0.2  # of the picture's side
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
+_DARKER = 1.6  # times as strong as a line: something crosses it
 _AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
 
 
@@ -24,6 +25,13 @@ def noise(strength: Strength) -> tuple[float, float, float]:
     middle = float(np.median(strength))
     deviation = 1.4826 * float(np.median(np.abs(strength - middle)))
     return middle, deviation, middle + 6 * deviation + 3
+
+
+class _Pen(NamedTuple):
+    """With what most lines of a page are drawn."""
+
+    thickness: float  # pixels
+    strength: float
 
 
 class _Line(NamedTuple):
@@ -52,10 +60,15 @@ def remove_lines(strength: Strength) -> Strength:
         if len(kept) == len(lines):
             break
         lines = kept
-    erased = np.zeros(strength.shape, dtype=np.bool_)
+    if not lines:
+        return strength
+    pen = _Pen(*(float(np.median([getattr(line, name) for _, line in lines])) for name in _Pen._fields))
+    erased, *bands = (np.zeros(strength.shape, dtype=np.bool_) for _ in range(3))
     for is_upright, line in lines:
-        _erase(erased.T if is_upright else erased, line)
-    return np.where(erased, np.median(strength[~erased]), strength) if lines else strength
+        _erase(erased.T if is_upright else erased, line, pen)
+        _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
+    erased |= bands[False] & bands[True] & (strength <= _DARKER * pen.strength)  # where lines cross each other
+    return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
 def _level_lines(strength: Strength, level: float) -> list[_Line]:
@@ -133,14 +146,23 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
     along, across = int(line.rows[place]), int(line.columns[place])
     at = int(np.clip(along - other.columns[0], 0, len(other.columns) - 1))
     is_near = abs(int(other.columns[at]) - along) <= near and abs(int(other.rows[at]) - across) <= near
-    is_alike = line.thickness <= 1.6 * other.thickness + 1 and line.strength <= 1.6 * other.strength
+    is_alike = line.thickness <= 1.6 * other.thickness + 1 and line.strength <= _DARKER * other.strength
     return is_near and is_alike
 
 
-def _erase(erased: NDArray[np.bool_], line: _Line) -> None:
-    """Mark a line, but not what crosses it."""
-    is_line = (line.last - line.first + 1 <= 1.5 * line.thickness + 2) & (line.darkest <= 1.6 * line.strength)
-    rim = 1 + round(line.thickness / 2)
+def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
+    """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
+    thickest = min(1.5 * line.thickness + 2, 2.5 * pen.thickness + 3)
+    darkest = min(_DARKER * line.strength, 2.5 * pen.strength)
+    is_line = (line.last - line.first + 1 <= thickest) & (line.darkest <= darkest)
+    rim = 1 + round(min(line.thickness, pen.thickness) / 2)
     runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)
     for column, first, past in zip(*(values.tolist() for values in runs), strict=True):
         erased[max(0, first) : past, column] = True
+
+
+def _mark(band: NDArray[np.bool_], line: _Line) -> None:
+    """Mark all of a line, and a rim."""
+    half = 2 + round(line.thickness / 2)
+    rows = line.rows[:, np.newaxis] + np.arange(-half, half + 1)
+    band[rows.clip(0, len(band) - 1), line.columns[:, np.newaxis]] = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
@@ -64,6 +64,14 @@ def drawings(tmp_path: Path) -> Path:
     text = "\n".join(drawing.to_json() for drawing in (ONE, SEVEN, ZERO, BLANK, UNLABELLED))
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def tangle() -> Image.Image:
+    """Lines at random, which the network is less than half sure of."""
+    image = Image.new("L", (200, 200), 255)
+    for ends in np.random.default_rng(2).uniform(20, 180, (8, 4)).tolist():
+        ImageDraw.Draw(image).line(ends, fill=0, width=12)
+    return image
 
 
 def copy_run(outputs: Path, name: str) -> Path:

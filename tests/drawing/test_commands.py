@@ -36,7 +36,7 @@ from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
-from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, tangle
 
 ROOT = Path(__file__).parents[2]
 FLOAT32 = Compute(torch.device("cpu"), None, "CPU")
@@ -71,12 +71,12 @@ def test_pictures_are_recognised_and_bad_ones_refused(
     folder = pictures[0].parent
     (folder / "text.png").write_text("no picture", encoding="utf-8")
     Image.new("L", (50, 50), 255).save(folder / "blank.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(folder / "noise.png")
-    images = [pictures[0], folder / "blank.png", folder / "text.png", pictures[1], folder / "noise.png"]
+    tangle().save(folder / "tangle.png")
+    images = [pictures[0], folder / "blank.png", folder / "text.png", pictures[1], folder / "tangle.png"]
     assert main.main(["predict", *map(str, images), "--outputs", str(outputs)]) == 1
     shown = capsys.readouterr()
     rows = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in shown.out.splitlines() if ".png" in line}
-    for path, digit in (*zip(pictures, "72", strict=True), (folder / "noise.png", "")):
+    for path, digit in (*zip(pictures, "72", strict=True), (folder / "tangle.png", "")):
         picture = to_mnist(read_picture(path))
         assert picture is not None
         expected = probabilities_by_hand(network, picture)
@@ -87,7 +87,7 @@ def test_pictures_are_recognised_and_bad_ones_refused(
         assert float(probability) == pytest.approx(100 * first, abs=1)  # the lab may compute in 16 bits
         assert float(other) == pytest.approx(100 * second, abs=1)
         assert ("probably not a digit" in rows[path.name]) == (float(probability) < 50)
-    assert "probably not a digit" in rows["noise.png"]
+    assert "probably not a digit" in rows["tangle.png"]
     assert rows["blank.png"].split() == ["–", "blank"]
     (line,) = shown.err.splitlines()
     assert "text.png can't be read as a picture" in line
@@ -97,8 +97,8 @@ def test_no_digit_is_cut_off_beside_a_long_name(
     outputs: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    path = pictures[0].with_name(f"{'homework-' * 6}noise.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(path)
+    path = pictures[0].with_name(f"{'homework-' * 6}tangle.png")
+    tangle().save(path)
     assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"\d +[\d.]+ % +\d +[\d.]+ % +probably not a digit", shown)

@@ -6,10 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.drawing.images import (
+    BLANK,
+    PAPER_STEPS,
+    TOO_FAINT,
+    TOO_SMALL,
+    PaperSteps,
+    clean_page,
+    read_page,
+    read_picture,
+)
+from mnist_lab.drawing.preprocess import Picture, to_mnist
 
 
 def seven(size: tuple[int, int] = (200, 300), ink: int = 0, paper: int = 255) -> Image.Image:
@@ -83,3 +93,165 @@ def test_blank_and_tiny_pictures_are_blank(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     Image.fromarray(random.integers(230, 240, (100, 100), dtype=np.uint8)).save(tmp_path / "x.png")
     assert to_mnist(read_picture(tmp_path / "x.png")) is None
+
+
+# --- paper, light and pens -----------------------------------------------------------------------------------------
+
+Levels = NDArray[np.float64]  # (H, W) or (H, W, 3), 0 to 255
+
+
+def as_colours(levels: Levels) -> NDArray[np.float32]:
+    return (levels if levels.ndim == 3 else np.repeat(levels[..., np.newaxis], 3, axis=2)).astype(np.float32)
+
+
+def seen(levels: Levels, without: str = "") -> Picture:
+    """What a network is shown of a picture, (28, 28); all black if there is no ink."""
+    page = clean_page(as_colours(levels), PaperSteps().without(without) if without else PaperSteps())
+    picture = to_mnist(page.ink)
+    return np.zeros((28, 28), dtype=np.uint8) if picture is None else picture
+
+
+def alike(levels: Levels, without: str = "") -> float:
+    """The correlation of what is seen of a picture with what is seen of the clean seven."""
+    found, clean = seen(levels, without), seen(WRITTEN)
+    return float(np.corrcoef(found.ravel(), clean.ravel())[0, 1]) if found.any() else 0.0
+
+
+WRITTEN: Levels = np.asarray(seven((300, 400), ink=60, paper=240)).astype(np.float64)
+ACROSS, DOWN = np.meshgrid(np.linspace(-0.5, 0.5, 300), np.linspace(-0.5, 0.5, 400))
+
+
+def on_a_table(page: Levels, table: float) -> Levels:
+    """The page, turned by eight degrees, on something larger."""
+    image = Image.fromarray(page.astype(np.uint8)).convert("LA").rotate(8, Image.Resampling.BICUBIC, expand=True)
+    ground = Image.new("LA", (image.width + 80, image.height + 80), (int(table), 255))
+    ground.paste(image, (40, 40), image)
+    return np.asarray(ground.convert("L")).astype(np.float64)
+
+
+def lit(page: Levels) -> dict[str, Levels]:
+    spot = 255 * np.exp(-((ACROSS - 0.3) ** 2 + (DOWN + 0.35) ** 2) / 0.01)
+    return {
+        "a vignette": page * (1 - 1.2 * (ACROSS**2 + DOWN**2)),
+        "a hard shadow": page * np.where(ACROSS + 0.4 * DOWN < 0.05, 0.5, 1.0),
+        "a soft shadow": page * (0.55 + 0.45 / (1 + np.exp(-ACROSS * 18))),
+        "a bright spot": np.maximum(0.7 * page, spot),
+        "little light": 0.2 * page,
+    }
+
+
+LIT, EMPTY = lit(WRITTEN), lit(np.full(WRITTEN.shape, 240.0))
+PENCIL = lit(np.where(WRITTEN < 128, 150.0, 240.0))
+
+
+@pytest.mark.parametrize("name", LIT)
+def test_no_light_is_taken_for_ink(name: str) -> None:
+    assert alike(LIT[name]) > 0.97
+    page = clean_page(as_colours(EMPTY[name]))
+    assert page.trouble is BLANK
+    assert (page.ink == 255).all()
+
+
+@pytest.mark.parametrize("name", ["a vignette", "a hard shadow"])
+def test_without_even_light_shadows_are_ink(name: str) -> None:
+    assert alike(PENCIL[name]) > 0.95
+    assert alike(PENCIL[name], without="light") < 0.9
+
+
+@pytest.mark.parametrize("table", [40, 120])
+def test_a_page_on_a_table_is_found_and_seen_upright(table: int) -> None:
+    photo = on_a_table(WRITTEN, table)
+    assert alike(photo) > 0.95
+    assert alike(photo, without="paper") < alike(photo)
+    page = clean_page(as_colours(photo)).stages["paper"].shape
+    assert page[0] / page[1] == pytest.approx(4 / 3, rel=0.03)
+    empty = clean_page(as_colours(on_a_table(np.full((400, 300), 240.0), table)))
+    assert empty.trouble is BLANK
+
+
+def test_a_shadow_that_covers_half_of_a_page_is_not_a_table() -> None:
+    colours = as_colours(LIT["a hard shadow"])
+    assert clean_page(colours).stages["paper"].shape == colours.shape
+
+
+def ruled(levels: Levels, *, upright: bool, slope: float = 0.0, grey: float = 150, spacing: float = 37) -> Levels:
+    """Lines two pixels wide on a page, level ones and maybe upright ones, falling by ``slope``."""
+    y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
+    is_line = (y - slope * x) % spacing < 2
+    if upright:
+        is_line |= (x + slope * y) % spacing < 2
+    return np.where(is_line, np.minimum(levels, grey), levels)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.07])
+@pytest.mark.parametrize("upright", [False, True])
+def test_lines_of_the_paper_are_no_ink_and_the_digit_stays_whole(upright: bool, slope: float) -> None:
+    page = ruled(WRITTEN, upright=upright, slope=slope)
+    assert alike(page) > 0.96
+    assert alike(page, without="lines") < 0.9
+    assert clean_page(as_colours(ruled(np.full((400, 300), 240.0), upright=upright, slope=slope))).trouble is BLANK
+
+
+def test_a_box_around_a_digit_is_no_ink() -> None:
+    image = Image.fromarray(WRITTEN.astype(np.uint8))
+    ImageDraw.Draw(image).rectangle((25, 30, 275, 370), outline=60, width=3)
+    assert alike(np.asarray(image).astype(np.float64)) > 0.97
+
+
+@pytest.mark.parametrize("digit", [((150, 40), (150, 360)), ((90, 40), (80, 200), (230, 200), (180, 60), (170, 370))])
+def test_straight_strokes_are_not_lines_of_the_paper(digit: tuple[tuple[int, int], ...]) -> None:
+    """A 1 that is as long as the page is high, and a 4 whose bar is level; on squared paper as well."""
+    image = Image.new("L", (300, 400), 240)
+    ImageDraw.Draw(image).line(digit, fill=60, width=9, joint="curve")
+    plain = np.asarray(image).astype(np.float64)
+    assert clean_page(as_colours(plain)).ink.min() == 0
+    squared = seen(ruled(plain, upright=True, grey=190))
+    assert np.corrcoef(squared.ravel(), seen(plain).ravel())[0, 1] > 0.95
+
+
+def test_colours_of_equal_lightness_are_told_apart() -> None:
+    drawn = (WRITTEN < 128)[..., np.newaxis]
+    page = np.where(drawn, (230.0, 60, 60), (90.0, 160, 70))
+    grey = page @ (0.299, 0.587, 0.114)
+    assert np.ptp(grey) < 24
+    assert alike(page) > 0.97
+
+
+@pytest.mark.parametrize("deviation", [8, 20])
+def test_grain_is_no_ink(deviation: float) -> None:
+    grain = np.random.default_rng(0).normal(0, deviation, WRITTEN.shape)
+    pencil = np.where(WRITTEN < 128, 130, 240)
+    assert alike((pencil + grain).clip(0, 255)) > 0.95
+    assert clean_page(as_colours((240 + grain).clip(0, 255))).trouble is BLANK
+
+
+def test_what_reaches_the_edge_beside_a_digit_is_no_ink() -> None:
+    finger = np.where(np.hypot(ACROSS - 0.5, DOWN - 0.5) < 0.15, 90, WRITTEN)
+    assert alike(finger) > 0.97
+
+
+def test_blank_faint_and_small_are_told_apart(tmp_path: Path) -> None:
+    small = np.full((900, 900), 240.0)
+    small[400:405, 500:503] = 40
+    pale = np.where(WRITTEN < 128, 233.0, 240.0)
+    for levels, trouble in ((small, TOO_SMALL), (pale, TOO_FAINT), (np.full((90, 90), 240.0), BLANK)):
+        Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "x.png")
+        page = read_page(tmp_path / "x.png")
+        assert page.trouble is trouble
+        assert (page.ink == 255).all()
+    assert len({trouble.next_step for trouble in (BLANK, TOO_FAINT, TOO_SMALL)}) == 3
+
+
+def test_a_digit_of_a_twenty_fifth_of_the_page_is_read_as_well() -> None:
+    page = Image.new("L", (1000, 1000), 240)
+    page.paste(
+        Image.fromarray(WRITTEN.astype(np.uint8)).crop((60, 60, 240, 340)).resize((36, 56), Image.Resampling.BOX),
+        (700, 300),
+    )
+    assert alike(np.asarray(page).astype(np.float64)) > 0.93
+
+
+def test_each_step_is_shown() -> None:
+    page = clean_page(as_colours(WRITTEN))
+    assert list(page.stages) == ["photo", *PAPER_STEPS]
+    assert page.stages["ink"] is page.ink
