@@ -277,7 +277,7 @@ EMPTY: dict[str, Family] = {
         .gradient()
     ),
     "empty: creased, wrinkled": lambda s: photo(s.creased(depth=s.draw(0.05, 0.2)).wrinkled(s.draw(0.04, 0.12))),
-    "empty: stains, stripes": lambda s: photo(s.stained((120, 80, 40), 2).striped(s.draw(0.5, 0.9), s.draw(1, 4))),
+    "empty: striped shadow": lambda s: photo(s.striped(s.draw(0.5, 0.9), s.draw(1, 2.5))),
     "empty: dotted": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).grainy(2),
     "empty: texture": lambda s: s.paper(s.colour((60, 60, 60), (250, 240, 230))).textured(
         s.draw(0.01, 0.05), s.draw(0.8, 6)

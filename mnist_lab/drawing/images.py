@@ -119,7 +119,7 @@ def _colours(image: Image.Image) -> Colours:
 # --- paper ---------------------------------------------------------------------------------------------------------
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
-_LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
+_LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.03  # of the picture; of its edge, that the page may reach
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 
@@ -231,10 +231,9 @@ def even_light(colours: Colours) -> Strength:
     """How strong the ink is at every pixel, on paper that is lit evenly."""
     small = _resized(colours, _SMALLEST_SIDE)
     paper = ndimage.median_filter(small, (*[max(3, int(0.4 * max(small.shape)))] * 2, 1))
-    paper = _resized(paper, colours.shape)
-    axis, sign = _ink_axis(colours - paper, colours)
+    axis, sign = _ink_axis(colours - _resized(paper, colours.shape), colours)
     lightness = -sign * (colours @ axis)  # the ink has less of it than the paper
-    beyond = -sign * (paper @ axis) if otsu(lightness)[1] > _TWO_LEVELS else lightness
+    beyond = np.full_like(lightness, np.median(lightness)) if _is_cut_close(lightness) else lightness
     is_dark_on_light = bool((-sign * axis > 0.2).all())
     strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
@@ -263,11 +262,21 @@ def _narrowest(strengths: list[Strength]) -> Strength:
     return strengths[-1]
 
 
+def _is_cut_close(lightness: Strength) -> bool:
+    """Whether a picture shows little but ink and paper, so that lines of a digit may lie along its edges.
+
+    It is of two levels, and the darker one is nowhere as broad as a shadow or a table.
+    """
+    level, separation = otsu(lightness)
+    size = max(3, int(_WIDTHS[-1] * max(lightness.shape)))
+    dark = (lightness <= level).astype(np.uint8)
+    return separation > _TWO_LEVELS and not ndimage.minimum_filter(dark, size, mode="constant").any()
+
+
 def _closed(values: Strength, width: float, beyond: Strength) -> Strength:
     """A closing, which fills what is dark and narrower than ``width``, and keeps a shadow's edge.
 
-    Outside the picture, it goes on as ``beyond`` has it at its edges: as the picture itself, whose corners may be dark;
-    or, in a picture of two levels, as its paper, since a digit that is cut close has lines along the edges.
+    Outside the picture, it goes on as ``beyond`` has it at its edges.
     """
     size = max(3, int(width * max(values.shape)) | 1)
     padded: Strength = np.pad(beyond, size, mode="edge")
@@ -294,9 +303,11 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 12.0
+_LEAST_CONTRAST = 12.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
-_MOST_OF_IT = 0.6
+_MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
+_BROADEST = 0.5  # of a shape's longer side: strokes are not as wide
+_FEW = 10  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
@@ -308,23 +319,36 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     if contrast < _LEAST_CONTRAST:
         return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
     low, high = max(3.5 * deviation, 0.35 * contrast), max(6 * deviation, 0.55 * contrast)
-    labels, count = ndimage.label(strength > low, np.ones((3, 3)))
-    places = np.arange(1, count + 1)
-    peaks = ndimage.maximum(strength, labels, places)
+    labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
+    shapes = np.arange(1, labels.max() + 1)
     areas = np.bincount(labels.ravel())[1:]
-    is_ink = (peaks > high) & (areas >= max(3, 0.01 * areas.max(initial=0)))
-    at_edge = np.isin(places, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    if areas[is_ink & ~at_edge].sum() >= _LEAST_INSIDE * areas[is_ink].sum():  # else a digit fills the picture
-        is_ink &= ~at_edge
+    is_ink = (ndimage.maximum(strength, labels, shapes) > high) & (areas >= max(3, 0.01 * areas.max(initial=0)))
+    extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
+    if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
+        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW else BLANK
+    is_ink &= _like_strokes(labels, areas, extents, is_ink)
     mask = np.concatenate([[False], is_ink])[labels]
     if not mask.any():
         return white, BLANK
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if max(np.ptp(rows), np.ptp(columns)) < min(_SMALLEST, max(mask.shape) / 3):
-        return white, TOO_SMALL
     near = ndimage.binary_dilation(mask, iterations=1)
     ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
     return np.rint(255 - 255 * ink).astype(np.uint8), None
+
+
+def _like_strokes(
+    labels: NDArray[np.int32], areas: NDArray[np.int64], extents: NDArray[np.int64], is_ink: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
+    shapes = np.arange(1, len(areas) + 1)
+    widths = 4 * ndimage.mean(ndimage.distance_transform_edt(labels > 0), labels, shapes)
+    is_large = areas >= 0.1 * areas.max(initial=0)
+    is_blot = is_ink & is_large & (widths > _BROADEST * extents)
+    found = is_ink & ~is_blot & (areas >= 0.1 * areas[is_blot].max(initial=0))
+    at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
+    if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture
+        found &= ~at_edge
+    return found
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:

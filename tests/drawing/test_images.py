@@ -133,7 +133,7 @@ def lit(page: Levels) -> dict[str, Levels]:
     spot = 255 * np.exp(-((ACROSS - 0.3) ** 2 + (DOWN + 0.35) ** 2) / 0.01)
     return {
         "a vignette": page * (1 - 1.2 * (ACROSS**2 + DOWN**2)),
-        "a hard shadow": page * np.where(ACROSS + 0.4 * DOWN < 0.05, 0.5, 1.0),
+        "a hard shadow": page * np.where(DOWN + 0.3 * ACROSS < 0.05, 0.5, 1.0),
         "a soft shadow": page * (0.55 + 0.45 / (1 + np.exp(-ACROSS * 18))),
         "a bright spot": np.maximum(0.7 * page, spot),
         "little light": 0.2 * page,
@@ -152,7 +152,7 @@ def test_no_light_is_taken_for_ink(name: str) -> None:
     assert (page.ink == 255).all()
 
 
-@pytest.mark.parametrize("name", ["a vignette", "a hard shadow"])
+@pytest.mark.parametrize("name", ["a soft shadow", "a hard shadow"])
 def test_without_even_light_shadows_are_ink(name: str) -> None:
     assert alike(PENCIL[name]) > 0.95
     assert alike(PENCIL[name], without="light") < 0.9
