@@ -1,6 +1,6 @@
 """Measures how well pictures of paper are read: families of paper, light and pen, made from digits, read by a run.
 
-usage: python docs/paper.py --run RUN [--strokes FILE.jsonl] [--each N] [--only WORD] [--without STEP] [--save FOLDER]
+usage: python docs/paper.py --run RUN [--strokes FILE.jsonl] [--each N] [--only WORD ...] [--without STEP ...] [--save FOLDER]
 
 The digits are the centre lines of MNIST's validation digits (thinned), so that nothing of anybody else's hand is used;
 --strokes takes a file of drawings instead. Every picture has parameters of its own, from a seed: a family is a range
@@ -309,7 +309,7 @@ def measure(options: argparse.Namespace) -> None:
     print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
     rows = []
     for name, family in (FAMILIES | EMPTY).items():
-        if not any(word in name for word in options.only.split(",")):
+        if not any(word in name for word in options.only):
             continue
         right = sure = blank = 0
         for number in range(options.each):
@@ -346,7 +346,7 @@ if __name__ == "__main__":
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)")
     parser.add_argument("--strokes", type=Path, help="a file of labelled drawings")
     parser.add_argument("--each", type=int, default=150, help="pictures of each family (default: 150)")
-    parser.add_argument("--only", default="", help="the families with one of these words in their names")
+    parser.add_argument("--only", nargs="*", default=[""], help="the families with one of these words in their names")
     parser.add_argument("--without", nargs="*", default=[], choices=PAPER_STEPS, help="steps to leave out")
     parser.add_argument("--save", type=Path, help="keep the pictures that are not read correctly here")
     measure(parser.parse_args())

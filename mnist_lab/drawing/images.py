@@ -336,14 +336,14 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
 
 
 def _like_strokes(
-    labels: NDArray[np.int32], areas: NDArray[np.int64], extents: NDArray[np.int64], is_ink: NDArray[np.bool_]
+    labels: NDArray[np.signedinteger], areas: NDArray[np.int64], extents: NDArray[np.int64], is_ink: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
     shapes = np.arange(1, len(areas) + 1)
     widths = 4 * ndimage.mean(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     is_large = areas >= 0.1 * areas.max(initial=0)
     is_blot = is_ink & is_large & (widths > _BROADEST * extents)
-    found = is_ink & ~is_blot & (areas >= 0.1 * areas[is_blot].max(initial=0))
+    found: NDArray[np.bool_] = is_ink & ~is_blot & (areas >= 0.1 * areas[is_blot].max(initial=0))
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
     if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture

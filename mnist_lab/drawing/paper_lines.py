@@ -17,6 +17,7 @@ _SHORTEST = 0.2  # of the picture's side
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
+_MUCH_DARKER = 2.5  # times as strong as most lines: it is none
 _AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
 
 
@@ -67,7 +68,7 @@ def remove_lines(strength: Strength) -> Strength:
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
         _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
-    erased |= bands[False] & bands[True] & (strength <= _DARKER * pen.strength)  # where lines cross each other
+    erased |= bands[False] & bands[True] & (strength <= _MUCH_DARKER * pen.strength)  # where lines cross each other
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
@@ -153,7 +154,7 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
 def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
     """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
     thickest = min(1.5 * line.thickness + 2, 2.5 * pen.thickness + 3)
-    darkest = min(_DARKER * line.strength, 2.5 * pen.strength)
+    darkest = min(_DARKER * line.strength, _MUCH_DARKER * pen.strength)
     is_line = (line.last - line.first + 1 <= thickest) & (line.darkest <= darkest)
     rim = 1 + round(min(line.thickness, pen.thickness) / 2)
     runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)

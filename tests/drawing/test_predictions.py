@@ -25,7 +25,7 @@ from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
-from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, tangle
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
 from tests.drawing.test_commands import lab_of, probabilities_by_hand
 from tests.drawing.test_preprocess import side_by_side
 
@@ -95,11 +95,11 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
 
 
 def test_json_says_of_every_file_what_was_found(
-    outputs: Path, pictures: list[Path], drawings: Path, capsys: pytest.CaptureFixture[str]
+    outputs: Path, pictures: list[Path], drawings: Path, capsys: pytest.CaptureFixture[str], tangle: Image.Image
 ) -> None:
     folder = pictures[0].parent
     Image.new("L", (50, 50), 255).save(folder / "blank.png")
-    tangle().save(folder / "tangle.png")
+    tangle.save(folder / "tangle.png")
     (folder / "pair.json").write_text(side_by_side(4, 2).to_json(), encoding="utf-8")
     names = [str(folder / name) for name in ("gone.png", "blank.png", "tangle.png", "pair.json", drawings.name)]
     assert main.main(["predict", *names, str(pictures[0]), "--json", "--outputs", str(outputs)]) == 1
