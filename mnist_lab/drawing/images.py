@@ -213,6 +213,7 @@ def otsu(values: NDArray[np.float32]) -> tuple[float, float]:
 # --- light ---------------------------------------------------------------------------------------------------------
 
 _SMALLEST_SIDE = 96  # pixels: longer side at which the paper's colour is estimated
+_CAUGHT = 0.85  # of the ink that the widest structuring element catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
@@ -251,15 +252,13 @@ def _without_grain(strength: Strength) -> Strength:
 
 
 def _narrowest(strengths: list[Strength]) -> Strength:
-    """That of the smallest structuring element which catches the strokes."""
+    """That of a structuring element twice as wide as catches most of the strokes, for places where they cross."""
     energies = []
     for strength in strengths:
         low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
         energies.append(float(strength[strength > low].sum()))
-    for strength, energy in zip(strengths, energies, strict=True):
-        if energy >= 0.85 * energies[-1]:
-            return strength
-    return strengths[-1]
+    first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * energies[-1])
+    return strengths[min(first + 1, len(strengths) - 1)]
 
 
 def _is_cut_close(lightness: Strength) -> bool:
@@ -303,7 +302,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 12.0  # levels, of 255, between ink and paper
+_LEAST_CONTRAST = 20.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
 _BROADEST = 0.5  # of a shape's longer side: strokes are not as wide

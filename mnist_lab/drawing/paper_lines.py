@@ -17,7 +17,7 @@ _SHORTEST = 0.2  # of the picture's side
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
-_MUCH_DARKER = 2.5  # times as strong as most lines: it is none
+_MUCH_DARKER = 1.8  # times as strong as most lines: it is none
 _AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
 
 
@@ -53,7 +53,11 @@ def remove_lines(strength: Strength) -> Strength:
     They are found by a Hough transform (Duda and Hart 1972). Where more is inked than the line is thick, or darker, a
     digit crosses it, and is kept.
     """
-    level = noise(strength)[2]
+    middle, deviation, _ = noise(strength)
+    strength, level = (
+        strength - middle,
+        3 * deviation + 2,
+    )  # lines may be pale: it is their length that tells them from grain
     lines = [(False, line) for line in _level_lines(strength, level)]
     lines += [(True, line) for line in _level_lines(strength.T, level)]
     while True:
