@@ -1,6 +1,6 @@
 """Measures how well pictures of paper are read: families of paper, light and pen, made from digits, read by a run.
 
-usage: python docs/paper.py --run RUN [--strokes FILE.jsonl] [--each N] [--only WORD ...] [--without STEP ...] [--save FOLDER]
+usage: python docs/paper.py --run RUN [--strokes FILE.jsonl] [--each N] [--only WORD ...] [--without STEP ...]
 
 The digits are the centre lines of MNIST's validation digits (thinned), so that nothing of anybody else's hand is used;
 --strokes takes a file of drawings instead. Every picture has parameters of its own, from a seed: a family is a range

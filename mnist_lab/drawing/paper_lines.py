@@ -17,7 +17,7 @@ _SHORTEST = 0.2  # of the picture's side
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
-_MUCH_DARKER = 1.8  # times as strong as most lines: it is none
+_MUCH_DARKER = 2.5  # times as strong as most lines: it is none
 _AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
 
 
@@ -72,7 +72,7 @@ def remove_lines(strength: Strength) -> Strength:
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
         _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
-    erased |= bands[False] & bands[True] & (strength <= _MUCH_DARKER * pen.strength)  # where lines cross each other
+    erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
