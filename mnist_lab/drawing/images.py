@@ -163,7 +163,7 @@ def _narrowest(strengths: list[Strength]) -> Strength:
         low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
         energies.append(float(strength[strength > low].sum()))
     first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * energies[-1])
-    return strengths[min(first + 1, len(strengths) - 1)]
+    return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
 
 
 def _is_cut_close(lightness: Strength) -> bool:
