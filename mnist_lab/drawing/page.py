@@ -12,7 +12,7 @@ from scipy import ndimage
 Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
-_LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.06  # of the picture; of its edge, that the page may reach
+_LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 
