@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.digits import find_digits, number_of
-from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.personalise import Step
 from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
@@ -36,7 +36,18 @@ from mnist_lab.drawing.predictions import (
     table_of,
     vote,
 )
-from mnist_lab.drawing.preprocess import MODES, STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, pen_width, to_mnist
+from mnist_lab.drawing.preprocess import (
+    MODES,
+    STEP_NAMES,
+    Picture,
+    Steps,
+    Wobble,
+    from_ink,
+    ink,
+    ink_again,
+    pen_width,
+    to_mnist,
+)
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.drawing.window.answer import Answer, Predictor
@@ -347,7 +358,10 @@ def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Su
         show_skipped(lab.terminal, damaged)
         source, true = usable[0], usable[0].label
     else:
-        source = read_picture(file.path)
+        page = read_page(file.path)
+        if page.trouble is not None:
+            raise RequestError(f"{file.path} {page.trouble.found}", page.trouble.next_step)
+        source = page.ink
     places = find_digits(source, asking(readers))
     if not places:
         raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
@@ -366,25 +380,31 @@ def _ask_xray(lab: Lab) -> int:
 
 
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
-    """Show each step from ink to 28x28, and what the network predicts without it."""
+    """Show each step from ink to 28x28, of a picture those from paper to ink as well, and the prediction without it."""
     (reader,) = explain.load_readers(lab, [run])
     subject, source = read_digit(lab, file, [reader])
-    names = [name for name in STEP_NAMES if name != "pen" or isinstance(source, Drawing)]
-    ways = {"all steps": Steps()} | {f"without {name}": Steps().without(name) for name in names}
-    seen = {way: picture for way, steps in ways.items() if (picture := to_mnist(source, steps)) is not None}
+    ways: dict[str, Picture | None] = {"all steps": subject.picture}
+    if isinstance(source, Drawing):
+        stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
+    else:
+        page = read_page(file.path)
+        stages = page.stages | {"pen": ink_again(source)}
+        if np.array_equal(source, page.ink):  # of several digits, the first may be elsewhere without one of these steps
+            ways |= {
+                f"without {name}": to_mnist(read_page(file.path, PaperSteps().without(name)).ink)
+                for name in PAPER_STEPS
+            }
+    ways |= {f"without {name}": to_mnist(source, Steps().without(name)) for name in STEP_NAMES}
+    stages |= from_ink(stages["pen"], Steps()) or {}
+    seen = {way: picture for way, picture in ways.items() if picture is not None}
     answers = reader.predict(list(seen.values()))
     variants = [figures.Variant(way, seen[way], answer) for way, answer in zip(seen, answers, strict=True)]
     title = f"{subject.title}, read by {reader.name}"
     lab.terminal.line(title)
-    if isinstance(source, Drawing):
-        stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
-    else:
-        stages = {"raw": source}
-        lab.terminal.hint("of a picture from a file, the paper is made white and the ink black before the first step")
-    stages |= from_ink([*stages.values()][-1], Steps()) or {}
     if shows_pixels(lab.terminal.console):
         lab.terminal.show(beside_bars(subject.picture, "what the network sees", answers[0].tolist(), "with all steps"))
-    rows = [(way, str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants]
+    found = {way: (str(answer.argmax()), format_probability(float(answer.max()))) for way, _, answer in variants}
+    rows = [(way, *found.get(way, ("–", "no ink"))) for way in ways]
     lab.terminal.show(Table("", ("steps", "digit", "probability"), rows, numeric=(1, 2)).on_screen())
     figure = figures.xray(stages, variants, title=title)
     with new_folder(lab.outputs, f"xray-{subject.label}", lab.now()) as folder:

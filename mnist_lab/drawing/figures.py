@@ -33,7 +33,19 @@ CAPTIONS = {
     ),
 }
 _FEW = 8  # digits, up to which there is room for their probabilities
-_DONE = {"crop": "cropped", "invert": "inverted", "box": "20-pixel box", "centre": "centred", "normalise": "normalised"}
+_DONE = {
+    "photo": "the picture",
+    "paper": "page found",
+    "light": "light evened",
+    "lines": "lines removed",
+    "ink": "ink found",
+    "pen": "inked again",
+    "crop": "cropped",
+    "invert": "inverted",
+    "box": "20-pixel box",
+    "centre": "centred",
+    "normalise": "normalised",
+}
 
 
 class Variant(NamedTuple):
@@ -73,7 +85,7 @@ def xray(stages: Mapping[str, Picture], variants: Sequence[Variant], *, title: s
 def _draw_as_it_is(axes: Axes, picture: Picture, name: str, remark: str) -> None:
     """A picture in the middle of a square, so that all names in a row are at the same height."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    height, width = picture.shape
+    height, width = picture.shape[:2]
     axes.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=RULE, linewidth=0.8, clip_on=False))
     x, y, reach = (width - 1) / 2, (height - 1) / 2, max(height, width) / 2  # a pixel's middle is a whole number
     axes.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach), xticks=[], yticks=[])

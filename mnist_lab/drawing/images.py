@@ -1,211 +1,274 @@
-"""Pictures from files, of whatever size and colours, as black ink on white.
+"""From a picture of paper to clean ink, black on white, in steps that can each be left out.
 
-The files are not trusted: only ``_FORMATS`` of bounded size are decoded, and whatever can't be read ends in one line.
+A page in a photograph is found and seen from above; the light on it is evened, whatever the colours of paper and ink;
+lines that belong to the paper are removed; and what is left and stands out from the paper's own grain is ink.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from scipy import ndimage
 
+from mnist_lab.drawing.page import Colours, find_paper, otsu, resized
+from mnist_lab.drawing.paper_lines import Strength, noise, remove_lines
+from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
-from mnist_lab.errors import LabError
-from mnist_lab.storage import LARGEST_FILE, open_file, reason
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # Pillow knows more, but starts Ghostscript for some
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that iPhones write after ftyp
-_ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 258, 339, 322, 323  # TIFF/Exif tags
-# The largest picture that is decoded; the largest cameras have 200 million pixels. With 20,000 x 20,000 pixels, at most
-# 1.6 GB of memory (colour; 0.5 GB for greys of eight bits) and 6 seconds were measured.
-_MOST_PIXELS = 400_000_000
-Image.MAX_IMAGE_PIXELS = _MOST_PIXELS
-_LONGEST_SIDE = 100_000  # pixels; Pillow keeps an address for each row: for thin pictures, many times their size
-_START_OF_SCAN = b"\xff\xda"  # nothing else in a JPEG: in its data, zero or a restart marker always follows a byte 0xff
-MOST_SCANNED = 10_000_000_000  # pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans
-STRIP = 4_000_000  # pixels that are converted at a time
-_ENOUGH = 1000  # pixels: longer side that a picture is reduced to before anything else; a digit's ink needs no more
-_PLANE_STEPS = 20  # in which the paper's plane is found; after ten it hardly moves any more
-_LEAST_CONTRAST = 24  # grey levels, of 255, between paper and ink, below which a picture counts as blank
-_REMEDY = "give a picture of one digit: PNG, JPEG or another common format"
+__all__ = ["PAPER_STEPS", "Page", "PaperSteps", "PictureError", "clean_page", "read_page", "read_picture"]
 
 
-class PictureError(LabError):
-    """A file that is not a picture, or one that can't be used."""
+class Trouble(NamedTuple):
+    """Why a picture shows no digit that could be read."""
+
+    name: str
+    found: str  # "the file " and this make a sentence
+    next_step: str
+
+
+BLANK = Trouble("blank", "shows no ink", "give a picture or a drawing of a digit")
+TOO_FAINT = Trouble(
+    "too faint",
+    "shows hardly more ink than the paper's own grain",
+    "use a darker pen, or take the picture in more light",
+)
+TOO_SMALL = Trouble(
+    "too small", "shows ink of too few pixels for a digit", "take the picture from nearer, or cut out the digit"
+)
+
+
+@dataclass(frozen=True)
+class PaperSteps:
+    """Which steps to take from a picture to its ink."""
+
+    paper: bool = True  # find the page on a table, and see it from above
+    light: bool = True  # even the light by a closing; otherwise the paper is as light everywhere as it mostly is
+    lines: bool = True  # remove the lines of ruled and squared paper, margins and boxes
+    ink: bool = True  # leave only what stands out from the paper's grain; otherwise everything that differs from it
+
+    def without(self, name: str) -> PaperSteps:
+        return replace(self, **{name: False})
+
+
+PAPER_STEPS = tuple(field.name for field in fields(PaperSteps))
+
+
+class Page(NamedTuple):
+    """A picture of paper, taken apart."""
+
+    ink: Picture  # (H, W), black on white; all white if there is none to be read
+    stages: dict[str, Picture]  # what each step left, "photo" first; (H, W) or (H, W, 3)
+    trouble: Trouble | None = None  # BLANK, TOO_FAINT or TOO_SMALL; then the ink is all white
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture of a digit: (H, W) uint8, ink 0 on paper 255, longer side at most ``_ENOUGH``, 255 if it is blank.
-
-    Animations give their first frame, photographs are turned as their camera says, transparent places become paper,
-    and light ink on dark is told from dark ink on light by the border, which is taken to be paper. A PictureError says
-    that there is no such file, or that it is not a picture, broken, or too large.
-    """
-    return _clean(_luminance(_load(path)))
+    """The ink of a picture, (H, W) uint8, black on white; a PictureError says that the file can't be used."""
+    return read_page(path).ink
 
 
-def _load(path: Path) -> Image.Image:
-    """A file's first frame, upright, its longer side at most ``_ENOUGH``: as RGBA, or as F, grey levels 0 to 255."""
-    try:
-        with open_file(path) as file, _quiet_libraries(), warnings.catch_warnings():
-            start = file.read(16)
-            file.seek(0)
-            warnings.simplefilter("ignore")  # Pillow warns of odd files
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_FORMATS) as image:
-                _check_bounds(image, file)
-                image.draft("RGB", (2 * _ENOUGH, 2 * _ENOUGH))  # JPEG can be decoded at a fraction of its size
-                image.load()
-                small = _shrunk(image)
-                small.getexif()[_ORIENTATION] = image.getexif().get(_ORIENTATION, 1)
-                return ImageOps.exif_transpose(small)
-    except FileNotFoundError:
-        raise PictureError(f"there is no file {path}", "check the name") from None
-    except UnidentifiedImageError:
-        what, remedy = "can't be read as a picture (it has no known format)" if start else "is empty", _REMEDY
-        if start[4:8] == b"ftyp" and start[8:12] in _HEIC:
-            what, remedy = "is an iPhone photo (HEIC), which can't be read", "export it as JPEG"
-        elif start.startswith((b"%PDF", b"%!PS")):
-            what, remedy = "is a document, not a picture", "export the page as PNG"
-        raise PictureError(f"the file {path} {what}", remedy) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(f"the picture {path} has more than {_MOST_PIXELS:,} pixels", "reduce it first") from None
-    except Exception as error:  # a hostile or broken file can make a decoder raise anything
-        why = (reason(error) if isinstance(error, OSError) else str(error)) or type(error).__name__
-        raise PictureError(f"the file {path} can't be read as a picture ({why})", _REMEDY) from None
+def read_page(path: Path, steps: PaperSteps = PaperSteps()) -> Page:
+    """Read a picture of paper and find its ink; a PictureError says that the file can't be used."""
+    return clean_page(_colours(load_picture(path)), steps)
 
 
-def _check_bounds(image: Image.Image, file: BinaryIO) -> None:
-    """Refuse, before anything is decoded, what takes far more memory than its pixels, or minutes."""
-    if max(image.size) > _LONGEST_SIDE:
-        raise ValueError(f"a side is longer than {_LONGEST_SIDE:,} pixels")
-    tags = getattr(image, "tag_v2", {})  # of a TIFF
-    if tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0) > _MOST_PIXELS:
-        raise ValueError(f"a tile has more than {_MOST_PIXELS:,} pixels")
-    if image.format == "JPEG":  # a progressive one may repeat its scans, each of which goes over all pixels
-        place = file.tell()
-        file.seek(0)
-        scans = file.read(LARGEST_FILE).count(_START_OF_SCAN)
-        file.seek(place)
-        if image.width * image.height * scans > MOST_SCANNED:
-            raise ValueError(f"it goes over its pixels {scans:,} times")
+def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
+    """Take the steps from colours to ink."""
+    stages = {"photo": _shown(colours)}
+    if steps.paper:
+        colours = find_paper(colours)
+    stages["paper"] = _shown(colours)
+    strength = even_light(colours) if steps.light else _from_one_paper(colours)
+    stages["light"] = _as_ink(strength)
+    if steps.lines:
+        strength = remove_lines(strength)
+    stages["lines"] = _as_ink(strength)
+    ink, trouble = find_ink(strength) if steps.ink else (_as_ink(strength), None)
+    stages["ink"] = ink
+    return Page(ink, stages, trouble)
 
 
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep libtiff's and libjpeg's own remarks off the screen: they bypass Python's standard error."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # it is closed
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _shown(colours: Colours) -> Picture:
+    shown: Picture = np.rint(colours.clip(0, 255)).astype(np.uint8)
+    return shown
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    has_many_bits = image.mode in ("I", "F") or image.mode.startswith("I;16")
-    convert = _to_grey(image) if has_many_bits else lambda strip: strip.convert("RGBA")
-    factor = max(1, max(image.size) // (2 * _ENOUGH))
-    small = Image.fromarray(np.vstack([np.asarray(convert(strip).reduce(factor)) for strip in _strips(image, factor)]))
-    small.thumbnail((_ENOUGH, _ENOUGH), Image.Resampling.BOX)
-    return small
+def _as_ink(strength: Strength) -> Picture:
+    """Stretched so that the strongest is black."""
+    contrast = max(float(np.percentile(strength, 99.9)), 1.0)
+    shown: Picture = np.rint(255 - 255 * np.clip(strength / contrast, 0, 1)).astype(np.uint8)
+    return shown
 
 
-def _strips(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
-    """A picture from top to bottom, in pieces of some ``STRIP`` pixels and a multiple of ``factor`` rows."""
-    rows = factor * max(1, STRIP // (factor * image.width))
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _to_grey(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """How to bring the pieces of a picture of more than eight bits for each pixel to grey levels from 0 to 255.
-
-    16 bits are scaled by their format's range. 32 bits have no range that people keep to: theirs ends at 1 if no pixel
-    (floating-point) is above 2, and otherwise at the first of 255, 511, 1,023 ... that no pixel is above. Negative
-    values are black; what is not a number takes the median of its piece.
-    """
-    tags = getattr(image, "tag_v2", {})  # of a TIFF
-    is_unsigned = image.mode == "I" and tags.get(_SAMPLE_FORMAT, (2,))[0] == 1
-
-    def values(strip: Image.Image) -> NDArray[np.float64]:
-        numbers = np.asarray(strip)
-        found = (numbers.view(np.uint32) if is_unsigned else numbers).astype(np.float64)
-        finite = found[np.isfinite(found)]
-        return np.where(np.isfinite(found), found, np.median(finite) if finite.size else 0.0)
-
-    if image.mode in ("I", "F"):
-        largest = max(0.0, *(float(values(strip).max()) for strip in _strips(image)))
-        white = 1.0 if image.mode == "F" and largest <= 2 else max(255.0, 2.0 ** math.ceil(math.log2(largest + 1)) - 1)
-    else:
-        white = 2.0 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
-    return lambda strip: Image.fromarray((np.clip(values(strip) / white, 0, 1) * 255).astype(np.float32))
-
-
-def _luminance(image: Image.Image) -> NDArray[np.float64]:
-    """Grey levels 0 to 255 of an RGBA or F picture, (H, W); transparent places show paper unlike the ink."""
-    values = np.asarray(image, dtype=np.float64)  # (H, W), or (H, W, 4)
+def _colours(image: Image.Image) -> Colours:
+    """Red, green and blue of an RGBA or F picture; transparent places show paper unlike the ink."""
+    values = np.asarray(image, dtype=np.float32)  # (H, W), or (H, W, 4)
     if image.mode == "F":
-        return values
-    grey = values[..., :3] @ (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's own conversion
-    opacity = values[..., 3] / 255
-    paper = 255.0 if not opacity.any() or np.average(grey, weights=opacity) < 128 else 0.0
-    return grey * opacity + paper * (1 - opacity)
+        return np.repeat(values[..., np.newaxis], 3, axis=2)
+    opacity = values[..., 3:] / 255
+    grey = values[..., :3].mean(axis=2)
+    paper = 255 if not opacity.any() or np.average(grey, weights=opacity[..., 0]) < 128 else 0
+    return (values[..., :3] * opacity + paper * (1 - opacity)).astype(np.float32)
 
 
-def _clean(grey: NDArray[np.float64]) -> Picture:
-    """Stretch grey levels (H, W) to paper 255 and the darkest ink 0, and remove what the paper itself shows."""
-    away = grey - _paper_under(grey)  # lighter or darker than the paper: whichever differs more is ink
-    strength = away if abs(away.max()) > abs(away.min()) else -away
-    contrast = float(np.percentile(strength, 99.9))
-    if contrast < _LEAST_CONTRAST:
-        return np.full(grey.shape, 255, dtype=np.uint8)
-    ink = np.clip(strength / contrast, 0, 1)
-    floor = 0.5 * _threshold(ink)  # shadows and grain of the paper lie below, the soft edge of ink above
-    ink = np.clip((ink - floor) / (1 - floor), 0, 1)
-    return np.rint(255 - 255 * ink).astype(np.uint8)
+# --- light ---------------------------------------------------------------------------------------------------------
+
+_SMALLEST_SIDE = 96  # pixels: longer side at which the paper's colour is estimated
+_CAUGHT = 0.85  # of the ink that the widest structuring element catches
+_TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
+_DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
+_SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
+_WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
 
 
-def _paper_under(grey: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How light the paper is at every place of a picture, (H, W): a lamp or a window lights one side more.
+def _from_one_paper(colours: Colours) -> Strength:
+    """How far every pixel is from the picture's median colour, along the colours' main axis."""
+    away = colours - np.median(colours, axis=(0, 1)).astype(np.float32)
+    axis, sign = _ink_axis(away, colours)
+    strength: Strength = np.maximum(sign * (away @ axis), 0)
+    return strength
 
-    The plane with the least absolute distances from the border's grey levels: like a median, it ignores the few places
-    where ink reaches the border. Found by iteratively reweighted least squares (Schlossmacher 1973).
+
+def even_light(colours: Colours) -> Strength:
+    """How strong the ink is at every pixel, on paper that is lit evenly."""
+    small = resized(colours, _SMALLEST_SIDE)
+    paper = ndimage.median_filter(small, (*[max(3, int(0.4 * max(small.shape)))] * 2, 1))
+    axis, sign = _ink_axis(colours - resized(paper, colours.shape), colours)
+    lightness = -sign * (colours @ axis)  # the ink has less of it than the paper
+    beyond = np.full_like(lightness, np.median(lightness)) if _is_cut_close(lightness) else lightness
+    is_dark_on_light = bool((-sign * axis > 0.2).all())
+    strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
+    if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
+        strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
+    return _without_grain(strength)
+
+
+def _without_grain(strength: Strength) -> Strength:
+    """Smoothed as little as lets the ink stand out from the paper's grain."""
+    for radius in _SMOOTHING:
+        smooth = ndimage.gaussian_filter(strength, radius)
+        if contrast_of(smooth) > 10 * noise(smooth)[1]:
+            break
+    return smooth
+
+
+def _narrowest(strengths: list[Strength]) -> Strength:
+    """That of a structuring element twice as wide as catches most of the strokes, for places where they cross."""
+    energies = []
+    for strength in strengths:
+        low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
+        energies.append(float(strength[strength > low].sum()))
+    first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * energies[-1])
+    return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
+
+
+def _is_cut_close(lightness: Strength) -> bool:
+    """Whether a picture shows little but ink and paper, so that lines of a digit may lie along its edges.
+
+    It is of two levels, and the darker one is nowhere as broad as a shadow or a table.
     """
-    across, down = np.meshgrid(*(np.linspace(-1, 1, length) for length in grey.shape[::-1]))
-    places = np.stack([np.ones_like(grey), across, down], axis=2)  # (H, W, 3)
-    border, at = (np.concatenate([all_[0], all_[-1], all_[:, 0], all_[:, -1]]) for all_ in (grey, places))
-    plane = np.array([np.median(border), 0.0, 0.0])
-    for _ in range(_PLANE_STEPS):
-        weight = 1 / np.sqrt(np.maximum(np.abs(border - at @ plane), 1.0))  # less than one grey level counts as one
-        plane = np.linalg.lstsq(at * weight[:, None], border * weight)[0]
-    paper: NDArray[np.float64] = places @ plane
-    return paper
+    level, separation = otsu(lightness)
+    size = max(3, int(_WIDTHS[-1] * max(lightness.shape)))
+    dark = (lightness <= level).astype(np.uint8)
+    return separation > _TWO_LEVELS and not ndimage.minimum_filter(dark, size, mode="constant").any()
 
 
-def _threshold(ink: NDArray[np.float64]) -> float:
-    """The level 0 to 1 that best separates two kinds of pixels (Otsu 1979, "A threshold selection method")."""
-    counts, edges = np.histogram(ink, bins=64, range=(0, 1))
-    middles = (edges[:-1] + edges[1:]) / 2
-    below, total = np.cumsum(counts), counts.sum()
-    above = total - below
-    sum_below = np.cumsum(counts * middles)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = sum_below / below - (sum_below[-1] - sum_below) / above
-    between = np.nan_to_num(below * above * distance**2)
-    return float(middles[np.isclose(between, between.max())].mean())  # a range of levels, where none lies in between
+def _closed(values: Strength, width: float, beyond: Strength) -> Strength:
+    """A closing, which fills what is dark and narrower than ``width``, and keeps a shadow's edge.
+
+    Outside the picture, it goes on as ``beyond`` has it at its edges.
+    """
+    size = max(3, int(width * max(values.shape)) | 1)
+    padded: Strength = np.pad(beyond, size, mode="edge")
+    padded[size:-size, size:-size] = values
+    return ndimage.grey_closing(padded, (size, size))[size:-size, size:-size]
+
+
+def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.float32], int]:
+    """The colour in which ink differs from paper, as a unit vector, and whether ink has more of it (1) or less (-1)."""
+    distance = np.abs(away).max(axis=2)
+    far = distance > max(4 * float(np.median(distance)), 0.3 * float(np.percentile(distance, 99.5)), 6.0)
+    found = away[far]
+    if len(found) < 3:
+        return np.full(3, 3**-0.5, dtype=np.float32), -1
+    axis = np.linalg.eigh(found.T @ found)[1][:, -1].astype(np.float32)
+    axis = axis if axis.sum() >= 0 else -axis
+    along, values = away @ axis, colours @ axis
+    dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
+    floor = 0.5 * float(np.percentile(np.abs(along[far]), 50))
+    darker = int((np.minimum(dark, -along) > floor).sum())
+    lighter = int((np.minimum(light, along) > floor).sum())
+    return axis, 1 if lighter > darker else -1
+
+
+# --- ink -----------------------------------------------------------------------------------------------------------
+
+_LEAST_CONTRAST = 20.0  # levels, of 255, between ink and paper
+_LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
+_MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
+_BROADEST = 0.5  # of a shape's longer side: strokes are not as wide
+_FEW = 10  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
+_SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
+
+
+def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
+    """The ink, black on white, and what keeps it from being read."""
+    white = np.full(strength.shape, 255, dtype=np.uint8)
+    middle, deviation, _ = noise(strength)
+    strength, contrast = strength - middle, contrast_of(strength) - middle
+    if contrast < _LEAST_CONTRAST:
+        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
+    low, high = max(3.5 * deviation, 0.35 * contrast), max(6 * deviation, 0.55 * contrast)
+    labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
+    shapes = np.arange(1, labels.max() + 1)
+    areas = np.bincount(labels.ravel())[1:]
+    is_ink = (ndimage.maximum(strength, labels, shapes) > high) & (areas >= max(3, 0.01 * areas.max(initial=0)))
+    extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
+    if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
+        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW else BLANK
+    is_ink &= _like_strokes(labels, areas, extents, is_ink)
+    mask = np.concatenate([[False], is_ink])[labels]
+    if not mask.any():
+        return white, BLANK
+    near = ndimage.binary_dilation(mask, iterations=1)
+    ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
+    return np.rint(255 - 255 * ink).astype(np.uint8), None
+
+
+def _like_strokes(
+    labels: NDArray[np.signedinteger], areas: NDArray[np.int64], extents: NDArray[np.int64], is_ink: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
+    shapes = np.arange(1, len(areas) + 1)
+    widths = 4 * ndimage.mean(ndimage.distance_transform_edt(labels > 0), labels, shapes)
+    is_large = areas >= 0.1 * areas.max(initial=0)
+    is_blot = is_ink & is_large & (widths > _BROADEST * extents)
+    found: NDArray[np.bool_] = is_ink & ~is_blot & (areas >= 0.1 * areas[is_blot].max(initial=0))
+    at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
+    if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture
+        found &= ~at_edge
+    return found
+
+
+def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
+    """Whether nearly all of it hangs together, away from the edges: a pale digit, unlike traces of paper and light."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()) if mask.any() else mask
+    rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
+    if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
+        return False
+    is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
+    return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)
+
+
+def contrast_of(strength: Strength) -> float:
+    """How strong the ink is, apart from its soft edges and from what is paler; 0 if nothing stands out."""
+    standing_out = strength[strength > noise(strength)[2]]
+    if not len(standing_out) or np.ptp(standing_out) < 1:
+        return float(standing_out.max(initial=0))
+    return float(standing_out[standing_out > otsu(standing_out)[0]].mean())

@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from mnist_lab.drawing.digits import Ask, Place, find_digits, number_of
-from mnist_lab.drawing.images import read_picture
+from mnist_lab.drawing.images import Trouble, read_page
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
@@ -32,6 +32,7 @@ class Source(NamedTuple):
     file: Path
     number: int | None  # of a drawing in a file of several, from 1
     ink: Drawing | Picture
+    trouble: Trouble | None = None  # why a picture has no ink
 
     @property
     def name(self) -> str:
@@ -41,7 +42,8 @@ class Source(NamedTuple):
 def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """A picture, or all drawings of a file; a LabError says that it can't be read."""
     if not holds_drawings(path):
-        return [Source(path, None, read_picture(path))]
+        page = read_page(path)
+        return [Source(path, None, page.ink, page.trouble)]
     drawings, damaged = read_drawings(path)
     show_skipped(terminal, damaged)
     is_one = len(drawings) == 1
@@ -69,7 +71,9 @@ class Prediction:
 
     @property
     def found(self) -> str:
-        """DIGIT, BLANK, NO_DIGIT or SEVERAL."""
+        """DIGIT, BLANK, NO_DIGIT, SEVERAL or the name of a Trouble."""
+        if self.source.trouble is not None:
+            return self.source.trouble.name
         if len(self.places) > 1:
             return SEVERAL
         return BLANK if not self.places else NO_DIGIT if self.doubtful[0] else DIGIT
@@ -81,6 +85,9 @@ class Prediction:
 
     @property
     def remark(self) -> str:
+        trouble = self.source.trouble
+        if trouble is not None and trouble.name != BLANK:
+            return f"{trouble.name}: {trouble.next_step}"
         if self.found != SEVERAL:
             return "" if self.found == DIGIT else self.found
         unsure = sum(self.doubtful)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
+from mnist_lab.drawing.images import clean_page
+from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.networks.compute import Compute
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.training.checkpoints import save_tensors
 from tests.training.test_runs import make_run
@@ -64,6 +67,21 @@ def drawings(tmp_path: Path) -> Path:
     text = "\n".join(drawing.to_json() for drawing in (ONE, SEVEN, ZERO, BLANK, UNLABELLED))
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def tangle(network: DigitNet, compute: Compute) -> Image.Image:
+    """Lines at random, which the network is less than half sure of."""
+    for seed in itertools.count():
+        image = Image.new("L", (200, 200), 255)
+        for ends in np.random.default_rng(seed).uniform(20, 180, (8, 4)).tolist():
+            ImageDraw.Draw(image).line(ends, fill=0, width=12)
+        picture = to_mnist(clean_page(np.repeat(np.asarray(image, dtype=np.float32)[..., np.newaxis], 3, axis=2)).ink)
+        assert picture is not None
+        logits = predict_logits(network, torch.from_numpy(picture)[None, None], compute)
+        if float(logits.softmax(dim=1).max()) < 0.45:
+            return image
+    raise AssertionError
 
 
 def copy_run(outputs: Path, name: str) -> Path:

@@ -25,8 +25,8 @@ from mnist_lab.data.mnist import Mnist, normalise
 from mnist_lab.drawing import commands, figures
 from mnist_lab.drawing.commands import DrawingSession, draw
 from mnist_lab.drawing.figures import Variant, xray
-from mnist_lab.drawing.images import read_picture
-from mnist_lab.drawing.preprocess import Picture, Steps, Wobble, from_ink, ink, see, to_mnist
+from mnist_lab.drawing.images import PAPER_STEPS, read_picture
+from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, from_ink, ink, see, to_mnist
 from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.drawing.window.answer import Answer, Question
 from mnist_lab.errors import StorageError
@@ -66,17 +66,17 @@ def probabilities_by_hand(network: DigitNet, picture: Picture) -> np.ndarray[Any
 
 
 def test_pictures_are_recognised_and_bad_ones_refused(
-    outputs: Path, pictures: list[Path], network: DigitNet, capsys: pytest.CaptureFixture[str]
+    outputs: Path, pictures: list[Path], network: DigitNet, capsys: pytest.CaptureFixture[str], tangle: Image.Image
 ) -> None:
     folder = pictures[0].parent
     (folder / "text.png").write_text("no picture", encoding="utf-8")
     Image.new("L", (50, 50), 255).save(folder / "blank.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(folder / "noise.png")
-    images = [pictures[0], folder / "blank.png", folder / "text.png", pictures[1], folder / "noise.png"]
+    tangle.save(folder / "tangle.png")
+    images = [pictures[0], folder / "blank.png", folder / "text.png", pictures[1], folder / "tangle.png"]
     assert main.main(["predict", *map(str, images), "--outputs", str(outputs)]) == 1
     shown = capsys.readouterr()
     rows = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in shown.out.splitlines() if ".png" in line}
-    for path, digit in (*zip(pictures, "72", strict=True), (folder / "noise.png", "")):
+    for path, digit in (*zip(pictures, "72", strict=True), (folder / "tangle.png", "")):
         picture = to_mnist(read_picture(path))
         assert picture is not None
         expected = probabilities_by_hand(network, picture)
@@ -87,18 +87,22 @@ def test_pictures_are_recognised_and_bad_ones_refused(
         assert float(probability) == pytest.approx(100 * first, abs=1)  # the lab may compute in 16 bits
         assert float(other) == pytest.approx(100 * second, abs=1)
         assert ("probably not a digit" in rows[path.name]) == (float(probability) < 50)
-    assert "probably not a digit" in rows["noise.png"]
+    assert "probably not a digit" in rows["tangle.png"]
     assert rows["blank.png"].split() == ["–", "blank"]
     (line,) = shown.err.splitlines()
     assert "text.png can't be read as a picture" in line
 
 
 def test_no_digit_is_cut_off_beside_a_long_name(
-    outputs: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    outputs: Path,
+    pictures: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tangle: Image.Image,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    path = pictures[0].with_name(f"{'homework-' * 6}noise.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(path)
+    path = pictures[0].with_name(f"{'homework-' * 6}tangle.png")
+    tangle.save(path)
     assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"\d +[\d.]+ % +\d +[\d.]+ % +probably not a digit", shown)
@@ -187,7 +191,9 @@ def test_the_xray_predicts_without_each_step(
     assert np.array_equal(variants[0].picture, stages["normalise"])
     assert (new_folder(outputs, "xray-my-drawings") / "xray.png").stat().st_size > 10_000
     assert main.main(["xray", "--image", str(pictures[0]), "--outputs", str(outputs)]) == 0
-    assert "without pen" not in capsys.readouterr().out  # a picture has no strokes to ink again
+    shown = capsys.readouterr().out
+    assert all(f"without {name} " in shown for name in (*PAPER_STEPS, *STEP_NAMES))
+    assert list(spy.call_args.args[0]) == ["photo", *PAPER_STEPS, *STEP_NAMES]
 
 
 def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:

@@ -1,19 +1,25 @@
-"""Pictures from files: any size and colours, and files that are none, or hostile."""
+"""From a picture of paper to its ink: whatever the paper, the pen and the light, and nothing where there is none."""
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mnist_lab.drawing import images
-from mnist_lab.drawing.images import PictureError, read_picture
-from mnist_lab.drawing.preprocess import to_mnist
+from mnist_lab.drawing.images import (
+    BLANK,
+    PAPER_STEPS,
+    TOO_FAINT,
+    TOO_SMALL,
+    PaperSteps,
+    clean_page,
+    read_page,
+    read_picture,
+)
+from mnist_lab.drawing.preprocess import Picture, to_mnist
 
 
 def seven(size: tuple[int, int] = (200, 300), ink: int = 0, paper: int = 255) -> Image.Image:
@@ -31,9 +37,6 @@ INK = float((np.asarray(seven()) < 128).mean())
 
 def inked(path: Path) -> float:
     return float((read_picture(path) < 128).mean())
-
-
-# --- what is read ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (60, 200), (130, 90)])
@@ -77,84 +80,10 @@ def test_a_lamp_at_one_side_is_not_ink(tmp_path: Path, right: int, down: int, in
     assert (picture[~drawn] < 128).mean() < 0.01
 
 
-def test_ink_that_reaches_the_border_does_not_tilt_the_paper(tmp_path: Path) -> None:
-    image = Image.new("L", (100, 100), 230)
-    ImageDraw.Draw(image).rectangle((75, 0, 99, 25), fill=20)  # a corner of the paper
+def test_ink_that_fills_the_picture_may_reach_its_edge(tmp_path: Path) -> None:
+    image = seven().crop((30, 60, 170, 240))
     image.save(tmp_path / "x.png")
-    assert np.array_equal(read_picture(tmp_path / "x.png"), np.where(np.asarray(image) < 128, 0, 255))
-
-
-def test_every_kind_of_pixel_is_understood(tmp_path: Path) -> None:
-    for mode in ("1", "L", "P", "RGB", "CMYK"):
-        name = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
-        seven().convert(mode).save(name)
-        assert inked(name) == pytest.approx(INK, rel=0.05), mode
-    frames = [seven(), Image.new("L", (200, 300), 255)]
-    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
-    assert inked(tmp_path / "x.gif") == pytest.approx(INK, rel=0.05)  # an animation gives its first frame
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "white"),
-    [
-        ("x.png", "uint16", 65_535),
-        ("x.tif", "uint16", 65_535),
-        ("x.tif", "int32", 1_000),
-        ("x.tif", "int32", 2**31 - 1),
-        ("x.tif", "float32", 1),
-        ("x.tif", "float32", 1e30),
-    ],
-)
-def test_pixels_of_many_bits_are_scaled(tmp_path: Path, name: str, kind: str, white: float) -> None:
-    for ink, paper in ((40, 220), (220, 40)):
-        grey = np.asarray(seven(ink=ink, paper=paper), dtype=np.float64) / 255
-        Image.fromarray((white * grey).astype(kind)).save(tmp_path / name)
-        assert inked(tmp_path / name) == pytest.approx(INK, rel=0.05)
-    grain = np.random.default_rng(0).normal(0.9, 0.01, (100, 100))
-    Image.fromarray((white * grain).astype(kind)).save(tmp_path / name)
-    assert (read_picture(tmp_path / name) == 255).all()  # blank paper, however fine its steps are
-
-
-def test_whole_numbers_without_a_sign_reach_further(tmp_path: Path) -> None:
-    grey = np.asarray(seven(ink=40, paper=220), dtype=np.uint32) * 16_843_009
-    Image.fromarray(grey.view(np.int32)).save(tmp_path / "x.tif", tiffinfo={339: 1})  # SampleFormat: unsigned
-    assert inked(tmp_path / "x.tif") == pytest.approx(INK, rel=0.05)
-
-
-def test_what_is_not_a_number_is_not_ink(tmp_path: Path) -> None:
-    for value in (np.nan, np.inf, -np.inf):
-        grey = np.asarray(seven(), dtype=np.float32) / 255
-        grey[10:20] = value
-        Image.fromarray(grey).save(tmp_path / "x.tif")
-        assert inked(tmp_path / "x.tif") == pytest.approx(INK, rel=0.05)
-        Image.fromarray(np.full_like(grey, value)).save(tmp_path / "x.tif")
-        assert (read_picture(tmp_path / "x.tif") == 255).all()
-
-
-@pytest.mark.parametrize(("name", "mode"), [("x.png", "L"), ("x.jpg", "RGB"), ("x.tif", "I;16")])
-def test_a_large_picture_is_shrunk_strip_by_strip(
-    tmp_path: Path, name: str, mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "STRIP", 500_000)
-    large = seven((2_801, 4_202))
-    image = Image.fromarray(np.asarray(large).astype(np.uint16) * 257) if mode == "I;16" else large.convert(mode)
-    image.save(tmp_path / name)
-    picture = read_picture(tmp_path / name)
-    assert picture.shape == (1000, 667)
-    expected = np.asarray(large.resize((667, 1000), Image.Resampling.BOX), dtype=float)
-    assert np.abs(picture - expected).mean() < 3
-
-
-def test_photographs_are_turned_as_the_camera_was_held(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # a quarter turn clockwise
-    seven().rotate(90, expand=True).save(tmp_path / "x.jpg", exif=exif, quality=95)
-    seven().save(tmp_path / "upright.png")
-    turned, upright = read_picture(tmp_path / "x.jpg"), read_picture(tmp_path / "upright.png")
-    assert turned.shape == upright.shape
-    assert float(np.abs(turned.astype(int) - upright).mean()) < 3
-    Image.new("RGB", (60_000, 3), "white").save(tmp_path / "x.png", exif=exif)
-    assert read_picture(tmp_path / "x.png").shape == (1000, 1)
+    assert ((read_picture(tmp_path / "x.png") < 128) != (np.asarray(image) < 128)).mean() < 0.01
 
 
 def test_blank_and_tiny_pictures_are_blank(tmp_path: Path) -> None:
@@ -166,83 +95,163 @@ def test_blank_and_tiny_pictures_are_blank(tmp_path: Path) -> None:
     assert to_mnist(read_picture(tmp_path / "x.png")) is None
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------
+# --- paper, light and pens -----------------------------------------------------------------------------------------
+
+Levels = NDArray[np.float64]  # (H, W) or (H, W, 3), 0 to 255
 
 
-def png_that_claims(width: int, height: int, content: bytes = b"") -> bytes:
-    """A PNG with hardly more than a header."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = (b"IHDR" + header, b"IDAT" + content, b"IEND")
-    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+def as_colours(levels: Levels) -> NDArray[np.float32]:
+    return (levels if levels.ndim == 3 else np.repeat(levels[..., np.newaxis], 3, axis=2)).astype(np.float32)
 
 
-def tiled_tiff(side: int, tile: int) -> bytes:
-    """A TIFF of one small tile that claims to be large."""
-    data = zlib.compress(b"\0" * 1000)
-    tags = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 8, 325: len(data)}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
-    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+def seen(levels: Levels, without: str = "") -> Picture:
+    """What a network is shown of a picture, (28, 28); all black if there is no ink."""
+    page = clean_page(as_colours(levels), PaperSteps().without(without) if without else PaperSteps())
+    picture = to_mnist(page.ink)
+    return np.zeros((28, 28), dtype=np.uint8) if picture is None else picture
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"this is no picture\n" * 10, "can't be read as a picture"),
-        (b"", "x.png is empty"),
-        (png_that_claims(20_001, 20_000), "more than 400,000,000 pixels"),
-        (png_that_claims(30_000, 30_000), "more than 400,000,000 pixels"),
-        (png_that_claims(1, 399_999_999), "a side is longer than 100,000 pixels"),
-        (png_that_claims(9_000, 9_000, zlib.compress(b"")), "can't be read as a picture (image file is truncated"),
-        (tiled_tiff(10, 46_000), "a tile has more than 400,000,000 pixels"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is an iPhone photo (HEIC), which can't be read; export"),
-        (b"%PDF-1.7\n", "is a document, not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a document, not a picture"),
-    ],
-    ids=["text", "empty", "large", "huge", "long", "header", "tile", "heic", "pdf", "eps"],
-)
-def test_what_is_not_a_picture_is_refused_in_one_line(tmp_path: Path, content: bytes, expected: str) -> None:
-    (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(PictureError) as caught:
-        read_picture(tmp_path / "x.png")
-    assert expected in str(caught.value)
-    assert "\n" not in str(caught.value)
+def alike(levels: Levels, without: str = "") -> float:
+    """The correlation of what is seen of a picture with what is seen of the clean seven."""
+    found, clean = seen(levels, without), seen(WRITTEN)
+    return float(np.corrcoef(found.ravel(), clean.ravel())[0, 1]) if found.any() else 0.0
 
 
-def test_truncated_and_missing_files_are_refused(tmp_path: Path) -> None:
-    seven((800, 800)).save(tmp_path / "x.png")
-    whole = (tmp_path / "x.png").read_bytes()
-    (tmp_path / "x.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PictureError, match="can't be read as a picture"):
-        read_picture(tmp_path / "x.png")
-    with pytest.raises(PictureError, match="there is no file"):
-        read_picture(tmp_path / "nowhere.png")
-    with pytest.raises(PictureError, match="is a folder"):
-        read_picture(tmp_path)
-    if hasattr(os, "mkfifo"):
-        os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(PictureError, match="is not a regular file"):  # instead of waiting for a writer
-            read_picture(tmp_path / "pipe")
+WRITTEN: Levels = np.asarray(seven((300, 400), ink=60, paper=240)).astype(np.float64)
+ACROSS, DOWN = np.meshgrid(np.linspace(-0.5, 0.5, 300), np.linspace(-0.5, 0.5, 400))
 
 
-def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "x.jpg"
-    seven().save(path, progressive=True)
-    read_picture(path)
-    content = path.read_bytes()
-    last_scan = content[content.rindex(b"\xff\xda") : -2]
-    path.write_bytes(content[:-2] + 50 * last_scan + content[-2:])
-    monkeypatch.setattr(images, "MOST_SCANNED", 50 * 200 * 300)
-    with pytest.raises(PictureError, match=r"it goes over its pixels \d\d times"):
-        read_picture(path)
+def on_a_table(page: Levels, table: float) -> Levels:
+    """The page, turned by eight degrees, on something larger."""
+    image = Image.fromarray(page.astype(np.uint8)).convert("LA").rotate(8, Image.Resampling.BICUBIC, expand=True)
+    ground = Image.new("LA", (image.width + 80, image.height + 80), (int(table), 255))
+    ground.paste(image, (40, 40), image)
+    return np.asarray(ground.convert("L")).astype(np.float64)
 
 
-def test_the_remarks_of_decoders_stay_off_the_screen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "x.tif").write_bytes(tiled_tiff(10, 3000))
-    with pytest.raises(PictureError, match="can't be read as a picture"):
-        read_picture(tmp_path / "x.tif")
-    assert capfd.readouterr().err == ""
-    os.write(2, b"still heard")
-    assert capfd.readouterr().err == "still heard"
+def lit(page: Levels) -> dict[str, Levels]:
+    spot = 255 * np.exp(-((ACROSS - 0.3) ** 2 + (DOWN + 0.35) ** 2) / 0.01)
+    return {
+        "a vignette": page * (1 - 1.2 * (ACROSS**2 + DOWN**2)),
+        "a hard shadow": page * np.where(DOWN + 0.3 * ACROSS < 0.05, 0.5, 1.0),
+        "a soft shadow": page * (0.55 + 0.45 / (1 + np.exp(-ACROSS * 18))),
+        "a bright spot": np.maximum(0.7 * page, spot),
+        "little light": 0.2 * page,
+    }
+
+
+LIT, EMPTY = lit(WRITTEN), lit(np.full(WRITTEN.shape, 240.0))
+PENCIL = lit(np.where(WRITTEN < 128, 150.0, 240.0))
+
+
+@pytest.mark.parametrize("name", LIT)
+def test_no_light_is_taken_for_ink(name: str) -> None:
+    assert alike(LIT[name]) > 0.97
+    page = clean_page(as_colours(EMPTY[name]))
+    assert page.trouble is BLANK
+    assert (page.ink == 255).all()
+
+
+@pytest.mark.parametrize("name", ["a soft shadow", "a hard shadow"])
+def test_without_even_light_shadows_are_ink(name: str) -> None:
+    assert alike(PENCIL[name]) > 0.95
+    assert alike(PENCIL[name], without="light") < 0.9
+
+
+@pytest.mark.parametrize("table", [40, 120])
+def test_a_page_on_a_table_is_found_and_seen_upright(table: int) -> None:
+    photo = on_a_table(WRITTEN, table)
+    assert alike(photo) > 0.95
+    assert alike(photo, without="paper") < alike(photo)
+    page = clean_page(as_colours(photo)).stages["paper"].shape
+    assert page[0] / page[1] == pytest.approx(4 / 3, rel=0.03)
+    empty = clean_page(as_colours(on_a_table(np.full((400, 300), 240.0), table)))
+    assert empty.trouble is BLANK
+
+
+def test_a_shadow_that_covers_half_of_a_page_is_not_a_table() -> None:
+    colours = as_colours(LIT["a hard shadow"])
+    assert clean_page(colours).stages["paper"].shape == colours.shape
+
+
+def ruled(levels: Levels, *, upright: bool, slope: float = 0.0, grey: float = 150, spacing: float = 37) -> Levels:
+    """Lines two pixels wide on a page, level ones and maybe upright ones, falling by ``slope``."""
+    y, x = np.mgrid[: levels.shape[0], : levels.shape[1]]
+    is_line = (y - slope * x) % spacing < 2
+    if upright:
+        is_line |= (x + slope * y) % spacing < 2
+    return np.where(is_line, np.minimum(levels, grey), levels)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.07])
+@pytest.mark.parametrize("upright", [False, True])
+def test_lines_of_the_paper_are_no_ink_and_the_digit_stays_whole(upright: bool, slope: float) -> None:
+    page = ruled(WRITTEN, upright=upright, slope=slope)
+    assert alike(page) > 0.96
+    assert alike(page, without="lines") < 0.9
+    assert clean_page(as_colours(ruled(np.full((400, 300), 240.0), upright=upright, slope=slope))).trouble is BLANK
+
+
+def test_a_box_around_a_digit_is_no_ink() -> None:
+    image = Image.fromarray(WRITTEN.astype(np.uint8))
+    ImageDraw.Draw(image).rectangle((25, 30, 275, 370), outline=60, width=3)
+    assert alike(np.asarray(image).astype(np.float64)) > 0.97
+
+
+@pytest.mark.parametrize("digit", [((150, 40), (150, 360)), ((90, 40), (80, 200), (230, 200), (180, 60), (170, 370))])
+def test_straight_strokes_are_not_lines_of_the_paper(digit: tuple[tuple[int, int], ...]) -> None:
+    """A 1 that is as long as the page is high, and a 4 whose bar is level; on squared paper as well."""
+    image = Image.new("L", (300, 400), 240)
+    ImageDraw.Draw(image).line(digit, fill=60, width=9, joint="curve")
+    plain = np.asarray(image).astype(np.float64)
+    assert clean_page(as_colours(plain)).ink.min() == 0
+    squared = seen(ruled(plain, upright=True, grey=190))
+    assert np.corrcoef(squared.ravel(), seen(plain).ravel())[0, 1] > 0.95
+
+
+def test_colours_of_equal_lightness_are_told_apart() -> None:
+    drawn = (WRITTEN < 128)[..., np.newaxis]
+    page = np.where(drawn, (230.0, 60, 60), (90.0, 160, 70))
+    grey = page @ (0.299, 0.587, 0.114)
+    assert np.ptp(grey) < 24
+    assert alike(page) > 0.97
+
+
+@pytest.mark.parametrize("deviation", [8, 20])
+def test_grain_is_no_ink(deviation: float) -> None:
+    grain = np.random.default_rng(0).normal(0, deviation, WRITTEN.shape)
+    pencil = np.where(WRITTEN < 128, 130, 240)
+    assert alike((pencil + grain).clip(0, 255)) > 0.95
+    assert clean_page(as_colours((240 + grain).clip(0, 255))).trouble is BLANK
+
+
+def test_what_reaches_the_edge_beside_a_digit_is_no_ink() -> None:
+    finger = np.where(np.hypot(ACROSS - 0.5, DOWN - 0.5) < 0.15, 90, WRITTEN)
+    assert alike(finger) > 0.97
+
+
+def test_blank_faint_and_small_are_told_apart(tmp_path: Path) -> None:
+    small = np.full((900, 900), 240.0)
+    small[400:405, 500:503] = 40
+    pale = np.where(WRITTEN < 128, 233.0, 240.0)
+    for levels, trouble in ((small, TOO_SMALL), (pale, TOO_FAINT), (np.full((90, 90), 240.0), BLANK)):
+        Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "x.png")
+        page = read_page(tmp_path / "x.png")
+        assert page.trouble is trouble
+        assert (page.ink == 255).all()
+    assert len({trouble.next_step for trouble in (BLANK, TOO_FAINT, TOO_SMALL)}) == 3
+
+
+def test_a_digit_of_a_twenty_fifth_of_the_page_is_read_as_well() -> None:
+    page = Image.new("L", (1000, 1000), 240)
+    page.paste(
+        Image.fromarray(WRITTEN.astype(np.uint8)).crop((60, 60, 240, 340)).resize((36, 56), Image.Resampling.BOX),
+        (700, 300),
+    )
+    assert alike(np.asarray(page).astype(np.float64)) > 0.93
+
+
+def test_each_step_is_shown() -> None:
+    page = clean_page(as_colours(WRITTEN))
+    assert list(page.stages) == ["photo", *PAPER_STEPS]
+    assert page.stages["ink"] is page.ink

@@ -95,13 +95,13 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
 
 
 def test_json_says_of_every_file_what_was_found(
-    outputs: Path, pictures: list[Path], drawings: Path, capsys: pytest.CaptureFixture[str]
+    outputs: Path, pictures: list[Path], drawings: Path, capsys: pytest.CaptureFixture[str], tangle: Image.Image
 ) -> None:
     folder = pictures[0].parent
     Image.new("L", (50, 50), 255).save(folder / "blank.png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 2, (28, 28), dtype=np.uint8) * 255).save(folder / "noise.png")
+    tangle.save(folder / "tangle.png")
     (folder / "pair.json").write_text(side_by_side(4, 2).to_json(), encoding="utf-8")
-    names = [str(folder / name) for name in ("gone.png", "blank.png", "noise.png", "pair.json", drawings.name)]
+    names = [str(folder / name) for name in ("gone.png", "blank.png", "tangle.png", "pair.json", drawings.name)]
     assert main.main(["predict", *names, str(pictures[0]), "--json", "--outputs", str(outputs)]) == 1
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -109,7 +109,7 @@ def test_json_says_of_every_file_what_was_found(
     found = [(Path(one["file"]).name, one["drawing"], one["found"], one["doubtful"]) for one in said[:-1]]
     assert found[:3] == [
         ("blank.png", None, "blank", True),
-        ("noise.png", None, "probably not a digit", True),
+        ("tangle.png", None, "probably not a digit", True),
         ("pair.json", None, "several digits", any(place["doubtful"] for place in said[2]["places"])),
     ]
     assert [one[:2] for one in found[3:8]] == [(drawings.name, number) for number in range(1, 6)]

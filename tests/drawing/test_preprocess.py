@@ -25,6 +25,7 @@ from mnist_lab.drawing.preprocess import (
     fit_box,
     from_ink,
     ink,
+    ink_again,
     pen_width,
     resample,
     see,
@@ -278,6 +279,24 @@ def test_a_picture_of_ink_takes_the_same_steps() -> None:
     picture = ink(drawing, pen_width(drawing))
     larger = np.pad(picture.repeat(3, axis=0).repeat(3, axis=1), ((100, 7), (0, 500)), constant_values=255)
     assert np.abs(mnist_like(larger).astype(int) - mnist_like(drawing)).max() <= 2
+
+
+def test_thin_and_pale_lines_of_a_picture_are_inked_with_mnists_pen() -> None:
+    """Whatever the pen, a picture comes out as the drawing itself does."""
+    for digit, brush in itertools.product((2, 5, 8), (2.0, 5.0, 9.0)):
+        drawn = ink(by_hand(digit), brush)
+        picture, expected = mnist_like(drawn), mnist_like(by_hand(digit))
+        assert picture.max() == 255
+        assert correlation(picture, expected) > 0.97, (digit, brush)
+        assert picture.sum() == pytest.approx(float(expected.sum()), rel=0.1), (digit, brush)
+        assert mnist_like(drawn, Steps().without("pen")).sum() < 0.75 * float(expected.sum())
+
+
+def test_lines_as_wide_as_mnists_stay_as_they_are() -> None:
+    for width in (1.0, 1.5):
+        drawing = by_hand(3)
+        drawn = ink(drawing, width * pen_width(drawing))
+        assert ink_again(drawn) is drawn
 
 
 def nearest_digits(pictures: list[Picture], among: Digits) -> list[int]:

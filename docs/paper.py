@@ -1,0 +1,348 @@
+"""Measures how well pictures of paper are read: families of paper, light and pen, made from digits, read by a run.
+
+usage: python docs/paper.py --run RUN [--strokes FILE.jsonl] [--each N] [--only WORD ...] [--without STEP ...]
+
+The digits are the centre lines of MNIST's validation digits (thinned), so that nothing of anybody else's hand is used;
+--strokes takes a file of drawings instead. Every picture has parameters of its own, from a seed: a family is a range
+of papers, not one. A family's row says how many of its pictures are read correctly, and how many are wrong and sure:
+a wrong digit of at least 90 %, without any remark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from sheets import BLUE, INK, PENCIL, Lines, Sheet, broad, centre_lines, unit  # noqa: E402
+
+import main  # noqa: E402
+from mnist_lab.data.loader import derive_seed  # noqa: E402
+from mnist_lab.data.mnist import load_mnist  # noqa: E402
+from mnist_lab.drawing import predictions  # noqa: E402
+from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page  # noqa: E402
+from mnist_lab.drawing.strokes import read_drawings, segments  # noqa: E402
+from mnist_lab.explain.commands import load_reader  # noqa: E402
+from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
+from mnist_lab.terminal.lab import Lab  # noqa: E402
+
+_SURE = 0.9
+
+Family: TypeAlias = Callable[[Sheet], Sheet | Image.Image]
+
+
+def photo(sheet: Sheet) -> Sheet:
+    """What any photograph by phone adds."""
+    return sheet.blurred(sheet.draw(0.3, 0.9)).grainy(sheet.draw(1, 5), colour=True).compressed(int(sheet.draw(60, 92)))
+
+
+def pencil(sheet: Sheet) -> NDArray[np.float64]:
+    """The grey of a pencil, harder or softer."""
+    return np.full(3, sheet.draw(95, 145)) + sheet.random.normal(0, 2, 3)
+
+
+def _transparent(sheet: Sheet) -> Image.Image:
+    covered = 255 - np.asarray(sheet.paper((255, 255, 255)).write((0, 0, 0)).image().convert("L"))
+    ink = int(sheet.random.choice([0, 255]))
+    return Image.fromarray(np.dstack([np.full((*covered.shape, 3), ink, np.uint8), covered]))
+
+
+def _sixteen(sheet: Sheet) -> Image.Image:
+    return Image.fromarray(
+        np.asarray(sheet.write(pen=sheet.draw(1 / 24, 1 / 12)).image().convert("L")).astype(np.uint16) * 257
+    )
+
+
+def _linear(sheet: Sheet) -> Sheet:
+    sheet.write(pen=sheet.draw(1 / 24, 1 / 12))
+    sheet.values = 255 * (sheet.values.clip(0, 255) / 255) ** 2.2
+    return sheet
+
+
+def _bleed(sheet: Sheet) -> Sheet:
+    other = sheet.lines.copy()
+    other[:, [0, 2]] = 1 - other[:, [0, 2]]
+    size = sheet.draw(0.3, 0.6)
+    sheet.write(BLUE, 1 / 20, size, lines=other, strength=sheet.draw(0.1, 0.22)).blurred(2.5)
+    return sheet.write(BLUE, sheet.draw(1 / 30, 1 / 14)).grainy(3)
+
+
+def _phone(sheet: Sheet) -> Sheet:
+    sheet.ruled(sheet.draw(50, 90), sheet.colour((150, 170, 200), (190, 210, 235)), sheet.draw(1.5, 3))
+    sheet.write(sheet.colour((20, 30, 110), (70, 90, 180)), sheet.draw(1 / 40, 1 / 16), sheet.draw(0.25, 0.6))
+    return photo(sheet.turned(sheet.draw(-3, 3)).vignetted(sheet.draw(0.5, 1.3)))
+
+
+_DARK = ((30, 20, 15), (100, 80, 70))
+
+FAMILIES: dict[str, Family] = {
+    # clean
+    "clean ink": lambda s: s.write(pen=s.draw(1 / 20, 1 / 8), size=s.draw(0.4, 0.85)),
+    "chalk on a blackboard": lambda s: (
+        s.paper(s.colour((25, 40, 30), (50, 75, 60)))
+        .write((235, 235, 225), s.draw(1 / 24, 1 / 10), grain=s.draw(0.1, 0.4))
+        .grainy(3)
+    ),
+    "white on dark": lambda s: s.paper(s.colour((0, 0, 0), (60, 60, 80))).write(
+        (250, 250, 250), s.draw(1 / 24, 1 / 10)
+    ),
+    "cut close": lambda s: s.write(pen=s.draw(1 / 24, 1 / 8)).cropped(int(s.draw(4, 30))),
+    "transparency": _transparent,
+    "linear light": _linear,
+    "16 bits": _sixteen,
+    "fine felt pen, photo": lambda s: photo(s.write(pen=s.draw(1 / 30, 1 / 14))),
+    # pens
+    "hairline 1/96": lambda s: s.write(pen=1 / 96),
+    "pen of 1 to 3 pixels": lambda s: s.write(pen=s.draw(1, 3) / 300),
+    "ballpoint 1/48": lambda s: s.write(s.colour((20, 20, 20), (60, 60, 160)), pen=1 / 48),
+    "marker": lambda s: s.write(s.colour((0, 0, 0), (200, 60, 60)), pen=s.draw(1 / 9, 1 / 6)),
+    "fountain pen": lambda s: s.write(
+        s.colour((20, 20, 60), (60, 60, 190)),
+        s.draw(1 / 70, 1 / 40),
+        lines=broad(s.lines, s.draw(0.01, 0.05)),
+        strength=s.draw(0.6, 1),
+    ),
+    "digit 1/16 of the page": lambda s: Sheet(s.lines, s.random, 1000, 1000).write(
+        pen=s.draw(1 / 20, 1 / 10), size=1 / 16
+    ),
+    "digit 1/25 of the page": lambda s: Sheet(s.lines, s.random, 1400, 1400).write(
+        pen=s.draw(1 / 20, 1 / 10), size=1 / 25
+    ),
+    "digit 1/25, photo": lambda s: photo(
+        Sheet(s.lines, s.random, 1500, 1100)
+        .write(BLUE, pen=s.draw(1 / 16, 1 / 10), size=1500 / 1100 / 25)
+        .vignetted(s.draw(0.2, 0.8))
+    ),
+    # pencil, grain
+    "pencil": lambda s: s.write(pencil(s), s.draw(1 / 40, 1 / 18), grain=s.draw(0.1, 0.5)),
+    "faint pencil, grain": lambda s: s.write(np.full(3, s.draw(165, 195)), s.draw(1 / 36, 1 / 20)).grainy(
+        s.draw(6, 12)
+    ),
+    "grain 20, pencil": lambda s: s.write(PENCIL, s.draw(1 / 36, 1 / 20)).grainy(s.draw(15, 22)),
+    "low resolution": lambda s: s.write(pen=s.draw(1 / 24, 1 / 10)).reduced(int(s.draw(30, 80))),
+    "blurred": lambda s: s.write(pen=s.draw(1 / 24, 1 / 10)).blurred(s.draw(3, 8)).grainy(3),
+    "strong JPEG": lambda s: s.write(s.colour((20, 20, 20), (90, 90, 160)), s.draw(1 / 36, 1 / 12)).compressed(
+        int(s.draw(8, 25))
+    ),
+    # lines of the paper
+    "ruled, pencil": lambda s: s.ruled(s.draw(50, 110), width=s.draw(1, 3)).write(pencil(s), s.draw(1 / 40, 1 / 20)),
+    "ruled, ink, turned": lambda s: (
+        s.ruled(s.draw(40, 110), s.colour((140, 150, 170), (190, 200, 230)), s.draw(1, 3))
+        .write(INK, s.draw(1 / 40, 1 / 14))
+        .turned(s.draw(-8, 8))
+    ),
+    "squared, pencil": lambda s: s.ruled(
+        s.draw(20, 60), s.colour((160, 185, 205), (200, 215, 235)), s.draw(1, 2), squares=True
+    ).write(pencil(s), s.draw(1 / 36, 1 / 18)),
+    "squared, ink, photo": lambda s: photo(
+        s.ruled(s.draw(18, 60), s.colour((150, 160, 180), (200, 210, 235)), s.draw(1, 2), squares=True)
+        .write(BLUE, s.draw(1 / 36, 1 / 16))
+        .turned(s.draw(-4, 4))
+        .gradient(s.draw(0.5, 0.9))
+    ),
+    "dark ruling": lambda s: s.ruled(s.draw(60, 120), (60, 60, 60), s.draw(1, 2.5)).write(INK, s.draw(1 / 24, 1 / 12)),
+    "form box": lambda s: s.box(width=s.draw(1, 5), colour=np.full(3, s.draw(20, 150))).write(
+        INK, s.draw(1 / 30, 1 / 12), 0.55
+    ),
+    "small box": lambda s: s.box((0.15, 0.22), width=s.draw(1, 4), colour=s.colour((20, 20, 20), (220, 90, 90))).write(
+        INK, s.draw(1 / 30, 1 / 12), 0.42, where=0
+    ),
+    "margin, ruled": lambda s: s.ruled(s.draw(40, 100)).margin().write(BLUE, s.draw(1 / 36, 1 / 14)),
+    "dotted paper": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).write(
+        BLUE, s.draw(1 / 36, 1 / 14)
+    ),
+    "legal pad": lambda s: photo(
+        s.paper(s.colour((235, 225, 130), (255, 245, 170)))
+        .ruled(s.draw(40, 90), s.colour((110, 150, 180), (150, 190, 220)))
+        .margin()
+        .write(INK, s.draw(1 / 36, 1 / 16))
+        .turned(s.draw(-3, 3))
+    ),
+    "graph, thicker tenth lines": lambda s: (
+        s.ruled(12, (200, 220, 200), 1, squares=True)
+        .ruled(s.draw(55, 62), (150, 190, 150), 2, squares=True)
+        .write(INK, s.draw(1 / 32, 1 / 16))
+    ),
+    "squared, grain, vignette": lambda s: (
+        s.ruled(s.draw(25, 60), (170, 190, 215), s.draw(1, 2), squares=True)
+        .write(pencil(s), s.draw(1 / 28, 1 / 16))
+        .vignetted(s.draw(0.3, 1))
+        .grainy(s.draw(3, 8))
+        .turned(s.draw(-6, 6))
+    ),
+    # light
+    "soft shadow, pencil": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 18)).shadow(
+        s.draw(0.5, 0.8), s.draw(0.03, 0.15)
+    ),
+    "hard shadow": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 18)).shadow(s.draw(0.35, 0.75), s.draw(0.001, 0.01)),
+    "curved shadow, photo": lambda s: photo(
+        s.write(BLUE, s.draw(1 / 36, 1 / 16)).shadow(s.draw(0.4, 0.75), s.draw(0.003, 0.03), curved=True)
+    ),
+    "vignette, pencil": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 18)).vignetted(s.draw(0.6, 1.4)),
+    "lamp, ink": lambda s: (
+        s.paper(np.full(3, s.draw(150, 200)))
+        .write(INK, s.draw(1 / 30, 1 / 14))
+        .lamp(s.draw(0.6, 1), s.draw(0.05, 0.25))
+        .grainy(3)
+    ),
+    "lamp, chalk": lambda s: (
+        s.paper(s.colour((25, 40, 30), (60, 80, 70)))
+        .write((225, 225, 220), s.draw(1 / 24, 1 / 12))
+        .lamp(s.draw(0.4, 0.9), s.draw(0.05, 0.2))
+        .grainy(3)
+    ),
+    "dark picture": lambda s: (
+        s.write(pencil(s), s.draw(1 / 36, 1 / 16)).gradient(0.6)._lit(np.full((480, 480), s.draw(0.2, 0.4))).grainy(2)
+    ),
+    "striped shadow": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).striped(s.draw(0.5, 0.8), s.draw(1, 4))),
+    "lamplight, colour cast": lambda s: photo(
+        s.write(BLUE, s.draw(1 / 30, 1 / 14)).cast(s.colour((0.8, 0.6, 0.3), (1, 0.8, 0.6))).gradient(s.draw(0.3, 0.7))
+    ),
+    "shaken camera": lambda s: s.write(INK, s.draw(1 / 24, 1 / 12)).shaken(s.draw(4, 14)).grainy(4),
+    # papers
+    "coloured paper": lambda s: (
+        s.paper(s.colour((140, 140, 90), (255, 230, 190)))
+        .write(s.colour((20, 20, 20), (70, 70, 120)), s.draw(1 / 30, 1 / 12))
+        .textured(0.015, 1)
+        .grainy(3)
+    ),
+    "red on green": lambda s: s.paper((90, 160, 70)).write((230, 60, 60), s.draw(1 / 30, 1 / 12)).grainy(s.draw(0, 5)),
+    "kraft paper, white pen": lambda s: (
+        s.paper(s.colour((140, 105, 70), (180, 140, 100)))
+        .write((245, 245, 240), s.draw(1 / 26, 1 / 12))
+        .textured(0.03, 1.2)
+    ),
+    "creased": lambda s: photo(s.write(BLUE, s.draw(1 / 30, 1 / 14)).creased(depth=s.draw(0.05, 0.2))),
+    "wrinkled": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).wrinkled(s.draw(0.04, 0.15))),
+    "bleed-through": _bleed,
+    "highlighter": lambda s: s.write(s.colour((240, 235, 60), (255, 250, 130)), s.draw(1 / 14, 1 / 8)).grainy(
+        s.draw(0, 4)
+    ),
+    "pale coloured pens": lambda s: photo(
+        s.write(
+            [(230, 120, 170), (120, 200, 130), (240, 170, 80), (120, 190, 240)][int(s.random.integers(4))],
+            s.draw(1 / 24, 1 / 12),
+        )
+    ),
+    "coffee stains": lambda s: photo(s.stained((120, 80, 40), 2).write(BLUE, s.draw(1 / 30, 1 / 14))),
+    "recycled, fibres": lambda s: (
+        s.paper((205, 200, 190)).textured(s.draw(0.02, 0.05), s.draw(0.7, 2)).write(INK, s.draw(1 / 30, 1 / 14))
+    ),
+    # tables, photographs
+    "paper on a dark table": lambda s: s.write(INK, s.draw(1 / 30, 1 / 12)).table(s.colour(*_DARK)),
+    "table, turned, wood": lambda s: photo(
+        s.write(BLUE, s.draw(1 / 24, 1 / 12)).table(s.colour(*_DARK), s.draw(-12, 12), wood=s.draw(0, 0.3))
+    ),
+    "table, perspective, ruled": lambda s: photo(
+        s.ruled(s.draw(40, 90))
+        .write(INK, s.draw(1 / 24, 1 / 12))
+        .table(s.colour((40, 30, 20), (130, 110, 90)), s.draw(-8, 8), 0.06, s.draw(0, 0.2))
+    ),
+    "note on a light desk": lambda s: photo(
+        s.paper(s.colour((225, 205, 80), (255, 235, 140)))
+        .write(INK, s.draw(1 / 24, 1 / 12))
+        .table(s.colour((190, 190, 190), (240, 240, 240)), s.draw(-12, 12))
+    ),
+    "phone, ruled, blue pen": lambda s: _phone(Sheet(s.lines, s.random, 1200, 900)),
+    "phone, pencil, shadow": lambda s: photo(
+        Sheet(s.lines, s.random, 1000, 750)
+        .write(pencil(s), s.draw(1 / 30, 1 / 16), s.draw(0.3, 0.6))
+        .shadow(s.draw(0.5, 0.8), s.draw(0.01, 0.1))
+        .vignetted(s.draw(0.2, 0.8))
+    ),
+}
+
+EMPTY: dict[str, Family] = {
+    "empty: grain": lambda s: s.grainy(s.draw(0, 20)),
+    "empty: shadow": lambda s: photo(s.shadow(s.draw(0.4, 0.8), s.draw(0.002, 0.1), curved=bool(s.random.integers(2)))),
+    "empty: vignette, lamp": lambda s: photo(
+        s.paper(np.full(3, s.draw(120, 230))).vignetted(s.draw(0.3, 1.3)).lamp(s.draw(0.2, 0.9), s.draw(0.1, 0.4))
+    ),
+    "empty: ruled": lambda s: s.ruled(s.draw(30, 110), s.colour((90, 90, 90), (190, 200, 230)), s.draw(1, 3)).turned(
+        s.draw(-5, 5)
+    ),
+    "empty: squared, photo": lambda s: photo(
+        s.ruled(s.draw(18, 60), s.colour((120, 130, 150), (200, 210, 235)), s.draw(1, 2), squares=True)
+        .turned(s.draw(-4, 4))
+        .gradient()
+    ),
+    "empty: creased, wrinkled": lambda s: photo(s.creased(depth=s.draw(0.05, 0.2)).wrinkled(s.draw(0.04, 0.12))),
+    "empty: striped shadow": lambda s: photo(s.striped(s.draw(0.5, 0.9), s.draw(1, 2.5))),
+    "empty: dotted": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).grainy(2),
+    "empty: texture": lambda s: s.paper(s.colour((60, 60, 60), (250, 240, 230))).textured(
+        s.draw(0.01, 0.05), s.draw(0.8, 6)
+    ),
+    "empty: on a table": lambda s: photo(s.table(s.colour(*_DARK), s.draw(-12, 12), 0.03, s.draw(0, 0.2))),
+}
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+def shapes(strokes: Path | None, count: int) -> list[tuple[int, Lines]]:
+    """Digits as lines, each with its label, in an order of their own."""
+    if strokes is not None:
+        drawings = [one for one in read_drawings(strokes).usable if one.label is not None and one.strokes]
+        order = np.random.default_rng(derive_seed(0, "paper")).permutation(len(drawings))[:count]
+        return [(drawings[place].label or 0, unit(segments(drawings[place]).astype(np.float64))) for place in order]
+    digits = load_mnist().validation
+    order = np.random.default_rng(derive_seed(0, "paper")).permutation(len(digits))[:count]
+    return [(int(digits.labels[place]), centre_lines(digits.images[place, 0].numpy())) for place in order]
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Make each family's pictures, read them, and print how many were read correctly."""
+    terminal = Terminal(make_console())
+    reader = load_reader(Lab(terminal, options.outputs, main.load), options.run)
+    digits = shapes(options.strokes, options.each)
+    steps = PaperSteps(**{name: name not in options.without for name in PAPER_STEPS})
+    print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
+    rows = []
+    for name, family in (FAMILIES | EMPTY).items():
+        if not any(word in name for word in options.only):
+            continue
+        right = sure = blank = 0
+        for number in range(options.each):
+            label, lines = digits[number % len(digits)]
+            random = np.random.default_rng(derive_seed(number, name))
+            made = family(Sheet(lines, random))
+            image = made if isinstance(made, Image.Image) else made.image()
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "x.png")
+                image.save(path)
+                page = read_page(path, steps)
+            (answer,) = predictions.predict_all([reader], [predictions.Source(path, None, page.ink)])
+            blank += not answer.places
+            is_right = not answer.places if name in EMPTY else answer.number == str(label)
+            is_sure = not is_right and answer.found == predictions.DIGIT and answer.places[0].certainty >= _SURE
+            right, sure = right + is_right, sure + is_sure
+            if options.save and not is_right:
+                options.save.mkdir(exist_ok=True)
+                stem = f"{name} {number}".replace("/", "-").replace(" ", "_").replace(":", "")
+                image.save(options.save / f"{stem}_is_{label}.png")
+        rows.append((right, sure))
+        print(f"{name:<28}{100 * right / options.each:>7.1f}%{sure:>16}{blank:>8}", flush=True)
+    total = options.each * len(rows)
+    print(f"{'all':<28}{100 * sum(r for r, _ in rows) / total:>7.1f}%{sum(s for _, s in rows):>16}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", default="best", help="the run that reads them (default: best)")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)")
+    parser.add_argument("--strokes", type=Path, help="a file of labelled drawings")
+    parser.add_argument("--each", type=int, default=150, help="pictures of each family (default: 150)")
+    parser.add_argument("--only", nargs="*", default=[""], help="the families with one of these words in their names")
+    parser.add_argument("--without", nargs="*", default=[], choices=PAPER_STEPS, help="steps to leave out")
+    parser.add_argument("--save", type=Path, help="keep the pictures that are not read correctly here")
+    measure(parser.parse_args())

@@ -1,0 +1,104 @@
+"""A page that lies on something else, found in a photograph and seen straight from above."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
+
+_SMALL = 160  # pixels: longer side at which the page is looked for
+_LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
+_PAGE_CONTRAST = 30.0  # levels between page and table
+_INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
+
+
+def find_paper(colours: Colours) -> Colours:
+    """The page, seen straight from above, if one lies whole in the picture on something else; else all of it."""
+    corners = _corners(colours)
+    if corners is None:
+        return colours
+    across = [np.hypot(*(corners[a] - corners[b])) for a, b in ((1, 0), (2, 3))]
+    down = [np.hypot(*(corners[a] - corners[b])) for a, b in ((3, 0), (2, 1))]
+    width, height = (max(8, round(float(np.mean(sides)))) for sides in (across, down))
+    target = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
+    target = (target - (width / 2, height / 2)) * (1 + 2 * _INSET) + (width / 2, height / 2)
+    rows = [
+        [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
+        for (x, y), (u, v) in zip(target.tolist(), corners.tolist(), strict=True)
+    ]
+    homography = np.linalg.solve(np.concatenate(rows), corners.ravel()).tolist()
+    perspective, bilinear = Image.Transform.PERSPECTIVE, Image.Resampling.BILINEAR
+    photo = Image.fromarray(np.rint(colours.clip(0, 255)).astype(np.uint8))
+    image = photo.transform((width, height), perspective, homography, bilinear)
+    return np.asarray(image, dtype=np.float32)
+
+
+def _corners(colours: Colours) -> NDArray[np.float64] | None:
+    """The page's corners (4, 2) as x, y, from the upper left clockwise; None if no page is surrounded by a table."""
+    small = resized(colours, _SMALL)
+    if min(small.shape[:2]) < 16:
+        return None
+    edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    unlike = np.abs(small - np.median(edge, axis=0)).max(axis=2)  # (h, w)
+    side = max(unlike.shape)
+    # Closing and opening remove the ink on the page, and whatever else is small.
+    unlike = ndimage.grey_closing(unlike, (side // 10, side // 10))
+    unlike = ndimage.grey_opening(unlike, (side // 6, side // 6))
+    level, _ = otsu(unlike)
+    labels, count = ndimage.label(unlike > level)
+    if not count:
+        return None
+    page = labels == 1 + int(np.argmax(ndimage.sum_labels(labels > 0, labels, range(1, count + 1))))
+    page = ndimage.binary_fill_holes(page)
+    on_edge = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]]).mean()
+    if page.mean() < _LEAST_PAGE or on_edge > _MOST_ON_EDGE:
+        return None
+    inside = page & ~ndimage.binary_erosion(page, iterations=5) & ndimage.binary_erosion(page, iterations=2)
+    outside = ~page & ndimage.binary_dilation(page, iterations=5) & ~ndimage.binary_dilation(page, iterations=2)
+    if not inside.any() or not outside.any():
+        return None
+    step = float(np.median(unlike[inside]) - np.median(unlike[outside]))
+    if step < max(_PAGE_CONTRAST, 0.6 * float(np.ptp(unlike[page | outside]))):  # else it is light that fades
+        return None
+    y, x = np.nonzero(page)
+    corners = np.stack([x, y], axis=1)[[(x + y).argmin(), (x - y).argmax(), (x + y).argmax(), (x - y).argmin()]]
+    turned = np.roll(corners, -1, axis=0)
+    area = abs(float((corners[:, 0] * turned[:, 1] - corners[:, 1] * turned[:, 0]).sum())) / 2
+    if not 0.9 < area / page.sum() < 1.1:
+        return None
+    return (corners.astype(np.float64) + 0.5) * (len(colours) / len(small))
+
+
+def resized(colours: Colours, longer: int | tuple[int, ...]) -> Colours:
+    """Reduced by a whole factor, so that the longer side has about as many pixels, or brought to a shape (H, W)."""
+    height, width = colours.shape[:2] if isinstance(longer, int) else longer[:2]
+    if isinstance(longer, int):
+        factor = max(1, max(height, width) // longer)
+        height, width = max(1, height // factor), max(1, width // factor)
+    how = Image.Resampling.BOX if height < len(colours) else Image.Resampling.BILINEAR
+    planes = [
+        Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), how)
+        for plane in np.moveaxis(colours, 2, 0)
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=2)
+
+
+def otsu(values: NDArray[np.float32]) -> tuple[float, float]:
+    """The level that best separates two kinds of values, and how well: 0 to 1, of the variance (Otsu 1979).
+
+    Values that are spread evenly reach 0.75.
+    """
+    counts, edges = np.histogram(values, bins=128)
+    middles = (edges[:-1] + edges[1:]) / 2
+    below, sums, total = np.cumsum(counts)[:-1], np.cumsum(counts * middles), counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = sums[:-1] / below - (sums[-1] - sums[:-1]) / (total - below)
+    between = np.nan_to_num(below * (total - below) * apart**2) / total**2
+    variance = float(np.average((middles - sums[-1] / total) ** 2, weights=counts))
+    best = float(between.max())
+    return float(edges[1:-1][np.isclose(between, best)].mean()), best / variance if variance else 0.0

@@ -1,0 +1,173 @@
+"""The lines of ruled and squared paper, margins and boxes, found by a Hough transform and taken out of the ink."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Strength: TypeAlias = NDArray[np.float32]  # (H, W), how much a pixel differs from its paper in the ink's colour, 0 up
+
+_HOUGH = 400  # pixels: longer side at which lines are looked for
+_STEEPEST = 0.27  # of a line that counts as level, a tenth more than 15 degrees
+_SLOPES = 61
+_SHORTEST = 0.2  # of the picture's side
+_MOST_LINES = 120  # in each direction
+_FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
+_DARKER = 1.6  # times as strong as a line: something crosses it
+_MUCH_DARKER = 2.5  # times as strong as most lines: it is none
+_AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
+
+
+def noise(strength: Strength) -> tuple[float, float, float]:
+    """What the paper itself shows: median, deviation, and the level that only ink exceeds."""
+    middle = float(np.median(strength))
+    deviation = 1.4826 * float(np.median(np.abs(strength - middle)))
+    return middle, deviation, middle + 6 * deviation + 3
+
+
+class _Pen(NamedTuple):
+    """With what most lines of a page are drawn."""
+
+    thickness: float  # pixels
+    strength: float
+
+
+class _Line(NamedTuple):
+    """A straight, thin line, nearly level; for upright ones, x and y are exchanged."""
+
+    columns: NDArray[np.int64]  # (n,) from its one end to the other
+    rows: NDArray[np.int64]  # (n,) where its middle is
+    first: NDArray[np.int64]  # (n,) where what is inked around it begins
+    last: NDArray[np.int64]  # (n,) and ends
+    darkest: Strength  # (n,) of what is inked there
+    thickness: float  # pixels
+    strength: float
+
+
+def remove_lines(strength: Strength) -> Strength:
+    """Remove long straight lines that belong to the paper: those that end at its edge, or at another such line.
+
+    They are found by a Hough transform (Duda and Hart 1972). Where more is inked than the line is thick, or darker, a
+    digit crosses it, and is kept.
+    """
+    middle, deviation, _ = noise(strength)
+    strength, level = (
+        strength - middle,
+        3 * deviation + 2,
+    )  # lines may be pale: it is their length that tells them from grain
+    lines = [(False, line) for line in _level_lines(strength, level)]
+    lines += [(True, line) for line in _level_lines(strength.T, level)]
+    while True:
+        kept = [one for one in lines if _ends_at_others(one, lines, strength.shape)]
+        if len(kept) == len(lines):
+            break
+        lines = kept
+    if not lines:
+        return strength
+    pen = _Pen(*(float(np.median([getattr(line, name) for _, line in lines])) for name in _Pen._fields))
+    erased, *bands = (np.zeros(strength.shape, dtype=np.bool_) for _ in range(3))
+    for is_upright, line in lines:
+        _erase(erased.T if is_upright else erased, line, pen)
+        _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
+    erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
+    return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
+
+
+def _level_lines(strength: Strength, level: float) -> list[_Line]:
+    factor = max(1, -(-max(strength.shape) // _HOUGH))
+    height, width = (length // factor for length in strength.shape)
+    if min(height, width) < 16:
+        return []
+    blocks = strength[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    y, x = np.nonzero(blocks.max(axis=(1, 3)) > level)
+    slopes = np.linspace(-_STEEPEST, _STEEPEST, _SLOPES)
+    heights = np.rint(y - slopes[:, np.newaxis] * (x - width / 2)).astype(np.int64) + height  # (S, N), in 0..3 height
+    heights = heights.clip(0, 3 * height - 1) + 3 * height * np.arange(_SLOPES)[:, np.newaxis]
+    votes = np.bincount(heights.ravel(), minlength=_SLOPES * 3 * height).reshape(_SLOPES, 3 * height)
+    peaks = (votes == ndimage.maximum_filter(votes, (9, 3))) & (votes > 0.8 * _SHORTEST * width)
+    places = np.argwhere(peaks)
+    places = places[np.argsort(-votes[peaks])][:_MOST_LINES]
+    traced = (
+        _traced(strength, level, slopes[slope], factor * (row - height + 0.5), factor) for slope, row in places.tolist()
+    )
+    return [line for line in traced if line is not None]
+
+
+def _traced(strength: Strength, level: float, slope: float, middle: float, factor: int) -> _Line | None:
+    """Follow a line from column to column, and see how far it reaches and how thick it is."""
+    height, width = strength.shape
+    reach = 2 * factor + 1  # rows that a line may bend
+    room = reach + max(6, max(height, width) // 60)
+    columns = np.arange(width)
+    straight = np.rint(middle + slope * (columns - width / 2)).astype(np.int64)
+    around = straight + np.arange(-room, room + 1)[:, np.newaxis]  # (R, W)
+    is_there = (around >= 0) & (around < height)
+    window = np.where(is_there, strength[around.clip(0, height - 1), columns], 0)
+    near = ndimage.uniform_filter1d(window[room - reach : room + reach + 1], max(3, width // 30), axis=1)
+    offset = near.argmax(axis=0) + room - reach  # (W,) the row of the window in which the line is
+    at_line = window[offset, columns]
+    is_covered = np.maximum.reduce([window[(offset + by).clip(0, 2 * room), columns] for by in (-1, 0, 1)]) > level
+    gap = max(3, width // 30)
+    joined = ndimage.binary_closing(np.pad(is_covered, gap), np.ones(gap))[gap:-gap]
+    labels, count = ndimage.label(joined)
+    if not count:
+        return None
+    longest = labels == 1 + int(np.bincount(labels)[1:].argmax())
+    if longest.sum() < _SHORTEST * width or is_covered[longest].mean() < 0.7:
+        return None
+    typical = float(np.percentile(at_line[longest & is_covered], _FINE_PARTS))
+    is_inked = window > max(0.4 * typical, 0.5 * level)
+    rows = np.arange(2 * room + 1)[:, np.newaxis]
+    first = np.where(~is_inked & (rows <= offset), rows, -1).max(axis=0) + 1
+    last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
+    length = (last - first + 1).clip(1)
+    thickness = float(np.percentile(length[longest & is_covered], _FINE_PARTS))
+    if thickness > longest.sum() / 30:
+        return None
+    darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
+    chosen, start = columns[longest], straight[longest] - room
+    middle_row, first, last = (start + place[longest] for place in (offset, first, last))
+    return _Line(chosen, middle_row, first, last, darkest[longest], thickness, typical)
+
+
+def _ends_at_others(one: tuple[bool, _Line], lines: list[tuple[bool, _Line]], shape: tuple[int, ...]) -> bool:
+    is_upright, line = one
+    height, width = shape[::-1] if is_upright else shape
+    near = _AT_END * max(shape)
+    for place, edge in ((0, 0), (-1, width - 1)):
+        column, row = line.columns[place], line.rows[place]
+        at_edge = abs(column - edge) <= near or row <= near / 2 or row >= height - near / 2
+        others = (other for crosswise, other in lines if crosswise != is_upright)
+        if not at_edge and not any(_touches(line, other, place, near) for other in others):
+            return False
+    return True
+
+
+def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
+    """Whether a line of the same pen, in the other direction, passes near an end of this one."""
+    along, across = int(line.rows[place]), int(line.columns[place])
+    at = int(np.clip(along - other.columns[0], 0, len(other.columns) - 1))
+    is_near = abs(int(other.columns[at]) - along) <= near and abs(int(other.rows[at]) - across) <= near
+    is_alike = line.thickness <= 1.6 * other.thickness + 1 and line.strength <= _DARKER * other.strength
+    return is_near and is_alike
+
+
+def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
+    """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
+    thickest = min(1.5 * line.thickness + 2, 2.5 * pen.thickness + 3)
+    darkest = min(_DARKER * line.strength, _MUCH_DARKER * pen.strength)
+    is_line = (line.last - line.first + 1 <= thickest) & (line.darkest <= darkest)
+    rim = 1 + round(min(line.thickness, pen.thickness) / 2)
+    runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)
+    for column, first, past in zip(*(values.tolist() for values in runs), strict=True):
+        erased[max(0, first) : past, column] = True
+
+
+def _mark(band: NDArray[np.bool_], line: _Line) -> None:
+    """Mark all of a line, and a rim."""
+    half = 2 + round(line.thickness / 2)
+    rows = line.rows[:, np.newaxis] + np.arange(-half, half + 1)
+    band[rows.clip(0, len(band) - 1), line.columns[:, np.newaxis]] = True
