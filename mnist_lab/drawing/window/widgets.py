@@ -222,7 +222,7 @@ class DrawingCanvas(Panel):
         self.canvas.delete("place")
         for place in places if len(places) > 1 else ():
             left, top, right, bottom = (self._scale * edge for edge in place.box)
-            edge = self.px(6)
+            edge = self._scale * self.brush / 2 + self.px(3)  # around the ink, of which the box has the middle
             corners = left - edge, top - edge, right + edge, bottom + edge
             self.canvas.create_rectangle(*corners, outline=BLUE, tags="place")
             above = top - edge > self.px(20)
