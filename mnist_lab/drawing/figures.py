@@ -102,6 +102,7 @@ def digits(paper: Picture, places: Sequence[Place], doubtful: Sequence[bool], *,
     figure = new_figure(1.2 + 7 * width / longest, 1.2 + 7 * height / longest, title)
     axes = figure.subplots()
     _draw_as_it_is(axes, paper, "", "")
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))  # not the square around it
     for place, is_doubtful in zip(places, doubtful, strict=True):
         colour, box = VERMILION if is_doubtful else BLUE, place.box
         axes.add_patch(Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=colour))
