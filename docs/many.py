@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 import main  # noqa: E402
 from mnist_lab.data.loader import derive_seed  # noqa: E402
 from mnist_lab.drawing.digits import find_digits  # noqa: E402
+from mnist_lab.drawing.images import clean_page  # noqa: E402
 from mnist_lab.drawing.preprocess import Picture  # noqa: E402
 from mnist_lab.drawing.strokes import CANVAS, Drawing, read_drawings  # noqa: E402
 from mnist_lab.explain.commands import load_reader  # noqa: E402
@@ -36,12 +37,12 @@ from mnist_lab.terminal.lab import Lab  # noqa: E402
 Digit: TypeAlias = list[NDArray[np.float64]]  # strokes (n, 2), in heights of the digits of its row or sheet
 Random: TypeAlias = np.random.Generator
 PEN = 0.09  # its width on paper
+_RIM = 0.4  # of white paper, in heights of digits
 _FINE = 3  # pixels drawn, along each axis, for each one of a picture
 
 
-def digit_of(drawing: Drawing, random: Random) -> Digit:
-    """A drawing's strokes, as high as 1, give or take, and from (0, 0) to the right and downwards."""
-    strokes = [np.array(stroke) for stroke in drawing.strokes]
+def sized(strokes: Sequence[NDArray[np.float64]], random: Random) -> Digit:
+    """Strokes (n, 2) as high as 1, give or take, and from (0, 0) to the right and downwards."""
     low, high = np.vstack(strokes).min(axis=0), np.vstack(strokes).max(axis=0)
     width, height = (high - low).clip(1)
     scale = random.uniform(0.85, 1.15) * min(1 / height, 1.4 / width)
@@ -124,30 +125,41 @@ LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]]
 """How many digits, and how they are placed."""
 
 
-def as_picture(digits: Sequence[Digit], random: Random) -> Picture:
-    """Black ink on white paper, as a pen leaves it; a digit is 40 to 200 pixels high."""
+def in_picture(digits: Sequence[Digit], random: Random) -> tuple[list[Digit], float]:
+    """The digits in pixels of a picture with a rim, and how many pixels, 40 to 200, a height is."""
     points = np.vstack([stroke for digit in digits for stroke in digit])
-    low, size = points.min(axis=0) - 0.4, np.ptp(points, axis=0) + 0.8
-    scale = _FINE * min(random.uniform(40, 200), 1000 / size.max())
-    pen = scale * PEN
-    image = Image.new("L", tuple(np.ceil(size * scale / _FINE).astype(int) * _FINE), 255)
+    scale = min(random.uniform(40, 200), 1000 / (np.ptp(points, axis=0) + 2 * _RIM).max())
+    low = points.min(axis=0) - _RIM
+    return [[(stroke - low) * scale for stroke in digit] for digit in digits], scale
+
+
+def as_picture(digits: Sequence[Digit], scale: float, pen: float = PEN) -> Picture:
+    """The ink that is read where a pen, so many heights wide, left these lines on white paper."""
+    points = np.vstack([stroke for digit in digits for stroke in digit])
+    size, width = np.ceil(points.max(axis=0) + _RIM * scale).astype(int), _FINE * scale * pen
+    image = Image.new("L", tuple(_FINE * size), 255)
     draw = ImageDraw.Draw(image)
     for stroke in (stroke for digit in digits for stroke in digit):
-        way = [(x, y) for x, y in ((stroke - low) * scale).tolist()]
-        draw.line(way, fill=0, width=round(pen))
+        way = [(x, y) for x, y in (_FINE * stroke).tolist()]
+        draw.line(way, fill=0, width=round(width))
         for x, y in way:
-            draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=0)
-    return np.asarray(image.reduce(_FINE))
+            draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=0)
+    grey = np.asarray(image.reduce(_FINE), dtype=np.float32)
+    return clean_page(np.repeat(grey[..., np.newaxis], 3, axis=2)).ink
 
 
-def as_drawing(digits: Sequence[Digit], random: Random) -> Drawing:
-    """Strokes on the canvas, which they fill but for a margin."""
+def on_canvas(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """The digits in pixels of the canvas, which they fill but for a margin."""
     points = np.vstack([stroke for digit in digits for stroke in digit])
     low, size = points.min(axis=0), np.ptp(points, axis=0)
     scale = min((CANVAS - 30) / size.max(), random.uniform(60, 230))
     corner = random.uniform(10, CANVAS - 10 - size * scale)
-    strokes = [corner + (stroke - low) * scale for digit in digits for stroke in digit]
-    return Drawing(tuple(tuple((x, y) for x, y in stroke.tolist()) for stroke in strokes))
+    return [[corner + (stroke - low) * scale for stroke in digit] for digit in digits]
+
+
+def as_drawing(digits: Sequence[Digit]) -> Drawing:
+    """The strokes of digits on the canvas."""
+    return Drawing(tuple(tuple((x, y) for x, y in stroke.tolist()) for digit in digits for stroke in digit))
 
 
 def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
@@ -181,8 +193,12 @@ def measure() -> None:
         for _ in range(count):
             chosen = [drawings[place] for place in random.choice(len(drawings), digits, replace=False)]
             labels = [int(drawing.label or 0) for drawing in chosen]
-            placed = place([digit_of(drawing, random) for drawing in chosen], random)
-            sources: list[Picture | Drawing] = [as_picture(placed, random), as_drawing(placed, random)]
+            strokes = [[np.array(stroke) for stroke in drawing.strokes] for drawing in chosen]
+            placed = place([sized(digit, random) for digit in strokes], random)
+            sources: list[Picture | Drawing] = [
+                as_picture(*in_picture(placed, random)),
+                as_drawing(on_canvas(placed, random)),
+            ]
             for kind, source in enumerate(sources):
                 places = find_digits(source, lambda pictures: [[each] for each in reader.predict(pictures)])
                 said = [place.digit for place in places]

@@ -318,19 +318,21 @@ class _Search:
         if place is None or _doubt(place) < min(_CUT, _LIFT):
             return [group]
         alone = _ALONE_CUT if frozenset(group) == self._whole else 0.0
-        cuts = self._cuts(group)
-        self.ask(half for cut in cuts for half in cut.halves)
+        most = list[tuple[float, _Cut]]()  # what is gained if the networks are certain of both halves
+        for cut in self._cuts(group):
+            smallest = min(_box(half).height for half in cut.halves) / place.box.height
+            gain = _doubt(place) - cut.cost - alone - _SHORT * max(0.0, _SHORTEST - smallest)
+            if gain > 0:
+                most.append((gain, cut))
+        self.ask(half for _, cut in most for half in cut.halves)
         gains = []
-        for cut in cuts:
+        for gain, cut in most:
             halves = [self._known[frozenset(half)] for half in cut.halves]
-            smallest = min(half.box.height for half in halves if half) / place.box.height
             costs = sum(np.inf if half is None else -np.log(half.certainty) for half in halves)
-            gains.append(
-                _doubt(place) - cut.weight * costs - cut.cost - alone - _SHORT * max(0.0, _SHORTEST - smallest)
-            )
+            gains.append(gain - cut.weight * costs)
         if max(gains, default=0) <= 0:
             return [group]
-        return [part for half in cuts[int(np.argmax(gains))].halves for part in self._taken_apart(half)]
+        return [part for half in most[int(np.argmax(gains))][1].halves for part in self._taken_apart(half)]
 
     def _cuts(self, group: Group) -> list[_Cut]:
         """Ways to cut a group in two: between pieces, from left to right, or through little ink."""

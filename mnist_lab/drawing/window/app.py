@@ -9,19 +9,18 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Protocol
 
-from mnist_lab.drawing.preprocess import BRUSH, Picture, Steps, Wobble
+from mnist_lab.drawing.preprocess import BRUSH, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing, Sketch, Stroke
 from mnist_lab.drawing.window import widgets
-from mnist_lab.drawing.window.answer import Answer, Predictor, Probabilities, Question, ask, sentence
+from mnist_lab.drawing.window.answer import Answer, Predictor, Question, ask, sentence
 from mnist_lab.drawing.window.film_panel import FilmPanel
 from mnist_lab.drawing.window.help_page import HelpPage
+from mnist_lab.drawing.window.host import Host
 from mnist_lab.drawing.window.inside_panel import InsidePanel, Looking
 from mnist_lab.drawing.window.keys import command_for
 from mnist_lab.drawing.window.layout import Box, Layout, plan_layout, smallest_size
@@ -48,23 +47,6 @@ _SCALES: dict[str, widgets.Scale] = {  # one slider for each field of a Wobble
     "size": ("Size", 50, 150, 1, " %"),
     "stroke": ("Stroke", 30, 300, 5, " %"),
 }
-
-
-class Host(Protocol):
-    """What the window asks of the program around it. A LabError is shown."""
-
-    def save(self, answer: Answer) -> Path: ...  # leaves a drawing, wobbled or not, in a place, which it returns
-
-    def keep(self, drawing: Drawing) -> str: ...  # keeps a labelled drawing, and says so
-
-    def take_back(self, drawing: Drawing) -> str: ...
-
-    def reject(self, picture: Picture, probabilities: Sequence[Probabilities]) -> str | None: ...
-
-    def gallery(self, theme: widgets.Theme) -> None: ...  # shows what was kept
-
-    # Lets the first network learn what was kept, telling the fraction done; returns all networks, and what to say.
-    def personalise(self, on_step: Callable[[float], None]) -> tuple[Sequence[Predictor], str]: ...
 
 
 def open_window(predictors: Sequence[Predictor], host: Host) -> None:
@@ -479,9 +461,7 @@ class Window:
     def _keep_as(self, label: int) -> None:
         """Keep the drawing, which no wobble and no X-ray changes; it is on disk when the message appears."""
         answer = self._answer_to(Question(self.sketch.drawing(), self.brush))
-        if len(answer.places) > 1:
-            self._tell(f"these are {len(answer.places)} digits; only one at a time can be kept as a {label}")
-        elif answer.digit is None:
+        if answer.digit is None:
             self._tell(f"there is nothing to keep as a {label} yet: draw it")
         elif self._kept is not None and self._kept.strokes == answer.question.drawing.strokes:
             self._tell(f"this drawing is already kept as {self._kept.label}; Backspace takes it back")
@@ -489,6 +469,7 @@ class Window:
             labelled = replace(answer.question.drawing, label=label)
             networks = "the network says" if len(self._predictors) == 1 else "the networks say"
             but = "" if answer.digit == label else f" ({networks} {answer.digit})"
+            but = but if len(answer.places) == 1 else f", though {len(answer.places)} digits are seen"
             try:
                 self._tell(f"{self._host.keep(labelled)}{but}; Backspace takes it back")
                 self._kept = labelled

@@ -520,6 +520,15 @@ def test_keeping_says_what_the_networks_say_and_backspace_takes_it_back(opened: 
     assert [drawing.label for drawing in visitor.kept] == [3]
 
 
+def test_a_drawing_is_kept_as_the_user_says_though_several_digits_are_seen(opened: Opener) -> None:
+    visitor = opened(width_reader)
+    visitor.draw((40.0, 40.0), (40.0, 240.0))
+    visitor.draw((240.0, 40.0), (240.0, 240.0))
+    visitor.key("7")
+    assert visitor.status == "kept as 7, though 2 digits are seen; Backspace takes it back"
+    assert [(drawing.label, len(drawing.strokes)) for drawing in visitor.kept] == [(7, 2)]
+
+
 def test_the_gallery_opens_by_key_and_button(opened: Opener) -> None:
     shown: list[Any] = []
     visitor = opened(gallery=shown.append)
