@@ -293,9 +293,9 @@ def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
     But they keep the pens that they were written with.
     """
     inverted = test.images[:, 0].numpy()
-    paper, like_mnist = 255 - inverted, inverted.copy()
+    paper, like_mnist, steps = 255 - inverted, inverted.copy(), MODES["mnist"].without("pen")
     for place, picture in enumerate(paper):
-        if (prepared := to_mnist(picture, MODES["mnist"].without("pen"))) is not None:  # a digit without ink stays as it is
+        if (prepared := to_mnist(picture, steps)) is not None:  # a digit without ink stays as it is
             like_mnist[place] = prepared
     return dict(zip(_WAYS, (paper, inverted, like_mnist), strict=True))
 
