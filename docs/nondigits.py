@@ -119,8 +119,10 @@ def main() -> None:
         kinds[DRAWN] = drawn.pictures
     kinds |= examples(COUNT, test) | held_out(test)
     for run in options.runs:
-        found = scores(run, options.outputs, kinds, drawn and drawn.labels)
-        limits = {name: np.quantile(each["validation digits"], REJECTED_FRACTION) for name, each in found.items()}
+        found = scores(run, options.outputs, kinds, drawn.labels if drawn else None)
+        limits = {
+            name: float(np.quantile(each["validation digits"], REJECTED_FRACTION)) for name, each in found.items()
+        }
         limits[UNION] = 1.0  # which rejects by its own limits
         print(f"{'rejected (%)':24}", *(f"{number:>6}" for number in range(1, len(found) + 1)))
         for kind in found[UNION]:

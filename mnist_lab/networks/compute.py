@@ -195,8 +195,9 @@ def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple
         maps = model.blocks(batch)
         return torch.cat([maps.flatten(1), model.classifier[:-1](maps)], dim=1)
 
-    found = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE))
-    units = model.classifier[-1].in_features
+    weights = model.classifier[1].weight  # (H, D)
+    assert isinstance(weights, Tensor)
+    found, units = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE)), len(weights)
     return found[:, :-units], found[:, -units:]
 
 
