@@ -21,7 +21,7 @@ from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import ink, to_mnist
 from mnist_lab.explain.commands import DigitFile, load_reader, load_readers
-from mnist_lab.explain.likeness import LIMITS_FILE, Limits
+from mnist_lab.explain.likeness import Limits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -284,7 +284,7 @@ def test_pieces_of_which_most_are_no_digits_are_no_number(
     if as_pictures:
         lab, shown = colour_lab(outputs)
         assert commands.predict(lab, [path]) == 0
-        assert Text.from_ansi(shown.getvalue()).plain.split("\n")[0] == "pair.json: probably not a digit"
+        assert "pair.json: probably not a digit" in Text.from_ansi(shown.getvalue()).plain.splitlines()
         return
     assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
     (said,) = records(capsys)
@@ -293,19 +293,6 @@ def test_pieces_of_which_most_are_no_digits_are_no_number(
     assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "pair.json" in line]
     assert line.split() == ["pair.json", "–", "probably", "not", "a", "digit"]
-
-
-def test_noise_is_never_a_sure_digit(outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (outputs / "run" / LIMITS_FILE).unlink()  # so that they are found
-    random = np.random.default_rng(0)
-    for number in range(6):
-        grey = random.integers(0, 256, (28, 28)) if number % 2 else 255 * random.integers(0, 2, (28, 28))
-        Image.fromarray(grey.astype(np.uint8)).save(tmp_path / f"{number}.png")
-    paths = [str(tmp_path / f"{number}.png") for number in range(6)]
-    assert main.main(["predict", *paths, "--json", "--outputs", str(outputs)]) == 0
-    for record in records(capsys):
-        assert record["doubtful"]
-        assert record["found"] != "digit"
 
 
 @pytest.mark.parametrize("words", [["xray"], ["saliency"], ["inside"]])
