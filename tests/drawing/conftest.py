@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
-from mnist_lab.drawing.digits import find_digits
-from mnist_lab.drawing.images import clean_page
-from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
-from mnist_lab.drawing.recognise import _scribble
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain.likeness import LIMITS_FILE, Limits
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.training.checkpoints import digest_of, save_tensors
 from tests.training.test_runs import make_run
@@ -76,21 +69,14 @@ def drawings(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def tangle(network: DigitNet, compute: Compute) -> Image.Image:
-    """A scribble in one stroke, which the network takes for one digit, and is less than half sure of."""
-
-    def ask(pictures: Sequence[Picture]) -> list[tuple[NDArray[np.float64]]]:
-        logits = predict_logits(network, torch.from_numpy(np.stack(pictures))[:, None], compute)
-        return [(each,) for each in logits.double().softmax(dim=1).numpy()]
-
-    for seed in itertools.count():
-        paper = ink(_scribble(np.random.default_rng(seed)), 12)
-        clean = clean_page(np.repeat(paper[..., np.newaxis].astype(np.float32), 3, axis=2)).ink
-        picture = to_mnist(clean)
-        if picture is not None and ask([picture])[0][0].max() < 0.45 and len(find_digits(clean, ask)) == 1:
-            return Image.fromarray(paper)
-    raise AssertionError
+@pytest.fixture
+def tangle(outputs: Path, network: DigitNet) -> Image.Image:
+    """A plus sign, of which the run is now less sure than its limit."""
+    write_limits(outputs / "run", network, Limits(probability=0.9, likeness=0.0))
+    image = Image.new("L", (200, 200), 255)
+    for ends in ((30, 100, 170, 100), (100, 30, 100, 170)):
+        ImageDraw.Draw(image).line(ends, fill=0, width=14)
+    return image
 
 
 def write_limits(folder: Path, model: DigitNet, limits: Limits) -> None:
