@@ -278,7 +278,7 @@ def _tell_neighbours(lab: Lab, readers: Sequence[Reader], predictions: Sequence[
 
 
 def _show_picture(lab: Lab, readers: Sequence[Reader], one: Prediction) -> None:
-    if not one.places:
+    if len(one.places) != 1:  # blank, or pieces of what is no digit
         lab.terminal.hint(f"{one.source.name}: {one.remark}")
         return
     (place,) = one.places

@@ -74,14 +74,16 @@ class Prediction:
         """DIGIT, BLANK, NO_DIGIT, SEVERAL or the name of a Trouble."""
         if self.source.trouble is not None:
             return self.source.trouble.name
-        if len(self.places) > 1:
-            return SEVERAL
-        return BLANK if not self.places else NO_DIGIT if self.doubtful[0] else DIGIT
+        if not self.places:
+            return BLANK
+        if sum(self.doubtful) > len(self.places) / 2:  # what noise or a scribble falls into is no number
+            return NO_DIGIT
+        return SEVERAL if len(self.places) > 1 else DIGIT
 
     @property
     def number(self) -> str:
-        """All digits, with a space between rows."""
-        return number_of(self.places)
+        """All digits, with a space between rows; "" if several were found that are probably none."""
+        return number_of(self.places) if self.found == SEVERAL or len(self.places) == 1 else ""
 
     @property
     def remark(self) -> str:
@@ -171,11 +173,11 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
             rows.append([one.source.name, *_likeliest(one.places[0].vote), remark])
         else:
             rows.append([one.source.name, Text(one.number or "–", "best" if one.number else ""), "", "", "", remark])
-        for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if len(one.places) > 1 else ():
+        for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if one.found == SEVERAL else ():
             rows.append(
                 [f"  {_where(place)}", *_likeliest(place.vote), Text(NO_DIGIT if is_doubtful else "", "warning")]
             )
-        for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.places else ()):
+        for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.number else ()):
             said = [place.each[at] for place in one.places]
             numbers = [number_of([replace(place, each=(place.each[at],)) for place in one.places]), "", "", ""]
             rows.append([f"  {name}", *(_likeliest(said[0]) if len(said) == 1 else numbers), ""])

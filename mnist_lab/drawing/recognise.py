@@ -21,7 +21,7 @@ from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.explain.likeness import find_threshold, likenesses
+from mnist_lab.explain.likeness import Likeness, find_limits
 from mnist_lab.explain.neighbours import training_features
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -215,14 +215,14 @@ def rejected_fractions(
 ) -> dict[str, float]:
     """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
 
-    A picture is rejected if it is less like the training digits than 98 % of the validation digits; a run's folder
-    that does not keep that threshold keeps it from now on. The real digits must not be validation digits.
+    As in ``Likeness.rejects``; a run's folder that does not keep the limits keeps them from now on. The real digits
+    must not be validation digits.
     """
-    threshold = find_threshold(run, model, compute)
-    space = training_features(run, model, compute)
+    limits = find_limits(run, model, compute)
+    likeness = Likeness(training_features(run, model, compute), model, compute)
     real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():
-        predicted = _logits(model, pictures, compute).argmax(dim=1).numpy()
-        found[name] = float((likenesses(pictures, predicted, space, model, compute) < threshold).mean())
+        probabilities = _logits(model, pictures, compute).double().softmax(dim=1).numpy()
+        found[name] = float(likeness.rejects(pictures, probabilities, limits).mean())
     return found

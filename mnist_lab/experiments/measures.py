@@ -288,11 +288,14 @@ def _strengths_section(
 
 
 def shown_as(test: Digits) -> dict[str, NDArray[np.uint8]]:
-    """The test digits as ink on paper, as their negative, and as the lab prepares pictures of drawings: (N, 28, 28)."""
+    """The test digits as ink on paper, as their negative, and as the lab prepares pictures, (N, 28, 28).
+
+    But they keep the pens that they were written with.
+    """
     inverted = test.images[:, 0].numpy()
-    paper, like_mnist = 255 - inverted, inverted.copy()
+    paper, like_mnist, steps = 255 - inverted, inverted.copy(), MODES["mnist"].without("pen")
     for place, picture in enumerate(paper):
-        if (prepared := to_mnist(picture, MODES["mnist"])) is not None:  # a digit without ink stays as it is
+        if (prepared := to_mnist(picture, steps)) is not None:  # a digit without ink stays as it is
             like_mnist[place] = prepared
     return dict(zip(_WAYS, (paper, inverted, like_mnist), strict=True))
 

@@ -20,12 +20,12 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
-from mnist_lab.explain.likeness import likenesses, read_threshold
+from mnist_lab.explain.likeness import Likeness, Limits, find_limits
 from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute, computing_with, predict_logits
+from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import Summary, write_summary
@@ -35,7 +35,7 @@ from mnist_lab.terminal.lab import OK, Command, Lab
 from mnist_lab.terminal.wording import format_probability, plain
 from mnist_lab.training.picker import add_run_options, ask_runs, runs_named
 from mnist_lab.training.runs import RunRecord, find_run, list_runs
-from mnist_lab.training.session import evaluate_on, load_trained
+from mnist_lab.training.session import load_trained
 
 BEST = "best"  # the run whose network is asked unless another is named
 
@@ -47,8 +47,6 @@ class Reader:
     run: RunRecord
     model: DigitNet
     compute: Compute
-    rejection_threshold: float  # probability of the predicted digit below which a picture is probably not a digit
-    least_likeness: float | None = None  # to training digits, which decides instead, if the run's folder keeps it
 
     @property
     def name(self) -> str:
@@ -60,17 +58,8 @@ class Reader:
         return list(predict_logits(self.model, images, self.compute).double().softmax(dim=1).numpy())
 
     def rejects(self, picture: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> bool:
-        """Whether it is probably not a digit: less like training digits than 98 % of the validation digits.
-
-        Where the run's folder does not say how like those are, until the run is evaluated again, the maximum
-        probability decides, the usual baseline (Hendrycks & Gimpel 2017, arXiv:1610.02136).
-        """
-        if self.least_likeness is None:
-            return float(probabilities.max()) < self.rejection_threshold
-        with computing_with(1):  # as in nearest_hidden
-            predicted = np.array([probabilities.argmax()])
-            found = likenesses(picture[np.newaxis], predicted, self.hidden_space, self.model, self.compute)
-        return bool(found[0] < self.least_likeness)
+        """Whether it is probably not a digit: unlike the training digits of its class, or not surely of one."""
+        return bool(self.likeness.rejects(picture[np.newaxis], probabilities[np.newaxis], self.limits)[0])
 
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
         """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
@@ -88,6 +77,15 @@ class Reader:
         """The training digits in the space of the hidden layer; the first use may take 1 to 5 s."""
         return training_features(self.run, self.model, self.compute)
 
+    @cached_property
+    def likeness(self) -> Likeness:
+        return Likeness(self.hidden_space, self.model, self.compute)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """Below which a picture is rejected; the first use takes about a second where the folder keeps none."""
+        return find_limits(self.run, self.model, self.compute)
+
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""
         return neighbours_of(picture[np.newaxis], self.hidden_space, self.model, self.compute, count)[0]
@@ -98,12 +96,7 @@ def load_reader(lab: Lab, name: str) -> Reader:
     run, compute = find_run(lab.outputs, name), compute_for(lab)
     with lab.terminal.busy("loading the model"):
         model = load_trained(run, compute)
-        validation = run.results.get("validation")
-        threshold = validation.get("doubt_level") if isinstance(validation, dict) else None
-        # The largest of ten probabilities is at least a tenth.
-        if not isinstance(threshold, float) or not 1 / CLASSES <= threshold <= 1:
-            threshold = evaluate_on(model, load_mnist().validation, compute).rejection_threshold
-    return Reader(run, model, compute, threshold, read_threshold(run, model))
+    return Reader(run, model, compute)
 
 
 def load_readers(lab: Lab, runs: Sequence[str]) -> list[Reader]:

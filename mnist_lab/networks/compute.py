@@ -188,10 +188,17 @@ def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
     return torch.cat(_in_batches(model, model.hidden, images, compute, BATCH_SIZE))
 
 
-def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
-    """What a network's convolutions make of images, as for :func:`predict_logits`: (N, D) float32 on the CPU."""
-    flat = nn.Sequential(model.blocks, nn.Flatten())
-    return torch.cat(_in_batches(model, flat, images, compute, BATCH_SIZE))
+def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple[Tensor, Tensor]:
+    """What convolutions make of images, (N, D), and the hidden units of that, (N, H), both float32 on the CPU."""
+
+    def ask(batch: Tensor) -> Tensor:
+        maps = model.blocks(batch)
+        return torch.cat([maps.flatten(1), model.classifier[:-1](maps)], dim=1)
+
+    weights = model.classifier[1].weight  # (H, D)
+    assert isinstance(weights, Tensor)
+    found, units = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE)), len(weights)
+    return found[:, :-units], found[:, -units:]
 
 
 @torch.inference_mode()

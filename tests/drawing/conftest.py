@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
-from mnist_lab.drawing.images import clean_page
-from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.explain.likeness import LIMITS_FILE, Limits
+from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.training.checkpoints import save_tensors
+from mnist_lab.training.checkpoints import digest_of, save_tensors
 from tests.training.test_runs import make_run
 
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
@@ -45,9 +44,10 @@ def network(mnist: Mnist, compute: Compute) -> DigitNet:
 
 @pytest.fixture
 def outputs(tmp_path: Path, network: DigitNet) -> Path:
-    """An output folder with a run of that network, which rejects what it is less than half sure of."""
-    folder = make_run(tmp_path / "outputs", "run", results={"validation": {"doubt_level": 0.5}})
+    """An output folder with a run of that network, which rejects what it is less than half sure of, and that alone."""
+    folder = make_run(tmp_path / "outputs", "run")
     save_tensors(folder / "model.pt", network.state_dict())
+    write_limits(folder, network, Limits(probability=0.5, likeness=0.0))
     return tmp_path / "outputs"
 
 
@@ -69,19 +69,19 @@ def drawings(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def tangle(network: DigitNet, compute: Compute) -> Image.Image:
-    """Lines at random, which the network is less than half sure of."""
-    for seed in itertools.count():
-        image = Image.new("L", (200, 200), 255)
-        for ends in np.random.default_rng(seed).uniform(20, 180, (8, 4)).tolist():
-            ImageDraw.Draw(image).line(ends, fill=0, width=12)
-        picture = to_mnist(clean_page(np.repeat(np.asarray(image, dtype=np.float32)[..., np.newaxis], 3, axis=2)).ink)
-        assert picture is not None
-        logits = predict_logits(network, torch.from_numpy(picture)[None, None], compute)
-        if float(logits.softmax(dim=1).max()) < 0.45:
-            return image
-    raise AssertionError
+@pytest.fixture
+def tangle(outputs: Path, network: DigitNet) -> Image.Image:
+    """A plus sign, of which the run is now less sure than its limit."""
+    write_limits(outputs / "run", network, Limits(probability=0.9, likeness=0.0))
+    image = Image.new("L", (200, 200), 255)
+    for ends in ((30, 100, 170, 100), (100, 30, 100, 170)):
+        ImageDraw.Draw(image).line(ends, fill=0, width=14)
+    return image
+
+
+def write_limits(folder: Path, model: DigitNet, limits: Limits) -> None:
+    content = {"weights": digest_of(model.state_dict())} | limits._asdict()
+    (folder / LIMITS_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def copy_run(outputs: Path, name: str) -> Path:

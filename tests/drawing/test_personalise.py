@@ -223,7 +223,8 @@ def test_the_command_tells_what_changed(outputs: Path, capsys: pytest.CaptureFix
     assert "skipped" in shown
     for told in ("your own", "MNIST validation", "MNIST test", run.personal["advice"]):
         assert told in shown
-    assert {"history.png", "saliency.png", "report.html"} <= {path.name for path in run.folder.iterdir()}
+    names = {path.name for path in run.folder.iterdir()}
+    assert {"history.png", "saliency.png", "report.html", "rejection.json"} <= names
     assert main.main(["show", run.name, "--outputs", str(outputs)]) == 0
     assert "personalised from" in capsys.readouterr().out
 

@@ -20,12 +20,13 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import ink, to_mnist
-from mnist_lab.explain.commands import DigitFile, load_reader
+from mnist_lab.explain.commands import DigitFile, load_reader, load_readers
+from mnist_lab.explain.likeness import Limits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
-from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limits
 from tests.drawing.test_commands import lab_of, probabilities_by_hand
 from tests.drawing.test_preprocess import side_by_side
 
@@ -75,7 +76,8 @@ def test_several_networks_vote_by_the_mean_of_their_probabilities(
         assert record["digits"] == [record["digit"]]
         assert record["runs"] == {"run": each[0].argmax(), "other": each[1].argmax()}
         assert len(set(record["runs"].values())) == 2
-        nearest, expected = record["neighbours"], load_reader(lab_of(outputs)[0], "run").neighbours(picture)
+        (reader,) = load_readers(lab_of(outputs)[0], ["run"])  # in float32, as predict reads
+        nearest, expected = record["neighbours"], reader.neighbours(picture)
         assert nearest["pixels"]["indices"] == expected.pixels.indices.tolist()
         assert nearest["hidden"]["run"]["indices"] == expected.hidden.indices.tolist()
         assert nearest["hidden"].keys() == {"run", "other"}
@@ -270,6 +272,27 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("pair.png")] == ["71"]
     assert f"  x {round(left)}–{round(right)} y {round(top)}–{round(bottom)}" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("as_pictures", [False, True])
+def test_pieces_of_which_most_are_no_digits_are_no_number(
+    outputs: Path, tmp_path: Path, network: DigitNet, capsys: pytest.CaptureFixture[str], as_pictures: bool
+) -> None:
+    path = tmp_path / "pair.json"
+    path.write_text(side_by_side(7, 1).to_json(), encoding="utf-8")
+    write_limits(outputs / "run", network, Limits(probability=1.0, likeness=0.0))  # which nothing reaches
+    if as_pictures:
+        lab, shown = colour_lab(outputs)
+        assert commands.predict(lab, [path]) == 0
+        assert "pair.json: probably not a digit" in Text.from_ansi(shown.getvalue()).plain.splitlines()
+        return
+    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+    (said,) = records(capsys)
+    assert (said["found"], said["number"], said["doubtful"]) == ("probably not a digit", "", True)
+    assert (len(said["places"]), said["folder"]) == (2, None)
+    assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "pair.json" in line]
+    assert line.split() == ["pair.json", "–", "probably", "not", "a", "digit"]
 
 
 @pytest.mark.parametrize("words", [["xray"], ["saliency"], ["inside"]])

@@ -14,7 +14,7 @@ from mnist_lab.drawing.preprocess import MODES, to_mnist
 from mnist_lab.drawing.recognise import count_correct, examples, prepare_labelled, rejected_fractions, score_drawings
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError
-from mnist_lab.explain.likeness import THRESHOLD_FILE
+from mnist_lab.explain.likeness import LIMITS_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.training.runs import read_run
@@ -72,16 +72,17 @@ def test_every_kind_is_made_and_each_example_is_its_own(mnist: Mnist) -> None:
     assert np.array_equal(shuffled, np.sort(digits.reshape(20, -1), axis=1))
 
 
-def test_the_threshold_is_found_once_and_rejects_two_in_a_hundred_digits(
+def test_the_limits_are_found_once_and_reject_two_in_a_hundred_digits(
     outputs: Path, network: DigitNet, compute: Compute, mnist: Mnist
 ) -> None:
     run, digits = read_run(outputs / "run"), mnist.test.subset(torch.arange(300))
+    kept = run.folder / LIMITS_FILE
+    kept.unlink()
     found = rejected_fractions(run, network, digits, compute, count=30)
     assert found.keys() == {"real digits", *KINDS}
     assert 0 < found["real digits"] < 0.1
     assert found["shuffled pixels"] > 0.9
-    kept = run.folder / THRESHOLD_FILE
     content = json.loads(kept.read_text(encoding="utf-8"))
-    kept.write_text(json.dumps(content | {"threshold": 1.0}), encoding="utf-8")
+    kept.write_text(json.dumps(content | {"likeness": 1.0}), encoding="utf-8")
     few = digits.subset(torch.arange(20))
     assert set(rejected_fractions(run, network, few, compute, count=5).values()) == {1.0}, "what is kept is used"

@@ -160,6 +160,13 @@ def test_digits_are_shown_in_three_ways(small: Digits) -> None:
     assert np.median(change) < 8
 
 
+def test_fine_digits_keep_the_pen_that_they_were_written_with(mnist: Mnist) -> None:
+    masses = mnist.test.images[:1000].float().sum(dim=(1, 2, 3))
+    finest = mnist.test.subset(masses.argsort()[:50])
+    change = shown_as(finest)["MNIST-like"].sum(axis=(1, 2)) / finest.images.sum(dim=(1, 2, 3)).numpy()
+    assert np.abs(change - 1).max() < 0.1  # re-inked, they would have up to twice the ink
+
+
 def test_a_digit_without_ink_stays_as_it_is(small: Digits) -> None:
     blank = Digits(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), small.labels[:1], small.indices[:1])
     assert shown_as(blank)["MNIST-like"].sum() == 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,7 +13,7 @@ from PIL import Image
 from scipy.special import softmax
 
 import main
-from mnist_lab.config import CLASSES, TrainConfig
+from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
@@ -75,38 +73,6 @@ def test_readers_of_single_digits_compute_in_float32(
     assert reader.explain(picture, "gradient").probabilities == pytest.approx(exact, abs=1e-6)
     in_16_bits = load_reader(lab_of(outputs)[0], "first").predict([picture])[0]
     assert np.abs(in_16_bits - exact).max() > 1e-5  # so that the test can fail
-
-
-def test_the_rejection_threshold_is_the_saved_one_or_found_again(
-    outputs: Path, mnist: Mnist, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab, _ = lab_of(outputs)
-    reader = load_reader(lab, "first")
-    assert reader.rejection_threshold == 0.5
-    picture = mnist.test.images[0, 0].numpy()
-    assert reader.least_likeness is None
-    assert reader.rejects(picture, np.array([0.49, 0.51 - 0.02, *[0.0] * 8]))
-    assert not reader.rejects(picture, np.array([0.5, 0.5, *[0.0] * 8]))
-    certainty = np.stack(reader.predict(list(mnist.validation.images.squeeze(1).numpy()))).max(axis=1)
-    expected = np.quantile(certainty, 0.02)
-    path = outputs / "first" / "run.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["results"]["validation"]["doubt_level"] = None
-    path.write_text(json.dumps(content), encoding="utf-8")
-    assert load_reader(lab, "first").rejection_threshold == pytest.approx(expected, abs=1e-6)
-
-    class Found:
-        doubt_level = rejection_threshold = 0.123
-
-    monkeypatch.setattr(commands, "evaluate_on", lambda *_: Found)
-    values: tuple[Any, ...] = (True, "0.5", 0.99 / CLASSES, 1.5, [0.5], {})
-    for value in values:  # no threshold that a network can have had
-        content["results"]["validation"] = {"doubt_level": value}
-        path.write_text(json.dumps(content), encoding="utf-8")
-        assert load_reader(lab, "first").rejection_threshold == 0.123
-    for results in ({}, {"validation": 3}, None):
-        path.write_text(json.dumps(content | {"results": results}), encoding="utf-8")
-        assert load_reader(lab, "first").rejection_threshold == 0.123
 
 
 # --- saliency ----------------------------------------------------------------------------------------------------

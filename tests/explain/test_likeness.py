@@ -15,7 +15,7 @@ import main
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.explain import likeness
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.likeness import THRESHOLD_FILE, find_threshold, likenesses, read_threshold
+from mnist_lab.explain.likeness import LIMITS_FILE, Limits, find_limits, read_limits
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
@@ -38,7 +38,7 @@ def opened(outputs: Path) -> Reader:
 
 
 def found(reader: Reader, pictures: NDArray[np.uint8], predicted: NDArray[np.int64]) -> NDArray[np.float32]:
-    return likenesses(pictures, predicted, reader.hidden_space, reader.model, reader.compute)
+    return reader.likeness.of(pictures, predicted)
 
 
 def parts(reader: Reader, images: torch.Tensor) -> NDArray[np.float64]:
@@ -70,10 +70,32 @@ def test_a_training_digit_is_fully_like_itself_and_noise_less_than_another_digit
     assert found(reader, np.zeros((0, 28, 28), dtype=np.uint8), labels[:0]).shape == (0,)
 
 
-def test_a_reader_rejects_by_the_threshold_that_the_folder_keeps(reader: Reader, mnist: Mnist) -> None:
-    threshold = find_threshold(reader.run, reader.model, reader.compute)
-    reader = opened(reader.run.folder.parent)
-    assert reader.least_likeness == threshold
+def test_what_is_enough_spares_the_rest(reader: Reader, mnist: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact below, and not below above; what is remembered of training digits changes nothing."""
+    pictures, predicted = mnist.test.images[:60, 0].numpy(), np.arange(60) % 10
+    exact = found(reader, pictures, predicted)
+    enough = float(np.median(exact))
+    spared = reader.likeness.of(pictures, predicted, enough)
+    low = exact < enough
+    assert 10 < low.sum() < 50
+    assert spared[low] == pytest.approx(exact[low], abs=1e-3)
+    assert (spared[~low] >= enough - 1e-3).all()
+    assert (spared < exact - 0.001).any(), "the rest was tried all the same"
+    monkeypatch.setattr(likeness, "_REMEMBERED", 0)
+    assert found(reader, pictures, predicted) == pytest.approx(exact, abs=1e-3)
+
+
+def test_a_picture_is_rejected_for_either_doubt(reader: Reader, mnist: Mnist) -> None:
+    pictures, sure, unsure = mnist.train.images[:1, 0].numpy(), np.eye(10)[:1], np.full((1, 10), 0.1)
+    limits, low = Limits(probability=0.5, likeness=0.0), Limits(probability=0.0, likeness=1.01)
+    rejects = reader.likeness.rejects
+    assert [bool(rejects(pictures, each, limits)[0]) for each in (sure, unsure)] == [False, True]
+    assert [bool(rejects(pictures, each, low)[0]) for each in (sure, unsure)] == [True, True]
+
+
+def test_a_reader_rejects_by_the_limits_that_the_folder_keeps(reader: Reader, mnist: Mnist) -> None:
+    limits = reader.limits
+    assert opened(reader.run.folder.parent).limits == limits == read_limits(reader.run, reader.model)
     sure, digits = np.eye(10), mnist.validation
     rejected = [
         reader.rejects(image.numpy(), sure[label])
@@ -84,31 +106,33 @@ def test_a_reader_rejects_by_the_threshold_that_the_folder_keeps(reader: Reader,
     assert reader.rejects(noise, sure[3]), "however sure the network is"
 
 
-def test_two_in_a_hundred_validation_digits_are_below_the_threshold(reader: Reader, mnist: Mnist) -> None:
-    threshold = find_threshold(reader.run, reader.model, reader.compute)
+def test_two_in_a_hundred_validation_digits_are_rejected(reader: Reader, mnist: Mnist) -> None:
     pictures = stratified_subset(mnist.validation, 500).images[:, 0].numpy()  # as many as in conftest
-    predicted = np.stack(reader.predict(list(pictures))).argmax(axis=1)
-    assert int((found(reader, pictures, predicted) < threshold).sum()) == 10
+    probabilities, limits = np.stack(reader.predict(list(pictures))), reader.limits
+    unsure = probabilities.max(axis=1) < limits.probability
+    assert int(unsure.sum()) in (2, 3)
+    assert int(reader.likeness.rejects(pictures, probabilities, limits).sum()) == 10
 
 
 @pytest.mark.parametrize(
-    "change", [{"threshold": 1.5}, {"threshold": "0.5"}, {"threshold": None}, {"weights": "0" * 64}, {"weights": None}]
+    "change", [{"likeness": 1.5}, {"probability": "0.5"}, {"likeness": None}, {"weights": "0" * 64}, {"weights": None}]
 )
-def test_a_damaged_threshold_counts_as_none(reader: Reader, change: dict[str, object]) -> None:
-    find_threshold(reader.run, reader.model, reader.compute)
-    path = reader.run.folder / THRESHOLD_FILE
+def test_damaged_limits_count_as_none(reader: Reader, change: dict[str, object]) -> None:
+    limits = reader.limits
+    path = reader.run.folder / LIMITS_FILE
     content = json.loads(path.read_text(encoding="utf-8"))
+    earlier = json.dumps({"weights": content["weights"], "threshold": 0.75})
     path.write_text(json.dumps(content | change), encoding="utf-8")
-    assert read_threshold(reader.run, reader.model) is None
-    for text in ("", "[]", "{}", "1", "[" * 1000):
+    assert read_limits(reader.run, reader.model) is None
+    for text in ("", "[]", "{}", "1", "[" * 1000, earlier):
         path.write_text(text, encoding="utf-8")
-        assert read_threshold(reader.run, reader.model) is None
-    assert opened(reader.run.folder.parent).least_likeness is None
+        assert read_limits(reader.run, reader.model) is None
+    assert opened(reader.run.folder.parent).limits == limits, "found again"
 
 
 def test_what_is_kept_is_not_looked_for_again(reader: Reader) -> None:
-    threshold = find_threshold(reader.run, reader.model, reader.compute)
-    path = reader.run.folder / THRESHOLD_FILE
+    path, other = reader.run.folder / LIMITS_FILE, Limits(0.25, 0.125)
+    find_limits(reader.run, reader.model, reader.compute)
     content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(content | {"threshold": threshold / 2}), encoding="utf-8")
-    assert find_threshold(reader.run, reader.model, reader.compute) == threshold / 2
+    path.write_text(json.dumps(content | other._asdict()), encoding="utf-8")
+    assert find_limits(reader.run, reader.model, reader.compute) == other
