@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 Strength: TypeAlias = NDArray[np.float32]  # (H, W), how much a pixel differs from its paper in the ink's colour, 0 up
@@ -18,6 +19,9 @@ _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
 _MUCH_DARKER = 2.5  # times as strong as most lines: it is none
+_ALONG = 0.8  # of what is left of a line, that lies along it
+_ROUNDS = 2
+_BLOCKS = 8  # along each side, in which the grain is measured
 _AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
 
 
@@ -26,6 +30,17 @@ def noise(strength: Strength) -> tuple[float, float, float]:
     middle = float(np.median(strength))
     deviation = 1.4826 * float(np.median(np.abs(strength - middle)))
     return middle, deviation, middle + 6 * deviation + 3
+
+
+def local_deviation(strength: Strength) -> Strength:
+    """The paper's own deviation (H, W) around each pixel: what is lit less shows more grain."""
+    rows, columns = (np.linspace(0, length, min(_BLOCKS, max(1, length // 16)) + 1).astype(int) for length in strength.shape)
+    blocks = np.zeros((len(rows) - 1, len(columns) - 1), dtype=np.float32)
+    for row, column in np.ndindex(blocks.shape):
+        block = strength[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
+        blocks[row, column] = noise(block)[1]
+    blocks = ndimage.median_filter(blocks, 3)  # few blocks hold as much ink as paper
+    return np.asarray(Image.fromarray(blocks).resize(strength.shape[::-1], Image.Resampling.BILINEAR))
 
 
 class _Pen(NamedTuple):
@@ -51,8 +66,17 @@ def remove_lines(strength: Strength) -> Strength:
     """Remove long straight lines that belong to the paper: those that end at its edge, or at another such line.
 
     They are found by a Hough transform (Duda and Hart 1972). Where more is inked than the line is thick, or darker, a
-    digit crosses it, and is kept.
+    digit crosses it, and is kept. Once the fine lines are gone, thicker ones are found by a second round.
     """
+    for _ in range(_ROUNDS):
+        before, strength = strength, _remove_lines_of_a_pen(strength)
+        if strength is before:
+            break
+    return strength
+
+
+def _remove_lines_of_a_pen(strength: Strength) -> Strength:
+    given = strength
     middle, deviation, _ = noise(strength)
     strength, level = (
         strength - middle,
@@ -66,13 +90,21 @@ def remove_lines(strength: Strength) -> Strength:
             break
         lines = kept
     if not lines:
-        return strength
+        return given
     pen = _Pen(*(float(np.median([getattr(line, name) for _, line in lines])) for name in _Pen._fields))
     erased, *bands = (np.zeros(strength.shape, dtype=np.bool_) for _ in range(3))
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
         _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
     erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
+    left = np.where(erased, 0, strength) > level
+    labels, count = ndimage.label(left, np.ones((3, 3)))
+    if count:  # what is left of a line lies along it
+        shapes = np.arange(count + 1)
+        is_along = ndimage.mean(bands[False] | bands[True], labels, shapes) > _ALONG
+        is_pale = ndimage.maximum(strength, labels, shapes) <= _MUCH_DARKER * pen.strength
+        is_along[0] = False
+        erased |= (is_along & is_pale)[labels]
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
