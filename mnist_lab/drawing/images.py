@@ -210,12 +210,14 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 20.0  # levels, of 255, between ink and paper
+_LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST, _BROADEST_SOFT = 0.35, 0.2  # of a shape's longer side: strokes are not as wide, nor soft ones
+_BROADEST, _BROADEST_SOFT = 0.4, 0.25  # of a shape's longer side: strokes are not as wide, nor soft ones
+_SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
+_PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
-_FEW = 10  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
+_FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
@@ -225,7 +227,8 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     if contrast < _LEAST_CONTRAST:
-        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
+        is_sharp = ndimage.gaussian_gradient_magnitude(strength, 0.7).max() > _SHARP_FAINT * contrast
+        return white, TOO_FAINT if is_sharp and _is_one_shape(strength > noise(strength)[2]) else BLANK
     grain = np.maximum(deviation, local_deviation(strength))
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
@@ -253,13 +256,15 @@ def _like_strokes(
 ) -> NDArray[np.bool_]:
     """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
     shapes = np.arange(1, len(areas) + 1)
-    widths = 4 * ndimage.mean(ndimage.distance_transform_edt(labels > 0), labels, shapes)
+    widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     is_large = areas >= 0.1 * areas.max(initial=0)
     peaks = ndimage.maximum(strength, labels, shapes)
     sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
     is_blot = is_ink & is_large & (widths > np.where(sharpness < _SHARP, _BROADEST_SOFT, _BROADEST) * extents)
-    is_beyond = (areas >= 0.1 * areas[is_blot].max(initial=0)) | (peaks > 1.5 * peaks[is_blot].max(initial=0))
-    found: NDArray[np.bool_] = is_ink & ~is_blot & is_beyond
+    found: NDArray[np.bool_] = is_ink & ~is_blot
+    if is_blot.any():  # pale ones are light, and so is whatever is as pale
+        palest = 1.3 * peaks[is_blot].max()
+        found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
     if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture

@@ -14,7 +14,7 @@ Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
-_QUADRILATERAL = 0.9  # of a page's area: it has four straight sides
+_QUADRILATERAL = 0.8  # of a page's area: it has four straight sides
 _LONGEST = 4  # times as long as its shortest side
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take

@@ -39,7 +39,7 @@ def local_deviation(strength: Strength) -> Strength:
     for row, column in np.ndindex(blocks.shape):
         block = strength[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
         blocks[row, column] = noise(block)[1]
-    blocks = ndimage.median_filter(blocks, 3)  # few blocks hold as much ink as paper
+    blocks = ndimage.maximum_filter(ndimage.median_filter(blocks, 3), 3)  # few blocks hold as much ink as paper
     return np.asarray(Image.fromarray(blocks).resize(strength.shape[::-1], Image.Resampling.BILINEAR))
 
 
