@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mnist_lab.drawing.page import Colours, find_paper, otsu, resized
-from mnist_lab.drawing.paper_lines import Strength, local_deviation, noise, remove_lines
+from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
 
@@ -229,7 +229,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     if contrast < _LEAST_CONTRAST:
         is_sharp = ndimage.gaussian_gradient_magnitude(strength, 0.7).max() > _SHARP_FAINT * contrast
         return white, TOO_FAINT if is_sharp and _is_one_shape(strength > noise(strength)[2]) else BLANK
-    grain = np.maximum(deviation, local_deviation(strength))
+    grain = deviation * local_grain(strength)
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
     shapes = np.arange(1, labels.max() + 1)

@@ -14,7 +14,7 @@ Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
-_QUADRILATERAL = 0.8  # of a page's area: it has four straight sides
+_CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
 _LONGEST = 4  # times as long as its shortest side
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
@@ -64,11 +64,12 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
         return None
     if np.percentile(unlike[inside], 25) - np.percentile(unlike[outside], 75) < _PAGE_CONTRAST:  # light that fades
         return None
-    corners, area = _largest_quadrilateral(np.argwhere(page)[:, ::-1])
+    hull = ConvexHull(np.argwhere(page)[:, ::-1])
+    corners, area = _largest_quadrilateral(hull.points[hull.vertices])
     sides = np.hypot(*(corners - np.roll(corners, 1, axis=0)).T)
-    if not _QUADRILATERAL < area / page.sum() < 1 / _QUADRILATERAL or sides.max() > _LONGEST * sides.min():
+    if page.sum() < _CONVEX * hull.volume or area < _QUADRILATERAL * hull.volume or sides.max() > _LONGEST * sides.min():
         return None
-    return (corners.astype(np.float64) + 0.5) * (len(colours) / len(small))
+    return (corners + 0.5) * (len(colours) / len(small))
 
 
 def _opened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
@@ -77,9 +78,8 @@ def _opened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     return ndimage.distance_transform_edt(~eroded) <= reach if eroded.any() else eroded
 
 
-def _largest_quadrilateral(points: NDArray[np.int64]) -> tuple[NDArray[np.int64], float]:
-    """The four of the points (n, 2) that span the largest area, from the upper left clockwise, and that area."""
-    hull = points[ConvexHull(points).vertices]
+def _largest_quadrilateral(hull: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The four of a hull's corners (n, 2) that span the largest area, from the upper left clockwise, and that area."""
     from_first = hull - hull[:, np.newaxis]  # (n, n, 2)
     areas = from_first[:, :, np.newaxis, 0] * from_first[:, np.newaxis, :, 1]
     areas = (areas - areas.transpose(0, 2, 1)) / 2  # (n, n, n): of each diagonal and a third corner, by its side
