@@ -202,7 +202,8 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     axis = axis if axis.sum() >= 0 else -axis
     along, values = away @ axis, colours @ axis
     dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
-    floor = 0.5 * float(np.percentile(np.abs(along[far]), 50))
+    grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
+    floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
     darker = int((np.minimum(dark, -along) > floor).sum())
     lighter = int((np.minimum(light, along) > floor).sum())
     return axis, 1 if lighter > darker else -1
@@ -213,7 +214,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 _LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST, _BROADEST_SOFT = 0.4, 0.25  # of a shape's longer side: strokes are not as wide, nor soft ones
+_BROADEST, _BROADEST_SOFT = 0.4, 0.22  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
 _SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
@@ -237,7 +238,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     is_ink = (ndimage.maximum(strength - high, labels, shapes) > 0) & (areas >= max(3, 0.01 * areas.max(initial=0)))
     extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
     if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
-        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW else BLANK
+        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK
     is_ink &= _like_strokes(strength, labels, areas, extents, is_ink)
     mask = np.concatenate([[False], is_ink])[labels]
     if not mask.any():
@@ -260,7 +261,7 @@ def _like_strokes(
     is_large = areas >= 0.1 * areas.max(initial=0)
     peaks = ndimage.maximum(strength, labels, shapes)
     sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
-    is_blot = is_ink & is_large & (widths > np.where(sharpness < _SHARP, _BROADEST_SOFT, _BROADEST) * extents)
+    is_blot = is_ink & is_large & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
@@ -278,6 +279,8 @@ def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
     largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()) if mask.any() else mask
     rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
     if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
+        return False
+    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_SOFT * max(np.ptp(rows), np.ptp(columns)):
         return False
     is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
     return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)

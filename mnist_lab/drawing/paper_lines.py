@@ -82,10 +82,8 @@ def remove_lines(strength: Strength) -> Strength:
 def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     given = strength
     middle, deviation, _ = noise(strength)
-    strength, level = (
-        strength - middle,
-        3 * deviation + 2,
-    )  # lines may be pale: it is their length that tells them from grain
+    strength = strength - middle
+    level = 3 * deviation + 2  # lines may be pale: it is their length that tells them from grain
     lines = [(False, line) for line in _level_lines(strength, level)]
     lines += [(True, line) for line in _level_lines(strength.T, level)]
     while True:
@@ -103,12 +101,13 @@ def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
     left = np.where(erased, 0, strength) > level
     labels, count = ndimage.label(left, np.ones((3, 3)))
-    if count:  # what is left of a line lies along it
-        shapes = np.arange(count + 1)
-        is_along = ndimage.mean(bands[False] | bands[True], labels, shapes) > _ALONG
-        is_pale = ndimage.maximum(strength, labels, shapes) <= _MUCH_DARKER * pen.strength
-        is_along[0] = False
-        erased |= (is_along & is_pale)[labels]
+    if count:  # what is left of a line lies along it, and is no thicker, nor much darker
+        shapes = np.arange(1, count + 1)
+        thickness = 2 * ndimage.maximum(ndimage.distance_transform_edt(left), labels, shapes)
+        is_left = ndimage.mean(bands[False] | bands[True], labels, shapes) > _ALONG
+        is_left &= thickness <= 2.5 * pen.thickness + 3
+        is_left &= ndimage.maximum(strength, labels, shapes) <= _MUCH_DARKER * pen.strength
+        erased |= np.concatenate([[False], is_left])[labels]
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
