@@ -29,7 +29,7 @@ from sheets import BLUE, INK, PENCIL, Lines, Sheet, broad, centre_lines, unit  #
 import main  # noqa: E402
 from mnist_lab.data.loader import derive_seed  # noqa: E402
 from mnist_lab.data.mnist import load_mnist  # noqa: E402
-from mnist_lab.drawing import predictions  # noqa: E402
+from mnist_lab.drawing import predictions, preprocess  # noqa: E402
 from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page  # noqa: E402
 from mnist_lab.drawing.strokes import read_drawings, segments  # noqa: E402
 from mnist_lab.explain.commands import load_reader  # noqa: E402
@@ -350,6 +350,8 @@ def measure(options: argparse.Namespace) -> None:
     digits = shapes(options.strokes, options.each)
     steps = PaperSteps(**{name: name not in options.without for name in PAPER_STEPS})
     print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
+    if "pen" in options.without:
+        preprocess.ink_again = lambda paper: paper
     rows = []
     for name, family in (FAMILIES | EMPTY).items():
         if not any(word in name for word in options.only):
@@ -386,6 +388,6 @@ if __name__ == "__main__":
     parser.add_argument("--strokes", type=Path, help="a file of labelled drawings")
     parser.add_argument("--each", type=int, default=150, help="pictures of each family (default: 150)")
     parser.add_argument("--only", nargs="*", default=[""], help="the families with one of these words in their names")
-    parser.add_argument("--without", nargs="*", default=[], choices=PAPER_STEPS, help="steps to leave out")
+    parser.add_argument("--without", nargs="*", default=[], choices=[*PAPER_STEPS, "pen"], help="steps to leave out")
     parser.add_argument("--save", type=Path, help="keep the pictures that are not read correctly here")
     measure(parser.parse_args())

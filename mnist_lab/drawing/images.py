@@ -214,7 +214,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 _LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST, _BROADEST_SOFT = 0.4, 0.22  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
+_BROADEST, _BROADEST_SOFT = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
 _SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
