@@ -290,11 +290,11 @@ EMPTY: dict[str, Family] = {
     "empty: vignette, lamp": lambda s: photo(
         s.paper(np.full(3, s.draw(120, 230))).vignetted(s.draw(0.3, 1.3)).lamp(s.draw(0.2, 0.9), s.draw(0.1, 0.4))
     ),
-    "empty: vignette": lambda s: s.paper(np.full(3, s.draw(150, 250))).vignetted(s.draw(0.3, 1.5)).grainy(
-        max(0.0, s.draw(-3, 5))
+    "empty: vignette": lambda s: (
+        s.paper(np.full(3, s.draw(150, 250))).vignetted(s.draw(0.3, 1.5)).grainy(max(0.0, s.draw(-3, 5)))
     ),
-    "empty: lamp, no grain": lambda s: s.paper(np.full(3, s.draw(100, 230))).vignetted(s.draw(0, 1.4)).lamp(
-        s.draw(0.2, 1), s.draw(0.05, 0.4)
+    "empty: lamp, no grain": lambda s: (
+        s.paper(np.full(3, s.draw(100, 230))).vignetted(s.draw(0, 1.4)).lamp(s.draw(0.2, 1), s.draw(0.05, 0.4))
     ),
     "empty: shadow, no photo": lambda s: s.shadow(s.draw(0.35, 0.8), s.draw(0.001, 0.1)).grainy(
         max(0.0, s.draw(-3, 5))

@@ -261,7 +261,11 @@ def _like_strokes(
     is_large = areas >= 0.1 * areas.max(initial=0)
     peaks = ndimage.maximum(strength, labels, shapes)
     sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
-    is_blot = is_ink & is_large & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
+    is_blot = (
+        is_ink
+        & is_large
+        & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
+    )
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()

@@ -67,7 +67,11 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
     hull = ConvexHull(np.argwhere(page)[:, ::-1])
     corners, area = _largest_quadrilateral(hull.points[hull.vertices])
     sides = np.hypot(*(corners - np.roll(corners, 1, axis=0)).T)
-    if page.sum() < _CONVEX * hull.volume or area < _QUADRILATERAL * hull.volume or sides.max() > _LONGEST * sides.min():
+    if (
+        page.sum() < _CONVEX * hull.volume
+        or area < _QUADRILATERAL * hull.volume
+        or sides.max() > _LONGEST * sides.min()
+    ):
         return None
     return (corners + 0.5) * (len(colours) / len(small))
 
