@@ -73,6 +73,8 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
         or sides.max() > _LONGEST * sides.min()
     ):
         return None
+    away = corners - corners.mean(axis=0)
+    corners += (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
     return (corners + 0.5) * (len(colours) / len(small))
 
 
