@@ -29,7 +29,7 @@ from sheets import BLUE, INK, PENCIL, Lines, Sheet, broad, centre_lines, unit  #
 import main  # noqa: E402
 from mnist_lab.data.loader import derive_seed  # noqa: E402
 from mnist_lab.data.mnist import load_mnist  # noqa: E402
-from mnist_lab.drawing import predictions  # noqa: E402
+from mnist_lab.drawing import predictions, preprocess  # noqa: E402
 from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page  # noqa: E402
 from mnist_lab.drawing.strokes import read_drawings, segments  # noqa: E402
 from mnist_lab.explain.commands import load_reader  # noqa: E402
@@ -123,7 +123,19 @@ FAMILIES: dict[str, Family] = {
         .write(BLUE, pen=s.draw(1 / 16, 1 / 10), size=1500 / 1100 / 25)
         .vignetted(s.draw(0.2, 0.8))
     ),
+    "small digit, noise, JPEG": lambda s: (
+        Sheet(s.lines, s.random, 1000, 1000)
+        .write(s.colour((20, 20, 20), (60, 60, 150)), s.draw(1 / 16, 1 / 9), s.draw(1 / 25, 1 / 16))
+        .grainy(s.draw(2, 7))
+        .compressed(int(s.draw(50, 90)))
+    ),
+    "grey hairline, grain": lambda s: s.write(np.full(3, s.draw(60, 140)), 1 / 80, s.draw(0.4, 0.8)).grainy(
+        s.draw(1, 5)
+    ),
     # pencil, grain
+    "pencil, strong grain": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 20), grain=s.draw(0.3, 0.6)).grainy(
+        s.draw(10, 20)
+    ),
     "pencil": lambda s: s.write(pencil(s), s.draw(1 / 40, 1 / 18), grain=s.draw(0.1, 0.5)),
     "faint pencil, grain": lambda s: s.write(np.full(3, s.draw(165, 195)), s.draw(1 / 36, 1 / 20)).grainy(
         s.draw(6, 12)
@@ -253,6 +265,16 @@ FAMILIES: dict[str, Family] = {
         .write(INK, s.draw(1 / 24, 1 / 12))
         .table(s.colour((190, 190, 190), (240, 240, 240)), s.draw(-12, 12))
     ),
+    "table of planks, turned": lambda s: photo(
+        s.write(s.colour((20, 20, 30), (60, 60, 160)), s.draw(1 / 28, 1 / 12)).table(
+            s.colour((60, 40, 25), (150, 110, 80)), s.draw(-25, 25), s.draw(0, 0.03), s.draw(0.05, 0.25), (0.08, 0.2), 9
+        )
+    ),
+    "table in perspective": lambda s: photo(
+        s.write(INK, s.draw(1 / 28, 1 / 12)).table(
+            s.colour((40, 30, 20), (140, 110, 90)), s.draw(-15, 15), s.draw(0.04, 0.1), s.draw(0, 0.2)
+        )
+    ),
     "phone, ruled, blue pen": lambda s: _phone(Sheet(s.lines, s.random, 1200, 900)),
     "phone, pencil, shadow": lambda s: photo(
         Sheet(s.lines, s.random, 1000, 750)
@@ -268,6 +290,20 @@ EMPTY: dict[str, Family] = {
     "empty: vignette, lamp": lambda s: photo(
         s.paper(np.full(3, s.draw(120, 230))).vignetted(s.draw(0.3, 1.3)).lamp(s.draw(0.2, 0.9), s.draw(0.1, 0.4))
     ),
+    "empty: vignette": lambda s: (
+        s.paper(np.full(3, s.draw(150, 250))).vignetted(s.draw(0.3, 1.5)).grainy(max(0.0, s.draw(-3, 5)))
+    ),
+    "empty: lamp, no grain": lambda s: (
+        s.paper(np.full(3, s.draw(100, 230))).vignetted(s.draw(0, 1.4)).lamp(s.draw(0.2, 1), s.draw(0.05, 0.4))
+    ),
+    "empty: shadow, no photo": lambda s: s.shadow(s.draw(0.35, 0.8), s.draw(0.001, 0.1)).grainy(
+        max(0.0, s.draw(-3, 5))
+    ),
+    "empty: ruled, vignette": lambda s: (
+        s.ruled(s.draw(30, 110), s.colour((120, 130, 150), (190, 200, 230)), s.draw(1, 3), squares=s.draw(0, 1) < 0.3)
+        .vignetted(s.draw(0.4, 1.4))
+        .grainy(max(0.0, s.draw(-2, 5)))
+    ),
     "empty: ruled": lambda s: s.ruled(s.draw(30, 110), s.colour((90, 90, 90), (190, 200, 230)), s.draw(1, 3)).turned(
         s.draw(-5, 5)
     ),
@@ -276,11 +312,18 @@ EMPTY: dict[str, Family] = {
         .turned(s.draw(-4, 4))
         .gradient()
     ),
+    "empty: creased": lambda s: s.creased(int(s.draw(1, 6)), s.draw(0.05, 0.25)).grainy(max(0.0, s.draw(-2, 5))),
+    "empty: wrinkled": lambda s: s.wrinkled(s.draw(0.04, 0.2)).grainy(max(0.0, s.draw(-2, 5))),
     "empty: creased, wrinkled": lambda s: photo(s.creased(depth=s.draw(0.05, 0.2)).wrinkled(s.draw(0.04, 0.12))),
     "empty: striped shadow": lambda s: photo(s.striped(s.draw(0.5, 0.9), s.draw(1, 2.5))),
     "empty: dotted": lambda s: s.dotted(s.draw(18, 45), np.full(3, s.draw(90, 190)), s.draw(0.8, 2)).grainy(2),
     "empty: texture": lambda s: s.paper(s.colour((60, 60, 60), (250, 240, 230))).textured(
         s.draw(0.01, 0.05), s.draw(0.8, 6)
+    ),
+    "empty: on planks": lambda s: photo(
+        s.table(
+            s.colour((60, 40, 25), (150, 110, 80)), s.draw(-25, 25), s.draw(0, 0.03), s.draw(0.05, 0.25), (0.08, 0.2), 9
+        )
     ),
     "empty: on a table": lambda s: photo(s.table(s.colour(*_DARK), s.draw(-12, 12), 0.03, s.draw(0, 0.2))),
 }
@@ -307,6 +350,8 @@ def measure(options: argparse.Namespace) -> None:
     digits = shapes(options.strokes, options.each)
     steps = PaperSteps(**{name: name not in options.without for name in PAPER_STEPS})
     print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
+    if "pen" in options.without:
+        preprocess.ink_again = lambda paper: paper
     rows = []
     for name, family in (FAMILIES | EMPTY).items():
         if not any(word in name for word in options.only):
@@ -343,6 +388,6 @@ if __name__ == "__main__":
     parser.add_argument("--strokes", type=Path, help="a file of labelled drawings")
     parser.add_argument("--each", type=int, default=150, help="pictures of each family (default: 150)")
     parser.add_argument("--only", nargs="*", default=[""], help="the families with one of these words in their names")
-    parser.add_argument("--without", nargs="*", default=[], choices=PAPER_STEPS, help="steps to leave out")
+    parser.add_argument("--without", nargs="*", default=[], choices=[*PAPER_STEPS, "pen"], help="steps to leave out")
     parser.add_argument("--save", type=Path, help="keep the pictures that are not read correctly here")
     measure(parser.parse_args())

@@ -271,6 +271,7 @@ class Sheet:
         bend: float = 0,
         wood: float = 0,
         margin: tuple[float, float] = (0.06, 0.14),
+        planks: int = 0,
     ) -> Sheet:
         """The paper lies on a table, turned by degrees, and seen from a side (``bend``, of its own side)."""
         height, breadth = self.values.shape[:2]
@@ -296,6 +297,11 @@ class Sheet:
         if wood:
             grain = ndimage.gaussian_filter(self.random.normal(0, 1, (height, breadth)), (0.8, 25))
             ground *= 1 + wood * (grain / grain.std())[..., None]
+        if planks:  # each of its own shade, with dark joints
+            along = np.arange(height) * planks / height + self.draw(0, 1)
+            shades = 1 + self.random.normal(0, 0.15, planks + 2)
+            joints = np.where(along % 1 < 0.04, 0.5, 1)
+            ground *= (shades[along.astype(np.int64)] * joints)[:, None, None]
         opacity = top[..., 3:] / 255
         self.values = top[..., :3] * opacity + ground * (1 - opacity)
         return self

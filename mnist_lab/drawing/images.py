@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mnist_lab.drawing.page import Colours, find_paper, otsu, resized
-from mnist_lab.drawing.paper_lines import Strength, noise, remove_lines
+from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
 
@@ -117,8 +117,8 @@ def _colours(image: Image.Image) -> Colours:
 
 # --- light ---------------------------------------------------------------------------------------------------------
 
-_SMALLEST_SIDE = 96  # pixels: longer side at which the paper's colour is estimated
-_CAUGHT = 0.85  # of the ink that the widest structuring element catches
+_SMALLEST_SIDE = 32  # pixels: longer side, or up to twice as many, at which the paper's colour is estimated
+_CAUGHT = 0.85  # of the ink that a structuring element twice as wide catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
@@ -157,12 +157,15 @@ def _without_grain(strength: Strength) -> Strength:
 
 
 def _narrowest(strengths: list[Strength]) -> Strength:
-    """That of a structuring element twice as wide as catches most of the strokes, for places where they cross."""
+    """That of a structuring element twice as wide as catches the strokes, for places where they cross.
+
+    It catches them if one twice as wide finds hardly more; far wider ones catch the stripes of a shadow as well.
+    """
     energies = []
     for strength in strengths:
         low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
         energies.append(float(strength[strength > low].sum()))
-    first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * energies[-1])
+    first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * max(energies[place : place + 2]))
     return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
 
 
@@ -199,7 +202,8 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     axis = axis if axis.sum() >= 0 else -axis
     along, values = away @ axis, colours @ axis
     dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
-    floor = 0.5 * float(np.percentile(np.abs(along[far]), 50))
+    grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
+    floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
     darker = int((np.minimum(dark, -along) > floor).sum())
     lighter = int((np.minimum(light, along) > floor).sum())
     return axis, 1 if lighter > darker else -1
@@ -207,11 +211,14 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 20.0  # levels, of 255, between ink and paper
+_LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST = 0.5  # of a shape's longer side: strokes are not as wide
-_FEW = 10  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
+_BROADEST, _BROADEST_SOFT = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
+_SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
+_PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
+_SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
+_FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
@@ -221,16 +228,18 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     if contrast < _LEAST_CONTRAST:
-        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
-    low, high = max(3.5 * deviation, 0.35 * contrast), max(6 * deviation, 0.55 * contrast)
+        is_sharp = ndimage.gaussian_gradient_magnitude(strength, 0.7).max() > _SHARP_FAINT * contrast
+        return white, TOO_FAINT if is_sharp and _is_one_shape(strength > noise(strength)[2]) else BLANK
+    grain = deviation * local_grain(strength)
+    low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
     shapes = np.arange(1, labels.max() + 1)
     areas = np.bincount(labels.ravel())[1:]
-    is_ink = (ndimage.maximum(strength, labels, shapes) > high) & (areas >= max(3, 0.01 * areas.max(initial=0)))
+    is_ink = (ndimage.maximum(strength - high, labels, shapes) > 0) & (areas >= max(3, 0.01 * areas.max(initial=0)))
     extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
     if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
-        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW else BLANK
-    is_ink &= _like_strokes(labels, areas, extents, is_ink)
+        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK
+    is_ink &= _like_strokes(strength, labels, areas, extents, is_ink)
     mask = np.concatenate([[False], is_ink])[labels]
     if not mask.any():
         return white, BLANK
@@ -240,14 +249,27 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
 
 
 def _like_strokes(
-    labels: NDArray[np.signedinteger], areas: NDArray[np.int64], extents: NDArray[np.int64], is_ink: NDArray[np.bool_]
+    strength: Strength,
+    labels: NDArray[np.signedinteger],
+    areas: NDArray[np.int64],
+    extents: NDArray[np.int64],
+    is_ink: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
     shapes = np.arange(1, len(areas) + 1)
-    widths = 4 * ndimage.mean(ndimage.distance_transform_edt(labels > 0), labels, shapes)
+    widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     is_large = areas >= 0.1 * areas.max(initial=0)
-    is_blot = is_ink & is_large & (widths > _BROADEST * extents)
-    found: NDArray[np.bool_] = is_ink & ~is_blot & (areas >= 0.1 * areas[is_blot].max(initial=0))
+    peaks = ndimage.maximum(strength, labels, shapes)
+    sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
+    is_blot = (
+        is_ink
+        & is_large
+        & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
+    )
+    found: NDArray[np.bool_] = is_ink & ~is_blot
+    if is_blot.any():  # pale ones are light, and so is whatever is as pale
+        palest = 1.3 * peaks[is_blot].max()
+        found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
     if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture
@@ -261,6 +283,8 @@ def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
     largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()) if mask.any() else mask
     rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
     if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
+        return False
+    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_SOFT * max(np.ptp(rows), np.ptp(columns)):
         return False
     is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
     return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
 Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
+_CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
+_LONGEST = 4  # times as long as its shortest side
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 
@@ -45,16 +48,13 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
         return None
     edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
     unlike = np.abs(small - np.median(edge, axis=0)).max(axis=2)  # (h, w)
-    side = max(unlike.shape)
-    # Closing and opening remove the ink on the page, and whatever else is small.
-    unlike = ndimage.grey_closing(unlike, (side // 10, side // 10))
-    unlike = ndimage.grey_opening(unlike, (side // 6, side // 6))
     level, _ = otsu(unlike)
-    labels, count = ndimage.label(unlike > level)
+    reach = max(unlike.shape) // 20
+    page = _opened(~_opened(~np.pad(unlike > level, 2 * reach), reach), reach)  # without ink, and what else is small
+    labels, count = ndimage.label(page[2 * reach : -2 * reach, 2 * reach : -2 * reach])
     if not count:
         return None
-    page = labels == 1 + int(np.argmax(ndimage.sum_labels(labels > 0, labels, range(1, count + 1))))
-    page = ndimage.binary_fill_holes(page)
+    page = ndimage.binary_fill_holes(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
     on_edge = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]]).mean()
     if page.mean() < _LEAST_PAGE or on_edge > _MOST_ON_EDGE:
         return None
@@ -62,16 +62,39 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
     outside = ~page & ndimage.binary_dilation(page, iterations=5) & ~ndimage.binary_dilation(page, iterations=2)
     if not inside.any() or not outside.any():
         return None
-    step = float(np.median(unlike[inside]) - np.median(unlike[outside]))
-    if step < max(_PAGE_CONTRAST, 0.6 * float(np.ptp(unlike[page | outside]))):  # else it is light that fades
+    if np.percentile(unlike[inside], 25) - np.percentile(unlike[outside], 75) < _PAGE_CONTRAST:  # light that fades
         return None
-    y, x = np.nonzero(page)
-    corners = np.stack([x, y], axis=1)[[(x + y).argmin(), (x - y).argmax(), (x + y).argmax(), (x - y).argmin()]]
-    turned = np.roll(corners, -1, axis=0)
-    area = abs(float((corners[:, 0] * turned[:, 1] - corners[:, 1] * turned[:, 0]).sum())) / 2
-    if not 0.9 < area / page.sum() < 1.1:
+    hull = ConvexHull(np.argwhere(page)[:, ::-1])
+    corners, area = _largest_quadrilateral(hull.points[hull.vertices])
+    sides = np.hypot(*(corners - np.roll(corners, 1, axis=0)).T)
+    if (
+        page.sum() < _CONVEX * hull.volume
+        or area < _QUADRILATERAL * hull.volume
+        or sides.max() > _LONGEST * sides.min()
+    ):
         return None
-    return (corners.astype(np.float64) + 0.5) * (len(colours) / len(small))
+    away = corners - corners.mean(axis=0)
+    corners += (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
+    return (corners + 0.5) * (len(colours) / len(small))
+
+
+def _opened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """An opening by a disc, which cuts corners alike however the page is turned."""
+    eroded = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1] > reach
+    return ndimage.distance_transform_edt(~eroded) <= reach if eroded.any() else eroded
+
+
+def _largest_quadrilateral(hull: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The four of a hull's corners (n, 2) that span the largest area, from the upper left clockwise, and that area."""
+    from_first = hull - hull[:, np.newaxis]  # (n, n, 2)
+    areas = from_first[:, :, np.newaxis, 0] * from_first[:, np.newaxis, :, 1]
+    areas = (areas - areas.transpose(0, 2, 1)) / 2  # (n, n, n): of each diagonal and a third corner, by its side
+    first, second = np.unravel_index((areas.max(axis=2) - areas.min(axis=2)).argmax(), areas.shape[:2])
+    beside = areas[first, second]
+    corners = hull[[first, beside.argmin(), second, beside.argmax()]]
+    away = corners - corners.mean(axis=0)
+    corners = corners[np.argsort(np.arctan2(away[:, 1], away[:, 0]))]
+    return np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0), float(np.ptp(beside))
 
 
 def resized(colours: Colours, longer: int | tuple[int, ...]) -> Colours:

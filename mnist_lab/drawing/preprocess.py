@@ -194,6 +194,8 @@ def ink_again(paper: Picture) -> Picture:
     scale = _AGAIN / max(light.shape)
     height, width = (max(1, round(scale * length)) for length in light.shape)
     margin = _AGAIN // 8
+    if scale < 1:  # hairlines would turn pale
+        light = ndimage.maximum_filter(light, round(1 / scale))
     large = resample(light, height, width) if scale < 1 else _enlarged(light, height, width)
     is_ink = np.pad(large > 127, margin)
     outside, inside = ndimage.distance_transform_edt(~is_ink), ndimage.distance_transform_edt(is_ink)

@@ -169,6 +169,39 @@ def test_a_page_on_a_table_is_found_and_seen_upright(table: int) -> None:
     assert empty.trouble is BLANK
 
 
+@pytest.mark.parametrize("turn", [-24, 17])
+def test_a_page_turned_on_a_table_of_planks_is_found(turn: int) -> None:
+    page = Image.fromarray(WRITTEN.astype(np.uint8)).convert("LA").rotate(turn, Image.Resampling.BICUBIC, expand=True)
+    planks = np.random.default_rng(1).uniform(60, 130, 12).repeat(50)[:, np.newaxis] * np.ones(600)
+    ground = Image.fromarray(planks.astype(np.uint8)).convert("LA")
+    ground.paste(page, (30, 50), page)
+    photo = as_colours(np.asarray(ground.convert("L")).astype(np.float64))
+    assert clean_page(photo).stages["paper"].shape[0] / 400 == pytest.approx(1, abs=0.06)
+    assert clean_page(photo).stages["paper"].shape[1] / 300 == pytest.approx(1, abs=0.06)
+
+
+def test_stripes_of_shadow_are_no_ink() -> None:
+    stripes = np.where(np.sin(25 * (DOWN + 0.3 * ACROSS)) > 0, 0.6, 1.0)
+    image = Image.new("L", (300, 400), 240)
+    ImageDraw.Draw(image).line(((75, 80), (225, 80), (120, 320)), fill=60, width=10, joint="curve")
+    assert alike(np.asarray(image) * stripes) > 0.9
+    assert clean_page(as_colours(240 * stripes)).trouble is BLANK
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_crumpled_paper_is_blank(seed: int) -> None:
+    places = np.random.default_rng(seed).uniform(-0.5, 0.5, (12, 2))
+    facet = np.argmin([np.hypot(ACROSS - x, DOWN - y) for x, y in places.tolist()], axis=0)
+    page = 240 * np.random.default_rng(seed + 9).uniform(0.7, 1, 12)[facet]
+    assert clean_page(as_colours(page)).trouble is BLANK
+
+
+def test_a_shadow_in_which_the_camera_shows_more_grain_is_blank() -> None:
+    shadow = 0.3 + 0.7 / (1 + np.exp(-(ACROSS + 0.2) * 18))
+    page = 240 * shadow + np.random.default_rng(0).normal(0, 8, WRITTEN.shape)
+    assert clean_page(as_colours(page)).trouble is BLANK
+
+
 def test_a_shadow_that_covers_half_of_a_page_is_not_a_table() -> None:
     colours = as_colours(LIT["a hard shadow"])
     assert clean_page(colours).stages["paper"].shape == colours.shape
@@ -190,6 +223,11 @@ def test_lines_of_the_paper_are_no_ink_and_the_digit_stays_whole(upright: bool, 
     assert alike(page) > 0.96
     assert alike(page, without="lines") < 0.9
     assert clean_page(as_colours(ruled(np.full((400, 300), 240.0), upright=upright, slope=slope))).trouble is BLANK
+
+
+def test_graph_paper_with_thicker_tenth_lines_leaves_only_the_digit() -> None:
+    page = ruled(ruled(WRITTEN, upright=True, grey=222, spacing=12), upright=True, grey=140, spacing=60)
+    assert alike(page) > 0.97
 
 
 def test_a_box_around_a_digit_is_no_ink() -> None:
@@ -249,6 +287,17 @@ def test_a_digit_of_a_twenty_fifth_of_the_page_is_read_as_well() -> None:
         (700, 300),
     )
     assert alike(np.asarray(page).astype(np.float64)) > 0.93
+
+
+def test_the_loop_of_a_small_digit_among_grain_is_no_light_ink(tmp_path: Path) -> None:
+    """Most of what differs from the paper is grain, not the digit."""
+    x, y = np.meshgrid(np.arange(800) - 560, np.arange(800) - 240)
+    ring = np.abs(np.hypot(1.4 * x, y) - 18) < 2
+    page = np.where(ring, 60, 240) + np.random.default_rng(1).normal(0, 4, ring.shape)
+    Image.fromarray(page.clip(0, 255).astype(np.uint8)).save(tmp_path / "x.jpg", quality=60)
+    ink = read_picture(tmp_path / "x.jpg")
+    assert (ink[ring] < 128).mean() > 0.9
+    assert (ink[~ring] < 128).sum() < ring.sum()
 
 
 def test_each_step_is_shown() -> None:

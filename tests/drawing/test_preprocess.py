@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from mnist_lab.data.mnist import Digits, Mnist, normalise
@@ -32,7 +32,7 @@ from mnist_lab.drawing.preprocess import (
     take_apart,
     to_mnist,
 )
-from mnist_lab.drawing.strokes import CANVAS, Drawing
+from mnist_lab.drawing.strokes import CANVAS, Drawing, segments
 from tests.drawing.test_strokes import BY_HAND, by_hand
 
 
@@ -290,6 +290,16 @@ def test_thin_and_pale_lines_of_a_picture_are_inked_with_mnists_pen() -> None:
         assert correlation(picture, expected) > 0.97, (digit, brush)
         assert picture.sum() == pytest.approx(float(expected.sum()), rel=0.1), (digit, brush)
         assert mnist_like(drawn, Steps().without("pen")).sum() < 0.75 * float(expected.sum())
+
+
+def test_a_hairline_of_a_large_picture_stays_whole() -> None:
+    """One pixel wide, in a digit of 900, of which a reduced picture would show a fifth."""
+    drawing = by_hand(3)
+    xy = (segments(drawing) - segments(drawing).min()) * 4
+    image = Image.new("L", (1200, 1200), 255)
+    for line in xy.tolist():
+        ImageDraw.Draw(image).line(line, fill=0, width=1)
+    assert correlation(mnist_like(np.asarray(image)), mnist_like(drawing)) > 0.95
 
 
 def test_lines_as_wide_as_mnists_stay_as_they_are() -> None:
