@@ -165,7 +165,8 @@ def _narrowest(strengths: list[Strength]) -> Strength:
     for strength in strengths:
         low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
         energies.append(float(strength[strength > low].sum()))
-    first = next(place for place, energy in enumerate(energies) if energy >= _CAUGHT * max(energies[place : place + 2]))
+    wide = (place for place, energy in enumerate(energies) if 0 < energy >= _CAUGHT * max(energies[place : place + 2]))
+    first = next(wide, 0)
     return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
 
 

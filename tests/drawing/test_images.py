@@ -304,3 +304,10 @@ def test_each_step_is_shown() -> None:
     page = clean_page(as_colours(WRITTEN))
     assert list(page.stages) == ["photo", *PAPER_STEPS]
     assert page.stages["ink"] is page.ink
+
+
+def test_even_bars_wider_than_the_smallest_structuring_elements_are_ink(tmp_path: Path) -> None:
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).line((100, 30, 100, 170), fill=0, width=14)  # square ends: narrower elements find nothing
+    image.save(tmp_path / "one.png")
+    assert ((read_picture(tmp_path / "one.png") < 128) == (np.asarray(image) < 128)).all()
