@@ -369,7 +369,7 @@ class Window:
             try:
                 self._build_film(self._predictors[0].film())
             except LabError:
-                self._tell("there is no film of this network's training; earlier versions of the lab kept none")
+                self._tell("no film was kept of this network's training")
                 return
         self._toggle_view("film")
 

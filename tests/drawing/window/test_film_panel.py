@@ -107,7 +107,7 @@ def test_the_drawing_is_on_the_map_of_every_moment_while_the_pen_moves(opened: O
     for _ in places:
         visitor.canvas.canvas.event_generate("<Right>")
     assert mark_of(panel) == before
-    visitor.draw((250.0, 220.0), lift=False)
+    visitor.draw(LINE[-1], (250.0, 220.0), lift=False)
     visitor.settle()
     assert mark_of(panel) != before
     assert said(panel, panel.canvas.find_withtag("mark")[-1]) == "7"
@@ -147,7 +147,7 @@ def test_without_a_film_it_says_so_and_stays_closed(opened: Opener) -> None:
     visitor.key("v")
     visitor.settle()
     assert not visitor.window.view
-    assert visitor.status.startswith("there is no film of this network's training")
+    assert visitor.status.startswith("no film was kept of this")
 
 
 @pytest.mark.parametrize("networks", [1, 2, 4])

@@ -111,7 +111,7 @@ def test_it_follows_the_moving_pen(opened: Opener, monkeypatch: pytest.MonkeyPat
     visitor.key("x")
     visitor.draw((140.0, 60.0), (140.0, 220.0), lift=False)
     visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "1")
-    visitor.draw((240.0, 220.0), lift=False)
+    visitor.draw((140.0, 220.0), (240.0, 220.0), lift=False)
     visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "7")
 
 
