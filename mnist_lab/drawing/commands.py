@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
 from mnist_lab.drawing.digits import find_digits, number_of
-from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page
+from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, clean_page, read_colours, read_page
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.personalise import Step
 from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
@@ -387,12 +387,12 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     if isinstance(source, Drawing):
         stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
     else:
-        page = read_page(file.path)
+        colours = read_colours(file.path)
+        page = clean_page(colours)
         stages = page.stages | {"pen": ink_again(source)}
         if np.array_equal(source, page.ink):  # of several digits, the first may be elsewhere without one of these steps
             ways |= {
-                f"without {name}": to_mnist(read_page(file.path, PaperSteps().without(name)).ink)
-                for name in PAPER_STEPS
+                f"without {name}": to_mnist(clean_page(colours, PaperSteps().without(name)).ink) for name in PAPER_STEPS
             }
     ways |= {f"without {name}": to_mnist(source, Steps().without(name)) for name in STEP_NAMES}
     stages |= from_ink(stages["pen"], Steps()) or {}

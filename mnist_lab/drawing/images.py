@@ -20,7 +20,16 @@ from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_l
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
 
-__all__ = ["PAPER_STEPS", "Page", "PaperSteps", "PictureError", "clean_page", "read_page", "read_picture"]
+__all__ = [
+    "PAPER_STEPS",
+    "Page",
+    "PaperSteps",
+    "PictureError",
+    "clean_page",
+    "read_colours",
+    "read_page",
+    "read_picture",
+]
 
 
 class Trouble(NamedTuple):
@@ -73,7 +82,12 @@ def read_picture(path: Path) -> Picture:
 
 def read_page(path: Path, steps: PaperSteps = PaperSteps()) -> Page:
     """Read a picture of paper and find its ink; a PictureError says that the file can't be used."""
-    return clean_page(_colours(load_picture(path)), steps)
+    return clean_page(read_colours(path), steps)
+
+
+def read_colours(path: Path) -> Colours:
+    """A picture's colours, (H, W, 3) from 0 to 255; a PictureError says that the file can't be used."""
+    return _colours(load_picture(path))
 
 
 def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
