@@ -93,7 +93,8 @@ def test_a_slow_network_queues_nothing_and_is_asked_about_the_newest_strokes(ope
         assert expected is not None
         assert np.array_equal(picture, expected)
         time.sleep(0.1)
-        return np.eye(10)[1]  # sure, so that no parts of the drawing are asked about
+        sure: Probabilities = np.eye(10)[1]  # so that no parts of the drawing are asked about
+        return sure
 
     visitor = opened(slow)
     visitor.draw((140.0, 20.0), lift=False)
