@@ -17,24 +17,23 @@ from threadpoolctl import threadpool_limits
 
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing import figures
-from mnist_lab.drawing.digits import find_digits, number_of
+from mnist_lab.drawing.digits import find_digits
 from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, clean_page, read_colours, read_page
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.personalise import Step
 from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
+from mnist_lab.drawing.places import asking, number_of, vote
 from mnist_lab.drawing.predictions import (
     NO_DIGIT,
     SEVERAL,
     Prediction,
     Source,
     all_reject,
-    asking,
     labels_of,
     names_of,
     predict_all,
     read_sources,
     table_of,
-    vote,
 )
 from mnist_lab.drawing.preprocess import (
     MODES,
@@ -362,7 +361,7 @@ def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Su
         if page.trouble is not None:
             raise RequestError(f"{file.path} {page.trouble.found}", page.trouble.next_step)
         source = page.ink
-    places = find_digits(source, asking(readers))
+    places = find_digits(source, asking(reader.predict for reader in readers))
     if not places:
         raise RequestError(f"{file.path} shows no ink", "give a picture or a drawing of a digit")
     title = file.path.name

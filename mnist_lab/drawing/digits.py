@@ -9,7 +9,7 @@ document recognition", section V).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, permutations
 from typing import NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
+from mnist_lab.drawing.places import Ask, Box, Place
 from mnist_lab.drawing.preprocess import FINEST, Picture, ink, invert, resample, to_mnist
 from mnist_lab.drawing.strokes import Drawing, Stroke, segments, visible
 
@@ -51,34 +52,6 @@ _MOST_WAYS = 4  # that are tried through a drawing, whose strokes tell more, and
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 _DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
 
-Probabilities: TypeAlias = NDArray[np.float64]  # (10,), 0 to 1
-Ask: TypeAlias = Callable[[Sequence[Picture]], Sequence[Sequence[Probabilities]]]  # each network's, for each picture
-
-
-class Box(NamedTuple):
-    """A rectangle, in pixels of the picture or the canvas."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-    @property
-    def size(self) -> float:
-        return max(self.width, self.height, 1.0)
-
-    @property
-    def middle(self) -> float:
-        return (self.left + self.right) / 2
-
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -88,37 +61,6 @@ class Piece:
     points: NDArray[np.float64]  # (n, 2) x and y of some places on it
     stroke: Stroke  # empty in a picture
     mask: NDArray[np.bool_]  # (h, w) which pixels of its box; empty in a drawing
-
-
-@dataclass(frozen=True)
-class Place:
-    """One digit: where it is, and what the networks see and make of it."""
-
-    box: Box
-    source: Drawing | Picture  # this digit alone: its strokes, where they are, or its ink on white paper (h, w)
-    picture: Picture  # (28, 28), as networks see it
-    each: tuple[Probabilities, ...]  # of each network
-    row: int = 0  # from above
-
-    @property
-    def vote(self) -> Probabilities:
-        """What the networks say together, (10,) 0..1."""
-        mean: Probabilities = np.mean(self.each, axis=0)
-        return mean
-
-    @property
-    def digit(self) -> int:
-        return int(self.vote.argmax())
-
-    @property
-    def certainty(self) -> float:
-        return float(self.vote.max())
-
-
-def number_of(places: Sequence[Place]) -> str:
-    """What is read: the digits of each row, and a space between rows."""
-    rows = groupby(places, key=lambda place: place.row)
-    return " ".join("".join(str(place.digit) for place in row) for _, row in rows)
 
 
 def find_digits(source: Drawing | Picture, ask: Ask) -> list[Place]:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data.mnist import normalise
-from mnist_lab.drawing.digits import Place
+from mnist_lab.drawing.places import Place
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.plotting import BLUE, INK, MUTED, RULE, SMALL, TEXT, VERMILION, new_figure, styled
 from mnist_lab.report.document import Caption

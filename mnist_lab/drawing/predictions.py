@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.table import Table as Grid
 from rich.text import Text
 
-from mnist_lab.drawing.digits import Ask, Place, find_digits, number_of
+from mnist_lab.drawing.digits import find_digits
 from mnist_lab.drawing.images import Trouble, read_page
+from mnist_lab.drawing.places import Place, asking, number_of
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.recognise import show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
@@ -53,12 +54,6 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
 def all_reject(readers: Sequence[Reader], picture: Picture, each: Sequence[NDArray[np.float64]]) -> bool:
     """Whether every network, given its probabilities, rejects a picture as probably not a digit."""
     return all(reader.rejects(picture, probabilities) for reader, probabilities in zip(readers, each, strict=True))
-
-
-def vote(each: Sequence[NDArray[np.float64]] | Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """The mean of several networks' probabilities, as of deep ensembles (Lakshminarayanan et al. 2017, 1612.01474)."""
-    mean: NDArray[np.float64] = np.mean(each, axis=0)
-    return mean
 
 
 @dataclass(frozen=True)
@@ -135,18 +130,9 @@ def _neighbours_in_json(readers: Sequence[Reader], picture: Picture) -> dict[str
     return {"pixels": found[readers[0].run.name].pixels.to_dict(), "hidden": hidden}
 
 
-def asking(readers: Sequence[Reader]) -> Ask:
-    """How the digits of a source are found with some networks."""
-
-    def ask(pictures: Sequence[Picture]) -> list[tuple[NDArray[np.float64], ...]]:
-        return list(zip(*(reader.predict(pictures) for reader in readers), strict=True))
-
-    return ask
-
-
 def predict_all(readers: Sequence[Reader], sources: Sequence[Source]) -> list[Prediction]:
     """Find the digits of every source, and ask every network about each."""
-    ask, predictions = asking(readers), []
+    ask, predictions = asking(reader.predict for reader in readers), []
     for source in sources:
         places = find_digits(source.ink, ask)
         predictions.append(

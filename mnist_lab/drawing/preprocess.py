@@ -195,8 +195,9 @@ def ink_again(paper: Picture) -> Picture:
     height, width = (max(1, round(scale * length)) for length in light.shape)
     margin = _AGAIN // 8
     if scale < 1:  # hairlines would turn pale
-        light = ndimage.maximum_filter(light, round(1 / scale))
-    large = resample(light, height, width) if scale < 1 else _enlarged(light, height, width)
+        large = resample(ndimage.maximum_filter(light, round(1 / scale)), height, width)
+    else:
+        large = np.asarray(Image.fromarray(light).resize((width, height), Image.Resampling.BICUBIC))
     is_ink = np.pad(large > 127, margin)
     outside, inside = ndimage.distance_transform_edt(~is_ink), ndimage.distance_transform_edt(is_ink)
     away = np.where(is_ink, 0.5 - inside, outside - 0.5)  # from the ink's edge, negative inside
@@ -206,10 +207,6 @@ def ink_again(paper: Picture) -> Picture:
         return paper
     again = np.clip(0.5 - (away - (wanted - found) / 2), 0, 1)
     return np.rint(255 - 255 * again).astype(np.uint8)
-
-
-def _enlarged(picture: Picture, height: int, width: int) -> Picture:
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def invert(picture: Picture) -> Picture:

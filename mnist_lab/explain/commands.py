@@ -222,9 +222,8 @@ def saliency(
 def read_subject(lab: Lab, digit: int | DigitFile, readers: Sequence[Reader]) -> Subject:
     """A test digit, by its index, or the digit in a file, of several the first; ``LabError`` if there is none."""
     if not isinstance(digit, int):
-        subject: Subject = lab.load("drawing.commands").read_digit(lab, digit, readers)[
-            0
-        ]  # which takes the drawing room
+        subject: Subject  # reading it takes the drawing room
+        subject, _ = lab.load("drawing.commands").read_digit(lab, digit, readers)
         return subject
     test = load_mnist().test
     check_whole("--index", digit, 0, len(test) - 1)

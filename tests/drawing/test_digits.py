@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnist_lab.drawing.digits import Ask, find_digits, number_of
+from mnist_lab.drawing.digits import find_digits
+from mnist_lab.drawing.places import Ask, number_of
 from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.networks.compute import Compute, predict_logits

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from mnist_lab.drawing.digits import Place, find_digits, number_of
-from mnist_lab.drawing.predictions import vote
+from mnist_lab.drawing.digits import find_digits
+from mnist_lab.drawing.places import Place, asking, number_of, vote
 from mnist_lab.drawing.preprocess import STEP_NAMES, Picture, Steps, Wobble, Xray, see, take_apart
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain.film import DigitMap
@@ -114,22 +114,19 @@ def ask(question: Question, predictors: Sequence[Predictor], reject: Reject) -> 
 
     A network that is looked into is asked by that alone, so that no two numbers differ.
     """
-
-    def asked(pictures: Sequence[Picture]) -> list[tuple[Probabilities, ...]]:
-        return list(zip(*(one.predict(pictures) for one in predictors), strict=True))
-
-    places = tuple(find_digits(question.drawing, asked))
+    places = tuple(find_digits(question.drawing, asking(one.predict for one in predictors)))
     chosen = _where_the_pen_was(question.drawing, places)
     drawing = places[chosen].source if places else question.drawing
     assert isinstance(drawing, Drawing)
-    xray = None if question.steps is None else take_apart(drawing, question.steps, question.brush)
+    xray: Xray | None = None
     known: dict[int, Probabilities] = {}
-    if xray is not None:
-        picture = xray.chosen
-    elif question.steps is None and places and question.wobble == Wobble():
+    if question.steps is not None:
+        xray = take_apart(drawing, question.steps, question.brush)
+        picture = None if xray is None else xray.chosen
+    elif places and question.wobble == Wobble():
         picture, known = places[chosen].picture, dict(enumerate(places[chosen].each))
     else:
-        picture = None if question.steps is not None else see(drawing, question.wobble)
+        picture = see(drawing, question.wobble)
     variants: dict[str, Probabilities] = {}
     if xray is not None:
         pictures = {"whole": xray.whole, "result": xray.chosen, **xray.without}

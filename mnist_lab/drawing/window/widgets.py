@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ImageColor import getrgb
 
-from mnist_lab.drawing.digits import Place
+from mnist_lab.drawing.places import Place
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import CANVAS, Sketch
 from mnist_lab.drawing.window.answer import Answer
