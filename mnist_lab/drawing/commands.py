@@ -22,7 +22,7 @@ from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, clean_page, read_c
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
 from mnist_lab.drawing.personalise import Step
 from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
-from mnist_lab.drawing.places import asking, number_of, vote
+from mnist_lab.drawing.places import Place, asking, number_of, vote
 from mnist_lab.drawing.predictions import (
     NO_DIGIT,
     SEVERAL,
@@ -345,8 +345,8 @@ def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, a
     return OK
 
 
-def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Subject, Drawing | Picture]:
-    """The digit in a file as a network sees it, and what that was made from; a LabError says that it can't be used.
+def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Subject, list[Place]]:
+    """The digit in a file as a network sees it, and all that were found; a LabError says that it can't be used.
 
     Of several digits it is the first, and a line says so.
     """
@@ -367,10 +367,8 @@ def read_digit(lab: Lab, file: DigitFile, readers: Sequence[Reader]) -> tuple[Su
     title = file.path.name
     if len(places) > 1:
         lab.terminal.hint(f"{title} shows {len(places)} digits ({number_of(places)}); what follows is about the first")
-        title, true, source = f"{title}, first of {len(places)} digits", None, places[0].source
-    picture = to_mnist(source)
-    assert picture is not None
-    return Subject(title, explain.folder_label(file.path.stem), true, picture), source
+        title, true = f"{title}, first of {len(places)} digits", None
+    return Subject(title, explain.folder_label(file.path.stem), true, places[0].picture), places
 
 
 def _ask_xray(lab: Lab) -> int:
@@ -381,15 +379,15 @@ def _ask_xray(lab: Lab) -> int:
 def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
     """Show each step from ink to 28x28, of a picture those from paper to ink as well, and the prediction without it."""
     (reader,) = explain.load_readers(lab, [run])
-    subject, source = read_digit(lab, file, [reader])
+    subject, places = read_digit(lab, file, [reader])
+    source = places[0].source
     ways: dict[str, Picture | None] = {"all steps": subject.picture}
     if isinstance(source, Drawing):
         stages = {"raw": ink(source), "pen": ink(source, pen_width(source))}
     else:
         colours = read_colours(file.path)
-        page = clean_page(colours)
-        stages = page.stages | {"pen": ink_again(source)}
-        if np.array_equal(source, page.ink):  # of several digits, the first may be elsewhere without one of these steps
+        stages = clean_page(colours).stages | {"pen": ink_again(source)}
+        if len(places) == 1:  # of several digits, the first may be elsewhere without one of these steps
             ways |= {
                 f"without {name}": to_mnist(clean_page(colours, PaperSteps().without(name)).ink) for name in PAPER_STEPS
             }

@@ -194,6 +194,12 @@ def test_the_xray_predicts_without_each_step(
     shown = capsys.readouterr().out
     assert all(f"without {name} " in shown for name in (*PAPER_STEPS, *STEP_NAMES))
     assert list(spy.call_args.args[0]) == ["photo", *PAPER_STEPS, *STEP_NAMES]
+    path = outputs / "speck.jsonl"
+    path.write_text(Drawing((*ONE.strokes, ((5.0, 5.0), (7.0, 5.0)))).to_json(), encoding="utf-8")
+    for words in (["xray", "--drawing", str(path)], ["predict", str(path), "--json"]):  # both leave the speck out
+        assert main.main([*words, "--outputs", str(outputs)]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert spy.call_args.args[1][0].probabilities == pytest.approx(said["probabilities"], abs=1e-6)
 
 
 def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
