@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, permutations
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from mnist_lab.drawing.places import Ask, Box, Place
-from mnist_lab.drawing.preprocess import FINEST, Picture, ink, invert, resample, to_mnist
+from mnist_lab.data.pen_strokes import BOX
+from mnist_lab.drawing.preprocess import PEN, Picture, Steps, invert, resample, to_mnist
 from mnist_lab.drawing.strokes import Drawing, Stroke, segments, visible
 
 # Distances are in sizes of the larger of two groups; what something costs is in logarithms of probability.
@@ -33,22 +34,15 @@ _ABOVE = 1.0  # costs two digits in a row of which one lies above the other
 _LOWEST, _LOW = 0.6, 6.0  # size of a digit, in heights of its row, and the cost of each height less
 _HIGHEST, _HIGH = 1.85, 10.0  # height of a digit of two pieces, in those of the larger, and the cost of each more
 _TALL = 0.8  # height of neighbours, in heights of the row, from which both are probably digits
-_ALONE, _ALONE_CUT = 0.6, 0.1  # speak against several digits if all ink may be one, which is the usual case
+_ALONE = 0.6  # speaks against several digits if all ink may be one, which is the usual case
 _BROAD = 2.0  # cost of each height that neighbours together are wider than high
-_LIFT = 0.75  # costs to take pieces that touch for two digits
-_STUBS = 0.6  # halves of cut ink count less: they keep a stub of each other
-_CUT = 0.7  # costs to cut a group, ...
-_NECK = 0.5  # ... and each height of ink that is cut through
-_WIDE = 0.5  # speaks for a cut: of each height that a group is wide
-_SHORTEST, _SHORT = 0.8, 0.85  # size of both parts of a cut, in heights of the group, and the cost of each height less
-_ROWS = 32  # of the raster in which ways through little ink are searched
-_MOST_NECK = 0.4  # heights of ink that a way may cut through
-_CROSSING = 0.12  # of a piece, up to which it stays whole where a way cuts through it
 _WIDEST = 2.0  # width, in heights of the row, of neighbours that are tried as one digit
-_FINE = 0.08  # width, in heights, of the pen with which strokes are inked to find ways
 _LONGEST = 8.0  # width, in heights, of ink that is cut: what is longer is a line
-_SLANTED = 10  # columns between the ends of a way, from which it counts as slanted
-_MOST_WAYS = 4  # that are tried through a drawing, whose strokes tell more, and whose pen does not wait
+_ROWS = 64  # of the raster in which ink is thinned
+_SPUR = 3  # pixels of a skeleton's branch, up to which it is none
+_SLANTS = (0.0, -0.5, 0.5)  # columns for each row, of the lines that part branches or strokes
+_PARTS = 6  # of a single stroke, at whose ends it may be cut
+_MOST_CUTS = 12  # that the networks are asked about
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 _DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
 
@@ -255,44 +249,41 @@ class _Search:
         return _LOW * max(0.0, _LOWEST - place.box.height / height) - float(np.log(place.certainty)) - alone
 
     def _taken_apart(self, group: Group) -> list[Group]:
-        """A group as it is or, where that makes both halves surer, cut in two, and each half likewise."""
-        place = self._known[frozenset(group)]
-        if place is None or _doubt(place) < min(_CUT, _LIFT):
-            return [group]
-        alone = _ALONE_CUT if frozenset(group) == self._whole else 0.0
-        most = list[tuple[float, _Cut]]()  # what is gained if the networks are certain of both halves
-        for cut in self._cuts(group):
-            smallest = min(_box(half).height for half in cut.halves) / place.box.height
-            gain = _doubt(place) - cut.cost - alone - _SHORT * max(0.0, _SHORTEST - smallest)
-            if gain > 0:
-                most.append((gain, cut))
-        self.ask(half for _, cut in most for half in cut.halves)
-        gains = []
-        for gain, cut in most:
-            halves = [self._known[frozenset(half)] for half in cut.halves]
-            costs = sum(np.inf if half is None else -np.log(half.certainty) for half in halves)
-            gains.append(gain - cut.weight * costs)
-        if max(gains, default=0) <= 0:
-            return [group]
-        return [part for half in most[int(np.argmax(gains))][1].halves for part in self._taken_apart(half)]
+        """A group as it is or, where that is likelier, cut in two, and each half likewise."""
+        halves = self._cut(group)
+        return [group] if halves is None else [part for half in halves for part in self._taken_apart(half)]
 
-    def _cuts(self, group: Group) -> list[_Cut]:
-        """Ways to cut a group in two: between pieces, from left to right, or through little ink."""
-        order, box = sorted(group, key=lambda piece: piece.box.middle), _box(group)
-        cuts = [_Cut(_LIFT, 1.0, (tuple(order[:place]), tuple(order[place:]))) for place in range(1, len(order))]
-        is_drawn = isinstance(self._source, Drawing)
-        if box.width < _LONGEST * box.height and (box.width > box.height or not is_drawn):
-            source, corner = self.source_of(group), (0, 0)
-            if isinstance(source, Drawing):
-                corner = int(box.left), int(box.top)
-                source = ink(source, max(_FINE * box.height, FINEST))[
-                    corner[1] : int(box.bottom) + 1, corner[0] : int(box.right) + 1
-                ]
-            for neck, way in _ways_through(source)[: _MOST_WAYS if is_drawn else None]:
-                halves = _cut(group, way, box)
-                if all(halves):
-                    cuts.append(_Cut(_CUT + _NECK * neck, _STUBS, halves))
-        return cuts
+    def _cut(self, group: Group) -> tuple[Group, Group] | None:
+        """The likeliest halves of a group; None if it is likelier to be one digit."""
+        place, box = self._known[frozenset(group)], _box(group)
+        if place is None or box.width > _LONGEST * box.height:
+            return None
+        if isinstance(place.source, Drawing):
+            pieces, length = _strokes_of(group), sum(map(_length, place.source.strokes)) / max(box.height, 1)
+        else:
+            pieces, length = _branches(self._ink_of(group), box)
+        whole = {"whole": np.log(place.certainty), "length": np.log(max(length, 0.1)), "one": 1.0}
+        cuts = []
+        for left, right in _parted(pieces):
+            one, other = _box(left), _box(right)
+            smaller = min(one.height, other.height) / max(box.height, 1)
+            overlap = (min(one.right, other.right) - max(one.left, other.left)) / max(box.height, 1)
+            odds = _odds(**whole, smaller=smaller, overlap=overlap)
+            if odds > 0:  # if the networks are certain of both
+                cuts.append((odds, left, right))
+        cuts = sorted(cuts, key=lambda cut: -cut[0])[:_MOST_CUTS]
+        if not cuts:
+            return None
+        sources = [self.source_of(half) for _, *halves in cuts for half in halves]
+        pictures = [_quick(source, box.height) for source in sources]
+        inked = [place.picture if picture is None else picture for picture in pictures]
+        sure = np.log([float(np.mean(each, axis=0).max()) for each in self._ask(inked)])
+        odds = [cut[0] + _WEIGHTS["certainty"] * (one + other) for cut, one, other in zip(cuts, sure[::2], sure[1::2])]
+        best = int(np.argmax(odds))
+        if odds[best] <= 0:
+            return None
+        self.ask(cuts[best][1:])
+        return cuts[best][1:]
 
     def source_of(self, group: Group) -> Drawing | Picture:
         """These pieces alone."""
@@ -300,6 +291,9 @@ class _Search:
             return self._source
         if isinstance(self._source, Drawing):
             return Drawing(tuple(piece.stroke for piece in group))
+        return self._ink_of(group)
+
+    def _ink_of(self, group: Group) -> Picture:
         left, top, right, bottom = map(int, _box(group))
         alone = np.full((bottom - top, right - left), 255, dtype=np.uint8)
         for piece in group:
@@ -318,10 +312,11 @@ class _Search:
             self._known[key] = None if picture is None else Place(_box(group), source, picture, tuple(next(answers)))
 
 
-class _Cut(NamedTuple):
-    cost: float
-    weight: float  # of how sure the networks are of its halves
-    halves: tuple[Group, Group]
+_WEIGHTS = {"certainty": 1.7, "smaller": 4.0, "overlap": -1.0, "whole": -4.8, "length": 4.5, "one": -8.9}
+
+
+def _odds(**features: float) -> float:
+    return float(sum(_WEIGHTS[name] * value for name, value in features.items()))
 
 
 def _is_above(one: Box, other: Box) -> bool:
@@ -341,11 +336,6 @@ def _boundary(gap: float, tall: float) -> float:
     return _APART * (1 - gap / _MARGIN) - tall
 
 
-def _doubt(place: Place) -> float:
-    """How much speaks for several digits in a place: that it is wide, and that the networks are not sure."""
-    return float(_WIDE * place.box.width / max(place.box.height, 1) - np.log(place.certainty))
-
-
 def _shapes(paper: Picture) -> list[Piece]:
     """The connected ink of a picture (H, W), each with its soft edge."""
     shapes = ndimage.label(paper < (255 + float(paper.min())) / 2, np.ones((3, 3)))[0]  # half as dark as the darkest
@@ -362,75 +352,84 @@ def _shapes(paper: Picture) -> list[Piece]:
     return [piece for piece in found if piece is not None]
 
 
-def _ways_through(paper: Picture) -> list[tuple[float, NDArray[np.float64]]]:
-    """Ways from the top of some ink (h, w) to its bottom, as different as can be, each through little ink.
+def _length(stroke: Stroke) -> float:
+    return float(np.hypot(*np.diff(np.array(stroke), axis=0).T).sum())
 
-    Of each, how much ink it cuts through, in heights, and x, 0 to 1, in each of ``_ROWS`` rows. They are found like the
-    seams of Avidan & Shamir (2007), with one best way from every third column above to every column below.
-    """
+
+def _strokes_of(group: Group) -> Sequence[Piece]:
+    """The strokes of a group; of a single one, parts of it."""
+    if len(group) > 1:
+        return group
+    points = np.array(group[0].stroke)
+    along = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
+    places = np.linspace(0, along[-1], 1 + 8 * _PARTS)
+    fine = np.stack([np.interp(places, along, points[:, axis]) for axis in (0, 1)], axis=1).tolist()
+    parts = [fine[8 * part : 8 * part + 9] for part in range(_PARTS)]
+    return [piece for piece in (_stroke_piece(tuple((x, y) for x, y in part)) for part in parts) if piece is not None]
+
+
+def _parted(pieces: Sequence[Piece]) -> list[tuple[Group, Group]]:
+    """Pieces left and right of upright and slanted lines."""
+    middles = np.array([((piece.box.top + piece.box.bottom) / 2, piece.box.middle) for piece in pieces])
+    found = dict[frozenset[int], tuple[Group, Group]]()
+    for slant in _SLANTS if len(pieces) > 1 else ():
+        order = np.argsort(middles @ np.array([slant, 1.0])).tolist()
+        for place in range(1, len(order)):
+            sides = tuple(tuple(pieces[at] for at in side) for side in (order[:place], order[place:]))
+            found.setdefault(frozenset(order[:place]), (sides[0], sides[1]))
+    return list(found.values())
+
+
+def _quick(source: Drawing | Picture, height: float) -> Picture | None:
+    """A digit of ink as networks see it."""
+    if isinstance(source, Drawing):
+        return to_mnist(source)
+    scale = _ROWS / height
+    small = resample(invert(source), *(max(1, round(scale * side)) for side in source.shape))
+    mask = np.pad(small > 100, _ROWS // 8)
+    if not mask.any():
+        return None
+    found = 4 * float((ndimage.distance_transform_edt(mask)[mask] - 0.5).mean())
+    grow = max(0.0, PEN * (_ROWS - found) / (BOX - PEN) - found) / 2
+    again = np.clip(1 + grow - ndimage.distance_transform_edt(~mask), 0, 1)
+    return to_mnist(np.rint(255 - 255 * again).astype(np.uint8), Steps(pen=False))
+
+
+def _branches(paper: Picture, box: Box) -> tuple[list[Piece], float]:
+    """The ink (h, w) of each branch of its skeleton, with its lines' length, in heights."""
     columns = max(8, round(_ROWS * paper.shape[1] / paper.shape[0]))
-    light = resample(invert(paper), _ROWS, columns) / 255 + 0.01  # the straightest of equal ways
-    tops = np.arange(2, columns - 1, 3)
-    total = np.full((len(tops), columns), np.inf)  # to each column, from each of the tops
-    total[np.arange(len(tops)), tops] = light[0, tops]
-    came = []
-    for row in light[1:]:
-        padded = np.pad(total, ((0, 0), (1, 1)), constant_values=np.inf)
-        before = np.stack([padded[:, 1:-1], padded[:, :-2] + 0.01, padded[:, 2:] + 0.01])
-        came.append(before.argmin(axis=0))
-        total = row + before.min(axis=0)
-    slant = np.arange(columns) - tops[:, None]  # (T, columns)
-    kinds = [slant < -_SLANTED, np.abs(slant) <= _SLANTED, slant > _SLANTED]
-    ends = [np.where(kind, total, np.inf).argmin(axis=1) for kind in kinds]  # (T,) of each kind, the best way's
-    at, top = np.concatenate(ends), np.tile(np.arange(len(tops)), len(kinds))  # (3 T,)
-    necks, path = total[top, at] / _ROWS, [at]
-    for back in reversed(came):
-        path.append(path[-1] + np.array([0, -1, 1])[back[top, path[-1]]])
-    ways = np.stack(path[::-1], axis=1) + 0.5  # (3 T, _ROWS)
-    middles, chosen = ways.mean(axis=1), dict[tuple[int, int], tuple[float, NDArray[np.float64]]]()
-    for place in np.argsort(necks).tolist():
-        if necks[place] <= _MOST_NECK and 4 < middles[place] < columns - 4:
-            kind = int(middles[place] // 3), place // len(tops)
-            chosen.setdefault(kind, (float(necks[place]), ways[place] / columns))
-    return list(chosen.values())
+    inked = resample(invert(paper), _ROWS, columns) > 100
+    wide = ndimage.distance_transform_edt(np.pad(inked, 1))[1:-1, 1:-1]
+    length = float(inked.sum() / (4 * (wide[inked] - 0.5).mean()) / _ROWS) if inked.any() else 0.0
+    line = _thinned(inked)
+    crossings = line & (ndimage.convolve(line.astype(np.int64), np.ones((3, 3)), mode="constant") > 3)
+    branches, count = ndimage.label(line & ~crossings, np.ones((3, 3)))
+    long = np.flatnonzero(np.bincount(branches.ravel(), minlength=count + 1) > _SPUR)[1:]
+    if len(long) < 2:
+        return [], length
+    away = [ndimage.distance_transform_edt(branches != branch, return_indices=True) for branch in long]
+    nearest = np.argmin([distance for distance, _ in away], axis=0)
+    y, x = ((np.arange(n) + 0.5) * m / n for n, m in zip(paper.shape, inked.shape, strict=True))
+    rows, columns_ = y.astype(int)[:, None], x.astype(int)
+    pieces = []
+    for place, (distance, at) in enumerate(away):
+        mask = (distance <= wide[tuple(at)] + 1) | (nearest == place)
+        piece = _mask_piece(mask[rows, columns_] & (paper < 255), int(box.left), int(box.top))
+        if piece is not None:
+            pieces.append(piece)
+    return pieces, length
 
 
-def _cut(group: Group, way: NDArray[np.float64], box: Box) -> tuple[Group, Group]:
-    """What lies left of a way, and what right; a piece of which little crosses over stays whole."""
-    left: list[Piece] = []
-    right: list[Piece] = []
-    for piece in group:
-        fraction = float(_is_left(piece.points, way, box).mean())
-        if _CROSSING < fraction < 1 - _CROSSING:
-            for is_left, part in _halves(piece, way, box):
-                (left if is_left else right).append(part)
-        else:
-            (left if fraction > 0.5 else right).append(piece)
-    return tuple(left), tuple(right)
-
-
-def _is_left(points: NDArray[np.float64], way: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
-    rows = ((points[:, 1] - box.top) / max(box.height, 1) * _ROWS).astype(int).clip(0, _ROWS - 1)
-    found: NDArray[np.bool_] = points[:, 0] < box.left + way[rows] * box.width
-    return found
-
-
-def _halves(piece: Piece, way: NDArray[np.float64], box: Box) -> list[tuple[bool, Piece]]:
-    """The parts of a piece on both sides of a way, and whether each is on the left."""
-    if piece.stroke:
-        points = np.array(piece.stroke)
-        along = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
-        places = np.linspace(0, along[-1], 2 + int(along[-1] / 2))  # canvas pixels
-        fine = np.stack([np.interp(places, along, points[:, axis]) for axis in (0, 1)], axis=1)
-        runs = groupby(zip(_is_left(fine, way, box).tolist(), fine.tolist(), strict=True), key=lambda point: point[0])
-        strokes = [(is_left, tuple((x, y) for _, (x, y) in run)) for is_left, run in runs]
-        halves = [(is_left, _stroke_piece(stroke)) for is_left, stroke in strokes if len(stroke) > 2]
-    else:
-        left, top = int(piece.box.left), int(piece.box.top)
-        y, x = (places.ravel() + 0.5 for places in np.indices(piece.mask.shape))
-        side = _is_left(np.stack([x + left, y + top], axis=1), way, box).reshape(piece.mask.shape)
-        halves = [
-            (True, _mask_piece(piece.mask & side, left, top)),
-            (False, _mask_piece(piece.mask & ~side, left, top)),
-        ]
-    return [(is_left, half) for is_left, half in halves if half is not None]
+def _thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The skeleton of a mask (h, w), of lines one pixel wide (Zhang & Suen 1984)."""
+    mask = np.pad(mask, 1)
+    around = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]  # clockwise from above
+    while True:
+        before = mask
+        for first, second in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):
+            ring = np.stack([np.roll(mask, (-y, -x), (0, 1)) for y, x in around])  # (8, h + 2, w + 2)
+            neighbours, starts = ring.sum(axis=0), (~ring & np.roll(ring, -1, axis=0)).sum(axis=0)
+            is_edge = ~ring[list(first)].all(axis=0) & ~ring[list(second)].all(axis=0)
+            mask = mask & ~((neighbours >= 2) & (neighbours <= 6) & (starts == 1) & is_edge)
+        if (mask == before).all():
+            return mask[1:-1, 1:-1]
