@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, permutations
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,35 +255,43 @@ class _Search:
 
     def _cut(self, group: Group) -> tuple[Group, Group] | None:
         """The likeliest halves of a group; None if it is likelier to be one digit."""
+        cuts = [cut for cut in self.cuts(group) if cut.odds(0.0) > 0]  # if the networks were certain of both halves
+        cuts = sorted(cuts, key=lambda cut: -cut.odds(0.0))[:_MOST_CUTS]
+        odds = [cut.odds(certainty) for cut, certainty in zip(cuts, self.certainties(group, cuts), strict=True)]
+        if max(odds, default=0.0) <= 0:
+            return None
+        halves = cuts[int(np.argmax(odds))].halves
+        self.ask(halves)
+        return halves
+
+    def cuts(self, group: Group) -> list[Cut]:
+        """Ways to cut a group in two; none where it is no ink, or a long line."""
         place, box = self._known[frozenset(group)], _box(group)
         if place is None or box.width > _LONGEST * box.height:
-            return None
-        if isinstance(place.source, Drawing):
-            pieces, length = _strokes_of(group), sum(map(_length, place.source.strokes)) / max(box.height, 1)
+            return []
+        if isinstance(self._source, Drawing):
+            pieces = _strokes_of(group)
+            length = float(place.picture.sum()) / 255 / PEN / BOX * box.size / max(box.height, 1)
         else:
             pieces, length = _branches(self._ink_of(group), box)
-        whole = {"whole": np.log(place.certainty), "length": np.log(max(length, 0.1)), "one": 1.0}
-        cuts = []
-        for left, right in _parted(pieces):
-            one, other = _box(left), _box(right)
+        whole, cuts = (float(np.log(place.certainty)), float(np.log(max(length, 0.1)))), []
+        for halves in _parted(pieces):
+            one, other = map(_box, halves)
             smaller = min(one.height, other.height) / max(box.height, 1)
             overlap = (min(one.right, other.right) - max(one.left, other.left)) / max(box.height, 1)
-            odds = _odds(**whole, smaller=smaller, overlap=overlap)
-            if odds > 0:  # if the networks are certain of both
-                cuts.append((odds, left, right))
-        cuts = sorted(cuts, key=lambda cut: -cut[0])[:_MOST_CUTS]
+            cuts.append(Cut(halves, (smaller, overlap, *whole, 1.0)))
+        return cuts
+
+    def certainties(self, group: Group, cuts: Sequence[Cut]) -> list[float]:
+        """The logarithms of how sure the networks are of both halves of cuts."""
         if not cuts:
-            return None
-        sources = [self.source_of(half) for _, *halves in cuts for half in halves]
-        pictures = [_quick(source, box.height) for source in sources]
-        inked = [place.picture if picture is None else picture for picture in pictures]
-        sure = np.log([float(np.mean(each, axis=0).max()) for each in self._ask(inked)])
-        odds = [cut[0] + _WEIGHTS["certainty"] * (one + other) for cut, one, other in zip(cuts, sure[::2], sure[1::2])]
-        best = int(np.argmax(odds))
-        if odds[best] <= 0:
-            return None
-        self.ask(cuts[best][1:])
-        return cuts[best][1:]
+            return []
+        height = _box(group).height
+        pictures = [_quick(self.source_of(half), height) for cut in cuts for half in cut.halves]
+        empty = np.zeros((28, 28), dtype=np.uint8)
+        self.answers = [np.mean(each, axis=0) for each in self._ask([empty if one is None else one for one in pictures])]
+        sure = np.log([each.max() for each in self.answers])
+        return (sure[::2] + sure[1::2]).tolist()
 
     def source_of(self, group: Group) -> Drawing | Picture:
         """These pieces alone."""
@@ -312,11 +320,18 @@ class _Search:
             self._known[key] = None if picture is None else Place(_box(group), source, picture, tuple(next(answers)))
 
 
-_WEIGHTS = {"certainty": 1.7, "smaller": 4.0, "overlap": -1.0, "whole": -4.8, "length": 4.5, "one": -8.9}
+class Cut(NamedTuple):
+    """A way to cut a group in two."""
+
+    halves: tuple[Group, Group]
+    features: tuple[float, ...]
+
+    def odds(self, certainty: float) -> float:
+        """The logarithm of the odds that there are two digits, which the networks read so surely."""
+        return float(np.dot(WEIGHTS, (certainty, *self.features)))
 
 
-def _odds(**features: float) -> float:
-    return float(sum(_WEIGHTS[name] * value for name, value in features.items()))
+WEIGHTS = (4.5, 10.5, -3.4, -6.6, 5.7, -16.0)
 
 
 def _is_above(one: Box, other: Box) -> bool:
