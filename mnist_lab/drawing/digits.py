@@ -26,6 +26,7 @@ from mnist_lab.drawing.pieces import (
     Piece,
     box_of,
     branches,
+    ink_of,
     parted,
     parts_of,
     picture_of,
