@@ -54,7 +54,7 @@ _MOST_CUTS = 12  # that the networks are asked about
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 
 FEATURES = ("certainty of both halves", "smaller half", "overlap of halves", "certainty of the whole", "length", "one")
-WEIGHTS = (4.5, 10.5, -3.4, -6.6, 5.7, -16.7)
+WEIGHTS = (4.5, 9.4, -3.4, -5.5, 3.8, -12.9)
 """What each feature adds to the log odds of two digits; certainties and the length of all lines are logarithms, lengths
 are in heights of the whole. docs/many_fit.py finds them, with single digits ten times as frequent as two that touch."""
 

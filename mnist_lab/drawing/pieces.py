@@ -158,7 +158,7 @@ def branches(paper: Picture, box: Box) -> tuple[list[Piece], float]:
     padded = np.pad(inked, 1)
     length = float(inked.sum()) / _pen(padded) / _ROWS
     radius = ndimage.distance_transform_edt(padded)[1:-1, 1:-1]
-    line = _thinned(inked)
+    line = thinned(inked)
     crossings = line & (ndimage.convolve(line.astype(np.int64), np.ones((3, 3)), mode="constant") > 3)
     branch, count = ndimage.label(line & ~crossings, np.ones((3, 3)))
     long = np.flatnonzero(np.bincount(branch.ravel(), minlength=count + 1) > _SPUR)
@@ -176,7 +176,7 @@ def branches(paper: Picture, box: Box) -> tuple[list[Piece], float]:
     return [piece for piece in pieces if piece is not None], length
 
 
-def _thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The skeleton of a mask (h, w), of lines one pixel wide (Zhang & Suen 1984)."""
     mask = np.pad(mask, 1)
     around = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]  # clockwise from above
