@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.pieces import box_of, branches, ink_of, parted, parts_of, stroke_piece, thinned
+from mnist_lab.drawing.pieces import branches, ink_of, parted, parts_of, stroke_piece, thinned
 from mnist_lab.drawing.places import Box
 from mnist_lab.drawing.preprocess import Picture, ink
 from mnist_lab.drawing.strokes import Drawing
@@ -28,10 +28,9 @@ def test_lines_that_cross_are_parted_into_halves_that_both_keep_the_crossing() -
     assert np.array_equal(ink_of(tuple(pieces), whole), paper)  # none of the ink is lost
     found = parted(pieces)
     assert len(found) >= 3
-    for half in (half for halves in found for half in halves):
-        left, top, right, bottom = map(int, box_of(half))
-        assert left <= 130 < right and top <= 130 < bottom
-        assert ink_of(half, whole)[130 - top, 130 - left] == 0
+    for halves in found:
+        shared = sum(int((ink_of(half, whole) < 128).sum()) for half in halves) - int((paper < 128).sum())
+        assert shared > 10  # pixels of the crossing
 
 
 def test_a_line_without_crossings_has_no_branches_and_a_stroke_is_parted_only_if_broad() -> None:
@@ -50,7 +49,7 @@ def test_a_line_without_crossings_has_no_branches_and_a_stroke_is_parted_only_if
 def test_a_skeleton_is_as_long_as_its_line_and_one_pixel_wide() -> None:
     mask = np.zeros((40, 60), dtype=bool)
     mask[15:24, 5:55] = True
-    line = thinned(mask)
-    assert line.any(axis=0)[10:50].all()
+    line = np.asarray(thinned(mask))
+    assert np.all(line[:, 10:50].any(axis=0))
     assert line.sum(axis=0).max() == 1
-    assert not (line & ~mask).any()
+    assert not np.any(line & ~mask)
