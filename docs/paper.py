@@ -83,6 +83,11 @@ def _phone(sheet: Sheet) -> Sheet:
     return photo(sheet.turned(sheet.draw(-3, 3)).vignetted(sheet.draw(0.5, 1.3)))
 
 
+def _one_pixel(sheet: Sheet) -> Sheet:
+    width, height = (int(sheet.draw(24, 100)) for _ in range(2))
+    return Sheet(sheet.lines, sheet.random, width, height).write(pen=1 / (0.6 * min(width, height)))
+
+
 _DARK = ((30, 20, 15), (100, 80, 70))
 
 FAMILIES: dict[str, Family] = {
@@ -93,10 +98,17 @@ FAMILIES: dict[str, Family] = {
         .write((235, 235, 225), s.draw(1 / 24, 1 / 10), grain=s.draw(0.1, 0.4))
         .grainy(3)
     ),
+    "chalk, broken": lambda s: (
+        s.paper(s.colour((20, 40, 30), (45, 75, 60)))
+        .write((235, 238, 230), s.draw(1 / 20, 1 / 13), grain=s.draw(0.3, 0.6))
+        .textured(s.draw(0.05, 0.15), 1)
+        .vignetted(s.draw(0.3, 0.9))
+    ),
     "white on dark": lambda s: s.paper(s.colour((0, 0, 0), (60, 60, 80))).write(
         (250, 250, 250), s.draw(1 / 24, 1 / 10)
     ),
     "cut close": lambda s: s.write(pen=s.draw(1 / 24, 1 / 8)).cropped(int(s.draw(4, 30))),
+    "cut off at the edge": lambda s: s.write(pen=s.draw(1 / 26, 1 / 14), size=0.8).cut_off(s.draw(0, 0.02)),
     "transparency": _transparent,
     "linear light": _linear,
     "16 bits": _sixteen,
@@ -132,10 +144,21 @@ FAMILIES: dict[str, Family] = {
     "grey hairline, grain": lambda s: s.write(np.full(3, s.draw(60, 140)), 1 / 80, s.draw(0.4, 0.8)).grainy(
         s.draw(1, 5)
     ),
+    "tiny, 16 to 30 pixels": lambda s: (
+        s.write(pen=s.draw(1 / 12, 1 / 7)).cropped(int(s.draw(0, 60))).reduced(int(s.draw(16, 30)))
+    ),
+    "tiny, 30 to 100 pixels": lambda s: s.write(pen=s.draw(1 / 20, 1 / 7)).reduced(int(s.draw(30, 100))),
+    "tiny, white on black": lambda s: (
+        s.write((0, 0, 0), s.draw(1 / 14, 1 / 6)).cropped(int(s.draw(30, 90))).reduced(28).negative()
+    ),
+    "tiny, pen of one pixel": _one_pixel,
     # pencil, grain
     "pencil, strong grain": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 20), grain=s.draw(0.3, 0.6)).grainy(
         s.draw(10, 20)
     ),
+    "pencil, even, strong grain": lambda s: s.write(
+        np.full(3, s.draw(95, 175)), s.draw(1 / 34, 1 / 22), s.draw(0.5, 0.7)
+    ).grainy(s.draw(8, 18)),
     "pencil": lambda s: s.write(pencil(s), s.draw(1 / 40, 1 / 18), grain=s.draw(0.1, 0.5)),
     "faint pencil, grain": lambda s: s.write(np.full(3, s.draw(165, 195)), s.draw(1 / 36, 1 / 20)).grainy(
         s.draw(6, 12)

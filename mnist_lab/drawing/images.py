@@ -64,6 +64,8 @@ class PaperSteps:
         return replace(self, **{name: False})
 
 
+_LEAST_SIDE = 200  # pixels: of smaller pictures, structuring elements of several widths would be of equal ones
+
 PAPER_STEPS = tuple(field.name for field in fields(PaperSteps))
 
 
@@ -91,7 +93,10 @@ def read_colours(path: Path) -> Colours:
 
 
 def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
-    """Take the steps from colours to ink."""
+    """Take the steps from colours to ink; a small picture (longer side below 200 pixels) is enlarged to that first."""
+    if max(colours.shape) < _LEAST_SIDE:
+        enlarge = _LEAST_SIDE / max(colours.shape)
+        colours = resized(colours, tuple(max(1, round(enlarge * side)) for side in colours.shape[:2]))
     stages = {"photo": _shown(colours)}
     if steps.paper:
         colours = find_paper(colours)
