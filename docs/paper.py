@@ -108,7 +108,7 @@ FAMILIES: dict[str, Family] = {
         (250, 250, 250), s.draw(1 / 24, 1 / 10)
     ),
     "cut close": lambda s: s.write(pen=s.draw(1 / 24, 1 / 8)).cropped(int(s.draw(4, 30))),
-    "cut off at the edge": lambda s: s.write(pen=s.draw(1 / 26, 1 / 14), size=0.8).cut_off(s.draw(0, 0.02)),
+    "filling, up to the edge": lambda s: s.write(pen=s.draw(1 / 26, 1 / 14), size=0.97),
     "transparency": _transparent,
     "linear light": _linear,
     "16 bits": _sixteen,

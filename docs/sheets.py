@@ -351,15 +351,6 @@ class Sheet:
         self.values = self.values[top : rows[-1] + rim + 1, left : columns[-1] + rim + 1]
         return self
 
-    def cut_off(self, fraction: float) -> Sheet:
-        """Cut so that this fraction of the digit's size is missing at one side, and as much or less at the others."""
-        rows, columns = self._inked()
-        lost = (fraction * max(np.ptp(rows), np.ptp(columns)) * self.random.uniform(0, 1, 4) - 0.5).round().astype(int)
-        self.values = self.values[
-            rows[0] + lost[0] : rows[-1] + 1 - lost[1], columns[0] + lost[2] : columns[-1] + 1 - lost[3]
-        ]
-        return self
-
     def negative(self) -> Sheet:
         self.values = 255 - self.values
         return self

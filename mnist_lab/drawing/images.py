@@ -231,13 +231,11 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
+_LEAST_CONTRAST = 45.0  # levels, of 255, between ink and paper: facets of crumpled paper reach about as many
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST, _BROADEST_SOFT = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
-_SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
+_BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
-_SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
@@ -248,8 +246,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     if contrast < _LEAST_CONTRAST:
-        is_sharp = ndimage.gaussian_gradient_magnitude(strength, 0.7).max() > _SHARP_FAINT * contrast
-        return white, TOO_FAINT if is_sharp and _is_one_shape(strength > noise(strength)[2]) else BLANK
+        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
     grain = deviation * local_grain(strength)
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
@@ -278,14 +275,8 @@ def _like_strokes(
     """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
-    is_large = areas >= 0.1 * areas.max(initial=0)
     peaks = ndimage.maximum(strength, labels, shapes)
-    sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
-    is_blot = (
-        is_ink
-        & is_large
-        & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
-    )
+    is_blot = is_ink & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
@@ -304,7 +295,7 @@ def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
     rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
     if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
         return False
-    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_SOFT * max(np.ptp(rows), np.ptp(columns)):
+    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_PALE * max(np.ptp(rows), np.ptp(columns)):
         return False
     is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
     return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)
