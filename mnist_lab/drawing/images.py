@@ -276,14 +276,15 @@ def _like_strokes(
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     peaks = ndimage.maximum(strength, labels, shapes)
-    is_blot = is_ink & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
+    is_large = areas >= 0.1 * areas.max(initial=0)  # a speck says nothing of the light
+    is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
-    if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture
+    if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         found &= ~at_edge
     return found
 

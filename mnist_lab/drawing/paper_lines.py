@@ -15,7 +15,7 @@ _HOUGH = 400  # pixels: longer side at which lines are looked for
 _STEEPEST = 0.27  # of a line that counts as level, a tenth more than 15 degrees
 _SLOPES = 61
 _SHORTEST = 0.2  # of the picture's side
-_THICKEST = 1 / 50  # of the picture's longer side; in a picture that a digit fills, strokes are thicker
+_THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit fills, strokes are thicker
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
@@ -161,7 +161,7 @@ def _traced(strength: Strength, level: float, slope: float, middle: float, facto
     last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
     length = (last - first + 1).clip(1)
     thickness = float(np.percentile(length[longest & is_covered], _FINE_PARTS))
-    if thickness > _THICKEST * max(strength.shape):
+    if thickness > _THICKEST * min(strength.shape):
         return None
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
     chosen, start = columns[longest], straight[longest] - room

@@ -329,9 +329,11 @@ def test_tiny_pictures_are_read_like_large_ones(side: int) -> None:
             assert np.corrcoef(seen(levels).ravel(), expected.ravel())[0, 1] > 0.85
 
 
-def test_a_bar_from_edge_to_edge_is_a_stroke_if_it_is_as_thick_as_the_rest() -> None:
-    image = Image.new("L", (300, 400), 240)
-    ImageDraw.Draw(image).line(((0, 40), (290, 40), (120, 380)), fill=60, width=16)
+@pytest.mark.parametrize("width", [300, 1600])
+def test_strokes_from_edge_to_edge_are_no_lines_of_the_paper(width: int) -> None:
+    """In a picture that a digit fills, and on a strip that is far wider than high."""
+    image = Image.new("L", (width, 400), 240)
+    ImageDraw.Draw(image).line(((0, 40), (290, 40), (200, 400)), fill=60, width=16)
     expected = to_mnist(np.where(np.asarray(image) < 150, 0, 255).astype(np.uint8))
     assert expected is not None
     assert np.corrcoef(seen(np.asarray(image).astype(np.float64)).ravel(), expected.ravel())[0, 1] > 0.97
