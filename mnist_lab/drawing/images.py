@@ -180,13 +180,9 @@ def _narrowest(strengths: list[Strength]) -> Strength:
 
     It catches them if one twice as wide finds hardly more; far wider ones catch the stripes of a shadow as well.
     """
-    energies = []
-    for strength in strengths:
-        low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
-        energies.append(float(strength[strength > low].sum()))
+    energies = [float(strength[strength > noise(strength)[2]].sum()) for strength in strengths]
     wide = (place for place, energy in enumerate(energies) if 0 < energy >= _CAUGHT * max(energies[place : place + 2]))
-    first = next(wide, 0)
-    return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
+    return strengths[min(next(wide, 0) + 1, len(strengths) - 1)]
 
 
 def _is_cut_close(lightness: Strength) -> bool:

@@ -99,7 +99,6 @@ def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
         _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
-    erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
     left = np.where(erased, 0, strength) > level
     labels, count = ndimage.label(left, np.ones((3, 3)))
     if count:  # what is left of a line lies along it, and is no thicker, nor much darker
@@ -193,9 +192,7 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
 
 def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
     """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
-    thickest = min(1.5 * line.thickness + 2, 2.5 * pen.thickness + 3)
-    darkest = min(_DARKER * line.strength, _MUCH_DARKER * pen.strength)
-    is_line = (line.last - line.first + 1 <= thickest) & (line.darkest <= darkest)
+    is_line = (line.last - line.first + 1 <= 1.5 * line.thickness + 2) & (line.darkest <= _DARKER * line.strength)
     rim = 1 + round(min(line.thickness, pen.thickness) / 2)
     runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)
     for column, first, past in zip(*(values.tolist() for values in runs), strict=True):
