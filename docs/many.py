@@ -1,6 +1,6 @@
 """Measures how well several digits at once are read, on rows, columns and sheets composed from single drawn digits.
 
-    python docs/many.py FILE.jsonl --run RUN [--outputs FOLDER] [--count N] [--seed SEED]
+    python docs/many.py FILE.jsonl --run RUN [--outputs FOLDER] [--count N] [--seed SEED] [--layout NAME ...]
 
 FILE holds labelled drawings, one per line. Each layout is composed N times as a picture, and N times as a drawing of
 strokes. "Right" is one minus the mistakes for each digit, where a mistake is a digit that is wrong, missing or too many
@@ -181,12 +181,14 @@ def measure() -> None:
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
     parser.add_argument("--count", type=int, default=200, help="compositions of each layout (sheets: a fifth)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--layout", choices=LAYOUTS, nargs="+", default=list(LAYOUTS), help="which (default: all)")
     options = parser.parse_args()
     reader = load_reader(Lab(Terminal(make_console()), options.outputs, main.load), options.run)
     drawings = [one for one in read_drawings(options.file).usable if one.label is not None]
     print("| layout | pictures, % right | miscounted | drawings, % right | miscounted | n digits |")
     print("|---|---|---|---|---|---|")
-    for name, (digits, place) in LAYOUTS.items():
+    for name in options.layout:
+        digits, place = LAYOUTS[name]
         random = np.random.default_rng(derive_seed(options.seed, name))
         count = math.ceil(options.count / 5) if digits == 20 else options.count
         mistakes, miscounted = np.zeros(2, dtype=int), np.zeros(2, dtype=int)

@@ -51,6 +51,7 @@ _BROAD = 2.0  # cost of each height that neighbours together are wider than high
 _WIDEST = 2.0  # width, in heights of the row, of neighbours that are tried as one digit
 _LONGEST = 8.0  # width, in heights, of ink that is cut: what is longer is a line
 _MOST_CUTS = 12  # that the networks are asked about
+_SPECK = 0.2  # of the size of the largest digit, below which ink is none
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 
 FEATURES = ("certainty of both halves", "smaller half", "overlap of halves", "certainty of the whole", "length", "one")
@@ -63,7 +64,10 @@ def find_digits(source: Drawing | Picture, ask: Ask) -> list[Place]:
     """The digits of a drawing, or of black ink on white paper (H, W) uint8, in reading order; none without ink."""
     search = Search(source, ask)
     rows = _rows(search.stacked(_touching(search.pieces())))
-    return [replace(place, row=number) for number, row in enumerate(rows) for place in search.read(row)]
+    read = [search.read(row) for row in rows]
+    least = _SPECK * max((place.box.size for row in read for place in row), default=0.0)
+    read = [kept for row in read if (kept := [place for place in row if place.box.size >= least])]
+    return [replace(place, row=number) for number, row in enumerate(read) for place in row]
 
 
 def _gap(one: Iterable[Piece], other: Iterable[Piece]) -> float:

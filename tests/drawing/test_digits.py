@@ -82,6 +82,14 @@ def test_rows_are_read_from_above_and_each_from_left_to_right(ask: Ask, as_ink: 
     assert number.replace(" ", "") == "".join(str(place.digit) for place in places)
 
 
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_a_speck_above_a_digit_is_none(ask: Ask, as_ink: bool) -> None:
+    drawing = Drawing((((20, 10), (34, 16)), *shown([(7, 100, 60, 150)]).strokes))
+    (place,) = find_digits(ink(drawing, 6) if as_ink else drawing, ask)
+    assert place.row == 0
+    assert place.box.height == pytest.approx(150, abs=8)
+
+
 def test_a_column_is_read_from_the_top(ask: Ask) -> None:
     column = [(digit, 120 + 4 * digit, 10 + 66 * at, 52) for at, digit in enumerate((2, 7, 0, 3))]
     places = find_digits(shown(column), ask)
