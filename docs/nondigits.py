@@ -1,14 +1,14 @@
-"""How often each score finds what is not a digit: python docs/nondigits.py RUN ... [--outputs F] [--drawings F.jsonl]
+"""How often what is not a digit is rejected: python docs/nondigits.py RUN ... [--outputs F] [--drawings F] [--compare]
 
-Each score's threshold lets 98 % of the validation digits pass, and so do the two limits of the union. The first kinds
-are those that ``evaluate`` shows, on which likeness and the union of ``mnist_lab/explain/likeness.py`` were chosen. The
-others were printed beside them all the while: nothing was chosen on them, but they were not hidden either. Of drawn
-digits, it also counts the misread ones. It takes about three minutes for each run on two cores.
+As the lab rejects, by likeness and the limit that the run's folder keeps; with --compare also by other scores, each
+with a threshold that lets 98 % of the validation digits pass, which takes some minutes for each run. The first kinds
+are those that ``evaluate`` shows. Of drawn digits, it counts those that are read correctly and those that are misread.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -22,16 +22,17 @@ from scipy.ndimage import gaussian_filter  # noqa: E402
 from torch.nn.functional import normalize  # noqa: E402
 
 from mnist_lab.data.mnist import load_mnist  # noqa: E402
-from mnist_lab.drawing.recognise import examples, prepare_labelled  # noqa: E402
+from mnist_lab.drawing.recognise import Labelled, examples, prepare_labelled  # noqa: E402
 from mnist_lab.drawing.strokes import read_drawings  # noqa: E402
-from mnist_lab.explain.likeness import REJECTED_FRACTION, Likeness, find_limits  # noqa: E402
-from mnist_lab.explain.neighbours import training_features  # noqa: E402
+from mnist_lab.explain.likeness import REJECTED_FRACTION, Likeness, find_limit  # noqa: E402
+from mnist_lab.explain.neighbours import Space, training_features  # noqa: E402
 from mnist_lab.networks.compute import choose_compute, predict_features, predict_logits  # noqa: E402
-from mnist_lab.training.runs import find_run  # noqa: E402
+from mnist_lab.networks.models import DigitNet  # noqa: E402
+from mnist_lab.training.runs import RunRecord, find_run  # noqa: E402
 from mnist_lab.training.session import load_trained  # noqa: E402
 
 COUNT = 300  # of each kind
-DRAWN, UNION = "drawn digits", "union (chosen)"
+DRAWN, KEPT = "drawn digits", "likeness, limit of the run"
 COMPUTE = choose_compute()
 Pictures = NDArray[np.uint8]  # (N, 28, 28), white on black
 
@@ -64,44 +65,48 @@ def mahalanobis(training: torch.Tensor, labels: torch.Tensor, points: torch.Tens
     return torch.cdist(points @ whiten, means @ whiten).amin(dim=1)
 
 
-def scores(
-    run_name: str, outputs: Path, kinds: dict[str, Pictures], drawn: NDArray[np.int64] | None
-) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """By score and kind, high for a digit; given the labels of drawn digits, those of the misread ones as well."""
-    run = find_run(outputs, run_name)
-    model = load_trained(run, COMPUTE)
-    print(f"{run.title}, {run.epochs_run} epochs")
-    space, found = training_features(run, model, COMPUTE), dict[str, dict[str, NDArray[np.float64]]]()
-    hidden, labels = space.values * space.steps, space.digits.labels
+def others(images: torch.Tensor, logits: torch.Tensor, space: Space, model: DigitNet) -> dict[str, torch.Tensor]:
+    """Scores that were compared with likeness, high for a digit, each (N,)."""
+    _, features, own = predict_features(model, images, COMPUTE)
+    hidden, labels, features = space.values * space.steps, space.digits.labels, normalize(features)
     pixels = space.digits.images.flatten(1).float()[::5] / 255
     components = torch.linalg.eigh(torch.cov(pixels.T)).eigenvectors[:, -50:]
-    convolved = normalize(predict_features(model, space.digits.images[::5], COMPUTE)[0])
-    likeness, limits = Likeness(space, model, COMPUTE), find_limits(run, model, COMPUTE)
+    centred = images.flatten(1) / 255 - pixels.mean(dim=0)
+    convolved = normalize(predict_features(model, space.digits.images[::5], COMPUTE)[1])
+    return {
+        "maximum probability": logits.double().softmax(dim=1).amax(dim=1),
+        "maximum logit": logits.amax(dim=1),
+        "energy": logits.logsumexp(dim=1),
+        "norm, hidden layer": own.norm(dim=1),
+        "Mahalanobis, hidden layer": -mahalanobis(hidden, labels, own),
+        "nearest, hidden layer": -torch.cat([space.distances(part).amin(dim=1) for part in torch.split(own, 500)]),
+        "cosine, hidden layer": (normalize(own) @ normalize(hidden[::5]).T).amax(dim=1),
+        "cosine, convolutions": torch.cat([(part @ convolved.T).amax(dim=1) for part in torch.split(features, 500)]),
+        "pixels, rest of 50 components": -(centred - centred @ components @ components.T).norm(dim=1),
+    }
+
+
+def rejected(run: RunRecord, kinds: dict[str, Pictures], drawn: Labelled | None, compare: bool) -> None:
+    """Print the fractions of each kind that a run rejects; of drawn digits, the misread ones apart."""
+    model = load_trained(run, COMPUTE)
+    space, limit = training_features(run, model, COMPUTE), find_limit(run, model, COMPUTE)
+    likeness, limits = Likeness(space, model, COMPUTE), {KEPT: limit}
+    print(f"{run.title}, {run.epochs_run} epochs")
     for kind, pictures in kinds.items():
         images = torch.from_numpy(pictures)[:, None]
-        logits, (features, own) = predict_logits(model, images, COMPUTE), predict_features(model, images, COMPUTE)
-        probabilities, features = logits.double().softmax(dim=1), normalize(features)
-        centred = images.flatten(1) / 255 - pixels.mean(dim=0)
-        by_score = {
-            "maximum probability": probabilities.amax(dim=1),
-            "maximum logit": logits.amax(dim=1),
-            "energy": logits.logsumexp(dim=1),
-            "norm, hidden layer": own.norm(dim=1),
-            "Mahalanobis, hidden layer": -mahalanobis(hidden, labels, own),
-            "nearest, hidden layer": -torch.cat([space.distances(part).amin(dim=1) for part in torch.split(own, 500)]),
-            "cosine, hidden layer": (normalize(own) @ normalize(hidden[::5]).T).amax(dim=1),
-            "cosine, convolutions": torch.cat(
-                [(part @ convolved.T).amax(dim=1) for part in torch.split(features, 500)]
-            ),
-            "pixels, rest of 50 components": -(centred - centred @ components @ components.T).norm(dim=1),
-            "likeness": torch.from_numpy(likeness.of(pictures, logits.argmax(dim=1).numpy())),
-            UNION: torch.from_numpy(~likeness.rejects(pictures, probabilities.numpy(), limits)),
-        }
-        for name, values in by_score.items():
-            found.setdefault(name, {})[kind] = values.double().numpy()
-            if kind == DRAWN and drawn is not None:
-                found[name]["misread drawn digits"] = values.double().numpy()[logits.argmax(dim=1).numpy() != drawn]
-    return found
+        logits = predict_logits(model, images, COMPUTE)
+        predicted = logits.argmax(dim=1).numpy()
+        scores = {KEPT: likeness.of(pictures, predicted, math.inf if compare else limit)}
+        if compare:
+            scores |= {name: found.double().numpy() for name, found in others(images, logits, space, model).items()}
+        for name, found in scores.items():
+            limits.setdefault(name, float(np.quantile(found, REJECTED_FRACTION)))  # validation digits come first
+        is_right = predicted == drawn.labels if drawn and kind == DRAWN else np.ones(len(pictures), dtype=bool)
+        for which, name in ((is_right, kind), (~is_right, f"{kind}, misread")):
+            if which.any():
+                shown = [f"{100 * np.mean(score[which] < limits[by]):6.1f}" for by, score in scores.items()]
+                print(f"{name:24} {which.sum():6,}", *shown, flush=True)
+    print(*(f"{number}: {name}" for number, name in enumerate(limits, start=1)), sep="; ", flush=True)
 
 
 def main() -> None:
@@ -110,6 +115,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"))
     parser.add_argument("--drawings", type=Path, help="labelled digits of other hands, to count false alarms on")
+    parser.add_argument("--compare", action="store_true", help="with other scores")
     options = parser.parse_args()
     mnist = load_mnist()
     test = mnist.test.images[:, 0].numpy()
@@ -118,17 +124,8 @@ def main() -> None:
     if drawn:
         kinds[DRAWN] = drawn.pictures
     kinds |= examples(COUNT, test) | held_out(test)
-    for run in options.runs:
-        found = scores(run, options.outputs, kinds, drawn.labels if drawn else None)
-        limits = {
-            name: float(np.quantile(each["validation digits"], REJECTED_FRACTION)) for name, each in found.items()
-        }
-        limits[UNION] = 1.0  # which rejects by its own limits
-        print(f"{'rejected (%)':24}", *(f"{number:>6}" for number in range(1, len(found) + 1)))
-        for kind in found[UNION]:
-            rejected = [100 * np.mean(each[kind] < limits[name]) for name, each in found.items()]
-            print(f"{kind:24}", *(f"{fraction:6.1f}" for fraction in rejected))
-        print(*(f"{number}: {name}" for number, name in enumerate(found, start=1)), sep="; ", flush=True)
+    for name in options.runs:
+        rejected(find_run(options.outputs, name), kinds, drawn, options.compare)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,7 +32,7 @@ from mnist_lab.data.loader import derive_seed  # noqa: E402
 from mnist_lab.data.mnist import load_mnist  # noqa: E402
 from mnist_lab.drawing import predictions, preprocess  # noqa: E402
 from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page  # noqa: E402
-from mnist_lab.drawing.strokes import read_drawings, segments  # noqa: E402
+from mnist_lab.drawing.strokes import Drawing, read_drawings, segments  # noqa: E402
 from mnist_lab.explain.commands import load_reader  # noqa: E402
 from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
 from mnist_lab.terminal.lab import Lab  # noqa: E402
@@ -83,6 +84,11 @@ def _phone(sheet: Sheet) -> Sheet:
     return photo(sheet.turned(sheet.draw(-3, 3)).vignetted(sheet.draw(0.5, 1.3)))
 
 
+def _one_pixel(sheet: Sheet) -> Sheet:
+    width, height = (int(sheet.draw(24, 100)) for _ in range(2))
+    return Sheet(sheet.lines, sheet.random, width, height).write(pen=1 / (0.6 * min(width, height)))
+
+
 _DARK = ((30, 20, 15), (100, 80, 70))
 
 FAMILIES: dict[str, Family] = {
@@ -93,10 +99,17 @@ FAMILIES: dict[str, Family] = {
         .write((235, 235, 225), s.draw(1 / 24, 1 / 10), grain=s.draw(0.1, 0.4))
         .grainy(3)
     ),
+    "chalk, broken": lambda s: (
+        s.paper(s.colour((20, 40, 30), (45, 75, 60)))
+        .write((235, 238, 230), s.draw(1 / 20, 1 / 13), grain=s.draw(0.3, 0.6))
+        .textured(s.draw(0.05, 0.15), 1)
+        .vignetted(s.draw(0.3, 0.9))
+    ),
     "white on dark": lambda s: s.paper(s.colour((0, 0, 0), (60, 60, 80))).write(
         (250, 250, 250), s.draw(1 / 24, 1 / 10)
     ),
     "cut close": lambda s: s.write(pen=s.draw(1 / 24, 1 / 8)).cropped(int(s.draw(4, 30))),
+    "filling, up to the edge": lambda s: s.write(pen=s.draw(1 / 26, 1 / 14), size=0.97),
     "transparency": _transparent,
     "linear light": _linear,
     "16 bits": _sixteen,
@@ -132,10 +145,21 @@ FAMILIES: dict[str, Family] = {
     "grey hairline, grain": lambda s: s.write(np.full(3, s.draw(60, 140)), 1 / 80, s.draw(0.4, 0.8)).grainy(
         s.draw(1, 5)
     ),
+    "tiny, 16 to 30 pixels": lambda s: (
+        s.write(pen=s.draw(1 / 12, 1 / 7)).cropped(int(s.draw(0, 60))).reduced(int(s.draw(16, 30)))
+    ),
+    "tiny, 30 to 100 pixels": lambda s: s.write(pen=s.draw(1 / 20, 1 / 7)).reduced(int(s.draw(30, 100))),
+    "tiny, white on black": lambda s: (
+        s.write((0, 0, 0), s.draw(1 / 14, 1 / 6)).cropped(int(s.draw(30, 90))).reduced(28).negative()
+    ),
+    "tiny, pen of one pixel": _one_pixel,
     # pencil, grain
     "pencil, strong grain": lambda s: s.write(pencil(s), s.draw(1 / 36, 1 / 20), grain=s.draw(0.3, 0.6)).grainy(
         s.draw(10, 20)
     ),
+    "pencil, even, strong grain": lambda s: s.write(
+        np.full(3, s.draw(95, 175)), s.draw(1 / 34, 1 / 22), s.draw(0.5, 0.7)
+    ).grainy(s.draw(8, 18)),
     "pencil": lambda s: s.write(pencil(s), s.draw(1 / 40, 1 / 18), grain=s.draw(0.1, 0.5)),
     "faint pencil, grain": lambda s: s.write(np.full(3, s.draw(165, 195)), s.draw(1 / 36, 1 / 20)).grainy(
         s.draw(6, 12)
@@ -332,14 +356,20 @@ EMPTY: dict[str, Family] = {
 # --- measuring -----------------------------------------------------------------------------------------------------
 
 
-def shapes(strokes: Path | None, count: int) -> list[tuple[int, Lines]]:
-    """Digits as lines, each with its label, in an order of their own."""
+@cache
+def _drawings(strokes: Path) -> list[Drawing]:
+    return [one for one in read_drawings(strokes).usable if one.label is not None and one.strokes]
+
+
+def shapes(strokes: Path | None, name: str, count: int) -> list[tuple[int, Lines]]:
+    """Digits for a family as lines, each with its label, in an order of its own."""
+    random = np.random.default_rng(derive_seed(0, name))
     if strokes is not None:
-        drawings = [one for one in read_drawings(strokes).usable if one.label is not None and one.strokes]
-        order = np.random.default_rng(derive_seed(0, "paper")).permutation(len(drawings))[:count]
-        return [(drawings[place].label or 0, unit(segments(drawings[place]).astype(np.float64))) for place in order]
+        drawings = _drawings(strokes)
+        chosen = [drawings[place] for place in random.permutation(len(drawings))[:count]]
+        return [(one.label or 0, unit(segments(one).astype(np.float64))) for one in chosen]
     digits = load_mnist().validation
-    order = np.random.default_rng(derive_seed(0, "paper")).permutation(len(digits))[:count]
+    order = random.permutation(len(digits))[:count]
     return [(int(digits.labels[place]), centre_lines(digits.images[place, 0].numpy())) for place in order]
 
 
@@ -347,7 +377,6 @@ def measure(options: argparse.Namespace) -> None:
     """Make each family's pictures, read them, and print how many were read correctly."""
     terminal = Terminal(make_console())
     reader = load_reader(Lab(terminal, options.outputs, main.load), options.run)
-    digits = shapes(options.strokes, options.each)
     steps = PaperSteps(**{name: name not in options.without for name in PAPER_STEPS})
     print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
     if "pen" in options.without:
@@ -357,8 +386,7 @@ def measure(options: argparse.Namespace) -> None:
         if not any(word in name for word in options.only):
             continue
         right = sure = blank = 0
-        for number in range(options.each):
-            label, lines = digits[number % len(digits)]
+        for number, (label, lines) in enumerate(shapes(options.strokes, name, options.each)):
             random = np.random.default_rng(derive_seed(number, name))
             made = family(Sheet(lines, random))
             image = made if isinstance(made, Image.Image) else made.image()
@@ -366,9 +394,9 @@ def measure(options: argparse.Namespace) -> None:
                 path = Path(folder, "x.png")
                 image.save(path)
                 page = read_page(path, steps)
-            (answer,) = predictions.predict_all([reader], [predictions.Source(path, None, page.ink)])
+            (answer,) = predictions.predict_all([reader], [predictions.Source(path, None, page.ink, page.trouble)])
             blank += not answer.places
-            is_right = not answer.places if name in EMPTY else answer.number == str(label)
+            is_right = answer.found == predictions.BLANK if name in EMPTY else answer.number == str(label)
             is_sure = not is_right and answer.found == predictions.DIGIT and answer.places[0].certainty >= _SURE
             right, sure = right + is_right, sure + is_sure
             if options.save and not is_right:

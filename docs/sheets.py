@@ -339,13 +339,20 @@ class Sheet:
         self.values = np.asarray(image, dtype=np.float64)
         return self
 
+    def _inked(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows and the columns with anything unlike the paper."""
+        is_inked = np.abs(self.values - WHITE).max(axis=2) > 60
+        return np.flatnonzero(is_inked.any(axis=1)), np.flatnonzero(is_inked.any(axis=0))
+
     def cropped(self, rim: int) -> Sheet:
         """Cut to what is unlike the paper, and some pixels more."""
-        rows, columns = (
-            np.flatnonzero((np.abs(self.values - WHITE).max(axis=2) > 60).any(axis=axis)) for axis in (1, 0)
-        )
+        rows, columns = self._inked()
         top, left = max(0, rows[0] - rim), max(0, columns[0] - rim)
         self.values = self.values[top : rows[-1] + rim + 1, left : columns[-1] + rim + 1]
+        return self
+
+    def negative(self) -> Sheet:
+        self.values = 255 - self.values
         return self
 
     def image(self) -> Image.Image:

@@ -64,6 +64,8 @@ class PaperSteps:
         return replace(self, **{name: False})
 
 
+_LEAST_SIDE = 200  # pixels: of smaller pictures, structuring elements of several widths would be of equal ones
+
 PAPER_STEPS = tuple(field.name for field in fields(PaperSteps))
 
 
@@ -91,7 +93,10 @@ def read_colours(path: Path) -> Colours:
 
 
 def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
-    """Take the steps from colours to ink."""
+    """Take the steps from colours to ink; a small picture (longer side below 200 pixels) is enlarged to that first."""
+    if max(colours.shape) < _LEAST_SIDE:
+        enlarge = _LEAST_SIDE / max(colours.shape)
+        colours = resized(colours, tuple(max(1, round(enlarge * side)) for side in colours.shape[:2]))
     stages = {"photo": _shown(colours)}
     if steps.paper:
         colours = find_paper(colours)
@@ -175,13 +180,9 @@ def _narrowest(strengths: list[Strength]) -> Strength:
 
     It catches them if one twice as wide finds hardly more; far wider ones catch the stripes of a shadow as well.
     """
-    energies = []
-    for strength in strengths:
-        low = max(noise(strength)[2], 0.3 * float(np.percentile(strengths[-1], 99.5)))
-        energies.append(float(strength[strength > low].sum()))
+    energies = [float(strength[strength > noise(strength)[2]].sum()) for strength in strengths]
     wide = (place for place, energy in enumerate(energies) if 0 < energy >= _CAUGHT * max(energies[place : place + 2]))
-    first = next(wide, 0)
-    return strengths[max(first, min(first + 1, len(strengths) - 2))]  # the widest catches shadows as well
+    return strengths[min(next(wide, 0) + 1, len(strengths) - 1)]
 
 
 def _is_cut_close(lightness: Strength) -> bool:
@@ -226,13 +227,11 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 # --- ink -----------------------------------------------------------------------------------------------------------
 
-_LEAST_CONTRAST = 30.0  # levels, of 255, between ink and paper
+_LEAST_CONTRAST = 45.0  # levels, of 255, between ink and paper: facets of crumpled paper reach about as many
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
-_BROADEST, _BROADEST_SOFT = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale and soft ones
-_SHARP_FAINT = 0.1  # of the contrast, for each pixel: light is not as sharp
+_BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
-_SHARP = 2.5  # a stroke's edge takes less than its width, divided by this
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
@@ -243,8 +242,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     if contrast < _LEAST_CONTRAST:
-        is_sharp = ndimage.gaussian_gradient_magnitude(strength, 0.7).max() > _SHARP_FAINT * contrast
-        return white, TOO_FAINT if is_sharp and _is_one_shape(strength > noise(strength)[2]) else BLANK
+        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
     grain = deviation * local_grain(strength)
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
@@ -273,21 +271,16 @@ def _like_strokes(
     """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
-    is_large = areas >= 0.1 * areas.max(initial=0)
     peaks = ndimage.maximum(strength, labels, shapes)
-    sharpness = widths * ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 0.7), labels, shapes) / peaks
-    is_blot = (
-        is_ink
-        & is_large
-        & (widths > np.where((sharpness < _SHARP) | (peaks < _PALE), _BROADEST_SOFT, _BROADEST) * extents)
-    )
+    is_large = areas >= 0.1 * areas.max(initial=0)  # a speck says nothing of the light
+    is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
-    if is_beside or 2 * extents[found].max(initial=0) < max(labels.shape):  # else a digit fills the picture
+    if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         found &= ~at_edge
     return found
 
@@ -299,7 +292,7 @@ def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
     rows, columns = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
     if largest.sum() < _MOST_OF_IT * max(1, mask.sum()) or not (rows[0] and columns[0]):
         return False
-    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_SOFT * max(np.ptp(rows), np.ptp(columns)):
+    if 2 * ndimage.distance_transform_edt(largest).max() > _BROADEST_PALE * max(np.ptp(rows), np.ptp(columns)):
         return False
     is_inside = rows[-1] < len(mask) - 1 and columns[-1] < mask.shape[1] - 1
     return bool(is_inside and max(np.ptp(rows), np.ptp(columns)) > max(mask.shape) / 12)

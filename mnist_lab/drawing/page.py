@@ -15,7 +15,6 @@ Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
 _CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
-_LONGEST = 4  # times as long as its shortest side
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 
@@ -66,12 +65,7 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
         return None
     hull = ConvexHull(np.argwhere(page)[:, ::-1])
     corners, area = _largest_quadrilateral(hull.points[hull.vertices])
-    sides = np.hypot(*(corners - np.roll(corners, 1, axis=0)).T)
-    if (
-        page.sum() < _CONVEX * hull.volume
-        or area < _QUADRILATERAL * hull.volume
-        or sides.max() > _LONGEST * sides.min()
-    ):
+    if page.sum() < _CONVEX * hull.volume or area < _QUADRILATERAL * hull.volume:
         return None
     away = corners - corners.mean(axis=0)
     corners += (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away

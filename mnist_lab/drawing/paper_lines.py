@@ -15,6 +15,7 @@ _HOUGH = 400  # pixels: longer side at which lines are looked for
 _STEEPEST = 0.27  # of a line that counts as level, a tenth more than 15 degrees
 _SLOPES = 61
 _SHORTEST = 0.2  # of the picture's side
+_THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit fills, strokes are thicker
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
@@ -98,7 +99,6 @@ def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
         _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
-    erased |= bands[False] & bands[True] & (strength <= 1.1 * _DARKER * pen.strength)  # where lines cross each other
     left = np.where(erased, 0, strength) > level
     labels, count = ndimage.label(left, np.ones((3, 3)))
     if count:  # what is left of a line lies along it, and is no thicker, nor much darker
@@ -160,7 +160,7 @@ def _traced(strength: Strength, level: float, slope: float, middle: float, facto
     last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
     length = (last - first + 1).clip(1)
     thickness = float(np.percentile(length[longest & is_covered], _FINE_PARTS))
-    if thickness > longest.sum() / 30:
+    if thickness > _THICKEST * min(strength.shape):
         return None
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
     chosen, start = columns[longest], straight[longest] - room
@@ -192,9 +192,7 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
 
 def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
     """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
-    thickest = min(1.5 * line.thickness + 2, 2.5 * pen.thickness + 3)
-    darkest = min(_DARKER * line.strength, _MUCH_DARKER * pen.strength)
-    is_line = (line.last - line.first + 1 <= thickest) & (line.darkest <= darkest)
+    is_line = (line.last - line.first + 1 <= 1.5 * line.thickness + 2) & (line.darkest <= _DARKER * line.strength)
     rim = 1 + round(min(line.thickness, pen.thickness) / 2)
     runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)
     for column, first, past in zip(*(values.tolist() for values in runs), strict=True):

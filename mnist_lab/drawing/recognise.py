@@ -21,7 +21,7 @@ from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.explain.likeness import Likeness, find_limits
+from mnist_lab.explain.likeness import Likeness, find_limit
 from mnist_lab.explain.neighbours import training_features
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
@@ -32,8 +32,9 @@ from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
 from mnist_lab.training.runs import MY_DIGITS, RunRecord
 from mnist_lab.training.session import load_trained
 
-_LETTERS = "AEFGHKMNPQRTUVWXYadefhkmnrtwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g and the like
-_FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # part of matplotlib: always there
+_LETTERS = "ACEFGHKLMNPQRTUVWXYacdefhkmnprtuvwxy"  # that nobody takes for a digit: no O, I, l, S, Z, B, b, g, q
+_TYPEFACES = ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "STIXGeneralItalic", "cmr10", "cmss10")
+_FONTS = Path(matplotlib.get_data_path(), "fonts", "ttf")  # part of matplotlib: always there
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ def _shape(random: np.random.Generator) -> Drawing:
 
 
 def _letter(random: np.random.Generator) -> Picture:
-    text = _LETTERS[int(random.integers(len(_LETTERS)))]
-    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(_FONT, 200)
+    text, typeface = random.choice(list(_LETTERS)), random.choice(_TYPEFACES)
+    image, font = Image.new("L", (CANVAS, CANVAS), 255), ImageFont.truetype(_FONTS / f"{typeface}.ttf", 200)
     ImageDraw.Draw(image).text((CANVAS / 2, CANVAS / 2), text, fill=0, font=font, anchor="mm")
     return np.asarray(image)
 
@@ -215,14 +216,14 @@ def rejected_fractions(
 ) -> dict[str, float]:
     """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
 
-    As in ``Likeness.rejects``; a run's folder that does not keep the limits keeps them from now on. The real digits
+    As in ``Likeness.rejects``; a run's folder that does not keep the limit keeps it from now on. The real digits
     must not be validation digits.
     """
-    limits = find_limits(run, model, compute)
+    limit = find_limit(run, model, compute)
     likeness = Likeness(training_features(run, model, compute), model, compute)
     real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():
         probabilities = _logits(model, pictures, compute).double().softmax(dim=1).numpy()
-        found[name] = float(likeness.rejects(pictures, probabilities, limits).mean())
+        found[name] = float(likeness.rejects(pictures, probabilities, limit).mean())
     return found

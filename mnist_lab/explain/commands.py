@@ -20,7 +20,7 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
-from mnist_lab.explain.likeness import Likeness, Limits, find_limits
+from mnist_lab.explain.likeness import Likeness, find_limit
 from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
@@ -58,8 +58,8 @@ class Reader:
         return list(predict_logits(self.model, images, self.compute).double().softmax(dim=1).numpy())
 
     def rejects(self, picture: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> bool:
-        """Whether it is probably not a digit: unlike the training digits of its class, or not surely of one."""
-        return bool(self.likeness.rejects(picture[np.newaxis], probabilities[np.newaxis], self.limits)[0])
+        """Whether it is probably not a digit: unlike the training digits of its class, or like others too."""
+        return bool(self.likeness.rejects(picture[np.newaxis], probabilities[np.newaxis], self.limit)[0])
 
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
         """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
@@ -82,9 +82,9 @@ class Reader:
         return Likeness(self.hidden_space, self.model, self.compute)
 
     @cached_property
-    def limits(self) -> Limits:
-        """Below which a picture is rejected; the first use takes about a second where the folder keeps none."""
-        return find_limits(self.run, self.model, self.compute)
+    def limit(self) -> float:
+        """The likeness below which a picture is rejected; found in a second or two where the folder keeps none."""
+        return find_limit(self.run, self.model, self.compute)
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""

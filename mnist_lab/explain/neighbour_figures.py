@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.explain.likeness import find_limits
+from mnist_lab.explain.likeness import find_limit
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, drawable, new_figure, styled
@@ -87,7 +87,7 @@ def sentence(found: Neighbours, label: int | None = None) -> str:
 
 def _draw_mistakes(run: RunData) -> Figure:
     compute = choose_compute()
-    find_limits(run.record, run.model, compute)  # rests on the same neighbours
+    find_limit(run.record, run.model, compute)  # rests on the same neighbours
     images, missed, indices = run.shown(run.test.mistakes)
     if not len(missed):
         return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)

@@ -65,7 +65,7 @@ class Space:
     digits: Digits
     values: Tensor  # (N, D) uint8
     steps: Tensor  # (D,) float32
-    _classes: dict[int, tuple[Space, Tensor]] = field(default_factory=dict, init=False, repr=False)  # asked for so far
+    _parts: dict[tuple[int, bool], tuple[Space, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def squares(self) -> Tensor:
@@ -79,10 +79,17 @@ class Space:
 
     def of_class(self, digit: int) -> tuple[Space, Tensor]:
         """The points of the training digits with this label, and their places (n,) among all."""
-        if digit not in self._classes:
-            places = torch.nonzero(self.digits.labels == digit).flatten()
-            self._classes[digit] = Space(self.digits, self.values[places], self.steps), places
-        return self._classes[digit]
+        return self._part(digit, is_it=True, every=1)
+
+    def of_others(self, digit: int) -> tuple[Space, Tensor]:
+        """The same of every fourth with another label."""
+        return self._part(digit, is_it=False, every=4)
+
+    def _part(self, digit: int, is_it: bool, every: int) -> tuple[Space, Tensor]:
+        if (digit, is_it) not in self._parts:
+            places = torch.nonzero((self.digits.labels == digit) == is_it).flatten()[::every]
+            self._parts[digit, is_it] = Space(self.digits, self.values[places], self.steps), places
+        return self._parts[digit, is_it]
 
     def distances(self, points: Tensor) -> Tensor:
         """The Euclidean distances (M, N) from some points (M, D) to all training digits."""

@@ -231,17 +231,23 @@ def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
     return torch.cat(_in_batches(model, model.hidden, images, compute, BATCH_SIZE))
 
 
-def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple[Tensor, Tensor]:
-    """What convolutions make of images, (N, D), and the hidden units of that, (N, H), both float32 on the CPU."""
+def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple[Tensor, ...]:
+    """What the last two blocks and the hidden units make of images, (N, D) each, float32 on the CPU.
+
+    Of the last block but one, it is the means over as many fields as the last one has; (N, 0) if there is only one.
+    """
 
     def ask(batch: Tensor) -> Tensor:
-        maps = model.blocks(batch)
-        return torch.cat([maps.flatten(1), model.classifier[:-1](maps)], dim=1)
+        maps = [batch]
+        for block in model.blocks:
+            maps.append(block(maps[-1]))
+        before = [F.adaptive_avg_pool2d(each, maps[-1].shape[-1]).flatten(1) for each in maps[1:-1][-1:]]
+        return torch.cat([*before, maps[-1].flatten(1), model.classifier[:-1](maps[-1])], dim=1)
 
     weights = model.classifier[1].weight  # (H, D)
     assert isinstance(weights, Tensor)
-    found, units = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE)), len(weights)
-    return found[:, :-units], found[:, -units:]
+    found, (units, features) = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE)), weights.shape
+    return found.tensor_split((-units - features, -units), dim=1)
 
 
 @torch.inference_mode()

@@ -312,15 +312,13 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
         model, mnist = session.load_trained(run, compute), load_mnist()
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
         rejected = recognise.rejected_fractions(run, model, mnist.test, compute)
-        limits = lab.load("explain.likeness").find_limits(run, model, compute)
+        limit = lab.load("explain.likeness").find_limit(run, model, compute)
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.film_figures").RUN_EXTRAS.figures
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)
     found = {"validation": validation.to_dict(), "test": test.to_dict()}
     if as_json:
-        for numbers in found.values():
-            del numbers["doubt_level"]  # by the largest probability alone, as earlier versions rejected
-        terminal.record({"run": run.name, **found, "rejection_threshold": limits._asdict(), "rejected": rejected})
+        terminal.record({"run": run.name, **found, "rejection_threshold": limit, "rejected": rejected})
         return OK
     terminal.show(page.per_digit_table(found["test"], "Test digits").on_screen(), "")
     terminal.show(page.accuracy_table(found, run.name).on_screen())
@@ -331,8 +329,7 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
     terminal.hint("when it was saved: validation {}, test {}".format(*saved))
     rows = [(kind, f"{100 * fraction:.1f} %") for kind, fraction in rejected.items()]
     terminal.show("", Table("Rejected as not a digit", ("pictures", "rejected"), rows, numeric=[1]).on_screen())
-    least = f"largest probability below {format_percent(limits.probability)}, or likeness below {limits.likeness:.2f}"
-    terminal.hint(f"rejected: {least}, as 2 % of the validation digits")
+    terminal.hint(f"rejected: likeness below {limit:.2f}, as 2 % of the validation digits")
     if restored:
         terminal.hint(f"restored: {', '.join(restored)}")
     terminal.line(str(run.folder))

@@ -17,7 +17,6 @@ from mnist_lab.config import CLASSES
 BINS = 15  # of equal width, for the calibration error
 _GROUPS = 10  # of equally many digits
 _UNSURE_KEPT = 10
-_REJECTED_FRACTION = 0.02  # of real digits, by the rule for "probably not a digit"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ class Evaluation:
     classes: tuple[ClassScores, ...]
     bins: Sequence[ConfidenceBin]  # of equal width, without the empty ones
     groups: Sequence[ConfidenceBin]  # of equally many digits
-    rejection_threshold: float  # the probability that all but _REJECTED_FRACTION of the predictions reach
     mistakes: Mistakes  # all misclassified digits, the most confidently wrong first
     unsure: Mistakes  # the correctly classified ones with the lowest probabilities
 
@@ -106,7 +104,6 @@ class Evaluation:
             "expected_calibration_error": self.calibration_error,
             "confidence_bins": [vars(one) for one in self.bins],
             "confidence_groups": [vars(one) for one in self.groups],
-            "doubt_level": self.rejection_threshold,  # its original name, as in all saved runs
             "per_digit": [vars(scores) for scores in self.classes],
             "most_confused": [vars(pair) for pair in self.most_confused()],
             "confusion": self.confusion.tolist(),
@@ -137,7 +134,6 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
         bins=_bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1)),
         groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
-        rejection_threshold=float(np.quantile(confidence, _REJECTED_FRACTION)),
         mistakes=chosen(~is_correct, -confidence),
         unsure=chosen(is_correct, confidence, _UNSURE_KEPT),
     )

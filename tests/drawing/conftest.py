@@ -14,7 +14,7 @@ from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.explain.likeness import LIMITS_FILE, Limits
+from mnist_lab.explain.likeness import LIMIT_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.training.checkpoints import digest_of, save_tensors
@@ -44,10 +44,10 @@ def network(mnist: Mnist, compute: Compute) -> DigitNet:
 
 @pytest.fixture
 def outputs(tmp_path: Path, network: DigitNet) -> Path:
-    """An output folder with a run of that network, which rejects what it is less than half sure of, and that alone."""
+    """An output folder with a run of that network, which rejects nothing."""
     folder = make_run(tmp_path / "outputs", "run")
     save_tensors(folder / "model.pt", network.state_dict())
-    write_limits(folder, network, Limits(probability=0.5, likeness=0.0))
+    write_limit(folder, network, 0.0)
     return tmp_path / "outputs"
 
 
@@ -71,17 +71,17 @@ def drawings(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tangle(outputs: Path, network: DigitNet) -> Image.Image:
-    """A plus sign, of which the run is now less sure than its limit."""
-    write_limits(outputs / "run", network, Limits(probability=0.9, likeness=0.0))
+    """A plus sign, which is less like a four than the run's limit now is."""
+    write_limit(outputs / "run", network, 2.5)  # the plus has 2.0, the pictures' two 3.4
     image = Image.new("L", (200, 200), 255)
     for ends in ((30, 100, 170, 100), (100, 30, 100, 170)):
         ImageDraw.Draw(image).line(ends, fill=0, width=14)
     return image
 
 
-def write_limits(folder: Path, model: DigitNet, limits: Limits) -> None:
-    content = {"weights": digest_of(model.state_dict())} | limits._asdict()
-    (folder / LIMITS_FILE).write_text(json.dumps(content), encoding="utf-8")
+def write_limit(folder: Path, model: DigitNet, limit: float) -> None:
+    content = {"weights": digest_of(model.state_dict()), "least_likeness": limit}
+    (folder / LIMIT_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def copy_run(outputs: Path, name: str) -> Path:

@@ -36,7 +36,7 @@ from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
-from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limit
 
 ROOT = Path(__file__).parents[2]
 FLOAT32 = Compute(torch.device("cpu"), None, "CPU")
@@ -364,13 +364,15 @@ def test_a_drawing_saved_from_the_window_leaves_all_there_is_to_it(outputs: Path
     assert content["probably_no_digit"] == (rejection is not None)
 
 
-def test_it_takes_all_networks_to_reject_a_drawing(outputs: Path) -> None:
+@pytest.mark.parametrize("limits", [(1e9, 1e9), (1e9, 0.0), (0.0, 1e9)])
+def test_it_takes_all_networks_to_reject_a_drawing(
+    outputs: Path, network: DigitNet, limits: tuple[float, float]
+) -> None:
     copy_run(outputs, "twin")
-    session = session_for(outputs, "run", "twin")
-    picture, sure, unsure = np.zeros((28, 28), dtype=np.uint8), np.eye(10)[3], np.full(10, 0.1)
-    assert session.reject(picture, [unsure, unsure]) == "probably not a digit"
-    assert session.reject(picture, [unsure, sure]) is None
-    assert session.reject(picture, [sure, unsure]) is None
+    for name, limit in zip(("run", "twin"), limits, strict=True):
+        write_limit(outputs / name, network, limit)
+    rejection = session_for(outputs, "run", "twin").reject(np.zeros((28, 28), dtype=np.uint8), [np.eye(10)[3]] * 2)
+    assert rejection == ("probably not a digit" if min(limits) > 0 else None)
 
 
 def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_a_lamp_at_one_side_is_not_ink(tmp_path: Path, right: int, down: int, in
 
 
 def test_ink_that_fills_the_picture_may_reach_its_edge(tmp_path: Path) -> None:
-    image = seven().crop((30, 60, 170, 240))
+    image = seven((400, 600)).crop((60, 120, 340, 480))
     image.save(tmp_path / "x.png")
     assert ((read_picture(tmp_path / "x.png") < 128) != (np.asarray(image) < 128)).mean() < 0.01
 
@@ -311,3 +312,37 @@ def test_even_bars_wider_than_the_smallest_structuring_elements_are_ink(tmp_path
     ImageDraw.Draw(image).line((100, 30, 100, 170), fill=0, width=14)  # square ends: narrower elements find nothing
     image.save(tmp_path / "one.png")
     assert ((read_picture(tmp_path / "one.png") < 128) == (np.asarray(image) < 128)).all()
+
+
+@pytest.mark.parametrize("side", [28, 36, 48, 64])
+def test_tiny_pictures_are_read_like_large_ones(side: int) -> None:
+    """With a rim or without, dark on light or light on dark, with lines of about one pixel and of several."""
+    for rim, pen in itertools.product((0.2, 0.08), (1 / 9, 1 / 24)):
+        large = Image.new("L", (12 * side, 16 * side), 240)
+        width, height = large.size
+        corners = [(rim * width, 0.2 * height), ((1 - rim) * width, 0.2 * height), (0.4 * width, 0.9 * height)]
+        ImageDraw.Draw(large).line(corners, fill=60, width=round(pen * height), joint="curve")
+        tiny = np.asarray(large.resize((3 * side // 4, side), Image.Resampling.BOX)).astype(np.float64)
+        expected = to_mnist(np.where(np.asarray(large) < 150, 0, 255).astype(np.uint8))
+        assert expected is not None
+        for levels in (tiny, 300 - tiny):
+            assert np.corrcoef(seen(levels).ravel(), expected.ravel())[0, 1] > 0.85
+
+
+@pytest.mark.parametrize("width", [300, 1600])
+def test_strokes_from_edge_to_edge_are_no_lines_of_the_paper(width: int) -> None:
+    """In a picture that a digit fills, and on a strip that is far wider than high."""
+    image = Image.new("L", (width, 400), 240)
+    ImageDraw.Draw(image).line(((0, 40), (290, 40), (200, 400)), fill=60, width=16)
+    expected = to_mnist(np.where(np.asarray(image) < 150, 0, 255).astype(np.uint8))
+    assert expected is not None
+    assert np.corrcoef(seen(np.asarray(image).astype(np.float64)).ravel(), expected.ravel())[0, 1] > 0.97
+
+
+def test_only_convex_shapes_are_pages() -> None:
+    """A page from which an eighth is missing at one side is no page: what its corners span is not all paper."""
+    photo = np.full((400, 400), 50.0)
+    photo[60:340, 70:330] = 240
+    assert clean_page(as_colours(photo)).stages["paper"].shape != (400, 400, 3)
+    photo[60:130, 140:270] = 50
+    assert clean_page(as_colours(photo)).stages["paper"].shape == (400, 400, 3)

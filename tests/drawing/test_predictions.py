@@ -21,12 +21,11 @@ from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import ink, to_mnist
 from mnist_lab.explain.commands import DigitFile, load_reader, load_readers
-from mnist_lab.explain.likeness import Limits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
-from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limits
+from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limit
 from tests.drawing.test_commands import lab_of, probabilities_by_hand
 from tests.drawing.test_preprocess import side_by_side
 
@@ -280,7 +279,7 @@ def test_pieces_of_which_most_are_no_digits_are_no_number(
 ) -> None:
     path = tmp_path / "pair.json"
     path.write_text(side_by_side(7, 1).to_json(), encoding="utf-8")
-    write_limits(outputs / "run", network, Limits(probability=1.0, likeness=0.0))  # which nothing reaches
+    write_limit(outputs / "run", network, 1e9)  # which nothing reaches
     if as_pictures:
         lab, shown = colour_lab(outputs)
         assert commands.predict(lab, [path]) == 0
