@@ -38,7 +38,8 @@ class AffineDraw(NamedTuple):
 def augment(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Transform every image of a batch with its own random draw, never in place; shape and range stay the same.
 
-    The images are (B, 1, H, W), 0 (background) to 1 (ink); the labels, (B,), only decide which strokes are added.
+    The images are (B, 1, H, W), 0 (background) to 1 (ink); the labels, (B,), only decide which strokes are added. They
+    and the generator are on one device, which does all the work.
     """
     if config.moves:
         images = _move(images, labels, config, generator)
@@ -67,7 +68,7 @@ def _warp_with_strokes(images: Tensor, strokes: Strokes, inverse: Tensor, bend: 
     """
     height, width = images.shape[2:]
     scale, centre = fit_into_box(strokes, len(images))  # (B,), (B, 2)
-    half = torch.tensor([width, height]) / 2  # pixels; a pose's lengths are in halves
+    half = torch.tensor([width, height], device=images.device) / 2  # pixels; a pose's lengths are in halves
     linear = inverse[:, :, :2] / scale.view(-1, 1, 1)  # (B, 2, 2)
     offset = inverse[:, :, 2] / scale.unsqueeze(1) + centre / half  # (B, 2)
     warped = warp(images, torch.cat([linear, offset.unsqueeze(2)], dim=2), bend)
@@ -82,14 +83,18 @@ def _warp_with_strokes(images: Tensor, strokes: Strokes, inverse: Tensor, bend: 
 def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) -> AffineDraw:
     limits = (config.rotation, config.shift, config.shift, config.scale, config.shear)
     angle, shift_x, shift_y, growth, shear = (_draw_uniform(count, limit, generator) for limit in limits)
-    mirror = torch.ones(count)
+    mirror = torch.ones_like(angle)
     if config.flip > 0:
-        mirror = torch.where(torch.rand(count, generator=generator) < config.flip, -1.0, 1.0)
+        mirror = torch.where(_draw_unit(generator, count) < config.flip, -1.0, 1.0)
     return AffineDraw(angle, shift_x, shift_y, 1 + growth, shear, mirror)
 
 
 def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
-    return (2 * torch.rand(count, generator=generator) - 1) * limit  # (count,), from -limit to limit
+    return (2 * _draw_unit(generator, count) - 1) * limit  # (count,), from -limit to limit
+
+
+def _draw_unit(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)  # from 0 to 1
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
@@ -115,14 +120,15 @@ def _draw_bend(shape: torch.Size, strength: float, generator: torch.Generator) -
     of them does the same for a thirtieth of the work. The separable blur's two passes are small matrix products.
     """
     count, _, height, width = shape
-    noise = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator)
-    field = _blur_matrix(height) @ noise @ _blur_matrix(width).T  # (B, 2, H, W)
+    noise = torch.randn(count, 2, _KNOTS, _KNOTS, generator=generator, device=generator.device)
+    down, across = (_blur_matrix(side).to(noise.device) for side in (height, width))
+    field = down @ noise @ across.T  # (B, 2, H, W)
     return 2 * strength * field.permute(0, 2, 3, 1)
 
 
 @cache
 def _blur_matrix(side: int) -> Tensor:
-    """(side, _KNOTS): the weight of each knot for each pixel."""
+    """(side, _KNOTS): the weight of each knot for each pixel, on the CPU."""
     pixels = torch.arange(side).unsqueeze(1)
     knots = torch.linspace(-0.5, side - 0.5, _KNOTS)
     weights = torch.exp(-0.5 * ((pixels - knots) / (_BEND_WIDTH * side)) ** 2)
@@ -160,7 +166,7 @@ def _erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     Its fraction of the image is drawn from ``erase_area``, its height-to-width ratio from 1:3 to 3:1 (log-uniform).
     """
     count, _, height, width = images.shape
-    chosen, area, ratio, top, left = torch.rand(5, count, 1, generator=generator)  # (B, 1) each
+    chosen, area, ratio, top, left = _draw_unit(generator, 5, count, 1)  # (B, 1) each
     smallest, largest = config.erase_area
     area = (smallest + (largest - smallest) * area) * height * width
     ratio = 3 ** (2 * ratio - 1)
@@ -168,7 +174,7 @@ def _erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     box_width = (area / ratio).sqrt().round().clamp(1, width)
     top = (top * (height - box_height + 1)).floor()
     left = (left * (width - box_width + 1)).floor()
-    y, x = torch.arange(height), torch.arange(width)
+    y, x = (torch.arange(side, device=images.device) for side in (height, width))
     in_rows = (y >= top) & (y < top + box_height)  # (B, H)
     in_columns = (x >= left) & (x < left + box_width)  # (B, W)
     hit = (chosen < config.erasing) & in_rows  # (B, H)

@@ -43,6 +43,9 @@ def with_random_labels(digits: Digits, fraction: float, seed: int) -> Digits:
     return replace(digits, labels=digits.labels.index_copy(0, chosen, drawn[chosen]))
 
 
+_CPU = torch.device("cpu")
+
+
 class Batch(NamedTuple):
     """What the network trains on."""
 
@@ -56,7 +59,7 @@ class _BatchKey(NamedTuple):
 
 
 class _BatchDataset(Dataset[Batch]):
-    """Digits in memory, fetched and transformed a whole batch at a time."""
+    """Digits in memory, a processor's or a graphics card's, fetched and transformed there a whole batch at a time."""
 
     def __init__(self, digits: Digits, augmentation: AugmentConfig | None) -> None:
         self.digits = digits
@@ -64,11 +67,14 @@ class _BatchDataset(Dataset[Batch]):
 
     def __getitem__(self, key: _BatchKey) -> Batch:
         images = to_unit(self.digits.images[key.positions])  # (B, 1, 28, 28)
-        labels = self.digits.labels[key.positions]
+        labels = self.digits.labels[key.positions]  # (B,)
         if self.augmentation is not None and key.augment_seed is not None:
-            generator = torch.Generator().manual_seed(key.augment_seed)
+            generator = torch.Generator(images.device).manual_seed(key.augment_seed)
             images = augment(images, labels, self.augmentation, generator)
         return Batch(normalise(images), labels)
+
+
+_AT_ONCE = 64  # batches that a graphics card augments together: launching its kernels takes longer than they do
 
 
 class TrainLoader:
@@ -78,7 +84,7 @@ class TrainLoader:
         epoch_size: digits in an epoch; 0 for every digit once.
         workers: processes that load data; 0 fetches in this one.
         start_method: "spawn", "fork" or "forkserver"; None is the platform's default.
-        pin_memory: page-locked batches, which travel faster to a CUDA device.
+        device: where the digits lie and are augmented. On a CUDA device no worker is started.
     """
 
     def __init__(
@@ -91,8 +97,12 @@ class TrainLoader:
         epoch_size: int = 0,
         workers: int = 0,
         start_method: str | None = None,
-        pin_memory: bool = False,
+        device: torch.device = _CPU,
     ) -> None:
+        on_card = device.type == "cuda"
+        if on_card:
+            digits, workers = digits.to(device), 0
+        self.at_once = _AT_ONCE if on_card else 1
         self.size = len(digits)
         self.batch_size = batch_size
         self.seed = seed
@@ -106,7 +116,6 @@ class TrainLoader:
             persistent_workers=workers > 0,
             multiprocessing_context=start_method if workers > 0 else None,
             worker_init_fn=leave_interrupts_to_the_main_process if workers > 0 else None,
-            pin_memory=pin_memory,
             generator=seeded_generator(seed, "workers"),
         )
 
@@ -120,9 +129,10 @@ class TrainLoader:
         order = torch.cat([torch.randperm(self.size, generator=generator) for _ in range(passes)])[: self.epoch_size]
         self.keys[:] = [
             _BatchKey(positions, derive_seed(self.seed, epoch, number, "augment") if augmented else None)
-            for number, positions in enumerate(torch.split(order, self.batch_size))
+            for number, positions in enumerate(torch.split(order, self.at_once * self.batch_size))
         ]
-        return iter(self.loader)
+        for together in self.loader:
+            yield from map(Batch, *(part.split(self.batch_size) for part in together))
 
 
 def leave_interrupts_to_the_main_process(worker_id: int) -> None:

@@ -72,6 +72,10 @@ class Digits:
         """The digits at these positions, (M,) int64, in that order."""
         return Digits(self.images[positions], self.labels[positions], self.indices[positions])
 
+    def to(self, device: torch.device) -> Digits:
+        """The same digits on a device."""
+        return Digits(*(part.to(device) for part in (self.images, self.labels, self.indices)))
+
     def class_counts(self) -> list[int]:
         """How many of each digit, 0 to 9."""
         return [int(count) for count in torch.bincount(self.labels, minlength=CLASSES)]

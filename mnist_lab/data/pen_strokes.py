@@ -56,7 +56,8 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     The images are (B, 1, H, W), 0 (background) to 1 (ink), their labels (B,); ``chance`` is the fraction of the zeros
     that are chosen, and of the others as ``FREQUENCIES`` says.
     """
-    chosen = torch.rand(len(images), generator=generator) < chance * FREQUENCIES[labels]
+    chances = chance * FREQUENCIES.to(labels.device)[labels]
+    chosen = torch.rand(len(images), generator=generator, device=generator.device) < chances
     where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < _HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
     width, height = frame.size.unbind(dim=1)
@@ -64,9 +65,9 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
 
     def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(len(where), generator=generator)
+        return low + (high - low) * torch.rand(len(where), generator=generator, device=generator.device)
 
-    lines = torch.zeros(len(where), 2, 2, 2)
+    lines = torch.zeros(len(where), 2, 2, 2, device=images.device)
     for digit, style in STYLES.items():  # each style draws for all: two or three more digits cost nothing
         lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
     return Strokes(where, frame, lines, draw(*_PEN_WIDTHS))
@@ -76,7 +77,7 @@ def _frame_of(ink: Tensor) -> Frame:
     """Of digits (K, H, W); one without ink has its frame in the image's centre."""
     inked = ink > _FAINT
     (top, bottom), (left, right) = _ends(inked.any(dim=2)), _ends(inked.any(dim=1))
-    y, x = (torch.arange(side) - (side - 1) / 2 for side in ink.shape[1:])
+    y, x = (torch.arange(side, device=ink.device) - (side - 1) / 2 for side in ink.shape[1:])
     middles = []
     for row in (top + 1, (top + bottom) / 2, bottom - 1):  # the mean x of the ink in about three rows around each
         near = ((y - row.unsqueeze(1)).abs() <= 1.5).float()  # (K, H)
@@ -148,12 +149,13 @@ def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
 
     Gives a scale (B,), at most 1, and the place (B, 2), in pixels from the image's centre, that moves to that centre.
     """
-    scale, centre = torch.ones(count), torch.zeros(count, 2)
+    where = strokes.where
+    scale, centre = torch.ones(count, device=where.device), torch.zeros(count, 2, device=where.device)
     ends = strokes.lines.flatten(1, 2)  # (K, 4, 2)
     low = torch.minimum(strokes.frame.low, ends.amin(dim=1))  # (K, 2)
     high = torch.maximum(strokes.frame.high, ends.amax(dim=1))  # (K, 2)
-    scale[strokes.where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
-    centre[strokes.where] = (low + high) / 2
+    scale[where] = (BOX / ((high - low).amax(dim=1) + 2)).clamp(max=1)  # a pen's width wider than its path
+    centre[where] = (low + high) / 2
     return scale, centre
 
 
@@ -163,7 +165,7 @@ def ink_of(lines: Tensor, width: Tensor, height: int, breadth: int) -> Tensor:
     The lines (K, S, 2, 2) are in pixels from the image's centre, the pen's width (K,) in pixels. The coverage of a
     pixel falls from 1 to 0 over its own size.
     """
-    y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, breadth))
+    y, x = (torch.arange(side, device=lines.device) - (side - 1) / 2 for side in (height, breadth))
     start_x, start_y, end_x, end_y = lines.flatten(2)[..., None, None].unbind(dim=2)  # (K, S, 1, 1) each
     along_x, along_y = end_x - start_x, end_y - start_y
     away_x, away_y = x - start_x, y.unsqueeze(1) - start_y  # (K, S, 1, W) and (K, S, H, 1)

@@ -393,8 +393,10 @@ def measure_seconds_per_epoch(config: TrainConfig, mnist: Mnist, compute: Comput
     trainer.model.train()
     for number, batch in enumerate(trainer.loader.epoch(1)):
         if number == warm_up:
+            compute.wait()
             start = time.perf_counter()
         trainer.step(batch.images.to(compute.device), batch.labels.to(compute.device))
+    compute.wait()
     timed = size - warm_up * config.batch_size  # images
     training = (time.perf_counter() - start) * config.images_per_epoch / timed
     start = time.perf_counter()

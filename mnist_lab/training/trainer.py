@@ -26,13 +26,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.loader import TrainLoader, derive_seed, with_random_labels
 from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
-from mnist_lab.networks.compute import Compute, predict_logits
+from mnist_lab.networks.compute import Compute, Replayed, predict_logits
 from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of
 from mnist_lab.training.runs import EpochRecord, StopReason, check_history, require
 
@@ -114,41 +113,55 @@ class EMA:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay, self.steps = decay, 0
+        self.decay = decay
         self.model = copy.deepcopy(model)
         self.pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        self.weight = torch.ones((), device=self.pairs[0][0].device)  # of the trained network in the next update
+
+    def weigh(self, step: int) -> None:
+        """Set the weight for a step, from 0."""
+        self.weight.fill_(1 - min(self.decay, (2 + step) / (11 + step)))
 
     @torch.no_grad()
     def update(self) -> None:
         """Move every averaged weight, and every batch norm statistic, a little towards the trained one's."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for average, current in self.pairs:
             if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
+                average.lerp_(current, self.weight)
             else:  # batch norm's counter of batches
                 average.copy_(current)
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig, steps: int, compute: Compute) -> tuple[Adam, LRScheduler]:
-    """The optimiser, and its learning rate's schedule over ``steps`` steps.
+def one_cycle(step: int, steps: int, peak: float) -> float:
+    """The learning rate of a step, from 0: it rises to its peak over the first 30 % of them, then falls to almost zero.
 
-    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); over the first 30 % of the steps its rate rises to
-    the peak, then it falls to almost zero, along cosines (Smith & Topin 2018, arXiv:1708.07120).
-    plain: Adam (Kingma & Ba 2015, arXiv:1412.6980) at a constant rate.
+    Both along cosines (Smith & Topin 2018, arXiv:1708.07120), from a 25th of the peak to a 250,000th of it.
+    """
+    top, last = 0.3 * steps - 1, steps - 1
+    if step <= top:
+        start, end, place = peak / 25, peak, step / top
+    else:
+        start, end, place = peak, peak / 25e4, (step - top) / (last - top)
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * place))
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig, compute: Compute) -> Adam:
+    """The optimiser; its learning rate is set before every step.
+
+    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101). plain: Adam (Kingma & Ba 2015, arXiv:1412.6980).
     """
     fused = compute.device.type != "mps"  # one kernel for all weights; not every MPS release has it
+    options: dict[str, Any] = {"lr": config.learning_rate, "fused": fused}
+    if compute.device.type == "cuda":  # the rate is read where a replayed step can see it change
+        options |= {"lr": torch.tensor(config.learning_rate, device=compute.device), "capturable": True}
     if config.recipe == "plain":
-        adam = Adam(model.parameters(), lr=config.learning_rate, fused=fused)
-        return adam, ConstantLR(adam, factor=1.0, total_iters=0)
+        return Adam(model.parameters(), **options)
     # Decay pulls weights towards zero; on biases and batch norm it would only distort the scale of the activations.
     groups = [
         {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    adamw = AdamW(groups, lr=config.learning_rate, fused=fused)
-    schedule = OneCycleLR(adamw, config.learning_rate, total_steps=steps, pct_start=0.3, cycle_momentum=False)
-    return adamw, schedule
+    return AdamW(groups, **options)
 
 
 class Trainer:
@@ -178,11 +191,12 @@ class Trainer:
             seed=config.seed,
             epoch_size=config.epoch_size,
             workers=workers,
-            pin_memory=compute.device.type == "cuda",
+            device=compute.device,
         )
-        steps = len(self.loader) * config.epochs
-        self.optimizer, self.schedule = build_optimizer(model, config, steps, compute)
+        self.optimizer = build_optimizer(model, config, compute)
         self.ema = EMA(model, config.average_decay)
+        self.steps = 0  # that are done
+        self.descend = Replayed(self._descend, compute.device) if compute.device.type == "cuda" else self._descend
         self.criterion = Criterion(config.label_smoothing)
         self.stopping = EarlyStopping(config.patience)
         self.history: list[EpochRecord] = []
@@ -215,7 +229,7 @@ class Trainer:
                 break
             (val_loss, val_accuracy), fit = self.validate(), self._fit()
             self._require_finite(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
-            rate, seconds = float(self.optimizer.param_groups[0]["lr"]), time.perf_counter() - start
+            rate, seconds = self.rate_of(self.steps), time.perf_counter() - start
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, *fit)
             self.history.append(record)
             self.images_seen += seen
@@ -260,6 +274,23 @@ class Trainer:
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; returns logits (B, 10) and mean loss, detached."""
+        rate = self.rate_of(self.steps)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        self.ema.weigh(self.steps)
+        self.steps += 1
+        return self.descend(images, labels)
+
+    def rate_of(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        if self.config.recipe == "plain":
+            return self.config.learning_rate
+        return one_cycle(step, len(self.loader) * self.config.epochs, self.config.learning_rate)
+
+    def _descend(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with self.compute.autocast():
             logits: Tensor = self.model(images)
         logits = logits.float()
@@ -267,7 +298,6 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.schedule.step()
         if self.config.average_decay > 0:
             self.ema.update()
         return logits.detach(), loss.detach()
@@ -306,13 +336,13 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on, in tensors and plain values; taken between two epochs."""
+        optimizer = self.optimizer.state_dict()
+        groups = [group | {"lr": float(group["lr"])} for group in optimizer["param_groups"]]
         state = {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizer": optimizer | {"param_groups": groups},
             "average": self.ema.model.state_dict(),
-            "average_steps": self.ema.steps,
             "history": [asdict(record) for record in self.history],
             "best_weights": self.best_weights,
         }
@@ -329,20 +359,14 @@ class Trainer:
         """
         self.history = [EpochRecord(**record) for record in state["history"]]
         check_history(self.history)
-        self.optimizer.step()  # without gradients no weight moves, but now the schedule may step
         for record in self.history:
             require(not self.stopping.exhausted and record.epoch <= self.config.epochs, "it has too many epochs")
             self.stopping.update(record.epoch, record.val_loss)
-            for _ in range(len(self.loader)):
-                self.schedule.step()
-            rate = self.optimizer.param_groups[0]["lr"]
+            rate = self.rate_of(len(self.loader) * record.epoch)
             require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
         self.images_seen = self.images_per_epoch * len(self.history)
-        steps = len(self.loader) * len(self.history)
-        self.ema.steps = steps if self.config.average_decay > 0 else 0
-        require(agrees(state["schedule"], self.schedule.state_dict()), "it has another schedule")
-        require(agrees(state["average_steps"], self.ema.steps), "its EMA has taken another number of steps")
-        self._restore_optimizer(state["optimizer"], steps)
+        self.steps = len(self.loader) * len(self.history)
+        self._restore_optimizer(state["optimizer"])
         self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
         self.evaluated_model.load_state_dict(self.best_weights)  # only to see whether they are as good as saved
         loss, _ = self.validate()
@@ -356,9 +380,10 @@ class Trainer:
             saved = {name: value for name, value in state.items() if name != "digest"}
             require(state["digest"] == digest_of(saved), "it was changed after it was saved")
 
-    def _restore_optimizer(self, saved: dict[str, Any], steps: int) -> None:
+    def _restore_optimizer(self, saved: dict[str, Any]) -> None:
         groups = self.optimizer.state_dict()["param_groups"]
-        known = [{name: value for name, value in group.items() if name != "fused"} for group in groups]
+        of_device = {"fused", "capturable", "lr"}  # the rate is set before every step
+        known = [{name: value for name, value in group.items() if name not in of_device} for group in groups]
         require(agrees(saved["param_groups"], known), "it has another optimiser")
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         require(set(saved["state"]) == set(range(len(weights))), "its optimiser belongs to another network")
@@ -366,5 +391,5 @@ class Trainer:
         for number, weight in enumerate(weights):
             expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
             moments[number] = checked_weights(saved["state"][number], expected)
-            require(moments[number]["step"].item() == steps, "its optimiser has taken another number of steps")
+            require(moments[number]["step"].item() == self.steps, "its optimiser has taken another number of steps")
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

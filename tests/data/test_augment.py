@@ -108,6 +108,12 @@ def test_the_same_generator_gives_the_same_batch_and_the_input_is_left_alone(ima
     assert torch.equal(images, before)
 
 
+def test_it_works_where_its_images_are(images: Tensor, labels: Tensor) -> None:
+    expected = augment(images, labels, ALL, seeded_generator(5))
+    with torch.device("meta"):  # whatever is made elsewhere has no values
+        assert torch.equal(augment(images, labels, ALL, seeded_generator(5)), expected)
+
+
 def test_everything_switched_off_changes_nothing(images: Tensor, labels: Tensor) -> None:
     assert torch.equal(augment(images, labels, ALL.without(*AUGMENTATIONS), seeded_generator(6)), images)
 

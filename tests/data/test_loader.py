@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
+from mnist_lab.data.augment import augment
 from mnist_lab.data.loader import Batch, TrainLoader, derive_seed, with_random_labels
 from mnist_lab.data.mnist import Digits, Mnist, denormalise, normalise, stratified_subset, to_unit
 
@@ -50,6 +52,29 @@ def test_an_epoch_holds_every_digit_once_in_whole_batches(few: Digits) -> None:
     places = dealt(iter(batches), few)
     assert sorted(places) == list(range(300))
     assert places != sorted(places)
+
+
+def test_a_graphics_card_augments_many_batches_together_and_deals_the_same(
+    few: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Digits, "to", lambda digits, device: digits)  # pretended: there may be no card here
+    card = TrainLoader(few, AugmentConfig(), batch_size=2, seed=5, workers=2, device=torch.device("cuda"))
+    drawn = list[int]()
+    real = augment
+
+    def follow(images: Tensor, *others: Any) -> Tensor:
+        drawn.append(len(images))
+        return real(images, *others)
+
+    monkeypatch.setattr("mnist_lab.data.loader.augment", follow)
+    batches = list(card.epoch(1))
+    assert drawn == [128, 128, 44]
+    assert [len(batch.labels) for batch in batches] == [2] * 150 == [2] * len(card)
+    usual = TrainLoader(few, AugmentConfig(), batch_size=2, seed=5)
+    assert dealt(card.epoch(1, augmented=False), few) == dealt(usual.epoch(1, augmented=False), few)
+    first, again, other = (gather(card.epoch(epoch))[0] for epoch in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_a_longer_epoch_deals_whole_passes_and_part_of_one(few: Digits) -> None:

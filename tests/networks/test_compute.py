@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +53,53 @@ def old_card(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (torch.cuda, torch.backends.mps):
         monkeypatch.setattr(module, "is_available", lambda: False)
+
+
+class PretendedCard:
+    """As much of torch.cuda as replays a step: what is recorded changes nothing, and a replay does it again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: Callable[..., Any], kept: Tensor) -> None:
+        self.step, self.kept = step, kept
+        self.replays = 0
+        stream = SimpleNamespace(wait_stream=lambda other: None)
+        for name, pretended in {
+            "Stream": lambda where: stream,
+            "current_stream": lambda: stream,
+            "stream": lambda other: nullcontext(),
+            "CUDAGraph": lambda: self,
+            "graph": lambda graph, stream: self.recording(),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, pretended)
+        self.replayed = device.Replayed(step, torch.device("cuda"))
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        before = self.kept.clone()
+        yield
+        self.kept.copy_(before)
+
+    def replay(self) -> None:
+        self.replays += 1
+        found = self.step(*self.replayed._inputs)
+        for held, new in zip(self.replayed._outputs, found, strict=True):
+            held.copy_(new)
+
+
+def test_a_replayed_step_does_what_the_step_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        total.mul_(0.5).add_((images * labels).sum())
+        return images + total, total.clone()
+
+    batches = [torch.rand(2, size) for size in (4, 4, 3, 4, 4, 4, 3, 4)]
+    total = torch.zeros(())
+    expected = [tuple(part.clone() for part in step(*batch)) for batch in batches]
+    total.zero_()
+    card = PretendedCard(monkeypatch, step, total)
+    for batch, (images, sums) in zip(batches, expected, strict=True):
+        found = card.replayed(*batch)
+        assert torch.equal(found[0], images)
+        assert torch.equal(found[1], sums)
+    assert card.replays == 4  # not those that warm up, nor the batches of three
 
 
 def content_of(outputs: Path) -> dict[str, Any]:

@@ -147,8 +147,6 @@ def first_group(**values: Any) -> Callable[[State], object]:
 
 NAN = float("nan")
 DAMAGES: dict[str, Callable[[State], object]] = {
-    "negative steps of the average": lambda state: state.update(average_steps=-1),
-    "a word for steps": lambda state: state.update(average_steps="x"),
     "no average": lambda state: state.pop("average"),
     "nan in the average": lambda state: state["average"]["classifier.4.bias"].fill_(NAN),
     "nan in the weights": lambda state: state["model"]["classifier.4.bias"].fill_(NAN),
@@ -170,15 +168,12 @@ DAMAGES: dict[str, Callable[[State], object]] = {
     ),
     "a group too few": lambda state: state["optimizer"]["param_groups"].pop(),
     "another decay": first_group(weight_decay=0.5),
-    "a rate of nan": first_group(lr=NAN),
     "other weights in a group": first_group(params=[0, 0]),
     "amsgrad": first_group(amsgrad=True),
     "nan in the moments": first_moments(exp_avg=torch.full((32, 1, 3, 3), NAN)),
     "negative squares": first_moments(exp_avg_sq=torch.full((32, 1, 3, 3), -1.0)),
     "moments of another shape": first_moments(exp_avg=torch.zeros(3)),
     "moments of other steps": first_moments(step=torch.tensor(7.0)),
-    "another schedule": lambda state: state["schedule"].update(total_steps=10**6),
-    "a schedule of other steps": lambda state: state["schedule"].update(last_epoch=1),
 }
 
 

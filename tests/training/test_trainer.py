@@ -11,7 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
+from torch.optim import SGD, Adam, AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
 from mnist_lab.config import Architecture, AugmentConfig, TrainConfig
 from mnist_lab.data.loader import with_random_labels
@@ -20,7 +21,16 @@ from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.runs import EpochRecord
-from mnist_lab.training.trainer import EMA, Criterion, EarlyStopping, Outcome, Progress, Trainer, build_optimizer
+from mnist_lab.training.trainer import (
+    EMA,
+    Criterion,
+    EarlyStopping,
+    Outcome,
+    Progress,
+    Trainer,
+    build_optimizer,
+    one_cycle,
+)
 
 SHORT = TrainConfig(model="2-layer", hidden=32, augment=AugmentConfig(erasing=0.3), epochs=3, batch_size=50, seed=3)
 FROZEN = TrainConfig(recipe="plain", learning_rate=0.0, label_smoothing=0.0, average_decay=0.0, epochs=10, patience=3)
@@ -308,7 +318,8 @@ def test_the_ema_is_its_closed_form() -> None:
     values = [5.0, 1.0, -2.0, 3.0, 8.0, 0.5, 4.0]
     model.weight.data.fill_(values[0])
     ema = EMA(model, decay=0.3)
-    for value in values[1:]:
+    for step, value in enumerate(values[1:]):
+        ema.weigh(step)
         model.weight.data.fill_(value)
         model.get_buffer("running_var").fill_(value)
         model.get_buffer("num_batches_tracked").fill_(int(value))
@@ -327,20 +338,21 @@ def test_the_ema_is_its_closed_form() -> None:
     assert model.weight.item() == 4.0
 
 
-def test_one_cycle_rises_and_falls_along_cosines(compute: Compute) -> None:
-    model, steps, peak = build_model("1-layer"), 100, 0.01
-    adamw, schedule = build_optimizer(model, TrainConfig(learning_rate=peak), steps, compute)
-    rates = []
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 100])
+def test_one_cycle_is_that_of_torch(steps: int) -> None:
+    optimizer = SGD([torch.zeros(1, requires_grad=True)])
+    schedule, rates = OneCycleLR(optimizer, 0.01, total_steps=steps, cycle_momentum=False), []
     for _ in range(steps):
-        rates.append(adamw.param_groups[0]["lr"])
-        adamw.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         schedule.step()
-    up, down = 0.3 * steps - 1, steps - 0.3 * steps
-    expected = [
-        cosine(peak / 25, peak, step / up) if step <= up else cosine(peak, peak / 25e4, (step - up) / down)
-        for step in range(steps)
-    ]
-    assert rates == pytest.approx(expected)
+    rates.append(optimizer.param_groups[0]["lr"])
+    assert [one_cycle(step, steps, 0.01) for step in range(steps + 1)] == pytest.approx(rates, rel=1e-12)
+
+
+def test_only_weights_of_layers_decay(compute: Compute) -> None:
+    model = build_model("1-layer")
+    adamw = build_optimizer(model, TrainConfig(), compute)
     assert isinstance(adamw, AdamW)
     decayed, spared = adamw.param_groups
     assert {weight.ndim > 1 for weight in decayed["params"]} == {True}
@@ -349,17 +361,10 @@ def test_one_cycle_rises_and_falls_along_cosines(compute: Compute) -> None:
     assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
 
 
-def cosine(start: float, end: float, place: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * place)) / 2
-
-
-def test_the_plain_recipe_is_adam_at_a_constant_rate(compute: Compute) -> None:
-    plain, constant = build_optimizer(
-        build_model("1-layer"), TrainConfig(recipe="plain", learning_rate=0.001), 100, compute
-    )
+def test_the_plain_recipe_is_adam_at_a_constant_rate(few: Digits, validation: Digits, compute: Compute) -> None:
+    config = TrainConfig(recipe="plain", learning_rate=0.001)
+    plain = build_optimizer(build_model("1-layer"), config, compute)
     assert isinstance(plain, Adam)
     assert not isinstance(plain, AdamW)
-    for _ in range(5):
-        plain.step()
-        constant.step()
-        assert plain.param_groups[0]["lr"] == 0.001
+    trainer = trainer_for(config, few, validation, compute)
+    assert [trainer.rate_of(step) for step in (0, 50, 10**6)] == [0.001] * 3
