@@ -45,6 +45,7 @@ _APART = 1.5  # costs two digits where one would touch the other
 _ABOVE = 1.0  # costs two digits in a row of which one lies above the other
 _LOWEST, _LOW = 0.6, 6.0  # size of a digit, in heights of its row, and the cost of each height less
 _HIGHEST, _HIGH = 1.85, 10.0  # height of a digit of two pieces, in those of the larger, and the cost of each more
+_HIGHEST_BESIDE = 1.5  # in heights of the highest other digit: in a column, two would be twice as high
 _TALL = 0.8  # height of neighbours, in heights of the row, from which both are probably digits
 _ALONE = 0.6  # speaks against several digits if all ink may be one, which is the usual case
 _BROAD = 2.0  # cost of each height that neighbours together are wider than high
@@ -167,7 +168,9 @@ class Search:
                 boundary = _boundary(gap, _tall(box_of(one), box_of(other), height) / 2)
                 apart = self.cost(one, height) + self.cost(other, height) + boundary
                 both = one + other
+                beside = max((box_of(group).height for group in groups if group not in (one, other)), default=np.inf)
                 high = box_of(both).height / max(piece.box.height for piece in both) - _HIGHEST
+                high = max(high, box_of(both).height / beside - _HIGHEST_BESIDE)
                 high = 0.0 if frozenset(both) == self._whole else _HIGH * max(0.0, high)
                 gains.append(apart - self.cost(both, height) - high)
             if max(gains, default=0) <= 0:
