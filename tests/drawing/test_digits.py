@@ -97,6 +97,16 @@ def test_a_column_is_read_from_the_top(ask: Ask) -> None:
     assert [place.row for place in places] == [0, 1, 2, 3]
 
 
+def test_in_a_column_no_two_digits_are_one_twice_as_high() -> None:
+    def ask(pictures: Sequence[Picture]) -> list[list[NDArray[np.float64]]]:
+        """Surer of what is narrow, as two above each other are."""
+        widths = [np.ptp(np.nonzero(picture.any(axis=0))) for picture in pictures]
+        return [[np.eye(10)[3] if width < 15 else np.full(10, 0.1)] for width in widths]
+
+    places = find_digits(shown([(0, 100, 10, 60), (0, 100, 76, 60), (0, 100, 142, 60)]), ask)
+    assert [round(place.box.top) for place in places] == pytest.approx([10, 76, 142], abs=2)
+
+
 @pytest.mark.parametrize("as_ink", [False, True])
 def test_each_digit_is_seen_as_if_it_were_alone(ask: Ask, as_ink: bool) -> None:
     alone = [shown([one]) for one in ((7, 20.0, 60.0, 120.0), (2, 150.0, 70.0, 120.0))]
