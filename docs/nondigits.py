@@ -89,7 +89,8 @@ def others(images: torch.Tensor, logits: torch.Tensor, space: Space, model: Digi
 def rejected(run: RunRecord, kinds: dict[str, Pictures], drawn: Labelled | None, compare: bool) -> None:
     """Print the fractions of each kind that a run rejects; of drawn digits, the misread ones apart."""
     model = load_trained(run, COMPUTE)
-    space, limit = training_features(run, model, COMPUTE), find_limit(run, model, COMPUTE)
+    space = training_features(run, model, COMPUTE)
+    limit = find_limit(run, model, COMPUTE, space)
     likeness, limits = Likeness(space, model, COMPUTE), {KEPT: limit}
     print(f"{run.title}, {run.epochs_run} epochs")
     for kind, pictures in kinds.items():

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mnist_lab.config import AugmentConfig
-from mnist_lab.data.pen_strokes import Strokes, draw_strokes, fit_into_box, ink_of
+from mnist_lab.data.pen_strokes import Strokes, draw_strokes, draw_unit, fit_into_box, ink_of
 
 _KNOTS = 7  # random numbers along each side that an elastic displacement is made of
 _BEND_WIDTH = 0.14  # standard deviation of the Gaussian that smooths them, in sides: 4 pixels of 28, as in the paper
@@ -85,16 +85,12 @@ def _draw_affine(count: int, config: AugmentConfig, generator: torch.Generator) 
     angle, shift_x, shift_y, growth, shear = (_draw_uniform(count, limit, generator) for limit in limits)
     mirror = torch.ones_like(angle)
     if config.flip > 0:
-        mirror = torch.where(_draw_unit(generator, count) < config.flip, -1.0, 1.0)
+        mirror = torch.where(draw_unit(generator, count) < config.flip, -1.0, 1.0)
     return AffineDraw(angle, shift_x, shift_y, 1 + growth, shear, mirror)
 
 
 def _draw_uniform(count: int, limit: float, generator: torch.Generator) -> Tensor:
-    return (2 * _draw_unit(generator, count) - 1) * limit  # (count,), from -limit to limit
-
-
-def _draw_unit(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device)  # from 0 to 1
+    return (2 * draw_unit(generator, count) - 1) * limit  # (count,), from -limit to limit
 
 
 def inverse_affine(draw: AffineDraw) -> Tensor:
@@ -166,7 +162,7 @@ def _erase(images: Tensor, config: AugmentConfig, generator: torch.Generator) ->
     Its fraction of the image is drawn from ``erase_area``, its height-to-width ratio from 1:3 to 3:1 (log-uniform).
     """
     count, _, height, width = images.shape
-    chosen, area, ratio, top, left = _draw_unit(generator, 5, count, 1)  # (B, 1) each
+    chosen, area, ratio, top, left = draw_unit(generator, 5, count, 1)  # (B, 1) each
     smallest, largest = config.erase_area
     area = (smallest + (largest - smallest) * area) * height * width
     ratio = 3 ** (2 * ratio - 1)

@@ -56,8 +56,7 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     The images are (B, 1, H, W), 0 (background) to 1 (ink), their labels (B,); ``chance`` is the fraction of the zeros
     that are chosen, and of the others as ``FREQUENCIES`` says.
     """
-    chances = chance * FREQUENCIES.to(labels.device)[labels]
-    chosen = torch.rand(len(images), generator=generator, device=generator.device) < chances
+    chosen = draw_unit(generator, len(images)) < chance * FREQUENCIES.to(labels.device)[labels]
     where = torch.nonzero(chosen & (images.mean(dim=(1, 2, 3)) < _HEAVIEST)).flatten()  # (K,)
     frame = _frame_of(images[where, 0])
     width, height = frame.size.unbind(dim=1)
@@ -65,12 +64,17 @@ def draw_strokes(images: Tensor, labels: Tensor, chance: float, generator: torch
     where, frame = where[suits], Frame(*(field[suits] for field in frame))
 
     def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(len(where), generator=generator, device=generator.device)
+        return low + (high - low) * draw_unit(generator, len(where))
 
     lines = torch.zeros(len(where), 2, 2, 2, device=images.device)
     for digit, style in STYLES.items():  # each style draws for all: two or three more digits cost nothing
         lines = torch.where((labels[where] == digit).view(-1, 1, 1, 1), style(frame, draw), lines)
     return Strokes(where, frame, lines, draw(*_PEN_WIDTHS))
+
+
+def draw_unit(generator: torch.Generator, *shape: int) -> Tensor:
+    """Random numbers of that shape, uniform from 0 to 1, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
 def _frame_of(ink: Tensor) -> Frame:

@@ -219,8 +219,8 @@ def rejected_fractions(
     As in ``Likeness.rejects``; a run's folder that does not keep the limit keeps it from now on. The real digits
     must not be validation digits.
     """
-    limit = find_limit(run, model, compute)
-    likeness = Likeness(training_features(run, model, compute), model, compute)
+    space = training_features(run, model, compute)
+    limit, likeness = find_limit(run, model, compute, space), Likeness(space, model, compute)
     real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():

@@ -84,7 +84,7 @@ class Reader:
     @cached_property
     def limit(self) -> float:
         """The likeness below which a picture is rejected; found in a second or two where the folder keeps none."""
-        return find_limit(self.run, self.model, self.compute)
+        return find_limit(self.run, self.model, self.compute, self.hidden_space)
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""

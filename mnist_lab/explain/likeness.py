@@ -110,17 +110,18 @@ def _ratio(own: Tensor, others: Tensor) -> Tensor:
     return apart.sqrt() / near
 
 
-def find_limit(run: RunRecord, model: DigitNet, compute: Compute) -> float:
+def find_limit(run: RunRecord, model: DigitNet, compute: Compute, space: Space | None = None) -> float:
     """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in a second or two.
 
-    It is then kept in the run's folder, if that can be written to.
+    It is then kept in the run's folder, if that can be written to. ``space``: the training features, where at hand.
     """
     known = read_limit(run, model)
     if known is not None:
         return known
     digits = stratified_subset(load_mnist().validation, VALIDATION_DIGITS)
     predicted = predict_logits(model, digits.images, compute).argmax(dim=1).numpy()
-    pictures, likeness = digits.images[:, 0].numpy(), Likeness(training_features(run, model, compute), model, compute)
+    pictures, space = digits.images[:, 0].numpy(), space or training_features(run, model, compute)
+    likeness = Likeness(space, model, compute)
     found = likeness.of(pictures, predicted, enough=0)  # the first few
     least = found.argsort()[: len(found) // 10]  # the others are more alike in any case
     found[least] = likeness.of(pictures[least], predicted[least])

@@ -87,12 +87,13 @@ def sentence(found: Neighbours, label: int | None = None) -> str:
 
 def _draw_mistakes(run: RunData) -> Figure:
     compute = choose_compute()
-    find_limit(run.record, run.model, compute)  # rests on the same neighbours
+    space = training_features(run.record, run.model, compute)
+    find_limit(run.record, run.model, compute, space)  # rests on the same neighbours
     images, missed, indices = run.shown(run.test.mistakes)
     if not len(missed):
         return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
     images = images[:MISTAKES_SHOWN]
-    found = neighbours_of(images, training_features(run.record, run.model, compute), run.model, compute, _SHOWN)
+    found = neighbours_of(images, space, run.model, compute, _SHOWN)
     digits = zip(images, missed.labels, missed.predictions, indices.tolist(), found, strict=False)
     rows = [
         Neighboured(f"true {true}, read as {read}", f"test digit {index}{doubt_mark(index)}", image, int(true), each)

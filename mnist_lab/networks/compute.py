@@ -81,7 +81,8 @@ class Replayed:
 
     def __init__(self, step: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], device: torch.device) -> None:
         self._step = step
-        self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # gradients are summed up on the stream on which they were first
+        # Gradients are summed up on the stream on which they first were, so the first calls are made on the graph's.
+        self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._calls = 0
         self._inputs: tuple[Tensor, Tensor]
