@@ -107,5 +107,8 @@ def digits(paper: Picture, places: Sequence[Place], doubtful: Sequence[bool], *,
         colour, box = VERMILION if is_doubtful else BLUE, place.box
         axes.add_patch(Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=colour))
         said = f"{place.digit}  {format_probability(place.certainty)}" if len(places) <= _FEW else str(place.digit)
-        axes.text(box.left, box.top - longest / 200, said, color=colour, fontsize=TEXT, va="bottom", clip_on=False)
+        label = axes.text(
+            box.left, box.top - longest / 200, said, color=colour, fontsize=TEXT, va="bottom", clip_on=False
+        )
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # ink may be above
     return figure
