@@ -7,6 +7,7 @@ lines that belong to the paper are removed; and what is left and stands out from
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,11 +179,20 @@ def _without_grain(strength: Strength) -> Strength:
 def _narrowest(strengths: list[Strength]) -> Strength:
     """That of a structuring element twice as wide as catches the strokes, for places where they cross.
 
-    It catches them if one twice as wide finds hardly more; far wider ones catch the stripes of a shadow as well.
+    It catches them if one twice as wide finds hardly more ink; far wider ones catch the stripes of a shadow as well,
+    until nothing stands out any more.
     """
-    energies = [float(strength[strength > noise(strength)[2]].sum()) for strength in strengths]
-    wide = (place for place, energy in enumerate(energies) if 0 < energy >= _CAUGHT * max(energies[place : place + 2]))
-    return strengths[min(next(wide, 0) + 1, len(strengths) - 1)]
+    energies = [float(strength[strength > _pale(strength)].sum()) for strength in strengths]
+    found = [(strength, energy) for strength, energy in zip(strengths, energies, strict=True) if energy > 0]
+    for (_, energy), wider in pairwise(found):
+        if energy >= _CAUGHT * wider[1]:
+            return wider[0]
+    return found[-1][0] if found else strengths[0]
+
+
+def _pale(strength: Strength) -> float:
+    """What is no ink: the paper's grain, and what is not half as strong as the strongest."""
+    return max(noise(strength)[2], float(np.percentile(strength, 99.9)) / 2)
 
 
 def _is_cut_close(lightness: Strength) -> bool:
@@ -220,8 +230,9 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
     grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
     floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
-    darker = int((np.minimum(dark, -along) > floor).sum())
-    lighter = int((np.minimum(light, along) > floor).sum())
+    darker, lighter = (  # squared, since a shadow's stripes are as light as they are dark
+        float(np.square(ink[ink > floor]).sum()) for ink in (np.minimum(dark, -along), np.minimum(light, along))
+    )
     return axis, 1 if lighter > darker else -1
 
 
