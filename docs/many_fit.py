@@ -1,11 +1,11 @@
-"""Fits the weights by which drawing/digits.py tells one digit from two that touch, and prints them.
+"""Fits the numbers by which drawing/digits.py tells one digit from two that touch, and prints them.
 
     python docs/many_fit.py --run RUN [RUN ...] [--outputs FOLDER] [--count N] [--seed SEED]
 
-MNIST's validation digits are traced along the middle of their lines, bent, and composed as in docs/many.py: two that
-touch, and single ones, as pictures and as strokes. A first logistic regression tells right cuts of two digits (both
-halves are read correctly) from wrong ones; a second one, two digits from one by the score of the best cut and by the
-whole. Nobody's drawings are used.
+MNIST's validation digits, half of them with slashes, flags and bars as in training, are traced along the middle of
+their lines, bent, and composed as in docs/many.py: two that touch, and single ones, as pictures and as strokes. A first
+logistic regression tells right cuts of two digits (both halves are read correctly) from wrong ones; a second one, two
+digits from one by the score of the best cut and by the whole. Nobody's drawings are used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 
 import many
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 import main
+from mnist_lab.config import AugmentConfig
+from mnist_lab.data.augment import augment
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing.digits import FEATURES, Search
 from mnist_lab.drawing.pieces import thinned
@@ -30,7 +33,8 @@ from mnist_lab.explain.commands import load_reader
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 
-_PENS = (0.09, 0.12)  # widths, in heights of digits, of which two that touch do overlap
+_HANDS = AugmentConfig(rotation=4, shift=0, scale=0, shear=0, strokes=1, elastic=0.007)
+_PENS = (0.06, 0.09, 0.12)  # widths, in heights of digits, of which two that touch do overlap
 _LOOSE = 0.15  # of the digits, whose strokes are each moved a little
 _ENLARGED = 4  # pixels of a side, for each of MNIST's, when a digit is traced
 _STEP = 2  # such pixels between the points of a stroke
@@ -63,6 +67,12 @@ def traced(image: Picture) -> many.Digit:
     return strokes
 
 
+def length_of(strokes: many.Digit) -> float:
+    """The length of all strokes, in heights of the digit."""
+    length = sum(float(np.hypot(*np.diff(way, axis=0).T).sum()) for way in strokes)
+    return length / float(np.ptp(np.vstack(strokes)[:, 1]))
+
+
 def bent(strokes: many.Digit, random: many.Random) -> many.Digit:
     """As of another hand: wider or narrower, slanted, and some with loose strokes."""
     shape = np.array([[math.exp(random.normal(0, 0.18)), random.normal(0, 0.12)], [0, 1]])
@@ -81,13 +91,19 @@ def fit() -> None:
     lab, random = Lab(Terminal(make_console()), options.outputs, main.load), np.random.default_rng(options.seed)
     readers = [load_reader(lab, run) for run in options.run]
     validation = load_mnist().validation
-    images, labels = validation.images[:, 0].numpy(), validation.labels.numpy()
+    labels = validation.labels.numpy()
+    inked = augment(validation.images / 255, validation.labels, _HANDS, torch.Generator().manual_seed(options.seed))
+    hands = [validation.images[:, 0].numpy(), (255 * inked[:, 0]).byte().numpy()]
+    each = [hands[0][labels == digit][:200] for digit in range(10)]
+    lengths = [np.median([length_of(traced(image)) for image in images]) for images in each]
+    print(f"LENGTHS = {tuple(np.round(lengths, 1).tolist())}")
     examples = list[tuple[bool, NDArray[np.float64], NDArray[np.bool_]]]()  # two or one, features, which cuts are right
     for number in range(options.count):
         name = ("two that touch", "one digit")[number // 2 % 2]
         count, place = many.LAYOUTS[name]
-        chosen = random.choice(len(images), count, replace=False)
-        placed = place([many.sized(bent(traced(images[at]), random), random) for at in chosen], random)
+        chosen = random.choice(len(labels), count, replace=False)
+        drawn = [traced(hands[random.integers(2)][at]) for at in chosen]
+        placed = place([many.sized(bent(strokes, random), random) for strokes in drawn], random)
         source: Drawing | Picture = many.as_drawing(many.on_canvas(placed, random))
         if number % 2:
             source = many.as_picture(*many.in_picture(placed, random), pen=float(random.choice(_PENS)))
@@ -98,7 +114,7 @@ def fit() -> None:
         cuts = search.cuts(group) if group else []
         if cuts:
             answers = search.answers(group, cuts)  # (C, 2, 10)
-            certainties = np.log(answers.max(axis=2)).sum(axis=1)
+            certainties = answers.max(axis=2).sum(axis=1)
             features = np.array([(sure, *cut.features) for sure, cut in zip(certainties, cuts, strict=True)])
             right = (answers.argmax(axis=2) == labels[chosen]).all(axis=1)  # of one digit, it is not looked at
             examples.append((count == 2, features, right))

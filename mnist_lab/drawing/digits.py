@@ -55,10 +55,20 @@ _MOST_CUTS = 12  # that the networks are asked about
 _SPECK = 0.2  # of the size of the largest digit, below which ink is none
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 
-FEATURES = ("certainty of both halves", "smaller half", "overlap of halves", "certainty of the whole", "length", "one")
-WEIGHTS = (4.5, 9.4, -3.4, -5.5, 3.8, -12.9)
-"""What each feature adds to the log odds of two digits; certainties and the length of all lines are logarithms, lengths
-are in heights of the whole. docs/many_fit.py finds them, with single digits ten times as frequent as two that touch."""
+FEATURES = (
+    "certainties of both halves",
+    "height of the lower half",
+    "overlap of the halves",
+    "certainty of the whole",
+    "length",
+    "length for such a digit",
+    "one",
+)
+WEIGHTS = (7.5, 11.8, -3.7, -5.4, 2.3, 4.2, -27.3)
+LENGTHS = (3.1, 1.1, 2.7, 2.5, 2.2, 2.6, 2.5, 1.9, 3.1, 2.3)
+"""What each feature adds to the log odds of two digits; how long the lines of each single digit are, in its heights.
+docs/many_fit.py finds both, with single digits ten times as frequent as two that touch."""
+_HIGH_ENOUGH = 0.8  # height of a half, in those of the whole, from which it may be any digit
 
 
 def find_digits(source: Drawing | Picture, ask: Ask) -> list[Place]:
@@ -134,9 +144,9 @@ class Cut(NamedTuple):
     halves: tuple[Group, Group]
     features: tuple[float, ...]  # but for the first, which the networks have to be asked for
 
-    def odds(self, certainty: float) -> float:
-        """The logarithm of the odds that there are two digits, which the networks read so surely."""
-        return float(np.dot(WEIGHTS, (certainty, *self.features)))
+    def odds(self, certainties: float) -> float:
+        """The logarithm of the odds that there are two digits, by the sum of both certainties, at most 2."""
+        return float(np.dot(WEIGHTS, (certainties, *self.features)))
 
 
 class Search:
@@ -239,9 +249,9 @@ class Search:
 
     def _cut(self, group: Group) -> tuple[Group, Group] | None:
         """The likeliest halves of a group; None if it is likelier to be one digit."""
-        cuts = [cut for cut in self.cuts(group) if cut.odds(0.0) > 0]  # if the networks were certain of both halves
-        cuts = sorted(cuts, key=lambda cut: -cut.odds(0.0))[:_MOST_CUTS]
-        certainties = np.log(self.answers(group, cuts).max(axis=2)).sum(axis=1).tolist()
+        cuts = [cut for cut in self.cuts(group) if cut.odds(2.0) > 0]  # if the networks were certain of both halves
+        cuts = sorted(cuts, key=lambda cut: -cut.odds(2.0))[:_MOST_CUTS]
+        certainties = self.answers(group, cuts).max(axis=2).sum(axis=1).tolist()
         odds = [cut.odds(certainty) for cut, certainty in zip(cuts, certainties, strict=True)]
         if max(odds, default=0.0) <= 0:
             return None
@@ -260,12 +270,14 @@ class Search:
             length = place.picture.sum() / 255 / PEN / BOX * box.size / height  # what is drawn twice counts once
         else:
             pieces, length = branches(ink_of(group, self._source), box)
+        length = max(length, 0.1)
+        whole = (np.log(place.certainty), np.log(length), np.log(length / LENGTHS[place.digit]), 1.0)
         cuts = []
         for halves in parted(pieces):
             one, other = map(box_of, halves)
-            smaller = min(one.height, other.height) / height
+            lower = min(one.height / height, other.height / height, _HIGH_ENOUGH)
             overlap = (min(one.right, other.right) - max(one.left, other.left)) / height
-            cuts.append(Cut(halves, (smaller, overlap, np.log(place.certainty), np.log(max(length, 0.1)), 1.0)))
+            cuts.append(Cut(halves, (lower, overlap, *whole)))
         return cuts
 
     def answers(self, group: Group, cuts: Sequence[Cut]) -> NDArray[np.float64]:

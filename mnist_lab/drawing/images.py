@@ -7,6 +7,7 @@ lines that belong to the paper are removed; and what is left and stands out from
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -178,11 +179,15 @@ def _without_grain(strength: Strength) -> Strength:
 def _narrowest(strengths: list[Strength]) -> Strength:
     """That of a structuring element twice as wide as catches the strokes, for places where they cross.
 
-    It catches them if one twice as wide finds hardly more; far wider ones catch the stripes of a shadow as well.
+    It catches them if one twice as wide finds hardly more ink; far wider ones catch the stripes of a shadow as well,
+    until nothing stands out any more.
     """
-    energies = [float(strength[strength > noise(strength)[2]].sum()) for strength in strengths]
-    wide = (place for place, energy in enumerate(energies) if 0 < energy >= _CAUGHT * max(energies[place : place + 2]))
-    return strengths[min(next(wide, 0) + 1, len(strengths) - 1)]
+    found = [strength for strength in strengths if (strength > noise(strength)[2]).any()]
+    for strength, wider in pairwise(found):
+        is_ink = wider > max(noise(wider)[2], float(np.percentile(wider, 99.9)) / 2)  # not the paler stripes
+        if strength[is_ink].sum() >= _CAUGHT * wider[is_ink].sum():
+            return wider
+    return found[-1] if found else strengths[0]
 
 
 def _is_cut_close(lightness: Strength) -> bool:
@@ -220,8 +225,9 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
     grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
     floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
-    darker = int((np.minimum(dark, -along) > floor).sum())
-    lighter = int((np.minimum(light, along) > floor).sum())
+    darker, lighter = (  # squared, since a shadow's stripes are as light as they are dark
+        float(np.square(ink[ink > floor]).sum()) for ink in (np.minimum(dark, -along), np.minimum(light, along))
+    )
     return axis, 1 if lighter > darker else -1
 
 
@@ -229,6 +235,7 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
 
 _LEAST_CONTRAST = 45.0  # levels, of 255, between ink and paper: facets of crumpled paper reach about as many
 _LEAST_INSIDE = 0.3  # of the ink: what reaches the edge is then a shadow, a finger or the table
+_MUCH = 0.2  # of the picture, more than digits cover: of two levels that stand out, the paler one is then a pattern
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
 _BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
@@ -245,6 +252,10 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
         return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
     grain = deviation * local_grain(strength)
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
+    standing_out = strength[strength > noise(strength)[2]]
+    level, separation = otsu(standing_out)
+    if len(standing_out) > _MUCH * strength.size and separation > _TWO_LEVELS:
+        low, high = np.maximum(low, level), np.maximum(high, level)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
     shapes = np.arange(1, labels.max() + 1)
     areas = np.bincount(labels.ravel())[1:]

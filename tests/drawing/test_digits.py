@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mnist_lab.drawing.digits import find_digits
+from mnist_lab.drawing.digits import Search, find_digits
 from mnist_lab.drawing.places import Ask, number_of
 from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
 from mnist_lab.drawing.strokes import Drawing
@@ -130,3 +130,11 @@ def test_digits_that_touch_are_cut_where_that_makes_both_surer(ask: Ask, as_ink:
     drawing = Drawing((*seven.strokes, *two.strokes, ((right, 62.0), (left, 100.0))))
     places = find_digits(ink(drawing, 8) if as_ink else drawing, ask)
     assert (len(places), places[0].digit) == (2, 7)
+
+
+@pytest.mark.parametrize(("read_as", "is_two"), [(1, True), (8, False)])
+def test_lines_too_long_for_the_digit_that_is_read_are_two(read_as: int, is_two: bool) -> None:
+    search = Search(side_by_side(7, 7), lambda pictures: [[np.eye(10)[read_as]] for _ in pictures])
+    group = tuple(search.pieces())
+    search.ask([group])
+    assert (max(cut.odds(2.0) for cut in search.cuts(group)) > 0) == is_two
