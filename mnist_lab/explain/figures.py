@@ -283,8 +283,8 @@ def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
     axes.imshow(strength, cmap=_HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
 
 
-def _draw_run(run: training_figures.RunData) -> Figure:
-    return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title)
+def _find_examples(run: training_figures.RunData) -> tuple[Examples, str]:
+    return saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title
 
 
 _TEXT = """Blue speaks for the digit, orange-red against it: look at where the colours are, not at how deep, as each
@@ -292,7 +292,9 @@ map has its own scale. A map shows what the answer depends on, which is not alwa
 _BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
 RUN_FIGURES = training_figures.RUN_FIGURES | {
     "neighbours.png": neighbour_figures.RUN_FIGURE,
-    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT)),
+    "saliency.png": training_figures.RunFigure(
+        lambda found: saliency_by_class(*found), Caption("Which pixels mattered", _BY_CLASS, _TEXT), _find_examples
+    ),
 }
 """All figures that a run leaves, by file name."""
 

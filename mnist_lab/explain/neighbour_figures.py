@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.explain.likeness import find_limit
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, drawable, new_figure, styled
@@ -85,16 +84,18 @@ def sentence(found: Neighbours, label: int | None = None) -> str:
     return f"{told} Near is not cause."
 
 
-def _draw_mistakes(run: RunData) -> Figure:
+def _find_neighbours(run: RunData) -> tuple[RunData, list[Neighbours]]:
     compute = choose_compute()
-    space = training_features(run.record, run.model, compute)
-    find_limit(run.record, run.model, compute, space)  # rests on the same neighbours
+    space, images = training_features(run.record, run.model, compute), run.shown(run.test.mistakes)[0][:MISTAKES_SHOWN]
+    return run, neighbours_of(images, space, run.model, compute, _SHOWN) if len(images) else []
+
+
+def _draw_mistakes(found: tuple[RunData, list[Neighbours]]) -> Figure:
+    run, neighbours = found
     images, missed, indices = run.shown(run.test.mistakes)
     if not len(missed):
         return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
-    images = images[:MISTAKES_SHOWN]
-    found = neighbours_of(images, space, run.model, compute, _SHOWN)
-    digits = zip(images, missed.labels, missed.predictions, indices.tolist(), found, strict=False)
+    digits = zip(images, missed.labels, missed.predictions, indices.tolist(), neighbours, strict=False)
     rows = [
         Neighboured(f"true {true}, read as {read}", f"test digit {index}{doubt_mark(index)}", image, int(true), each)
         for image, true, read, index, each in digits
@@ -120,4 +121,5 @@ RUN_FIGURE = RunFigure(
         "mistake otherwise. Where pixel space disagrees with its label as well, look at the label again: that is how "
         f"wrong labels are found. {_CAUSE}",
     ),
+    _find_neighbours,
 )

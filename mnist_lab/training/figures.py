@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import seaborn
@@ -287,12 +287,13 @@ def _draw_history(run: RunData) -> Figure:
 class RunFigure(NamedTuple):
     """A figure of a run: what draws it, and what is said about it."""
 
-    draw: Callable[[RunData], Figure | bytes]  # bytes are a picture file's own
+    draw: Callable[[Any], Figure | bytes]  # from what is found; bytes are a picture file's own
     caption: Caption
+    find: Callable[[RunData], Any] = lambda run: run  # which may ask networks, but draws nothing
     needs: str = ""  # what the recorder leaves in the folder for it; runs of earlier versions have none
 
     def __call__(self, run: RunData) -> Figure | bytes:
-        return self.draw(run)
+        return self.draw(self.find(run))
 
 
 RUN_FIGURES = {
