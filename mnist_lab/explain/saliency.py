@@ -327,7 +327,7 @@ def _edge_map(image: NDArray[np.floating]) -> NDArray[np.float64]:
     down, across = (
         ink[2:] - ink[:-2],
         ink[:, 2:] - ink[:, :-2],
-    )  # between the neighbours of each pixel, (28, 30), (30, 28)
+    )  # (28, 30), (30, 28)
     down, across = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:], across[:-2] + 2 * across[1:-1] + across[2:]
     steepness: NDArray[np.float64] = np.hypot(down, across) / 8  # Sobel's weights add up to 8 per pixel
     return steepness

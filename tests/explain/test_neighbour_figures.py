@@ -86,7 +86,7 @@ def test_the_sentence_counts_the_labels_and_doubts_one_that_nothing_speaks_for(m
 
 
 def drawn(run: RunData) -> Figure:
-    figure = RUN_FIGURES["neighbours.png"].draw(run)
+    figure = RUN_FIGURES["neighbours.png"](run)
     assert isinstance(figure, Figure)
     return figure
 
