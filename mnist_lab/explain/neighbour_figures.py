@@ -8,14 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, drawable, new_figure, styled
+from mnist_lab.plotting import (
+    INK,
+    LABEL,
+    MUTED,
+    RULE,
+    SMALL,
+    VERMILION,
+    draw_framed,
+    drawable,
+    new_figure,
+    on_paper,
+    styled,
+)
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
 
@@ -47,11 +58,11 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
     width, height = starts[1] + count * _PITCH, len(rows) * _LINE
     figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, f"{_FOOT} {note}".strip())
     axes, page = figure.subplots(), np.zeros((height, width))
+    frames: list[tuple[tuple[int, int], str, float]] = []  # where, in which colour, and how wide
 
     def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
         page[top : top + SIDE, left : left + SIDE] = image / 255
-        frame = Rectangle((left - 0.5, top - 0.5), SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line)
-        axes.add_patch(frame).set(clip_on=False, in_layout=False)
+        frames.append(((left, top), colour, line))
 
     for top, row in zip(range(0, height, _LINE), rows, strict=True):
         expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
@@ -67,8 +78,8 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
                     under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold", fontsize=SMALL)
     for start, name in zip(starts, ("In the hidden layer", "In pixel space"), strict=True):
         axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
-    axes.imshow(page, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
+    places, colours, lines = zip(*frames, strict=True)
+    draw_framed(axes, on_paper(page), places, SIDE, colours, lines)
     return figure
 
 
