@@ -177,6 +177,7 @@ class TestFigures:
             assert (red_over_blue[map_ < 0] >= 0).all()
             assert_allclose(map_colours[map_ == 0], 1, atol=0.005)
             assert_allclose(overlay[map_ == 0], 1 - 0.35 * (1 - ink[map_ == 0]), atol=0.01)
+            assert overlay[image == 255].max(axis=1).min() > 0.64, "the ink is faint"
         assert len(frames_of(axes)) == 30
         assert bar.get_ylim() == (-1, 1)
         assert len(frames_of(drawn["by-class-two"].axes[0])) == 6
