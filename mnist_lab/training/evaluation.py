@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from mnist_lab.config import CLASSES
 
@@ -111,14 +112,11 @@ class Evaluation:
 
 def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluation:
     """Evaluate a network's logits (N, 10), N > 0, for images with labels (N,)."""
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities = odds / odds.sum(axis=1, keepdims=True)  # (N, 10)
+    probabilities = softmax(logits.astype(np.float64), axis=1)  # (N, 10)
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     is_correct = predictions == labels
     correct, total, digits = int(is_correct.sum()), len(labels), range(CLASSES)
-    confusion = np.bincount(CLASSES * labels + predictions, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-    hits, called, there = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)
-    scores = hits / np.maximum(called, 1), hits / np.maximum(there, 1), 2 * hits / np.maximum(called + there, 1), there
+    scores = precision_recall_fscore_support(labels, predictions, labels=digits, zero_division=0)
     wrong = np.where(np.arange(CLASSES) == labels[:, None], -1, probabilities)  # (N, 10), without the true digit
     others, doubts = wrong.argmax(axis=1), wrong.max(axis=1)
 
@@ -132,7 +130,7 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
         correct=correct,
         total=total,
         interval=wilson_interval(correct, total),
-        confusion=confusion,
+        confusion=confusion_matrix(labels, predictions, labels=digits),
         classes=tuple(ClassScores(*values) for values in zip(digits, *(part.tolist() for part in scores), strict=True)),
         bins=_bins(confidence, is_correct, np.minimum((confidence * BINS).astype(int), BINS - 1)),
         groups=_bins(confidence, is_correct, _GROUPS * confidence.argsort().argsort() // total),
@@ -143,10 +141,8 @@ def evaluate(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Evaluati
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     """95 % interval of a proportion (Wilson 1927), which stays within 0..1 even near 100 %."""
-    z, p = NormalDist().inv_cdf(0.975), correct / total
-    centre, half = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total**2))
-    low, high = (end / (1 + z * z / total) for end in (centre - half, centre + half))
-    return low if correct else 0.0, high if correct < total else 1.0
+    interval = binomtest(correct, total).proportion_ci(confidence_level=0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _bins(

@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
+import seaborn
 import torch
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def learning_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: st
     figure = new_figure(10, 4.7, title, note)
     panels = figure.add_subfigure(figure.add_gridspec()[0])
     axes_of = dict(zip(("loss", "accuracy"), panels.subplots(1, 2), strict=True))
-    for (name, history), colour in zip(histories.items(), cycle(plotting.COLOURS), strict=False):
+    for (name, history), colour in zip(histories.items(), cycle(seaborn.color_palette("colorblind")), strict=False):
         epochs = [record.epoch for record in history]
         for measure, axes in axes_of.items():
             unit = 100 if measure == "accuracy" else 1
@@ -134,19 +135,29 @@ def _confusion(
     lowest, highest = scale[0], max(scale[1], values[~diagonal].max())
     figure = new_figure(7.4, 6.6, title, note)
     axes = figure.subplots()
-    cells = np.where(diagonal, 2 * highest, values)  # beyond the scale, so that what is right has a colour of its own
-    drawn = axes.imshow(cells, cmap=_CONFUSION_COLOURS, norm=LogNorm(lowest, highest))
-    for (row, column), text in np.ndenumerate(np.where(diagonal | (values > 0), texts, "·")):
-        axes.text(column, row, text, ha="center", va="center")
-    for lines in (axes.hlines, axes.vlines):
-        lines(np.arange(len(values) + 1) - 0.5, -0.5, len(values) - 0.5, color=RULE, linewidth=0.8, clip_on=False)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.8, aspect=30)
+    seaborn.heatmap(
+        np.where(diagonal, 1e9, values),  # beyond the scale, so that it has a colour of its own
+        annot=np.where(diagonal | (values > 0), texts, "·"),
+        fmt="",
+        annot_kws={"fontsize": TEXT, "color": INK},
+        cmap=_CONFUSION_COLOURS,
+        norm=LogNorm(lowest, highest),
+        vmin=lowest,  # given twice: seaborn would look for limits in the cells
+        vmax=highest,
+        cbar=False,
+        square=True,
+        linewidths=0.6,
+        linecolor=RULE,
+        xticklabels=plotting.DIGITS,
+        yticklabels=plotting.DIGITS,
+        ax=axes,
+    )
+    bar = figure.colorbar(axes.collections[0], ax=axes, shrink=0.8, aspect=30)
     ticks = [tick for tick in plotting.LOSS_TICKS if lowest <= tick <= highest]
     bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     plotting.style_colour_bar(bar.ax, unit)
-    axes.set(xlabel="predicted digit", ylabel="true digit", xticks=plotting.DIGITS, yticks=plotting.DIGITS)
-    axes.tick_params(labelsize=LABEL, length=0)
-    axes.spines[:].set_visible(False)
+    axes.set(xlabel="predicted digit", ylabel="true digit")
+    axes.tick_params(labelsize=LABEL, labelrotation=0, length=0)
     return figure
 
 

@@ -317,7 +317,7 @@ def _place(workers: int) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
         "versions": {"mnist_lab": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "numpy", "scipy", "matplotlib")},
+        | {name: version(name) for name in ("torch", "numpy", "scipy", "matplotlib", "seaborn")},
     }
 
 
