@@ -19,7 +19,7 @@ from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, Digits
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, drawable, new_figure, styled
+from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import counted, format_probability
 from mnist_lab.training.evaluation import BINS, Evaluation, Mistakes, wilson_interval
