@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import signal
 import sys
@@ -67,12 +68,19 @@ _LISTED = [row for row in ROWS if row.group]
 
 def load(module: str) -> Any:
     """Import a module of a room: the one place that imports late, so that the menu appears at once."""
+    name = f"mnist_lab.{module}"
+    is_new = name not in sys.modules
     # Ctrl-C waits: torch, once interrupted while it loads, can't be loaded again.
     with graceful_interrupts(must_finish=lambda: True) as was_interrupted:
+        gc.disable()
         try:
-            loaded = import_module(f"mnist_lab.{module}")
+            loaded = import_module(name)
         except ImportError as error:
             raise LabError(f"a package can't be loaded: {error}", "install it: python -m pip install -e .") from error
+        finally:
+            if is_new:  # libraries stay: to look for garbage among them took 0.6 s here, and 0.8 s at the end
+                gc.freeze()
+            gc.enable()
     if was_interrupted():
         raise KeyboardInterrupt
     return loaded

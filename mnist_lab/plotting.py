@@ -17,10 +17,12 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
@@ -229,7 +231,31 @@ def draw_mosaic(axes: Axes, cells: NDArray[np.floating[Any]], row_names: Sequenc
     axes.spines[:].set_visible(False)
 
 
+def draw_framed(
+    axes: Axes,
+    page: NDArray[np.floating[Any]],
+    places: Sequence[tuple[int, int]],
+    side: int,
+    colours: str | Sequence[str] = RULE,
+    widths: float | Sequence[float] = 0.8,
+) -> None:
+    """A page (H, W, 3), 0..1, of square images in frames: (left, top) is where each begins, ``side`` in pixels.
+
+    One picture, and one artist for all frames, take a third of the time of as many small plots.
+    """
+    frames = [Rectangle((left - 0.5, top - 0.5), side, side) for left, top in places]
+    drawn = PatchCollection(frames, facecolor="none", edgecolor=colours, linewidth=widths, clip_on=False)
+    axes.add_collection(drawn).set_in_layout(False)
+    axes.imshow(np.rint(255 * page).astype(np.uint8), interpolation="nearest")
+    axes.set_axis_off()
+
+
+def on_paper(ink: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Ink (...), 0..1, as colours (..., 3): dark on white."""
+    return np.repeat(1 - ink[..., np.newaxis], 3, axis=-1)
+
+
 def mosaic_of(cells: NDArray[Any]) -> NDArray[Any]:
-    """Square images (R, C, S, S) as one picture (R * S, C * S)."""
-    rows, columns, side = cells.shape[:3]
-    return cells.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
+    """Images (R, C, H, W) as one picture (R * H, C * W); those in colour have one more dimension, (..., 3)."""
+    rows, columns, height, width = cells.shape[:4]
+    return cells.swapaxes(1, 2).reshape(rows * height, columns * width, *cells.shape[4:])

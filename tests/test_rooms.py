@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import main
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "mnist_lab").rglob("*.py"))
@@ -42,10 +45,19 @@ def test_lists_of_runs_load_no_torch(tmp_path: Path) -> None:
     assert "torch" not in loaded_by(["runs", "--outputs", str(tmp_path)])
 
 
+def test_only_what_was_just_loaded_is_spared_by_the_search_for_garbage() -> None:
+    main.load("training.runs")
+    before = gc.get_freeze_count()
+    main.load("training.runs")
+    assert gc.get_freeze_count() == before, "what the lab has made since then may be garbage one day"
+    assert gc.isenabled()
+
+
 def loaded_by(arguments: list[str]) -> list[str]:
     """What of the heavy packages is loaded once a command line was carried out."""
     code = (
-        f"import sys, main; assert main.main({arguments!r}) == 0; print('|'.join(sorted({HEAVY!r} & set(sys.modules))))"
+        f"import gc, sys, main; assert main.main({arguments!r}) == 0 and gc.isenabled() and gc.get_freeze_count(); "
+        f"print('|'.join(sorted({HEAVY!r} & set(sys.modules))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

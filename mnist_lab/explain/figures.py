@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize, to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mnist_lab import plotting
+from mnist_lab.data.mnist import SIDE
 from mnist_lab.explain import neighbour_figures, saliency
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Curve, Examples, Explanation, SaliencyMethod
 from mnist_lab.networks.compute import choose_compute
@@ -26,7 +28,7 @@ from mnist_lab.report.document import Caption
 from mnist_lab.terminal.wording import format_probability
 from mnist_lab.training import figures as training_figures
 
-_HUES = ListedColormap([VERMILION, BLUE])
+_GAP = 5  # pixels between images that belong together
 _COLOUR_NOTES = {
     True: "Blue speaks for {}, orange-red against it.",  # of methods whose maps have a sign
     False: "The bluer, the more it speaks for {}.",
@@ -99,20 +101,23 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     right = int((probabilities.argmax(axis=1) == digits.labels.numpy()).sum())
     told = _COLOUR_NOTES[method.signed].format("the digit that each was read as")
     _head_row(part, f"{right} of these {columns} are read correctly. {told}")
-    tiles = part.subplots(3, columns, squeeze=False)
-    for place, (map_, answer) in enumerate(zip(maps, probabilities, strict=True)):
-        image, true, read = digits.images[place, 0].numpy() / 255, digits.labels[place], answer.argmax()
-        above, middle, below = tiles[:, place]
-        draw_digit(above, image)
-        drawn = _draw_image(middle, map_ / _limit_of(map_), *_colours_of(method, 1.0))
-        _draw_overlay(below, image, map_)
+    axes, (colours, limits) = part.subplots(), _colours_of(method, 1.0)
+    scale = ScalarMappable(Normalize(*limits), colours)
+    ink, strength = digits.images[:, 0].numpy() / 255, np.stack([map_ / _limit_of(map_) for map_ in maps])
+    coloured = np.asarray(colours(scale.norm(strength)))[..., :3]  # (N, 28, 28, 3)
+    rows = np.stack([plotting.on_paper(ink), coloured, _overlay(ink, strength)])
+    page = plotting.mosaic_of(np.pad(rows, ((0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=1.0))
+    lefts, tops = ([(SIDE + _GAP) * place for place in range(count)] for count in (columns, len(rows)))
+    plotting.draw_framed(axes, page[:-_GAP, :-_GAP], [(left, top) for top in tops for left in lefts], SIDE)
+    for left, true, index, answer in zip(lefts, digits.labels, digits.indices, probabilities, strict=True):
+        read, middle = answer.argmax(), left + SIDE / 2 - 0.5
         text = f"true {true}\nread as {read}\n{format_probability(float(answer[read]))}"
-        above.set_title(text, fontsize=TEXT, fontweight="normal" if true == read else "bold")
-        below.set_xlabel(f"test digit\n{digits.indices[place]}", fontsize=SMALL, color=MUTED)
-    for axes, name in zip(tiles[:, 0], ("input", "map", "overlay"), strict=True):
-        axes.set_ylabel(name)
+        axes.text(middle, -2, text, ha="center", va="bottom", fontweight="normal" if true == read else "bold")
+        axes.text(middle, len(page) - _GAP, f"test digit\n{index}", ha="center", va="top", fontsize=SMALL, color=MUTED)
+    for top, name in zip(tops, ("input", "map", "overlay"), strict=True):
+        axes.text(-2, top + SIDE / 2, name, ha="right", va="center", rotation=90, fontsize=LABEL)
     ticks = [-1, -0.5, 0, 0.5, 1]
-    bar = part.colorbar(drawn, ax=tiles, shrink=0.6, aspect=25, pad=0.01, extend="both", ticks=ticks)
+    bar = part.colorbar(scale, ax=axes, shrink=0.6, aspect=25, pad=0.01, extend="both", ticks=ticks)
     plotting.style_colour_bar(bar.ax, "attribution (own scale of each map)")
     return figure
 
@@ -277,14 +282,19 @@ def _add_colour_bar(drawn: AxesImage, unit: str) -> None:
 
 
 def _draw_overlay(axes: Axes, image: Image, map_: Image) -> None:
-    """The faint digit under the map's hues: the stronger, the more opaque."""
-    draw_digit(axes, 0.35 * image)  # faint, so that the colours stand out
-    strength = np.clip(map_ / _limit_of(map_), -1, 1)
-    axes.imshow(strength, cmap=_HUES, vmin=-1, vmax=1, alpha=0.85 * np.abs(strength))
+    axes.set(xticks=[], yticks=[])
+    axes.imshow(_overlay(image, map_ / _limit_of(map_)))
 
 
-def _draw_run(run: training_figures.RunData) -> Figure:
-    return saliency_by_class(saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title)
+def _overlay(ink: Image, strength: Image) -> Image:
+    """Faint ink (...), 0..1, under the hues of a map (...), whose colours end at 1: the stronger, the more opaque."""
+    opacity = 0.85 * np.abs(np.clip(strength, -1, 1))[..., np.newaxis]
+    hues = np.where(strength[..., np.newaxis] > 0, to_rgb(BLUE), to_rgb(VERMILION))
+    return (1 - opacity) * plotting.on_paper(0.35 * ink) + opacity * hues  # faint, so that the colours stand out
+
+
+def _find_examples(run: training_figures.RunData) -> tuple[Examples, str]:
+    return saliency.class_examples(run.model, run.digits, choose_compute()), run.record.title
 
 
 _TEXT = """Blue speaks for the digit, orange-red against it: look at where the colours are, not at how deep, as each
@@ -292,7 +302,9 @@ map has its own scale. A map shows what the answer depends on, which is not alwa
 _BY_CLASS = "A digit of each class and, below it, a map of the pixels that the network's answer depended on."
 RUN_FIGURES = training_figures.RUN_FIGURES | {
     "neighbours.png": neighbour_figures.RUN_FIGURE,
-    "saliency.png": training_figures.RunFigure(_draw_run, Caption("Which pixels mattered", _BY_CLASS, _TEXT)),
+    "saliency.png": training_figures.RunFigure(
+        lambda found: saliency_by_class(*found), Caption("Which pixels mattered", _BY_CLASS, _TEXT), _find_examples
+    ),
 }
 """All figures that a run leaves, by file name."""
 

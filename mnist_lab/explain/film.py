@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.mnist import SIDE, Digits, load_mnist, stratified_subset
@@ -37,6 +38,7 @@ MAPPED = 500  # validation digits on the map
 DIGIT_COLOURS = (*COLOURS, "#999999", "#004D40")  # each digit is also drawn as a numeral
 NEAREST = 5  # digits of the map between which another digit is estimated to lie
 _MOMENTS = 24  # at most, besides the start
+_ASKED = 2000  # validation digits, within an epoch
 _LARGEST = 1 << 20  # bytes of a film's file
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -59,7 +61,7 @@ class Film:
 
     seen: NDArray[np.int64]  # (M,) digits trained on until then, ascending
     kernels: NDArray[np.float32]  # (M, F, 3, 3) of the first layer
-    confusion: NDArray[np.int64]  # (M, 10, 10) of the validation digits, rows true, columns predicted
+    confusion: NDArray[np.int64]  # (M, 10, 10) of validation digits, rows true, columns predicted
     places: NDArray[np.float32]  # (M, 500, 2) of the mapped digits
     centre: NDArray[np.float32]  # (H,) the mapped digits' mean in the kept network's hidden layer
     axes: NDArray[np.float32]  # (2, H) their principal components
@@ -80,10 +82,10 @@ class Film:
 
     @property
     def titles(self) -> list[str]:
-        """What each moment is called: the digits seen, and the accuracy on the validation digits."""
-        right = self.confusion.trace(axis1=1, axis2=2) / self.confusion.sum(axis=(1, 2))
-        told = zip(self.seen.tolist(), right.tolist(), strict=True)
-        return [f"{seen:,} digits seen, validation accuracy {format_percent(accuracy)}" for seen, accuracy in told]
+        """What each moment is called: the digits seen, and the accuracy on so many validation digits."""
+        right, asked = self.confusion.trace(axis1=1, axis2=2), self.confusion.sum(axis=(1, 2))
+        told = zip(self.seen.tolist(), (right / asked).tolist(), asked.tolist(), strict=True)
+        return [f"{seen:,} digits seen, validation: {format_percent(part)} of {n:,} right" for seen, part, n in told]
 
     @property
     def remark(self) -> str:
@@ -111,29 +113,39 @@ def mapped_digits() -> Digits:
 
 
 class FilmRecorder:
-    """Copies a training's weights at the planned moments, at most 25 times 3 MB, and makes a film of them."""
+    """Copies a training's weights at the planned moments, at most 25 times 3 MB, and makes a film of them.
+
+    What all validation digits are taken for is known after each epoch; in between, 2,000 of them are asked.
+    """
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._plan = trainer, set(plan_moments(trainer.config))
         model = copy.deepcopy(trainer.model)  # to put the copies into: that one is needed elsewhere
         assert isinstance(model, DigitNet)
         self._model, self._copies = model, {trainer.images_per_epoch * len(trainer.history): trainer.copy_weights()}
-        trainer.on_batch = self._keep
+        self._predicted: dict[int, Tensor] = {}
+        trainer.on_batch, trainer.on_validated = self._keep, self._remember
 
     def _keep(self, seen: int) -> None:
         if seen in self._plan:
             self._copies[seen] = self._trainer.copy_weights()
 
+    def _remember(self, seen: int, logits: Tensor) -> None:
+        self._predicted[seen] = logits.argmax(dim=1).to(torch.uint8)
+
     def __call__(self, folder: Path, outcome: Outcome) -> None:
         """Ask the copies about the validation digits, and write the film; it ends with the weights that are kept."""
         trainer, mapped, found = self._trainer, mapped_digits(), []
+        few = stratified_subset(trainer.validation, _ASKED)
         kept = min(outcome.best_epoch * trainer.images_per_epoch, outcome.images_seen)
         copies = {seen: weights for seen, weights in self._copies.items() if seen < kept} | {kept: outcome.best_weights}
         for seen, weights in copies.items():
             self._model.load_state_dict(weights)
             with suppress(TrainingError):  # its numbers grew too large, before the training found its way back
-                predicted = predict_logits(self._model, trainer.validation.images, trainer.compute).argmax(dim=1)
-                pairs = torch.bincount(CLASSES * trainer.validation.labels + predicted, minlength=CLASSES**2)
+                digits, predicted = trainer.validation, self._predicted.get(seen)
+                if predicted is None:
+                    digits, predicted = few, predict_logits(self._model, few.images, trainer.compute).argmax(dim=1)
+                pairs = torch.bincount(CLASSES * digits.labels + predicted, minlength=CLASSES**2)
                 hidden = predict_hidden(self._model, mapped.images, trainer.compute).numpy()
                 first = next(iter(weights.values())).squeeze(1)  # (F, 1, 3, 3) to (F, 3, 3)
                 found.append((seen, first.numpy(), pairs.view(CLASSES, CLASSES).numpy(), hidden))

@@ -15,6 +15,8 @@ from PIL import Image
 
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.explain.film import DIGIT_COLOURS, Film, FilmRecorder, mapped_digits, read_film
+from mnist_lab.explain.likeness import find_limit
+from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import DIGITS, LABEL, SMALL, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import RunData, RunFigure
@@ -69,7 +71,7 @@ def _panels(part: SubFigure, name: str, film: Film) -> Callable[[int], list[Arti
     columns = 8 if name else 4
     kernels.set(xticks=[], yticks=[], title=f"{film.kernels.shape[1]} kernels of block 1")
     kernels.spines[:].set_visible(False)
-    confusion.set(title=f"{film.confusion[0].sum():,} validation digits", xlabel="predicted digit", ylabel="true digit")
+    confusion.set(title="validation digits", xlabel="predicted digit", ylabel="true digit")
     confusion.set(xticks=DIGITS, yticks=DIGITS)
     confusion.tick_params(length=0, labelsize=SMALL)
     first, second = (f"component {place}: {100 * held:.0f} %" for place, held in enumerate(film.variance, start=1))
@@ -111,5 +113,9 @@ CAPTION = Caption(
     "show: the map has two components of many hidden units, and digits that overlap on it may be far apart. The "
     "kernels are only the first block's, and explain no answer.",
 )
-RUN_EXTRAS = RunExtras(RUN_FIGURES | {FILM_PICTURE: RunFigure(_draw_run, CAPTION, needs=FILM_FILE)}, FilmRecorder)
-"""All that a run leaves besides its numbers: figures, and its film."""
+RUN_EXTRAS = RunExtras(
+    RUN_FIGURES | {FILM_PICTURE: RunFigure(_draw_run, CAPTION, needs=FILM_FILE)},
+    FilmRecorder,
+    lambda run: find_limit(run.record, run.model, choose_compute()),
+)
+"""All that a run leaves besides its numbers: figures, its film, and where what it rejects begins."""

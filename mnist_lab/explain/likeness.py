@@ -36,6 +36,7 @@ VALIDATION_DIGITS = 2000  # on which the limit is found
 _CANDIDATES = 64  # training digits of its class, nearest in the hidden layer, that a picture is compared with
 _FIRST = 4  # of them, that are mostly enough to tell a digit; and as many of the other classes
 _AT_ONCE = 256  # pictures that are compared at once, which bounds the memory
+_SUSPECTS = 100  # validation digits, the least alike, that are compared with all candidates: few more ever need it
 _REMEMBERED = 10_000  # training digits whose features, of 4 KB, are kept for the next picture
 
 
@@ -122,9 +123,13 @@ def find_limit(run: RunRecord, model: DigitNet, compute: Compute, space: Space |
     predicted = predict_logits(model, digits.images, compute).argmax(dim=1).numpy()
     pictures, space = digits.images[:, 0].numpy(), space or training_features(run, model, compute)
     likeness = Likeness(space, model, compute)
-    found = likeness.of(pictures, predicted, enough=0)  # the first few
-    least = found.argsort()[: len(found) // 10]  # the others are more alike in any case
-    found[least] = likeness.of(pictures[least], predicted[least])
+    found = likeness.of(pictures, predicted, enough=0)  # by the first few: at most as alike as by all
+    order, below = found.argsort(), math.ceil(REJECTED_FRACTION * len(found))
+    for start in range(0, len(order), _SUSPECTS):
+        if (found[order[:start]] <= found[order[start]]).sum() > below:  # and so than all that follow
+            break
+        least = order[start : start + _SUSPECTS]
+        found[least] = likeness.of(pictures[least], predicted[least])
     limit = float(np.quantile(found, REJECTED_FRACTION))
     with suppress(StorageError):
         write_json(run.folder / LIMIT_FILE, {"weights": digest_of(model.state_dict()), "least_likeness": limit})

@@ -8,15 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.explain.likeness import find_limit
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, drawable, new_figure, styled
+from mnist_lab.plotting import (
+    INK,
+    LABEL,
+    MUTED,
+    RULE,
+    SMALL,
+    VERMILION,
+    draw_framed,
+    drawable,
+    new_figure,
+    on_paper,
+    styled,
+)
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
 
@@ -48,11 +58,11 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
     width, height = starts[1] + count * _PITCH, len(rows) * _LINE
     figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, f"{_FOOT} {note}".strip())
     axes, page = figure.subplots(), np.zeros((height, width))
+    frames: list[tuple[tuple[int, int], str, float]] = []  # where, in which colour, and how wide
 
     def show(image: NDArray[np.uint8], left: int, top: int, colour: str, line: float) -> None:
         page[top : top + SIDE, left : left + SIDE] = image / 255
-        frame = Rectangle((left - 0.5, top - 0.5), SIDE, SIDE, fill=False, edgecolor=colour, linewidth=line)
-        axes.add_patch(frame).set(clip_on=False, in_layout=False)
+        frames.append(((left, top), colour, line))
 
     for top, row in zip(range(0, height, _LINE), rows, strict=True):
         expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
@@ -68,8 +78,8 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
                     under.set(text=f"{label} ≠ {expected}", color=VERMILION, fontweight="bold", fontsize=SMALL)
     for start, name in zip(starts, ("In the hidden layer", "In pixel space"), strict=True):
         axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
-    axes.imshow(page, vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
+    places, colours, lines = zip(*frames, strict=True)
+    draw_framed(axes, on_paper(page), places, SIDE, colours, lines)
     return figure
 
 
@@ -85,16 +95,18 @@ def sentence(found: Neighbours, label: int | None = None) -> str:
     return f"{told} Near is not cause."
 
 
-def _draw_mistakes(run: RunData) -> Figure:
+def _find_neighbours(run: RunData) -> tuple[RunData, list[Neighbours]]:
     compute = choose_compute()
-    space = training_features(run.record, run.model, compute)
-    find_limit(run.record, run.model, compute, space)  # rests on the same neighbours
+    space, images = training_features(run.record, run.model, compute), run.shown(run.test.mistakes)[0][:MISTAKES_SHOWN]
+    return run, neighbours_of(images, space, run.model, compute, _SHOWN) if len(images) else []
+
+
+def _draw_mistakes(found: tuple[RunData, list[Neighbours]]) -> Figure:
+    run, neighbours = found
     images, missed, indices = run.shown(run.test.mistakes)
     if not len(missed):
         return mistakes(images, missed, indices, evaluated=run.test.total, title=run.record.title)
-    images = images[:MISTAKES_SHOWN]
-    found = neighbours_of(images, space, run.model, compute, _SHOWN)
-    digits = zip(images, missed.labels, missed.predictions, indices.tolist(), found, strict=False)
+    digits = zip(images, missed.labels, missed.predictions, indices.tolist(), neighbours, strict=False)
     rows = [
         Neighboured(f"true {true}, read as {read}", f"test digit {index}{doubt_mark(index)}", image, int(true), each)
         for image, true, read, index, each in digits
@@ -120,4 +132,5 @@ RUN_FIGURE = RunFigure(
         "mistake otherwise. Where pixel space disagrees with its label as well, look at the label again: that is how "
         f"wrong labels are found. {_CAUSE}",
     ),
+    _find_neighbours,
 )

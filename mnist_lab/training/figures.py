@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import seaborn
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
-from mnist_lab.data.mnist import Digits
+from mnist_lab.data.mnist import SIDE, Digits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import BLUE, INK, LABEL, MUTED, ORANGE, PAPER, RULE, SMALL, TEXT, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
@@ -31,6 +31,7 @@ _MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["#FBE0C8", "#F2A65E",
 _CONFUSION_COLOURS = _MISTAKES.with_extremes(bad=PAPER, under="#FBE0C8", over="#E4EAF0")
 
 MISTAKES_SHOWN, _TILE_COLUMNS = 25, 5
+_TILE_WIDTH, _TILE_HEIGHT = SIDE + 3, SIDE + 13  # pixels from one digit to the next; in between, it is named
 _TEST_DIGIT = "test digit"  # what the digits of MNIST's test file are called, a few of which are marked as doubtful
 _MARKERS_UP_TO = 30  # epochs; beyond, markers would run into one thick line
 
@@ -207,17 +208,19 @@ def _tiles(
     rows = math.ceil(len(images) / columns)
     note += f"\n{doubt_note(indices)}" if is_mnist else ""
     figure = new_figure(max(1.8 * columns, 5.4), 2.4 * rows + 0.9, title, note.strip())
-    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        if place >= len(images):
-            axes.set_axis_off()
-            continue
+    axes, ink = figure.subplots(), np.zeros((rows * columns, _TILE_HEIGHT, _TILE_WIDTH))
+    ink[: len(images), :SIDE, :SIDE] = images / 255
+    page = plotting.on_paper(plotting.mosaic_of(ink.reshape(rows, columns, _TILE_HEIGHT, _TILE_WIDTH)))
+    places = [(_TILE_WIDTH * (n % columns), _TILE_HEIGHT * (n // columns)) for n in range(len(images))]
+    for place, (left, top) in enumerate(places):
         true, guess, index = found.labels[place], found.predictions[place], int(indices[place])
         sure = sorted([(found.probabilities[place], guess), (found.true_probabilities[place], true)], reverse=True)
         chances = ", ".join(f"p({digit}) {format_probability(p)}" for p, digit in sure)
-        plotting.draw_digit(axes, images[place] / 255)
-        axes.set_title(heading.format(true=true, guess=guess), fontsize=TEXT)
         caption = f"{chances}\n{noun} {index}{doubt_mark(index) if is_mnist else ''}"
-        axes.set_xlabel(caption, fontsize=SMALL, color=MUTED)
+        middle = left + SIDE / 2 - 0.5
+        axes.text(middle, top - 1.5, heading.format(true=true, guess=guess), ha="center", va="bottom")
+        axes.text(middle, top + SIDE, caption, ha="center", va="top", fontsize=SMALL, color=MUTED)
+    plotting.draw_framed(axes, page[: SIDE - _TILE_HEIGHT, : SIDE - _TILE_WIDTH], places, SIDE)
     return figure
 
 
@@ -287,12 +290,13 @@ def _draw_history(run: RunData) -> Figure:
 class RunFigure(NamedTuple):
     """A figure of a run: what draws it, and what is said about it."""
 
-    draw: Callable[[RunData], Figure | bytes]  # bytes are a picture file's own
+    draw: Callable[[Any], Figure | bytes]  # from what is found; bytes are a picture file's own
     caption: Caption
+    find: Callable[[RunData], Any] = lambda run: run  # which may ask networks, but draws nothing
     needs: str = ""  # what the recorder leaves in the folder for it; runs of earlier versions have none
 
     def __call__(self, run: RunData) -> Figure | bytes:
-        return self.draw(run)
+        return self.draw(self.find(run))
 
 
 RUN_FIGURES = {

@@ -51,6 +51,7 @@ class RunExtras:
 
     figures: RunFigures = field(default_factory=dict)
     record: Callable[[Trainer], Develop] = lambda trainer: lambda folder, outcome: None  # follows it from its start
+    measure: Callable[[RunData], object] = lambda run: None  # leaves in its folder what else is known of the network
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,8 @@ def _complete(
     try:
         outcome = trainer.fit(on_progress=observer.on_progress, on_epoch=on_epoch, stop_requested=stop_requested)
         model.load_state_dict(outcome.best_weights)
-        validation, test = (evaluate_on(model, split, compute) for split in (mnist.validation, mnist.test))
+        validation = evaluate(outcome.best_logits.numpy(), mnist.validation.labels.numpy())
+        test = evaluate_on(model, mnist.test, compute)
     except TrainingError as error:
         run = replace(run, status="failed", failure=error.found)
         write_run(run)
@@ -209,7 +211,7 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    run = save_results(run, results, mnist, model, develop, extras.figures)
+    run = save_results(run, results, mnist, model, develop, extras)
     (folder / STATE_FILE).unlink(missing_ok=True)
     try:
         describe(run, extras.figures)
@@ -234,7 +236,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def save_results(
-    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, figures: RunFigures
+    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, extras: RunExtras
 ) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
@@ -263,13 +265,14 @@ def save_results(
         },
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
-    with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core
-        developed = beside.submit(develop, folder, outcome)
-        for name, draw in figures.items():
-            if draw.needs:
+    with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core: all that networks compute is done meanwhile
+        found = {name: beside.submit(figure.find, data) for name, figure in extras.figures.items()}
+        developed, measured = beside.submit(develop, folder, outcome), beside.submit(extras.measure, data)
+        for name, figure in extras.figures.items():
+            if figure.needs:
                 developed.result()
-            save_figure(folder / name, draw(data))
-        developed.result()
+            save_figure(folder / name, figure.draw(found[name].result()))
+        developed.result(), measured.result()
     write_run(run)
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()

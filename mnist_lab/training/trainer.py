@@ -64,6 +64,7 @@ class Outcome:
     stop_reason: StopReason
     best_epoch: int
     best_weights: dict[str, Tensor]  # copies on the CPU
+    best_logits: Tensor  # (N, 10) theirs, for the validation digits
     images_seen: int  # in training; an interrupted first epoch counts as far as it got
 
 
@@ -201,8 +202,11 @@ class Trainer:
         self.stopping = EarlyStopping(config.patience)
         self.history: list[EpochRecord] = []
         self.best_weights: dict[str, Tensor] = {}
+        self.best_logits = torch.empty(0, CLASSES)
         self.images_seen = 0
-        self.on_batch: Callable[[int], object] = lambda seen: None  # told after each of the digits seen in all epochs
+        # Told after each batch, and with the validation digits' logits after each epoch: digits seen in all epochs.
+        self.on_batch: Callable[[int], object] = lambda seen: None
+        self.on_validated: Callable[[int, Tensor], object] = lambda seen, logits: None
         self.is_between_epochs = True  # only then does the state lead to the same end as an uninterrupted training
 
     def fit(
@@ -227,22 +231,24 @@ class Trainer:
             self.is_between_epochs = seen == self.images_per_epoch
             if not self.is_between_epochs and self.history:
                 break
-            (val_loss, val_accuracy), fit = self.validate(), self._fit()
+            (val_loss, val_accuracy, logits), fit = self.validate(), self._fit()
             self._require_finite(math.isfinite(val_loss), f"validation loss became {val_loss}", epoch)
             rate, seconds = self.rate_of(self.steps), time.perf_counter() - start
             record = EpochRecord(epoch, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds, *fit)
             self.history.append(record)
             self.images_seen += seen
+            self.on_validated(self.images_seen, logits)
             is_best = self.stopping.update(epoch, val_loss)
             if is_best:
-                self.best_weights = self.copy_weights()
+                self.best_weights, self.best_logits = self.copy_weights(), logits
                 is_finite = all(weight.isfinite().all() for weight in self.best_weights.values())
                 self._require_finite(is_finite, "weights are no longer finite numbers", epoch)
             on_epoch(record, is_best)
         reason: StopReason = "patience" if len(self.history) < self.config.epochs else "last epoch"
         if not self.is_between_epochs:
             reason = "interrupted"
-        return Outcome(list(self.history), reason, self.stopping.best_epoch, self.best_weights, self.images_seen)
+        best = self.stopping.best_epoch, self.best_weights, self.best_logits
+        return Outcome(list(self.history), reason, *best, self.images_seen)
 
     def train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], stop_requested: Callable[[], bool]
@@ -311,21 +317,22 @@ class Trainer:
         """The evaluated network's weights as they are now, on the CPU: a state_dict() would follow the later steps."""
         return {name: value.detach().cpu().clone() for name, value in self.evaluated_model.state_dict().items()}
 
-    def validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy of the evaluated network on the validation digits."""
-        loss, answered = self._evaluate(self.validation)
-        return loss, float(answered.float().mean())
+    def validate(self) -> tuple[float, float, Tensor]:
+        """Mean loss and accuracy of the evaluated network on the N validation digits, and its logits (N, 10)."""
+        loss, logits = self._evaluate(self.validation)
+        return loss, float((logits.argmax(dim=1) == self.validation.labels).float().mean()), logits
 
     def _evaluate(self, digits: Digits) -> tuple[float, Tensor]:
-        """The mean loss on some digits, and which of them are answered with their label, (N,) bool."""
-        logits = predict_logits(self.evaluated_model, digits.images, self.compute)  # (N, 10)
-        return float(self.criterion(logits, digits.labels)), logits.argmax(dim=1) == digits.labels
+        """The mean loss on some digits, and their logits (N, 10)."""
+        logits = predict_logits(self.evaluated_model, digits.images, self.compute)
+        return float(self.criterion(logits, digits.labels)), logits
 
     def _fit(self) -> tuple[float | None, ...]:
         """The loss on the training digits, and how many of them, rightly and wrongly labelled, get their label."""
         if len(self.digits) > len(self.validation):  # it would take as long as a good part of the training
             return ()
-        loss, answered = self._evaluate(self.digits)
+        loss, logits = self._evaluate(self.digits)
+        answered = logits.argmax(dim=1) == self.digits.labels
         parts = (answered[which] for which in (~self.is_wrong, self.is_wrong))
         return loss, *(float(part.float().mean()) if len(part) else None for part in parts)
 
@@ -369,7 +376,7 @@ class Trainer:
         self._restore_optimizer(state["optimizer"])
         self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
         self.evaluated_model.load_state_dict(self.best_weights)  # only to see whether they are as good as saved
-        loss, _ = self.validate()
+        loss, _, self.best_logits = self.validate()
         # On another device the same weights give a slightly different loss.
         same = math.isclose(loss, self.stopping.best_loss, rel_tol=0.05, abs_tol=1e-3)
         require(same, "its best weights are not those of its best epoch")

@@ -21,7 +21,7 @@ from sklearn.metrics import confusion_matrix
 
 import main
 from mnist_lab.config import TrainConfig, default_config
-from mnist_lab.data.mnist import Digits, Mnist
+from mnist_lab.data.mnist import Digits, Mnist, stratified_subset
 from mnist_lab.errors import RunError
 from mnist_lab.explain.film import Film, FilmRecorder, load_map, mapped_digits, plan_moments, read_film
 from mnist_lab.explain.film_figures import RUN_EXTRAS, draw_film
@@ -102,11 +102,24 @@ def test_it_begins_untrained_and_ends_with_the_kept_network(
     assert np.array_equal(film.kernels[-1], weights["blocks.0.conv.weight"][:, 0].numpy())
     untrained = build_model(run.config.architecture, run.seed)
     assert np.array_equal(film.kernels[0], untrained.blocks[0].conv.weight.detach()[:, 0].numpy())  # type: ignore[union-attr,operator]
-    predicted = predict_logits(compute.place(untrained), mnist.validation.images, compute).argmax(dim=1)
-    assert np.array_equal(film.confusion[0], confusion_matrix(mnist.validation.labels, predicted, labels=range(10)))
+    some = stratified_subset(mnist.validation, 2000)
+    predicted = predict_logits(compute.place(untrained), some.images, compute).argmax(dim=1)
+    assert np.array_equal(film.confusion[0], confusion_matrix(some.labels, predicted, labels=range(10)))
     titles = film.titles
-    assert titles[0].startswith("0 digits seen, validation accuracy ")
-    assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation accuracy {100 * run.val_accuracy:.2f} %"  # type: ignore[operator]
+    assert titles[0].startswith("0 digits seen, validation: ")
+    assert titles[0].endswith(" % of 2,000 right")
+    assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation: {100 * run.val_accuracy:.2f} % of 6,000 right"  # type: ignore[operator]
+
+
+def test_after_each_epoch_it_counts_what_validation_counted(trained_folder: Path, mnist: Mnist) -> None:
+    run = read_run(trained_folder)
+    film, history = read_film(run), read_history(run)
+    asked = dict(zip(film.seen.tolist(), film.confusion, strict=True))
+    ends = [asked[1000 * record.epoch] for record in history if 1000 * record.epoch in asked]
+    assert [counts.sum(axis=1).tolist() for counts in ends] == [mnist.validation.class_counts()] * len(ends)
+    right = [counts.trace() / counts.sum() for counts in ends]
+    assert right == pytest.approx([record.val_accuracy for record in history[: len(ends)]], abs=1e-6)
+    assert {counts.sum() for seen, counts in asked.items() if seen % 1000} == {2000}
 
 
 def test_the_map_is_that_of_scikit_learn(trained_folder: Path, compute: Compute) -> None:

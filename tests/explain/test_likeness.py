@@ -130,6 +130,16 @@ def test_two_in_a_hundred_validation_digits_are_rejected(reader: Reader, mnist: 
     assert int(reader.likeness.rejects(pictures, probabilities, reader.limit).sum()) == 10
 
 
+@pytest.mark.parametrize("at_once", [3, 500])
+def test_the_limit_is_as_if_all_were_compared_with_all(
+    reader: Reader, mnist: Mnist, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    pictures = stratified_subset(mnist.validation, 500).images[:, 0].numpy()
+    exact = found(reader, pictures, np.stack(reader.predict(list(pictures))).argmax(axis=1))
+    monkeypatch.setattr(likeness, "_SUSPECTS", at_once)
+    assert reader.limit == pytest.approx(np.quantile(exact, 0.02), abs=1e-3)
+
+
 @pytest.mark.parametrize(
     "change",
     [

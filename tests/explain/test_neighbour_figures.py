@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mnist_lab.config import TrainConfig
@@ -24,7 +22,7 @@ from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.figures import RunData
 from mnist_lab.training.runs import read_run
 from tests.explain.conftest import CPU, TINY
-from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
+from tests.training.test_figures import SMALLEST_LEGIBLE, frames_of, overlapping_texts, render, texts, words
 from tests.training.test_runs import make_run
 
 
@@ -42,7 +40,7 @@ def neighboured(expected: int | None, hidden: list[int], pixels: list[int], mnis
 def marked(rows: list[Neighboured]) -> tuple[list[str], int]:
     """The labels that are marked as disagreeing, and how many frames are in the colour of those."""
     (axes,) = neighbours_figure(rows, "Neighbours").axes
-    frames = [to_hex(one.get_edgecolor()) for one in axes.patches if isinstance(one, Rectangle)]
+    frames = list(frames_of(axes).values())
     return [text.get_text() for text in axes.texts if "≠" in text.get_text()], frames.count(VERMILION.lower())
 
 
@@ -66,7 +64,7 @@ def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) ->
 def test_every_picture_stands_in_its_place(mnist: Mnist) -> None:
     row = neighboured(8, [9, 8], [8, 8], mnist)
     (axes,) = neighbours_figure([row, row], "").axes
-    page: NDArray[np.float64] = np.asarray(axes.images[0].get_array())
+    page: NDArray[np.float64] = 1 - np.asarray(axes.images[0].get_array())[..., 0] / 255
     pictures = (row.picture, *row.found.hidden.images, *row.found.pixels.images)
     for left, image in zip((0, 38, 69, 110, 141), pictures, strict=True):
         for top in (0, 39):
@@ -86,7 +84,7 @@ def test_the_sentence_counts_the_labels_and_doubts_one_that_nothing_speaks_for(m
 
 
 def drawn(run: RunData) -> Figure:
-    figure = RUN_FIGURES["neighbours.png"].draw(run)
+    figure = RUN_FIGURES["neighbours.png"](run)
     assert isinstance(figure, Figure)
     return figure
 

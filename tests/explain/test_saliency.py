@@ -294,6 +294,8 @@ class TestSanity:
         assert saliency._rank_correlation(one, -one) == pytest.approx(-1)
         assert abs(saliency._rank_correlation(one, other)) < 0.15
         assert saliency._rank_correlation(one, np.zeros((28, 28))) == 0
+        cut = np.maximum(one + other, 0), np.round(other)  # with many equal values
+        assert saliency._rank_correlation(*cut) == pytest.approx(spearmanr(*cut, axis=None).statistic)
 
     def test_a_map_without_any_network_survives(self, ink: Tensor) -> None:
         picture = ink[0, 0].numpy()

@@ -51,7 +51,7 @@ def test_every_figure_says_the_same_of_a_probability(probability: float, text: s
     one = np.array([1])
     missed = Mistakes(one, one, one + 1, numbers, numbers)
     figure = plots.mistakes(image[None], missed, one, evaluated=1, title="Mistakes")
-    assert figure.axes[0].get_xlabel() == f"p(2) {text}, p(1) {text}\ntest digit 1"
+    assert figure.axes[0].texts[1].get_text() == f"p(2) {text}, p(1) {text}\ntest digit 1"
 
 
 def test_durations_read_well() -> None:

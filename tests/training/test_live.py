@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console, ConsoleDimensions
 
 from mnist_lab.config import TrainConfig
@@ -88,7 +89,7 @@ def results(best_epoch: int, epochs: int, reason: StopReason, images_seen: int =
     labels = np.arange(1000) % 10
     logits = np.eye(10, dtype=np.float32)[np.where(np.arange(1000) < 10, 9 - labels, labels)]
     history = [record(epoch) for epoch in range(1, epochs + 1)]
-    outcome = Outcome(history, reason, best_epoch, {}, images_seen)
+    outcome = Outcome(history, reason, best_epoch, {}, torch.empty(0, 10), images_seen)
     return Results(outcome, evaluate(logits, labels), evaluate(logits, labels), 99.0, 2000.0, 54_000)
 
 

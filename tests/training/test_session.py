@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -22,11 +23,13 @@ from mnist_lab.experiments.questions import EXPERIMENTS
 from mnist_lab.experiments.trainings import Stopped
 from mnist_lab.explain.film import read_film
 from mnist_lab.networks.models import build_model
+from mnist_lab.report.document import Caption
 from mnist_lab.terminal.lab import INTERRUPTED
 from mnist_lab.training import session
 from mnist_lab.training.checkpoints import load_weights
 from mnist_lab.training.commands import config_from_options
-from mnist_lab.training.runs import EpochRecord, read_run
+from mnist_lab.training.figures import RunData, RunFigure
+from mnist_lab.training.runs import UNFINISHED, EpochRecord, read_run
 from mnist_lab.training.session import repeat_command
 from tests.trainings import LONGER
 
@@ -336,3 +339,37 @@ def test_the_seed_decides_the_weights_that_a_training_begins_with(seed: int, tmp
     first, other = (build_model(config.architecture, start).state_dict() for start in (seed, 1 - seed))
     assert all(torch.equal(found[name], weights) for name, weights in first.items())
     assert not torch.equal(found["classifier.4.weight"], other["classifier.4.weight"])
+
+
+def test_figures_are_drawn_by_one_thread_while_another_asks_the_network(tmp_path: Path) -> None:
+    """Matplotlib's style is global; and a run counts as finished only once both are done."""
+    did: list[tuple[str, bool, str]] = []  # what, whether in this thread, and how the run stood then
+
+    def note(what: str, folder: Path) -> None:
+        did.append((what, threading.current_thread() is threading.main_thread(), read_run(folder).status))
+
+    def find(run: RunData) -> Path:
+        note("found", run.record.folder)
+        return run.record.folder
+
+    def draw(folder: Path) -> bytes:
+        note("drawn", folder)
+        return b"picture"
+
+    extras = session.RunExtras(
+        {"one.png": RunFigure(draw, Caption("One", "A picture."), find)},
+        lambda trainer: lambda folder, outcome: note("developed", folder),
+        lambda run: note("measured", run.record.folder),
+    )
+    config = replace(CONFIG, epochs=1, train_size=100)
+    folder = session.train_new(
+        config, tmp_path, datetime(2026, 11, 22, 14), session.Observer(), workers=0, extras=extras
+    )
+    assert sorted(did) == [
+        ("developed", False, UNFINISHED),
+        ("drawn", True, UNFINISHED),
+        ("found", False, UNFINISHED),
+        ("measured", False, UNFINISHED),
+    ]
+    assert (folder / "one.png").read_bytes() == b"picture"
+    assert read_run(folder).status == "finished"

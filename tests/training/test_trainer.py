@@ -79,6 +79,7 @@ def resumed_from(kept: io.BytesIO, trainer: Trainer, expected: Outcome) -> Outco
     trainer.restore(torch.load(kept, weights_only=True))
     found = trainer.fit()
     assert_same_weights(found.best_weights, expected.best_weights)
+    assert torch.equal(found.best_logits, expected.best_logits)
     assert timeless(found) == timeless(expected)
     return found
 
@@ -196,15 +197,25 @@ def test_the_best_weights_are_a_copy_that_later_steps_leave_alone(
 ) -> None:
     trainer = trainer_for(replace(SHORT, average_decay=0.0), few, validation, compute)
     after_first: dict[str, Tensor] = {}
+    kept = io.BytesIO()
 
     def remember(record: EpochRecord, is_best: bool) -> None:
         if record.epoch == 1:
+            torch.save(trainer.state(), kept)
             after_first.update({name: value.clone() for name, value in trainer.best_weights.items()})
             trainer.stopping.best_loss = -1.0  # nothing that follows can be better
 
     outcome = trainer.fit(on_epoch=remember)
     assert outcome.best_epoch == 1
     assert_same_weights(outcome.best_weights, after_first)
+    best = build_model(trainer.config.architecture)
+    best.load_state_dict(outcome.best_weights)
+    theirs = predict_logits(compute.place(best), validation.images, compute)
+    resumed = trainer_for(trainer.config, few, validation, compute)
+    resumed.restore(torch.load(io.BytesIO(kept.getvalue()), weights_only=True))
+    resumed.stopping.best_loss = -1.0
+    assert torch.equal(outcome.best_logits, theirs)
+    assert torch.equal(resumed.fit().best_logits, theirs)
     assert not torch.equal(trainer.model.state_dict()["classifier.4.weight"], after_first["classifier.4.weight"])
 
 
