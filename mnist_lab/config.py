@@ -304,8 +304,9 @@ def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", ep
     usual = TrainConfig(model=model, augment=augment, recipe=recipe, epochs=epochs)
     if recipe == "plain":
         return replace(usual, learning_rate=1e-3, weight_decay=0.0, label_smoothing=0.0, average_decay=0.0)
-    if epochs == 1 and augmented and model == "3-layer":  # chosen on the validation digits, for this network alone
-        return replace(usual, augment=GENTLE_AUGMENTATION, learning_rate=0.012, label_smoothing=0.1, dropout=0.1)
+    if epochs == 1 and augmented:
+        dropout = min(0.1, usual.architecture.dropout)
+        return replace(usual, augment=GENTLE_AUGMENTATION, learning_rate=0.012, label_smoothing=0.1, dropout=dropout)
     return replace(usual, learning_rate=6e-3) if is_short else usual  # with few steps, each has to go further
 
 

@@ -238,7 +238,7 @@ def _add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="resume a run that was killed: a folder, or latest")
     parser.epilog = (
         f"Defaults are those of one-cycle and the usual epochs. Runs of at most {settings.SHORT_TRAINING} epochs "
-        "have a higher learning rate and milder augmentation; a single augmented epoch of 3-layer even more so, with "
+        "have a higher learning rate and milder augmentation; a single augmented epoch even more so, with "
         "less dropout and more label smoothing; plain is Adam at 0.001 with nothing added."
     )
 
