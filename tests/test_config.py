@@ -65,7 +65,7 @@ def test_a_single_augmented_epoch_has_a_recipe_of_its_own(model: str, dropout: f
     for name in ("rotation", "shift", "scale", "shear"):
         assert getattr(one.augment, name) == pytest.approx(0.7 * getattr(two.augment, name))
     for other in ({"augmented": False}, {"augmented": True, "recipe": "plain"}):
-        one, two = (default_config(model, **other, epochs=epochs) for epochs in (1, 2))  # type: ignore[arg-type]
+        one, two = (default_config(model, **other, epochs=epochs) for epochs in (1, 2))
         assert one == replace(two, epochs=1)
 
 
