@@ -162,6 +162,8 @@ NO_AUGMENTATION = AugmentConfig().without(*AUGMENTATIONS)
 FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
 # For short trainings, which have no time to profit from more variety.
 MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0, strokes=0.0)
+# For a single epoch, in which no digit is seen twice.
+GENTLE_AUGMENTATION = AugmentConfig(rotation=4.9, shift=0.035, scale=0.035, shear=3.5, strokes=0.0)
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,11 @@ class TrainConfig:
         return replace(usual, batch_norm=self.batch_norm, dropout=dropout, hidden=hidden)
 
     @property
+    def spelt_out(self) -> TrainConfig:
+        """The same training with the network's own values in place of None."""
+        return replace(self, dropout=self.architecture.dropout, hidden=self.architecture.hidden)
+
+    @property
     def canonical(self) -> TrainConfig:
         """The same training in its canonical form: equal for all that lead to the same network."""
         usual, augment = ARCHITECTURES[self.model], self.augment
@@ -297,6 +304,9 @@ def default_config(model: str, *, augmented: bool, recipe: str = "one-cycle", ep
     usual = TrainConfig(model=model, augment=augment, recipe=recipe, epochs=epochs)
     if recipe == "plain":
         return replace(usual, learning_rate=1e-3, weight_decay=0.0, label_smoothing=0.0, average_decay=0.0)
+    if epochs == 1 and augmented:
+        dropout = min(0.1, usual.architecture.dropout)
+        return replace(usual, augment=GENTLE_AUGMENTATION, learning_rate=0.012, label_smoothing=0.1, dropout=dropout)
     return replace(usual, learning_rate=6e-3) if is_short else usual  # with few steps, each has to go further
 
 
@@ -308,7 +318,7 @@ def changed_options(config: TrainConfig) -> list[str]:
     augmented = config.augment is not None
     usual = default_config(config.model, augmented=augmented, recipe=config.recipe, epochs=config.epochs)
     words: list[str] = []
-    for part, other in ((config, usual), (config.augment, usual.augment)):
+    for part, other in ((config.spelt_out, usual.spelt_out), (config.augment, usual.augment)):
         for name, found in settings_of(type(part)).items() if part else ():
             value = getattr(part, name)
             if name != "seed" and value != getattr(other, name):

@@ -55,6 +55,20 @@ def test_short_trainings_learn_faster_with_milder_augmentation() -> None:
     assert default_config("1-layer", augmented=True) == default_config("1-layer", augmented=True, epochs=4)
 
 
+@pytest.mark.parametrize(("model", "dropout"), [("1-layer", 0.0), ("2-layer", 0.1), ("3-layer", 0.1)])
+def test_a_single_augmented_epoch_has_a_recipe_of_its_own(model: str, dropout: float) -> None:
+    one, two = (default_config(model, augmented=True, epochs=epochs) for epochs in (1, 2))
+    assert (one.learning_rate, one.label_smoothing, one.architecture.dropout) == (0.012, 0.1, dropout)
+    assert (two.learning_rate, two.label_smoothing, two.dropout) == (0.006, 0.05, None)
+    assert one.augment is not None
+    assert two.augment is not None
+    for name in ("rotation", "shift", "scale", "shear"):
+        assert getattr(one.augment, name) == pytest.approx(0.7 * getattr(two.augment, name))
+    for other in ({"augmented": False}, {"augmented": True, "recipe": "plain"}):
+        one, two = (default_config(model, **other, epochs=epochs) for epochs in (1, 2))
+        assert one == replace(two, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -163,6 +177,19 @@ def test_the_options_that_a_recipe_changes_leave_out_the_recipe_itself_and_the_s
     assert changed_options(replace(usual, seed=7)) == []
     milder = replace(usual, batch_norm=False, hidden=64, augment=replace(usual.augment or AugmentConfig(), shear=1.5))
     assert changed_options(milder) == ["--no-batch-norm", "--hidden", "64", "--shear", "1.5"]
+
+
+def test_an_earlier_run_of_one_epoch_is_repeated_with_the_values_that_it_had() -> None:
+    """It left the dropout to the network; today's recipe for one epoch names another."""
+    usual = replace(default_config("3-layer", augmented=True, epochs=4), epochs=1)
+    assert usual.dropout is None
+    words = changed_options(usual)
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert given["--dropout"] == "0.3"
+    assert given["--learning-rate"] == "0.006"
+    assert given["--label-smoothing"] == "0.05"
+    assert given["--rotation"] == "7.0"
+    assert changed_options(replace(default_config("3-layer", augmented=True, epochs=4), dropout=0.3)) == []
 
 
 def test_a_configuration_decides_the_architecture() -> None:

@@ -45,10 +45,12 @@ MODEL = "3-layer"
 _SEED = 0
 _WORKERS = 2  # of the common recipe
 _SHORT = 60  # seconds that the menu begins without asking
-_ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand
+_ONE_CYCLE_EPOCHS = 4  # the one-cycle recipe has to know its number of epochs beforehand; the last steps have one
 
 AUGMENTATION = replace(config.MILD_AUGMENTATION.without("pen", "erasing"), flip=0.0)
-"""What all steps augment with: the lab's for short trainings, as far as PIL pictures can be transformed like that."""
+"""What the steps augment with: the lab's for short trainings, as far as PIL pictures can be transformed like that."""
+
+_QUICK = config.default_config(MODEL, augmented=True, epochs=1)  # the last steps lead to it
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class Step:
     low_precision: bool = False  # 16 bits where the device has them natively; otherwise float32
     batch_size: int = 64
     recipe: str = "plain"  # or "one-cycle"
+    one_epoch: bool = False  # the one-cycle rate rises and falls within a single epoch; otherwise within four
+    augmentation: config.AugmentConfig = AUGMENTATION
+    changed: tuple[tuple[str, float], ...] = ()  # settings, by name, that are not the recipe's own
 
 
 def steps_on(compute: Compute) -> list[Step]:
@@ -85,6 +90,14 @@ def steps_on(compute: Compute) -> list[Step]:
     add(
         "the lab's recipe", "AdamW, a rate that rises and falls, smoothed labels, EMA: fewer epochs", recipe="one-cycle"
     )
+    add("a single epoch", "the rate has fallen to almost zero after one epoch", one_epoch=True)
+    add("gentler augmentation", "digits are moved 0.7 times as far", augmentation=config.GENTLE_AUGMENTATION)
+    for name, setting, change in (
+        ("twice the rate", "learning_rate", "the learning rate rises twice as high"),
+        ("less dropout", "dropout", "a tenth of the hidden activations is dropped, no longer three tenths"),
+        ("smoother labels", "label_smoothing", "a tenth of the target is spread over all digits, not a twentieth"),
+    ):
+        add(name, change, changed=(*steps[-1].changed, (setting, getattr(_QUICK, setting))))
     return steps
 
 
@@ -107,7 +120,9 @@ class Goal:
     target: float | None = 0.9933  # the validation accuracy that ends a training; None to train all epochs
 
     def epochs_of(self, step: Step) -> int:
-        return min(self.epochs, _ONE_CYCLE_EPOCHS) if step.recipe == "one-cycle" else self.epochs
+        if step.recipe == "plain":
+            return self.epochs
+        return 1 if step.one_epoch else min(self.epochs, _ONE_CYCLE_EPOCHS)
 
     def seconds(self, per_epoch: Mapping[Step, float]) -> float:
         """The most that some steps can take, given the seconds per epoch of each."""
@@ -198,9 +213,11 @@ def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trai
     """A trainer set up as a step says, before its first batch."""
     precision = compute.low_precision if step.low_precision else None
     used = replace(compute, low_precision=precision, channels_last=step.channels_last)
-    usual = config.default_config(MODEL, augmented=True, recipe=step.recipe, epochs=epochs)
-    settings = replace(usual, augment=AUGMENTATION, batch_size=step.batch_size, seed=_SEED)
-    trainer = Trainer(used.place(build_model(MODEL, _SEED)), mnist.train, mnist.validation, settings, used)
+    usual = config.default_config(MODEL, augmented=True, recipe=step.recipe, epochs=_ONE_CYCLE_EPOCHS)
+    same = replace(usual, epochs=epochs, augment=step.augmentation, batch_size=step.batch_size, seed=_SEED)
+    settings = replace(same, **dict[str, Any](step.changed))
+    model = used.place(build_model(settings.architecture, _SEED))
+    trainer = Trainer(model, mnist.train, mnist.validation, settings, used)
     if not step.batched:
         trainer.loader.loader = picture_loader(mnist.train, step.batch_size, training=True)
     if not step.fused:
@@ -321,7 +338,7 @@ def _describe(goal: Goal, seconds: Mapping[Step, float]) -> str:
         return f"{about}; {counted(goal.epochs, 'epoch')} each"
     return (
         f"{about} at most; until {format_percent(goal.target)} of the validation digits are classified correctly, in "
-        f"{goal.epochs} epochs at most, the lab's recipe in {min(goal.epochs, _ONE_CYCLE_EPOCHS)}"
+        f"{goal.epochs} epochs at most, the lab's recipes in {min(goal.epochs, _ONE_CYCLE_EPOCHS)} or in 1"
     )
 
 
@@ -437,5 +454,6 @@ def _reading(goal: Goal) -> list[str]:
         f"Every step was trained once, with seed {_SEED}. The seconds per epoch hardly vary with the seed, but the "
         "number of epochs to an accuracy does, by one or several: take small differences there for chance. Any other "
         "load on the machine makes a step look slower than it is.",
-        f"The lab's recipe has to know its length beforehand, {length}; the others keep a constant rate.",
+        f"The lab's recipe has to know its length beforehand, {length}, or one in the last rows; the others keep a "
+        "constant rate.",
     ]

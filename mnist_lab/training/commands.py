@@ -105,7 +105,8 @@ def _ask_details(terminal: Terminal, config: TrainConfig) -> tuple[TrainConfig, 
 
 def _with_usual_rates(config: TrainConfig) -> TrainConfig:
     """The configuration with what its recipe alone decides."""
-    usual = default_config(config.model, augmented=False, recipe=config.recipe, epochs=config.epochs)
+    augmented = config.augment is not None
+    usual = default_config(config.model, augmented=augmented, recipe=config.recipe, epochs=config.epochs)
     names = ("learning_rate", "weight_decay", "label_smoothing", "average_decay")
     own: dict[str, Any] = {name: getattr(usual, name) for name in names}
     return replace(config, **own)
@@ -237,7 +238,8 @@ def _add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="resume a run that was killed: a folder, or latest")
     parser.epilog = (
         f"Defaults are those of one-cycle and the usual epochs. Runs of at most {settings.SHORT_TRAINING} epochs "
-        "have a higher learning rate and milder augmentation; plain is Adam at 0.001 with nothing added."
+        "have a higher learning rate and milder augmentation; a single augmented epoch even more so, with "
+        "less dropout and more label smoothing; plain is Adam at 0.001 with nothing added."
     )
 
 
