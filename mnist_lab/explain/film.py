@@ -85,7 +85,7 @@ class Film:
         """What each moment is called: the digits seen, and the accuracy on so many validation digits."""
         right, asked = self.confusion.trace(axis1=1, axis2=2), self.confusion.sum(axis=(1, 2))
         told = zip(self.seen.tolist(), (right / asked).tolist(), asked.tolist(), strict=True)
-        return [f"{seen:,} digits seen, validation: {format_percent(part)} of {n:,} right" for seen, part, n in told]
+        return [f"{seen:,} digits seen, validation {format_percent(part)} of {n:,}" for seen, part, n in told]
 
     @property
     def remark(self) -> str:

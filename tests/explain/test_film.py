@@ -106,9 +106,9 @@ def test_it_begins_untrained_and_ends_with_the_kept_network(
     predicted = predict_logits(compute.place(untrained), some.images, compute).argmax(dim=1)
     assert np.array_equal(film.confusion[0], confusion_matrix(some.labels, predicted, labels=range(10)))
     titles = film.titles
-    assert titles[0].startswith("0 digits seen, validation: ")
+    assert titles[0].startswith("0 digits seen, validation ")
     assert titles[0].endswith(" % of 2,000 right")
-    assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation: {100 * run.val_accuracy:.2f} % of 6,000 right"  # type: ignore[operator]
+    assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation {100 * run.val_accuracy:.2f} % of 6,000"  # type: ignore[operator]
 
 
 def test_after_each_epoch_it_counts_what_validation_counted(trained_folder: Path, mnist: Mnist) -> None:

@@ -91,9 +91,10 @@ def layers_of(visitor: Visitor) -> tuple[list[Tensor], Tensor]:
     """By hooks: what all layers that can be clicked put out, (C, S, S), for the picture that is shown; the logits."""
     answer, looking = visitor.window.answer, visitor.window.looking
     assert answer.picture is not None
-    expected = to_mnist(visitor.canvas.sketch.drawing())
+    assert answer.question.drawing == visitor.canvas.sketch.drawing()  # the newest strokes
+    expected = to_mnist(answer.places[answer.chosen].source)  # scribbles may be taken for several digits
     assert expected is not None
-    assert np.array_equal(answer.picture, expected)  # of the newest strokes
+    assert np.array_equal(answer.picture, expected)
     model = looking.look.into(visitor.window._predictors)
     found = hooked(model, answer.picture)
     maps = [found[f"blocks.{block}.relu"] for block in range(len(model.blocks))]
