@@ -107,7 +107,7 @@ def test_it_begins_untrained_and_ends_with_the_kept_network(
     assert np.array_equal(film.confusion[0], confusion_matrix(some.labels, predicted, labels=range(10)))
     titles = film.titles
     assert titles[0].startswith("0 digits seen, validation ")
-    assert titles[0].endswith(" % of 2,000 right")
+    assert titles[0].endswith(" % of 2,000")
     assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation {100 * run.val_accuracy:.2f} % of 6,000"  # type: ignore[operator]
 
 
