@@ -5,7 +5,8 @@
 MNIST's validation digits, half of them with slashes, flags and bars as in training, are traced along the middle of
 their lines, bent, and composed as in docs/many.py: two that touch, and single ones, as pictures and as strokes. A first
 logistic regression tells right cuts of two digits (both halves are read correctly) from wrong ones; a second one, two
-digits from one by the score of the best cut and by the whole. Nobody's drawings are used.
+digits from one by the score of the best cut and by the whole, with the LENGTHS as they stand in digits.py. Nobody's
+drawings are used.
 """
 
 from __future__ import annotations

@@ -248,13 +248,13 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     white = np.full(strength.shape, 255, dtype=np.uint8)
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
+    stands_out = strength > noise(strength)[2]
     if contrast < _LEAST_CONTRAST:
-        return white, TOO_FAINT if _is_one_shape(strength > noise(strength)[2]) else BLANK
+        return white, TOO_FAINT if _is_one_shape(stands_out) else BLANK
     grain = deviation * local_grain(strength)
     low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
-    standing_out = strength[strength > noise(strength)[2]]
-    level, separation = otsu(standing_out)
-    if len(standing_out) > _MUCH * strength.size and separation > _TWO_LEVELS:
+    level, separation = otsu(strength[stands_out]) if stands_out.mean() > _MUCH else (0.0, 0.0)
+    if separation > _TWO_LEVELS:
         low, high = np.maximum(low, level), np.maximum(high, level)
     labels, _ = ndimage.label(strength > low, np.ones((3, 3)))  # hysteresis (Canny 1986): some of it must be strong
     shapes = np.arange(1, labels.max() + 1)

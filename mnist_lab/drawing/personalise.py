@@ -38,7 +38,7 @@ from mnist_lab.storage import create_folder, is_file, write_text
 from mnist_lab.training.evaluation import evaluate, wilson_interval
 from mnist_lab.training.paired import LEVEL, mcnemar, mcnemar_verdict
 from mnist_lab.training.runs import MY_DIGITS, RUN_FILE, RunRecord, command_line, find_run
-from mnist_lab.training.session import Results, RunExtras, describe, load_trained, new_run, run_label, save_results
+from mnist_lab.training.session import Results, describe, load_trained, new_run, run_label, save_results
 from mnist_lab.training.trainer import Outcome, Trainer
 
 FEWEST = 10  # own digits to learn from
@@ -283,7 +283,7 @@ def _leave(
         words = ["personalise", parent.name, "--digits", str(folder / MY_DIGITS), "--seed", str(config.seed)]
         run = new_run(folder, config, mnist, 0, now)
         run = replace(run, command=command_line(shlex.join(words), outputs), parent=parent.name, personal=personal)
-        run = save_results(run, results, mnist, model, lambda folder, outcome: None, RunExtras())
+        run = save_results(run, results, mnist, model, lambda folder, outcome: None, {})
         describe(run, {})
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk is full, say

@@ -16,7 +16,6 @@ from mnist_lab.drawing.strokes import Drawing, read_drawings
 from mnist_lab.explain import commands as explain
 from mnist_lab.explain.commands import BEST
 from mnist_lab.explain.film_figures import RUN_EXTRAS
-from mnist_lab.explain.likeness import find_limit
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.storage import is_file
 from mnist_lab.terminal.lab import OK, Command, Lab
@@ -64,12 +63,11 @@ def fine_tune_kept(lab: Lab, run: RunRecord, digits: Path | None = None, seed: i
 
 
 def draw_pictures(lab: Lab, folder: Path) -> None:
-    """The pictures of a personalised run, and what it rejects; they take about as long as it took to learn."""
+    """The pictures of a personalised run, which take about as long as it took to learn."""
     reader, test = explain.load_reader(lab, folder.name), load_mnist().test
     with lab.terminal.busy("drawing its pictures"):
         evaluation = evaluate_on(reader.model, test, reader.compute)
         restore_pictures(reader.run, evaluation, test, reader.model, RUN_EXTRAS.figures, lab.terminal.warn)
-        find_limit(reader.run, reader.model, reader.compute, reader.hidden_space)
 
 
 def _add_personalise_options(parser: ArgumentParser) -> None:

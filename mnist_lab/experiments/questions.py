@@ -187,8 +187,7 @@ def differences(configs: Sequence[TrainConfig]) -> dict[str, tuple[str, ...]]:
 
 def _effective_values(config: TrainConfig) -> dict[str, str]:
     config = config.canonical
-    dropout, hidden = config.architecture.dropout, config.architecture.hidden
-    stated = replace(config, dropout=dropout, hidden=hidden, epoch_size=config.images_per_epoch)
+    stated = replace(config.spelt_out, epoch_size=config.images_per_epoch)
     augmentation = "none" if config.augment is None else _strengths_in_words(config.augment)
     values = {found.label: _in_words(getattr(stated, name)) for name, found in settings_of(TrainConfig).items()}
     return {"architecture": config.model, "augmentation": augmentation} | values

@@ -55,15 +55,7 @@ from mnist_lab.training.runs import (
     read_run,
     status_of,
 )
-from mnist_lab.training.session import (
-    Observer,
-    Results,
-    RunExtras,
-    measure_seconds_per_epoch,
-    resume,
-    run_label,
-    train_new,
-)
+from mnist_lab.training.session import Observer, Results, measure_seconds_per_epoch, resume, run_label, train_new
 
 EVALUATION_SECONDS = 10.0  # of loading, evaluating and drawing the pictures of one training, about, with one thread
 _POLL_SECONDS = 0.5  # between checks whether the user wants to stop, or all workers are gone
@@ -74,7 +66,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 # The digits nearest to each mistake take 2 to 4 s and 3 to 7 MB a run: they are left to the command evaluate.
 _FIGURES = {name: figure for name, figure in film_figures.RUN_EXTRAS.figures.items() if name != "neighbours.png"}
-RUN_EXTRAS = RunExtras(_FIGURES, film_figures.RUN_EXTRAS.record)
+RUN_EXTRAS = replace(film_figures.RUN_EXTRAS, figures=_FIGURES)
 
 
 @dataclass(frozen=True)

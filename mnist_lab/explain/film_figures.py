@@ -15,8 +15,6 @@ from PIL import Image
 
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.explain.film import DIGIT_COLOURS, Film, FilmRecorder, mapped_digits, read_film
-from mnist_lab.explain.likeness import find_limit
-from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import DIGITS, LABEL, SMALL, drawable, new_figure, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import RunData, RunFigure
@@ -113,9 +111,5 @@ CAPTION = Caption(
     "show: the map has two components of many hidden units, and digits that overlap on it may be far apart. The "
     "kernels are only the first block's, and explain no answer.",
 )
-RUN_EXTRAS = RunExtras(
-    RUN_FIGURES | {FILM_PICTURE: RunFigure(_draw_run, CAPTION, needs=FILM_FILE)},
-    FilmRecorder,
-    lambda run: find_limit(run.record, run.model, choose_compute()),
-)
-"""All that a run leaves besides its numbers: figures, its film, and where what it rejects begins."""
+RUN_EXTRAS = RunExtras(RUN_FIGURES | {FILM_PICTURE: RunFigure(_draw_run, CAPTION, needs=FILM_FILE)}, FilmRecorder)
+"""All that a run leaves besides its numbers: figures, and its film."""

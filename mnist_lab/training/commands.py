@@ -129,8 +129,7 @@ def _values_of(config: TrainConfig | AugmentConfig, names: Iterable[str]) -> dic
 
 def _value_of(config: TrainConfig | AugmentConfig, name: str) -> Any:
     """The present value of a setting; the network's own one where none is set."""
-    value = getattr(config, name)
-    return getattr(config.architecture, name) if value is None and isinstance(config, TrainConfig) else value
+    return getattr(config.spelt_out if isinstance(config, TrainConfig) else config, name)
 
 
 def _ask_which(terminal: Terminal, values: Mapping[str, str], otherwise: str) -> str:

@@ -51,7 +51,6 @@ class RunExtras:
 
     figures: RunFigures = field(default_factory=dict)
     record: Callable[[Trainer], Develop] = lambda trainer: lambda folder, outcome: None  # follows it from its start
-    measure: Callable[[RunData], object] = lambda run: None  # leaves in its folder what else is known of the network
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,7 @@ def _complete(
     seconds = sum(record.seconds for record in outcome.history)
     results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     observer.on_results(results)
-    run = save_results(run, results, mnist, model, develop, extras)
+    run = save_results(run, results, mnist, model, develop, extras.figures)
     (folder / STATE_FILE).unlink(missing_ok=True)
     try:
         describe(run, extras.figures)
@@ -236,7 +235,7 @@ def _restore(trainer: Trainer, folder: Path) -> None:
 
 
 def save_results(
-    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, extras: RunExtras
+    run: RunRecord, results: Results, mnist: Mnist, model: DigitNet, develop: Develop, figures: RunFigures
 ) -> RunRecord:
     """Fill the folder; run.json comes last, so that a run is marked as finished only when all of it is there."""
     outcome, folder = results.outcome, run.folder
@@ -266,13 +265,13 @@ def save_results(
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
     with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core: all that networks compute is done meanwhile
-        found = {name: beside.submit(figure.find, data) for name, figure in extras.figures.items()}
-        developed, measured = beside.submit(develop, folder, outcome), beside.submit(extras.measure, data)
-        for name, figure in extras.figures.items():
+        found = {name: beside.submit(figure.find, data) for name, figure in figures.items()}
+        developed = beside.submit(develop, folder, outcome)
+        for name, figure in figures.items():
             if figure.needs:
                 developed.result()
             save_figure(folder / name, figure.draw(found[name].result()))
-        developed.result(), measured.result()
+        developed.result()
     write_run(run)
     for stray in set(folder.glob("model_*.pt")) - {folder / model_file}:  # of a run killed while filling its folder
         stray.unlink()

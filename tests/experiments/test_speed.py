@@ -66,7 +66,7 @@ APPLE = Compute(torch.device("mps"), None, "Apple GPU (MPS)")
 def tiny(mnist: Mnist, small: Digits, small_validation: Digits) -> Mnist:
     """Some hundred digits, and no test digits at all: whoever looked at one would fail."""
     none = mnist.test.subset(torch.arange(0))
-    return Mnist(small.subset(torch.arange(600)), small_validation.subset(torch.arange(200)), none)
+    return Mnist(small.subset(torch.arange(800)), small_validation.subset(torch.arange(200)), none)
 
 
 def measured(step: Step, *epochs: tuple[float, float, float], images: int = 1000) -> StepResult:
@@ -353,11 +353,11 @@ def test_every_step_really_trains(conducted: tuple[Path, str]) -> None:
     assert [step["name"] for step in steps] == [step.name for step in steps_on(WITH_BFLOAT16)]
     for step in steps:
         assert len(step["epochs"]) == 1
-        assert step["epochs"][0]["val_accuracy"] > 0.15  # guessing gives 0.1 ± 0.02
+        assert step["epochs"][0]["val_accuracy"] > 0.2  # guessing gives 0.1
         assert step["seconds_per_epoch"] > 0
         assert step["reached"] is False
         assert step["seconds_to_target"] is None
-    assert (results["train_size"], results["target"], results["seed"], results["left_out"]) == (600, 0.9933, 0, [])
+    assert (results["train_size"], results["target"], results["seed"], results["left_out"]) == (800, 0.9933, 0, [])
 
 
 def test_the_folder_holds_numbers_figure_and_report(conducted: tuple[Path, str]) -> None:
@@ -367,7 +367,7 @@ def test_the_folder_holds_numbers_figure_and_report(conducted: tuple[Path, str])
     assert results["title"] == "Experiment: speed"
     assert results["question"] == "What makes training fast?"
     assert results["thumbnail"] == "speed.png"
-    assert "experiment speed --epochs 1 --train-size 600 --outputs " in results["command"]
+    assert "experiment speed --epochs 1 --train-size 800 --outputs " in results["command"]
     with Image.open(folder / results["thumbnail"]) as picture:
         picture.verify()
     page = (folder / "report.html").read_text(encoding="utf-8")
