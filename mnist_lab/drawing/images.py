@@ -239,6 +239,8 @@ _MUCH = 0.2  # of the picture, more than digits cover: of two levels that stand 
 _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
 _BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
+_CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge and is paler, is a crease
+_SHINE = 0.1  # of the contrast: the least that is left of ink where a lamp shines on it
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
@@ -252,7 +254,9 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
     if contrast < _LEAST_CONTRAST:
         return white, TOO_FAINT if _is_one_shape(stands_out) else BLANK
     grain = deviation * local_grain(strength)
-    low, high = np.maximum(3.5 * grain, 0.35 * contrast), np.maximum(6 * grain, 0.55 * contrast)
+    beside = ndimage.maximum_filter(strength, max(3, int(_WIDTHS[1] * max(strength.shape))))  # pale where ink shines
+    low, high = 0.35 * beside.clip(_SHINE * contrast, contrast), 0.55 * contrast
+    low, high = np.maximum(3.5 * grain, low), np.maximum(6 * grain, high)
     level, separation = otsu(strength[stands_out]) if stands_out.mean() > _MUCH else (0.0, 0.0)
     if separation > _TWO_LEVELS:
         low, high = np.maximum(low, level), np.maximum(high, level)
@@ -279,17 +283,18 @@ def _like_strokes(
     extents: NDArray[np.int64],
     is_ink: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Which shapes (n,) of the labelled ink may belong to digits: not a lamp's blot, nor what lies at the edge."""
+    """Which shapes (n,) of the labelled ink may belong to digits, not to a lamp, a crease or the edge."""
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     peaks = ndimage.maximum(strength, labels, shapes)
     is_large = areas >= 0.1 * areas.max(initial=0)  # a speck says nothing of the light
     is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
+    at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
     found: NDArray[np.bool_] = is_ink & ~is_blot
-    if is_blot.any():  # pale ones are light, and so is whatever is as pale
+    if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
-    at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         found &= ~at_edge

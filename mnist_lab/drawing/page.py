@@ -108,8 +108,10 @@ def resized(colours: Colours, longer: int | tuple[int, ...]) -> Colours:
 def otsu(values: NDArray[np.float32]) -> tuple[float, float]:
     """The level that best separates two kinds of values, and how well: 0 to 1, of the variance (Otsu 1979).
 
-    Values that are spread evenly reach 0.75.
+    Values that are spread evenly reach 0.75; for those that differ only by rounding, 0.
     """
+    if np.ptp(values) < 1e-3:
+        return float(values.max()), 0.0
     counts, edges = np.histogram(values, bins=128)
     middles = (edges[:-1] + edges[1:]) / 2
     below, sums, total = np.cumsum(counts)[:-1], np.cumsum(counts * middles), counts.sum()

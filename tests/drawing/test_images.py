@@ -153,6 +153,23 @@ def test_no_light_is_taken_for_ink(name: str) -> None:
     assert (page.ink == 255).all()
 
 
+def test_ink_on_which_a_lamp_shines_stays_whole() -> None:
+    """The reflection is as light on ink as on paper, so that little contrast is left."""
+    page = np.where(WRITTEN < 128, 25, 170)
+    shine = 0.85 * np.exp(-((ACROSS - 0.1) ** 2 + DOWN**2) / 0.02)
+    lamplit = page + shine * (255 - page) + np.random.default_rng(0).normal(0, 3, page.shape)
+    assert alike(lamplit.clip(0, 255)) > 0.95
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_folded_paper_is_blank(upright: bool) -> None:
+    page = np.full(WRITTEN.shape, 240.0)
+    for place, width in ((-0.2, 0.012), (0.25, 0.015)):
+        away = ((ACROSS if upright else DOWN) + 0.03 * (DOWN if upright else ACROSS) - place) / width
+        page = (page * (1 - 0.3 * away * np.exp(0.5 - away**2 / 2))).clip(0, 255)
+    assert clean_page(as_colours(page)).trouble is BLANK
+
+
 @pytest.mark.parametrize("name", ["a soft shadow", "a hard shadow"])
 def test_without_even_light_shadows_are_ink(name: str) -> None:
     assert alike(PENCIL[name]) > 0.95
