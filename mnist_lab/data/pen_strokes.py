@@ -118,10 +118,10 @@ def _slashed(frame: Frame, draw: _Draw) -> Tensor:
 def _flagged_or_based(frame: Frame, draw: _Draw) -> Tensor:
     """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both.
 
-    No flag is nearly level, nor much longer than half of the one: that would be a seven.
+    No flag is level, nor much longer than half of the one: that would be a seven.
     """
     which = draw(0, 1)
-    angle, length = torch.deg2rad(draw(35, 65)), frame.size[:, 1] * draw(0.12, 0.6)
+    angle, length = torch.deg2rad(draw(20, 65)), frame.size[:, 1] * draw(0.12, 0.6)
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
     flag_x, flag_y = frame.top_x, frame.low[:, 1] + 1
     flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
@@ -142,7 +142,7 @@ def _crossed(frame: Frame, draw: _Draw) -> Tensor:
 # For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
 STYLES: dict[int, Callable[[Frame, _Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
-FREQUENCIES = torch.tensor([1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+FREQUENCIES = torch.tensor([1.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
 """How often each digit is chosen, compared with the zeros. Long flags need many examples: what tells such a one from a
 seven is only how steep they are. Some sevens are crossed already."""
 

@@ -82,7 +82,7 @@ def test_no_one_gets_a_flag_that_makes_it_a_seven(mnist: Mnist) -> None:
     assert (is_flagged | is_based).all()
     assert 0.6 < float(is_flagged.float().mean()) < 0.8
     steepness = torch.rad2deg(torch.atan2(flag_y, -flag_x))[is_flagged]
-    assert 34.9 < float(steepness.min()) < 40
+    assert 19.9 < float(steepness.min()) < 25
     assert 60 < float(steepness.max()) < 65.1
     assert 0.5 < float(length.max()) < 0.601
 
