@@ -76,6 +76,7 @@ class Page(NamedTuple):
     ink: Picture  # (H, W), black on white; all white if there is none to be read
     stages: dict[str, Picture]  # what each step left, "photo" first; (H, W) or (H, W, 3)
     trouble: Trouble | None = None  # BLANK, TOO_FAINT or TOO_SMALL; then the ink is all white
+    scale: float = 1.0  # pixels of the ink for each of the picture: more in a small one
 
 
 def read_picture(path: Path) -> Picture:
@@ -95,9 +96,9 @@ def read_colours(path: Path) -> Colours:
 
 def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     """Take the steps from colours to ink; a small picture (longer side below 200 pixels) is enlarged to that first."""
-    if max(colours.shape) < _LEAST_SIDE:
-        enlarge = _LEAST_SIDE / max(colours.shape)
-        colours = resized(colours, tuple(max(1, round(enlarge * side)) for side in colours.shape[:2]))
+    scale = max(1.0, _LEAST_SIDE / max(colours.shape))
+    if scale > 1:
+        colours = resized(colours, tuple(max(1, round(scale * side)) for side in colours.shape[:2]))
     stages = {"photo": _shown(colours)}
     if steps.paper:
         colours = find_paper(colours)
@@ -109,7 +110,7 @@ def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     stages["lines"] = _as_ink(strength)
     ink, trouble = find_ink(strength) if steps.ink else (_as_ink(strength), None)
     stages["ink"] = ink
-    return Page(ink, stages, trouble)
+    return Page(ink, stages, trouble, scale)
 
 
 def _shown(colours: Colours) -> Picture:

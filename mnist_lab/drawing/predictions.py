@@ -34,6 +34,7 @@ class Source(NamedTuple):
     number: int | None  # of a drawing in a file of several, from 1
     ink: Drawing | Picture
     trouble: Trouble | None = None  # why a picture has no ink
+    scale: float = 1.0  # pixels of the ink for each of the picture
 
     @property
     def name(self) -> str:
@@ -44,7 +45,7 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """A picture, or all drawings of a file; a LabError says that it can't be read."""
     if not holds_drawings(path):
         page = read_page(path)
-        return [Source(path, None, page.ink, page.trouble)]
+        return [Source(path, None, page.ink, page.trouble, page.scale)]
     drawings, damaged = read_drawings(path)
     show_skipped(terminal, damaged)
     is_one = len(drawings) == 1
@@ -112,7 +113,7 @@ class Prediction:
                 {
                     "digit": place.digit,
                     "certainty": place.certainty,
-                    "box": list(place.box),
+                    "box": [edge / self.source.scale for edge in place.box],
                     "row": place.row,
                     "doubtful": is_doubtful,
                     "probabilities": place.vote.tolist(),
@@ -161,7 +162,11 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
             rows.append([one.source.name, Text(one.number or "–", "best" if one.number else ""), "", "", "", remark])
         for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if one.found == SEVERAL else ():
             rows.append(
-                [f"  {_where(place)}", *_likeliest(place.vote), Text(NO_DIGIT if is_doubtful else "", "warning")]
+                [
+                    f"  {_where(place, one.source.scale)}",
+                    *_likeliest(place.vote),
+                    Text(NO_DIGIT if is_doubtful else "", "warning"),
+                ]
             )
         for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.number else ()):
             said = [place.each[at] for place in one.places]
@@ -172,8 +177,8 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0, 1])  # no digit is cut off
 
 
-def _where(place: Place) -> str:
-    left, top, right, bottom = (round(edge) for edge in place.box)
+def _where(place: Place, scale: float) -> str:
+    left, top, right, bottom = (round(edge / scale) for edge in place.box)
     return f"x {left}–{right} y {top}–{bottom}"
 
 

@@ -38,7 +38,7 @@ MAPPED = 500  # validation digits on the map
 DIGIT_COLOURS = (*COLOURS, "#999999", "#004D40")  # each digit is also drawn as a numeral
 NEAREST = 5  # digits of the map between which another digit is estimated to lie
 _MOMENTS = 24  # at most, besides the start
-_ASKED = 2000  # validation digits, within an epoch
+_ASKED = 1000  # validation digits, within an epoch
 _LARGEST = 1 << 20  # bytes of a film's file
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -115,7 +115,7 @@ def mapped_digits() -> Digits:
 class FilmRecorder:
     """Copies a training's weights at the planned moments, at most 25 times 3 MB, and makes a film of them.
 
-    What all validation digits are taken for is known after each epoch; in between, 2,000 of them are asked.
+    What all validation digits are taken for is known after each epoch; in between, 1,000 of them are asked.
     """
 
     def __init__(self, trainer: Trainer) -> None:

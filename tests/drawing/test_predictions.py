@@ -271,6 +271,12 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("pair.png")] == ["71"]
     assert f"  x {round(left)}–{round(right)} y {round(top)}–{round(bottom)}" in "\n".join(lines)
+    with Image.open(path) as large:
+        large.resize((large.width // 4, large.height // 4)).save(path)  # it is enlarged before it is read
+    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+    (small,) = records(capsys)
+    assert small["digits"] == [7, 1]
+    assert small["places"][0]["box"] == pytest.approx([left / 4, top / 4, right / 4, bottom / 4], abs=1.5)
 
 
 @pytest.mark.parametrize("as_pictures", [False, True])

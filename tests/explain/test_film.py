@@ -102,12 +102,12 @@ def test_it_begins_untrained_and_ends_with_the_kept_network(
     assert np.array_equal(film.kernels[-1], weights["blocks.0.conv.weight"][:, 0].numpy())
     untrained = build_model(run.config.architecture, run.seed)
     assert np.array_equal(film.kernels[0], untrained.blocks[0].conv.weight.detach()[:, 0].numpy())  # type: ignore[union-attr,operator]
-    some = stratified_subset(mnist.validation, 2000)
+    some = stratified_subset(mnist.validation, 1000)
     predicted = predict_logits(compute.place(untrained), some.images, compute).argmax(dim=1)
     assert np.array_equal(film.confusion[0], confusion_matrix(some.labels, predicted, labels=range(10)))
     titles = film.titles
     assert titles[0].startswith("0 digits seen, validation ")
-    assert titles[0].endswith(" % of 2,000")
+    assert titles[0].endswith(" % of 1,000")
     assert titles[-1] == f"{film.seen[-1]:,} digits seen, validation {100 * run.val_accuracy:.2f} % of 6,000"  # type: ignore[operator]
 
 
@@ -119,7 +119,7 @@ def test_after_each_epoch_it_counts_what_validation_counted(trained_folder: Path
     assert [counts.sum(axis=1).tolist() for counts in ends] == [mnist.validation.class_counts()] * len(ends)
     right = [counts.trace() / counts.sum() for counts in ends]
     assert right == pytest.approx([record.val_accuracy for record in history[: len(ends)]], abs=1e-6)
-    assert {counts.sum() for seen, counts in asked.items() if seen % 1000} == {2000}
+    assert {counts.sum() for seen, counts in asked.items() if seen % 1000} == {1000}
 
 
 def test_the_map_is_that_of_scikit_learn(trained_folder: Path, compute: Compute) -> None:
