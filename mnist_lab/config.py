@@ -118,11 +118,11 @@ class AugmentConfig:
     )
     strokes: float = _setting(
         0.02,
-        "chance that a 0 is slashed, or that a 1 gets a flag or base; less often, a 7 gets a bar",
+        "chance that a 0 is slashed; less often, a 1 gets a flag or base, a 7 a bar",
         0,
         1,
         "chance",
-        label="strokes on a 0 or 1 (less often on a 7)",
+        label="strokes on a 0 (less often on a 1 or 7)",
         earlier=0.0,
     )
     erasing: float = _setting(0.0, "chance that a digit loses one rectangle; it did not help", 0, 1, "chance")

@@ -118,10 +118,11 @@ def _slashed(frame: Frame, draw: _Draw) -> Tensor:
 def _flagged_or_based(frame: Frame, draw: _Draw) -> Tensor:
     """A one's flag, falling to the left from its top, and its base, a line under it; one of them or both.
 
-    No flag is level, nor much longer than half of the one: that would be a seven.
+    No flag is nearly level, and none is long where there is no base: that would be a seven.
     """
     which = draw(0, 1)
-    angle, length = torch.deg2rad(draw(20, 65)), frame.size[:, 1] * draw(0.12, 0.6)
+    longest = torch.where(which > 0.4, 0.35, 0.2)  # heights
+    angle, length = torch.deg2rad(draw(40, 70)), frame.size[:, 1] * (0.12 + (longest - 0.12) * draw(0, 1))
     length = torch.where(which < 0.7, length, 0.0)  # a line without length is a dot at the one's own end
     flag_x, flag_y = frame.top_x, frame.low[:, 1] + 1
     flag = _line(flag_x, flag_y, flag_x - length * torch.cos(angle), flag_y + length * torch.sin(angle))
@@ -142,9 +143,9 @@ def _crossed(frame: Frame, draw: _Draw) -> Tensor:
 # For each digit the two lines, (K, 2, 2, 2), that people add to it; a single one is given twice.
 STYLES: dict[int, Callable[[Frame, _Draw], Tensor]] = {0: _slashed, 1: _flagged_or_based, 7: _crossed}
 
-FREQUENCIES = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
-"""How often each digit is chosen, compared with the zeros. With four times as many ones, networks took two to six times as
-many of MNIST's sevens for ones. Some sevens are crossed already."""
+FREQUENCIES = torch.tensor([1.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+"""How often each digit is chosen, compared with the zeros. Many flagged ones would blur the line between ones and
+sevens, and some of both have these strokes already."""
 
 
 def fit_into_box(strokes: Strokes, count: int) -> tuple[Tensor, Tensor]:
