@@ -103,12 +103,12 @@ def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     if steps.paper:
         colours = find_paper(colours)
     stages["paper"] = _shown(colours)
-    strength = even_light(colours) if steps.light else _from_one_paper(colours)
+    strength, is_dark = even_light(colours) if steps.light else (_from_one_paper(colours), False)
     stages["light"] = _as_ink(strength)
     if steps.lines:
         strength = remove_lines(strength)
     stages["lines"] = _as_ink(strength)
-    ink, trouble = find_ink(strength) if steps.ink else (_as_ink(strength), None)
+    ink, trouble = find_ink(strength, is_dark) if steps.ink else (_as_ink(strength), None)
     stages["ink"] = ink
     return Page(ink, stages, trouble, scale)
 
@@ -154,8 +154,8 @@ def _from_one_paper(colours: Colours) -> Strength:
     return strength
 
 
-def even_light(colours: Colours) -> Strength:
-    """How strong the ink is at every pixel, on paper that is lit evenly."""
+def even_light(colours: Colours) -> tuple[Strength, bool]:
+    """How strong the ink is at every pixel, on paper that is lit evenly; and whether it is dark ink on light paper."""
     small = resized(colours, _SMALLEST_SIDE)
     paper = ndimage.median_filter(small, (*[max(3, int(0.4 * max(small.shape)))] * 2, 1))
     axis, sign = _ink_axis(colours - resized(paper, colours.shape), colours)
@@ -165,7 +165,7 @@ def even_light(colours: Colours) -> Strength:
     strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
         strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
-    return _without_grain(strength)
+    return _without_grain(strength), is_dark_on_light
 
 
 def _without_grain(strength: Strength) -> Strength:
@@ -246,8 +246,8 @@ _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of 
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
-def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
-    """The ink, black on white, and what keeps it from being read."""
+def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None]:
+    """The ink, black on white, and what keeps it from being read; a lamp may shine on dark ink."""
     white = np.full(strength.shape, 255, dtype=np.uint8)
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
@@ -256,7 +256,7 @@ def find_ink(strength: Strength) -> tuple[Picture, Trouble | None]:
         return white, TOO_FAINT if _is_one_shape(stands_out) else BLANK
     grain = deviation * local_grain(strength)
     beside = ndimage.maximum_filter(strength, max(3, int(_WIDTHS[1] * max(strength.shape))))  # pale where ink shines
-    low, high = 0.35 * beside.clip(_SHINE * contrast, contrast), 0.55 * contrast
+    low, high = 0.35 * beside.clip((_SHINE if is_dark else 1) * contrast, contrast), 0.55 * contrast
     low, high = np.maximum(3.5 * grain, low), np.maximum(6 * grain, high)
     level, separation = otsu(strength[stands_out]) if stands_out.mean() > _MUCH else (0.0, 0.0)
     if separation > _TWO_LEVELS:
