@@ -36,6 +36,7 @@ from mnist_lab.drawing.predictions import (
     table_of,
 )
 from mnist_lab.drawing.preprocess import (
+    BRUSH,
     MODES,
     STEP_NAMES,
     Picture,
@@ -49,7 +50,7 @@ from mnist_lab.drawing.preprocess import (
 )
 from mnist_lab.drawing.recognise import prepare_labelled, score_drawings, show_skipped
 from mnist_lab.drawing.strokes import Drawing, read_drawings
-from mnist_lab.drawing.window.answer import Answer, Predictor
+from mnist_lab.drawing.window.answer import Answer, Predictor, Question, ask
 from mnist_lab.drawing.window.app import open_window
 from mnist_lab.drawing.window.gallery import Gallery
 from mnist_lab.drawing.window.layout import PANEL_WIDTHS
@@ -76,6 +77,7 @@ from mnist_lab.training.page import per_digit_table, score_summary
 from mnist_lab.training.picker import add_run_options, run_named, runs_named
 from mnist_lab.training.runs import MY_DIGITS, find_run, list_runs
 
+_UPRIGHT = Drawing((((140.0, 60.0), (140.0, 220.0)),))  # to answer once before the window opens
 _MOST_PICTURES = 3  # that predict shows as pictures; of more, a table says more at a glance
 _MOST_SAVED = 20  # pictures with several digits that predict saves
 
@@ -99,7 +101,10 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
     with threadpool_limits(1):
-        open_window(session.predictors(), session)
+        predictors = session.predictors()
+        # What the first answer loads, half a second's worth, would hold up the first stroke.
+        ask(Question(_UPRIGHT, BRUSH), predictors, session.reject)
+        open_window(predictors, session)
     for folder in session.learned:
         draw_pictures(lab, folder)
     for folder in (*session.saved, *session.learned):

@@ -111,10 +111,8 @@ def own_digits(drawings: Sequence[Drawing]) -> Digits:
         labelled = prepare_labelled(drawings)
     count = 0 if labelled is None else len(labelled.pictures)
     if labelled is None or count < FEWEST:
-        found = (
-            f"{count} of your own digits are kept, and it takes at least {FEWEST}" if count else "no digits are kept"
-        )
-        raise RequestError(found, f"draw {FEWEST - count} more in the window, and press the number of each to keep it")
+        found = f"{count} of at least {FEWEST} digits are kept" if count else "no digits are kept"
+        raise RequestError(found, f"draw {FEWEST - count} more in the window, and press each one's number")
     images = torch.from_numpy(labelled.pictures).unsqueeze(1)  # (N, 1, 28, 28)
     return Digits(images, torch.from_numpy(labelled.labels), torch.arange(count))
 

@@ -380,6 +380,7 @@ def test_the_row_opens_the_window_and_names_what_was_saved(outputs: Path, monkey
 
     def open_window(predictors: Any, host: Any) -> None:
         assert torch.get_num_threads() == 1  # more would wait for each other on a busy machine
+        assert all("likeness" in vars(reader) for reader in host.readers)  # else the first stroke would wait for it
         picture = to_mnist(ONE)
         assert picture is not None
         assert host.keep(ZERO) == host.keep(ONE).replace("1", "0") == "kept as 0"

@@ -129,7 +129,7 @@ def test_what_counts_as_a_digit_to_learn_from() -> None:
     assert own_digits([*HAND, BLANK, UNLABELLED]).labels.tolist() == [1, 7, 0] * 4
     with pytest.raises(RequestError, match=r"^no digits are kept; draw 10 more in the window"):
         own_digits([])
-    with pytest.raises(RequestError, match=r"^9 of your own digits are kept, and it takes at least 10; draw 1 more"):
+    with pytest.raises(RequestError, match=r"^9 of at least 10 digits are kept; draw 1 more"):
         own_digits([*HAND[:9], HAND[0], BLANK, UNLABELLED])  # one of them twice
 
 

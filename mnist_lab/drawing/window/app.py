@@ -265,7 +265,7 @@ class Window:
         self._message, self._told_of = (message, trouble), self.sketch.strokes
         text = " ".join(f"! {message}".split() if trouble else message.split())
         room = self.layout.foot.width - self._buttons_below.winfo_reqwidth() - self.layout.px(12)
-        text = widgets.shortened(text, room, self.theme.text.measure)
+        text = widgets.shortened(text, room, self.theme.text.measure, at_end=trouble)
         self._status.configure(text=text, foreground=widgets.VERMILION if trouble else widgets.INK)
 
     def _changed(self) -> None:

@@ -68,12 +68,12 @@ def ppm(image: Image.Image) -> bytes:
     return b"P%d %d %d 255 " % (5 if image.mode == "L" else 6, *image.size) + image.tobytes()
 
 
-def shortened(text: str, width: int, measure: Callable[[str], int]) -> str:
-    """The end of a text that is too wide, after an ellipsis: names of runs, and paths, differ at their ends."""
+def shortened(text: str, width: int, measure: Callable[[str], int], *, at_end: bool = False) -> str:
+    """A text that is too wide, without its start, since names of runs and paths differ at their ends; or its end."""
     shown = text
     while text and measure(shown) > width:
-        text = text[1:]
-        shown = f"…{text}"
+        text = text[:-1] if at_end else text[1:]
+        shown = f"{text}…" if at_end else f"…{text}"
     return shown
 
 

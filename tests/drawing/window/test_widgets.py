@@ -57,6 +57,7 @@ def test_large_pictures_are_mounted_whole(height: int, width: int) -> None:
 def test_long_names_keep_their_ends() -> None:
     assert shortened("3-layer", 7, len) == "3-layer"
     assert shortened("2026-11-22_3-layer-aug", 12, len) == "…3-layer-aug"
+    assert shortened("too few digits", 8, len, at_end=True) == "too few…"
     assert shortened("anything", 0, len) == "…"
 
 
