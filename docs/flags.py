@@ -1,4 +1,4 @@
-"""Made-up drawings of ones with flags, slashed zeros and sevens, on which the strokes that training adds were chosen.
+"""Made-up drawings of ones with flags, slashed zeros and sevens, to see what the strokes that training adds bring.
 
     python docs/flags.py 1 --flag 0.35 0.6 > ones.jsonl
     python main.py score ones.jsonl --run RUN

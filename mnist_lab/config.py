@@ -163,7 +163,7 @@ FULL_AUGMENTATION = AugmentConfig(elastic=0.007, thickness=0.15, erasing=0.25)
 # For short trainings, which have no time to profit from more variety.
 MILD_AUGMENTATION = AugmentConfig(rotation=7.0, shift=0.05, scale=0.05, shear=5.0)
 # For a single epoch, in which no digit is seen twice.
-GENTLE_AUGMENTATION = AugmentConfig(rotation=4.9, shift=0.035, scale=0.035, shear=3.5)
+GENTLE_AUGMENTATION = AugmentConfig(rotation=4.9, shift=0.035, scale=0.035, shear=3.5, strokes=0.0)
 
 
 @dataclass(frozen=True)
