@@ -101,10 +101,11 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
     with threadpool_limits(1):
-        predictors = session.predictors()
-        # What the first answer loads, half a second's worth, would hold up the first stroke.
-        ask(Question(_UPRIGHT, BRUSH), predictors, session.reject)
-        open_window(predictors, session)
+        # What a network loads for its first answer would hold up the first stroke by half a second.
+        for reader in readers:
+            alone = DrawingSession(lab, [reader])
+            ask(Question(_UPRIGHT, BRUSH), alone.predictors(), alone.reject)
+        open_window(session.predictors(), session)
     for folder in session.learned:
         draw_pictures(lab, folder)
     for folder in (*session.saved, *session.learned):

@@ -40,6 +40,10 @@ class Source(NamedTuple):
     def name(self) -> str:
         return self.file.name if self.number is None else f"{self.file.name}, drawing {self.number}"
 
+    def box_of(self, place: Place) -> list[float]:
+        """Left, top, right and bottom of a digit, in the picture's own pixels."""
+        return [edge / self.scale for edge in place.box]
+
 
 def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """A picture, or all drawings of a file; a LabError says that it can't be read."""
@@ -113,7 +117,7 @@ class Prediction:
                 {
                     "digit": place.digit,
                     "certainty": place.certainty,
-                    "box": [edge / self.source.scale for edge in place.box],
+                    "box": self.source.box_of(place),
                     "row": place.row,
                     "doubtful": is_doubtful,
                     "probabilities": place.vote.tolist(),
@@ -161,13 +165,8 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
         else:
             rows.append([one.source.name, Text(one.number or "–", "best" if one.number else ""), "", "", "", remark])
         for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if one.found == SEVERAL else ():
-            rows.append(
-                [
-                    f"  {_where(place, one.source.scale)}",
-                    *_likeliest(place.vote),
-                    Text(NO_DIGIT if is_doubtful else "", "warning"),
-                ]
-            )
+            where, doubt = _where(one.source.box_of(place)), Text(NO_DIGIT if is_doubtful else "", "warning")
+            rows.append([f"  {where}", *_likeliest(place.vote), doubt])
         for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.number else ()):
             said = [place.each[at] for place in one.places]
             numbers = [number_of([replace(place, each=(place.each[at],)) for place in one.places]), "", "", ""]
@@ -177,8 +176,8 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0, 1])  # no digit is cut off
 
 
-def _where(place: Place, scale: float) -> str:
-    left, top, right, bottom = (round(edge / scale) for edge in place.box)
+def _where(box: Sequence[float]) -> str:
+    left, top, right, bottom = map(round, box)
     return f"x {left}–{right} y {top}–{bottom}"
 
 

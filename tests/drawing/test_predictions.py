@@ -238,6 +238,7 @@ def test_the_menu_asks_which_networks_are_to_read_what_is_drawn(
 
     def open_window(predictors: Any, host: Any) -> None:
         opened.append([predictor.name for predictor in predictors])
+        assert all("likeness" in vars(reader) for reader in host.readers)  # of each network, or a stroke would wait
 
     monkeypatch.setattr(commands, "open_window", open_window)
     lab, shown = lab_of(outputs, "draw", answer, "q")
