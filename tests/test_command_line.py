@@ -95,7 +95,7 @@ def test_training_leaves_all_that_was_promised(trained: tuple[Path, subprocess.C
     model_file = f"model_{stamp}_val{100 * val:.2f}_test{100 * test:.2f}.pt"
     pictures = {"history.png", "confusion_counts.png", "confusion_percent.png", "mistakes.png", "saliency.png"}
     pictures |= {"reliability.png", "unsure.png", "neighbours.png", "film.webp"}
-    data = {model_file, *REMAINS, "history.csv", "report.html", "film.npz", "training_features.z", "rejection.json"}
+    data = {model_file, *REMAINS, "history.csv", "report.html", "film.npz", "training_features.z"}
     assert {path.name for path in folder.iterdir()} == data | pictures
     assert folder.name == f"{stamp}_1-layer-aug"
     promised = (

@@ -221,8 +221,7 @@ def new_trainer(step: Step, mnist: Mnist, compute: Compute, epochs: int) -> Trai
     if not step.batched:
         trainer.loader.loader = picture_loader(mnist.train, step.batch_size, training=True)
     if not step.fused:
-        for group in trainer.optimizer.param_groups:
-            group["fused"] = None  # the default of torch.optim.Adam
+        trainer.optimizer.fused = None  # the default of torch.optim.Adam
     return trainer
 
 

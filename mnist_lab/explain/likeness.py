@@ -23,7 +23,7 @@ from torch import Tensor
 from mnist_lab.data.mnist import load_mnist, stratified_subset
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.neighbours import Space, training_features
-from mnist_lab.networks.compute import Compute, computing_with, predict_features, predict_logits
+from mnist_lab.networks.compute import Compute, predict_features, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.report.document import number
 from mnist_lab.storage import read_text, write_json
@@ -49,7 +49,6 @@ class Likeness:
     compute: Compute
     _known: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)  # features of training digits
 
-    @computing_with(1)  # as in neighbours_of
     def of(
         self, pictures: NDArray[np.uint8], predicted: NDArray[np.int64], enough: float = math.inf
     ) -> NDArray[np.float32]:
@@ -112,7 +111,7 @@ def _ratio(own: Tensor, others: Tensor) -> Tensor:
 
 
 def find_limit(run: RunRecord, model: DigitNet, compute: Compute, space: Space | None = None) -> float:
-    """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in a second or two.
+    """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in two seconds or so.
 
     It is then kept in the run's folder, if that can be written to. ``space``: the training features, where at hand.
     """

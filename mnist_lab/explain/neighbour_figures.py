@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
-from mnist_lab.explain.likeness import find_limit
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import (
@@ -99,7 +98,6 @@ def sentence(found: Neighbours, label: int | None = None) -> str:
 def _find_neighbours(run: RunData) -> tuple[RunData, list[Neighbours]]:
     compute = choose_compute()
     space, images = training_features(run.record, run.model, compute), run.shown(run.test.mistakes)[0][:MISTAKES_SHOWN]
-    find_limit(run.record, run.model, compute, space)  # rests on the same neighbours
     return run, neighbours_of(images, space, run.model, compute, _SHOWN) if len(images) else []
 
 
@@ -135,4 +133,5 @@ RUN_FIGURE = RunFigure(
         f"wrong labels are found. {_CAUSE}",
     ),
     _find_neighbours,
+    prepare=lambda run: training_features(run.record, run.model, choose_compute()),
 )

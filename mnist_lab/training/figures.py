@@ -294,6 +294,7 @@ class RunFigure(NamedTuple):
     caption: Caption
     find: Callable[[RunData], Any] = lambda run: run  # which may ask networks, but draws nothing
     needs: str = ""  # what the recorder leaves in the folder for it; runs of earlier versions have none
+    prepare: Callable[[RunData], object] = lambda run: None  # which occupies all cores; what it leaves saves find time
 
     def __call__(self, run: RunData) -> Figure | bytes:
         return self.draw(self.find(run))

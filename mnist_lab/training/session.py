@@ -264,7 +264,10 @@ def save_results(
         },
     )
     data = RunData(run, outcome.history, results.test, mnist.test, model)
-    with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core: all that networks compute is done meanwhile
+    for figure in figures.values():
+        figure.prepare(data)
+    # Drawing occupies only one core: what else networks compute is done beside it on one, which several would share.
+    with ThreadPoolExecutor(1) as beside:
         found = {name: beside.submit(figure.find, data) for name, figure in figures.items()}
         developed = beside.submit(develop, folder, outcome)
         for name, figure in figures.items():

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW
 
 from mnist_lab.config import CLASSES, TrainConfig
 from mnist_lab.data.loader import TrainLoader, derive_seed, with_random_labels
@@ -33,6 +32,7 @@ from mnist_lab.data.mnist import Digits
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, Replayed, predict_logits
 from mnist_lab.training.checkpoints import agrees, checked_weights, digest_of
+from mnist_lab.training.optimizer import AdamW
 from mnist_lab.training.runs import EpochRecord, StopReason, check_history, require
 
 _REPORT_EVERY = 16  # batches; each report waits for the device once, to read the loss
@@ -146,25 +146,6 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * place))
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig, compute: Compute) -> Adam:
-    """The optimiser; its learning rate is set before every step.
-
-    one-cycle: AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101). plain: Adam (Kingma & Ba 2015, arXiv:1412.6980).
-    """
-    fused = compute.device.type != "mps"  # one kernel for all weights; not every MPS release has it
-    options: dict[str, Any] = {"lr": config.learning_rate, "fused": fused}
-    if compute.device.type == "cuda":  # the rate is read where a replayed step can see it change
-        options |= {"lr": torch.tensor(config.learning_rate, device=compute.device), "capturable": True}
-    if config.recipe == "plain":
-        return Adam(model.parameters(), **options)
-    # Decay pulls weights towards zero; on biases and batch norm it would only distort the scale of the activations.
-    groups = [
-        {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, **options)
-
-
 class Trainer:
     """One training, from its first batch to its best weights, chosen on ``validation``, which is never augmented.
 
@@ -194,7 +175,8 @@ class Trainer:
             workers=workers,
             device=compute.device,
         )
-        self.optimizer = build_optimizer(model, config, compute)
+        decay = None if config.recipe == "plain" else config.weight_decay
+        self.optimizer = AdamW(model, decay, compute.device)
         self.ema = EMA(model, config.average_decay)
         self.steps = 0  # that are done
         self.descend = Replayed(self._descend, compute.device) if compute.device.type == "cuda" else self._descend
@@ -280,12 +262,7 @@ class Trainer:
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; returns logits (B, 10) and mean loss, detached."""
-        rate = self.rate_of(self.steps)
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+        self.optimizer.set_rate(self.rate_of(self.steps))
         self.ema.weigh(self.steps)
         self.steps += 1
         return self.descend(images, labels)
@@ -301,7 +278,7 @@ class Trainer:
             logits: Tensor = self.model(images)
         logits = logits.float()
         loss = self.criterion(logits, labels)
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.config.average_decay > 0:
@@ -343,12 +320,10 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on, in tensors and plain values; taken between two epochs."""
-        optimizer = self.optimizer.state_dict()
-        groups = [group | {"lr": float(group["lr"])} for group in optimizer["param_groups"]]
         state = {
             "config": self.config.to_dict(),
             "model": self.model.state_dict(),
-            "optimizer": optimizer | {"param_groups": groups},
+            "optimizer": self.optimizer.state_dict(),
             "average": self.ema.model.state_dict(),
             "history": [asdict(record) for record in self.history],
             "best_weights": self.best_weights,
@@ -373,7 +348,7 @@ class Trainer:
             require(agrees(record.learning_rate, rate), "its learning rates are not those of its schedule")
         self.images_seen = self.images_per_epoch * len(self.history)
         self.steps = len(self.loader) * len(self.history)
-        self._restore_optimizer(state["optimizer"])
+        self.optimizer.restore(state["optimizer"], self.steps)
         self.best_weights = checked_weights(state["best_weights"], self.model.state_dict())
         self.evaluated_model.load_state_dict(self.best_weights)  # only to see whether they are as good as saved
         loss, _, self.best_logits = self.validate()
@@ -386,17 +361,3 @@ class Trainer:
             require(TrainConfig.from_dict(state["config"]) == self.config, "it was made with another configuration")
             saved = {name: value for name, value in state.items() if name != "digest"}
             require(state["digest"] == digest_of(saved), "it was changed after it was saved")
-
-    def _restore_optimizer(self, saved: dict[str, Any]) -> None:
-        groups = self.optimizer.state_dict()["param_groups"]
-        of_device = {"fused", "capturable", "lr"}  # the rate is set before every step
-        known = [{name: value for name, value in group.items() if name not in of_device} for group in groups]
-        require(agrees(saved["param_groups"], known), "it has another optimiser")
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        require(set(saved["state"]) == set(range(len(weights))), "its optimiser belongs to another network")
-        moments = {}
-        for number, weight in enumerate(weights):
-            expected = {"step": torch.tensor(0.0), "exp_avg": weight, "exp_avg_sq": weight}
-            moments[number] = checked_weights(saved["state"][number], expected)
-            require(moments[number]["step"].item() == self.steps, "its optimiser has taken another number of steps")
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})

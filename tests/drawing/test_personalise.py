@@ -224,7 +224,7 @@ def test_the_command_tells_what_changed(outputs: Path, capsys: pytest.CaptureFix
     for told in ("your own", "MNIST validation", "MNIST test", run.personal["advice"]):
         assert told in shown
     names = {path.name for path in run.folder.iterdir()}
-    assert {"history.png", "saliency.png", "report.html", "rejection.json"} <= names
+    assert {"history.png", "saliency.png", "report.html", "neighbours.png"} <= names
     assert main.main(["show", run.name, "--outputs", str(outputs)]) == 0
     assert "personalised from" in capsys.readouterr().out
 

@@ -172,7 +172,6 @@ DAMAGES: dict[str, Callable[[State], object]] = {
     "a group too few": lambda state: state["optimizer"]["param_groups"].pop(),
     "another decay": first_group(weight_decay=0.5),
     "other weights in a group": first_group(params=[0, 0]),
-    "amsgrad": first_group(amsgrad=True),
     "nan in the moments": first_moments(exp_avg=torch.full((32, 1, 3, 3), NAN)),
     "negative squares": first_moments(exp_avg_sq=torch.full((32, 1, 3, 3), -1.0)),
     "moments of another shape": first_moments(exp_avg=torch.zeros(3)),

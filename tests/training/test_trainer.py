@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +22,8 @@ from mnist_lab.data.mnist import Digits, Mnist, normalise, stratified_subset, to
 from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
+from mnist_lab.training import optimizer
+from mnist_lab.training.checkpoints import agrees, digest_of
 from mnist_lab.training.runs import EpochRecord
 from mnist_lab.training.trainer import (
     EMA,
@@ -28,7 +32,6 @@ from mnist_lab.training.trainer import (
     Outcome,
     Progress,
     Trainer,
-    build_optimizer,
     one_cycle,
 )
 
@@ -361,21 +364,55 @@ def test_one_cycle_is_that_of_torch(steps: int) -> None:
     assert [one_cycle(step, steps, 0.01) for step in range(steps + 1)] == pytest.approx(rates, rel=1e-12)
 
 
+@pytest.mark.parametrize("recipe", ["one-cycle", "plain"])
+def test_the_optimiser_is_that_of_torch_to_the_bit(recipe: Any, few: Digits, compute: Compute) -> None:
+    own, usual = (compute.place(build_model("2-layer")) for _ in range(2))
+    layers, others = ([each for each in usual.parameters() if (each.ndim > 1) == many] for many in (True, False))
+    groups = [{"params": layers, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    theirs = AdamW(groups, fused=True) if recipe == "one-cycle" else Adam(usual.parameters(), fused=True)
+    ours = optimizer.AdamW(own, 0.05 if recipe == "one-cycle" else None, compute.device)
+    for rate in (0.001, 0.01, 0.004):
+        ours.set_rate(rate)
+        for group in theirs.param_groups:
+            group["lr"] = rate
+        for model, step in ((own, ours.step), (usual, theirs.step)):
+            model.zero_grad()
+            torch.manual_seed(0)  # of the dropout
+            model(normalise(to_unit(few.images[:50]))).square().sum().backward()
+            step()
+    assert_same_weights(own.state_dict(), usual.state_dict())
+    saved = theirs.state_dict()  # as earlier versions of the lab kept it
+    assert digest_of(ours.state_dict()["state"]) == digest_of(saved["state"])
+    assert agrees(saved["param_groups"], ours.state_dict()["param_groups"])
+    again = optimizer.AdamW(own, 0.05 if recipe == "one-cycle" else None, compute.device)
+    again.restore(saved, 3)
+    assert digest_of(again.state_dict()) == digest_of(ours.state_dict())
+
+
+def test_an_optimiser_does_not_load_the_compiler() -> None:
+    lines = (
+        "import sys, torch",
+        "from mnist_lab.networks.models import build_model",
+        "from mnist_lab.training.optimizer import AdamW",
+        "model = build_model('1-layer')",
+        "model(torch.ones(2, 1, 28, 28)).sum().backward()",
+        "AdamW(model, 0.1, torch.device('cpu')).step()",
+        "sys.exit('torch._dynamo' in sys.modules)",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False).returncode == 0
+
+
 def test_only_weights_of_layers_decay(compute: Compute) -> None:
     model = build_model("1-layer")
-    adamw = build_optimizer(model, TrainConfig(), compute)
-    assert isinstance(adamw, AdamW)
-    decayed, spared = adamw.param_groups
-    assert {weight.ndim > 1 for weight in decayed["params"]} == {True}
-    assert {weight.ndim > 1 for weight in spared["params"]} == {False}
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
-    assert len(decayed["params"]) + len(spared["params"]) == len(list(model.parameters()))
+    (decayed, decay), (spared, none) = optimizer.AdamW(model, 0.05, compute.device).groups
+    assert {weight.ndim > 1 for weight in decayed} == {True}
+    assert {weight.ndim > 1 for weight in spared} == {False}
+    assert (decay, none) == (0.05, 0.0)
+    assert len(decayed) + len(spared) == len(list(model.parameters()))
 
 
 def test_the_plain_recipe_is_adam_at_a_constant_rate(few: Digits, validation: Digits, compute: Compute) -> None:
     config = TrainConfig(recipe="plain", learning_rate=0.001)
-    plain = build_optimizer(build_model("1-layer"), config, compute)
-    assert isinstance(plain, Adam)
-    assert not isinstance(plain, AdamW)
     trainer = trainer_for(config, few, validation, compute)
+    assert [decay for _, decay in trainer.optimizer.groups] == [0.0]
     assert [trainer.rate_of(step) for step in (0, 50, 10**6)] == [0.001] * 3
