@@ -24,7 +24,7 @@ from torch.nn.functional import normalize  # noqa: E402
 from mnist_lab.data.mnist import load_mnist  # noqa: E402
 from mnist_lab.drawing.recognise import Labelled, examples, prepare_labelled  # noqa: E402
 from mnist_lab.drawing.strokes import read_drawings  # noqa: E402
-from mnist_lab.explain.likeness import REJECTED_FRACTION, Likeness, find_limit  # noqa: E402
+from mnist_lab.explain.likeness import REJECTED_FRACTION, find_limit, likeness_of  # noqa: E402
 from mnist_lab.explain.neighbours import Space, training_features  # noqa: E402
 from mnist_lab.networks.compute import choose_compute, predict_features, predict_logits  # noqa: E402
 from mnist_lab.networks.models import DigitNet  # noqa: E402
@@ -90,8 +90,9 @@ def rejected(run: RunRecord, kinds: dict[str, Pictures], drawn: Labelled | None,
     """Print the fractions of each kind that a run rejects; of drawn digits, the misread ones apart."""
     model = load_trained(run, COMPUTE)
     space = training_features(run, model, COMPUTE)
-    limit = find_limit(run, model, COMPUTE, space)
-    likeness, limits = Likeness(space, model, COMPUTE), {KEPT: limit}
+    likeness = likeness_of(run, model, COMPUTE, space)
+    limit = find_limit(run, likeness)
+    limits = {KEPT: limit}
     print(f"{run.title}, {run.epochs_run} epochs")
     for kind, pictures in kinds.items():
         images = torch.from_numpy(pictures)[:, None]

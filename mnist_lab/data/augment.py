@@ -60,6 +60,19 @@ def _move(images: Tensor, labels: Tensor, config: AugmentConfig, generator: torc
     return _warp_with_strokes(images, strokes, inverse, bend)
 
 
+def with_strokes(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Strokes added to all of a batch's digits that suit them, as often as ``FREQUENCIES`` says; nothing else changes.
+
+    Returns which digits they are, (K,), and their images (K, 1, H, W).
+    """
+    strokes = draw_strokes(images, labels, 1.0, generator)
+    which, all_of_them = strokes.where, torch.arange(len(strokes.where), device=images.device)
+    if not len(which):  # of which no grid can be made
+        return which, images[:0]
+    still = torch.eye(2, 3, device=images.device).expand(len(which), 2, 3)
+    return which, _warp_with_strokes(images[which], strokes._replace(where=all_of_them), still, bend=None)
+
+
 def _warp_with_strokes(images: Tensor, strokes: Strokes, inverse: Tensor, bend: Tensor | None) -> Tensor:
     """Warp a batch with strokes added to some of its digits, which are fitted into MNIST's box again before their pose.
 

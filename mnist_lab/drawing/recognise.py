@@ -21,8 +21,7 @@ from mnist_lab.drawing.own_digits import Count, Counts, model_key, save_counts
 from mnist_lab.drawing.preprocess import MODES, Picture, to_mnist
 from mnist_lab.drawing.strokes import CANVAS, Drawing, DrawingError, Stroke, read_drawings
 from mnist_lab.errors import LabError, RequestError, StorageError
-from mnist_lab.explain.likeness import Likeness, find_limit
-from mnist_lab.explain.neighbours import training_features
+from mnist_lab.explain.likeness import find_limit, likeness_of
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
@@ -213,17 +212,17 @@ def examples(count: int, digits: NDArray[np.uint8], seed: int = 0) -> dict[str, 
 
 def rejected_fractions(
     run: RunRecord, model: DigitNet, digits: Digits, compute: Compute, count: int = 200
-) -> dict[str, float]:
-    """The fractions rejected as "probably not a digit": of real digits, wrongly, and of ``count`` of each other kind.
+) -> tuple[float, dict[str, float]]:
+    """The least likeness that a run accepts, and the fractions that it rejects as "probably not a digit".
 
-    As in ``Likeness.rejects``; a run's folder that does not keep the limit keeps it from now on. The real digits
-    must not be validation digits.
+    They are of real digits, wrongly, and of ``count`` of each other kind, as in ``Likeness.rejects``; a run's folder
+    that does not keep the limit keeps it from now on. The real digits must not be validation digits.
     """
-    space = training_features(run, model, compute)
-    limit, likeness = find_limit(run, model, compute, space), Likeness(space, model, compute)
+    likeness = likeness_of(run, model, compute)
+    limit = find_limit(run, likeness)
     real = stratified_subset(digits, 10 * count).images.squeeze(1).numpy()  # (N, 28, 28); all would take long
     found = {}
     for name, pictures in ({"real digits": real} | examples(count, real)).items():
         probabilities = _logits(model, pictures, compute).double().softmax(dim=1).numpy()
         found[name] = float(likeness.rejects(pictures, probabilities, limit).mean())
-    return found
+    return limit, found

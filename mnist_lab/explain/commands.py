@@ -20,7 +20,7 @@ from mnist_lab.config import CLASSES, check_whole
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE, load_mnist
 from mnist_lab.explain import figures, neighbour_figures
-from mnist_lab.explain.likeness import Likeness, find_limit
+from mnist_lab.explain.likeness import Likeness, find_limit, likeness_of
 from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
@@ -81,12 +81,12 @@ class Reader:
 
     @cached_property
     def likeness(self) -> Likeness:
-        return Likeness(self.hidden_space, self.model, self.compute)
+        return likeness_of(self.run, self.model, self.compute, self.hidden_space)
 
     @cached_property
     def limit(self) -> float:
         """The likeness below which a picture is rejected; found in a second or two where the folder keeps none."""
-        return find_limit(self.run, self.model, self.compute, self.hidden_space)
+        return find_limit(self.run, self.likeness)
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""

@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnist_lab.data.mnist import load_mnist, stratified_subset
+from mnist_lab.data.augment import with_strokes
+from mnist_lab.data.mnist import Digits, load_mnist, stratified_subset, to_unit
+from mnist_lab.data.pen_strokes import STYLES
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.neighbours import Space, training_features
-from mnist_lab.networks.compute import Compute, predict_features, predict_logits
+from mnist_lab.networks.compute import Compute, predict_features, predict_hidden, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.report.document import number
 from mnist_lab.storage import read_text, write_json
@@ -37,6 +39,7 @@ _CANDIDATES = 64  # training digits of its class, nearest in the hidden layer, t
 _FIRST = 4  # of them, that are mostly enough to tell a digit; and as many of the other classes
 _AT_ONCE = 256  # pictures that are compared at once, which bounds the memory
 _SUSPECTS = 100  # validation digits, the least alike, that are compared with all candidates: few more ever need it
+_STROKED = 2  # every second training digit that can have added strokes is also tried with them
 _REMEMBERED = 10_000  # training digits whose features, of 4 KB, are kept for the next picture
 
 
@@ -110,18 +113,42 @@ def _ratio(own: Tensor, others: Tensor) -> Tensor:
     return apart.sqrt() / near
 
 
-def find_limit(run: RunRecord, model: DigitNet, compute: Compute, space: Space | None = None) -> float:
+def likeness_of(run: RunRecord, model: DigitNet, compute: Compute, space: Space | None = None) -> Likeness:
+    """Likeness to what a run was trained on: its training digits and, if it had any, digits with added strokes.
+
+    Without those, nine of ten slashed zeros are found unlike any digit, although they are read correctly. ``space``:
+    the training features, where at hand.
+    """
+    space = space or training_features(run, model, compute)
+    if run.config.augment is None or not run.config.augment.strokes:
+        return Likeness(space, model, compute)
+    able = torch.nonzero(torch.isin(space.digits.labels, torch.tensor(list(STYLES)))).flatten()[::_STROKED]
+    digits = space.digits.subset(able)
+    which, images = with_strokes(to_unit(digits.images), digits.labels, torch.Generator().manual_seed(run.seed))
+    stroked = digits.subset(which)
+    images = (255 * images).round().to(torch.uint8)
+    values = predict_hidden(model, images, compute) / space.steps.clamp(min=torch.finfo().tiny)
+    pairs = (
+        (space.digits.images, images),
+        (space.digits.labels, stroked.labels),
+        (space.digits.indices, stroked.indices),
+        (space.values, values.round().clamp(max=255).to(torch.uint8)),
+    )
+    *parts, values = (torch.cat(pair) for pair in pairs)
+    return Likeness(Space(Digits(*parts), values, space.steps), model, compute)
+
+
+def find_limit(run: RunRecord, likeness: Likeness) -> float:
     """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in two seconds or so.
 
-    It is then kept in the run's folder, if that can be written to. ``space``: the training features, where at hand.
+    It is then kept in the run's folder, if that can be written to.
     """
-    known = read_limit(run, model)
+    known, model = read_limit(run, likeness), likeness.model
     if known is not None:
         return known
     digits = stratified_subset(load_mnist().validation, VALIDATION_DIGITS)
-    predicted = predict_logits(model, digits.images, compute).argmax(dim=1).numpy()
-    pictures, space = digits.images[:, 0].numpy(), space or training_features(run, model, compute)
-    likeness = Likeness(space, model, compute)
+    predicted = predict_logits(model, digits.images, likeness.compute).argmax(dim=1).numpy()
+    pictures = digits.images[:, 0].numpy()
     found = likeness.of(pictures, predicted, enough=0)  # by the first few: at most as alike as by all
     order, below = found.argsort(), math.ceil(REJECTED_FRACTION * len(found))
     for start in range(0, len(order), _SUSPECTS):
@@ -131,16 +158,21 @@ def find_limit(run: RunRecord, model: DigitNet, compute: Compute, space: Space |
         found[least] = likeness.of(pictures[least], predicted[least])
     limit = float(np.quantile(found, REJECTED_FRACTION))
     with suppress(StorageError):
-        write_json(run.folder / LIMIT_FILE, {"weights": digest_of(model.state_dict()), "least_likeness": limit})
+        write_json(run.folder / LIMIT_FILE, {**_identity(likeness), "least_likeness": limit})
     return limit
 
 
-def read_limit(run: RunRecord, model: DigitNet) -> float | None:
-    """The limit that a run's folder keeps; None if it keeps none, or what is damaged or of other weights."""
+def read_limit(run: RunRecord, likeness: Likeness) -> float | None:
+    """The limit that a run's folder keeps; None if it keeps none, or what is damaged or was found otherwise."""
     try:
         content = json.loads(read_text(run.folder / LIMIT_FILE, 1 << 10))
         found = number(content["least_likeness"])
-        is_of_it = content["weights"] == digest_of(model.state_dict())
+        is_of_it = all(content[name] == value for name, value in _identity(likeness).items())
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if is_of_it and found is not None and found >= 0 else None
+
+
+def _identity(likeness: Likeness) -> dict[str, object]:
+    """What a limit was found with."""
+    return {"weights": digest_of(likeness.model.state_dict()), "compared_with": len(likeness.space.digits)}

@@ -312,8 +312,7 @@ def evaluate(lab: Lab, name: str, *, as_json: bool = False) -> int:
     with terminal.busy("evaluating"):
         model, mnist = session.load_trained(run, compute), load_mnist()
         validation, test = (session.evaluate_on(model, part, compute) for part in (mnist.validation, mnist.test))
-        rejected = recognise.rejected_fractions(run, model, mnist.test, compute)
-        limit = lab.load("explain.likeness").find_limit(run, model, compute)
+        limit, rejected = recognise.rejected_fractions(run, model, mnist.test, compute)
     with terminal.busy("looking for missing pictures"):
         figures = lab.load("explain.film_figures").RUN_EXTRAS.figures
         restored = session.restore_pictures(run, test, mnist.test, model, figures, terminal.warn)

@@ -15,9 +15,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
 from mnist_lab.config import AUGMENTATIONS, NO_AUGMENTATION, AugmentConfig
-from mnist_lab.data.augment import AffineDraw, augment, change_thickness, inverse_affine, warp
+from mnist_lab.data.augment import AffineDraw, augment, change_thickness, inverse_affine, warp, with_strokes
 from mnist_lab.data.loader import seeded_generator
 from mnist_lab.data.mnist import Digits, to_unit
+from mnist_lab.data.pen_strokes import draw_strokes
 
 STRONG = replace(NO_AUGMENTATION, rotation=40, shift=0.2, scale=0.3, shear=25, erasing=0.5, erase_area=(0.05, 0.3))
 ALL = replace(STRONG, flip=0.5, elastic=0.03, thickness=0.8, strokes=1.0)
@@ -165,6 +166,18 @@ def test_thickness_moves_towards_the_neighbours_extremes(images: Tensor) -> None
     assert np.allclose(fine, grey_erosion(images.numpy(), footprint=cross, mode="constant"))
     assert torch.allclose(half, (images + bold) / 2, atol=1e-6)
     assert torch.equal(change_thickness(images, torch.zeros(len(images))), images)
+
+
+def test_all_digits_that_suit_get_strokes_and_nothing_else_happens_to_them(small: Digits) -> None:
+    images, labels = to_unit(small.images), small.labels
+    which, changed = with_strokes(images, labels, seeded_generator(3))
+    assert torch.equal(which, draw_strokes(images, labels, 1.0, seeded_generator(3)).where)
+    centred = [(image > 0.3).nonzero()[:, 1:].float().mean(dim=0) - 13.5 for image in changed]
+    assert torch.stack(centred).abs().max() < 5, "they lie where MNIST's lie"
+    assert ((changed - images[which]).abs().flatten(1).amax(dim=1) > 0.2).all()
+    assert set(labels[which].tolist()) == {0, 1, 7}
+    nothing, none = with_strokes(images[labels == 4], labels[labels == 4], seeded_generator(3))
+    assert (len(nothing), none.shape) == (0, (0, 1, 28, 28))
 
 
 def test_strokes_move_with_the_digit_that_they_were_added_to() -> None:

@@ -78,11 +78,12 @@ def test_the_limit_is_found_once_and_rejects_two_in_a_hundred_digits(
     run, digits = read_run(outputs / "run"), mnist.test.subset(torch.arange(300))
     kept = run.folder / LIMIT_FILE
     kept.unlink()
-    found = rejected_fractions(run, network, digits, compute, count=30)
+    limit, found = rejected_fractions(run, network, digits, compute, count=30)
     assert found.keys() == {"real digits", *KINDS}
     assert 0 < found["real digits"] < 0.1
     assert found["shuffled pixels"] > 0.9
     content = json.loads(kept.read_text(encoding="utf-8"))
+    assert content["least_likeness"] == limit
     kept.write_text(json.dumps(content | {"least_likeness": 1e9}), encoding="utf-8")
     few = digits.subset(torch.arange(20))
-    assert set(rejected_fractions(run, network, few, compute, count=5).values()) == {1.0}, "what is kept is used"
+    assert set(rejected_fractions(run, network, few, compute, count=5)[1].values()) == {1.0}, "what is kept is used"

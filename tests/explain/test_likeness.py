@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 import main
+from mnist_lab.config import AugmentConfig
+from mnist_lab.data.augment import with_strokes
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.explain import likeness
 from mnist_lab.explain.commands import Reader, load_reader
-from mnist_lab.explain.likeness import LIMIT_FILE, Likeness, find_limit, read_limit
+from mnist_lab.explain.likeness import LIMIT_FILE, Likeness, find_limit, likeness_of, read_limit
 from mnist_lab.explain.neighbours import Space
 from mnist_lab.networks.models import build_model
 from mnist_lab.terminal.console import Terminal, make_console
@@ -91,6 +94,28 @@ def test_nothing_is_like_a_class_without_training_digits(reader: Reader) -> None
     assert (few.of(space.digits.images[:5, 0].numpy(), np.full(5, 3)) < 1).all()
 
 
+def test_digits_with_added_strokes_are_like_digits_where_such_were_trained_on(reader: Reader, mnist: Mnist) -> None:
+    config = replace(reader.run.config, augment=AugmentConfig(strokes=0.02)).to_dict()
+    run, space = replace(reader.run, saved_config=config), reader.hidden_space
+    likeness = likeness_of(run, reader.model, reader.compute, space)
+    assert reader.likeness.space is space, "it had no strokes in training"
+    added = likeness.space.digits.subset(torch.arange(len(space.digits), len(likeness.space.digits)))
+    assert set(added.labels.tolist()) == {0, 1, 7}
+    zeros = int((space.digits.labels == 0).sum())
+    assert 0.1 * zeros < int((added.labels == 0).sum()) < 0.5 * zeros, "of every second one, those that suit"
+    training = dict(zip(space.digits.indices.tolist(), space.digits.images, strict=True))
+    pairs = zip(added.indices.tolist(), added.images, strict=True)
+    assert not any(torch.equal(training[index], image) for index, image in pairs)
+    again = likeness_of(run, reader.model, reader.compute, space)
+    assert torch.equal(again.space.digits.images, likeness.space.digits.images)
+
+    tested = mnist.test.subset(torch.nonzero(mnist.test.labels == 0).flatten()[:100])
+    _, slashed = with_strokes(to_unit(tested.images), tested.labels, torch.Generator().manual_seed(5))
+    pictures = (255 * slashed[:, 0]).round().to(torch.uint8).numpy()
+    labels = np.zeros(len(pictures), dtype=np.int64)
+    assert (likeness.of(pictures, labels) > 1.1 * reader.likeness.of(pictures, labels)).mean() > 0.75
+
+
 def test_what_is_enough_spares_the_rest(reader: Reader, mnist: Mnist, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exact below, and not below above; what is remembered of training digits changes nothing."""
     pictures, predicted = mnist.test.images[:60, 0].numpy(), np.arange(60) % 10
@@ -115,7 +140,7 @@ def test_what_is_below_the_limit_of_the_predicted_class_is_rejected(reader: Read
 
 def test_a_reader_rejects_by_the_limit_that_the_folder_keeps(reader: Reader, mnist: Mnist) -> None:
     limit = reader.limit
-    assert opened(reader.run.folder.parent).limit == limit == read_limit(reader.run, reader.model)
+    assert opened(reader.run.folder.parent).limit == limit == read_limit(reader.run, reader.likeness)
     sure, digits = np.eye(10), mnist.validation
     rejected = [
         reader.rejects(image.numpy(), sure[label])
@@ -148,6 +173,7 @@ def test_the_limit_is_as_if_all_were_compared_with_all(
         {"least_likeness": None},
         {"weights": "0" * 64},
         {"weights": None},
+        {"compared_with": 1},
     ],
 )
 def test_damaged_limits_count_as_none(reader: Reader, change: dict[str, object]) -> None:
@@ -156,16 +182,16 @@ def test_damaged_limits_count_as_none(reader: Reader, change: dict[str, object])
     content = json.loads(path.read_text(encoding="utf-8"))
     earlier = json.dumps({"weights": content["weights"], "probability": 0.5, "likeness": 0.75})
     path.write_text(json.dumps(content | change), encoding="utf-8")
-    assert read_limit(reader.run, reader.model) is None
+    assert read_limit(reader.run, reader.likeness) is None
     for text in ("", "[]", "{}", "1", "[" * 1000, earlier):
         path.write_text(text, encoding="utf-8")
-        assert read_limit(reader.run, reader.model) is None
+        assert read_limit(reader.run, reader.likeness) is None
     assert opened(reader.run.folder.parent).limit == limit, "found again"
 
 
 def test_what_is_kept_is_not_looked_for_again(reader: Reader) -> None:
     path = reader.run.folder / LIMIT_FILE
-    find_limit(reader.run, reader.model, reader.compute)
+    find_limit(reader.run, reader.likeness)
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(content | {"least_likeness": 0.25}), encoding="utf-8")
-    assert find_limit(reader.run, reader.model, reader.compute) == 0.25
+    assert find_limit(reader.run, reader.likeness) == 0.25
