@@ -77,6 +77,7 @@ class Page(NamedTuple):
     stages: dict[str, Picture]  # what each step left, "photo" first; (H, W) or (H, W, 3)
     trouble: Trouble | None = None  # BLANK, TOO_FAINT or TOO_SMALL; then the ink is all white
     scale: float = 1.0  # pixels of the ink for each of the picture: more in a small one
+    is_cut: bool = False  # ink like the rest, and as large, was left out, because the picture's edge cuts it off
 
 
 def read_picture(path: Path) -> Picture:
@@ -108,9 +109,9 @@ def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     if steps.lines:
         strength = remove_lines(strength)
     stages["lines"] = _as_ink(strength)
-    ink, trouble = find_ink(strength, is_dark) if steps.ink else (_as_ink(strength), None)
+    ink, trouble, is_cut = find_ink(strength, is_dark) if steps.ink else (_as_ink(strength), None, False)
     stages["ink"] = ink
-    return Page(ink, stages, trouble, scale)
+    return Page(ink, stages, trouble, scale, is_cut)
 
 
 def _shown(colours: Colours) -> Picture:
@@ -246,14 +247,17 @@ _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of 
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
 
 
-def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None]:
-    """The ink, black on white, and what keeps it from being read; a lamp may shine on dark ink."""
+def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None, bool]:
+    """The ink, black on white, what keeps it from being read, and whether the picture's edge cuts some of it off.
+
+    A lamp may shine on dark ink.
+    """
     white = np.full(strength.shape, 255, dtype=np.uint8)
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     stands_out = strength > noise(strength)[2]
     if contrast < _LEAST_CONTRAST:
-        return white, TOO_FAINT if _is_one_shape(stands_out) else BLANK
+        return white, TOO_FAINT if _is_one_shape(stands_out) else BLANK, False
     grain = deviation * local_grain(strength)
     beside = ndimage.maximum_filter(strength, max(3, int(_WIDTHS[1] * max(strength.shape))))  # pale where ink shines
     low, high = 0.35 * beside.clip((_SHINE if is_dark else 1) * contrast, contrast), 0.55 * contrast
@@ -267,14 +271,14 @@ def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None
     is_ink = (ndimage.maximum(strength - high, labels, shapes) > 0) & (areas >= max(3, 0.01 * areas.max(initial=0)))
     extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
     if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
-        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK
-    is_ink &= _like_strokes(strength, labels, areas, extents, is_ink)
+        return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK, False
+    is_ink, is_cut = _like_strokes(strength, labels, areas, extents, is_ink)
     mask = np.concatenate([[False], is_ink])[labels]
     if not mask.any():
-        return white, BLANK
+        return white, BLANK, False
     near = ndimage.binary_dilation(mask, iterations=1)
     ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
-    return np.rint(255 - 255 * ink).astype(np.uint8), None
+    return np.rint(255 - 255 * ink).astype(np.uint8), None, is_cut
 
 
 def _like_strokes(
@@ -283,8 +287,11 @@ def _like_strokes(
     areas: NDArray[np.int64],
     extents: NDArray[np.int64],
     is_ink: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Which shapes (n,) of the labelled ink may belong to digits, not to a lamp, a crease or the edge."""
+) -> tuple[NDArray[np.bool_], bool]:
+    """Which shapes (n,) of the labelled ink may belong to digits, not to a lamp, a crease or the edge.
+
+    And whether one at the edge that was left out looks like the part of a digit.
+    """
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
     peaks = ndimage.maximum(strength, labels, shapes)
@@ -297,9 +304,12 @@ def _like_strokes(
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
+    is_cut = False
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
-        found &= ~at_edge
-    return found
+        cut, found = found & at_edge, found & ~at_edge
+        size = extents / extents[found].max(initial=1)
+        is_cut = bool((cut & (size > 0.5) & (size < 1.5) & (peaks > 0.7 * peaks[found].min(initial=255))).any())
+    return found, is_cut
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:

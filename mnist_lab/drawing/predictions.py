@@ -35,6 +35,7 @@ class Source(NamedTuple):
     ink: Drawing | Picture
     trouble: Trouble | None = None  # why a picture has no ink
     scale: float = 1.0  # pixels of the ink for each of the picture
+    is_cut: bool = False  # ink that the picture's edge cuts off was left out
 
     @property
     def name(self) -> str:
@@ -49,7 +50,7 @@ def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """A picture, or all drawings of a file; a LabError says that it can't be read."""
     if not holds_drawings(path):
         page = read_page(path)
-        return [Source(path, None, page.ink, page.trouble, page.scale)]
+        return [Source(path, None, page.ink, page.trouble, page.scale, page.is_cut)]
     drawings, damaged = read_drawings(path)
     show_skipped(terminal, damaged)
     is_one = len(drawings) == 1
@@ -90,10 +91,11 @@ class Prediction:
         trouble = self.source.trouble
         if trouble is not None and trouble.name != BLANK:
             return f"{trouble.name}: {trouble.next_step}"
-        if self.found != SEVERAL:
-            return "" if self.found == DIGIT else self.found
-        unsure = sum(self.doubtful)
-        return f"{len(self.places)} digits" + (f", {unsure} of them doubtful" if unsure else "")
+        cut, said = "the edge cuts something off" if self.source.is_cut else "", self.found
+        if self.found == SEVERAL:
+            unsure = sum(self.doubtful)
+            said = f"{len(self.places)} digits" + (f", {unsure} of them doubtful" if unsure else "")
+        return "; ".join(part for part in (said if said != DIGIT else "", cut) if part)
 
     def to_dict(self, readers: Sequence[Reader], folder: Path | None = None) -> dict[str, Any]:
         """Plain values, ready for JSON; what is said of one digit alone is null where there are several."""
@@ -111,6 +113,7 @@ class Prediction:
             "probabilities": one.vote.tolist() if one else None,
             "doubtful": not self.places or any(self.doubtful),
             "found": self.found,
+            "cut_off": self.source.is_cut,
             "runs": {name: digits[0] if one else digits or None for name, digits in by_run.items()},
             "neighbours": _neighbours_in_json(readers, one.picture) if one else None,
             "places": [
@@ -159,7 +162,7 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     """
     rows: list[list[str | Text]] = []
     for one in predictions:
-        remark = Text(one.remark, "warning" if any(one.doubtful) else "")
+        remark = Text(one.remark, "warning" if any(one.doubtful) or one.source.is_cut else "")
         if len(one.places) == 1:
             rows.append([one.source.name, *_likeliest(one.places[0].vote), remark])
         else:

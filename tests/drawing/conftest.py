@@ -14,10 +14,12 @@ from torch import nn
 
 from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
 from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.explain import neighbours
 from mnist_lab.explain.likeness import LIMIT_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
 from mnist_lab.training.checkpoints import digest_of, save_tensors
+from mnist_lab.training.runs import read_run
 from tests.training.test_runs import make_run
 
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
@@ -80,7 +82,8 @@ def tangle(outputs: Path, network: DigitNet) -> Image.Image:
 
 
 def write_limit(folder: Path, model: DigitNet, limit: float) -> None:
-    content = {"weights": digest_of(model.state_dict()), "least_likeness": limit}
+    compared = len(neighbours.training_digits(read_run(folder).config))  # it was trained without added strokes
+    content = {"weights": digest_of(model.state_dict()), "compared_with": compared, "least_likeness": limit}
     (folder / LIMIT_FILE).write_text(json.dumps(content), encoding="utf-8")
 
 

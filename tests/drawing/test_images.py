@@ -285,6 +285,7 @@ def test_grain_is_no_ink(deviation: float) -> None:
 def test_what_reaches_the_edge_beside_a_digit_is_no_ink() -> None:
     finger = np.where(np.hypot(ACROSS - 0.5, DOWN - 0.5) < 0.15, 90, WRITTEN)
     assert alike(finger) > 0.97
+    assert not clean_page(as_colours(finger)).is_cut, "a finger is no digit"
 
 
 def test_blank_faint_and_small_are_told_apart(tmp_path: Path) -> None:

@@ -280,6 +280,19 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     assert small["places"][0]["box"] == pytest.approx([left / 4, top / 4, right / 4, bottom / 4], abs=1.5)
 
 
+def test_what_the_edge_cuts_off_beside_a_digit_is_not_passed_over_in_silence(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, pair = tmp_path / "pair.png", Image.fromarray(ink(side_by_side(7, 1), 12))
+    for left in (0, pair.width // 4):  # the whole picture; from the middle of the 7
+        pair.crop((left, 0, *pair.size)).save(path)
+        assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+        (said,) = records(capsys)
+        assert (said["cut_off"], said["digits"]) == ((True, [1]) if left else (False, [7, 1]))
+        assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
+        assert ("the edge cuts something off" in " ".join(capsys.readouterr().out.split())) == bool(left)
+
+
 @pytest.mark.parametrize("as_pictures", [False, True])
 def test_pieces_of_which_most_are_no_digits_are_no_number(
     outputs: Path, tmp_path: Path, network: DigitNet, capsys: pytest.CaptureFixture[str], as_pictures: bool
