@@ -97,6 +97,8 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     if len(readers) > max(PANEL_WIDTHS):
         raise RequestError(f"{len(readers)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
     session = DrawingSession(lab, readers)
+    with lab.terminal.busy("comparing digits"):
+        lowest = [reader.limit for reader in readers]
     lab.terminal.hint("opening the window; Esc closes it")
     # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.

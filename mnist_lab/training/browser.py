@@ -268,8 +268,9 @@ def _add_note_options(parser: ArgumentParser) -> None:
 
 def _note_from_options(lab: Lab, options: Namespace) -> int:
     runs = [find_run(lab.outputs, name) for name in runs_named(options, "")]
-    write_note(runs, " ".join(options.text))
-    lab.terminal.hint(f"noted with {counted(len(runs), 'run')}")
+    words = " ".join(options.text)
+    write_note(runs, words)
+    lab.terminal.hint(f"{'noted with' if words.strip() else 'without a note now:'} {counted(len(runs), 'run')}")
     return OK
 
 
