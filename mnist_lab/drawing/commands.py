@@ -97,16 +97,14 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     if len(readers) > max(PANEL_WIDTHS):
         raise RequestError(f"{len(readers)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
     session = DrawingSession(lab, readers)
-    with lab.terminal.busy("comparing digits"):
-        lowest = [reader.limit for reader in readers]
+    with lab.terminal.busy("answering once"):  # what is loaded for it would hold up the first stroke
+        for reader in readers:
+            alone = DrawingSession(lab, [reader])
+            ask(Question(_UPRIGHT, BRUSH), alone.predictors(), alone.reject)
     lab.terminal.hint("opening the window; Esc closes it")
     # One small picture gains nothing from several threads, which wait for each other wherever a core is busy: beside
     # other programs, a prediction took 0.7 ms with one and 20 to 300 ms with two, an X-ray's pictures 9 and 40 to 270.
     with threadpool_limits(1):
-        # What a network loads for its first answer would hold up the first stroke by half a second.
-        for reader in readers:
-            alone = DrawingSession(lab, [reader])
-            ask(Question(_UPRIGHT, BRUSH), alone.predictors(), alone.reject)
         open_window(session.predictors(), session)
     for folder in session.learned:
         draw_pictures(lab, folder)

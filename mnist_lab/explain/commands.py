@@ -25,7 +25,7 @@ from mnist_lab.explain.neighbour_figures import Neighboured, neighbours_figure
 from mnist_lab.explain.neighbours import NEIGHBOURS, Neighbours, Space, neighbours_of, training_features
 from mnist_lab.explain.saliency import DEFAULT_METHOD, METHODS, Explanation, Map, attribute, explain
 from mnist_lab.networks.commands import compute_for
-from mnist_lab.networks.compute import Compute, computing_with, predict_logits
+from mnist_lab.networks.compute import Compute, choose_compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import save_figure
 from mnist_lab.report.index import Summary, write_summary
@@ -59,9 +59,7 @@ class Reader:
 
     def rejects(self, picture: NDArray[np.uint8], probabilities: NDArray[np.float64]) -> bool:
         """Whether it is probably not a digit: unlike the training digits of its class, or like others too."""
-        limit = self.limit
-        with computing_with(1):  # as in neighbours_of
-            return bool(self.likeness.rejects(picture[np.newaxis], probabilities[np.newaxis], limit)[0])
+        return bool(self.likeness.rejects(picture[np.newaxis], probabilities[np.newaxis], self.limit)[0])
 
     def explain(self, picture: NDArray[np.uint8], method: str, target: int | None = None) -> Explanation:
         """A map of which pixels mattered for the target, None for the predicted digit, with all its controls."""
@@ -85,8 +83,8 @@ class Reader:
 
     @cached_property
     def limit(self) -> float:
-        """The likeness below which a picture is rejected; found in a second or two where the folder keeps none."""
-        return find_limit(self.run, self.likeness)
+        """The likeness below which a picture is rejected; found in two to four seconds where the folder keeps none."""
+        return find_limit(self.run, replace(self.likeness, compute=choose_compute()))
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:
         """The training digits nearest to a picture in the space of the hidden layer and in pixel space."""

@@ -25,7 +25,7 @@ from mnist_lab.data.mnist import Digits, load_mnist, stratified_subset, to_unit
 from mnist_lab.data.pen_strokes import STYLES
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.neighbours import Space, training_features
-from mnist_lab.networks.compute import Compute, predict_features, predict_hidden, predict_logits
+from mnist_lab.networks.compute import Compute, computing_with, predict_features, predict_hidden, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.report.document import number
 from mnist_lab.storage import read_text, write_json
@@ -52,6 +52,7 @@ class Likeness:
     compute: Compute
     _known: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)  # features of training digits
 
+    @computing_with(1)  # as in neighbours_of
     def of(
         self, pictures: NDArray[np.uint8], predicted: NDArray[np.int64], enough: float = math.inf
     ) -> NDArray[np.float32]:
@@ -139,7 +140,7 @@ def likeness_of(run: RunRecord, model: DigitNet, compute: Compute, space: Space 
 
 
 def find_limit(run: RunRecord, likeness: Likeness) -> float:
-    """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in two seconds or so.
+    """The likeness that all but 2 % of the validation digits have: the run's folder's, or found in two to four seconds.
 
     It is then kept in the run's folder, if that can be written to.
     """
