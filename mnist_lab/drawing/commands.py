@@ -97,7 +97,7 @@ def draw(lab: Lab, runs: Sequence[str] = (BEST,)) -> int:
     if len(readers) > max(PANEL_WIDTHS):
         raise RequestError(f"{len(readers)} runs can't be shown side by side", f"name 1 to {max(PANEL_WIDTHS)} runs")
     session = DrawingSession(lab, readers)
-    with lab.terminal.busy("answering once"):  # what is loaded for it would hold up the first stroke
+    with lab.terminal.busy("getting ready"):  # what is loaded for the first answer would hold up the first stroke
         for reader in readers:
             alone = DrawingSession(lab, [reader])
             ask(Question(_UPRIGHT, BRUSH), alone.predictors(), alone.reject)
