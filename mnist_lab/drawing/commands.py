@@ -301,12 +301,13 @@ def _predict_from_options(lab: Lab, options: Namespace) -> int:
 
 
 def _is_run(lab: Lab, word: str) -> bool:
-    """Whether a word where pictures are named is a run's name; a file of that name goes first."""
-    if not is_file(Path(word)):
-        with suppress(LabError):
-            find_run(lab.outputs, word)
-            return True
-    return False
+    """Whether a word where pictures are named is meant for a run: its name, or a number; a file's name goes first."""
+    if is_file(Path(word)):
+        return False
+    with suppress(LabError):
+        find_run(lab.outputs, word)
+        return True
+    return word.isdecimal()
 
 
 def score(lab: Lab, path: Path, run: str = BEST, preprocess: str = "mnist", *, as_json: bool = False) -> int:

@@ -239,6 +239,7 @@ def test_the_figure_of_the_xray_shows_pictures_as_they_are() -> None:
         (["score", "UNLABELLED"], "there is no labelled drawing with ink"),
         (["predict", "nowhere.png"], "there is no file nowhere.png"),
         (["predict", "run"], "only runs are named (run)"),
+        (["predict", "gone.png", "99"], "no run has the number 99"),
         (["predict", "nowhere.png", "--run", "nothing"], "there is no run 'nothing'"),
         (["predict", "nowhere.png", "--run", "gone"], "is missing"),
         *((words, "there is no file") for words in (["xray", "--image", "x.png"], ["score", "half \udcff"])),
