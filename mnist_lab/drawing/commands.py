@@ -235,6 +235,9 @@ def predict(lab: Lab, paths: Sequence[Path], runs: Sequence[str] = (BEST,), *, a
         lab.terminal.show(table_of(readers, predictions))
         if len(predictions) <= _MOST_PICTURES and not as_pictures:
             _tell_neighbours(lab, readers, predictions)
+    for one in predictions:
+        if one.source.is_cut:
+            lab.terminal.warn(f"{one.source.name}: ink that the picture's edge cuts off was left out")
     if folder is not None:
         lab.terminal.line(str(folder))
     for _, refusal in refused[:-1]:

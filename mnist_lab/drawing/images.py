@@ -275,7 +275,7 @@ def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None
     is_ink, is_cut = _like_strokes(strength, labels, areas, extents, is_ink)
     mask = np.concatenate([[False], is_ink])[labels]
     if not mask.any():
-        return white, BLANK, False
+        return white, BLANK, is_cut
     near = ndimage.binary_dilation(mask, iterations=1)
     ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
     return np.rint(255 - 255 * ink).astype(np.uint8), None, is_cut
@@ -307,8 +307,9 @@ def _like_strokes(
     is_cut = False
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         cut, found = found & at_edge, found & ~at_edge
-        size = extents / extents[found].max(initial=1)
-        is_cut = bool((cut & (size > 0.5) & (size < 1.5) & (peaks > 0.7 * peaks[found].min(initial=255))).any())
+        least, most = (extents[found].max() * np.array([0.5, 1.5])) if found.any() else (max(labels.shape) / 25, np.inf)
+        dark = 0.7 * peaks[found].min() if found.any() else 1.3 * _PALE
+        is_cut = bool((cut & (extents > least) & (extents < most) & (peaks > dark)).any())
     return found, is_cut
 
 

@@ -32,7 +32,7 @@ _START_OF_SCAN = b"\xff\xda"  # nothing else in a JPEG: in its data, zero or a r
 MOST_SCANNED = 10_000_000_000  # pixels times scans of a JPEG: some seconds. Progressive ones have about ten scans
 STRIP = 4_000_000  # pixels that are converted at a time
 LONGER_SIDE = 1000  # pixels: longer side that a picture is reduced to before anything else; a digit's ink needs no more
-_REMEDY = "give a picture of one digit: PNG, JPEG or another common format"
+_REMEDY = "give a picture of digits: PNG, JPEG or another common format"
 
 
 class PictureError(LabError):

@@ -91,11 +91,10 @@ class Prediction:
         trouble = self.source.trouble
         if trouble is not None and trouble.name != BLANK:
             return f"{trouble.name}: {trouble.next_step}"
-        cut, said = "the edge cuts something off" if self.source.is_cut else "", self.found
-        if self.found == SEVERAL:
-            unsure = sum(self.doubtful)
-            said = f"{len(self.places)} digits" + (f", {unsure} of them doubtful" if unsure else "")
-        return "; ".join(part for part in (said if said != DIGIT else "", cut) if part)
+        if self.found != SEVERAL:
+            return "" if self.found == DIGIT else self.found
+        unsure = sum(self.doubtful)
+        return f"{len(self.places)} digits" + (f", {unsure} of them doubtful" if unsure else "")
 
     def to_dict(self, readers: Sequence[Reader], folder: Path | None = None) -> dict[str, Any]:
         """Plain values, ready for JSON; what is said of one digit alone is null where there are several."""
@@ -162,7 +161,7 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     """
     rows: list[list[str | Text]] = []
     for one in predictions:
-        remark = Text(one.remark, "warning" if any(one.doubtful) or one.source.is_cut else "")
+        remark = Text(one.remark, "warning" if any(one.doubtful) else "")
         if len(one.places) == 1:
             rows.append([one.source.name, *_likeliest(one.places[0].vote), remark])
         else:

@@ -20,6 +20,7 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing import commands
 from mnist_lab.drawing.images import read_picture
 from mnist_lab.drawing.preprocess import ink, to_mnist
+from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain.commands import DigitFile, load_reader, load_readers
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.terminal.console import Terminal, make_console
@@ -290,7 +291,26 @@ def test_what_the_edge_cuts_off_beside_a_digit_is_not_passed_over_in_silence(
         (said,) = records(capsys)
         assert (said["cut_off"], said["digits"]) == ((True, [1]) if left else (False, [7, 1]))
         assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
-        assert ("the edge cuts something off" in " ".join(capsys.readouterr().out.split())) == bool(left)
+        assert ("pair.png: ink that the picture's edge cuts off was left out" in capsys.readouterr().out) == bool(left)
+    page = Image.new("L", (3 * pair.width, 3 * pair.width), 255)
+    page.paste(pair.crop((0, pair.height // 2, *pair.size)), (pair.width, 0))
+    page.save(path)
+    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+    (said,) = records(capsys)
+    assert (said["found"], said["cut_off"]) == ("blank", True), "nothing whole is left, but the page is not empty"
+
+
+@pytest.mark.parametrize("apart", [None, 12, 60])
+def test_level_strokes_are_ink(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], apart: float | None
+) -> None:
+    """One alone, and two one above the other."""
+    path, heights = tmp_path / "level.jsonl", [140.0] if apart is None else [140.0, 140.0 + apart]
+    level = Drawing(tuple(((60.0, height), (220.0, height)) for height in heights), None)
+    path.write_text(f"{level.to_json()}\n", encoding="utf-8")
+    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+    (said,) = records(capsys)
+    assert said["places"]
 
 
 @pytest.mark.parametrize("as_pictures", [False, True])
