@@ -179,8 +179,8 @@ class Search:
                 apart = self.cost(one, height) + self.cost(other, height) + boundary
                 both = one + other
                 beside = max((box_of(group).height for group in groups if group not in (one, other)), default=np.inf)
-                high = box_of(both).height / max(piece.box.height for piece in both) - _HIGHEST
-                high = max(high, box_of(both).height / beside - _HIGHEST_BESIDE)
+                high = box_of(both).height / max(1.0, *(piece.box.height for piece in both)) - _HIGHEST
+                high = max(high, box_of(both).height / max(1.0, beside) - _HIGHEST_BESIDE)
                 high = 0.0 if frozenset(both) == self._whole else _HIGH * max(0.0, high)
                 gains.append(apart - self.cost(both, height) - high)
             if max(gains, default=0) <= 0:
@@ -205,7 +205,8 @@ class Search:
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
-        return [place for place in places if place is not None and place.box.height > 0.3 * height]
+        least = 0.3 * height if height > 1 else -1.0  # of level lines and dots, all
+        return [place for place in places if place is not None and place.box.height > least]
 
     def _best(self, parts: Sequence[Group], boundaries: Sequence[float], height: float) -> list[Group]:
         """Join neighbouring parts to digits so that all together, with their boundaries, cost least (Viterbi)."""

@@ -58,8 +58,7 @@ def stroke_piece(stroke: Stroke) -> Piece | None:
     along = np.concatenate([[0.0], np.hypot(*np.diff(way, axis=0).T).cumsum()])
     places = np.linspace(0, along[-1], 32)
     points = np.stack([np.interp(places, along, way[:, axis]) for axis in (0, 1)], axis=1)
-    box = Box(left, top, max(right, left + 1), max(bottom, top + 1))  # a level line is as high as a pixel at least
-    return Piece(box, points, stroke, np.zeros((0, 0), dtype=bool))
+    return Piece(Box(left, top, right, bottom), points, stroke, np.zeros((0, 0), dtype=bool))
 
 
 def _mask_piece(mask: NDArray[np.bool_], left: int, top: int) -> Piece | None:

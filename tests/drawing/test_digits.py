@@ -56,6 +56,13 @@ def test_without_ink_there_are_no_digits(ask: Ask) -> None:
         assert find_digits(source, ask) == []
 
 
+@pytest.mark.parametrize("heights", [[140], [140, 152], [140, 150, 160], [60, 220]])
+@pytest.mark.parametrize("width", [0, 160])
+def test_level_lines_and_dots_are_ink(ask: Ask, heights: list[int], width: int) -> None:
+    strokes = tuple(((60.0, float(height)), (60.0 + width, float(height))) for height in heights)
+    assert 1 <= len(find_digits(Drawing(strokes), ask)) <= len(heights)
+
+
 def test_digits_side_by_side_are_found_in_drawings_and_pictures(ask: Ask) -> None:
     for left, right in itertools.product(range(10), repeat=2):
         assert len(find_digits(side_by_side(left, right), ask)) == 2, (left, right)
