@@ -205,8 +205,7 @@ class Search:
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
-        least = 0.3 * height if height > 1 else -1.0  # of level lines and dots, all
-        return [place for place in places if place is not None and place.box.height > least]
+        return [place for place in places if place is not None and max(1.0, place.box.height) > 0.3 * height]
 
     def _best(self, parts: Sequence[Group], boundaries: Sequence[float], height: float) -> list[Group]:
         """Join neighbouring parts to digits so that all together, with their boundaries, cost least (Viterbi)."""

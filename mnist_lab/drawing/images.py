@@ -307,9 +307,12 @@ def _like_strokes(
     is_cut = False
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         cut, found = found & at_edge, found & ~at_edge
-        least, most = (extents[found].max() * np.array([0.5, 1.5])) if found.any() else (max(labels.shape) / 25, np.inf)
-        dark = 0.7 * peaks[found].min() if found.any() else 1.3 * _PALE
-        is_cut = bool((cut & (extents > least) & (extents < most) & (peaks > dark)).any())
+        if found.any():  # like a digit is then what is like them
+            size = extents / extents[found].max()
+            cut &= (size > 0.5) & (size < 1.5) & (peaks > 0.7 * peaks[found].min())
+        else:
+            cut &= (extents > max(labels.shape) / 25) & (peaks > 1.3 * _PALE)
+        is_cut = bool(cut.any())
     return found, is_cut
 
 

@@ -84,6 +84,7 @@ class Reader:
     @cached_property
     def limit(self) -> float:
         """The likeness below which a picture is rejected; found in two to four seconds where the folder keeps none."""
+        # In the device's own precision, as evaluate finds it: float32 would take longer.
         return find_limit(self.run, replace(self.likeness, compute=choose_compute()))
 
     def neighbours(self, picture: NDArray[np.uint8], count: int = NEIGHBOURS) -> Neighbours:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnist_lab.data.augment import with_strokes
-from mnist_lab.data.mnist import Digits, load_mnist, stratified_subset, to_unit
+from mnist_lab.data.mnist import load_mnist, stratified_subset, to_unit
 from mnist_lab.data.pen_strokes import STYLES
 from mnist_lab.errors import StorageError
 from mnist_lab.explain.neighbours import Space, training_features
@@ -126,17 +126,8 @@ def likeness_of(run: RunRecord, model: DigitNet, compute: Compute, space: Space 
     able = torch.nonzero(torch.isin(space.digits.labels, torch.tensor(list(STYLES)))).flatten()[::_STROKED]
     digits = space.digits.subset(able)
     which, images = with_strokes(to_unit(digits.images), digits.labels, torch.Generator().manual_seed(run.seed))
-    stroked = digits.subset(which)
-    images = (255 * images).round().to(torch.uint8)
-    values = predict_hidden(model, images, compute) / space.steps.clamp(min=torch.finfo().tiny)
-    pairs = (
-        (space.digits.images, images),
-        (space.digits.labels, stroked.labels),
-        (space.digits.indices, stroked.indices),
-        (space.values, values.round().clamp(max=255).to(torch.uint8)),
-    )
-    *parts, values = (torch.cat(pair) for pair in pairs)
-    return Likeness(Space(Digits(*parts), values, space.steps), model, compute)
+    stroked = replace(digits.subset(which), images=(255 * images).round().to(torch.uint8))
+    return Likeness(space.with_more(stroked, predict_hidden(model, stroked.images, compute)), model, compute)
 
 
 def find_limit(run: RunRecord, likeness: Likeness) -> float:

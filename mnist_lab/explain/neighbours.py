@@ -91,6 +91,12 @@ class Space:
             self._parts[digit, is_it] = Space(self.digits, self.values[places], self.steps), places
         return self._parts[digit, is_it]
 
+    def with_more(self, digits: Digits, points: Tensor) -> Space:
+        """The same with more digits, which are these points (K, D); beyond the largest value they are cut off."""
+        pairs = zip(vars(self.digits).values(), vars(digits).values(), strict=True)
+        together = Digits(*(torch.cat(pair) for pair in pairs))
+        return Space(together, torch.cat([self.values, _as_bytes(points, self.steps)]), self.steps)
+
     def distances(self, points: Tensor) -> Tensor:
         """The Euclidean distances (M, N) from some points (M, D) to all training digits."""
         scaled = (self.steps * points).T
@@ -132,11 +138,16 @@ def training_features(run: RunRecord, model: DigitNet, compute: Compute) -> Spac
         return Space(digits, values, steps)
     exact = predict_hidden(model, digits.images, compute)  # (N, H)
     steps = exact.max(dim=0).values / 255
-    values = (exact / steps.clamp(min=torch.finfo().tiny)).round().to(torch.uint8)  # a silent unit's step is 0
+    values = _as_bytes(exact, steps)
     content = zlib.compress(made_of + steps.numpy().astype("<f4").tobytes() + values.numpy().tobytes(), level=1)
     with suppress(StorageError):
         write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return Space(digits, values, steps)
+
+
+def _as_bytes(points: Tensor, steps: Tensor) -> Tensor:
+    """Points (N, D) in steps (D,), uint8; a silent unit's step is 0."""
+    return (points / steps.clamp(min=torch.finfo().tiny)).round().clamp(max=255).to(torch.uint8)
 
 
 def _read(content: bytes, made_of: bytes, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

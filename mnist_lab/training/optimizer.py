@@ -56,12 +56,16 @@ class AdamW:
     def step(self) -> None:
         """Change every weight that has a gradient."""
         for group, decay in self.groups:
-            weights = [weight for weight in group if weight.grad is not None]
-            found = [self.state[weight] for weight in weights]
+            gradients = {weight: weight.grad for weight in group if weight.grad is not None}
+            found = [self.state[weight] for weight in gradients]
             steps, means, squares = ([each[name] for each in found] for name in ("step", "exp_avg", "exp_avg_sq"))
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
             adamw(
-                *(list[Tensor](weights), gradients, means, squares, list[Tensor](), steps),
+                list(gradients),
+                list(gradients.values()),
+                means,
+                squares,
+                [],
+                steps,
                 lr=self._rate,
                 weight_decay=decay,
                 **_CONSTANTS,

@@ -266,8 +266,7 @@ def save_results(
     data = RunData(run, outcome.history, results.test, mnist.test, model)
     for figure in figures.values():
         figure.prepare(data)
-    # Drawing occupies only one core: what else networks compute is done beside it on one, which several would share.
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside:  # drawing occupies only one core: the rest is computed meanwhile
         found = {name: beside.submit(figure.find, data) for name, figure in figures.items()}
         developed = beside.submit(develop, folder, outcome)
         for name, figure in figures.items():
