@@ -21,6 +21,12 @@ HEAVY = {
 }
 
 
+def test_no_file_is_too_long_to_be_read() -> None:
+    written = [path for folder in ("mnist_lab", "tests", "docs") for path in (ROOT / folder).rglob("*.py")]
+    lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in written}
+    assert {name: count for name, count in lines.items() if count > 500} == {}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_main_imports_late(path: Path) -> None:
     """Imports stand at the top, but for those of what may be missing: the optional extra."""
