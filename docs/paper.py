@@ -284,6 +284,15 @@ FAMILIES: dict[str, Family] = {
         .write(INK, s.draw(1 / 24, 1 / 12))
         .table(s.colour((40, 30, 20), (130, 110, 90)), s.draw(-8, 8), 0.06, s.draw(0, 0.2))
     ),
+    "bars of a screen": lambda s: s.write(INK, s.draw(1 / 24, 1 / 12)).bordered(
+        ("tb", "lr", "tblr")[int(s.random.integers(3))], np.full(3, s.draw(0, 60))
+    ),
+    "edge of a scan": lambda s: (
+        s.write(pencil(s), s.draw(1 / 30, 1 / 14))
+        .bordered(("t", "l", "br", "tl", "blr")[int(s.random.integers(5))], np.full(3, s.draw(0, 140)))
+        .turned(s.draw(-0.3, 0.3))
+        .grainy(3)
+    ),
     "note on a light desk": lambda s: photo(
         s.paper(s.colour((225, 205, 80), (255, 235, 140)))
         .write(INK, s.draw(1 / 24, 1 / 12))
@@ -323,6 +332,9 @@ EMPTY: dict[str, Family] = {
     "empty: shadow, no photo": lambda s: s.shadow(s.draw(0.35, 0.8), s.draw(0.001, 0.1)).grainy(
         max(0.0, s.draw(-3, 5))
     ),
+    "empty: edge of a scan": lambda s: s.bordered(
+        ("t", "l", "br", "tblr")[int(s.random.integers(4))], np.full(3, s.draw(0, 140))
+    ).grainy(3),
     "empty: ruled, vignette": lambda s: (
         s.ruled(s.draw(30, 110), s.colour((120, 130, 150), (190, 200, 230)), s.draw(1, 3), squares=s.draw(0, 1) < 0.3)
         .vignetted(s.draw(0.4, 1.4))

@@ -306,6 +306,15 @@ class Sheet:
         self.values = top[..., :3] * opacity + ground * (1 - opacity)
         return self
 
+    def bordered(self, sides: str, colour: Colour, wide: tuple[float, float] = (0.01, 0.1)) -> Sheet:
+        """Strips along these sides ("tblr"), in heights of the picture: a scanner's lid, the bars of a screen."""
+        for side in sides:
+            width = int(self.draw(*wide) * len(self.values))
+            seen = {"t": self.values, "b": self.values[::-1], "l": self.values.swapaxes(0, 1)}
+            seen["r"] = seen["l"][::-1]
+            seen[side][:width] = colour
+        return self
+
     def blurred(self, radius: float) -> Sheet:
         self.values = ndimage.gaussian_filter(self.values, (radius, radius, 0))
         return self

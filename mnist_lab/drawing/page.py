@@ -1,8 +1,8 @@
-"""A page that lies on something else, found in a photograph and seen straight from above."""
+"""A page that lies on something else, found in a photograph and seen straight from above, without a border."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,23 @@ from scipy.spatial import ConvexHull
 
 Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
+_T = TypeVar("_T", np.bool_, np.float32)
+
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
 _CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
+_THINNEST_BORDER, _WIDEST_BORDER = 1 / 50, 0.2  # of the picture's side; what is thinner is a line
+_WHOLE, _CLEAN = 0.9, 0.05  # of a row, that is unlike paper: in a border, and beside it
+_SOFT = 0.03  # of the picture's longer side, that a border may be soft or aslant
 
 
 def find_paper(colours: Colours) -> Colours:
-    """The page, seen straight from above, if one lies whole in the picture on something else; else all of it."""
+    """The page, seen straight from above, if one lies whole in the picture on something else; else all but a border."""
     corners = _corners(colours)
     if corners is None:
-        return colours
+        return _without_border(colours)
     across = [np.hypot(*(corners[a] - corners[b])) for a, b in ((1, 0), (2, 3))]
     down = [np.hypot(*(corners[a] - corners[b])) for a, b in ((3, 0), (2, 1))]
     width, height = (max(8, round(float(np.mean(sides)))) for sides in (across, down))
@@ -38,6 +43,43 @@ def find_paper(colours: Colours) -> Colours:
     photo = Image.fromarray(np.rint(colours.clip(0, 255)).astype(np.uint8))
     image = photo.transform((width, height), perspective, homography, bilinear)
     return np.asarray(image, dtype=np.float32)
+
+
+def _without_border(colours: Colours) -> Colours:
+    """Without strips along whole sides that are unlike the paper: a scanner's lid, a table, a screenshot's bars."""
+    unlike = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2) > _PAGE_CONTRAST  # (H, W)
+    top, bottom, left, right = depths = [_depth(side) for side in _from_sides(unlike)]
+    inside = unlike[top : len(unlike) - bottom, left : unlike.shape[1] - right]
+    top, bottom, left, right = (
+        _border(*sides) for sides in zip(_from_sides(colours), depths, _from_sides(inside), strict=True)
+    )
+    return colours[top : len(colours) - bottom, left : colours.shape[1] - right]
+
+
+def _from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:
+    """A picture as seen from above, from below, from its left and from its right: rows run along that side."""
+    turned = values.swapaxes(0, 1)
+    return [values, values[::-1], turned, turned[::-1]]
+
+
+def _depth(unlike: NDArray[np.bool_]) -> int:
+    """How many rows (H, W) from the side on are all unlike paper: more than a line has, but not too many."""
+    depth = int((unlike.mean(axis=1) < _WHOLE).argmax())
+    return depth if _THINNEST_BORDER * min(unlike.shape) < depth <= _WIDEST_BORDER * len(unlike) else 0
+
+
+def _border(colours: Colours, depth: int, beyond: NDArray[np.bool_]) -> int:
+    """How many rows to cut: so many, and what is soft or aslant beyond.
+
+    None where light fades to its paper, or ink is joined to it, as the stem of a 7 is to its bar.
+    """
+    reach = 1 + int(_SOFT * max(beyond.shape))
+    is_clean = beyond[:reach].mean(axis=1) < _CLEAN
+    if not depth or not is_clean.any():
+        return 0
+    end = depth + int(is_clean.argmax())
+    border, paper = (np.median(rows, axis=(0, 1)) for rows in (colours[:depth][-reach:], colours[end : end + reach]))
+    return end if np.abs(border - paper).max() > _PAGE_CONTRAST else 0
 
 
 def _corners(colours: Colours) -> NDArray[np.float64] | None:

@@ -288,6 +288,28 @@ def test_what_reaches_the_edge_beside_a_digit_is_no_ink() -> None:
     assert not clean_page(as_colours(finger)).is_cut, "a finger is no digit"
 
 
+@pytest.mark.parametrize("sides", ["top", "left bottom", "left right", "top bottom", "top bottom left right"])
+@pytest.mark.parametrize(("wide", "border"), [(2, 0), (9, 40), (35, 120), (35, 255)])
+def test_a_border_along_a_side_is_no_ink(sides: str, wide: int, border: int) -> None:
+    """Of a scanner's lid, a screenshot's bars, or a table; aslant by a pixel or two."""
+    plain = np.asarray(seven(ink=30, paper=190), dtype=float) + np.random.default_rng(0).normal(0, 2, (300, 200))
+    for digit in (plain, np.full_like(plain, 190)):
+        framed = digit.copy()
+        for side in sides.split():
+            turned = {"top": framed, "bottom": framed[::-1], "left": framed.T, "right": framed.T[::-1]}[side]
+            turned[:wide] = border
+            turned[wide : wide + 2, : turned.shape[1] // 2] = border
+        assert np.abs(seen(framed) - seen(digit).astype(float)).mean() < 6
+
+
+def test_the_bar_of_a_seven_from_side_to_side_is_no_border() -> None:
+    image = np.full((300, 200), 255.0)
+    image[:24] = 0
+    for row in range(24, 300):
+        image[row, 170 - row // 3 : 200 - row // 3] = 0
+    assert np.array_equal(clean_page(as_colours(image)).ink < 128, image < 128)
+
+
 def test_blank_faint_and_small_are_told_apart(tmp_path: Path) -> None:
     small = np.full((900, 900), 240.0)
     small[400:405, 500:503] = 40
