@@ -91,8 +91,7 @@ def mixture(own: Digits, mnist: Digits, config: TrainConfig) -> Digits:
     count = round(_OWN * config.images_per_epoch)
     repeated = own.subset(torch.arange(count) % len(own))
     others = torch.randperm(len(mnist), generator=seeded_generator(config.seed, "mixture"))
-    chosen = mnist.subset(others[: config.images_per_epoch - count])
-    return Digits(*(torch.cat([getattr(part, name) for part in (repeated, chosen)]) for name in vars(own)))
+    return repeated.followed_by(mnist.subset(others[: config.images_per_epoch - count]))
 
 
 def config_for(parent: TrainConfig, seed: int) -> TrainConfig:
