@@ -160,11 +160,11 @@ def test_rounded_parts_add_up_to_their_rounded_total() -> None:
     random = np.random.default_rng(0)
     for _ in range(200):
         parts = random.normal(size=random.integers(1, 12)) * 10.0 ** random.integers(-3, 2)
-        rounded = add_up(parts.tolist(), float(parts.sum()), 3)
+        rounded = add_up(parts.tolist(), float(parts.sum()))
         assert sum(rounded) == pytest.approx(round(float(parts.sum()), 3), abs=1e-9)
         assert np.abs(np.array(rounded) - parts).max() <= 0.001 + 1e-9
-    assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0, 2) == [0.34, 0.33, 0.33]
-    assert add_up([0.5, 0.25], 0.75, 2) == [0.5, 0.25]
+    assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0) == [0.334, 0.333, 0.333]
+    assert add_up([0.5, 0.25], 0.75) == [0.5, 0.25]
 
 
 def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture: NDArray[np.uint8]) -> None:
