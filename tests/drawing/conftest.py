@@ -18,9 +18,9 @@ from mnist_lab.explain import neighbours
 from mnist_lab.explain.likeness import LIMIT_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.training.checkpoints import digest_of, save_tensors
+from mnist_lab.training.checkpoints import digest_of
 from mnist_lab.training.runs import read_run
-from tests.training.test_runs import make_run
+from tests.explain.conftest import lay_run
 
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
@@ -47,8 +47,7 @@ def network(mnist: Mnist, compute: Compute) -> DigitNet:
 @pytest.fixture
 def outputs(tmp_path: Path, network: DigitNet) -> Path:
     """An output folder with a run of that network, which rejects nothing."""
-    folder = make_run(tmp_path / "outputs", "run")
-    save_tensors(folder / "model.pt", network.state_dict())
+    folder = lay_run(tmp_path / "outputs", "run", network)
     write_limit(folder, network, 0.0)
     return tmp_path / "outputs"
 

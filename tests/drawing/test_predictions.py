@@ -27,8 +27,9 @@ from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
 from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limit
-from tests.drawing.test_commands import lab_of, probabilities_by_hand
+from tests.drawing.test_commands import probabilities_by_hand
 from tests.drawing.test_preprocess import side_by_side
+from tests.explain.conftest import lab_of
 
 
 @pytest.fixture

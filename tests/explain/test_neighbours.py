@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,34 +13,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.data.loader import with_random_labels
 from mnist_lab.data.mnist import Mnist, stratified_subset, to_unit
 from mnist_lab.explain import neighbours
-from mnist_lab.explain.commands import Reader, load_reader
 from mnist_lab.explain.neighbours import FEATURES_FILE, Nearest, Space
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
-from tests.training.test_runs import make_run
+from tests.explain.conftest import lay_run, reader_of
 
 FEW = 2000  # training digits that are searched, unless a test asks for all
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
-    """An output folder with two untrained networks: random filters tell digits apart well enough."""
-    for seed, name in enumerate(("first", "second")):
-        folder = make_run(tmp_path, name, seed=seed, results={"validation": {"doubt_level": 0.5}})
-        save_tensors(folder / "model.pt", build_model("1-layer", seed=seed).state_dict())
-    return tmp_path
-
-
-def reader_of(outputs: Path, name: str = "first") -> Reader:
-    return load_reader(Lab(Terminal(make_console(file=io.StringIO())), outputs, main.load), name)
 
 
 def same(first: Nearest, second: Nearest) -> bool:
@@ -202,8 +184,7 @@ def test_those_that_a_network_was_trained_on_are_searched_under_the_labels_that_
     tmp_path: Path, mnist: Mnist
 ) -> None:
     config = TrainConfig(model="1-layer", train_size=600, random_labels=0.5, seed=7)
-    folder = make_run(tmp_path, "few", config=config.to_dict(), results={"validation": {"doubt_level": 0.5}})
-    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+    lay_run(tmp_path, "few", config=config.to_dict())
     taught = with_random_labels(stratified_subset(mnist.train, 600), 0.5, 7)
     given, true = (
         dict(zip(each.indices.tolist(), each.labels.tolist(), strict=True)) for each in (taught, mnist.train)
