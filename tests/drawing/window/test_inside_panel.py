@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from mnist_lab.plotting import ORANGE, tinted
 from mnist_lab.terminal.wording import format_probability
 from tests.explain.test_inside import hooked, lively
-from tests.windows import CORNER, LINE, Interior, Opener, Visitor, cut_off, option
+from tests.windows import CORNER, LINE, Interior, Opener, Visitor, cut_off, option, overlapping, texts_on
 
 pytest_plugins = ["tests.window_fixtures"]
 pytestmark = pytest.mark.integration
@@ -64,19 +63,7 @@ def panel_of(visitor: Visitor) -> InsidePanel:
 
 
 def texts(visitor: Visitor, tag: str) -> list[str]:
-    canvas = panel_of(visitor).canvas
-    return [option(canvas, item, "text") for item in canvas.find_withtag(tag) if str(canvas.type(item)) == "text"]
-
-
-def overlapping(panel: InsidePanel) -> list[tuple[str, str]]:
-    """The texts that lie over each other, by more than what letters keep free around them."""
-    canvas, found, free = panel.canvas, [], max(2, panel.px(2))
-    items = [item for item in canvas.find_all() if str(canvas.type(item)) == "text" and option(canvas, item, "text")]
-    boxes = [canvas.bbox(item) for item in items]
-    for (one, a), (other, b) in itertools.combinations(zip(items, boxes, strict=True), 2):
-        if min(a[2], b[2]) - max(a[0], b[0]) > free and min(a[3], b[3]) - max(a[1], b[1]) > free:
-            found.append((option(canvas, one, "text"), option(canvas, other, "text")))
-    return found
+    return texts_on(panel_of(visitor).canvas, tag)
 
 
 def click(visitor: Visitor, spot: Spot) -> None:
@@ -354,7 +341,7 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
                     panel.rest()
                 visitor.root.update()
                 assert cut_off(visitor.window, on_screen=False) == [], (size, page, spot)
-                assert overlapping(panel) == [], (size, page, spot)
+                assert overlapping(panel.canvas, max(2, panel.px(2))) == [], (size, page, spot)
         heads = [button.winfo_x() + button.master.winfo_x() for button in panel.buttons.values()]
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
