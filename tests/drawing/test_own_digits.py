@@ -238,15 +238,6 @@ def test_a_linked_file_stays_a_link(kept: Path, tmp_path: Path) -> None:
     assert list_own_digits(kept.parent)[0].drawing == replace(SEVEN, label=2)
 
 
-def test_a_changed_label_is_counted_anew(own: Path) -> None:
-    assert marks(own) == {"good": Mark(3, 6)}
-    first = list_own_digits(own)[0]
-    change_own_digit(own, first, (first.drawing.label or 0) - 1)  # missed so far: its label was one too high
-    assert marks(own) == {"good": Mark(4, 6)}
-    change_own_digit(own, list_own_digits(own)[0], None)
-    assert marks(own) == {"good": Mark(3, 5)}
-
-
 @pytest.mark.integration
 def test_a_list_with_nothing_left_to_count_loads_no_torch(own: Path) -> None:
     marks(own)

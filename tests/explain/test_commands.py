@@ -159,6 +159,8 @@ def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path, monkeyp
     answers = ["saliency", "10000", "nowhere", "a\0b", "3", "gradient", "saliency", str(tmp_path / "x.JSON"), "1", "q"]
     lab, shown = lab_of(outputs, *answers)
     assert main.run_menu(lab) == 0
+    refusal = "there is no file 'nowhere'; give a number from 0 to 9,999, a file's name, or q for the menu"
+    assert refusal in " ".join(shown.getvalue().split())
     assert shown.getvalue().count("there is no file") == 2
     assert shown.getvalue().count("give a whole number from 0 to 9,999") == 1
     assert len(list(outputs.glob("*_saliency-test-3"))) == len(list(outputs.glob("*_saliency-x"))) == 1
