@@ -67,10 +67,8 @@ FIGURES = {
     "samples": lambda: figures.sample_grid(make_images(120)),
     "samples-narrow": lambda: figures.sample_grid(make_images(10)),
     "class-counts": lambda: figures.class_counts(split_counts()),
-    "class-counts-empty": lambda: figures.class_counts({"training": [0] * 10, "test": [0] * 9 + [5]}),
     "means": lambda: figures.mean_grid(make_images(10) / 255, [5923, *range(1, 10)]),
     "augmentation": lambda: figures.augmentation_gallery(augmented(8)),
-    "augmentation-one": lambda: figures.augmentation_gallery(augmented(1)),
 }
 
 
@@ -111,11 +109,6 @@ class TestDataViews:
         assert len({axes.get_ylim() for axes in panels}) == 1
         bottom, top = panels[0].get_ylim()
         assert bottom > top, "digit 0 is on top"
-
-    def test_empty_splits_have_no_bars(self) -> None:
-        panels = figures.class_counts({"training": [0] * 10, "test": [1] * 10}).axes
-        assert set(bar_widths(panels[0])) == {0}
-        assert set(bar_widths(panels[1])) == {10}
 
     def test_means_are_drawn_on_the_full_ink_scale(self) -> None:
         means = make_images(10) / 512  # at most half ink: an automatic scale would stretch it to black
