@@ -19,16 +19,7 @@ from torch import Tensor, nn
 from mnist_lab.config import ARCHITECTURES
 from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
 from mnist_lab.explain import inside_figures as figures
-from mnist_lab.explain.inside import (
-    Inside,
-    first_kernels,
-    logit_sum,
-    look_inside,
-    opened,
-    pixel_sum,
-    seen_by,
-    survey,
-)
+from mnist_lab.explain.inside import Inside, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from tests.explain.test_inside import hooked, lively
 from tests.training.test_figures import assert_legible, words

@@ -19,16 +19,7 @@ from mnist_lab.drawing.window.answer import Answer, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail
 from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, draw_maps, plan_columns
 from mnist_lab.drawing.window.layout import Box
-from mnist_lab.explain.inside import (
-    Inside,
-    Survey,
-    first_kernels,
-    logit_sum,
-    look_inside,
-    number,
-    pixel_sum,
-    seen_by,
-)
+from mnist_lab.explain.inside import Inside, Survey, first_kernels, logit_sum, look_inside, number, pixel_sum, seen_by
 from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import ORANGE, mosaic_of, tinted

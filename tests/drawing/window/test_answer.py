@@ -12,15 +12,7 @@ from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.drawing import preprocess
 from mnist_lab.drawing.preprocess import Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.drawing.window.answer import (
-    Answer,
-    Look,
-    Predictor,
-    Probabilities,
-    Question,
-    ask,
-    sentence,
-)
+from mnist_lab.drawing.window.answer import Answer, Look, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.explain.inside import opened
 from mnist_lab.networks.models import build_model
 from tests.windows import CORNER, LINE, UNSEEN, no_film, uniform_map, width_reader
