@@ -47,13 +47,12 @@ def records(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def colour_lab(outputs: Path, *answers: str, width: int = 80) -> tuple[Lab, io.StringIO]:
+def colour_lab(outputs: Path) -> tuple[Lab, io.StringIO]:
     """A lab on a terminal with all colours."""
-    shown, given = io.StringIO(), iter(answers)
-    console = make_console(
-        file=shown, width=width, force_terminal=True, color_system="truecolor", legacy_windows=False, _environ={}
-    )
-    return Lab(Terminal(console, lambda: next(given)), outputs, main.load), shown
+    shown = io.StringIO()
+    colours: dict[str, Any] = {"color_system": "truecolor", "legacy_windows": False, "_environ": {}}
+    console = make_console(file=shown, width=80, force_terminal=True, **colours)
+    return Lab(Terminal(console), outputs, main.load), shown
 
 
 def test_several_networks_vote_by_the_mean_of_their_probabilities(

@@ -94,7 +94,7 @@ class TestMistakes:
         test = evaluate(predict_logits(trained, digits.images, CPU).numpy(), digits.labels.numpy())
         return RunData(record, [], test, digits, trained)
 
-    def test_stand_beside_their_neighbours_the_surest_first(self, run: RunData, mnist: Mnist) -> None:
+    def test_stand_beside_their_neighbours_the_surest_first(self, run: RunData) -> None:
         missed = run.test.mistakes
         figure = drawn(run)
         headings = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("true")]

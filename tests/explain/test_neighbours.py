@@ -59,7 +59,7 @@ def test_the_nearest_of_all_training_digits_are_found(outputs: Path, mnist: Mnis
     assert np.mean(kept) > 0.95, "one byte for each unit hardly changes who is near"
 
 
-def test_a_training_digit_is_not_its_own_neighbour(outputs: Path, mnist: Mnist) -> None:
+def test_a_training_digit_is_not_its_own_neighbour(outputs: Path) -> None:
     reader = reader_of(outputs)
     digits = neighbours.training_digits(reader.run.config)
     assert len(digits) == FEW
