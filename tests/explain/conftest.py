@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import main
 from mnist_lab.config import Architecture
-from mnist_lab.data.mnist import Mnist, normalise, to_unit
+from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
 from mnist_lab.explain.commands import Reader, load_reader
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
@@ -26,21 +26,27 @@ CPU = Compute(torch.device("cpu"), None, "CPU")
 TARGETS = torch.tensor([7, 2, 8, 0])  # the third is another digit than the picture's: "why not an 8?"
 
 
-@pytest.fixture(scope="session")
-def trained(mnist: Mnist) -> DigitNet:
-    """A tiny network that reads nine digits in ten."""
-    model = build_model(TINY)
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    order = torch.randperm(len(mnist.train), generator=torch.Generator().manual_seed(0))
+def teach(model: DigitNet, digits: Digits, count: int, rate: float) -> DigitNet:
+    """Train a network where it is on so many digits, each once."""
+    device = next(model.parameters()).device
+    optimiser = torch.optim.AdamW(model.parameters(), rate)
+    order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # of dropout
-        for batch in torch.split(order[:6_000], 64):
-            logits = model(normalise(to_unit(mnist.train.images[batch])))
+        for batch in torch.split(order[:count], 64):
+            logits = model(normalise(to_unit(digits.images[batch])).to(device))
+            loss = nn.functional.cross_entropy(logits, digits.labels[batch].to(device))
             optimiser.zero_grad()
-            nn.functional.cross_entropy(logits, mnist.train.labels[batch]).backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     model.zero_grad()
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def trained(mnist: Mnist) -> DigitNet:
+    """A tiny network that reads nine digits in ten."""
+    return teach(build_model(TINY), mnist.train, 6_000, 3e-3)
 
 
 @pytest.fixture(scope="session")
