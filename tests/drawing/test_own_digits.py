@@ -112,15 +112,10 @@ def test_a_damaged_file_of_counts_is_made_again(own: Path) -> None:
     whole = json.loads(path.read_text(encoding="utf-8"))
     good = whole["runs"]["good"]
     assert (whole["total"], good["correct"]) == (6, 3)
-    totals: list[Any] = [0, True, "6"]
-    corrects: list[Any] = [7, -1, 3.0]
-    runs: list[Any] = [[], {"good": 3}]
     changed: list[dict[str, Any]] = [
-        *({"total": value} for value in totals),
-        *({"runs": {"good": good | {"correct": value}}} for value in corrects),
-        *({"runs": value} for value in runs),
-        {"lab": "0.0.0"},
-        {"drawings": "0"},
+        *({"total": value} for value in (0, True, "6")),
+        *({"runs": {"good": good | {"correct": value}}} for value in (7, -1, 3.0)),
+        *({"runs": []}, {"runs": {"good": 3}}, {"lab": "0.0.0"}, {"drawings": "0"}),
     ]
     texts = ["", "{}", "[" * 100_000, *(json.dumps(whole | change) for change in changed)]
     for text in texts:

@@ -97,32 +97,24 @@ def test_features_are_computed_once_and_kept(outputs: Path, mnist: Mnist, monkey
     assert all(same(*both) for both in zip(found, again, strict=True))
 
 
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def flipped(content: bytes) -> bytes:
-    return content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
-
-
 def with_step(step: float, content: bytes) -> bytes:
     plain = bytearray(zlib.decompress(content))
     plain[32:36] = np.array(step, "<f4").tobytes()
     return zlib.compress(plain)
 
 
-not_finite, negative = partial(with_step, np.nan), partial(with_step, -1.0)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "not finite": partial(with_step, np.nan),
+    "negative": partial(with_step, -1.0),
+    "longer": lambda content: zlib.compress(zlib.decompress(content) + b"\0"),
+    "a bomb": lambda content: zlib.compress(zlib.decompress(content)[:32] + bytes(1 << 25), 9),
+}
 
 
-def longer(content: bytes) -> bytes:
-    return zlib.compress(zlib.decompress(content) + b"\0")
-
-
-def bomb(content: bytes) -> bytes:
-    return zlib.compress(zlib.decompress(content)[:32] + bytes(1 << 25), 9)
-
-
-@pytest.mark.parametrize("damage", [truncated, flipped, not_finite, negative, longer, bomb, lambda _: b""])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_counts_as_none(outputs: Path, mnist: Mnist, damage: Callable[[bytes], bytes]) -> None:
     picture, kept = mnist.test.images[3, 0].numpy(), outputs / "first" / FEATURES_FILE
     found, whole = reader_of(outputs).neighbours(picture), kept.read_bytes()
