@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -188,17 +187,13 @@ def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture
     assert look_inside(model, picture).silent(1)[4]
 
 
-def test_an_opened_network_is_a_copy(compute: Compute, picture: NDArray[np.uint8]) -> None:
+def test_an_opened_network_is_a_copy(compute: Compute) -> None:
     model = compute.place(build_model("1-layer", seed=1)).train()
     inside = opened(model)
     assert not inside.training and model.training
     kernels = first_kernels(inside)
     assert kernels.shape == (32, 3, 3)
     assert np.array_equal(kernels[3], cast(ConvBlock, model.blocks[0]).conv.weight[3, 0].detach().cpu().numpy())
-    maps = look_inside(inside, picture).maps[0].mean(axis=(1, 2))
-    order = look_inside(inside, picture).by_strength(0)
-    assert sorted(order) == list(range(32))
-    assert all(maps[a] >= maps[b] for a, b in pairwise(order))
 
 
 def thousandths(value: float) -> int:
