@@ -90,13 +90,10 @@ def settings_table() -> str:
             default = part.__dataclass_fields__[name].default
             if found.may_be_none:
                 default = getattr(ARCHITECTURES["3-layer"], name)
-            span = (
-                f"{number(found.low)} to {number(found.high)}"
-                if found.kind in (int, float)
-                else ", ".join(found.choices)
-            )
+            numbers = f"{number(found.low)} to {number(found.high)}"
+            span = numbers if found.kind in (int, float) else ", ".join(found.choices) or "on, off"
             default = "on" if default is True else f"{default:,}" if isinstance(default, int) else default
-            lines.append(f"| `{found.option}` | {default} | {span or 'on, off'} | {found.unit} | {found.help} |")
+            lines.append(f"| `{found.option}` | {default} | {span} | {found.unit} | {found.help} |")
     return "\n".join(lines)
 
 

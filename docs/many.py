@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,18 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-import main  # noqa: E402
-from mnist_lab.data.loader import derive_seed  # noqa: E402
-from mnist_lab.drawing.digits import find_digits  # noqa: E402
-from mnist_lab.drawing.images import clean_page  # noqa: E402
-from mnist_lab.drawing.preprocess import Picture  # noqa: E402
-from mnist_lab.drawing.strokes import CANVAS, Drawing, read_drawings  # noqa: E402
-from mnist_lab.explain.commands import load_reader  # noqa: E402
-from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
-from mnist_lab.terminal.lab import Lab  # noqa: E402
+from mnist_lab.data.loader import derive_seed
+from mnist_lab.drawing.digits import find_digits
+from mnist_lab.drawing.images import clean_page
+from mnist_lab.drawing.places import asking
+from mnist_lab.drawing.preprocess import Picture
+from mnist_lab.drawing.strokes import CANVAS, Drawing, read_drawings
+from mnist_lab.explain.commands import Reader
+from mnist_lab.networks.compute import choose_compute
+from mnist_lab.training.runs import find_run
+from mnist_lab.training.session import load_trained
 
 Digit: TypeAlias = list[NDArray[np.float64]]  # strokes (n, 2), in heights of the digits of its row or sheet
 Random: TypeAlias = np.random.Generator
@@ -173,6 +170,12 @@ def edit_distance(one: Sequence[int], other: Sequence[int]) -> int:
     return before[-1]
 
 
+def reader_of(outputs: Path, name: str) -> Reader:
+    """A run's network, ready to be asked."""
+    run, compute = find_run(outputs, name), choose_compute()
+    return Reader(run, load_trained(run, compute), compute)
+
+
 def measure() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -183,7 +186,7 @@ def measure() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layout", choices=LAYOUTS, nargs="+", default=list(LAYOUTS), help="which (default: all)")
     options = parser.parse_args()
-    reader = load_reader(Lab(Terminal(make_console()), options.outputs, main.load), options.run)
+    reader = reader_of(options.outputs, options.run)
     drawings = [one for one in read_drawings(options.file).usable if one.label is not None]
     print("| layout | pictures, % right | miscounted | drawings, % right | miscounted | n digits |")
     print("|---|---|---|---|---|---|")
@@ -202,7 +205,7 @@ def measure() -> None:
                 as_drawing(on_canvas(placed, random)),
             ]
             for kind, source in enumerate(sources):
-                places = find_digits(source, lambda pictures: [[each] for each in reader.predict(pictures)])
+                places = find_digits(source, asking([reader.predict]))
                 said = [place.digit for place in places]
                 mistakes[kind] += edit_distance(said, labels)
                 miscounted[kind] += len(said) != digits

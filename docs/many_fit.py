@@ -22,17 +22,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-import main
 from mnist_lab.config import AugmentConfig
 from mnist_lab.data.augment import augment
 from mnist_lab.data.mnist import load_mnist
 from mnist_lab.drawing.digits import FEATURES, Search
 from mnist_lab.drawing.pieces import thinned
+from mnist_lab.drawing.places import asking
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.explain.commands import load_reader
-from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.terminal.lab import Lab
 
 _HANDS = AugmentConfig(rotation=4, shift=0, scale=0, shear=0, strokes=1, elastic=0.007)
 _PENS = (0.06, 0.09, 0.12)  # widths, in heights of digits, of which two that touch do overlap
@@ -89,8 +86,8 @@ def fit() -> None:
     parser.add_argument("--count", type=int, default=3000, help="compositions, half of them as pictures")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    lab, random = Lab(Terminal(make_console()), options.outputs, main.load), np.random.default_rng(options.seed)
-    readers = [load_reader(lab, run) for run in options.run]
+    random = np.random.default_rng(options.seed)
+    readers = [many.reader_of(options.outputs, run) for run in options.run]
     validation = load_mnist().validation
     labels = validation.labels.numpy()
     inked = augment(validation.images / 255, validation.labels, _HANDS, torch.Generator().manual_seed(options.seed))
@@ -108,8 +105,7 @@ def fit() -> None:
         source: Drawing | Picture = many.as_drawing(many.on_canvas(placed, random))
         if number % 2:
             source = many.as_picture(*many.in_picture(placed, random), pen=float(random.choice(_PENS)))
-        predict = readers[number % len(readers)].predict
-        search = Search(source, lambda pictures: [[each] for each in predict(pictures)])  # noqa: B023
+        search = Search(source, asking([readers[number % len(readers)].predict]))
         group = tuple(search.pieces())
         search.ask([group] if group else [])
         cuts = search.cuts(group) if group else []

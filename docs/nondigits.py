@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import normalize
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from scipy.ndimage import gaussian_filter  # noqa: E402
-from torch.nn.functional import normalize  # noqa: E402
-
-from mnist_lab.data.mnist import load_mnist  # noqa: E402
-from mnist_lab.drawing.recognise import Labelled, examples, prepare_labelled  # noqa: E402
-from mnist_lab.drawing.strokes import read_drawings  # noqa: E402
-from mnist_lab.explain.likeness import REJECTED_FRACTION, find_limit, likeness_of  # noqa: E402
-from mnist_lab.explain.neighbours import Space, training_features  # noqa: E402
-from mnist_lab.networks.compute import choose_compute, predict_features, predict_logits  # noqa: E402
-from mnist_lab.networks.models import DigitNet  # noqa: E402
-from mnist_lab.training.runs import RunRecord, find_run  # noqa: E402
-from mnist_lab.training.session import load_trained  # noqa: E402
+from mnist_lab.data.mnist import load_mnist
+from mnist_lab.drawing.recognise import Labelled, examples, prepare_labelled
+from mnist_lab.drawing.strokes import read_drawings
+from mnist_lab.explain.likeness import REJECTED_FRACTION, find_limit, likeness_of
+from mnist_lab.explain.neighbours import Space, training_features
+from mnist_lab.networks.compute import choose_compute, predict_features, predict_logits
+from mnist_lab.networks.models import DigitNet
+from mnist_lab.training.runs import RunRecord, find_run
+from mnist_lab.training.session import load_trained
 
 COUNT = 300  # of each kind
 DRAWN, KEPT = "drawn digits", "likeness, limit of the run"

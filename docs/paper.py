@@ -11,7 +11,6 @@ a wrong digit of at least 90 %, without any remark.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -19,23 +18,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from many import reader_of
 from numpy.typing import NDArray
 from PIL import Image
+from sheets import BLUE, INK, PENCIL, Lines, Sheet, broad, centre_lines, unit
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from sheets import BLUE, INK, PENCIL, Lines, Sheet, broad, centre_lines, unit  # noqa: E402
-
-import main  # noqa: E402
-from mnist_lab.data.loader import derive_seed  # noqa: E402
-from mnist_lab.data.mnist import load_mnist  # noqa: E402
-from mnist_lab.drawing import predictions, preprocess  # noqa: E402
-from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page  # noqa: E402
-from mnist_lab.drawing.strokes import Drawing, read_drawings, segments  # noqa: E402
-from mnist_lab.explain.commands import load_reader  # noqa: E402
-from mnist_lab.terminal.console import Terminal, make_console  # noqa: E402
-from mnist_lab.terminal.lab import Lab  # noqa: E402
+from mnist_lab.data.loader import derive_seed
+from mnist_lab.data.mnist import load_mnist
+from mnist_lab.drawing import predictions, preprocess
+from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, read_page
+from mnist_lab.drawing.strokes import Drawing, read_drawings, segments
 
 _SURE = 0.9
 
@@ -387,8 +379,7 @@ def shapes(strokes: Path | None, name: str, count: int) -> list[tuple[int, Lines
 
 def measure(options: argparse.Namespace) -> None:
     """Make each family's pictures, read them, and print how many were read correctly."""
-    terminal = Terminal(make_console())
-    reader = load_reader(Lab(terminal, options.outputs, main.load), options.run)
+    reader = reader_of(options.outputs, options.run)
     steps = PaperSteps(**{name: name not in options.without for name in PAPER_STEPS})
     print(f"{'family':<28}{'right':>8}{'wrong and sure':>16}{'blank':>8}   of {options.each}", flush=True)
     if "pen" in options.without:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from mnist_lab.drawing.pieces import thinned
+
 Lines: TypeAlias = NDArray[np.float64]  # (S, 4) x, y of start and end; the longer side of all reaches from 0 to 1
 Values: TypeAlias = NDArray[np.float64]  # (H, W, 3) 0 to 255, or (H, W) 0 to 1 for what is covered
 Random: TypeAlias = np.random.Generator
@@ -20,25 +22,6 @@ WHITE, INK, PENCIL, BLUE = (250, 249, 246), (25, 25, 28), (120, 120, 122), (40, 
 _FINE = 3  # subpixels in which lines are drawn
 
 # --- digits ------------------------------------------------------------------------------------------------------
-
-
-def thinned(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The centre lines of shapes (Zhang and Suen 1984, "A fast parallel algorithm for thinning digital patterns")."""
-    ink = np.pad(ink, 1)
-    while True:
-        before = ink
-        for first, second in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):
-            ring = [
-                np.roll(ink, to, (0, 1))
-                for to in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-            ]
-            count = np.sum(ring, axis=0)
-            turns = np.sum([~ring[place] & ring[(place + 1) % 8] for place in range(8)], axis=0)
-            both = [np.all([ring[place] for place in places], axis=0) for places in (first, second)]
-            ink = ink & ~((count >= 2) & (count <= 6) & (turns == 1) & ~both[0] & ~both[1])
-        if np.array_equal(ink, before):
-            centre: NDArray[np.bool_] = ink[1:-1, 1:-1]
-            return centre
 
 
 def centre_lines(digit: NDArray[np.uint8]) -> Lines:
@@ -123,11 +106,11 @@ class Sheet:
         y, x = np.mgrid[:height, :breadth] % spacing - spacing / 2
         return self._ink(np.clip(radius + 0.5 - np.hypot(x, y), 0, 1), colour)
 
-    def stained(self, colour: Colour, count: int = 1, radius: tuple[float, float] = (0.1, 0.3)) -> Sheet:
+    def stained(self, colour: Colour, count: int) -> Sheet:
         """Rings and pools of coffee, pale and with a darker rim."""
         x, y = self._places()
         for _ in range(count):
-            size = self.draw(*radius)
+            size = self.draw(0.1, 0.3)
             away = (np.hypot(x - self.draw(-0.5, 0.5), y - self.draw(-0.5, 0.5)) - size) / size
             pool = 0.12 / (1 + np.exp(np.clip(away * 60, -50, 50))) + 0.18 * np.exp(-((away / 0.03) ** 2))
             self._ink(pool, colour)
@@ -154,10 +137,10 @@ class Sheet:
         self.values = np.mean(list(shifted), axis=0)
         return self
 
-    def margin(self, colour: Colour = (220, 90, 90)) -> Sheet:
+    def margin(self) -> Sheet:
         x = self.draw(0.04, 0.12) * self.values.shape[1]
         away = np.abs(np.arange(self.values.shape[1]) + 0.5 - x)
-        return self._ink(np.clip(1.5 - away, 0, 1)[None], colour)
+        return self._ink(np.clip(1.5 - away, 0, 1)[None], (220, 90, 90))
 
     def box(self, gap: tuple[float, float] = (0.02, 0.08), width: float = 3, colour: Colour = (40, 40, 40)) -> Sheet:
         height, breadth = self.values.shape[:2]
@@ -325,14 +308,8 @@ class Sheet:
         grow = abs(np.cos(angle)) + abs(np.sin(angle))
         height, breadth = self.values.shape[:2]
         image = self.image().rotate(degrees, Image.Resampling.BICUBIC)
-        cut = image.crop(
-            (
-                breadth / 2 - breadth / 2 / grow,
-                height / 2 - height / 2 / grow,
-                breadth / 2 + breadth / 2 / grow,
-                height / 2 + height / 2 / grow,
-            )
-        )
+        x, y = breadth / 2, height / 2
+        cut = image.crop((x - x / grow, y - y / grow, x + x / grow, y + y / grow))
         self.values = np.asarray(cut, dtype=np.float64)
         return self
 
@@ -348,14 +325,10 @@ class Sheet:
         self.values = np.asarray(image, dtype=np.float64)
         return self
 
-    def _inked(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows and the columns with anything unlike the paper."""
-        is_inked = np.abs(self.values - WHITE).max(axis=2) > 60
-        return np.flatnonzero(is_inked.any(axis=1)), np.flatnonzero(is_inked.any(axis=0))
-
     def cropped(self, rim: int) -> Sheet:
         """Cut to what is unlike the paper, and some pixels more."""
-        rows, columns = self._inked()
+        is_inked = np.abs(self.values - WHITE).max(axis=2) > 60
+        rows, columns = np.flatnonzero(is_inked.any(axis=1)), np.flatnonzero(is_inked.any(axis=0))
         top, left = max(0, rows[0] - rim), max(0, columns[0] - rim)
         self.values = self.values[top : rows[-1] + rim + 1, left : columns[-1] + rim + 1]
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -29,23 +30,6 @@ from mnist_lab.networks.models import DigitNet
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20  # seconds until something that should happen counts as missing
-
-
-OPEN = """
-from types import SimpleNamespace
-import numpy as np
-from mnist_lab.drawing.window.answer import Predictor
-from mnist_lab.drawing.window.app import open_window
-from mnist_lab.errors import LabError
-unseen = [lambda *asked: None, "map", *[None] * 5]
-predictors = [Predictor("uniform", lambda pictures: [np.full(10, 0.1) for _ in pictures], *unseen)]
-def attempt():
-    try:
-        open_window(predictors, SimpleNamespace())
-        print("closed", flush=True)
-    except LabError as error:
-        print(type(error).__name__, error, sep=": ", flush=True)
-"""
 
 
 def run_python(code: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
@@ -206,6 +190,22 @@ class Visitor:
 def option(surface: Any, item: int | str, name: str) -> str:
     """How something on a Tk canvas is configured."""
     return str(surface.itemcget(item, name))
+
+
+def texts_on(surface: Any, tag: str = "all") -> list[str]:
+    """The texts on a Tk canvas, or those that carry a tag."""
+    return [option(surface, item, "text") for item in surface.find_withtag(tag) if str(surface.type(item)) == "text"]
+
+
+def overlapping(surface: Any, free: int = 0) -> list[tuple[str, str]]:
+    """The texts on a Tk canvas that lie over each other by more pixels than letters keep free around them."""
+    items = [item for item in surface.find_all() if str(surface.type(item)) == "text" and option(surface, item, "text")]
+    pairs = itertools.combinations([(option(surface, item, "text"), surface.bbox(item)) for item in items], 2)
+    return [
+        (one, other)
+        for (one, a), (other, b) in pairs
+        if min(a[2], b[2]) - max(a[0], b[0]) > free and min(a[3], b[3]) - max(a[1], b[1]) > free
+    ]
 
 
 Opener = Callable[..., Visitor]

@@ -57,12 +57,12 @@ def sample_grid(images: NDArray[np.uint8]) -> Figure:
 
 @styled
 def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
-    """How often each digit occurs in each split, by its name: ten counts, digit 0 first. A split may be empty."""
+    """How often each digit occurs in each split, by its name: ten counts, digit 0 first."""
     note = "On the bars: number of digits. Dotted: 10 %, as it would be if all ten were equally frequent."
     figure = new_figure(3.3 * len(counts) + 0.4, 4.4, "Digits per class", note)
     panels = figure.subplots(1, len(counts), squeeze=False, sharex=True, sharey=True)[0]
-    percents = np.nan_to_num(plotting.row_percent(np.array(list(counts.values()))))  # (splits, 10)
-    widest = max(10.0, float(percents.max()))
+    percents = plotting.row_percent(np.array(list(counts.values())))  # (splits, 10)
+    widest = float(percents.max())
     colours = (SKY_BLUE, ORANGE, GREEN)
     for axes, (name, split), percent, colour in zip(panels, counts.items(), percents, colours, strict=False):
         axes.barh(DIGITS, percent, color=colour, height=0.78)
@@ -74,7 +74,7 @@ def class_counts(counts: Mapping[str, Sequence[int]]) -> Figure:
         axes.grid(visible=False, axis="y")
         plotting.title_panel(axes, name, counted(sum(split), "digit"))
     panels[0].set(xlim=(0, 1.25 * widest), ylim=(9.5, -0.5), yticks=DIGITS, ylabel="digit")
-    panels[0].set_xticks(range(0, int(widest) + 1, 2 if widest < 20 else 20))  # no grid behind the percentages
+    panels[0].set_xticks(range(0, int(widest) + 1, 2))  # no grid behind the percentages
     return figure
 
 
@@ -103,7 +103,7 @@ def augmentation_gallery(groups: Sequence[Mapping[str, Tensor]]) -> Figure:
     names = [name for group in groups for name in group]
     cells = torch.stack([images for group in groups for images in group.values()])[:, :, 0].numpy()  # (rows, K, 28, 28)
     rows, columns = cells.shape[:2]
-    figure = new_figure(max(0.75 * columns + 2.9, 5.2), 0.75 * rows + 1.4, "What augmentation does to a digit", note)
+    figure = new_figure(0.75 * columns + 2.9, 0.75 * rows + 1.4, "What augmentation does to a digit", note)
     axes = figure.subplots()
     plotting.draw_mosaic(axes, cells, names)
     outlines, first = np.zeros_like(cells), 0

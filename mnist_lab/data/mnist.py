@@ -72,9 +72,13 @@ class Digits:
         """The digits at these positions, (M,) int64, in that order."""
         return Digits(self.images[positions], self.labels[positions], self.indices[positions])
 
+    def followed_by(self, others: Digits) -> Digits:
+        """These digits, followed by others."""
+        return Digits(*(torch.cat(pair) for pair in zip(vars(self).values(), vars(others).values(), strict=True)))
+
     def to(self, device: torch.device) -> Digits:
         """The same digits on a device."""
-        return Digits(*(part.to(device) for part in (self.images, self.labels, self.indices)))
+        return Digits(*(part.to(device) for part in vars(self).values()))
 
     def class_counts(self) -> list[int]:
         """How many of each digit, 0 to 9."""

@@ -13,7 +13,7 @@ import copy
 import math
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,11 +35,11 @@ from mnist_lab.errors import RequestError, RunError
 from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.storage import create_folder, is_file, write_text
-from mnist_lab.training.evaluation import evaluate, wilson_interval
+from mnist_lab.training.evaluation import Evaluation, evaluate, wilson_interval
 from mnist_lab.training.paired import LEVEL, mcnemar, mcnemar_verdict
 from mnist_lab.training.runs import MY_DIGITS, RUN_FILE, RunRecord, command_line, find_run
 from mnist_lab.training.session import Results, describe, load_trained, new_run, run_label, save_results
-from mnist_lab.training.trainer import Outcome, Trainer
+from mnist_lab.training.trainer import Trainer
 
 FEWEST = 10  # own digits to learn from
 FOLDS = 4  # parts of the own digits, each read by a network that learned from the others
@@ -91,8 +91,7 @@ def mixture(own: Digits, mnist: Digits, config: TrainConfig) -> Digits:
     count = round(_OWN * config.images_per_epoch)
     repeated = own.subset(torch.arange(count) % len(own))
     others = torch.randperm(len(mnist), generator=seeded_generator(config.seed, "mixture"))
-    chosen = mnist.subset(others[: config.images_per_epoch - count])
-    return Digits(*(torch.cat([getattr(part, name) for part in (repeated, chosen)]) for name in vars(own)))
+    return repeated.followed_by(mnist.subset(others[: config.images_per_epoch - count]))
 
 
 def config_for(parent: TrainConfig, seed: int) -> TrainConfig:
@@ -236,52 +235,27 @@ def personalise(
     trainer.on_batch = lambda seen: step(FOLDS + seen / _IMAGES)
     outcome = trainer.fit()
     copied = trainer.evaluated_model
-    logits = {
-        name: predict_logits(copied, getattr(mnist, name).images, compute).numpy() for name in ("validation", "test")
-    }
-    evaluations = {name: evaluate(found, getattr(mnist, name).labels.numpy()) for name, found in logits.items()}
-    changes = [Change("your own", "drawing", right(model, own, compute), answered)]
-    for name, found in logits.items():
-        digits: Digits = getattr(mnist, name)
-        after = found.argmax(axis=1) == digits.labels.numpy()
-        changes.append(Change(f"MNIST {name}", f"{name} digit", right(model, digits, compute), after))
+    changes, evaluations = [Change("your own", "drawing", right(model, own, compute), answered)], list[Evaluation]()
+    for name, digits in (("validation", mnist.validation), ("test", mnist.test)):
+        logits, labels = predict_logits(copied, digits.images, compute).numpy(), digits.labels.numpy()
+        before, after = right(model, digits, compute), logits.argmax(axis=1) == labels
+        changes.append(Change(f"MNIST {name}", f"{name} digit", before, after))
+        evaluations.append(evaluate(logits, labels))
     personal = {
         "digits": len(own),
         "folds": FOLDS,
         "advice": advice(changes[0], own.labels.numpy()),
         "changes": [change.to_dict() for change in changes],
     }
-    results = _results(outcome, trainer, **evaluations)
-    return _leave(parent, drawings, outputs, now, config, mnist, personal, results, copied)
-
-
-def _results(outcome: Outcome, trainer: Trainer, **evaluations: Any) -> Results:
-    seconds = outcome.history[0].seconds
-    rate = outcome.images_seen / seconds
-    return Results(
-        outcome, train_seconds=seconds, images_per_second=rate, images_per_epoch=trainer.images_per_epoch, **evaluations
-    )
-
-
-def _leave(
-    parent: RunRecord,
-    drawings: Sequence[Drawing],
-    outputs: Path,
-    now: datetime,
-    config: TrainConfig,
-    mnist: Mnist,
-    personal: Mapping[str, Any],
-    results: Results,
-    model: DigitNet,
-) -> Path:
-    """The run's folder, filled as every run's is, but for its pictures."""
+    (validation, test), seconds = evaluations, outcome.history[0].seconds
+    results = Results(outcome, validation, test, seconds, outcome.images_seen / seconds, trainer.images_per_epoch)
     folder = create_folder(outputs, f"{run_label(config)}-personal", now)
     try:
         write_text(folder / MY_DIGITS, "".join(f"{drawing.to_json()}\n" for drawing in drawings))
         words = ["personalise", parent.name, "--digits", str(folder / MY_DIGITS), "--seed", str(config.seed)]
         run = new_run(folder, config, mnist, 0, now)
         run = replace(run, command=command_line(shlex.join(words), outputs), parent=parent.name, personal=personal)
-        run = save_results(run, results, mnist, model, lambda folder, outcome: None, {})
+        run = save_results(run, results, mnist, copied, lambda folder, outcome: None, {})
         describe(run, {})
     except BaseException:
         if not is_file(folder / RUN_FILE):  # the disk is full, say

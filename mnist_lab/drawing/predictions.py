@@ -167,8 +167,9 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
         else:
             rows.append([one.source.name, Text(one.number or "–", "best" if one.number else ""), "", "", "", remark])
         for place, is_doubtful in zip(one.places, one.doubtful, strict=True) if one.found == SEVERAL else ():
-            where, doubt = _where(one.source.box_of(place)), Text(NO_DIGIT if is_doubtful else "", "warning")
-            rows.append([f"  {where}", *_likeliest(place.vote), doubt])
+            left, top, right, bottom = map(round, one.source.box_of(place))
+            doubt = Text(NO_DIGIT if is_doubtful else "", "warning")
+            rows.append([f"  x {left}–{right} y {top}–{bottom}", *_likeliest(place.vote), doubt])
         for at, name in enumerate(names_of(readers) if len(readers) > 1 and one.number else ()):
             said = [place.each[at] for place in one.places]
             numbers = [number_of([replace(place, each=(place.each[at],)) for place in one.places]), "", "", ""]
@@ -176,11 +177,6 @@ def table_of(readers: Sequence[Reader], predictions: Sequence[Prediction]) -> Gr
     title = f"Read by {readers[0].name if len(readers) == 1 else f'{len(readers)} networks, together and each'}"
     headings = ("picture", "digit", "probability", "or", "probability", "")
     return Table(title, headings, rows, range(1, 5)).on_screen(fold=[0, 1])  # no digit is cut off
-
-
-def _where(box: Sequence[float]) -> str:
-    left, top, right, bottom = map(round, box)
-    return f"x {left}–{right} y {top}–{bottom}"
 
 
 def _likeliest(probabilities: NDArray[np.float64]) -> tuple[str | Text, ...]:

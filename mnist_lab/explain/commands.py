@@ -213,9 +213,8 @@ def saliency(
                 save_figure(folder / name, figure)
             write_summary(folder, Summary(sentences=[answer], thumbnail="saliency.png", pictures=figures.CAPTIONS))
     nearest = neighbour_figures.sentence(found[0], subject.true)
-    for sentence in (answer, *figures.verdict(explanation), nearest, subject.note):
-        if sentence:
-            lab.terminal.show(plain(sentence))
+    told = answer, *figures.verdict(explanation), nearest, subject.note
+    lab.terminal.show(*map(plain, filter(None, told)))
     lab.terminal.line(str(folder))
     return OK
 

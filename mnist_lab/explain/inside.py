@@ -171,15 +171,15 @@ def logit_sum(model: DigitNet, inside: Inside, digit: int) -> LogitSum:
     return LogitSum(contributions, last.bias[digit].item(), float(inside.logits[digit]))
 
 
-def add_up(parts: Sequence[float], total: float, decimals: int = DECIMALS) -> list[float]:
+def add_up(parts: Sequence[float], total: float) -> list[float]:
     """Round parts so that they add up to their rounded total: all down, then those with the largest remainders up."""
-    unit = 10.0**-decimals
+    unit = 10.0**-DECIMALS
     exact = np.asarray(parts, dtype=np.float64) / unit
     whole = np.floor(exact)
-    missing = round(round(total, decimals) / unit) - int(whole.sum())
+    missing = round(round(total, DECIMALS) / unit) - int(whole.sum())
     each, some = divmod(missing, len(whole))  # each: 0, or where float32 itself has rounded, perhaps -1
     whole[np.argsort(whole - exact, kind="stable")] += each + (np.arange(len(whole)) < some)
-    return [float(round(count * unit, decimals)) for count in whole]
+    return [float(round(count * unit, DECIMALS)) for count in whole]
 
 
 def number(value: float, decimals: int = DECIMALS, sign: str = "-") -> str:

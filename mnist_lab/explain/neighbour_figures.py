@@ -10,23 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.explain.neighbours import Neighbours, neighbours_of, training_features
 from mnist_lab.networks.compute import choose_compute
-from mnist_lab.plotting import (
-    INK,
-    LABEL,
-    MUTED,
-    RULE,
-    SMALL,
-    VERMILION,
-    draw_framed,
-    drawable,
-    new_figure,
-    on_paper,
-    styled,
-)
+from mnist_lab.plotting import INK, LABEL, MUTED, RULE, SMALL, VERMILION, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import MISTAKES_SHOWN, RunData, RunFigure, mistakes
 
@@ -56,7 +45,7 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
     count = len(rows[0].found.hidden.labels)
     starts = (SIDE + _APART, SIDE + 2 * _APART + count * _PITCH)  # of the two spaces, in pixels
     width, height = starts[1] + count * _PITCH, len(rows) * _LINE
-    figure = new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, f"{_FOOT} {note}".strip())
+    figure = plotting.new_figure(width / _INCH + 2.2, height / _INCH + 1.1, title, f"{_FOOT} {note}".strip())
     axes, page = figure.subplots(), np.zeros((height, width))
     frames: list[tuple[tuple[int, int], str, float]] = []  # where, in which colour, and how wide
 
@@ -67,8 +56,8 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
     for top, row in zip(range(0, height, _LINE), rows, strict=True):
         expected, middle = row.found.hidden.majority if row.expected is None else row.expected, top + SIDE / 2
         show(row.picture, 0, top, INK, 0.8)
-        axes.text(-4, middle, drawable(row.heading), ha="right", va="bottom", fontweight="bold")
-        axes.text(-4, middle, drawable(row.remark), ha="right", va="top", color=MUTED)
+        axes.text(-4, middle, plotting.drawable(row.heading), ha="right", va="bottom", fontweight="bold")
+        axes.text(-4, middle, plotting.drawable(row.remark), ha="right", va="top", color=MUTED)
         for start, nearest in zip(starts, row.found, strict=True):
             for left, image, label in zip(range(start, width, _PITCH), nearest.images, nearest.labels, strict=False):
                 agrees = label == expected
@@ -79,7 +68,7 @@ def neighbours_figure(rows: Sequence[Neighboured], title: str, note: str = "") -
     for start, name in zip(starts, ("In the hidden layer", "In pixel space"), strict=True):
         axes.text(start, -3, name, fontsize=LABEL, fontweight="bold")
     places, colours, lines = zip(*frames, strict=True)
-    draw_framed(axes, on_paper(page), places, SIDE, colours, lines)
+    plotting.draw_framed(axes, plotting.on_paper(page), places, SIDE, colours, lines)
     return figure
 
 

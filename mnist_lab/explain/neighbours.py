@@ -93,9 +93,8 @@ class Space:
 
     def with_more(self, digits: Digits, points: Tensor) -> Space:
         """The same with more digits, which are these points (K, D); beyond the largest value they are cut off."""
-        pairs = zip(vars(self.digits).values(), vars(digits).values(), strict=True)
-        together = Digits(*(torch.cat(pair) for pair in pairs))
-        return Space(together, torch.cat([self.values, _as_bytes(points, self.steps)]), self.steps)
+        values = torch.cat([self.values, _as_bytes(points, self.steps)])
+        return Space(self.digits.followed_by(digits), values, self.steps)
 
     def distances(self, points: Tensor) -> Tensor:
         """The Euclidean distances (M, N) from some points (M, D) to all training digits."""

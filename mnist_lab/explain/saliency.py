@@ -74,7 +74,7 @@ def attribute(model: nn.Module, images: Tensor, targets: Tensor, method: str, co
         ink, targets = to_unit(images).clone().to(compute.device), targets.clone().to(compute.device)
         batches = zip(torch.split(ink.detach(), _BATCH_SIZE), torch.split(targets, _BATCH_SIZE), strict=True)
         maps = [METHODS[method].ask(model, *batch).detach().cpu() for batch in batches]  # of (B, 1, 28, 28)
-    return torch.cat(maps).squeeze(1).numpy() if maps else np.empty((0, SIDE, SIDE), np.float32)
+    return torch.cat(maps).squeeze(1).numpy()
 
 
 def _logits_of(model: nn.Module) -> Callable[[Tensor], Tensor]:

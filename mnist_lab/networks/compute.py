@@ -208,14 +208,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             layer.training = training
 
 
-def predict_logits(model: nn.Module, images: Tensor, compute: Compute, batch_size: int = BATCH_SIZE) -> Tensor:
+def predict_logits(model: nn.Module, images: Tensor, compute: Compute) -> Tensor:
     """Ask a network in evaluation mode, as validation, testing, drawing and saliency all do.
 
     The images are (N, 1, 28, 28), white ink on black, uint8 0..255 or float 0..1; the network takes them normalised.
     The logits are (N, 10), float32 on the CPU. ``TrainingError`` if one is not finite, which weights that are far too
     large can cause although they are finite themselves.
     """
-    found = torch.cat(_in_batches(model, model, images, compute, batch_size))
+    found = _in_batches(model, model, images, compute)
     require_finite(found)
     return found
 
@@ -229,7 +229,7 @@ def require_finite(answers: Tensor) -> None:
 
 def predict_hidden(model: DigitNet, images: Tensor, compute: Compute) -> Tensor:
     """The activations of a network's hidden units, (N, H) float32 on the CPU; images as for :func:`predict_logits`."""
-    return torch.cat(_in_batches(model, model.hidden, images, compute, BATCH_SIZE))
+    return _in_batches(model, model.hidden, images, compute)
 
 
 def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple[Tensor, ...]:
@@ -247,17 +247,15 @@ def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple
 
     weights = model.classifier[1].weight  # (H, D)
     assert isinstance(weights, Tensor)
-    found, (units, features) = torch.cat(_in_batches(model, ask, images, compute, BATCH_SIZE)), weights.shape
+    found, (units, features) = _in_batches(model, ask, images, compute), weights.shape
     return found.tensor_split((-units - features, -units), dim=1)
 
 
 @torch.inference_mode()
-def _in_batches(
-    model: nn.Module, ask: Callable[[Tensor], Tensor], images: Tensor, compute: Compute, batch_size: int
-) -> list[Tensor]:
+def _in_batches(model: nn.Module, ask: Callable[[Tensor], Tensor], images: Tensor, compute: Compute) -> Tensor:
     with evaluating(model), compute.autocast():
-        batches = torch.split(images, batch_size)  # (B, 1, 28, 28)
-        return [ask(normalise(to_unit(batch)).to(compute.device)).float().cpu() for batch in batches]
+        batches = torch.split(images, BATCH_SIZE)  # (B, 1, 28, 28)
+        return torch.cat([ask(normalise(to_unit(batch)).to(compute.device)).float().cpu() for batch in batches])
 
 
 def _cpu_has_bfloat16() -> bool:  # in hardware: emulated, it would be slower than float32

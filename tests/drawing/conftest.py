@@ -8,19 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
-from torch import nn
 
-from mnist_lab.data.mnist import Mnist, normalise, stratified_subset, to_unit
+from mnist_lab.data.mnist import Mnist, stratified_subset
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain import neighbours
 from mnist_lab.explain.likeness import LIMIT_FILE
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.training.checkpoints import digest_of, save_tensors
+from mnist_lab.training.checkpoints import digest_of
 from mnist_lab.training.runs import read_run
-from tests.training.test_runs import make_run
+from tests.explain.conftest import lay_run, teach
 
 ONE = Drawing((((140.0, 40.0), (140.0, 240.0)),), 1)
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
@@ -32,23 +30,13 @@ UNLABELLED = Drawing(ONE.strokes, None)
 @pytest.fixture(scope="session")
 def network(mnist: Mnist, compute: Compute) -> DigitNet:
     """It classifies 9 of 10 test digits correctly."""
-    model = compute.place(build_model("1-layer", seed=0))
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
-    digits = stratified_subset(mnist.train, 4000)
-    for places in torch.split(torch.randperm(4000, generator=torch.Generator().manual_seed(0)), 64):
-        images = normalise(to_unit(digits.images[places])).to(compute.device)
-        loss = nn.functional.cross_entropy(model(images), digits.labels[places].to(compute.device))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return model.eval()
+    return teach(compute.place(build_model("1-layer", seed=0)), stratified_subset(mnist.train, 4000), 4000, 1e-3)
 
 
 @pytest.fixture
 def outputs(tmp_path: Path, network: DigitNet) -> Path:
     """An output folder with a run of that network, which rejects nothing."""
-    folder = make_run(tmp_path / "outputs", "run")
-    save_tensors(folder / "model.pt", network.state_dict())
+    folder = lay_run(tmp_path / "outputs", "run", network)
     write_limit(folder, network, 0.0)
     return tmp_path / "outputs"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -34,18 +33,11 @@ from mnist_lab.explain.commands import load_readers
 from mnist_lab.explain.inside import look_inside
 from mnist_lab.networks.compute import Compute, computing_with, predict_logits
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.terminal.lab import Lab
 from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limit
+from tests.explain.conftest import lab_of
 
 ROOT = Path(__file__).parents[2]
 FLOAT32 = Compute(torch.device("cpu"), None, "CPU")
-
-
-def lab_of(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
-    """A lab whose user gives these answers, and what it shows."""
-    shown, given = io.StringIO(), iter(answers)
-    return Lab(Terminal(make_console(file=shown, width=100), lambda: next(given)), outputs, main.load), shown
 
 
 def new_folder(outputs: Path, word: str) -> Path:

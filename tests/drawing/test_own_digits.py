@@ -29,23 +29,15 @@ from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.errors import RequestError
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import build_model
-from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.page import Mark
 from mnist_lab.training.runs import MY_DIGITS, list_runs
 from tests.drawing.conftest import BLANK, ONE, SEVEN, UNLABELLED, ZERO
-from tests.drawing.test_commands import lab_of
 from tests.drawing.test_strokes import by_hand
+from tests.explain.conftest import lab_of, lay_run
 from tests.training.test_runs import make_run, run_content
 
 ROOT = Path(__file__).parents[2]
 NETWORK = build_model("1-layer", seed=3)
-
-
-def lay_run(outputs: Path, name: str) -> Path:
-    """A run whose model file holds a network."""
-    folder = make_run(outputs, name)
-    save_tensors(folder / "model.pt", NETWORK.state_dict())
-    return folder
 
 
 def lay_drawings(outputs: Path, compute: Compute, count: int, missed: int, *others: Drawing) -> None:
@@ -64,7 +56,7 @@ def lay_drawings(outputs: Path, compute: Compute, count: int, missed: int, *othe
 @pytest.fixture
 def own(tmp_path: Path, compute: Compute) -> Path:
     """An output folder with a run, and six drawings, of which its network classifies 3 correctly."""
-    lay_run(tmp_path, "good")
+    lay_run(tmp_path, "good", NETWORK)
     lay_drawings(tmp_path, compute, 5, 2, BLANK, UNLABELLED)
     return tmp_path
 
@@ -74,13 +66,13 @@ def marks(outputs: Path) -> dict[str, Mark | None]:
 
 
 def test_every_evaluated_run_is_shown_with_what_it_got_right(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = lay_run(own, "cut")
+    folder = lay_run(own, "cut", NETWORK)
     (folder / "model.pt").write_bytes((folder / "model.pt").read_bytes()[:1000])
     make_run(own, "gone")
     make_run(own, "outside", model_file="../good/model.pt")
     make_run(own, "null", model_file="a\0b")
     make_run(own, "foreign", model_file=7)
-    (lay_run(own, "strange") / "run.json").write_text(json.dumps(run_content(config={})), encoding="utf-8")
+    (lay_run(own, "strange", NETWORK) / "run.json").write_text(json.dumps(run_content(config={})), encoding="utf-8")
     make_run(own, "unfinished", status="running")
     unknown = dict.fromkeys(("cut", "gone", "outside", "null", "foreign", "strange"))
     assert marks(own) == {"good": Mark(3, 6)} | unknown
@@ -104,7 +96,7 @@ def test_nothing_is_counted_twice(own: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_another_drawing_or_another_model_is_counted_anew(own: Path, compute: Compute) -> None:
-    cut = lay_run(own, "cut") / "model.pt"
+    cut = lay_run(own, "cut", NETWORK) / "model.pt"
     cut.write_bytes(cut.read_bytes()[:1000])
     assert marks(own) == {"good": Mark(3, 6), "cut": None}
     lay_drawings(own, compute, 5, 1)
@@ -120,15 +112,10 @@ def test_a_damaged_file_of_counts_is_made_again(own: Path) -> None:
     whole = json.loads(path.read_text(encoding="utf-8"))
     good = whole["runs"]["good"]
     assert (whole["total"], good["correct"]) == (6, 3)
-    totals: list[Any] = [0, True, "6"]
-    corrects: list[Any] = [7, -1, 3.0]
-    runs: list[Any] = [[], {"good": 3}]
     changed: list[dict[str, Any]] = [
-        *({"total": value} for value in totals),
-        *({"runs": {"good": good | {"correct": value}}} for value in corrects),
-        *({"runs": value} for value in runs),
-        {"lab": "0.0.0"},
-        {"drawings": "0"},
+        *({"total": value} for value in (0, True, "6")),
+        *({"runs": {"good": good | {"correct": value}}} for value in (7, -1, 3.0)),
+        *({"runs": []}, {"runs": {"good": 3}}, {"lab": "0.0.0"}, {"drawings": "0"}),
     ]
     texts = ["", "{}", "[" * 100_000, *(json.dumps(whole | change) for change in changed)]
     for text in texts:
@@ -166,7 +153,7 @@ def test_a_disk_that_refuses_costs_the_keeping_only(own: Path) -> None:
 
 def test_ctrl_c_keeps_what_was_counted(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
-        lay_run(own, f"more-{number}")
+        lay_run(own, f"more-{number}", NETWORK)
     real, asked = recognise.count_correct, []
 
     def count_correct(*arguments: Any) -> int:
@@ -244,15 +231,6 @@ def test_a_linked_file_stays_a_link(kept: Path, tmp_path: Path) -> None:
     change_own_digit(kept.parent, list_own_digits(kept.parent)[0], 2)
     assert kept.is_symlink()
     assert list_own_digits(kept.parent)[0].drawing == replace(SEVEN, label=2)
-
-
-def test_a_changed_label_is_counted_anew(own: Path) -> None:
-    assert marks(own) == {"good": Mark(3, 6)}
-    first = list_own_digits(own)[0]
-    change_own_digit(own, first, (first.drawing.label or 0) - 1)  # missed so far: its label was one too high
-    assert marks(own) == {"good": Mark(4, 6)}
-    change_own_digit(own, list_own_digits(own)[0], None)
-    assert marks(own) == {"good": Mark(3, 5)}
 
 
 @pytest.mark.integration

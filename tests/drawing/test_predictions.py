@@ -27,8 +27,9 @@ from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
 from tests.drawing.conftest import BLANK, ONE, SEVEN, ZERO, copy_run, write_limit
-from tests.drawing.test_commands import lab_of, probabilities_by_hand
+from tests.drawing.test_commands import probabilities_by_hand
 from tests.drawing.test_preprocess import side_by_side
+from tests.explain.conftest import lab_of
 
 
 @pytest.fixture
@@ -46,13 +47,19 @@ def records(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def colour_lab(outputs: Path, *answers: str, width: int = 80) -> tuple[Lab, io.StringIO]:
+def read(outputs: Path, path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What is read in one picture or drawing, as JSON."""
+    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
+    (said,) = records(capsys)
+    return said
+
+
+def colour_lab(outputs: Path) -> tuple[Lab, io.StringIO]:
     """A lab on a terminal with all colours."""
-    shown, given = io.StringIO(), iter(answers)
-    console = make_console(
-        file=shown, width=width, force_terminal=True, color_system="truecolor", legacy_windows=False, _environ={}
-    )
-    return Lab(Terminal(console, lambda: next(given)), outputs, main.load), shown
+    shown = io.StringIO()
+    colours: dict[str, Any] = {"color_system": "truecolor", "legacy_windows": False, "_environ": {}}
+    console = make_console(file=shown, width=80, force_terminal=True, **colours)
+    return Lab(Terminal(console), outputs, main.load), shown
 
 
 def test_several_networks_vote_by_the_mean_of_their_probabilities(
@@ -256,8 +263,7 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
 ) -> None:
     path = tmp_path / "pair.png"
     Image.fromarray(ink(side_by_side(7, 1), 12)).save(path)
-    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-    (said,) = records(capsys)
+    said = read(outputs, path, capsys)
     assert (said["found"], said["digit"], said["digits"], said["number"]) == ("several digits", None, [7, 1], "71")
     assert [place["digit"] for place in said["places"]] == [7, 1]
     (left, top, right, bottom), (next_left, *_) = (place["box"] for place in said["places"])
@@ -275,8 +281,7 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     assert f"  x {round(left)}–{round(right)} y {round(top)}–{round(bottom)}" in "\n".join(lines)
     with Image.open(path) as large:
         large.resize((large.width // 4, large.height // 4)).save(path)  # it is enlarged before it is read
-    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-    (small,) = records(capsys)
+    small = read(outputs, path, capsys)
     assert small["digits"] == [7, 1]
     assert small["places"][0]["box"] == pytest.approx([left / 4, top / 4, right / 4, bottom / 4], abs=1.5)
 
@@ -287,16 +292,14 @@ def test_what_the_edge_cuts_off_beside_a_digit_is_not_passed_over_in_silence(
     path, pair = tmp_path / "pair.png", Image.fromarray(ink(side_by_side(7, 1), 12))
     for left in (0, pair.width // 4):  # the whole picture; from the middle of the 7
         pair.crop((left, 0, *pair.size)).save(path)
-        assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-        (said,) = records(capsys)
+        said = read(outputs, path, capsys)
         assert (said["cut_off"], said["digits"]) == ((True, [1]) if left else (False, [7, 1]))
         assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0
         assert ("pair.png: ink that the picture's edge cuts off was left out" in capsys.readouterr().out) == bool(left)
     page = Image.new("L", (3 * pair.width, 3 * pair.width), 255)
     page.paste(pair.crop((0, pair.height // 2, *pair.size)), (pair.width, 0))
     page.save(path)
-    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-    (said,) = records(capsys)
+    said = read(outputs, path, capsys)
     assert (said["found"], said["cut_off"]) == ("blank", True), "nothing whole is left, but the page is not empty"
 
 
@@ -308,8 +311,7 @@ def test_level_strokes_are_ink(
     path, heights = tmp_path / "level.jsonl", [140.0] if apart is None else [140.0, 140.0 + apart]
     level = Drawing(tuple(((60.0, height), (220.0, height)) for height in heights), None)
     path.write_text(f"{level.to_json()}\n", encoding="utf-8")
-    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-    (said,) = records(capsys)
+    said = read(outputs, path, capsys)
     assert said["places"]
 
 
@@ -325,8 +327,7 @@ def test_pieces_of_which_most_are_no_digits_are_no_number(
         assert commands.predict(lab, [path]) == 0
         assert "pair.json: probably not a digit" in Text.from_ansi(shown.getvalue()).plain.splitlines()
         return
-    assert main.main(["predict", str(path), "--json", "--outputs", str(outputs)]) == 0
-    (said,) = records(capsys)
+    said = read(outputs, path, capsys)
     assert (said["found"], said["number"], said["doubtful"]) == ("probably not a digit", "", True)
     assert (len(said["places"]), said["folder"]) == (2, None)
     assert main.main(["predict", str(path), "--outputs", str(outputs)]) == 0

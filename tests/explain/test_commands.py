@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,39 +17,22 @@ from mnist_lab.data.mnist import Mnist
 from mnist_lab.drawing.preprocess import to_mnist
 from mnist_lab.drawing.strokes import Drawing
 from mnist_lab.explain import commands, figures, neighbour_figures
-from mnist_lab.explain.commands import existing_file, load_reader, load_readers
+from mnist_lab.explain.commands import existing_file, load_readers
 from mnist_lab.explain.inside import look_inside, opened
 from mnist_lab.explain.saliency import attribute, explain
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
-from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.terminal.lab import Lab
-from mnist_lab.training.checkpoints import save_tensors
+from tests.explain.conftest import lab_of, lay_run, reader_of
 from tests.training.test_figures import words
-from tests.training.test_runs import make_run
 
 SEVEN = Drawing((((80.0, 50.0), (200.0, 50.0), (120.0, 240.0)),), 7)
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
-    """An output folder with two untrained networks."""
-    for seed, name in enumerate(("first", "second")):
-        folder = make_run(tmp_path / "outputs", name, seed=seed, results={"validation": {"doubt_level": 0.5}})
-        save_tensors(folder / "model.pt", build_model("1-layer", seed=seed).state_dict())
-    return tmp_path / "outputs"
-
-
-def lab_of(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
-    shown, given = io.StringIO(), iter(answers)
-    return Lab(Terminal(make_console(file=shown, width=100), lambda: next(given)), outputs, main.load), shown
 
 
 # --- a network that is ready to be asked -------------------------------------------------------------------------
 
 
 def test_a_reader_answers_many_pictures_as_one_by_one(outputs: Path, mnist: Mnist) -> None:
-    reader = load_reader(lab_of(outputs)[0], "first")
+    reader = reader_of(outputs)
     pictures = list(mnist.test.images[:5].squeeze(1).numpy())
     together = reader.predict(pictures)
     for picture, answer in zip(pictures, together, strict=True):
@@ -71,7 +53,7 @@ def test_readers_of_single_digits_compute_in_float32(
     exact = softmax(look_inside(opened(reader.model), picture).logits.astype(np.float64))
     assert reader.predict([picture])[0] == pytest.approx(exact, abs=1e-6)
     assert reader.explain(picture, "gradient").probabilities == pytest.approx(exact, abs=1e-6)
-    in_16_bits = load_reader(lab_of(outputs)[0], "first").predict([picture])[0]
+    in_16_bits = reader_of(outputs).predict([picture])[0]
     assert np.abs(in_16_bits - exact).max() > 1e-5  # so that the test can fail
 
 
@@ -81,10 +63,9 @@ def test_readers_of_single_digits_compute_in_float32(
 def test_the_random_networks_are_built_like_the_run(tmp_path: Path, mnist: Mnist, compute: Compute) -> None:
     """A map survives random weights or not: the network with those weights has as many units, and no batch norm."""
     changed = TrainConfig(model="1-layer", hidden=16, batch_norm=False)
-    folder = make_run(tmp_path, "slim", config=changed.to_dict())
-    save_tensors(folder / "model.pt", build_model(changed.architecture).state_dict())
+    lay_run(tmp_path, "slim", build_model(changed.architecture), config=changed.to_dict())
     picture = mnist.test.images[3, 0].numpy()
-    random_map = load_reader(lab_of(tmp_path)[0], "slim").explain(picture, "gradient").random_map
+    random_map = reader_of(tmp_path, "slim").explain(picture, "gradient").random_map
     expected = explain(
         build_model(changed.architecture), changed.architecture, mnist.test.images[3], "gradient", compute
     )
@@ -101,7 +82,7 @@ def test_saliency_of_a_test_digit_comes_with_its_controls(
     shown = " ".join(capsys.readouterr().out.split())
     assert "the map is for the target 9" in shown
     assert "random weights" in shown
-    reader = load_reader(lab_of(outputs)[0], "first")
+    reader = reader_of(outputs)
     assert neighbour_figures.sentence(reader.neighbours(mnist.test.images[3, 0].numpy()), 0) in shown
     (folder,) = outputs.glob("*_saliency-test-3")
     assert {path.name for path in folder.glob("*.png")} == {"saliency.png", "methods.png", "runs.png", "neighbours.png"}
@@ -178,6 +159,8 @@ def test_the_menu_takes_a_digit_or_a_file(outputs: Path, tmp_path: Path, monkeyp
     answers = ["saliency", "10000", "nowhere", "a\0b", "3", "gradient", "saliency", str(tmp_path / "x.JSON"), "1", "q"]
     lab, shown = lab_of(outputs, *answers)
     assert main.run_menu(lab) == 0
+    refusal = "there is no file 'nowhere'; give a number from 0 to 9,999, a file's name, or q for the menu"
+    assert refusal in " ".join(shown.getvalue().split())
     assert shown.getvalue().count("there is no file") == 2
     assert shown.getvalue().count("give a whole number from 0 to 9,999") == 1
     assert len(list(outputs.glob("*_saliency-test-3"))) == len(list(outputs.glob("*_saliency-x"))) == 1

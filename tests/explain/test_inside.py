@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -30,9 +29,9 @@ from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 
 
-def lively(model: DigitNet, seed: int = 0) -> DigitNet:
+def lively(model: DigitNet) -> DigitNet:
     """A network whose batch normalisation does something: with scales of both signs, and shifts."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -117,7 +116,7 @@ def test_a_patch_lies_where_its_corner_says(network: DigitNet, picture: NDArray[
                     assert np.array_equal(found.patch[:, down, right], expected)
 
 
-def test_a_value_depends_on_the_pixels_it_is_said_to_see_and_no_others(picture: NDArray[np.uint8]) -> None:
+def test_a_value_depends_on_the_pixels_it_is_said_to_see_and_no_others() -> None:
     model = build_model("3-layer", seed=2).double()
     for block in range(3):
         # Without maximum and ReLU, every pixel that can matter does.
@@ -160,11 +159,11 @@ def test_rounded_parts_add_up_to_their_rounded_total() -> None:
     random = np.random.default_rng(0)
     for _ in range(200):
         parts = random.normal(size=random.integers(1, 12)) * 10.0 ** random.integers(-3, 2)
-        rounded = add_up(parts.tolist(), float(parts.sum()), 3)
+        rounded = add_up(parts.tolist(), float(parts.sum()))
         assert sum(rounded) == pytest.approx(round(float(parts.sum()), 3), abs=1e-9)
         assert np.abs(np.array(rounded) - parts).max() <= 0.001 + 1e-9
-    assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0, 2) == [0.34, 0.33, 0.33]
-    assert add_up([0.5, 0.25], 0.75, 2) == [0.5, 0.25]
+    assert add_up([1 / 3, 1 / 3, 1 / 3], 1.0) == [0.334, 0.333, 0.333]
+    assert add_up([0.5, 0.25], 0.75) == [0.5, 0.25]
 
 
 def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture: NDArray[np.uint8]) -> None:
@@ -188,17 +187,13 @@ def test_survey_finds_dead_filters_and_what_excites_a_unit(mnist: Mnist, picture
     assert look_inside(model, picture).silent(1)[4]
 
 
-def test_an_opened_network_is_a_copy(compute: Compute, picture: NDArray[np.uint8]) -> None:
+def test_an_opened_network_is_a_copy(compute: Compute) -> None:
     model = compute.place(build_model("1-layer", seed=1)).train()
     inside = opened(model)
     assert not inside.training and model.training
     kernels = first_kernels(inside)
     assert kernels.shape == (32, 3, 3)
     assert np.array_equal(kernels[3], cast(ConvBlock, model.blocks[0]).conv.weight[3, 0].detach().cpu().numpy())
-    maps = look_inside(inside, picture).maps[0].mean(axis=(1, 2))
-    order = look_inside(inside, picture).by_strength(0)
-    assert sorted(order) == list(range(32))
-    assert all(maps[a] >= maps[b] for a, b in pairwise(order))
 
 
 def thousandths(value: float) -> int:

@@ -19,19 +19,10 @@ from torch import Tensor, nn
 from mnist_lab.config import ARCHITECTURES
 from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
 from mnist_lab.explain import inside_figures as figures
-from mnist_lab.explain.inside import (
-    Inside,
-    first_kernels,
-    logit_sum,
-    look_inside,
-    opened,
-    pixel_sum,
-    seen_by,
-    survey,
-)
+from mnist_lab.explain.inside import Inside, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from tests.explain.test_inside import hooked, lively
-from tests.training.test_figures import SMALLEST_LEGIBLE, overlapping_texts, render, texts, words
+from tests.training.test_figures import assert_legible, words
 
 DEAD, SILENT = 4, 7  # filters of the last block
 
@@ -100,14 +91,6 @@ def shrunk(cell: NDArray[Any], side: int) -> NDArray[Any]:
 def told(axes: Axes) -> list[str]:
     """The number at the end of the name of each bar."""
     return [label.get_text().split()[-1].replace("−", "-") for label in axes.get_yticklabels()]
-
-
-def assert_legible(figure: Figure) -> None:
-    page = render(figure)
-    for edge in (page.pixels[[0, -1]], page.pixels[:, [0, -1]]):
-        assert (edge == 1).all(), "white to the edge: nothing is cut off"
-    assert overlapping_texts(page) == []
-    assert min(float(text.get_fontsize()) for text in texts(figure)) >= SMALLEST_LEGIBLE
 
 
 def test_the_maps_of_every_filter_are_torchs_under_their_numbers(inside: Inside, layers: dict[str, Tensor]) -> None:

@@ -22,7 +22,7 @@ from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.figures import RunData
 from mnist_lab.training.runs import read_run
 from tests.explain.conftest import CPU, TINY
-from tests.training.test_figures import SMALLEST_LEGIBLE, frames_of, overlapping_texts, render, texts, words
+from tests.training.test_figures import assert_legible, frames_of, words
 from tests.training.test_runs import make_run
 
 
@@ -53,12 +53,9 @@ def test_labels_that_disagree_are_marked_in_words_and_by_a_frame(mnist: Mnist) -
 @pytest.mark.parametrize(("rows", "count"), [(1, 8), (3, 6), (25, 6), (1, 3)])
 def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) -> None:
     shown = [neighboured(8, [9] * count, [8, *[9] * (count - 1)], mnist)] * rows
-    page = render(neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted"))
-    assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert overlapping_texts(page) == []
-    assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
-    assert "Near is not cause" in words(page.figure)
+    figure = neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted")
+    assert_legible(figure)
+    assert "Near is not cause" in words(figure)
 
 
 def test_every_picture_stands_in_its_place(mnist: Mnist) -> None:
@@ -97,7 +94,7 @@ class TestMistakes:
         test = evaluate(predict_logits(trained, digits.images, CPU).numpy(), digits.labels.numpy())
         return RunData(record, [], test, digits, trained)
 
-    def test_stand_beside_their_neighbours_the_surest_first(self, run: RunData, mnist: Mnist) -> None:
+    def test_stand_beside_their_neighbours_the_surest_first(self, run: RunData) -> None:
         missed = run.test.mistakes
         figure = drawn(run)
         headings = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("true")]

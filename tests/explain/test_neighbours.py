@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,34 +13,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.data.loader import with_random_labels
 from mnist_lab.data.mnist import Mnist, stratified_subset, to_unit
 from mnist_lab.explain import neighbours
-from mnist_lab.explain.commands import Reader, load_reader
 from mnist_lab.explain.neighbours import FEATURES_FILE, Nearest, Space
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.terminal.console import Terminal, make_console
-from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.checkpoints import save_tensors
-from tests.training.test_runs import make_run
+from tests.explain.conftest import lay_run, reader_of
 
 FEW = 2000  # training digits that are searched, unless a test asks for all
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> Path:
-    """An output folder with two untrained networks: random filters tell digits apart well enough."""
-    for seed, name in enumerate(("first", "second")):
-        folder = make_run(tmp_path, name, seed=seed, results={"validation": {"doubt_level": 0.5}})
-        save_tensors(folder / "model.pt", build_model("1-layer", seed=seed).state_dict())
-    return tmp_path
-
-
-def reader_of(outputs: Path, name: str = "first") -> Reader:
-    return load_reader(Lab(Terminal(make_console(file=io.StringIO())), outputs, main.load), name)
 
 
 def same(first: Nearest, second: Nearest) -> bool:
@@ -50,9 +32,7 @@ def same(first: Nearest, second: Nearest) -> bool:
 
 def by_hand(points: torch.Tensor, point: torch.Tensor) -> NDArray[np.float32]:
     """The distances of all points from one, as they are defined, from the differences."""
-    found: NDArray[np.float32] = torch.cdist(point[None], points, compute_mode="donot_use_mm_for_euclid_dist")[
-        0
-    ].numpy()
+    found: NDArray[np.float32] = (points - point).norm(dim=1).numpy()
     return found
 
 
@@ -77,7 +57,7 @@ def test_the_nearest_of_all_training_digits_are_found(outputs: Path, mnist: Mnis
     assert np.mean(kept) > 0.95, "one byte for each unit hardly changes who is near"
 
 
-def test_a_training_digit_is_not_its_own_neighbour(outputs: Path, mnist: Mnist) -> None:
+def test_a_training_digit_is_not_its_own_neighbour(outputs: Path) -> None:
     reader = reader_of(outputs)
     digits = neighbours.training_digits(reader.run.config)
     assert len(digits) == FEW
@@ -115,32 +95,24 @@ def test_features_are_computed_once_and_kept(outputs: Path, mnist: Mnist, monkey
     assert all(same(*both) for both in zip(found, again, strict=True))
 
 
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def flipped(content: bytes) -> bytes:
-    return content[:5000] + bytes([content[5000] ^ 1]) + content[5001:]
-
-
 def with_step(step: float, content: bytes) -> bytes:
     plain = bytearray(zlib.decompress(content))
     plain[32:36] = np.array(step, "<f4").tobytes()
     return zlib.compress(plain)
 
 
-not_finite, negative = partial(with_step, np.nan), partial(with_step, -1.0)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "not finite": partial(with_step, np.nan),
+    "negative": partial(with_step, -1.0),
+    "longer": lambda content: zlib.compress(zlib.decompress(content) + b"\0"),
+    "a bomb": lambda content: zlib.compress(zlib.decompress(content)[:32] + bytes(1 << 25), 9),
+}
 
 
-def longer(content: bytes) -> bytes:
-    return zlib.compress(zlib.decompress(content) + b"\0")
-
-
-def bomb(content: bytes) -> bytes:
-    return zlib.compress(zlib.decompress(content)[:32] + bytes(1 << 25), 9)
-
-
-@pytest.mark.parametrize("damage", [truncated, flipped, not_finite, negative, longer, bomb, lambda _: b""])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_counts_as_none(outputs: Path, mnist: Mnist, damage: Callable[[bytes], bytes]) -> None:
     picture, kept = mnist.test.images[3, 0].numpy(), outputs / "first" / FEATURES_FILE
     found, whole = reader_of(outputs).neighbours(picture), kept.read_bytes()
@@ -202,8 +174,7 @@ def test_those_that_a_network_was_trained_on_are_searched_under_the_labels_that_
     tmp_path: Path, mnist: Mnist
 ) -> None:
     config = TrainConfig(model="1-layer", train_size=600, random_labels=0.5, seed=7)
-    folder = make_run(tmp_path, "few", config=config.to_dict(), results={"validation": {"doubt_level": 0.5}})
-    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+    lay_run(tmp_path, "few", config=config.to_dict())
     taught = with_random_labels(stratified_subset(mnist.train, 600), 0.5, 7)
     given, true = (
         dict(zip(each.indices.tolist(), each.labels.tolist(), strict=True)) for each in (taught, mnist.train)

@@ -165,6 +165,15 @@ def overlapping_texts(page: Page) -> list[tuple[str, str]]:
     return [(one, other) for (one, box), (other, other_box) in pairs if box.overlaps(other_box)]
 
 
+def assert_legible(figure: Figure) -> None:
+    """Nothing is cut off, no words are too small, and none lie over each other."""
+    page = render(figure)
+    for edges in (page.pixels[[0, -1]], page.pixels[:, [0, -1]]):
+        assert (edges == 1).all(), "white to the edge"
+    assert overlapping_texts(page) == []
+    assert min(float(text.get_fontsize()) for text in texts(figure)) >= SMALLEST_LEGIBLE
+
+
 def words(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in texts(figure))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,17 +152,9 @@ def _where_the_pen_was(drawing: Drawing, places: Sequence[Place]) -> int:
     """Which of the digits is nearest to the end of the drawing."""
     if len(places) < 2:
         return 0
-    end = drawing.strokes[-1][-1]
-    sources = (place.source for place in places)
-    return int(
-        np.argmin(
-            [
-                min(math.dist(point, end) for stroke in source.strokes for point in stroke)
-                for source in sources
-                if isinstance(source, Drawing)
-            ]
-        )
-    )
+    end, sources = drawing.strokes[-1][-1], [cast(Drawing, place.source) for place in places]
+    away = [min(math.dist(point, end) for stroke in source.strokes for point in stroke) for source in sources]
+    return away.index(min(away))
 
 
 def left_out(steps: Steps) -> str:

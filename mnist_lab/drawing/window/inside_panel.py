@@ -19,19 +19,10 @@ from mnist_lab.drawing.window.answer import Answer, Look, Predictor
 from mnist_lab.drawing.window.inside_detail import Detail
 from mnist_lab.drawing.window.inside_maps import SILENT_COLOUR, draw_maps, plan_columns
 from mnist_lab.drawing.window.layout import Box
-from mnist_lab.explain.inside import (
-    Inside,
-    Survey,
-    first_kernels,
-    logit_sum,
-    look_inside,
-    number,
-    pixel_sum,
-    seen_by,
-)
+from mnist_lab.explain.inside import Inside, Survey, first_kernels, logit_sum, look_inside, number, pixel_sum, seen_by
 from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.plotting import ORANGE, tinted
+from mnist_lab.plotting import ORANGE, mosaic_of, tinted
 from mnist_lab.terminal.wording import format_probability
 
 with suppress(ImportError):  # app.py says what is missing when a window is asked for
@@ -191,8 +182,8 @@ class InsidePanel(widgets.Panel):
             large = tinted(kernels, strongest, ORANGE).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (F, H, W, 3)
             around = ((0, rows * across - count), (0, line), (0, line), (0, 0))
             framed = np.pad(large, around, constant_values=_BETWEEN)
-            mosaic = framed.reshape(rows, across, *framed.shape[1:]).swapaxes(1, 2)
-            self.picture(left, px(_HEAD), mosaic.reshape(-1, across * (3 * zoom + line), 3)[:-line, :-line])
+            mosaic = mosaic_of(framed.reshape(rows, across, *framed.shape[1:]))
+            self.picture(left, px(_HEAD), mosaic[:-line, :-line])
         bottom = px(_HEAD) + rows * (3 * zoom + line)
         legend = f"blue: weights up to {strongest:.2f},  white: 0,  orange: down to −{strongest:.2f}"
         self.text(edge, bottom + px(10), legend, "small", anchor="w", tags="live")

@@ -58,12 +58,10 @@ class Layout:
         self.verdict = self._box(right, top, beside, _VERDICT_HEIGHT)  # one sentence above the predictions
         self.panels = [self._box(right + place * pitch, upper, panel, above) for place in range(networks)]
         self.wobble = self._box(right, lower, beside, _LOWER_HEIGHT)  # the sliders
-        # The X-ray lies over the predictions and, where they are too narrow for it, over the sliders as well.
-        self.xray_covers_wobble = networks <= 2
-        below = lower + _LOWER_HEIGHT if self.xray_covers_wobble else lower - _GUTTER
-        self.xray = self._box(right, upper, beside, below - upper)
-        self.inside = self._box(right, upper, beside, lower + _LOWER_HEIGHT - upper)  # over both
-        self.xray_columns = 4 if self.xray_covers_wobble else 7  # of its seven pictures
+        self.inside = self._box(right, upper, beside, lower + _LOWER_HEIGHT - upper)  # over predictions and sliders
+        # The X-ray lies there as well where the predictions are too narrow for its seven pictures side by side.
+        self.xray_columns = 4 if networks <= 2 else 7
+        self.xray = self.inside if networks <= 2 else self._box(right, upper, beside, above)
         self.foot = self._box(left, foot, _SHEET + _GUTTER + beside, _FOOT_HEIGHT)  # messages and keys
 
     def _box(self, left: float, top: float, width: float, height: float) -> Box:

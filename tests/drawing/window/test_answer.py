@@ -12,15 +12,7 @@ from mnist_lab.data.mnist import normalise, to_unit
 from mnist_lab.drawing import preprocess
 from mnist_lab.drawing.preprocess import Picture, Steps, Wobble
 from mnist_lab.drawing.strokes import Drawing
-from mnist_lab.drawing.window.answer import (
-    Answer,
-    Look,
-    Predictor,
-    Probabilities,
-    Question,
-    ask,
-    sentence,
-)
+from mnist_lab.drawing.window.answer import Answer, Look, Predictor, Probabilities, Question, ask, sentence
 from mnist_lab.explain.inside import opened
 from mnist_lab.networks.models import build_model
 from tests.windows import CORNER, LINE, UNSEEN, no_film, uniform_map, width_reader
@@ -117,7 +109,7 @@ def test_an_open_xray_is_about_the_first_of_several_networks() -> None:
     assert len(answer.probabilities) == 2
 
 
-def test_header_bars_and_xray_come_from_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_bars_and_xray_come_from_one_picture() -> None:
     answer = ask(Question(SEVEN, 33.0, Wobble(turn=20), Steps().without("centre")), reading("one", "two"), never)
     assert answer.xray is not None
     assert answer.picture is answer.xray.chosen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from mnist_lab.plotting import ORANGE, tinted
 from mnist_lab.terminal.wording import format_probability
 from tests.explain.test_inside import hooked, lively
-from tests.windows import CORNER, LINE, Interior, Opener, Visitor, cut_off, option
+from tests.windows import CORNER, LINE, Interior, Opener, Visitor, cut_off, option, overlapping, texts_on
 
 pytest_plugins = ["tests.window_fixtures"]
 pytestmark = pytest.mark.integration
@@ -59,24 +58,21 @@ def interior(mnist: Mnist) -> Inner:
     return make
 
 
+def look_into(opened: Opener, *interiors: Interior) -> Visitor:
+    """A window with a drawing, and the view of its networks' inside."""
+    visitor = opened(interiors=interiors)
+    visitor.draw(*CORNER)
+    visitor.key("i")
+    visitor.settle()
+    return visitor
+
+
 def panel_of(visitor: Visitor) -> InsidePanel:
     return cast(InsidePanel, visitor.window.views["inside"])
 
 
 def texts(visitor: Visitor, tag: str) -> list[str]:
-    canvas = panel_of(visitor).canvas
-    return [option(canvas, item, "text") for item in canvas.find_withtag(tag) if str(canvas.type(item)) == "text"]
-
-
-def overlapping(panel: InsidePanel) -> list[tuple[str, str]]:
-    """The texts that lie over each other, by more than what letters keep free around them."""
-    canvas, found, free = panel.canvas, [], max(2, panel.px(2))
-    items = [item for item in canvas.find_all() if str(canvas.type(item)) == "text" and option(canvas, item, "text")]
-    boxes = [canvas.bbox(item) for item in items]
-    for (one, a), (other, b) in itertools.combinations(zip(items, boxes, strict=True), 2):
-        if min(a[2], b[2]) - max(a[0], b[0]) > free and min(a[3], b[3]) - max(a[1], b[1]) > free:
-            found.append((option(canvas, one, "text"), option(canvas, other, "text")))
-    return found
+    return texts_on(panel_of(visitor).canvas, tag)
 
 
 def click(visitor: Visitor, spot: Spot) -> None:
@@ -145,10 +141,7 @@ def adds_up(visitor: Visitor, spot: Spot, shown: str, blocks: int) -> None:
 
 @pytest.mark.parametrize("name", ["1-layer", "2-layer", "3-layer"])
 def test_any_value_that_is_clicked_is_torchs_own(opened: Opener, interior: Inner, name: str) -> None:
-    visitor, chance = opened(interiors=[interior(name)]), random.Random(name)
-    visitor.draw(*CORNER)
-    visitor.key("i")
-    visitor.settle()
+    visitor, chance = look_into(opened, interior(name)), random.Random(name)
     agrees(visitor)
     layers, _ = layers_of(visitor)
     for layer, maps in enumerate([*layers, torch.zeros(10, 1, 1)]):
@@ -212,10 +205,7 @@ def test_it_follows_the_moving_pen_with_the_same_filter_and_place(opened: Opener
 
 
 def test_frames_show_where_a_value_looks(opened: Opener, interior: Inner) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
-    visitor.settle()
+    visitor = look_into(opened, interior())
     panel = panel_of(visitor)
     click(visitor, Spot(0, 4, 6, 5))
     around, ink = (panel.canvas.coords(item) for item in panel.canvas.find_withtag("frame"))
@@ -263,9 +253,7 @@ def test_silent_and_dead_filters_are_marked_differently(opened: Opener, interior
 
 
 def test_the_untrained_network_takes_the_place_of_the_trained_one(opened: Opener, interior: Inner) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
+    visitor = look_into(opened, interior())
     click(visitor, Spot(1, 7, 3, 3))
     trained = texts(visitor, "value")
     panel_of(visitor).buttons["untrained"].invoke()
@@ -285,9 +273,7 @@ def test_the_untrained_network_takes_the_place_of_the_trained_one(opened: Opener
 
 
 def test_sorted_by_strength_the_strongest_comes_first(opened: Opener, interior: Inner) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
+    visitor = look_into(opened, interior())
     panel = panel_of(visitor)
     panel.buttons["order"].invoke()
     visitor.settle()
@@ -304,10 +290,7 @@ def test_sorted_by_strength_the_strongest_comes_first(opened: Opener, interior: 
 
 
 def test_everything_is_reached_by_keyboard(opened: Opener, interior: Inner) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
-    visitor.settle()
+    visitor = look_into(opened, interior())
     panel, reached = panel_of(visitor), set()
     widget: Any = visitor.canvas.canvas.tk_focusNext()
     while widget not in reached:
@@ -337,9 +320,7 @@ def test_everything_is_reached_by_keyboard(opened: Opener, interior: Inner) -> N
 
 @pytest.mark.parametrize("networks", [1, 2, 4])
 def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, networks: int) -> None:
-    visitor = opened(interiors=[interior()] * networks)
-    visitor.draw(*CORNER)
-    visitor.key("i")
+    visitor = look_into(opened, *[interior()] * networks)
     for size in [visitor.root.minsize(), (1024, 600), (1920, 1080), (1030, 1300), (2400, 560)]:
         visitor.resize(*size)
         panel = panel_of(visitor)
@@ -354,7 +335,7 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
                     panel.rest()
                 visitor.root.update()
                 assert cut_off(visitor.window, on_screen=False) == [], (size, page, spot)
-                assert overlapping(panel) == [], (size, page, spot)
+                assert overlapping(panel.canvas, max(2, panel.px(2))) == [], (size, page, spot)
         heads = [button.winfo_x() + button.master.winfo_x() for button in panel.buttons.values()]
         ends = [x + button.winfo_width() for x, button in zip(heads, panel.buttons.values(), strict=True)]
         assert all(end <= start for end, start in zip(ends, heads[1:], strict=False)), (size, heads, ends)
@@ -363,9 +344,7 @@ def test_nothing_is_cut_off_at_any_size(opened: Opener, interior: Inner, network
 
 @pytest.mark.parametrize("size", [(1024, 600), (1920, 1080)], ids=str)
 def test_what_is_shown_fills_its_room(opened: Opener, interior: Inner, size: tuple[int, int]) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
+    visitor = look_into(opened, interior())
     visitor.resize(*size)
     click(visitor, Spot(4, 7))
     assert len(texts(visitor, "part")) >= 8
@@ -400,9 +379,7 @@ def test_the_survey_leaves_time_for_keys(opened: Opener, interior: Inner, mnist:
 
 
 def test_bars_of_scores_near_zero_are_short(opened: Opener, interior: Inner) -> None:
-    visitor = opened(interiors=[interior()])
-    visitor.draw(*CORNER)
-    visitor.key("i")
+    visitor = look_into(opened, interior())
     panel_of(visitor).buttons["untrained"].invoke()
     visitor.settle()
     panel, (_, logits) = panel_of(visitor), layers_of(visitor)

@@ -8,7 +8,7 @@ import pytest
 
 from mnist_lab.drawing.preprocess import Wobble
 from mnist_lab.drawing.window.keys import command_for
-from tests.windows import LINE, Opener, option
+from tests.windows import LINE, Opener, texts_on
 
 pytest_plugins = ["tests.window_fixtures"]
 
@@ -29,10 +29,7 @@ def test_help_hides_all_else_until_it_is_closed(opened: Opener, key: str) -> Non
     assert visitor.root.focus_get() is page.button
     visitor.key("c", "3", "m", "x", "BackSpace")  # nothing happens out of sight
     assert (len(visitor.sketched), visitor.kept, visitor.window.shows_maps) == (1, [], False)
-    canvas = page.canvas
-    texts = [option(canvas, item, "text") for item in canvas.find_all() if str(canvas.type(item)) == "text"]
-    for word in ("Backspace", "F11 or f", "Tab", "Wobble", "Map", "X-ray", "Inside", "Bars"):
-        assert word in texts
+    assert {"Backspace", "F11 or f", "Tab", "Wobble", "Map", "X-ray", "Inside", "Bars"} <= set(texts_on(page.canvas))
     visitor.resize(1200, 900)
     assert visitor.window.help is not None  # it grows as well
     assert visitor.window.help.canvas.winfo_viewable()
@@ -110,24 +107,15 @@ def test_arrows_move_a_slider_by_its_step_and_digits_do_not_misfire(opened: Open
         ("z", True, False, "undo"),
         ("Z", True, True, "redo"),
         ("y", True, False, "redo"),
-        ("y", False, False, "redo"),
-        ("c", False, False, "clear"),
         ("c", True, False, None),  # out of habit, to copy
-        ("s", False, False, "save"),
-        ("m", False, False, "map"),
-        ("x", False, False, "xray"),
         ("x", True, False, None),  # out of habit, to cut
-        ("r", False, False, "reset"),
         ("Escape", False, False, "close"),
         ("7", False, False, "7"),
         ("KP_0", False, False, "0"),
         ("7", True, False, None),
         ("F7", False, False, None),
         ("question", False, True, "help"),
-        ("F1", False, False, "help"),
         ("H", False, False, "help"),
-        ("F11", False, False, "full screen"),
-        ("BackSpace", False, False, "take back"),
         ("BackSpace", True, False, None),
         ("KP_Enter", False, False, None),
         ("", False, False, None),

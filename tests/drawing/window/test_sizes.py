@@ -18,14 +18,6 @@ pytest_plugins = ["tests.window_fixtures"]
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("networks", [1, 2, 3, 4])
-def test_nothing_is_cut_off(opened: Opener, networks: int) -> None:
-    visitor = opened(*[width_reader] * networks)
-    visitor.draw(*CORNER)
-    visitor.settle()
-    assert cut_off(visitor.window) == []
-
-
 SIZES = [(1024, 600), (1366, 768), (2560, 1440), (1030, 1300), (2400, 560)]
 
 

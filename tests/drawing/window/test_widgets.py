@@ -8,7 +8,7 @@ import pytest
 from mnist_lab.drawing.strokes import MAX_POINTS
 from mnist_lab.drawing.window.widgets import BLUE, LOSER, PredictionPanel, coloured, fitted, shortened
 from tests.terminal.test_wording import PROBABILITIES
-from tests.windows import LINE, Opener, option
+from tests.windows import LINE, Opener, option, texts_on
 
 pytest_plugins = ["tests.window_fixtures"]
 
@@ -113,17 +113,12 @@ def test_what_is_probably_not_a_digit_is_neither_bold_nor_blue(opened: Opener) -
 def test_the_legend_stands_at_the_map_only_while_it_is_on(opened: Opener) -> None:
     visitor = opened()
     panel = visitor.window.panels[0]
-
-    def legend() -> list[str]:
-        items = panel.canvas.find_withtag("legend")
-        return [option(panel.canvas, item, "text") for item in items if str(panel.canvas.type(item)) == "text"]
-
     visitor.key("m")
     visitor.settle()
-    assert legend() == []  # nothing is drawn
+    assert texts_on(panel.canvas, "legend") == []  # nothing is drawn
     visitor.draw(*LINE)
     visitor.settle()
-    assert legend() == ["against", "for 1", "Gradient:"]
+    assert texts_on(panel.canvas, "legend") == ["against", "for 1", "Gradient:"]
     left, top, right, bottom = panel.canvas.bbox("legend")
     assert left > 0
     assert top >= panel.px(34) + panel.tile.image.height()  # below the picture
@@ -131,10 +126,10 @@ def test_the_legend_stands_at_the_map_only_while_it_is_on(opened: Opener) -> Non
     assert bottom < panel.canvas.bbox("track")[1]
     visitor.key("x")
     visitor.settle()
-    assert legend() == []
+    assert texts_on(panel.canvas, "legend") == []
     visitor.key("x", "m")
     visitor.settle()
-    assert legend() == []
+    assert texts_on(panel.canvas, "legend") == []
 
 
 @pytest.mark.integration

@@ -16,7 +16,7 @@ from mnist_lab.drawing.window.answer import STEP_TEXTS, Probabilities
 from mnist_lab.drawing.window.layout import Layout, plan_layout
 from mnist_lab.drawing.window.xray_panel import BEFORE_WOBBLE, CAPTION, HINT, XrayPanel
 from tests.drawing.test_preprocess import seen
-from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, uniform_map, width_reader
+from tests.windows import CORNER, LINE, Guest, Opener, Visitor, cut_off, option, overlapping, uniform_map, width_reader
 
 pytest_plugins = ["tests.window_fixtures"]
 pytestmark = pytest.mark.integration
@@ -103,16 +103,6 @@ def test_it_is_asked_once_about_the_newest_strokes(opened: Opener) -> None:
     visitor.settle()
     assert batches == [8, 8]
     assert said(panel, "digit.result") == "7"
-
-
-def test_it_follows_the_moving_pen(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "STILL_MS", 1_000_000)
-    visitor = opened()
-    visitor.key("x")
-    visitor.draw((140.0, 60.0), (140.0, 220.0), lift=False)
-    visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "1")
-    visitor.draw((140.0, 220.0), (240.0, 220.0), lift=False)
-    visitor.wait(lambda: said(visitor.window.xray, "digit.result") == "7")
 
 
 def test_a_step_switched_off_changes_what_is_read_in_the_header_as_well(opened: Opener) -> None:
@@ -228,30 +218,21 @@ def test_nothing_is_cut_off(
     visitor = opened(*[width_reader] * networks, explain=uniform_map)
     panel, px = visitor.window.xray, visitor.window.layout.px
     visitor.draw(*CORNER)
+    visitor.settle()
+    assert cut_off(visitor.window) == []
     visitor.key("x")
     visitor.settle()
     assert cut_off(visitor.window) == []
-    assert overlapping_texts(panel) == []
+    assert overlapping(panel.canvas) == []
     for name in STEP_NAMES:
         click(visitor, name)
     visitor.settle()
     assert visitor.window.steps == Steps(*[False] * len(STEP_NAMES))
     assert cut_off(visitor.window) == []
-    assert overlapping_texts(panel) == []
+    assert overlapping(panel.canvas) == []
     for name in ("ink", *STEP_NAMES):
         _, top, _, bottom = panel.canvas.bbox(f"caption.{name}")
         assert bottom - top <= px(CAPTION)
-
-
-def overlapping_texts(panel: XrayPanel) -> list[tuple[str, str]]:
-    """The texts of the panel that lie on each other."""
-    texts = [item for item in panel.canvas.find_all() if str(panel.canvas.type(item)) == "text" and said(panel, item)]
-    boxes = {said(panel, item) + f" ({item})": panel.canvas.bbox(item) for item in texts}
-    found = []
-    for (one, (left, top, right, bottom)), (other, box) in itertools.combinations(boxes.items(), 2):
-        if left < box[2] and box[0] < right and top < box[3] and box[1] < bottom:
-            found.append((one, other))
-    return found
 
 
 def test_a_person_clicks_a_step_away_with_the_mouse(opened: Opener, guest: Callable[..., Guest]) -> None:
