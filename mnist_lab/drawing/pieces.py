@@ -26,6 +26,7 @@ _INK = 100  # grey level of the raster, of 255, from which it is ink
 _SPUR = 3  # pixels of a skeleton's branch, up to which it is none
 _SLANTS = (0.0, -0.5, 0.5)  # columns for each row, of the lines between pieces on the left and on the right
 _PARTS = 6  # of a single stroke, at whose ends it may be cut
+_STRAIGHT = 1.2  # lengths of its box's diagonal, up to which a stroke is one line
 DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
 
 
@@ -105,12 +106,14 @@ def ink_of(group: Group, paper: Picture) -> Picture:
 
 
 def parts_of(group: Group) -> Sequence[Piece]:
-    """The strokes of a group; of a single one that is wider than high, parts of it."""
+    """The strokes of a group; of a single one that is wider than high, and not straight, parts of it."""
     box = box_of(group)
     if len(group) > 1 or box.width < box.height:
         return group
     points = np.array(group[0].stroke)
     along = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
+    if along[-1] < _STRAIGHT * np.hypot(box.width, box.height):
+        return group
     places = np.linspace(0, along[-1], 1 + 8 * _PARTS)
     fine = np.stack([np.interp(places, along, points[:, axis]) for axis in (0, 1)], axis=1).tolist()
     parts = [fine[8 * part : 8 * part + 9] for part in range(_PARTS)]

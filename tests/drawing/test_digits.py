@@ -139,6 +139,18 @@ def test_digits_that_touch_are_cut_where_that_makes_both_surer(ask: Ask, as_ink:
     assert (len(places), places[0].digit) == (2, 7)
 
 
+def test_a_straight_line_is_not_cut_however_sure_of_its_parts_a_network_is() -> None:
+    asked: list[int] = []
+
+    def ask(pictures: Sequence[Picture]) -> list[list[NDArray[np.float64]]]:
+        asked.append(len(pictures))
+        return [[np.eye(10)[1]] for _ in pictures]
+
+    for end in ((180, 110), (180, 150), (220, 120)):
+        assert len(find_digits(Drawing((((100.0, 100.0), end),)), ask)) == 1
+    assert sum(asked) == 3
+
+
 @pytest.mark.parametrize(("read_as", "is_two"), [(1, True), (8, False)])
 def test_lines_too_long_for_the_digit_that_is_read_are_two(read_as: int, is_two: bool) -> None:
     search = Search(side_by_side(7, 7), lambda pictures: [[np.eye(10)[read_as]] for _ in pictures])

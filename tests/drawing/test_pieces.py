@@ -33,15 +33,19 @@ def test_lines_that_cross_are_parted_into_halves_that_both_keep_the_crossing() -
         assert shared > 10  # pixels of the crossing
 
 
-def test_a_line_without_crossings_has_no_branches_and_a_stroke_is_parted_only_if_broad() -> None:
+def test_a_line_without_crossings_has_no_branches_and_a_stroke_is_parted_only_if_broad_and_bent() -> None:
     paper, box = cropped(Drawing((((60.0, 60.0), (60.0, 200.0)),)), 16)
     pieces, length = branches(paper, box)
     assert not parted(pieces)
     assert length == pytest.approx(140 / box.height, rel=0.15)
-    upright, level = stroke_piece(((60.0, 60.0), (70.0, 200.0))), stroke_piece(((60.0, 60.0), (200.0, 70.0)))
-    assert upright is not None and level is not None
+    upright, level, bent = (
+        stroke_piece(((60.0, 60.0), *middle, end))
+        for middle, end in (((), (70.0, 200.0)), ((), (200.0, 130.0)), (((130.0, 120.0),), (200.0, 60.0)))
+    )
+    assert upright is not None and level is not None and bent is not None
     assert not parted(parts_of((upright,)))
-    halves = parted(parts_of((level,)))
+    assert not parted(parts_of((level,)))
+    halves = parted(parts_of((bent,)))
     assert len(halves) == 5
     assert [one[-1].box.right == pytest.approx(other[0].box.left) for one, other in halves] == [True] * 5
 
