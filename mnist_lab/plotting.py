@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageColor import getrgb
 
-from mnist_lab.storage import write_atomically
+from mnist_lab.storage import write_bytes
 from mnist_lab.terminal.wording import printable
 
 # Okabe & Ito's palette, distinguishable with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
@@ -92,7 +91,7 @@ styled = style.context(_STYLE, after_reset=True)
 
 def save_figure(path: Path, figure: Figure | bytes) -> None:
     """Save a figure as a PNG file, or a picture's bytes, atomically; ``StorageError`` if the disk refuses."""
-    write_atomically(path, partial(Path.write_bytes, data=figure if isinstance(figure, bytes) else png_of(figure)))
+    write_bytes(path, figure if isinstance(figure, bytes) else png_of(figure))
 
 
 @styled
