@@ -141,9 +141,7 @@ class ReportingObserver(Observer):
     def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
 
-    def on_start(
-        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
-    ) -> None:
+    def on_start(self, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]) -> None:
         self.report(len(history))
 
     def on_progress(self, progress: trainer.Progress) -> None:

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Group, RenderableType
@@ -60,9 +59,7 @@ class ScreenObserver(session.Observer):
 
     # ------------------------------------------------------------------------------- what the training tells
 
-    def on_start(
-        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
-    ) -> None:
+    def on_start(self, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]) -> None:
         self._epochs = config.epochs
         verb = f"Resuming after epoch {len(history)}:" if history else "Training"
         augmentation = wording.describe_augmentation(config.augment)
