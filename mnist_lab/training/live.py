@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 
 from rich.console import Group, RenderableType
 from rich.control import Control
@@ -52,9 +51,7 @@ class ScreenObserver(session.Observer):
         self._open.enter_context(keyboard_ignored())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._open.close()
 
     # ------------------------------------------------------------------------------- what the training tells
