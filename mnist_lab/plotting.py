@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
@@ -112,6 +112,11 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     if note:
         figure.supxlabel(wrapped(note, int(14.5 * width)), color=MUTED)
     return figure
+
+
+def panel_area(figure: Figure) -> SubFigure:
+    """A part for all panels and their key, which would otherwise overlap the note."""
+    return figure.add_subfigure(figure.add_gridspec()[0])
 
 
 def wrapped(text: str, width: int) -> str:
