@@ -21,7 +21,7 @@ from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.experiments.statistics import Comparison, format_points, summarise
 from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, styled, title_panel, wrapped
-from mnist_lab.terminal.wording import counted
+from mnist_lab.terminal.wording import counted, format_percent
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
@@ -326,7 +326,7 @@ target. Look for the largest step down. Each was timed once, on this machine: an
 
 
 @styled
-def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9933) -> Figure:
+def speed_steps(rows: Mapping[str, SpeedBar], target: float | None, *, title: str) -> Figure:
     """What each step saves, the common recipe first; ``target``: the accuracy that ``seconds_to_target`` is about."""
     figure, axes = _row_figure(rows, [], "time (s)", title, "Times as fast: compared with the first row.")
     times = [step.seconds_per_epoch for step in rows.values()]
@@ -337,7 +337,7 @@ def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9
     bars = axes.barh(np.arange(len(rows)) - above, times, height=0.4, color=BLUE, label="one epoch")
     axes.bar_label(bars, remarks, padding=4)
     if measured:
-        label = f"training to {100 * target:.2f} % validation accuracy"
+        label = f"training to {format_percent(target)} validation accuracy"
         hatched: dict[str, Any] = {"facecolor": "#F8E3B5", "edgecolor": "#9A6A00", "hatch": "////", "linewidth": 0.8}
         bars = axes.barh(np.array([*measured]) + 0.22, [*measured.values()], height=0.2, label=label, **hatched)
         axes.bar_label(bars, [f"{seconds:.1f} s" for seconds in measured.values()], padding=4)

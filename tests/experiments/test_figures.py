@@ -170,8 +170,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "gallery-many": lambda: plots.gallery({"Missed": (make_digits(40), "None.")}, title=LONG_TITLE, note="A note."),
     "growth-one-seed": lambda: growth_figure(1),
     "growth": lambda: growth_figure(3),
-    "speed": lambda: plots.speed_steps(STEPS, title="Speed"),
-    "speed-no-target": lambda: plots.speed_steps({name: SpeedBar(9.9, 5000) for name in LONG_NAMES}, title=LONG_TITLE),
+    "speed": lambda: plots.speed_steps(STEPS, 0.9933, title="Speed"),
+    "speed-no-target": lambda: plots.speed_steps(
+        {name: SpeedBar(9.9, 5000) for name in LONG_NAMES}, None, title=LONG_TITLE
+    ),
     "inversion": lambda: plots.inversion_bars(SHOWINGS, title="Inversion"),
     "inversion-long-names": lambda: plots.inversion_bars(
         dict.fromkeys(LONG_NAMES, SHOWINGS["own digits"]), title=LONG_TITLE
@@ -466,7 +468,7 @@ class TestGrowth:
 
 class TestBars:
     def test_speed_has_a_bar_per_step_and_one_per_target(self) -> None:
-        figure = plots.speed_steps(STEPS, title="Speed")
+        figure = plots.speed_steps(STEPS, 0.9933, title="Speed")
         axes = figure.axes[0]
         assert [bar.get_width() for bar in bars(axes)] == [35.94, 25.1, 7.3, 112.26, 15.1]
         assert [bool(bar.get_hatch()) for bar in bars(axes)] == [False, False, False, True, True]
@@ -478,7 +480,7 @@ class TestBars:
             "15.1 s",
         ]
         assert "99.33 % validation accuracy" in words(figure)
-        plain = plots.speed_steps({"one": SpeedBar(10, 5400), "two": SpeedBar(5, 10_800)}, title="Speed")
+        plain = plots.speed_steps({"one": SpeedBar(10, 5400), "two": SpeedBar(5, 10_800)}, None, title="Speed")
         assert "99.33" not in words(plain)
 
     def test_inversion_has_bars_from_zero_with_intervals_and_pictures_as_they_are(self) -> None:
