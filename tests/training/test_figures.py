@@ -165,6 +165,16 @@ def overlapping_texts(page: Page) -> list[tuple[str, str]]:
     return [(one, other) for (one, box), (other, other_box) in pairs if box.overlaps(other_box)]
 
 
+def assert_whole_and_legible(page: Page) -> None:
+    """Nothing is cut off, and words are large enough and apart from each other."""
+    for edge in (page.pixels[[0, -1]], page.pixels[:, [0, -1]]):
+        assert (edge == 1).all(), "white to the edge"
+    drawn = texts(page.figure)
+    assert len(drawn) >= 2
+    assert min(float(text.get_fontsize()) for text in drawn) >= SMALLEST_LEGIBLE
+    assert overlapping_texts(page) == []
+
+
 def words(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in texts(figure))
 
@@ -219,14 +229,7 @@ class TestEveryFigure:
         assert pixels.shape[0] == pytest.approx(150 * figure.get_figheight(), abs=1)
         assert pixels.shape[1] == pytest.approx(150 * figure.get_figwidth(), abs=1)
         assert pixels.std() > 0.01
-        assert (pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-        assert (pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-
-    def test_has_legible_words_apart_from_each_other(self, page: Page) -> None:
-        drawn = texts(page.figure)
-        assert len(drawn) >= 2
-        assert min(float(text.get_fontsize()) for text in drawn) >= SMALLEST_LEGIBLE
-        assert overlapping_texts(page) == []
+        assert_whole_and_legible(page)
 
     def test_names_its_axes(self, page: Page) -> None:
         drawn = [axes for axes in page.figure.axes if axes.axison and axes.has_data()]
