@@ -30,6 +30,7 @@ from tests.training.test_figures import (
     LONG_TITLE,
     Page,
     assert_whole_and_legible,
+    make_history,
     overlapping_texts,
     render,
     texts,
@@ -51,22 +52,6 @@ DISTURBANCES: dict[str, tuple[str, list[float]]] = {
 
 
 # --- made-up results -------------------------------------------------------------------------------------------------
-
-
-def make_history(epochs: int, better: float = 1.0) -> list[EpochRecord]:
-    """Falling losses and rising accuracies, all values distinct."""
-    return [
-        EpochRecord(
-            epoch=epoch,
-            train_loss=0.3 / epoch / better + 0.02,
-            train_accuracy=1 - (0.08 / epoch + 0.001) / better,
-            val_loss=0.1 / epoch / better + 0.015,
-            val_accuracy=1 - (0.02 / epoch + 0.003) / better,
-            learning_rate=1e-3,
-            seconds=1.0,
-        )
-        for epoch in range(1, epochs + 1)
-    ]
 
 
 def make_curves(seeds: int, epochs: int, better: float = 1.0) -> list[list[EpochRecord]]:
