@@ -16,6 +16,7 @@ import pytest
 
 import main
 from mnist_lab.config import TrainConfig
+from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.errors import RunError
 from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.networks.models import build_model
@@ -37,6 +38,7 @@ from mnist_lab.training.runs import (
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 22, 14, 0).astimezone()
+CONFIG = TrainConfig(model="1-layer", epochs=3)
 
 
 def run_content(**changes: Any) -> dict[str, Any]:
@@ -215,10 +217,11 @@ DAMAGES = {
 }
 
 
-def make_whole_run(outputs: Path, name: str, **changes: Any) -> Path:
-    """A run's folder with a network of random weights, and a history."""
-    folder = make_run(outputs, name, **changes)
-    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+def make_whole_run(outputs: Path, name: str, config: TrainConfig = CONFIG, **changes: Any) -> Path:
+    """A run's folder with everything that a comparison needs: a network of random weights, and a history."""
+    split = {"fingerprint": split_fingerprint(load_mnist().validation)}
+    folder = make_run(outputs, name, **{"config": config.to_dict(), "seed": config.seed, "split": split} | changes)
+    save_tensors(folder / "model.pt", build_model("1-layer", config.seed).state_dict())
     (folder / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
     return folder
 
