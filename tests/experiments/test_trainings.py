@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -37,17 +36,11 @@ from mnist_lab.networks.compute import Compute, default_jobs
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.runs import list_runs, locked, recipes_of, told_apart
 from mnist_lab.training.trainer import Trainer
-from tests.training.test_runs import CONFIG, make_whole_run
+from tests.training.test_runs import CONFIG, change_run, make_whole_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
 needs_unix = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
 VARIANTS = (Variant("one", CONFIG), Variant("two", replace(CONFIG, dropout=0.4)))
-
-
-def change(folder: Path, **changes: object) -> None:
-    """Write other values into a run's run.json."""
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    (folder / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
 
 
 def planned(outputs: Path, seeds: int = 1) -> list[Task]:
@@ -111,7 +104,7 @@ def test_a_history_of_another_length_is_not_this_runs(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_answer_the_question_is_left_alone(tmp_path: Path, changes: dict[str, object]) -> None:
-    change(make_whole_run(tmp_path, "a"), **changes)
+    change_run(make_whole_run(tmp_path, "a"), **changes)
     (task, _) = planned(tmp_path)
     assert task.run is None
     assert task.unfinished is None
@@ -233,7 +226,7 @@ def test_runs_are_taken_together_by_recipe(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_cannot_be_understood_is_refused(tmp_path: Path) -> None:
-    change(make_whole_run(tmp_path, "a"), config={"model": "x"})
+    change_run(make_whole_run(tmp_path, "a"), config={"model": "x"})
     with pytest.raises(RequestError, match="configuration can't be used"):
         recipes_of(list_runs(tmp_path)[0])
 
@@ -341,7 +334,7 @@ def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> 
     with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path)
         folder = run_of(done).folder
-        change(folder, status="running")
+        change_run(folder, status="running")
         (folder / "training_state.pt").write_bytes(b"torn")
         (again,) = pool.train([Task(0, "one", SMALL, unfinished=folder)], tmp_path)
     assert run_of(again).folder != folder

@@ -70,6 +70,12 @@ def make_run(outputs: Path, name: str, **changes: Any) -> Path:
     return folder
 
 
+def change_run(folder: Path, **changes: Any) -> None:
+    """Write other values into a run's run.json."""
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
+
+
 def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     for number in (2, 0, 1):
         make_run(tmp_path, f"run-{number}", created=(START + timedelta(minutes=number)).isoformat())
@@ -310,8 +316,7 @@ def test_named_pipes_are_refused_instead_of_waited_for(tmp_path: Path) -> None:
         folder = Path(shutil.copytree(whole, tmp_path / name))
         (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name)
-    state = tmp_path / "training_state.pt" / "run.json"
-    state.write_text(state.read_text(encoding="utf-8").replace('"finished"', '"running"'), encoding="utf-8")
+    change_run(tmp_path / "training_state.pt", status="running")
     commands = [
         ["runs"],
         ["report"],
