@@ -79,19 +79,6 @@ def test_a_folder_half_deleted_is_trained_anew(tmp_path: Path, lost: str) -> Non
     assert planned(tmp_path)[0].run is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_damaged_model_is_trained_anew(tmp_path: Path, damage: str) -> None:
-    model = make_whole_run(tmp_path, "a") / "model.pt"
-    model.write_bytes(model.read_bytes()[:500] if damage == "cut" else b"not a model")
-    assert planned(tmp_path)[0].run is None
-
-
-def test_a_history_of_another_length_is_not_this_runs(tmp_path: Path) -> None:
-    history = make_whole_run(tmp_path, "a") / "history.csv"
-    history.write_text("\n".join(history.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
-    assert planned(tmp_path)[0].run is None
-
-
 @pytest.mark.parametrize(
     "changes",
     [

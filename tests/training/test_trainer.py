@@ -402,15 +402,6 @@ def test_an_optimiser_does_not_load_the_compiler() -> None:
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False).returncode == 0
 
 
-def test_only_weights_of_layers_decay(compute: Compute) -> None:
-    model = build_model("1-layer")
-    (decayed, decay), (spared, none) = optimizer.AdamW(model, 0.05, compute.device).groups
-    assert {weight.ndim > 1 for weight in decayed} == {True}
-    assert {weight.ndim > 1 for weight in spared} == {False}
-    assert (decay, none) == (0.05, 0.0)
-    assert len(decayed) + len(spared) == len(list(model.parameters()))
-
-
 def test_the_plain_recipe_is_adam_at_a_constant_rate(few: Digits, validation: Digits, compute: Compute) -> None:
     config = TrainConfig(recipe="plain", learning_rate=0.001)
     trainer = trainer_for(config, few, validation, compute)
