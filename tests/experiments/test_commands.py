@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -41,9 +40,8 @@ from mnist_lab.training.runs import RunRecord, list_runs, locked, read_run
 from mnist_lab.training.session import Observer, RunExtras, resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.experiments.conftest import PREDICTION, blank_figures, in_this_process
+from tests.processes import ROOT, wait_for
 from tests.training.test_runs import change_run, make_run
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -227,11 +225,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
         command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet, text=True, encoding="utf-8",
         start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not any(run.status == "finished" for run in list_runs(outputs)[0]):
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: any(run.status == "finished" for run in list_runs(outputs)[0]), first)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to all of its processes
     shown, errors = first.communicate(timeout=60)
     assert first.returncode == INTERRUPTED
