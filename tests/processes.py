@@ -39,6 +39,19 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
+def run_python(code: str, *arguments: str | Path, **environment: str) -> str:
+    """What a program of a few lines prints; it has to succeed."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+
+
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
     """Wait until something is seen on disk; a process that ended before is a failure."""
     while not condition():
