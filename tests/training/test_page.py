@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import main
 from mnist_lab.config import TrainConfig, settings_of
@@ -24,8 +23,7 @@ from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
-from mnist_lab.terminal.console import THEME, Terminal, make_console
-from mnist_lab.terminal.lab import Lab
+from mnist_lab.terminal.console import make_console
 from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.folder_commands import pictures_of, report
 from mnist_lab.training.page import (
@@ -42,7 +40,8 @@ from mnist_lab.training.page import (
 )
 from mnist_lab.training.runs import locked, read_run
 from mnist_lab.training.session import load_trained
-from tests.pages import HOSTILE, NOON, earlier_folders, fill, parse, parse_file
+from tests.experiment_fixtures import make_lab
+from tests.pages import HOSTILE, earlier_folders, fill, parse, parse_file
 from tests.processes import run_python
 from tests.training.test_runs import make_run
 
@@ -340,12 +339,6 @@ def test_a_run_under_way_is_told_from_one_that_was_killed(tmp_path: Path) -> Non
 
 
 # ------------------------------------------------------------------------------------------------ the row
-
-
-def make_lab(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
-    shown = io.StringIO()
-    console = Console(file=shown, theme=THEME, highlight=False, width=100)
-    return Lab(Terminal(console, iter(answers).__next__), outputs, main.load, lambda: NOON), shown
 
 
 def last_line(shown: io.StringIO) -> str:
