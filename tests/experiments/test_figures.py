@@ -68,11 +68,11 @@ def make_accuracies(seeds: int, error: float = 0.004) -> list[float]:
     return [1 - round(float(draw), 4) for draw in draws]
 
 
-def make_picture(number: int = 0) -> NDArray[np.float64]:
+def make_picture(number: int) -> NDArray[np.float64]:
     return np.random.RandomState(number).random((28, 28))
 
 
-def make_robustness(name: str, variants: Sequence[str] = NAMES, seeds: int = 3) -> Robustness:
+def make_robustness(name: str, variants: Sequence[str] = NAMES) -> Robustness:
     unit, strengths = DISTURBANCES[name]
     middle, reach = (1.0 if name == "scale" else 0.0), max(strengths) - min(strengths)
 
@@ -83,7 +83,7 @@ def make_robustness(name: str, variants: Sequence[str] = NAMES, seeds: int = 3) 
         unit=unit,
         strengths=strengths,
         accuracies={
-            variant: {seed: [accuracy(place, seed, strength) for strength in strengths] for seed in range(seeds)}
+            variant: {seed: [accuracy(place, seed, strength) for strength in strengths] for seed in range(3)}
             for place, variant in enumerate(variants)
         },
         trained={variants[-1]: (middle - reach / 10, middle + reach / 10)} if name in ("shift", "scale") else {},
@@ -98,11 +98,10 @@ def make_digits(count: int) -> list[ShownDigit]:
     ]
 
 
-def make_comparison(
-    mean: float, interval: tuple[float, float] | None, found: bool | None, seeds: int, name: str = "augmented"
-) -> Comparison:
+def make_comparison(mean: float, interval: tuple[float, float] | None, found: bool | None, seeds: int) -> Comparison:
     difference = PairedDifference(mean, None, seeds, interval, None)
-    return Comparison("plain", name, ("plain", name), "", difference, None, Verdict("", found, ""))
+    names = ("plain", "augmented")
+    return Comparison(*names, names, "", difference, None, Verdict("", found, ""))
 
 
 FOUND = make_comparison(0.0014, (0.0010, 0.0019), True, 5)
@@ -186,13 +185,10 @@ def panels_of(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.axison]
 
 
-def curve(axes: Axes, style: dict[str, Any], *, linestyle: str = "-") -> NDArray[Any]:
-    """The [x, y] (N, 2) of the one line with that colour, marker and line style."""
-    (found,) = [
-        line
-        for line in axes.lines
-        if (line.get_color(), line.get_marker(), line.get_linestyle()) == (style["color"], style["marker"], linestyle)
-    ]
+def curve(axes: Axes, style: dict[str, Any]) -> NDArray[Any]:
+    """The [x, y] (N, 2) of the one solid line with that colour and marker."""
+    wanted = (style["color"], style["marker"], "-")
+    (found,) = [line for line in axes.lines if (line.get_color(), line.get_marker(), line.get_linestyle()) == wanted]
     return np.asarray(found.get_xydata())
 
 
