@@ -69,8 +69,8 @@ class Check:
 def check_neighbours(lab: Lab, run: str, seeds: int) -> int:
     """Train with and without the digits nearest to a run's surest mistakes, and leave a folder with what changed.
 
-    Ctrl-C leaves nothing.
-    RequestError if ``seeds`` is not 1 to 100; RunError or CheckpointError if the run can't be used.
+    Ctrl-C leaves nothing. RequestError if ``seeds`` is not 1 to 100; RunError or CheckpointError if the run can't be
+    used.
     """
     check_whole("--seeds", seeds, 1, MOST_SEEDS)
     reader, mnist = load_reader(lab, run), load_mnist()
