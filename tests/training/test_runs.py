@@ -232,16 +232,11 @@ def make_whole_run(outputs: Path, name: str, config: TrainConfig = CONFIG, **cha
     return folder
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    history = [EpochRecord(epoch, 0.1 / epoch, 0.9, 1 / 3, 0.95, 1e-5, 1.25) for epoch in (1, 2, 3)]
-    folder = make_run(tmp_path, "run")
-    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
-    assert read_history(read_run(folder)) == history
-
-
 @pytest.mark.parametrize("fit", [(0.25, 0.99, 0.125), (0.25, 0.99, None)])
-def test_how_well_the_training_digits_are_fitted_is_kept_where_it_is_known(fit: Any, tmp_path: Path) -> None:
-    history = [EpochRecord(epoch, 0.1, 0.9, 1 / 3, 0.95, 1e-5, 1.25, *fit) for epoch in (1, 2, 3)]
+def test_what_was_written_is_read_and_how_well_training_digits_are_fitted_where_it_is_known(
+    fit: Any, tmp_path: Path
+) -> None:
+    history = [EpochRecord(epoch, 0.1 / epoch, 0.9, 1 / 3, 0.95, 1e-5, 1.25, *fit) for epoch in (1, 2, 3)]
     folder = make_run(tmp_path, "run")
     (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
     assert read_history(read_run(folder)) == history
