@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_lab.data import figures
 from mnist_lab.data.mnist import SIDE, Mnist
-from tests.training.test_figures import SMALLEST_LEGIBLE, make_images, overlapping_texts, picture, render, texts
+from tests.training.test_figures import assert_whole_and_legible, make_images, picture, render
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -77,10 +77,7 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_page_is_whole_and_its_words_are_legible_apart_from_each_other(name: str) -> None:
     page = render(FIGURES[name]())
-    assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
-    assert overlapping_texts(page) == []
+    assert_whole_and_legible(page)
     assert all(axes.get_xlabel() or axes.get_ylabel() for axes in page.figure.axes if axes.axison and axes.has_data())
 
 

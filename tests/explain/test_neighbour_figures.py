@@ -22,7 +22,7 @@ from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.figures import RunData
 from mnist_lab.training.runs import read_run
 from tests.explain.conftest import CPU, TINY
-from tests.training.test_figures import SMALLEST_LEGIBLE, frames_of, overlapping_texts, render, texts, words
+from tests.training.test_figures import assert_whole_and_legible, frames_of, render, words
 from tests.training.test_runs import make_run
 
 
@@ -54,10 +54,7 @@ def test_labels_that_disagree_are_marked_in_words_and_by_a_frame(mnist: Mnist) -
 def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) -> None:
     shown = [neighboured(8, [9] * count, [8, *[9] * (count - 1)], mnist)] * rows
     page = render(neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted"))
-    assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert (page.pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-    assert overlapping_texts(page) == []
-    assert min(float(text.get_fontsize()) for text in texts(page.figure)) >= SMALLEST_LEGIBLE
+    assert_whole_and_legible(page)
     assert "Near is not cause" in words(page.figure)
 
 
