@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "main.py"]
 
@@ -37,6 +39,13 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
         encoding="utf-8",
         start_new_session=True,
     )
+
+
+def unavailable(what: str) -> None:
+    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
 
 
 def run_python(code: str, *arguments: str | Path, **environment: str) -> str:

@@ -23,6 +23,7 @@ from mnist_lab.report.index import write_index
 from mnist_lab.training.page import run_report, unsummarised
 from mnist_lab.training.runs import read_run
 from tests.pages import NOON, VISIBLE, drawn, fill, rich_report
+from tests.processes import unavailable
 from tests.report.test_index import arranged
 from tests.training.test_runs import change_run
 
@@ -128,13 +129,6 @@ class Browser:
         self.process.wait(PATIENCE)
         os.close(self.to_browser)
         os.close(self.from_browser)
-
-
-def unavailable(what: str) -> None:
-    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
 
 
 def find_browser() -> str:
