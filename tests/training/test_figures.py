@@ -411,16 +411,6 @@ class TestMistakes:
             "p(3) 40.0 %, p(2) 30.0 %",
         ]
 
-    def test_draws_dark_ink_on_white_paper(self) -> None:
-        image = np.zeros((1, 28, 28), np.uint8)
-        image[0, 10, 20] = 255
-        one = np.array([1])
-        missed = Mistakes(one, one, one + 1, one * 0.9, one * 0.1)
-        figure = plots.mistakes(image, missed, one, evaluated=1, title="One dot")
-        page = render(figure)
-        assert page.colour_at(figure.axes[0], 20, 10).max() < 0.05
-        assert page.colour_at(figure.axes[0], 10, 20).min() > 0.95
-
     def test_marks_test_digits_whose_label_most_people_doubt(self) -> None:
         one = np.array([5])
         missed = Mistakes(one, one, one + 1, one * 0.1, one * 0.01)
