@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageColor import getrgb
 
-from mnist_lab.storage import write_atomically
+from mnist_lab.storage import write_bytes
 from mnist_lab.terminal.wording import printable
 
 # Okabe & Ito's palette, distinguishable with every common kind of colour vision (https://jfly.uni-koeln.de/color/).
@@ -92,7 +91,7 @@ styled = style.context(_STYLE, after_reset=True)
 
 def save_figure(path: Path, figure: Figure | bytes) -> None:
     """Save a figure as a PNG file, or a picture's bytes, atomically; ``StorageError`` if the disk refuses."""
-    write_atomically(path, partial(Path.write_bytes, data=figure if isinstance(figure, bytes) else png_of(figure)))
+    write_bytes(path, figure if isinstance(figure, bytes) else png_of(figure))
 
 
 @styled
@@ -113,6 +112,11 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     if note:
         figure.supxlabel(wrapped(note, int(14.5 * width)), color=MUTED)
     return figure
+
+
+def panel_area(figure: Figure) -> SubFigure:
+    """A part for all panels and their key, which would otherwise overlap the note."""
+    return figure.add_subfigure(figure.add_gridspec()[0])
 
 
 def wrapped(text: str, width: int) -> str:

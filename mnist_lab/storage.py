@@ -138,9 +138,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file atomically."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically; lone surrogates, which file names may hold, become question marks."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode(errors="replace")))
+    write_bytes(path, text.encode(errors="replace"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

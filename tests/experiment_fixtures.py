@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-
-from rich.console import Console
 
 import main
 from mnist_lab.config import TrainConfig
 from mnist_lab.experiments.commands import Request
 from mnist_lab.experiments.questions import EXPERIMENTS, Variant
-from mnist_lab.terminal.console import THEME, Terminal
+from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 
 NOW = datetime(2026, 11, 22, 14, 30, 5)
@@ -45,6 +43,4 @@ def make_lab(outputs: Path, answers: Sequence[str] = (), width: int = 80) -> tup
             raise EOFError
         return left.pop(0)
 
-    console = Console(file=screen, theme=THEME, width=width, highlight=False)
-    now: Callable[[], datetime] = lambda: NOW  # noqa: E731
-    return Lab(Terminal(console, read_line), outputs, main.load, now), screen
+    return Lab(Terminal(make_console(file=screen, width=width), read_line), outputs, main.load, lambda: NOW), screen

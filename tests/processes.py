@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "main.py"]
 
@@ -37,6 +39,26 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
         encoding="utf-8",
         start_new_session=True,
     )
+
+
+def unavailable(what: str) -> None:
+    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+def run_python(code: str, *arguments: str | Path, **environment: str) -> str:
+    """What a program of a few lines prints; it has to succeed."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:

@@ -19,6 +19,7 @@ from mnist_lab.drawing.window.answer import Predictor, Probabilities
 from mnist_lab.drawing.window.app import Window
 from mnist_lab.drawing.window.screen import TKINTER_MISSING, new_root, take_down
 from mnist_lab.explain.film import DigitMap
+from tests.processes import unavailable
 from tests.windows import (
     UNSEEN,
     Guest,
@@ -27,7 +28,6 @@ from tests.windows import (
     Visitor,
     no_film,
     start_screen,
-    unavailable,
     uniform_map,
     width_reader,
 )

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 
 from mnist_lab.drawing.preprocess import Picture
 from mnist_lab.drawing.strokes import CANVAS, Drawing, Stroke
@@ -27,6 +26,7 @@ from mnist_lab.explain.film import DigitMap
 from mnist_lab.explain.inside import Survey
 from mnist_lab.explain.neighbours import Neighbours
 from mnist_lab.networks.models import DigitNet
+from tests.processes import unavailable
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 20  # seconds until something that should happen counts as missing
@@ -48,13 +48,6 @@ def run_python(code: str, **environment: str | None) -> subprocess.CompletedProc
 def changed_environment(**changes: str | None) -> dict[str, str]:
     """The process's environment with some variables set, or taken out where None."""
     return {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
-
-
-def unavailable(what: str) -> None:
-    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
 
 
 def start_screen(size: str = "1366x768") -> tuple[subprocess.Popen[bytes], str]:

@@ -24,7 +24,7 @@ from mnist_lab.storage import (
     read_text,
     reason,
     storage_errors,
-    write_atomically,
+    write_bytes,
     write_json,
 )
 from mnist_lab.terminal.lab import Lab
@@ -96,7 +96,7 @@ def change_own_digit(outputs: Path, digit: OwnDigit, label: int | None) -> None:
             lines[digit.place] = json.dumps(content, separators=(",", ":")).encode()
         if any(line.strip() for line in lines):
             # What the name links to, say in a folder that is shared, is written, and the link stays.
-            write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(b"\n".join(lines)))
+            write_bytes(path.resolve(), b"\n".join(lines))
         else:
             with storage_errors(path):
                 path.unlink()  # an empty file of drawings would be refused

@@ -24,7 +24,6 @@ from mnist_lab.experiments.trainings import Pool, Task, cluster, plan
 from mnist_lab.networks.commands import compute_for
 from mnist_lab.networks.compute import MOST_JOBS, default_jobs
 from mnist_lab.storage import storage_errors
-from mnist_lab.terminal import wording
 from mnist_lab.terminal.console import Choice, ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import FAILED, INTERRUPTED, OK, Command, Lab, graceful_interrupts, refuse_given
 from mnist_lab.terminal.wording import counted, format_about, format_duration, format_percent, letters, plain
@@ -166,9 +165,7 @@ def _find_tasks(lab: Lab, request: Request, variants: Sequence[Variant]) -> list
         tasks = plan(variants, request.seeds, lab.outputs)
     terminal.show("", f"[title]{plain(chosen.question)}[/title]")
     terminal.hint(f"what differs: {chosen.factor}; variants: {', '.join(variant.name for variant in variants)}")
-    terminal.hint(
-        f"each is trained with {counted(request.seeds, 'seed')}, for {wording.counted(request.epochs, 'epoch')}"
-    )
+    terminal.hint(f"each is trained with {counted(request.seeds, 'seed')}, for {counted(request.epochs, 'epoch')}")
     _warn_of_factors(lab, chosen.pairs, variants)
     if request.seeds == 1:
         terminal.warn("with one seed no interval can be given: a difference may be due to chance")

@@ -21,7 +21,7 @@ from mnist_lab import plotting
 from mnist_lab.data import doubt_mark, doubt_note
 from mnist_lab.experiments.statistics import Comparison, format_points, summarise
 from mnist_lab.plotting import BLUE, COLOURS, INK, LABEL, MUTED, SMALL, TEXT, styled, title_panel, wrapped
-from mnist_lab.terminal.wording import counted
+from mnist_lab.terminal.wording import counted, format_percent
 from mnist_lab.training.runs import EpochRecord
 
 WIDTH = 7.2  # inches of every figure: at 900 pixels, 9 points are as large as a page's own text
@@ -88,7 +88,7 @@ def curves_with_spread(
     """
     note = f"{_SPREAD_NOTE}\nA line ends with the last epoch that all seeds of its variant reached."
     figure = plotting.new_figure(WIDTH, 7.6, title, note)
-    part = _part_of(figure)
+    part = plotting.panel_area(figure)
     loss, accuracy = part.subplots(2, 1, sharex=True)
     by_images = len(set(lengths)) > 1
     for (name, runs), length, style in zip(histories.items(), lengths, styles(len(histories)), strict=True):
@@ -134,7 +134,7 @@ def learning_panels(curves: Curves, rows: Rows, kept: Kept = None, *, title: str
     Where a panel has two lines only, what lies between them is shaded.
     """
     figure = plotting.new_figure(WIDTH, 2.2 * len(rows) + 1.5, title, _SPREAD_NOTE)
-    part = _part_of(figure)
+    part = plotting.panel_area(figure)
     grid = part.subplots(len(rows), len(curves), sharex=True, sharey="row", squeeze=False)
     for panels, (measure, columns) in zip(grid, rows.items(), strict=True):
         scale, unit = (100, "accuracy (%)") if measure == "accuracy" else (1, "loss (nats per digit)")
@@ -177,7 +177,7 @@ KINDS = dict(zip(("too low", "right", "too high", "diverged"), [COLOURS[place] f
 def rate_curve(tried: Sequence[TriedRate], guessing: float, *, title: str) -> Figure:
     """Validation loss over the learning rate, ascending, in bands by what each rate is; ``guessing``: its loss."""
     figure = plotting.new_figure(WIDTH, 4.6, title, "Dotted: the loss of guessing, ln 10.")
-    axes = _part_of(figure).subplots()
+    axes = plotting.panel_area(figure).subplots()
     rates = np.array([one.rate for one in tried])
     around = np.concatenate([rates[:1] / 4, rates, rates[-1:] * 4])
     edges = np.sqrt(around[1:] * around[:-1])  # half-way on a logarithmic axis
@@ -270,7 +270,7 @@ def robustness_curves(panels: Mapping[str, Robustness], *, title: str) -> Figure
     variants = list(next(iter(panels.values())).accuracies)
     style_of, rows = dict(zip(variants, styles(len(variants)), strict=True)), math.ceil(len(panels) / 3)
     figure = plotting.new_figure(WIDTH, 2.75 * rows + 0.12 * len(variants) + 1.3, title, _SPREAD_NOTE)
-    part = _part_of(figure)
+    part = plotting.panel_area(figure)
     grid = part.subplots(rows, 3, squeeze=False, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -307,7 +307,7 @@ size. All took equally many steps: what longer training would do, this does not 
 def growth_curves(variants: Mapping[str, Mapping[int, Sequence[float]]], *, title: str) -> Figure:
     """Accuracies of the seeds against the number of training digits: their mean and its 95 % t interval."""
     figure = plotting.new_figure(WIDTH, 4.4, title, "Means over seeds, 95 % t intervals; a single seed has none.")
-    axes = _part_of(figure).subplots()
+    axes = plotting.panel_area(figure).subplots()
     sizes = sorted({size for by_size in variants.values() for size in by_size})
     for (name, by_size), style in zip(variants.items(), styles(len(variants)), strict=True):
         mean, low, high = np.transpose([_mean_and_interval(values) for values in by_size.values()])  # (sizes,) each
@@ -326,7 +326,7 @@ target. Look for the largest step down. Each was timed once, on this machine: an
 
 
 @styled
-def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9933) -> Figure:
+def speed_steps(rows: Mapping[str, SpeedBar], target: float | None, *, title: str) -> Figure:
     """What each step saves, the common recipe first; ``target``: the accuracy that ``seconds_to_target`` is about."""
     figure, axes = _row_figure(rows, [], "time (s)", title, "Times as fast: compared with the first row.")
     times = [step.seconds_per_epoch for step in rows.values()]
@@ -337,7 +337,7 @@ def speed_steps(rows: Mapping[str, SpeedBar], *, title: str, target: float = 0.9
     bars = axes.barh(np.arange(len(rows)) - above, times, height=0.4, color=BLUE, label="one epoch")
     axes.bar_label(bars, remarks, padding=4)
     if measured:
-        label = f"training to {100 * target:.2f} % validation accuracy"
+        label = f"training to {format_percent(target)} validation accuracy"
         hatched: dict[str, Any] = {"facecolor": "#F8E3B5", "edgecolor": "#9A6A00", "hatch": "////", "linewidth": 0.8}
         bars = axes.barh(np.array([*measured]) + 0.22, [*measured.values()], height=0.2, label=label, **hatched)
         axes.bar_label(bars, [f"{seconds:.1f} s" for seconds in measured.values()], padding=4)
@@ -442,11 +442,6 @@ def _put_picture(axes: Axes, ink: NDArray[Any], bounds: tuple[float, float, floa
     inset.set_anchor("N")
 
 
-def _part_of(figure: Figure) -> SubFigure:
-    """A part for all panels and their key, which would otherwise overlap the note."""
-    return figure.add_subfigure(figure.add_gridspec()[0])
-
-
 def _name_lines(part: SubFigure, panels: Iterable[Axes]) -> None:
     """A key above the panels, with every name once."""
     keys = {label: key for axes in panels for key, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -461,7 +456,7 @@ def _row_figure(
     """A figure with a row per name, the first at the top, and a remark of two lines beside each."""
     labels = [wrapped(name, _NAME_WIDTH) for name in names]
     figure = plotting.new_figure(WIDTH, 0.56 * len(labels) + 1.75, title, note)
-    axes = _part_of(figure).subplots()
+    axes = plotting.panel_area(figure).subplots()
     plotting.style_axes(axes, xlabel, "")
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

@@ -25,7 +25,7 @@ from mnist_lab.experiments.study import Study, tell_study
 from mnist_lab.explain.commands import Reader, load_reader
 from mnist_lab.explain.neighbours import neighbours_of
 from mnist_lab.networks.models import build_model
-from mnist_lab.plotting import BLUE, ORANGE, new_figure, png_of, style_axes, styled
+from mnist_lab.plotting import BLUE, ORANGE, new_figure, panel_area, png_of, style_axes, styled
 from mnist_lab.report.document import Picture, Section, Table
 from mnist_lab.terminal.console import ManyDisplay, RunProgress
 from mnist_lab.terminal.lab import OK, Lab
@@ -69,8 +69,8 @@ class Check:
 def check_neighbours(lab: Lab, run: str, seeds: int) -> int:
     """Train with and without the digits nearest to a run's surest mistakes, and leave a folder with what changed.
 
-    Ctrl-C leaves nothing.
-    RequestError if ``seeds`` is not 1 to 100; RunError or CheckpointError if the run can't be used.
+    Ctrl-C leaves nothing. RequestError if ``seeds`` is not 1 to 100; RunError or CheckpointError if the run can't be
+    used.
     """
     check_whole("--seeds", seeds, 1, MOST_SEEDS)
     reader, mnist = load_reader(lab, run), load_mnist()
@@ -195,7 +195,7 @@ def _study(lab: Lab, reader: Reader, check: Check, changes: Changes) -> Study:
 def changes_figure(names: Sequence[str], moved: Mapping[str, NDArray[np.float64]], *, note: str = "") -> Figure:
     """How far each of M named answers moved, (M,) from 0 to 1, by what was left out."""
     figure = new_figure(figures.WIDTH, 1.9 + 0.24 * len(names), "How far each answer moved", note)
-    panel = figure.add_subfigure(figure.add_gridspec()[0])
+    panel = panel_area(figure)
     axes, places = panel.subplots(), np.arange(len(names))
     for (variant, change), colour, marker in zip(moved.items(), (BLUE, ORANGE), "os", strict=True):
         axes.plot(100 * change, places, marker, color=colour, label=f"without {variant}")

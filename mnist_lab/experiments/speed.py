@@ -431,7 +431,7 @@ def table_of(steps: Sequence[StepResult], target: float | None = None) -> Table:
 
 def _results_section(steps: Sequence[StepResult], target: float | None) -> Section:
     bars = {m.name: figures.SpeedBar(m.seconds_per_epoch, m.images_per_second, m.seconds_to_target) for m in steps}
-    figure = figures.speed_steps(bars, title="From the common recipe to the lab's", target=target or 0.0)
+    figure = figures.speed_steps(bars, target, title="From the common recipe to the lab's")
     each = "; ".join(f"{name} {step.seconds_per_epoch:.1f} s" for name, step in bars.items())
     picture = Picture("Every step", png_of(figure), f"Bars, seconds per epoch: {each}", figures.SPEED, "speed")
     accuracies = [(m.name, ", ".join(f"{100 * epoch.val_accuracy:.2f}" for epoch in m.epochs)) for m in steps]

@@ -1,7 +1,7 @@
 """What may be concluded over seeds, by paired t tests; ``training/paired.py`` has two networks on the same digits.
 
-Accuracies and differences are
-fractions (0.9954), shown as percentage points; a difference is the second (``b``) minus the first (``a``).
+Accuracies and differences are fractions (0.9954), shown as percentage points; a difference is the second (``b``) minus
+the first (``a``).
 """
 
 from __future__ import annotations

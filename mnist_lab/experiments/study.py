@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from mnist_lab.networks.compute import choose_compute
 from mnist_lab.plotting import png_of
 from mnist_lab.report.document import RESULTS_FILE, Caption, Picture, Prediction, Report, Section, Table, write_report
 from mnist_lab.report.index import write_summary
-from mnist_lab.storage import new_folder, write_atomically, write_json
+from mnist_lab.storage import new_folder, write_bytes, write_json
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.terminal.wording import format_percent, plain
 from mnist_lab.training.evaluation import Evaluation
@@ -74,8 +73,7 @@ def write_study(outputs: Path, study: Study) -> Path:
     drawn_from = {picture.name: picture.numbers for picture in pictures if picture.numbers is not None}
     with new_folder(outputs, study.label, study.created) as folder:
         for picture in pictures:
-            path = folder / f"{picture.name}{picture.suffix}"
-            write_atomically(path, partial(Path.write_bytes, data=picture.content))
+            write_bytes(folder / f"{picture.name}{picture.suffix}", picture.content)
         content = {
             "title": study.title,
             "question": study.question,

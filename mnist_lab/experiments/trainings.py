@@ -40,7 +40,7 @@ from mnist_lab.errors import CheckpointError, LabError, RequestError, RunError, 
 from mnist_lab.experiments.questions import Variant
 from mnist_lab.explain import film_figures
 from mnist_lab.networks.compute import Compute, available_cores, choose_compute
-from mnist_lab.storage import create_folder, write_atomically
+from mnist_lab.storage import create_folder, write_bytes
 from mnist_lab.terminal.wording import counted
 from mnist_lab.training import trainer
 from mnist_lab.training.checkpoints import load_weights
@@ -141,9 +141,7 @@ class ReportingObserver(Observer):
     def __init__(self, report: Callable[[float], None]) -> None:
         self.report = report
 
-    def on_start(
-        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
-    ) -> None:
+    def on_start(self, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]) -> None:
         self.report(len(history))
 
     def on_progress(self, progress: trainer.Progress) -> None:
@@ -457,7 +455,7 @@ def _unpacked(finished: Finished, task: Task, outputs: Path) -> Finished:
     created = datetime.fromisoformat(json.loads(finished.files[RUN_FILE])["created"])
     folder = create_folder(outputs, run_label(task.config), created)
     for name in sorted(finished.files, key=RUN_FILE.__eq__):
-        write_atomically(folder / Path(name).name, partial(Path.write_bytes, data=finished.files[name]))
+        write_bytes(folder / Path(name).name, finished.files[name])
     with suppress(StorageError):
         write_run_page(read_run(folder))  # which names its folder
     return Finished(task.number, folder)

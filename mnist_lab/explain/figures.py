@@ -97,7 +97,7 @@ def saliency_by_class(examples: Examples, title: str) -> Figure:
     digits, maps, probabilities = examples
     columns = len(digits)
     figure = new_figure(max(1.22 * columns + 1.0, 6.5), 5.8, title, note)
-    part = figure.add_subfigure(figure.add_gridspec()[0])
+    part = plotting.panel_area(figure)
     right = int((probabilities.argmax(axis=1) == digits.labels.numpy()).sum())
     told = _COLOUR_NOTES[method.signed].format("the digit that each was read as")
     _head_row(part, f"{right} of these {columns} are read correctly. {told}")

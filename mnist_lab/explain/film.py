@@ -13,7 +13,6 @@ import math
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from mnist_lab.errors import TrainingError
 from mnist_lab.networks.compute import Compute, predict_hidden, predict_logits
 from mnist_lab.networks.models import DigitNet
 from mnist_lab.plotting import COLOURS, mosaic_of, row_percent, tinted
-from mnist_lab.storage import read_bytes, write_atomically
+from mnist_lab.storage import read_bytes, write_bytes
 from mnist_lab.terminal.wording import format_percent
 from mnist_lab.training.page import FILM_FILE
 from mnist_lab.training.runs import RunRecord, damaged_run, require
@@ -153,7 +152,7 @@ class FilmRecorder:
         centre, axes, variance = principal_components(hidden[-1])
         film, buffer = Film(moments, kernels, counts, (hidden - centre) @ axes.T, centre, axes, variance), io.BytesIO()
         np.savez(buffer, **asdict(film))
-        write_atomically(folder / FILM_FILE, partial(Path.write_bytes, data=buffer.getvalue()))
+        write_bytes(folder / FILM_FILE, buffer.getvalue())
 
 
 def principal_components(hidden: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mnist_lab.explain.figures import RUN_FIGURES
 from mnist_lab.explain.film import DIGIT_COLOURS, Film, FilmRecorder, mapped_digits, read_film
-from mnist_lab.plotting import DIGITS, LABEL, SMALL, drawable, new_figure, styled
+from mnist_lab.plotting import DIGITS, LABEL, SMALL, drawable, new_figure, panel_area, styled
 from mnist_lab.report.document import Caption
 from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.page import FILM_FILE, FILM_PICTURE
@@ -39,7 +39,7 @@ def draw_film(films: Mapping[str, Film], title: str) -> bytes:
     figure = new_figure(width, height, title, "\n".join((_SCALES, *remarks)))
     figure.set_dpi(_DPI)
     canvas: Any = FigureCanvasAgg(figure)
-    parts = figure.add_subfigure(figure.add_gridspec()[0]).subfigures(1, len(films), squeeze=False)[0]
+    parts = panel_area(figure).subfigures(1, len(films), squeeze=False)[0]
     names = [""] if alone else films
     panels = [_panels(*one) for one in zip(parts, names, films.values(), strict=True)]
     canvas.draw()  # all but what changes, once

@@ -23,7 +23,7 @@ from mnist_lab.data.mnist import SIDE, Digits, load_mnist, stratified_subset, to
 from mnist_lab.errors import StorageError
 from mnist_lab.networks.compute import Compute, computing_with, predict_hidden
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.storage import read_bytes, write_atomically
+from mnist_lab.storage import read_bytes, write_bytes
 from mnist_lab.training.checkpoints import digest_of
 from mnist_lab.training.runs import RunRecord, require
 
@@ -140,7 +140,7 @@ def training_features(run: RunRecord, model: DigitNet, compute: Compute) -> Spac
     values = _as_bytes(exact, steps)
     content = zlib.compress(made_of + steps.numpy().astype("<f4").tobytes() + values.numpy().tobytes(), level=1)
     with suppress(StorageError):
-        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+        write_bytes(path, content)
     return Space(digits, values, steps)
 
 

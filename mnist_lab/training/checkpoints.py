@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mnist_lab.errors import CheckpointError
 from mnist_lab.networks.models import DigitNet
-from mnist_lab.storage import read_bytes, reason, write_atomically
+from mnist_lab.storage import read_bytes, reason, write_bytes
 from mnist_lab.training.runs import RUN_FILE, STATE_FILE, RunRecord, damaged_run, not_finished, require
 
 # The instructions of a pickle that state its version or refer to something outside it, and what they may name: version
@@ -34,7 +34,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values (never code or objects), atomically."""
     buffer = io.BytesIO()  # torch reports a full disk as a RuntimeError; plain bytes raise a proper OSError
     torch.save(content, buffer)
-    write_atomically(path, lambda temporary: temporary.write_bytes(buffer.getbuffer()))
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_tensors(path: Path, tensor_bytes: int, plain_bytes: int = PLAIN_BYTES) -> dict[str, Any]:

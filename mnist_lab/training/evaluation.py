@@ -88,11 +88,11 @@ class Evaluation:
     def accuracy(self) -> float:
         return self.correct / self.total
 
-    def most_confused(self, count: int = 5) -> list[Confusion]:
-        """The most frequent kinds of mistake, at most ``count``; ties by digit."""
+    def most_confused(self) -> list[Confusion]:
+        """The most frequent kinds of mistake, five at most; ties by digit."""
         cells = np.ndenumerate(self.confusion)
         pairs = [Confusion(true, predicted, int(n)) for (true, predicted), n in cells if n and true != predicted]
-        return sorted(pairs, key=lambda pair: -pair.count)[:count]
+        return sorted(pairs, key=lambda pair: -pair.count)[:5]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

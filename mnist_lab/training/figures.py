@@ -45,8 +45,7 @@ def training_history(history: Sequence[EpochRecord], *, best_epoch: int, stop_re
         "than validation."
     )
     figure = new_figure(10, 4.7, title, note)
-    # A subfigure for the panels and their legend, which would otherwise overlap the note.
-    panels = figure.add_subfigure(figure.add_gridspec()[0])
+    panels = plotting.panel_area(figure)
     loss, accuracy = panels.subplots(1, 2)
     epochs = [record.epoch for record in history]
     last = epochs[-1]
@@ -80,7 +79,7 @@ def learning_curves(histories: Mapping[str, Sequence[EpochRecord]], *, title: st
     """Loss and accuracy of some runs (at least one) over the epochs: training dashed, validation solid."""
     note = "Solid: validation. Dashed: training, measured during the epoch with any dropout and augmentation."
     figure = new_figure(10, 4.7, title, note)
-    panels = figure.add_subfigure(figure.add_gridspec()[0])
+    panels = plotting.panel_area(figure)
     axes_of = dict(zip(("loss", "accuracy"), panels.subplots(1, 2), strict=True))
     for (name, history), colour in zip(histories.items(), cycle(seaborn.color_palette("colorblind")), strict=False):
         epochs = [record.epoch for record in history]
@@ -237,7 +236,7 @@ def reliability(test: Evaluation, *, title: str) -> Figure:
         "than it could be; below: too sure.\nVertical lines: 95 % intervals of the accuracy (Wilson)."
     )
     figure = new_figure(10, 5.2, f"{title}: {error}", note)
-    panels = figure.add_subfigure(figure.add_gridspec()[0])
+    panels = plotting.panel_area(figure)
     bins, groups = panels.subplots(1, 2)
     for axes, found in ((bins, test.bins), (groups, test.groups)):
         sure, right = (100 * np.array([getattr(one, name) for one in found]) for name in ("confidence", "accuracy"))

@@ -7,8 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
 
 from rich.console import Group, RenderableType
 from rich.control import Control
@@ -53,16 +51,12 @@ class ScreenObserver(session.Observer):
         self._open.enter_context(keyboard_ignored())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._open.close()
 
     # ------------------------------------------------------------------------------- what the training tells
 
-    def on_start(
-        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
-    ) -> None:
+    def on_start(self, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]) -> None:
         self._epochs = config.epochs
         verb = f"Resuming after epoch {len(history)}:" if history else "Training"
         augmentation = wording.describe_augmentation(config.augment)

@@ -42,13 +42,12 @@ class Verdict:
         return {True: "distinguishable", False: "not distinguishable", None: "no conclusion"}[self.is_different]
 
 
-def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
+def mcnemar(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test (McNemar 1947): do two networks classify the same (N,) digits equally well?
 
     Only digits that just one of them classifies correctly can tell; if the two were equally good, each would be a
     fair coin toss. RequestError if they were evaluated on different numbers of digits.
     """
-    a, b = np.asarray(right_a, dtype=bool), np.asarray(right_b, dtype=bool)
     if a.shape != b.shape:
         found = f"one network was evaluated on {a.size:,} digits, the other on {b.size:,}"
         raise RequestError(found, "evaluate both on the same digits")

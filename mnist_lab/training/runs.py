@@ -356,9 +356,9 @@ def _tidy(words: str) -> str:
     return re.sub(r"seed\s*([0-9]+)", r"seed:\1;", words.lower().replace(",", " "))
 
 
-def name_some(folders: Sequence[Path], most: int = 3) -> str:
+def name_some(folders: Sequence[Path]) -> str:
     """The names of some folders; if there are many, the first few."""
-    return ", ".join([folder.name for folder in folders[:most]] + ["..."] * (len(folders) > most))
+    return ", ".join([folder.name for folder in folders[:3]] + ["..."] * (len(folders) > 3))
 
 
 def command_line(words: str, outputs: Path) -> str:

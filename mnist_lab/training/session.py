@@ -68,9 +68,7 @@ class Results:
 class Observer:
     """Follows a training; its own methods do nothing."""
 
-    def on_start(
-        self, folder: Path, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]
-    ) -> None:
+    def on_start(self, config: TrainConfig, compute: Compute, parameters: int, history: Sequence[EpochRecord]) -> None:
         """The training begins, or goes on after the epochs in ``history``."""
 
     def on_progress(self, progress: Progress) -> None:
@@ -176,7 +174,7 @@ def _complete(
     session = {"started": started, "after_epoch": len(trainer.history), **_place(workers)}
     run = replace(run, sessions=[*run.sessions, session])
     write_run(run)
-    observer.on_start(folder, config, compute, run.parameters, list(trainer.history))
+    observer.on_start(config, compute, run.parameters, list(trainer.history))
     is_saved = True
 
     def on_epoch(record: EpochRecord, is_best: bool) -> None:

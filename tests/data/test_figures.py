@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnist_lab.data import figures
 from mnist_lab.data.mnist import SIDE, Mnist
-from tests.training.test_figures import assert_legible, make_images, picture
+from tests.training.test_figures import assert_whole_and_legible, make_images, picture, render
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -74,9 +74,9 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_page_is_whole_and_its_words_are_legible_apart_from_each_other(name: str) -> None:
-    figure = FIGURES[name]()
-    assert_legible(figure)
-    assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes if axes.axison and axes.has_data())
+    page = render(FIGURES[name]())
+    assert_whole_and_legible(page)
+    assert all(axes.get_xlabel() or axes.get_ylabel() for axes in page.figure.axes if axes.axison and axes.has_data())
 
 
 class TestDataViews:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -41,9 +40,8 @@ from mnist_lab.training.runs import RunRecord, list_runs, locked, read_run
 from mnist_lab.training.session import Observer, RunExtras, resume, train_new
 from tests.experiment_fixtures import NOW, make_lab, small_request
 from tests.experiments.conftest import PREDICTION, blank_figures, in_this_process
-from tests.training.test_runs import make_run
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, wait_for
+from tests.training.test_runs import change_run, make_run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -227,11 +225,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_next_start_goes_on(tmp_path: Path
         command, cwd=ROOT, env=environment, stdout=quiet, stderr=quiet, text=True, encoding="utf-8",
         start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not any(run.status == "finished" for run in list_runs(outputs)[0]):
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: any(run.status == "finished" for run in list_runs(outputs)[0]), first)
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to all of its processes
     shown, errors = first.communicate(timeout=60)
     assert first.returncode == INTERRUPTED
@@ -367,10 +361,9 @@ def test_recipes_are_the_same_wherever_runs_are_listed(outputs: Path, capsys: py
     runs = runs_of(outputs)
     one, other = runs[False, 0], runs[False, 1]
     stated = other.to_json()["config"] | {"dropout": 0.0, "hidden": 128, "patience": 9}  # as a 1-layer network has it
-    (other.folder / "run.json").write_text(json.dumps(other.to_json() | {"config": stated}), encoding="utf-8")
+    change_run(other.folder, config=stated)
     twin = Path(shutil.copytree(one.folder, outputs / f"{one.name}-twin"))
-    again = one.to_json() | {"created": "2030-01-01T00:00:00+00:00", "test_accuracy": 0.125}
-    (twin / "run.json").write_text(json.dumps(again), encoding="utf-8")
+    change_run(twin, created="2030-01-01T00:00:00+00:00", test_accuracy=0.125)
 
     assert main.main(["runs", "--by-recipe", "--outputs", str(outputs)]) == OK
     shown = capsys.readouterr().out
@@ -405,8 +398,7 @@ def test_what_six_recipes_differ_in_fits_into_80_columns(outputs: Path, asked: M
         names.append(f"{run.name}-twin-{number}")
         twin = Path(shutil.copytree(run.folder, outputs / names[-1]))
         strong = config["augment"] | {"rotation": 11.0 + number, "elastic": 0.003, "thickness": 0.25}
-        changed = config | {"augment": strong, "dropout": dropout}
-        (twin / "run.json").write_text(json.dumps(run.to_json() | {"config": changed}), encoding="utf-8")
+        change_run(twin, config=config | {"augment": strong, "dropout": dropout})
     lab, screen = make_lab(outputs)
     with pytest.raises(RequestError, match="asked"):
         compare(lab, names)
@@ -438,8 +430,7 @@ def test_runs_are_named_by_position(outputs: Path, asked: Mock, capsys: pytest.C
 def test_two_factors_are_warned_about(outputs: Path) -> None:
     runs = runs_of(outputs)
     other = runs[True, 0]
-    changed = other.to_json() | {"config": other.to_json()["config"] | {"weight_decay": 0.5}}
-    (other.folder / "run.json").write_text(json.dumps(changed), encoding="utf-8")
+    change_run(other.folder, config=other.to_json()["config"] | {"weight_decay": 0.5})
     lab, screen = make_lab(outputs)
     assert compare(lab, [runs[False, 0].name, other.name]) == OK
     words = " ".join(screen.getvalue().split())
@@ -449,10 +440,7 @@ def test_two_factors_are_warned_about(outputs: Path) -> None:
 
 def test_runs_of_different_splits_are_refused(outputs: Path) -> None:
     runs = runs_of(outputs)
-    file = runs[True, 0].folder / "run.json"
-    content = json.loads(file.read_text(encoding="utf-8"))
-    content["split"]["fingerprint"] = "another"
-    file.write_text(json.dumps(content), encoding="utf-8")
+    change_run(runs[True, 0].folder, split={"fingerprint": "another"})
     with pytest.raises(RequestError, match="different splits of the data"):
         compare(make_lab(outputs)[0], [runs[False, 0].name, runs[True, 0].name])
     assert not list(outputs.glob("*compare*"))

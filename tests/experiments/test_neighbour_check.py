@@ -35,7 +35,7 @@ from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import INTERRUPTED, OK, Lab
 from mnist_lab.training.evaluation import Mistakes
 from mnist_lab.training.trainer import Trainer
-from tests.training.test_figures import overlapping_texts, render
+from tests.training.test_figures import assert_whole_and_legible, render
 
 
 @pytest.fixture
@@ -212,7 +212,5 @@ def test_the_figure_is_legible_and_whole() -> None:
         names = [f"{9000 + place}†: 4, read as 9" for place in range(count)]
         moved = {name: np.linspace(0, level, count) for name, level in ((NEAREST, 0.9), (RANDOM, 0.5))}
         figure = neighbour_check.changes_figure(names, moved, note="† doubted")
-        page = render(figure)
-        assert (page.pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-        assert overlapping_texts(page) == []
+        assert_whole_and_legible(render(figure))
         assert png_of(figure).startswith(b"\x89PNG")

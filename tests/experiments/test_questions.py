@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import chain, pairwise
 
 import pytest
-import torch
 
 from mnist_lab.config import AUGMENTATIONS, TRAIN_DIGITS, AugmentConfig, check_config, default_config
 from mnist_lab.data.loader import TrainLoader
@@ -52,15 +51,19 @@ def test_every_comparison_can_be_predicted(name: str) -> None:
         assert parse_prediction(f"{before} = {after}".upper(), names) == (before, after, 0)
 
 
-@pytest.mark.parametrize("epochs", [2, 30])
-@pytest.mark.parametrize("name", ["memorise", "overfit"])
-def test_nothing_ends_a_training_that_learns_by_heart_before_its_last_epoch(name: str, epochs: int) -> None:
+@pytest.mark.parametrize("epochs", [2, 16, 30])
+@pytest.mark.parametrize("name", ["memorise", "overfit", "data-size"])
+def test_nothing_ends_a_training_before_its_last_epoch_where_its_length_matters(name: str, epochs: int) -> None:
     for variant in EXPERIMENTS[name].variants(epochs):
-        assert not variant.config.average_decay  # the network that is trained is the one that is measured
         stopping = EarlyStopping(variant.config.patience)
         for epoch in range(1, epochs):
-            stopping.update(epoch, 0.1 * epoch)
+            stopping.update(epoch, 0.1 * epoch)  # worse and worse
             assert not stopping.exhausted, variant.name
+
+
+@pytest.mark.parametrize("name", ["memorise", "overfit"])
+def test_the_network_that_learns_by_heart_is_the_one_that_is_measured(name: str) -> None:
+    assert not any(variant.config.average_decay for variant in EXPERIMENTS[name].variants(2))
 
 
 def test_the_rates_span_four_decades_evenly() -> None:
@@ -88,7 +91,6 @@ def test_all_sizes_take_equally_many_steps_on_nested_digits(mnist: Mnist) -> Non
         digits = stratified_subset(mnist.train, config.train_size)
         loader = TrainLoader(digits, None, batch_size=config.batch_size, seed=0, epoch_size=config.epoch_size)
         steps.add(len(loader))
-        assert config.patience >= config.epochs  # so that none stops early
     assert len(steps) == 1
     subsets = [set(stratified_subset(mnist.train, size).indices.tolist()) for size in DATA_SIZES]
     for smaller, larger in pairwise(subsets):
@@ -96,24 +98,11 @@ def test_all_sizes_take_equally_many_steps_on_nested_digits(mnist: Mnist) -> Non
     assert [len(subset) for subset in subsets] == [500, 2_000, 10_000, TRAIN_DIGITS]
 
 
-@pytest.mark.parametrize("epochs", [2, 6, 16])
-def test_no_size_is_stopped_early_however_the_training_goes(epochs: int) -> None:
-    for variant in EXPERIMENTS["data-size"].variants(epochs):
-        stopping = EarlyStopping(variant.config.patience)
-        for epoch in range(1, epochs):
-            stopping.update(epoch, 0.1 * epoch)  # worse and worse
-            assert not stopping.exhausted, variant.name
-
-
 # ------------------------------------------------------------------------------------------------ what differs
 
 
-def test_seeds_are_no_difference() -> None:
+def test_seeds_are_no_difference_and_an_unstated_dropout_is_the_usual_one() -> None:
     assert differences([USUAL, replace(USUAL, seed=7)]) == {}
-
-
-def test_an_unstated_dropout_is_the_usual_one() -> None:
-    assert differences([USUAL, replace(USUAL, dropout=0.3)]) == {}
     assert differences([USUAL, replace(USUAL, dropout=0.0)]) == {"dropout": ("0.3", "0")}
 
 
@@ -122,11 +111,6 @@ def test_a_different_depth_of_the_usual_networks_is_two_factors() -> None:
     assert list(differences([one, three])) == ["architecture", "dropout", "hidden units"]
     variants = [Variant("one", one), Variant("three", three)]
     assert factors_between([("one", "three")], variants) == ["architecture", "dropout", "hidden units"]
-
-
-@pytest.mark.parametrize("augment", [None, AugmentConfig(0, 0, 0, 0, elastic=0, thickness=0, strokes=0)])
-def test_no_augmentation_is_none_however_it_is_written(augment: AugmentConfig | None) -> None:
-    assert differences([replace(USUAL, augment=None), replace(USUAL, augment=augment)]) == {}
 
 
 def test_augmentations_are_told_strength_by_strength() -> None:
@@ -145,15 +129,6 @@ def test_augmentations_are_told_strength_by_strength() -> None:
         "erased area": ("0.02 to 0.1", "0.02 to 0.1", "0.1 to 0.2"),
     }
     assert strengths(recipes[:1] * 2) == {}
-
-
-def test_equal_seeds_mean_equal_first_weights() -> None:
-    """What every report says: pairs differ in what the experiment is about, not in their luck."""
-    from mnist_lab.networks.models import build_model
-
-    plain, augmented = (variant.config for variant in EXPERIMENTS["robustness"].variants(1))
-    first, second = (build_model(config.architecture, 3).state_dict() for config in (plain, augmented))
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_every_setting_that_two_trainings_can_differ_in_is_told() -> None:

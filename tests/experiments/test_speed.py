@@ -17,7 +17,6 @@ from unittest.mock import Mock
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from mnist_lab.config import default_config
 from mnist_lab.data.mnist import Digits, Mnist, normalise, to_unit
@@ -47,7 +46,7 @@ from mnist_lab.experiments.speed import (
 )
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import DigitNet, build_model
-from mnist_lab.terminal.console import THEME
+from mnist_lab.terminal.console import make_console
 from mnist_lab.terminal.lab import INTERRUPTED, OK
 from mnist_lab.training.trainer import Progress
 from tests.experiment_fixtures import make_lab
@@ -289,7 +288,7 @@ def test_the_table_fits_into_80_columns_and_says_what_was_not_reached() -> None:
     slow = [(600.0, 60.0, 0.99)] * 12
     rows = [measured(step, (5, 1, 0.9933), images=54_000) for step in steps[1:]]
     rows = [measured(steps[0], *slow, images=54_000), *rows]
-    console = Console(file=io.StringIO(), width=80, theme=THEME)
+    console = make_console(file=io.StringIO(), width=80)
     with console.capture() as shown:
         console.print(table_of(rows, 0.9933).on_screen(gap=1))
     lines = [" ".join(line.split()) for line in shown.get().splitlines()]

@@ -42,15 +42,6 @@ def difference_of(*points: float) -> PairedDifference:
 # --- one recipe --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 40])
-def test_summary_is_that_of_scipy(n: int) -> None:
-    values = np.random.default_rng(n).normal(0.995, 0.0003, n)
-    found = summarise(list(values))
-    expected = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
-    assert found.sd == pytest.approx(stats.tstd(values))
-    assert found.interval == pytest.approx(expected, rel=1e-12)
-
-
 def test_no_spread_no_interval() -> None:
     assert summarise([0.9954]) == Summary(0.9954, None, 1, None)
     same = summarise([0.9954] * 3)
@@ -83,7 +74,7 @@ def test_paired_difference_is_that_of_scipy(n: int) -> None:
     interval = expected.confidence_interval(0.95)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
     assert found.interval == pytest.approx((interval.low, interval.high), rel=1e-9)
-    assert found.mean == pytest.approx((b - a).mean())
+    assert (found.mean, found.sd) == pytest.approx(((b - a).mean(), stats.tstd(b - a)))
 
 
 def test_no_seed_in_common_is_refused() -> None:

@@ -14,7 +14,6 @@ from PIL import Image
 from scipy import stats
 
 from mnist_lab.data.mnist import Mnist, stratified_subset
-from mnist_lab.errors import LabError
 from mnist_lab.experiments import measures
 from mnist_lab.experiments import study as studies
 from mnist_lab.experiments.questions import EXPERIMENTS
@@ -162,14 +161,6 @@ def test_a_prediction_is_graded_by_what_the_verdict_says(by_variant: Runs, tmp_p
     assert results["prediction"]["outcome"].endswith("not decided yet, 2 seeds can't tell the two apart.")
     assert "not decided yet, 2 seeds can" in page
     assert "An interval is that of its comparison alone" in page
-
-
-def test_a_model_that_is_gone_leaves_no_folder(outputs: Path, by_variant: Runs, tmp_path: Path) -> None:
-    folder = outputs / by_variant["plain"][0].name
-    (folder / by_variant["plain"][0].to_json()["model_file"]).unlink()
-    with pytest.raises(LabError, match="model file"):
-        studied("depth", {"3-layer": {0: replace(by_variant["plain"][0], folder=folder)}}, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
 
 
 def test_films_are_compared_side_by_side_where_there_are_any(outputs: Path) -> None:

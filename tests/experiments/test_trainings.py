@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -21,7 +20,7 @@ import torch
 
 import main
 from mnist_lab.config import NO_AUGMENTATION, AugmentConfig, TrainConfig
-from mnist_lab.data.mnist import Mnist, load_mnist, split_fingerprint, stratified_subset
+from mnist_lab.data.mnist import Mnist, stratified_subset
 from mnist_lab.errors import RequestError
 from mnist_lab.experiments.questions import EXPERIMENTS, Variant, differences
 from mnist_lab.experiments.trainings import (
@@ -35,33 +34,13 @@ from mnist_lab.experiments.trainings import (
 )
 from mnist_lab.networks.compute import Compute, default_jobs
 from mnist_lab.networks.models import build_model
-from mnist_lab.training.checkpoints import save_tensors
 from mnist_lab.training.runs import list_runs, locked, recipes_of, told_apart
 from mnist_lab.training.trainer import Trainer
-from tests.training.test_runs import make_run
+from tests.training.test_runs import CONFIG, change_run, make_whole_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
 
 needs_unix = pytest.mark.skipif(sys.platform == "win32", reason="processes are killed and counted as Unix does it")
-PLANNED = TrainConfig(model="1-layer", epochs=3)
-VARIANTS = (Variant("one", PLANNED), Variant("two", replace(PLANNED, dropout=0.4)))
-
-
-def lay(outputs: Path, name: str, config: TrainConfig = PLANNED, **changes: object) -> Path:
-    """A run's folder with everything that a comparison needs."""
-    split = {"fingerprint": split_fingerprint(load_mnist().validation)}
-    content = {"config": config.to_dict(), "seed": config.seed, "split": split} | changes
-    folder = make_run(outputs, name, **content)
-    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
-    lines = ["epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds"]
-    lines += [f"{epoch},0.5,0.9,0.4,0.95,0.001,1.5" for epoch in (1, 2, 3)]
-    (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
-
-
-def change(folder: Path, **changes: object) -> None:
-    """Write other values into a run's run.json."""
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    (folder / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
+VARIANTS = (Variant("one", CONFIG), Variant("two", replace(CONFIG, dropout=0.4)))
 
 
 def planned(outputs: Path, seeds: int = 1) -> list[Task]:
@@ -80,15 +59,15 @@ def test_seed_by_seed_and_nothing_is_there(tmp_path: Path) -> None:
 
 
 def test_finished_runs_are_used_again(tmp_path: Path) -> None:
-    lay(tmp_path, "a")
-    lay(tmp_path, "b", replace(VARIANTS[1].config, seed=1))
+    make_whole_run(tmp_path, "a")
+    make_whole_run(tmp_path, "b", replace(VARIANTS[1].config, seed=1))
     runs = [task.run.name if task.run else None for task in planned(tmp_path, seeds=2)]
     assert runs == ["a", None, None, "b"]
 
 
 def test_the_newest_counts(tmp_path: Path) -> None:
-    lay(tmp_path, "old", created="2026-11-22T10:00:00+00:00")
-    lay(tmp_path, "new", created="2026-11-22T11:00:00+00:00")
+    make_whole_run(tmp_path, "old", created="2026-11-22T10:00:00+00:00")
+    make_whole_run(tmp_path, "new", created="2026-11-22T11:00:00+00:00")
     (task, _) = planned(tmp_path)
     assert task.run is not None
     assert task.run.name == "new"
@@ -96,20 +75,7 @@ def test_the_newest_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["model.pt", "history.csv"])
 def test_a_folder_half_deleted_is_trained_anew(tmp_path: Path, lost: str) -> None:
-    (lay(tmp_path, "a") / lost).unlink()
-    assert planned(tmp_path)[0].run is None
-
-
-@pytest.mark.parametrize("damage", ["cut", "other"])
-def test_a_damaged_model_is_trained_anew(tmp_path: Path, damage: str) -> None:
-    model = lay(tmp_path, "a") / "model.pt"
-    model.write_bytes(model.read_bytes()[:500] if damage == "cut" else b"not a model")
-    assert planned(tmp_path)[0].run is None
-
-
-def test_a_history_of_another_length_is_not_this_runs(tmp_path: Path) -> None:
-    history = lay(tmp_path, "a") / "history.csv"
-    history.write_text("\n".join(history.read_text(encoding="utf-8").splitlines()[:-1]), encoding="utf-8")
+    (make_whole_run(tmp_path, "a") / lost).unlink()
     assert planned(tmp_path)[0].run is None
 
 
@@ -125,44 +91,44 @@ def test_a_history_of_another_length_is_not_this_runs(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_answer_the_question_is_left_alone(tmp_path: Path, changes: dict[str, object]) -> None:
-    change(lay(tmp_path, "a"), **changes)
+    change_run(make_whole_run(tmp_path, "a"), **changes)
     (task, _) = planned(tmp_path)
     assert task.run is None
     assert task.unfinished is None
 
 
 def test_a_stopped_run_goes_on_unless_somebody_trains_it(tmp_path: Path) -> None:
-    folder = lay(tmp_path, "a", status="running")
+    folder = make_whole_run(tmp_path, "a", status="running")
     assert planned(tmp_path)[0].unfinished == folder
     with locked(folder):
         assert planned(tmp_path)[0].unfinished is None
 
 
 def test_two_variants_of_one_configuration_never_go_on_in_one_folder(tmp_path: Path) -> None:
-    folder = lay(tmp_path, "a", status="running")
-    twins = (Variant("one", PLANNED), Variant("twin", PLANNED))
+    folder = make_whole_run(tmp_path, "a", status="running")
+    twins = (Variant("one", CONFIG), Variant("twin", CONFIG))
     assert [task.unfinished for task in plan(twins, 1, tmp_path)] == [folder, None]
 
 
-AUGMENTED = replace(PLANNED, augment=AugmentConfig(), epochs=4)
-PLAIN = replace(PLANNED, recipe="plain")
+AUGMENTED = replace(CONFIG, augment=AugmentConfig(), epochs=4)
+PLAIN = replace(CONFIG, recipe="plain")
 
 WRITTEN_TWICE = [
-    (PLANNED, replace(PLANNED, dropout=PLANNED.architecture.dropout, hidden=PLANNED.architecture.hidden)),
-    (PLANNED, replace(PLANNED, epoch_size=PLANNED.train_size)),
-    (PLANNED, replace(PLANNED, plain_epochs=1)),
-    (PLANNED, replace(PLANNED, patience=PLANNED.epochs - 1)),
-    (PLANNED, replace(PLANNED, augment=NO_AUGMENTATION)),
+    (CONFIG, replace(CONFIG, dropout=CONFIG.architecture.dropout, hidden=CONFIG.architecture.hidden)),
+    (CONFIG, replace(CONFIG, epoch_size=CONFIG.train_size)),
+    (CONFIG, replace(CONFIG, plain_epochs=1)),
+    (CONFIG, replace(CONFIG, patience=CONFIG.epochs - 1)),
+    (CONFIG, replace(CONFIG, augment=NO_AUGMENTATION)),
     (replace(AUGMENTED, augment=None), replace(AUGMENTED, plain_epochs=4)),
     (AUGMENTED, replace(AUGMENTED, augment=AugmentConfig(erase_area=(0.1, 0.2)))),
     (PLAIN, replace(PLAIN, weight_decay=0.5)),
 ]
 TWO_RECIPES = [
-    (PLANNED, replace(PLANNED, dropout=0.5)),
-    (PLANNED, replace(PLANNED, epoch_size=PLANNED.train_size + 1)),
-    (PLANNED, replace(PLANNED, patience=PLANNED.epochs - 2)),
-    (PLANNED, replace(PLANNED, weight_decay=0.5)),
-    (PLANNED, replace(PLANNED, learning_rate=PLANNED.learning_rate + 1e-12)),
+    (CONFIG, replace(CONFIG, dropout=0.5)),
+    (CONFIG, replace(CONFIG, epoch_size=CONFIG.train_size + 1)),
+    (CONFIG, replace(CONFIG, patience=CONFIG.epochs - 2)),
+    (CONFIG, replace(CONFIG, weight_decay=0.5)),
+    (CONFIG, replace(CONFIG, learning_rate=CONFIG.learning_rate + 1e-12)),
     (AUGMENTED, replace(AUGMENTED, plain_epochs=3)),
     (replace(AUGMENTED, augment=AugmentConfig(erasing=0.1)),
      replace(AUGMENTED, augment=AugmentConfig(erasing=0.1, erase_area=(0.1, 0.2)))),
@@ -210,12 +176,12 @@ class Timed(Pool):
 
 
 def test_the_estimate_divides_the_trainings_but_never_a_single_one() -> None:
-    tasks = [Task(number, "one", replace(PLANNED, seed=number)) for number in range(5)]
+    tasks = [Task(number, "one", replace(CONFIG, seed=number)) for number in range(5)]
     each = 3 * 10.0 + EVALUATION_SECONDS
     assert Timed(1).estimate(tasks) == 5 * each
     assert Timed(2).estimate(tasks) == 5 * each / 2
     assert Timed(100).estimate(tasks) == each
-    longer = Task(5, "longer", replace(PLANNED, model="2-layer", epochs=50))
+    longer = Task(5, "longer", replace(CONFIG, model="2-layer", epochs=50))
     assert Timed(2).estimate([*tasks, longer]) == 50 * 20.0 + EVALUATION_SECONDS
 
 
@@ -235,11 +201,11 @@ def test_every_kind_of_epoch_is_measured_once_on_every_process(name: str, measur
 
 
 def test_runs_are_taken_together_by_recipe(tmp_path: Path) -> None:
-    lay(tmp_path, "a", PLANNED, created="2026-11-22T10:00:00+00:00")
-    lay(tmp_path, "b", replace(PLANNED, seed=1), created="2026-11-22T10:01:00+00:00")
-    lay(tmp_path, "c", replace(PLANNED, seed=5, learning_rate=0.1), created="2026-11-22T10:02:00+00:00")
-    again = lay(tmp_path, "d", PLANNED, created="2026-11-22T10:03:00+00:00")
-    lay(tmp_path, "e", PLANNED, created="2026-11-22T10:04:00+00:00", status="interrupted")
+    make_whole_run(tmp_path, "a", CONFIG, created="2026-11-22T10:00:00+00:00")
+    make_whole_run(tmp_path, "b", replace(CONFIG, seed=1), created="2026-11-22T10:01:00+00:00")
+    make_whole_run(tmp_path, "c", replace(CONFIG, seed=5, learning_rate=0.1), created="2026-11-22T10:02:00+00:00")
+    again = make_whole_run(tmp_path, "d", CONFIG, created="2026-11-22T10:03:00+00:00")
+    make_whole_run(tmp_path, "e", CONFIG, created="2026-11-22T10:04:00+00:00", status="interrupted")
     recipes = recipes_of(list_runs(tmp_path)[0])
     assert [recipe.name for recipe in recipes] == ["1-layer a", "1-layer b"]
     assert [list(recipe.runs) for recipe in recipes] == [[0, 1], [5]]
@@ -247,7 +213,7 @@ def test_runs_are_taken_together_by_recipe(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_cannot_be_understood_is_refused(tmp_path: Path) -> None:
-    change(lay(tmp_path, "a"), config={"model": "x"})
+    change_run(make_whole_run(tmp_path, "a"), config={"model": "x"})
     with pytest.raises(RequestError, match="configuration can't be used"):
         recipes_of(list_runs(tmp_path)[0])
 
@@ -355,7 +321,7 @@ def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> 
     with closing(Pool(1, 1)) as pool:
         (done,) = pool.train(tasks_of(SMALL), tmp_path)
         folder = run_of(done).folder
-        change(folder, status="running")
+        change_run(folder, status="running")
         (folder / "training_state.pt").write_bytes(b"torn")
         (again,) = pool.train([Task(0, "one", SMALL, unfinished=folder)], tmp_path)
     assert run_of(again).folder != folder

@@ -18,7 +18,7 @@ from mnist_lab.explain.saliency import METHODS, Explanation
 from mnist_lab.networks.compute import predict_logits
 from mnist_lab.networks.models import DigitNet
 from tests.explain.conftest import CPU, TARGETS, TINY
-from tests.training.test_figures import assert_legible, frames_of, render, texts, words
+from tests.training.test_figures import assert_whole_and_legible, frames_of, render, texts, words
 
 RUNS = ["2026-11-22_14-30-05_3-layer-aug", "2026-11-22_14-35-05_2-layer", "2026-11-22_14-40-05_1-layer"]
 
@@ -95,7 +95,7 @@ FIGURES = ("panel", "panel-drawing", "panel-flat", "by-class", "by-class-two", "
 class TestFigures:
     @pytest.mark.parametrize("name", FIGURES)
     def test_are_legible_and_whole(self, name: str, drawn: dict[str, Figure]) -> None:
-        assert_legible(drawn[name])
+        assert_whole_and_legible(render(drawn[name]))
 
     def test_panel_names_digits_units_and_verdict(self, drawn: dict[str, Figure]) -> None:
         said = words(drawn["panel"])

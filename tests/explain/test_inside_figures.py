@@ -22,7 +22,7 @@ from mnist_lab.explain import inside_figures as figures
 from mnist_lab.explain.inside import Inside, first_kernels, logit_sum, look_inside, opened, pixel_sum, seen_by, survey
 from mnist_lab.networks.models import ConvBlock, DigitNet, build_model
 from tests.explain.test_inside import hooked, lively
-from tests.training.test_figures import assert_legible, words
+from tests.training.test_figures import assert_whole_and_legible, render, words
 
 DEAD, SILENT = 4, 7  # filters of the last block
 
@@ -95,7 +95,7 @@ def told(axes: Axes) -> list[str]:
 
 def test_the_maps_of_every_filter_are_torchs_under_their_numbers(inside: Inside, layers: dict[str, Tensor]) -> None:
     figure = drawn_maps(inside)
-    assert_legible(figure)
+    assert_whole_and_legible(render(figure))
     for block in range(len(inside.maps)):
         axes, maps = panel(figure, f"→ Block {block + 1}"), layers[f"blocks.{block}.relu"].numpy()
         found = numbered(axes)
@@ -167,7 +167,7 @@ def test_a_sum_adds_up_to_torchs_own_value(network: DigitNet, inside: Inside, la
                 assert float(a * b) == pytest.approx(float(product), abs=0.004)
         (box,) = figure.axes[0].patches
         assert (box.get_y() + 0.5, box.get_x() + 0.5, box.get_height(), box.get_width()) == seen  # type: ignore[attr-defined]
-    assert_legible(figure)
+    assert_whole_and_legible(render(figure))
 
 
 def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
@@ -177,7 +177,7 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
     found = survey(network, digits)
     images = digits.images[:, 0].numpy()
     figure = figures.logit_sums({digit: logit_sum(network, inside, digit) for digit in (3, 8)}, found, "A digit")
-    assert_legible(figure)
+    assert_whole_and_legible(render(figure))
     last = cast(nn.Linear, network.classifier[-1])
     with torch.no_grad():
         by_picture = network.hidden(normalise(to_unit(digits.images)))  # (N, H)
@@ -200,7 +200,7 @@ def test_contributions_add_up_to_each_logit_beside_what_excites_their_units(
 def test_kernels_stand_beside_those_of_the_same_seed(network: DigitNet) -> None:
     trained, untrained = first_kernels(network), first_kernels(network) * 0.5
     figure = figures.kernels(trained, untrained, "A network")
-    assert_legible(figure)
+    assert_whole_and_legible(render(figure))
     for name, weights in (("Trained", trained), ("Before", untrained)):
         found = numbered(panel(figure, name))
         assert [*found] == list(range(32))
@@ -216,9 +216,10 @@ def test_a_network_that_answers_to_nothing_can_be_drawn(picture: NDArray[np.uint
     for parameter in model.parameters():
         parameter.zero_()
     inside = look_inside(model, picture)
-    assert_legible(drawn_maps(inside))
+    assert_whole_and_legible(render(drawn_maps(inside)))
     found = figures.value_sum(inside.image[0], 1, pixel_sum(model, inside, 1, 0, 0, 0), (0, 0, 4, 4), "Nothing")
-    assert_legible(found)
+    assert_whole_and_legible(render(found))
     assert "scale" not in words(found).replace("scale of colours", "")
     sums = {digit: logit_sum(model, inside, digit) for digit in (0, 1)}
-    assert_legible(figures.logit_sums(sums, survey(model, mnist.validation.subset(torch.arange(9))), "Nothing"))
+    nothing = figures.logit_sums(sums, survey(model, mnist.validation.subset(torch.arange(9))), "Nothing")
+    assert_whole_and_legible(render(nothing))

@@ -22,7 +22,7 @@ from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.figures import RunData
 from mnist_lab.training.runs import read_run
 from tests.explain.conftest import CPU, TINY
-from tests.training.test_figures import assert_legible, frames_of, words
+from tests.training.test_figures import assert_whole_and_legible, frames_of, render, words
 from tests.training.test_runs import make_run
 
 
@@ -53,9 +53,9 @@ def test_labels_that_disagree_are_marked_in_words_and_by_a_frame(mnist: Mnist) -
 @pytest.mark.parametrize(("rows", "count"), [(1, 8), (3, 6), (25, 6), (1, 3)])
 def test_the_figure_is_legible_and_whole(rows: int, count: int, mnist: Mnist) -> None:
     shown = [neighboured(8, [9] * count, [8, *[9] * (count - 1)], mnist)] * rows
-    figure = neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted")
-    assert_legible(figure)
-    assert "Near is not cause" in words(figure)
+    page = render(neighbours_figure(shown, "3-layer, seed 0: its surest mistakes", note="† doubted"))
+    assert_whole_and_legible(page)
+    assert "Near is not cause" in words(page.figure)
 
 
 def test_every_picture_stands_in_its_place(mnist: Mnist) -> None:

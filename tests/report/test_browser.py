@@ -23,7 +23,9 @@ from mnist_lab.report.index import write_index
 from mnist_lab.training.page import run_report, unsummarised
 from mnist_lab.training.runs import read_run
 from tests.pages import NOON, VISIBLE, drawn, fill, rich_report
+from tests.processes import unavailable
 from tests.report.test_index import arranged
+from tests.training.test_runs import change_run
 
 PATIENCE = 60  # seconds until a browser that does not answer counts as dead
 
@@ -129,13 +131,6 @@ class Browser:
         os.close(self.from_browser)
 
 
-def unavailable(what: str) -> None:
-    """On a desk, a missing tool skips the tests that need it; where everything is installed, it is a failure."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing")
-    pytest.skip(f"{what} is missing")
-
-
 def find_browser() -> str:
     """A Chromium that starts; some systems have a program of its name that only tells how to install it."""
     for name in BROWSERS:
@@ -211,9 +206,7 @@ def pages(trained_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     (hostile / "a #%41.png").write_bytes(drawn())
     fill(outputs, "2026-11-22_12-00-00_xray-photo", "xray.png")
     other = Path(shutil.copytree(run, outputs / f"{run.name}-2"))
-    content = json.loads((other / "run.json").read_text(encoding="utf-8"))
-    content |= {"seed": 1, "config": content["config"] | {"seed": 1}}
-    (other / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    change_run(other, seed=1, config=read_run(other).to_json()["config"] | {"seed": 1})
     assert main.main(["compare", str(run), str(other), "--outputs", str(outputs)]) == 0
     (compared,) = outputs.glob("*_compare/report.html")
     return {

@@ -170,11 +170,6 @@ def test_a_picture_that_would_fill_the_memory_is_refused_without_a_word(
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("size", [(2.0, 1.0), (14.0, 5.0)])
-def test_a_figure_is_as_large_as_its_inches_say(size: tuple[float, float]) -> None:
-    assert Picture("figure", drawn(*size), "figure").size == tuple(round(96 * side) for side in size)
-
-
 def test_a_table_is_the_same_on_the_terminal() -> None:
     shown = io.StringIO()
     table = Table("Of\x1b[2J digits", ("digit", "how [red]many"), [("7", "1,028"), ("[b]8", "9\u202e")], numeric=(1,))

@@ -24,8 +24,8 @@ from mnist_lab.terminal.console import make_console
 LINEAR = Scale(lambda value: value)
 
 
-def chart(*lines: Line, scale: Scale = LINEAR, width: int = 39, height: int = 10, x_end: float = 4.0) -> Text:
-    return line_chart(lines, title="loss", x_label="epoch", width=width, height=height, x_end=x_end, scale=scale)
+def chart(*lines: Line, scale: Scale = LINEAR, width: int = 39, height: int = 10) -> Text:
+    return line_chart(lines, title="loss", x_label="epoch", width=width, height=height, x_end=4.0, scale=scale)
 
 
 def line(points: list[tuple[float, float]], marker: str = "", colour: str = COLOURS[0]) -> Line:

@@ -109,27 +109,17 @@ def test_streams_take_names_that_are_not_text_and_signs_that_the_console_lacks()
 # ------------------------------------------------------------------------------------------ many at once
 
 
-class Clock:
-    """Seconds, as the test sets them."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Screen:
-    """A display of two trainings, whose progress the test sets."""
+    """A display of two trainings, whose progress and seconds the test sets."""
 
     def __init__(self, forecast: float | None, total: int = 2) -> None:
-        self.clock, self.running, self.file = Clock(), list[RunProgress](), io.StringIO()
+        self.now, self.running, self.file = 0.0, list[RunProgress](), io.StringIO()
         console = make_console(file=self.file, width=100)
-        self.display = ManyDisplay(console, total, lambda: self.running, forecast, self.clock)
+        self.display = ManyDisplay(console, total, lambda: self.running, forecast, lambda: self.now)
 
     def shown(self, seconds: float, *fractions: float) -> list[str]:
         """The display's lines after so many seconds."""
-        self.clock.now = seconds
+        self.now = seconds
         self.running = [RunProgress(f"run {n}", fraction, "epoch 1") for n, fraction in enumerate(fractions)]
         console = make_console(file=io.StringIO(), width=100)
         with console.capture() as captured:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +14,7 @@ import main
 from mnist_lab.terminal.console import Terminal, make_console
 from mnist_lab.terminal.lab import Lab
 from mnist_lab.training.runs import list_runs, locked, read_run
+from tests.processes import run_python
 from tests.training.test_picker import NOW, make_runs
 from tests.training.test_runs import HEAD, ROWS, START, make_run
 
@@ -181,8 +179,4 @@ print(answers, sorted({"torch", "matplotlib", "scipy", "pandas"} & set(sys.modul
 
 def test_browsing_loads_nothing_heavy(tmp_path: Path) -> None:
     make_runs(tmp_path, 40)
-    command, environment = [sys.executable, "-c", LIGHT, str(tmp_path)], os.environ | {"PYTHONPATH": os.curdir}
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[] []\n"
+    assert run_python(LIGHT, tmp_path) == "[] []\n"

@@ -18,17 +18,15 @@ from PIL import Image
 from torch import Tensor
 
 import main
-from mnist_lab.config import TrainConfig
 from mnist_lab.data.mnist import Mnist
 from mnist_lab.errors import CheckpointError, RunError, StorageError
 from mnist_lab.networks.compute import Compute
 from mnist_lab.networks.models import build_model
 from mnist_lab.training.checkpoints import load_tensors, load_weights, save_tensors
-from mnist_lab.training.runs import EpochRecord, history_csv, read_run
+from mnist_lab.training.runs import read_run
 from mnist_lab.training.session import load_trained
-from tests.training.test_runs import make_run
+from tests.training.test_runs import CONFIG, make_run, make_whole_run
 
-SMALL = TrainConfig(model="1-layer", epochs=3)
 Weights = dict[str, Tensor]
 
 
@@ -107,16 +105,6 @@ def folder(tmp_path: Path) -> Path:
     return make_run(tmp_path / "outputs", "run")
 
 
-def lay(outputs: Path, name: str, config: TrainConfig = SMALL) -> Path:
-    """A run's folder with a network of random weights, and a history."""
-    split = {"fingerprint": "25b10d79a2d2"}
-    folder = make_run(outputs, name, config=config.to_dict(), seed=config.seed, split=split)
-    save_tensors(folder / "model.pt", weights_of(config.seed))
-    history = [EpochRecord(epoch, 0.5, 0.9, 0.4, 0.95, 0.001, 1.5) for epoch in (1, 2, 3)]
-    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
-    return folder
-
-
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """The one line by which a command refuses."""
     assert main.main(list(words)) == 1
@@ -144,8 +132,8 @@ def test_every_command_refuses_weights_that_are_not_numbers(
     Image.fromarray(mnist.test.images[0, 0].numpy()).save(picture)
     drawings = folder.parent / "drawings.jsonl"
     drawings.write_text('{"label": 1, "strokes": [[[140, 40], [140, 240]]]}\n', encoding="utf-8")
-    lay(folder.parent, "other", replace(SMALL, seed=1))
-    lay(folder.parent, "nan").joinpath("model.pt").write_bytes(FILES["nan"][0]())
+    make_whole_run(folder.parent, "other", replace(CONFIG, seed=1))
+    make_whole_run(folder.parent, "nan").joinpath("model.pt").write_bytes(FILES["nan"][0]())
     words = {
         "predict": [str(picture), "--run", "run"],
         "score": [str(drawings), "--run", "run"],
@@ -170,7 +158,7 @@ def test_finite_weights_that_are_far_too_large_give_no_answer(
 
 
 def test_what_was_saved_is_loaded_to_the_bit(tmp_path: Path, compute: Compute) -> None:
-    run = read_run(lay(tmp_path, "run"))
+    run = read_run(make_whole_run(tmp_path, "run"))
     model = load_trained(run, compute)
     for weights in (load_weights(run), model.state_dict()):
         assert weights.keys() == weights_of(0).keys()

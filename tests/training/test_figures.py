@@ -29,15 +29,15 @@ pytestmark = pytest.mark.filterwarnings("error")
 SMALLEST_LEGIBLE = 8  # points
 
 
-def make_history(epochs: int) -> list[EpochRecord]:
-    """Falling losses and accuracies from 97 to 99.5 %, all values distinct."""
+def make_history(epochs: int, better: float = 1.0) -> list[EpochRecord]:
+    """Falling losses and accuracies from 97 to 99.5 %, all values distinct; ``better``: that many times as good."""
     return [
         EpochRecord(
             epoch=epoch,
-            train_loss=0.3 / epoch + 0.02,
-            train_accuracy=1 - 0.08 / (epoch + 1) - 0.004,
-            val_loss=0.1 / epoch + 0.015,
-            val_accuracy=1 - 0.03 / (epoch + 1) - 0.003,
+            train_loss=0.3 / epoch / better + 0.02,
+            train_accuracy=1 - (0.08 / (epoch + 1) + 0.004) / better,
+            val_loss=0.1 / epoch / better + 0.015,
+            val_accuracy=1 - (0.03 / (epoch + 1) + 0.003) / better,
             learning_rate=1e-3,
             seconds=1.0,
         )
@@ -165,13 +165,14 @@ def overlapping_texts(page: Page) -> list[tuple[str, str]]:
     return [(one, other) for (one, box), (other, other_box) in pairs if box.overlaps(other_box)]
 
 
-def assert_legible(figure: Figure) -> None:
-    """Nothing is cut off, no words are too small, and none lie over each other."""
-    page = render(figure)
-    for edges in (page.pixels[[0, -1]], page.pixels[:, [0, -1]]):
-        assert (edges == 1).all(), "white to the edge"
+def assert_whole_and_legible(page: Page) -> None:
+    """Nothing is cut off, and words are large enough and apart from each other."""
+    for edge in (page.pixels[[0, -1]], page.pixels[:, [0, -1]]):
+        assert (edge == 1).all(), "white to the edge"
+    drawn = texts(page.figure)
+    assert len(drawn) >= 2
+    assert min(float(text.get_fontsize()) for text in drawn) >= SMALLEST_LEGIBLE
     assert overlapping_texts(page) == []
-    assert min(float(text.get_fontsize()) for text in texts(figure)) >= SMALLEST_LEGIBLE
 
 
 def words(figure: Figure) -> str:
@@ -228,14 +229,7 @@ class TestEveryFigure:
         assert pixels.shape[0] == pytest.approx(150 * figure.get_figheight(), abs=1)
         assert pixels.shape[1] == pytest.approx(150 * figure.get_figwidth(), abs=1)
         assert pixels.std() > 0.01
-        assert (pixels[[0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-        assert (pixels[:, [0, -1]] == 1).all(), "white to the edge: nothing is cut off"
-
-    def test_has_legible_words_apart_from_each_other(self, page: Page) -> None:
-        drawn = texts(page.figure)
-        assert len(drawn) >= 2
-        assert min(float(text.get_fontsize()) for text in drawn) >= SMALLEST_LEGIBLE
-        assert overlapping_texts(page) == []
+        assert_whole_and_legible(page)
 
     def test_names_its_axes(self, page: Page) -> None:
         drawn = [axes for axes in page.figure.axes if axes.axison and axes.has_data()]
@@ -279,17 +273,9 @@ class TestTrainingHistory:
         for axes in figure.axes:
             assert {x for x, _ in points(axes, "stopped")} == {7}
 
-    def test_spaces_accuracies_by_their_error(self) -> None:
-        """Halving the error is worth the same height anywhere, so 99.0 to 99.5 % looks like 90 to 95 %."""
-        _, accuracy = history_figure(16).axes
-        heights = accuracy.transData.transform([(1, value) for value in (90, 95, 99, 99.5)])[:, 1]
-        assert heights[1] - heights[0] == pytest.approx(heights[3] - heights[2], rel=0.05)
-
     def test_labels_accuracy_in_percent(self) -> None:
         _, accuracy = history_figure(16).axes
-        labels = [label.get_text() for label in accuracy.get_yticklabels()]
-        assert [float(label) for label in labels] == pytest.approx(list(accuracy.get_yticks()))
-        assert {"98", "99", "99.5"} <= set(labels)
+        assert {"98", "99", "99.5"} <= {label.get_text() for label in accuracy.get_yticklabels()}
         assert "%" in accuracy.get_ylabel()
 
     def test_survives_perfection(self) -> None:
@@ -424,16 +410,6 @@ class TestMistakes:
             "p(2) 70.0 %, p(1) 15.0 %",
             "p(3) 40.0 %, p(2) 30.0 %",
         ]
-
-    def test_draws_dark_ink_on_white_paper(self) -> None:
-        image = np.zeros((1, 28, 28), np.uint8)
-        image[0, 10, 20] = 255
-        one = np.array([1])
-        missed = Mistakes(one, one, one + 1, one * 0.9, one * 0.1)
-        figure = plots.mistakes(image, missed, one, evaluated=1, title="One dot")
-        page = render(figure)
-        assert page.colour_at(figure.axes[0], 20, 10).max() < 0.05
-        assert page.colour_at(figure.axes[0], 10, 20).min() > 0.95
 
     def test_marks_test_digits_whose_label_most_people_doubt(self) -> None:
         one = np.array([5])

@@ -59,7 +59,7 @@ class Screen:
 
     def start(self, epochs: int = 4, history: Sequence[EpochRecord] = ()) -> ScreenObserver:
         config = TrainConfig(model="1-layer", epochs=epochs, learning_rate=0.006)
-        self.observer.on_start(Path("folder"), config, self.compute, 693_994, history)
+        self.observer.on_start(config, self.compute, 693_994, history)
         return self.observer
 
     def report(self, *reports: Progress) -> str:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import main
 from mnist_lab.config import TrainConfig, settings_of
@@ -25,8 +23,7 @@ from mnist_lab.errors import LabError, RequestError, RunError
 from mnist_lab.networks.compute import choose_compute, predict_logits
 from mnist_lab.report.document import render
 from mnist_lab.report.index import card_of, read_summary
-from mnist_lab.terminal.console import THEME, Terminal, make_console
-from mnist_lab.terminal.lab import Lab
+from mnist_lab.terminal.console import make_console
 from mnist_lab.training.evaluation import evaluate
 from mnist_lab.training.folder_commands import pictures_of, report
 from mnist_lab.training.page import (
@@ -43,7 +40,9 @@ from mnist_lab.training.page import (
 )
 from mnist_lab.training.runs import locked, read_run
 from mnist_lab.training.session import load_trained
-from tests.pages import HOSTILE, NOON, earlier_folders, fill, parse, parse_file
+from tests.experiment_fixtures import make_lab
+from tests.pages import HOSTILE, earlier_folders, fill, parse, parse_file
+from tests.processes import run_python
 from tests.training.test_runs import make_run
 
 DAMAGES = ("gone", "cut", "folder")
@@ -342,12 +341,6 @@ def test_a_run_under_way_is_told_from_one_that_was_killed(tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------------------------ the row
 
 
-def make_lab(outputs: Path, *answers: str) -> tuple[Lab, io.StringIO]:
-    shown = io.StringIO()
-    console = Console(file=shown, theme=THEME, highlight=False, width=100)
-    return Lab(Terminal(console, iter(answers).__next__), outputs, main.load, lambda: NOON), shown
-
-
 def last_line(shown: io.StringIO) -> str:
     return shown.getvalue().splitlines()[-1]
 
@@ -424,20 +417,25 @@ print(sorted({"torch", "numpy", "matplotlib", "scipy"} & set(sys.modules)))
 """
 
 
+@pytest.fixture
+def browser(tmp_path: Path) -> tuple[str, Path]:
+    """The command of a browser that notes which page it opens, and where it does."""
+    script, opened = tmp_path / "browser.py", tmp_path / "opened"
+    script.write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", "utf-8")
+    return f'"{sys.executable}" "{script}" "{opened}" %s', opened
+
+
 @pytest.mark.integration
 @pytest.mark.parametrize("asked", ["open", "leave"])
-def test_the_browser_is_opened_only_if_asked_for(outputs: Path, tmp_path: Path, asked: str) -> None:
-    (tmp_path / "browser.py").write_text(
-        "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", "utf-8"
-    )
-    browser = f'"{sys.executable}" "{tmp_path / "browser.py"}" "{tmp_path / "opened"}" %s'
-    done = run_python(OPEN_IT, str(outputs), asked, BROWSER=browser)
+def test_the_browser_is_opened_only_if_asked_for(outputs: Path, browser: tuple[str, Path], asked: str) -> None:
+    command, opened = browser
+    done = run_python(OPEN_IT, outputs, asked, BROWSER=command)
     page = outputs / "2026-11-22_10-00-00_1-layer" / "report.html"
     assert done.splitlines()[-2:] == [str(page), "[]"], "nothing heavy is loaded for it"
     if asked == "open":
-        assert (tmp_path / "opened").read_text(encoding="utf-8") == page.as_uri()
+        assert opened.read_text(encoding="utf-8") == page.as_uri()
     else:
-        assert not (tmp_path / "opened").exists()
+        assert not opened.exists()
 
 
 OFFER_IT = """
@@ -456,40 +454,28 @@ tell_result(lab, folder, ["This was found."], offer_page=True)
 @pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
 @pytest.mark.parametrize("answer", ["y", "n"])
-def test_after_an_experiment_the_menu_offers_its_page(outputs: Path, tmp_path: Path, answer: str) -> None:
+def test_after_an_experiment_the_menu_offers_its_page(
+    outputs: Path, browser: tuple[str, Path], tmp_path: Path, answer: str
+) -> None:
     """A screen and a viewer are pretended, so that it is the same everywhere; what opens is a real process."""
     viewer = tmp_path / "xdg-open"
     viewer.write_text("#!/bin/sh\n", "utf-8")
     viewer.chmod(0o755)
-    browser = tmp_path / "browser.py"
-    browser.write_text("import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", "utf-8")
-    command = f'"{sys.executable}" "{browser}" "{tmp_path / "opened"}" %s'
+    command, opened = browser
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     folder = next(folder for folder in outputs.iterdir() if (folder / "report.html").exists())
-    done = run_python(OFFER_IT, str(folder), answer, BROWSER=command, PATH=path, DISPLAY=":99")
+    done = run_python(OFFER_IT, folder, answer, BROWSER=command, PATH=path, DISPLAY=":99")
     lines = done.splitlines()
     assert lines[0] == "This was found."
     assert str(folder) in lines
     assert "Open it in the browser (y/n) [n]:" in done
-    assert (tmp_path / "opened").exists() == (answer == "y")
+    assert opened.exists() == (answer == "y")
     if answer == "y":
-        assert (tmp_path / "opened").read_text(encoding="utf-8") == (folder / "report.html").as_uri()
+        assert opened.read_text(encoding="utf-8") == (folder / "report.html").as_uri()
 
 
 @pytest.mark.integration
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a browser")
 def test_a_machine_without_a_browser_is_no_error(outputs: Path) -> None:
-    done = run_python(OPEN_IT, str(outputs), "open", BROWSER="", PATH="/nowhere", DISPLAY="", WAYLAND_DISPLAY="")
+    done = run_python(OPEN_IT, outputs, "open", BROWSER="", PATH="/nowhere", DISPLAY="", WAYLAND_DISPLAY="")
     assert "nothing could be opened here" in done
-
-
-def run_python(code: str, *arguments: str, **environment: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-    ).stdout

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -41,11 +40,11 @@ def make_runs(outputs: Path, count: int = 12) -> list[str]:
     return names[::-1]
 
 
-def asked(outputs: Path, answers: Sequence[str], *, several: bool = True, height: int = 24) -> tuple[list[str], str]:
+def asked(outputs: Path, answers: Sequence[str], *, several: bool = True) -> tuple[list[str], str]:
     """The names that a question of the menu came to, and what was shown, on a screen of 80 columns."""
     left, shown = list(answers), io.StringIO()
-    lab = Lab(Terminal(make_console(file=shown, width=80, height=height), lambda: left.pop(0)), outputs, main.load)
-    lab = replace(lab, now=lambda: NOW)
+    terminal = Terminal(make_console(file=shown, width=80, height=24), lambda: left.pop(0))
+    lab = Lab(terminal, outputs, main.load, now=lambda: NOW)
     found = ask_runs(lab, "Which", "1 2") if several else [ask_run(lab, "Which")]
     assert not left
     return found, shown.getvalue()

@@ -16,6 +16,7 @@ import pytest
 
 import main
 from mnist_lab.config import TrainConfig
+from mnist_lab.data.mnist import load_mnist, split_fingerprint
 from mnist_lab.errors import RunError
 from mnist_lab.explain.film_figures import RUN_EXTRAS
 from mnist_lab.networks.models import build_model
@@ -37,6 +38,7 @@ from mnist_lab.training.runs import (
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 11, 22, 14, 0).astimezone()
+CONFIG = TrainConfig(model="1-layer", epochs=3)
 
 
 def run_content(**changes: Any) -> dict[str, Any]:
@@ -66,6 +68,12 @@ def make_run(outputs: Path, name: str, **changes: Any) -> Path:
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(run_content(**changes)), encoding="utf-8")
     return folder
+
+
+def change_run(folder: Path, **changes: Any) -> None:
+    """Write other values into a run's run.json."""
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    (folder / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
 
 
 def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
@@ -215,24 +223,20 @@ DAMAGES = {
 }
 
 
-def make_whole_run(outputs: Path, name: str, **changes: Any) -> Path:
-    """A run's folder with a network of random weights, and a history."""
-    folder = make_run(outputs, name, **changes)
-    save_tensors(folder / "model.pt", build_model("1-layer").state_dict())
+def make_whole_run(outputs: Path, name: str, config: TrainConfig = CONFIG, **changes: Any) -> Path:
+    """A run's folder with everything that a comparison needs: a network of random weights, and a history."""
+    split = {"fingerprint": split_fingerprint(load_mnist().validation)}
+    folder = make_run(outputs, name, **{"config": config.to_dict(), "seed": config.seed, "split": split} | changes)
+    save_tensors(folder / "model.pt", build_model("1-layer", config.seed).state_dict())
     (folder / "history.csv").write_text(HEAD + "".join(ROWS[:3]), encoding="utf-8")
     return folder
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
-    history = [EpochRecord(epoch, 0.1 / epoch, 0.9, 1 / 3, 0.95, 1e-5, 1.25) for epoch in (1, 2, 3)]
-    folder = make_run(tmp_path, "run")
-    (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
-    assert read_history(read_run(folder)) == history
-
-
 @pytest.mark.parametrize("fit", [(0.25, 0.99, 0.125), (0.25, 0.99, None)])
-def test_how_well_the_training_digits_are_fitted_is_kept_where_it_is_known(fit: Any, tmp_path: Path) -> None:
-    history = [EpochRecord(epoch, 0.1, 0.9, 1 / 3, 0.95, 1e-5, 1.25, *fit) for epoch in (1, 2, 3)]
+def test_what_was_written_is_read_and_how_well_training_digits_are_fitted_where_it_is_known(
+    fit: Any, tmp_path: Path
+) -> None:
+    history = [EpochRecord(epoch, 0.1 / epoch, 0.9, 1 / 3, 0.95, 1e-5, 1.25, *fit) for epoch in (1, 2, 3)]
     folder = make_run(tmp_path, "run")
     (folder / "history.csv").write_text(history_csv(history), encoding="utf-8")
     assert read_history(read_run(folder)) == history
@@ -307,8 +311,7 @@ def test_named_pipes_are_refused_instead_of_waited_for(tmp_path: Path) -> None:
         folder = Path(shutil.copytree(whole, tmp_path / name))
         (folder / name).unlink(missing_ok=True)
         os.mkfifo(folder / name)
-    state = tmp_path / "training_state.pt" / "run.json"
-    state.write_text(state.read_text(encoding="utf-8").replace('"finished"', '"running"'), encoding="utf-8")
+    change_run(tmp_path / "training_state.pt", status="running")
     commands = [
         ["runs"],
         ["report"],

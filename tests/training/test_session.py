@@ -31,6 +31,7 @@ from mnist_lab.training.commands import config_from_options
 from mnist_lab.training.figures import RunData, RunFigure
 from mnist_lab.training.runs import UNFINISHED, EpochRecord, read_run
 from mnist_lab.training.session import repeat_command
+from tests.training.test_runs import change_run
 from tests.trainings import LONGER
 
 CONFIG = replace(LONGER, epochs=3, train_size=300)
@@ -200,8 +201,7 @@ def test_a_state_of_another_configuration_is_refused(folder: Path, capsys: pytes
     of_another_length = [{"epochs": 4}, {"batch_size": 50}, {"hidden": 64}]
     of_the_same = [{"dropout": 0.5}, {"train_size": 290}, {"patience": 1}, {"average_decay": 0.9}, {"seed": 5}]
     for changes in (*of_another_length, {"weight_decay": 0.1}, {"model": "2-layer"}, *of_the_same):
-        text = json.dumps(content | {"config": content["config"] | changes})
-        (folder / "run.json").write_text(text, encoding="utf-8")
+        change_run(folder, config=content["config"] | changes)
         assert resume(folder) == 1
         error = capsys.readouterr().err
         assert "training_state.pt" in error or "its configuration" in error or "its own configuration" in error
@@ -211,8 +211,7 @@ def test_a_state_of_another_configuration_is_refused(folder: Path, capsys: pytes
 def test_a_run_that_contradicts_itself_is_refused(
     values: State, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    (folder / "run.json").write_text(json.dumps(content | values), encoding="utf-8")
+    change_run(folder, **values)
     before = content_of(folder)
     assert resume(folder) == 1
     assert "contradicts its own configuration" in capsys.readouterr().err
