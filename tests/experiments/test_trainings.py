@@ -34,7 +34,7 @@ from mnist_lab.experiments.trainings import (
 )
 from mnist_lab.networks.compute import Compute, default_jobs
 from mnist_lab.networks.models import build_model
-from mnist_lab.training.runs import list_runs, locked, recipes_of, told_apart
+from mnist_lab.training.runs import RunRecord, list_runs, locked, recipes_of, told_apart
 from mnist_lab.training.trainer import Trainer
 from tests.training.test_runs import CONFIG, change_run, make_whole_run
 from tests.trainings import LONGER, ROOT, SMALL, in_background, repeat, run_of, same_weights, wait_for
@@ -286,43 +286,46 @@ def test_a_pool_trains_to_the_bits_of_one_process_reports_failures_and_leaves_no
     assert alone.to_json()["machine"]["threads"] == run_of(done[2]).to_json()["machine"]["threads"] == pool.threads
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """What a pool of one process has trained."""
+    with closing(Pool(1, 1)) as pool:
+        (done,) = pool.train(tasks_of(SMALL), tmp_path_factory.mktemp("pool"))
+    return run_of(done)
+
+
 @pytest.mark.integration
-def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(tmp_path: Path) -> None:
+def test_one_at_a_time_takes_torchs_threads_and_nothing_starts_once_stopped(trained: RunRecord, tmp_path: Path) -> None:
+    assert trained.to_json()["machine"]["threads"] == torch.get_num_threads()
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     with closing(Pool(1, 1)) as pool:
-        (done,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
         (refused,) = pool.train(tasks_of(SMALL), tmp_path / "file")
         pool.stop()
         (stopped,) = pool.train(tasks_of(SMALL), tmp_path / "runs")
-    assert run_of(done).to_json()["machine"]["threads"] == torch.get_num_threads()
     assert refused.failure is not None
     assert "a file stands where a folder should be" in refused.failure
     assert stopped == Finished(0)
-    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.integration
-def test_the_neighbours_of_mistakes_are_drawn_once_somebody_asks(tmp_path: Path) -> None:
+def test_the_neighbours_of_mistakes_are_drawn_once_somebody_asks(trained: RunRecord) -> None:
     """They take seconds for each of an experiment's many runs."""
-    with closing(Pool(1, 1)) as pool:
-        (done,) = pool.train(tasks_of(SMALL), tmp_path)
-    folder = run_of(done).folder
+    folder = trained.folder
     assert not {"neighbours.png", "training_features.z"} & {path.name for path in folder.iterdir()}
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Not in the folder, or damaged: neighbours.png." in page
     assert f"They are drawn by: python main.py evaluate --run {folder.name}" in page
-    assert main.main(["evaluate", "--run", folder.name, "--outputs", str(tmp_path)]) == 0
+    assert main.main(["evaluate", "--run", folder.name, "--outputs", str(folder.parent)]) == 0
     assert (folder / "neighbours.png").exists()
     assert "Not in the folder" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.integration
 def test_a_damaged_state_costs_the_resuming_not_the_training(tmp_path: Path) -> None:
+    folder = make_whole_run(tmp_path, "stopped", SMALL, status="running")
+    (folder / "training_state.pt").write_bytes(b"torn")
     with closing(Pool(1, 1)) as pool:
-        (done,) = pool.train(tasks_of(SMALL), tmp_path)
-        folder = run_of(done).folder
-        change_run(folder, status="running")
-        (folder / "training_state.pt").write_bytes(b"torn")
         (again,) = pool.train([Task(0, "one", SMALL, unfinished=folder)], tmp_path)
     assert run_of(again).folder != folder
 
