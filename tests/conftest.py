@@ -36,6 +36,13 @@ from mnist_lab.data.mnist import Digits, Mnist, load_mnist, stratified_subset  #
 from mnist_lab.explain import likeness, neighbour_figures, neighbours  # noqa: E402
 from mnist_lab.networks.compute import Compute, choose_compute  # noqa: E402
 
+LONGEST = ("test_command_line.py", "test_trainings.py", "test_cluster.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that in the end no process waits for another."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def mnist() -> Mnist:
