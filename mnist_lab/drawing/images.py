@@ -143,6 +143,7 @@ _SMALLEST_SIDE = 32  # pixels: longer side, or up to twice as many, at which the
 _CAUGHT = 0.85  # of the ink that a structuring element twice as wide catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
+_NO_PAPER = 0.15  # of the paper's lightness, below which it is a table, or a scanner's lid
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
 _WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
 
@@ -165,7 +166,9 @@ def even_light(colours: Colours) -> tuple[Strength, bool]:
     is_dark_on_light = bool((-sign * axis > 0.2).all())
     strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
-        strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
+        lit = strength + lightness
+        strength = (255 * strength / np.maximum(lit, _DARKEST)).astype(np.float32)
+        strength[lit < _NO_PAPER * np.median(lit)] = 0  # its grain would be enlarged most
     return _without_grain(strength), is_dark_on_light
 
 
@@ -242,6 +245,7 @@ _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
 _BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge and is paler, is a crease
+_ALONG_EDGE, _DEEPEST_STRIP = 0.5, 1 / 3  # of the picture's edge and side, that a strip covers: of a table, aslant
 _SHINE = 0.1  # of the contrast: the least that is left of ink where a lamp shines on it
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
@@ -299,7 +303,7 @@ def _like_strokes(
     is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
-    found: NDArray[np.bool_] = is_ink & ~is_blot
+    found: NDArray[np.bool_] = is_ink & ~is_blot & ~_are_strips(labels)
     if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
@@ -314,6 +318,18 @@ def _like_strokes(
             cut &= (extents > max(labels.shape) / 25) & (peaks > 1.3 * _PALE)
         is_cut = bool(cut.any())
     return found, is_cut
+
+
+def _are_strips(labels: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
+    """Which shapes (n,) lie along an edge of the picture, and near it: a table's, and not a 7 with its bar on top."""
+    boxes = ndimage.find_objects(labels)
+    are = np.zeros(len(boxes), dtype=bool)
+    for axis, length in enumerate(labels.shape):
+        starts, ends = (np.array([getattr(box[axis], name) for box in boxes]) for name in ("start", "stop"))
+        for edge, reach in ((0, ends), (-1, length - starts)):
+            along = np.bincount(labels.take(edge, axis), minlength=len(boxes) + 1)[1:] / labels.shape[1 - axis]
+            are |= (along > _ALONG_EDGE) & (reach < _DEEPEST_STRIP * length)
+    return are
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:

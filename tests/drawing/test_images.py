@@ -302,6 +302,20 @@ def test_a_border_along_a_side_is_no_ink(sides: str, wide: int, border: int) -> 
         assert np.abs(seen(framed) - seen(digit).astype(float)).mean() < 6
 
 
+@pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
+@pytest.mark.parametrize(("near", "far", "table"), [(4, 24, 20), (12, 36, 110), (50, 70, 20)])
+def test_a_strip_of_table_aslant_is_no_ink(side: str, near: int, far: int, table: int) -> None:
+    random = np.random.default_rng(0)
+    plain = np.full((400, 400), 220.0)
+    plain[50:350, 100:300] = np.asarray(seven(ink=50, paper=220))
+    for digit in (plain, np.full_like(plain, 220)):
+        photo = digit.copy()
+        turned = {"top": photo, "bottom": photo[::-1], "left": photo.T, "right": photo.T[::-1]}[side]
+        turned[np.arange(400)[:, np.newaxis] < np.linspace(near, far, 400)] = table
+        grain = random.normal(0, 3, (400, 400))
+        assert np.abs(seen(photo + grain) - seen(digit + grain).astype(float)).mean() < 6
+
+
 def test_the_bar_of_a_seven_from_side_to_side_is_no_border() -> None:
     image = np.full((300, 200), 255.0)
     image[:24] = 0
