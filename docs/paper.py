@@ -285,6 +285,11 @@ FAMILIES: dict[str, Family] = {
         .turned(s.draw(-0.3, 0.3))
         .grainy(3)
     ),
+    "strip of a table": lambda s: photo(
+        s.write(INK, s.draw(1 / 24, 1 / 12), s.draw(0.25, 0.5)).bordered(
+            ("t", "b", "l", "r", "tl", "br")[int(s.random.integers(6))], s.colour((15, 10, 8), (120, 100, 90)), 0.1, 0.1
+        )
+    ),
     "note on a light desk": lambda s: photo(
         s.paper(s.colour((225, 205, 80), (255, 235, 140)))
         .write(INK, s.draw(1 / 24, 1 / 12))
@@ -327,6 +332,9 @@ EMPTY: dict[str, Family] = {
     "empty: edge of a scan": lambda s: s.bordered(
         ("t", "l", "br", "tblr")[int(s.random.integers(4))], np.full(3, s.draw(0, 140))
     ).grainy(3),
+    "empty: strip of a table": lambda s: photo(
+        s.bordered(("t", "l", "br")[int(s.random.integers(3))], s.colour((15, 10, 8), (120, 100, 90)), 0.1, 0.1)
+    ),
     "empty: ruled, vignette": lambda s: (
         s.ruled(s.draw(30, 110), s.colour((120, 130, 150), (190, 200, 230)), s.draw(1, 3), squares=s.draw(0, 1) < 0.3)
         .vignetted(s.draw(0.4, 1.4))

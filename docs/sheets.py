@@ -289,13 +289,18 @@ class Sheet:
         self.values = top[..., :3] * opacity + ground * (1 - opacity)
         return self
 
-    def bordered(self, sides: str, colour: Colour, wide: tuple[float, float] = (0.01, 0.1)) -> Sheet:
-        """Strips along these sides ("tblr"), in heights of the picture: a scanner's lid, the bars of a screen."""
+    def bordered(self, sides: str, colour: Colour, wide: float = 0.1, aslant: float = 0) -> Sheet:
+        """Strips along these sides ("tblr"): a scanner's lid, the bars of a screen, a table.
+
+        They are 0.01 to ``wide`` of the picture's height wide, and at their other end up to ``aslant`` more.
+        """
         for side in sides:
-            width = int(self.draw(*wide) * len(self.values))
+            width = int(self.draw(0.01, wide) * len(self.values))
             seen = {"t": self.values, "b": self.values[::-1], "l": self.values.swapaxes(0, 1)}
             seen["r"] = seen["l"][::-1]
-            seen[side][:width] = colour
+            rows, length = seen[side], seen[side].shape[1]
+            more = np.linspace(0, self.draw(0, aslant) * len(self.values), length) if aslant else np.zeros(length)
+            rows[np.arange(len(rows))[:, np.newaxis] < width + more] = colour
         return self
 
     def blurred(self, radius: float) -> Sheet:

@@ -246,6 +246,7 @@ _BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are no
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge and is paler, is a crease
 _ALONG_EDGE, _DEEPEST_STRIP = 0.5, 1 / 3  # of the picture's edge and side, that a strip covers: of a table, aslant
+_WHOLE_EDGE = 0.9  # of each of two edges
 _SHINE = 0.1  # of the contrast: the least that is left of ink where a lamp shines on it
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
@@ -321,15 +322,16 @@ def _like_strokes(
 
 
 def _are_strips(labels: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
-    """Which shapes (n,) lie along an edge of the picture, and near it: a table's, and not a 7 with its bar on top."""
+    """Which shapes (n,) lie along an edge of the picture and near it, or along two: a table's, not the bar of a 7."""
     boxes = ndimage.find_objects(labels)
-    are = np.zeros(len(boxes), dtype=bool)
+    are, edges = np.zeros(len(boxes), dtype=np.bool_), np.zeros(len(boxes), dtype=np.int64)
     for axis, length in enumerate(labels.shape):
         starts, ends = (np.array([getattr(box[axis], name) for box in boxes]) for name in ("start", "stop"))
         for edge, reach in ((0, ends), (-1, length - starts)):
             along = np.bincount(labels.take(edge, axis), minlength=len(boxes) + 1)[1:] / labels.shape[1 - axis]
             are |= (along > _ALONG_EDGE) & (reach < _DEEPEST_STRIP * length)
-    return are
+            edges += along > _WHOLE_EDGE
+    return are | (edges > 1)
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:
