@@ -258,6 +258,7 @@ def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None
     A lamp may shine on dark ink.
     """
     white = np.full(strength.shape, 255, dtype=np.uint8)
+    strength = _without_strips(strength)
     middle, deviation, _ = noise(strength)
     strength, contrast = strength - middle, contrast_of(strength) - middle
     stands_out = strength > noise(strength)[2]
@@ -304,7 +305,7 @@ def _like_strokes(
     is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
     at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
-    found: NDArray[np.bool_] = is_ink & ~is_blot & ~_are_strips(labels)
+    found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
@@ -321,17 +322,21 @@ def _like_strokes(
     return found, is_cut
 
 
-def _are_strips(labels: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
-    """Which shapes (n,) lie along an edge of the picture and near it, or along two: a table's, not the bar of a 7."""
+def _without_strips(strength: Strength) -> Strength:
+    """Without what lies along an edge of the picture and near it, or along two: a table's strip, not the bar of a 7.
+
+    Even if it is left out afterwards, ink that is paler than a strip would count as none.
+    """
+    labels, count = ndimage.label(strength > noise(strength)[2], np.ones((3, 3)))
     boxes = ndimage.find_objects(labels)
-    are, edges = np.zeros(len(boxes), dtype=np.bool_), np.zeros(len(boxes), dtype=np.int64)
+    are, edges = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.int64)
     for axis, length in enumerate(labels.shape):
         starts, ends = (np.array([getattr(box[axis], name) for box in boxes]) for name in ("start", "stop"))
         for edge, reach in ((0, ends), (-1, length - starts)):
-            along = np.bincount(labels.take(edge, axis), minlength=len(boxes) + 1)[1:] / labels.shape[1 - axis]
+            along = np.bincount(labels.take(edge, axis), minlength=count + 1)[1:] / labels.shape[1 - axis]
             are |= (along > _ALONG_EDGE) & (reach < _DEEPEST_STRIP * length)
             edges += along > _WHOLE_EDGE
-    return are | (edges > 1)
+    return np.where(np.concatenate([[False], are | (edges > 1)])[labels], 0, strength)
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:

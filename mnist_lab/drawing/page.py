@@ -20,7 +20,7 @@ _CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, an
 _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 _THINNEST_BORDER, _WIDEST_BORDER = 1 / 50, 0.2  # of the picture's side; what is thinner is a line
-_WHOLE, _CLEAN = 0.9, 0.05  # of a row, that is unlike paper: in a border, and beside it
+_WHOLE, _CLEAN = 0.9, 0.02  # of a row, that is unlike paper: in a border, and beside it
 _SOFT = 0.03  # of the picture's longer side, that a border may be soft or aslant
 
 
