@@ -143,7 +143,6 @@ _SMALLEST_SIDE = 32  # pixels: longer side, or up to twice as many, at which the
 _CAUGHT = 0.85  # of the ink that a structuring element twice as wide catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
-_NO_PAPER = 0.15  # of the paper's lightness, below which it is a table, or a scanner's lid
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
 _WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
 
@@ -166,9 +165,7 @@ def even_light(colours: Colours) -> tuple[Strength, bool]:
     is_dark_on_light = bool((-sign * axis > 0.2).all())
     strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
-        lit = strength + lightness
-        strength = (255 * strength / np.maximum(lit, _DARKEST)).astype(np.float32)
-        strength[lit < _NO_PAPER * np.median(lit)] = 0  # its grain would be enlarged most
+        strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
     return _without_grain(strength), is_dark_on_light
 
 

@@ -21,6 +21,7 @@ _PAGE_CONTRAST = 30.0  # levels between page and table
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 _THINNEST_BORDER, _WIDEST_BORDER = 1 / 50, 0.2  # of the picture's side; what is thinner is a line
 _WHOLE, _CLEAN = 0.9, 0.02  # of a row, that is unlike paper: in a border, and beside it
+_WRITTEN = 0.005  # of a border, that differs from its colour: somebody has written on it
 _SOFT = 0.03  # of the picture's longer side, that a border may be soft or aslant
 
 
@@ -71,7 +72,8 @@ def _depth(unlike: NDArray[np.bool_]) -> int:
 def _border(colours: Colours, depth: int, beyond: NDArray[np.bool_]) -> int:
     """How many rows to cut: so many, and what is soft or aslant beyond.
 
-    None where light fades to its paper, or ink is joined to it, as the stem of a 7 is to its bar.
+    None where light fades to its paper, where something is written on it, or where ink is joined to it, as the stem of
+    a 7 is to its bar.
     """
     reach = 1 + int(_SOFT * max(beyond.shape))
     is_clean = beyond[:reach].mean(axis=1) < _CLEAN
@@ -79,7 +81,8 @@ def _border(colours: Colours, depth: int, beyond: NDArray[np.bool_]) -> int:
         return 0
     end = depth + int(is_clean.argmax())
     border, paper = (np.median(rows, axis=(0, 1)) for rows in (colours[:depth][-reach:], colours[end : end + reach]))
-    return end if np.abs(border - paper).max() > _PAGE_CONTRAST else 0
+    is_empty = (np.abs(colours[:depth] - border).max(axis=2) > _PAGE_CONTRAST).mean() < _WRITTEN
+    return end if is_empty and np.abs(border - paper).max() > _PAGE_CONTRAST else 0
 
 
 def _corners(colours: Colours) -> NDArray[np.float64] | None:

@@ -303,7 +303,7 @@ def test_a_border_along_a_side_is_no_ink(sides: str, wide: int, border: int) -> 
 
 
 @pytest.mark.parametrize("side", ["top", "bottom", "left", "right"])
-@pytest.mark.parametrize(("near", "far", "table"), [(4, 24, 20), (12, 36, 110), (50, 70, 20)])
+@pytest.mark.parametrize(("near", "far", "table"), [(4, 24, 20), (12, 36, 110), (30, 50, 60)])
 def test_a_strip_of_table_aslant_is_no_ink(side: str, near: int, far: int, table: int) -> None:
     random = np.random.default_rng(0)
     plain = np.full((400, 400), 220.0)
@@ -314,6 +314,14 @@ def test_a_strip_of_table_aslant_is_no_ink(side: str, near: int, far: int, table
         turned[np.arange(400)[:, np.newaxis] < np.linspace(near, far, 400)] = table
         grain = random.normal(0, 3, (400, 400))
         assert np.abs(seen(photo + grain) - seen(digit + grain).astype(float)).mean() < 6
+
+
+def test_a_strip_with_a_digit_on_it_is_no_border() -> None:
+    page = np.full((500, 300), 235.0)
+    page[:100] = 150
+    digit = np.asarray(seven((100, 150), ink=20)).astype(float)[25:125]
+    page[:100, 20:120] = np.where(digit < 128, 20, 150)
+    assert clean_page(as_colours(page)).stages["paper"].shape == (500, 300, 3)
 
 
 def test_the_bar_of_a_seven_from_side_to_side_is_no_border() -> None:
