@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from mnist_lab.drawing.page import Colours, find_paper, otsu, resized
+from mnist_lab.drawing.page import Colours, find_paper, from_sides, otsu, resized
 from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
@@ -324,16 +324,18 @@ def _without_strips(strength: Strength) -> Strength:
 
     Even if it is left out afterwards, ink that is paler than a strip would count as none.
     """
-    labels, count = ndimage.label(strength > noise(strength)[2], np.ones((3, 3)))
-    boxes = ndimage.find_objects(labels)
-    are, edges = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.int64)
-    for axis, length in enumerate(labels.shape):
-        starts, ends = (np.array([getattr(box[axis], name) for box in boxes]) for name in ("start", "stop"))
-        for edge, reach in ((0, ends), (-1, length - starts)):
-            along = np.bincount(labels.take(edge, axis), minlength=count + 1)[1:] / labels.shape[1 - axis]
-            are |= (along > _ALONG_EDGE) & (reach < _DEEPEST_STRIP * length)
-            edges += along > _WHOLE_EDGE
-    return np.where(np.concatenate([[False], are | (edges > 1)])[labels], 0, strength)
+    labels, _ = ndimage.label(strength > noise(strength)[2], np.ones((3, 3)))
+    strips, whole = set[int](), set[int]()
+    for side in from_sides(labels):
+        along = np.bincount(side[0])[1:] / len(side[0])  # how much of the edge each shape covers
+        if along.max(initial=0) > _ALONG_EDGE:
+            shape, is_whole = 1 + int(along.argmax()), along.max() > _WHOLE_EDGE
+            reach = 1 + np.flatnonzero((side == shape).any(axis=1))[-1]
+            if reach < _DEEPEST_STRIP * len(side) or (is_whole and shape in whole):
+                strips.add(shape)
+            if is_whole:
+                whole.add(shape)
+    return np.where(np.isin(labels, [*strips]), 0, strength) if strips else strength
 
 
 def _is_one_shape(mask: NDArray[np.bool_]) -> bool:

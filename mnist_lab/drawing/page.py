@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull
 
 Colours: TypeAlias = NDArray[np.float32]  # (H, W, 3), 0 to 255
 
-_T = TypeVar("_T", np.bool_, np.float32)
+_T = TypeVar("_T", bound=np.generic)
 
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
@@ -49,18 +49,19 @@ def find_paper(colours: Colours) -> Colours:
 def _without_border(colours: Colours) -> Colours:
     """Without strips along whole sides that are unlike the paper: a scanner's lid, a table, a screenshot's bars."""
     unlike = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2) > _PAGE_CONTRAST  # (H, W)
-    top, bottom, left, right = depths = [_depth(side) for side in _from_sides(unlike)]
-    inside = unlike[top : len(unlike) - bottom, left : unlike.shape[1] - right]
-    top, bottom, left, right = (
-        _border(*sides) for sides in zip(_from_sides(colours), depths, _from_sides(inside), strict=True)
-    )
-    return colours[top : len(colours) - bottom, left : colours.shape[1] - right]
+    depths = [_depth(side) for side in from_sides(unlike)]
+    inside = from_sides(_trimmed(unlike, *depths))
+    return _trimmed(colours, *map(_border, from_sides(colours), depths, inside))
 
 
-def _from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:
+def from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:
     """A picture as seen from above, from below, from its left and from its right: rows run along that side."""
     turned = values.swapaxes(0, 1)
     return [values, values[::-1], turned, turned[::-1]]
+
+
+def _trimmed(values: NDArray[_T], top: int, bottom: int, left: int, right: int) -> NDArray[_T]:
+    return values[top : len(values) - bottom, left : values.shape[1] - right]
 
 
 def _depth(unlike: NDArray[np.bool_]) -> int:
@@ -72,8 +73,8 @@ def _depth(unlike: NDArray[np.bool_]) -> int:
 def _border(colours: Colours, depth: int, beyond: NDArray[np.bool_]) -> int:
     """How many rows to cut: so many, and what is soft or aslant beyond.
 
-    None where light fades to its paper, where something is written on it, or where ink is joined to it, as the stem of
-    a 7 is to its bar.
+    No row where light fades to its paper, where something is written on it, or where ink is joined to it, as the stem
+    of a 7 is to its bar.
     """
     reach = 1 + int(_SOFT * max(beyond.shape))
     is_clean = beyond[:reach].mean(axis=1) < _CLEAN
