@@ -77,6 +77,7 @@ class Page(NamedTuple):
     stages: dict[str, Picture]  # what each step left, "photo" first; (H, W) or (H, W, 3)
     trouble: Trouble | None = None  # BLANK, TOO_FAINT or TOO_SMALL; then the ink is all white
     scale: float = 1.0  # pixels of the ink for each of the picture: more in a small one
+    corner: tuple[int, int] = (0, 0)  # where the picture's upper left is in the ink, x and y: outside, with a border
     is_cut: bool = False  # ink like the rest, and as large, was left out, because the picture's edge cuts it off
 
 
@@ -100,9 +101,9 @@ def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     scale = max(1.0, _LEAST_SIDE / max(colours.shape))
     if scale > 1:
         colours = resized(colours, tuple(max(1, round(scale * side)) for side in colours.shape[:2]))
-    stages = {"photo": _shown(colours)}
+    stages, corner = {"photo": _shown(colours)}, (0, 0)
     if steps.paper:
-        colours = find_paper(colours)
+        colours, corner = find_paper(colours)
     stages["paper"] = _shown(colours)
     strength, is_dark = even_light(colours) if steps.light else (_from_one_paper(colours), False)
     stages["light"] = _as_ink(strength)
@@ -111,7 +112,7 @@ def clean_page(colours: Colours, steps: PaperSteps = PaperSteps()) -> Page:
     stages["lines"] = _as_ink(strength)
     ink, trouble, is_cut = find_ink(strength, is_dark) if steps.ink else (_as_ink(strength), None, False)
     stages["ink"] = ink
-    return Page(ink, stages, trouble, scale, is_cut)
+    return Page(ink, stages, trouble, scale, corner, is_cut)
 
 
 def _shown(colours: Colours) -> Picture:

@@ -25,8 +25,12 @@ _WRITTEN = 0.005  # of a border, that differs from its colour: somebody has writ
 _SOFT = 0.03  # of the picture's longer side, that a border may be soft or aslant
 
 
-def find_paper(colours: Colours) -> Colours:
-    """The page, seen straight from above, if one lies whole in the picture on something else; else all but a border."""
+def find_paper(colours: Colours) -> tuple[Colours, tuple[int, int]]:
+    """The page, seen straight from above, if one lies whole in the picture on something else; else all but a border.
+
+    And where the picture's upper left corner is in it, x and y: (0, 0) for a page seen from above, whose places are
+    others than the picture's.
+    """
     corners = _corners(colours)
     if corners is None:
         return _without_border(colours)
@@ -43,15 +47,16 @@ def find_paper(colours: Colours) -> Colours:
     perspective, bilinear = Image.Transform.PERSPECTIVE, Image.Resampling.BILINEAR
     photo = Image.fromarray(np.rint(colours.clip(0, 255)).astype(np.uint8))
     image = photo.transform((width, height), perspective, homography, bilinear)
-    return np.asarray(image, dtype=np.float32)
+    return np.asarray(image, dtype=np.float32), (0, 0)
 
 
-def _without_border(colours: Colours) -> Colours:
+def _without_border(colours: Colours) -> tuple[Colours, tuple[int, int]]:
     """Without strips along whole sides that are unlike the paper: a scanner's lid, a table, a screenshot's bars."""
     unlike = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2) > _PAGE_CONTRAST  # (H, W)
     depths = [_depth(side) for side in from_sides(unlike)]
     inside = from_sides(_trimmed(unlike, *depths))
-    return _trimmed(colours, *map(_border, from_sides(colours), depths, inside))
+    top, bottom, left, right = map(_border, from_sides(colours), depths, inside)
+    return _trimmed(colours, top, bottom, left, right), (-left, -top)
 
 
 def from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:

@@ -35,6 +35,7 @@ class Source(NamedTuple):
     ink: Drawing | Picture
     trouble: Trouble | None = None  # why a picture has no ink
     scale: float = 1.0  # pixels of the ink for each of the picture
+    corner: tuple[int, int] = (0, 0)  # where the picture's upper left is in the ink, x and y
     is_cut: bool = False  # ink that the picture's edge cuts off was left out
 
     @property
@@ -43,14 +44,14 @@ class Source(NamedTuple):
 
     def box_of(self, place: Place) -> list[float]:
         """Left, top, right and bottom of a digit, in the picture's own pixels."""
-        return [edge / self.scale for edge in place.box]
+        return [(edge - start) / self.scale for edge, start in zip(place.box, 2 * self.corner, strict=True)]
 
 
 def read_sources(terminal: Terminal, path: Path) -> list[Source]:
     """A picture, or all drawings of a file; a LabError says that it can't be read."""
     if not holds_drawings(path):
         page = read_page(path)
-        return [Source(path, None, page.ink, page.trouble, page.scale, page.is_cut)]
+        return [Source(path, None, page.ink, page.trouble, page.scale, page.corner, page.is_cut)]
     drawings, damaged = read_drawings(path)
     show_skipped(terminal, damaged)
     is_one = len(drawings) == 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.text import Text
 from torch import nn
 
@@ -279,6 +279,10 @@ def test_several_digits_are_read_in_order_and_left_in_a_folder_with_their_boxes(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("pair.png")] == ["71"]
     assert f"  x {round(left)}–{round(right)} y {round(top)}–{round(bottom)}" in "\n".join(lines)
+    with Image.open(path) as plain:
+        ImageOps.expand(plain, (30, 20, 0, 0), fill=0).save(tmp_path / "bordered.png")  # no ink
+    bordered = read(outputs, tmp_path / "bordered.png", capsys)
+    assert bordered["places"][0]["box"] == pytest.approx([left + 30, top + 20, right + 30, bottom + 20], abs=1.5)
     with Image.open(path) as large:
         large.resize((large.width // 4, large.height // 4)).save(path)  # it is enlarged before it is read
     small = read(outputs, path, capsys)
