@@ -30,6 +30,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 MOST_JOBS = 61 if sys.platform == "win32" else 256  # Windows can't wait for more processes than that
 _MEMORY_EACH = 1 << 30  # bytes allowed for each training in a process of its own; most need two thirds of that
 BATCH_SIZE = 256  # images per step of prediction: few enough that the activations stay in the processor's cache
+_ON_CARD = 4096  # the same on a graphics card: enough to occupy it
 
 
 @dataclass(frozen=True)
@@ -254,8 +255,10 @@ def predict_features(model: DigitNet, images: Tensor, compute: Compute) -> tuple
 @torch.inference_mode()
 def _in_batches(model: nn.Module, ask: Callable[[Tensor], Tensor], images: Tensor, compute: Compute) -> Tensor:
     with evaluating(model), compute.autocast():
-        batches = torch.split(images, BATCH_SIZE)  # (B, 1, 28, 28)
-        return torch.cat([ask(normalise(to_unit(batch)).to(compute.device)).float().cpu() for batch in batches])
+        size = BATCH_SIZE if compute.device.type == "cpu" else _ON_CARD
+        batches = torch.split(images, size)  # (B, 1, 28, 28)
+        found = [ask(normalise(to_unit(batch.to(compute.device)))).float() for batch in batches]
+    return torch.cat(found).cpu()  # which waits for the device: only once
 
 
 def _cpu_has_bfloat16() -> bool:  # in hardware: emulated, it would be slower than float32

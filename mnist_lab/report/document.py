@@ -171,9 +171,11 @@ class Report:
 
 
 def _legible(text: str) -> str:
-    shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
+    if not text.isprintable():  # which few are not
+        shown = (one if one.isprintable() or one == "\n" else " " if one.isspace() else "\ufffd" for one in text)
+        text = "".join(shown)
     # "99 %" and "p = 0.01" stay on one line
-    return re.sub(r" (?=%)|(?<=\bp) (?=[<=] )|(?<=\bp [<=]) (?=\d)", "\N{NO-BREAK SPACE}", "".join(shown))
+    return re.sub(r" (?=%)|(?<=\bp) (?=[<=] )|(?<=\bp [<=]) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def _prose(text: str) -> str:  # for reading, not for copying

@@ -58,6 +58,7 @@ def test_a_graphics_card_augments_many_batches_together_and_deals_the_same(
     few: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Digits, "to", lambda digits, device: digits)  # pretended: there may be no card here
+    monkeypatch.setattr("mnist_lab.data.loader._AT_ONCE", 256)
     card = TrainLoader(few, AugmentConfig(), batch_size=2, seed=5, workers=2, device=torch.device("cuda"))
     drawn = list[int]()
     real = augment
@@ -68,7 +69,7 @@ def test_a_graphics_card_augments_many_batches_together_and_deals_the_same(
 
     monkeypatch.setattr("mnist_lab.data.loader.augment", follow)
     batches = list(card.epoch(1))
-    assert drawn == [128, 128, 44]
+    assert drawn == [256, 44]
     assert [len(batch.labels) for batch in batches] == [2] * 150 == [2] * len(card)
     usual = TrainLoader(few, AugmentConfig(), batch_size=2, seed=5)
     assert dealt(card.epoch(1, augmented=False), few) == dealt(usual.epoch(1, augmented=False), few)
