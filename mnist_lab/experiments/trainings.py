@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -209,6 +209,9 @@ class Pool:
         self.at_once = at_once
         self.where = f"{at_once} at a time"
         self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
+        # While a graphics card trains, another process draws the pictures of the training before. On a processor, which
+        # both would need, training would only be disturbed.
+        self.processes = at_once if choose_compute().device.type == "cpu" else at_once + 1
         # In memory that processes share, and without locks, as a process may be killed while it holds one:
         self.epochs = _SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not started
         self.stopped = _SPAWN.RawValue("b", False)
@@ -310,7 +313,8 @@ class Pool:
                 return
 
     def _start(self) -> Executor:
-        return ProcessPoolExecutor(self.at_once, _SPAWN, _begin_process, (self.epochs, self.stopped, self.threads))
+        shared = (self.epochs, self.stopped, _SPAWN.Semaphore(self.at_once))  # which is new wherever all start again
+        return ProcessPoolExecutor(self.processes, _SPAWN, _begin_process, (*shared, self.threads))
 
     def _trouble(self, futures: Mapping[Future[Any], Any]) -> Exception | None:
         """Why calls that are under way will never end."""
@@ -319,11 +323,12 @@ class Pool:
 
 _epochs: Any  # a pool's, set in each of its processes
 _stopped: Any
+_turns: Any  # to train
 
 
-def _begin_process(epochs: Any, stopped: Any, threads: int | None) -> None:
-    global _epochs, _stopped
-    _epochs, _stopped = epochs, stopped
+def _begin_process(epochs: Any, stopped: Any, turns: Any, threads: int | None) -> None:
+    global _epochs, _stopped, _turns
+    _epochs, _stopped, _turns = epochs, stopped, turns
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -337,7 +342,19 @@ def _begin_process(epochs: Any, stopped: Any, threads: int | None) -> None:
 
 
 def _train_in_process(task: Task, outputs: Path) -> Finished:
-    return _train(task, outputs, partial(_epochs.__setitem__, task.number), lambda: bool(_stopped.value))
+    """One training when it is its turn, which is over when only pictures are left to draw."""
+    while not _turns.acquire(timeout=_POLL_SECONDS):
+        if _stopped.value:
+            return Finished(task.number)
+    with ExitStack() as turn:
+        turn.callback(_turns.release)
+
+        def report(done: float) -> None:
+            _epochs[task.number] = done
+            if done == math.inf:
+                turn.close()
+
+        return _train(task, outputs, report, lambda: bool(_stopped.value))
 
 
 @contextmanager
