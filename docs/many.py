@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,13 +51,13 @@ def moved(digit: Digit, x: float, y: float) -> Digit:
     return [stroke + np.array([x, y]) for stroke in digit]
 
 
-def row(digits: Sequence[Digit], random: Random) -> list[Digit]:
-    """In a row that may rise or fall, with uneven gaps, on an uneven line."""
+def row(digits: Sequence[Digit], random: Random, raised: Sequence[float] = ()) -> list[Digit]:
+    """In a row that may rise or fall, with uneven gaps, on an uneven line; some are ``raised`` so far above it."""
     slope, right, placed = math.tan(math.radians(random.uniform(-6, 6))), 0.0, []
     gap = random.uniform(0.15, 0.45)
-    for digit in digits:
+    for digit, above in zip(digits, chain(raised, repeat(0.0)), strict=False):
         width, height = np.vstack(digit).max(axis=0)
-        placed.append(moved(digit, right, slope * right - height + random.normal(0, 0.05)))
+        placed.append(moved(digit, right, slope * right - height - above + random.normal(0, 0.05)))
         right += width + gap * random.uniform(0.7, 1.3)
     return placed
 
@@ -110,6 +110,23 @@ def dense(digit: Digit) -> NDArray[np.float64]:
     return np.vstack(points)
 
 
+def telephone(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """As (123) 456-7890, whose brackets and hyphen are no digits."""
+    along = np.linspace(-1, 1, 9)
+    bend = random.uniform(0.12, 0.25) * np.stack([along**2, 0 * along], axis=1)
+    line = np.stack([0 * along, 0.65 * (1 + along)], axis=1)
+    hyphen = np.array([[0, 0], [random.uniform(0.25, 0.5), 0.0]])
+    marked = [[line + bend], *digits[:3], [line + bend.max() - bend], *digits[3:6], [hyphen], *digits[6:]]
+    return row(marked, random, [-0.15, 0, 0, 0, -0.15, 0, 0, 0, 0.5])
+
+
+def price(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """As 1.23 or 1,23: a point on the line, or a comma that reaches below it."""
+    deep = random.choice([0.03, random.uniform(0.12, 0.3)])
+    mark = np.array([[deep / 3, 0], [0, deep]])
+    return row([digits[0], [mark], *digits[1:]], random, [0, 0.05 - deep])
+
+
 LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]] = {
     "one digit": (1, row),
     "two in a row": (2, row),
@@ -118,6 +135,8 @@ LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]]
     "column of four": (4, column),
     "sheet of twenty": (20, sheet),
     "two that touch": (2, touching),
+    "telephone": (10, telephone),
+    "price": (3, price),
 }
 """How many digits, and how they are placed."""
 

@@ -253,6 +253,9 @@ FAMILIES: dict[str, Family] = {
     "creased": lambda s: photo(s.write(BLUE, s.draw(1 / 30, 1 / 14)).creased(depth=s.draw(0.05, 0.2))),
     "wrinkled": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).wrinkled(s.draw(0.04, 0.15))),
     "bleed-through": _bleed,
+    "circled": lambda s: photo(s.circled().write(BLUE, s.draw(1 / 44, 1 / 24), 0.7)),
+    "underlined": lambda s: photo(s.underlined().write(INK, s.draw(1 / 36, 1 / 18))),
+    "punched": lambda s: photo(s.write(BLUE, s.draw(1 / 30, 1 / 14), 0.5).punched(int(s.random.integers(2, 5)))),
     "highlighter": lambda s: s.write(s.colour((240, 235, 60), (255, 250, 130)), s.draw(1 / 14, 1 / 8)).grainy(
         s.draw(0, 4)
     ),

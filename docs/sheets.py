@@ -150,6 +150,35 @@ class Sheet:
         away = np.maximum(across - (breadth - right - left) / 2, down - (height - bottom - top) / 2)
         return self._ink(np.clip(width / 2 + 0.5 - np.abs(away), 0, 1), colour)
 
+    def circled(self) -> Sheet:
+        """With a ring around the digit, drawn by hand: it may not quite close, or go on beyond its start."""
+        low, high = self.lines.reshape(-1, 2).min(axis=0), self.lines.reshape(-1, 2).max(axis=0)
+        turns = np.linspace(1, 1 + self.draw(0.97, 1.1) * 2 * np.pi, 61)
+        reach = float(np.hypot(*(high - low))) / 2 + self.draw(0.05, 0.3)
+        size = reach * self.random.uniform(0.95, 1.05, 2) * (1 + 0.03 * np.sin(2 * turns + self.draw(0, 6)))[:, None]
+        ring = (low + high) / 2 + size * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        self.lines = unit(np.vstack([self.lines, np.hstack([ring[:-1], ring[1:]])]))
+        return self
+
+    def underlined(self) -> Sheet:
+        """With one line or two below the digit, drawn by hand."""
+        low, high = self.lines.reshape(-1, 2).min(axis=0), self.lines.reshape(-1, 2).max(axis=0)
+        for number in range(self.random.integers(1, 3)):
+            below, (left, right), tilt = self.draw(0.1, 0.2) + 0.15 * number, (low[0], high[0]), self.draw(-0.04, 0.04)
+            line = [left - 0.2, high[1] + below + tilt, right + 0.2, high[1] + below - tilt]
+            self.lines = np.vstack([self.lines, line])
+        self.lines = unit(self.lines)
+        return self
+
+    def punched(self, count: int) -> Sheet:
+        """With round holes along the left side, through which one sees a dark table."""
+        x, y = self._places()
+        across, size = self.draw(0.04, 0.09) - 0.5, self.draw(0.02, 0.04)
+        for place in (np.arange(count) + 0.5) / count - 0.5:
+            covered = (size - np.hypot(x - across, y - place)) * self.values.shape[1] + 0.5
+            self._ink(np.clip(covered, 0, 1), self.colour((20, 20, 20), (90, 80, 70)))
+        return self
+
     def write(
         self,
         colour: Colour = INK,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mnist_lab.drawing.digits import Search, find_digits
 from mnist_lab.drawing.places import Ask, number_of
 from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
-from mnist_lab.drawing.strokes import Drawing
+from mnist_lab.drawing.strokes import Drawing, Stroke
 from mnist_lab.networks.compute import Compute, predict_logits
 from mnist_lab.networks.models import DigitNet
 from tests.drawing.test_preprocess import side_by_side
@@ -95,6 +95,82 @@ def test_a_speck_above_a_digit_is_none(ask: Ask, as_ink: bool) -> None:
     (place,) = find_digits(ink(drawing, 6) if as_ink else drawing, ask)
     assert place.row == 0
     assert place.box.height == pytest.approx(150, abs=8)
+
+
+_ARC = [(9.0 * (step / 4) ** 2, 80.0 + 8 * step) for step in range(-4, 5)]  # bends to the left
+MARKED = [(7, 24, 60, 40), (2, 62, 60, 40), (4, 150, 60, 40), (0, 196, 60, 40)]  # between the 2 and the 4
+MARKS: dict[str, list[Stroke]] = {
+    "hyphen": [((112.0, 81.0), (126.0, 81.0))],
+    "point": [((105.0, 99.0), (106.0, 100.0))],
+    "comma": [((107.0, 97.0), (104.0, 107.0))],
+    "colon": [((110.0, 73.0), (111.0, 73.0)), ((110.0, 95.0), (111.0, 95.0))],
+    "brackets": [tuple((6 + x, y) for x, y in _ARC), tuple((120 - x, y) for x, y in _ARC)],
+}
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_between_digits_are_none_and_break_no_row(ask: Ask, mark: str, as_ink: bool) -> None:
+    digits = shown(MARKED)
+    sources = digits, Drawing((*digits.strokes, *MARKS[mark]))
+    expected, places = (find_digits(ink(one, 6) if as_ink else one, ask) for one in sources)
+    assert len(expected) == 4
+    assert [(one.row, one.digit) for one in places] == [(one.row, one.digit) for one in expected]
+    assert [one.box.left for one in places] == pytest.approx([one.box.left for one in expected], abs=1)
+
+
+def test_a_single_bracket_may_be_a_one(ask: Ask) -> None:
+    for mark in MARKS["brackets"]:
+        assert len(find_digits(Drawing((*shown(MARKED).strokes, mark)), ask)) == 5
+
+
+def ring_around(x: float, y: float, wide: float, high: float, corners: int = 48) -> Stroke:
+    turns = np.linspace(0.5, 0.5 + 2 * np.pi, corners + 1)
+    return tuple((x + wide * float(np.cos(turn)), y + high * float(np.sin(turn))) for turn in turns)
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+@pytest.mark.parametrize("corners", [48, 4])
+def test_a_circle_or_a_box_around_a_digit_is_none(ask: Ask, corners: int, as_ink: bool) -> None:
+    for digit in range(10):
+        alone = shown([(digit, 115, 90, 60)])
+        framed = Drawing((*alone.strokes, ring_around(135, 120, 75 + 0.1 * digit, 80, corners)))
+        expected, found = (find_digits(ink(one, 6) if as_ink else one, ask) for one in (alone, framed))
+        assert [place.digit for place in found] == [place.digit for place in expected]
+        assert found[0].box.top == pytest.approx(90, abs=4)
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+@pytest.mark.parametrize("lines", [[130], [132, 146], [140]])
+def test_lines_under_digits_are_none(ask: Ask, lines: list[int], as_ink: bool) -> None:
+    digits = shown([(7, 60, 60, 60), (4, 125, 60, 60), (2, 190, 60, 60)])
+    for left, right in ((50.0, 245.0), (120.0, 178.0)):  # under all of them, and under one
+        under = tuple(((left, float(y)), (right, y + 3.0)) for y in lines)
+        sources = digits, Drawing((*digits.strokes, *under))
+        expected, found = (find_digits(ink(one, 6) if as_ink else one, ask) for one in sources)
+        assert [(one.row, one.digit) for one in found] == [(one.row, one.digit) for one in expected]
+
+
+def test_the_loose_bar_of_a_five_underlines_nothing() -> None:
+    five = shown([(5, 100, 160, 80)])
+    bar = ((110.0, 148.0), (160.0, 146.0))  # above it, and below a 1
+    for strokes, pieces in ((five.strokes, 2), ((*shown([(1, 125, 40, 80)]).strokes, *five.strokes), 3)):
+        ones: list[int] = []
+
+        def ask(pictures: Sequence[Picture], ones: list[int] = ones) -> list[list[NDArray[np.float64]]]:
+            ones.append(len(pictures))
+            return [[np.full(10, 0.1)] for _ in pictures]
+
+        found = find_digits(Drawing((*strokes, bar)), ask)
+        assert sum(len(place.source.strokes) for place in found if isinstance(place.source, Drawing)) >= pieces
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_a_zero_is_no_circle_around_its_own_slash_or_dot(as_ink: bool) -> None:
+    zero = ring_around(135, 120, 45, 80)
+    for inside in (((125.0, 160.0), (145.0, 80.0)), ((134.0, 112.0), (136.0, 128.0))):
+        drawing = Drawing((zero, inside))
+        assert len(Search(ink(drawing, 6) if as_ink else drawing, lambda pictures: []).pieces()) == 2
 
 
 def test_a_column_is_read_from_the_top(ask: Ask) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mnist_lab.drawing.pieces import branches, ink_of, parted, parts_of, stroke_piece, thinned
+from mnist_lab.drawing.pieces import branches, ink_of, parted, parts_of, shapes, stroke_piece, thinned
 from mnist_lab.drawing.places import Box
 from mnist_lab.drawing.preprocess import Picture, ink
 from mnist_lab.drawing.strokes import Drawing
@@ -57,3 +57,11 @@ def test_a_skeleton_is_as_long_as_its_line_and_one_pixel_wide() -> None:
     assert np.all(line[:, 10:50].any(axis=0))
     assert line.sum(axis=0).max() == 1
     assert not np.any(line & ~mask)
+
+
+@pytest.mark.parametrize("radius", range(60, 140, 4))
+def test_the_places_on_a_ring_lie_all_around_it(radius: int) -> None:
+    y, x = np.mgrid[:300, :300] - 150
+    (ring,) = shapes(np.where(abs(np.hypot(x, y) - radius) < 5, 0, 255).astype(np.uint8))
+    turns = np.sort(np.arctan2(*(ring.points - 150).T))
+    assert np.diff(turns, append=turns[0] + 2 * np.pi).max() < np.pi / 6
