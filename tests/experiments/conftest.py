@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def in_this_process(extras: RunExtras = RunExtras()) -> Iterator[None]:  # noqa:
     """
 
     def start(pool: Pool) -> ThreadPoolExecutor:
-        trainings._epochs, trainings._stopped = pool.epochs, pool.stopped
+        trainings._epochs, trainings._stopped, trainings._turns = pool.epochs, pool.stopped, threading.Semaphore()
         return ThreadPoolExecutor(1)
 
     with pytest.MonkeyPatch.context() as patch:
