@@ -292,7 +292,7 @@ class Search:
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
-        return [place for place in places if place is not None and max(1.0, place.box.height) > _MARK * height]
+        return [place for place in places if place is not None and not _is_low(place.box, height)]
 
     def _best(self, parts: Sequence[Group], boundaries: Sequence[float], height: float) -> list[Group]:
         """Join neighbouring parts to digits so that all together, with their boundaries, cost least (Viterbi)."""
@@ -326,7 +326,7 @@ class Search:
         place = self._known[frozenset(group)]
         if place is None:
             return np.inf
-        if place.box.height < _MARK * height:
+        if _is_low(place.box, height):
             return _LEFT_OUT
         alone = _ALONE if frozenset(group) == self._whole else 0.0
         return _LOW * max(0.0, _LOWEST - place.box.height / height) - float(np.log(place.certainty)) - alone
@@ -400,6 +400,11 @@ def _is_above(one: Box, other: Box) -> bool:
     down = _shared(one.top, one.bottom, other.top, other.bottom)
     is_higher = one.top + one.bottom < other.top + other.bottom
     return is_higher and down < 0.5 and _may_be_near(one, other)
+
+
+def _is_low(box: Box, height: float) -> bool:
+    """Whether a box is too low for a digit in a row that is so high: a hyphen, a point or a comma."""
+    return max(1.0, box.height) <= _MARK * height
 
 
 def _is_mark(one: Box, other: Box) -> bool:

@@ -211,7 +211,7 @@ class Pool:
         self.threads = None if at_once == 1 else max(1, available_cores() // at_once)
         # While a graphics card trains, another process draws the pictures of the training before. On a processor, which
         # both would need, training would only be disturbed.
-        self.processes = at_once if choose_compute().device.type == "cpu" else at_once + 1
+        self.processes = at_once if choose_compute().device.type == "cpu" else min(at_once + 1, tasks)
         # In memory that processes share, and without locks, as a process may be killed while it holds one:
         self.epochs = _SPAWN.RawArray("d", [-1.0] * tasks)  # that are done of each task; -1: not started
         self.stopped = _SPAWN.RawValue("b", False)
