@@ -127,6 +127,33 @@ def price(digits: Sequence[Digit], random: Random) -> list[Digit]:
     return row([digits[0], [mark], *digits[1:]], random, [0, 0.05 - deep])
 
 
+def sum_of(digits: Sequence[Digit], random: Random) -> list[Digit]:
+    """As 12 + 7 = 19, with any of the signs +, -, x, ÷ and =, which are no digits."""
+    signs = [sign(random.choice(list(SIGNS)), random), sign("equals", random)]
+    raised = [random.uniform(0.4, 0.6) - np.vstack(one).max(axis=0)[1] / 2 for one in signs]
+    marked = [*digits[:2], signs[0], digits[2], signs[1], *digits[3:]]
+    return row(marked, random, [0, 0, raised[0], 0, raised[1]])
+
+
+def sign(name: str, random: Random) -> Digit:
+    """A sign, 0.4 to 0.65 heights wide, by a trembling hand."""
+    wide, high = random.uniform(0.4, 0.65) * np.array([1.0, random.uniform(0.75, 1.25)])
+    lines = [np.array([[x0, y0], [x1, y1]]) * (wide, high) for x0, y0, x1, y1 in SIGNS[name]]
+    lines = [line + random.normal(0, 0.03, line.shape) for line in lines]
+    low = np.vstack(lines).min(axis=0)
+    return [line - low for line in lines]
+
+
+SIGNS: dict[str, list[tuple[float, float, float, float]]] = {
+    "plus": [(0, 0.5, 1, 0.5), (0.5, 0, 0.5, 1)],
+    "minus": [(0, 0.5, 1, 0.5)],
+    "times": [(0, 0, 1, 1), (1, 0, 0, 1)],
+    "equals": [(0, 0.25, 1, 0.25), (0, 0.75, 1, 0.75)],
+    "divided by": [(0, 0.5, 1, 0.5), (0.5, 0, 0.5, 0.08), (0.5, 0.92, 0.5, 1)],
+}
+"""Each sign's lines, from x, y to x, y in its box."""
+
+
 LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]] = {
     "one digit": (1, row),
     "two in a row": (2, row),
@@ -137,6 +164,7 @@ LAYOUTS: dict[str, tuple[int, Callable[[Sequence[Digit], Random], list[Digit]]]]
     "two that touch": (2, touching),
     "telephone": (10, telephone),
     "price": (3, price),
+    "sum": (5, sum_of),
 }
 """How many digits, and how they are placed."""
 

@@ -17,15 +17,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import cdist
 
 from mnist_lab.data.pen_strokes import BOX
+from mnist_lab.drawing.marks import (
+    TOUCHING,
+    is_comma,
+    is_frame,
+    is_low,
+    parts_of_row,
+    underlined,
+    without_signs,
+)
 from mnist_lab.drawing.pieces import (
     DIRT,
     Group,
     Piece,
     box_of,
     branches,
+    distance,
     ink_of,
     parted,
     parts_of,
@@ -33,12 +42,11 @@ from mnist_lab.drawing.pieces import (
     shapes,
     stroke_piece,
 )
-from mnist_lab.drawing.places import Ask, Box, Place, vote
+from mnist_lab.drawing.places import Ask, Box, Place, shared, vote
 from mnist_lab.drawing.preprocess import PEN, Picture, to_mnist
 from mnist_lab.drawing.strokes import Drawing
 
 # Distances are in sizes of the larger of two groups; what something costs is in logarithms of probability.
-_TOUCHING = 0.05  # strokes nearer to each other belong together, unless they are cut apart
 _MARGIN = 0.15  # up to which it costs something to take neighbours for two digits
 _NEAR, _NEAR_TALL = 0.3, 0.12  # further apart, they are never one digit; the same if both are as high as digits
 _APART = 1.5  # costs two digits where one would touch the other
@@ -52,15 +60,8 @@ _BROAD = 2.0  # cost of each height that neighbours together are wider than high
 _WIDEST = 2.0  # width, in heights of the row, of neighbours that are tried as one digit
 _LONGEST = 8.0  # width, in heights, of ink that is cut: what is longer is a line
 _MOST_CUTS = 12  # that the networks are asked about
-_MARK = 0.4  # of the height of its row, up to which ink is a hyphen, a point or a comma
-_LEFT_OUT = 1.0  # what it costs to take ink for such a mark, which is left out
-_LEVEL = 0.3  # height of a level line, in its widths
-_UNDER, _FOOT = 0.6, 0.07  # how far below a digit an underline, or the foot of a 1, is at most, in its heights
-_UNDER_ALL = 0.8  # of the width of what is above, that an underline covers
-_BENT, _THIN = 0.07, 0.12  # of the height: how far a bracket's line bends at least, and is off a parabola at most
-_FRAMED = 0.3  # of the height of a circle or box, that the digits in it are at least high
-_ROUND = 0.75  # width of a circle, in its heights, below which it may be a zero
-_SECTORS = 12  # of which a circle may leave out one
+_LEFT_OUT = 1.0  # what it costs to take ink for a mark, which is left out
+_FOOT = 0.07  # how far below a digit the foot of a 1 is at most, in its heights
 _SPECK = 0.2  # of the size of the largest digit, below which ink is none
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 
@@ -83,22 +84,11 @@ _HIGH_ENOUGH = 0.8  # height of a half, in those of the whole, from which it may
 def find_digits(source: Drawing | Picture, ask: Ask) -> list[Place]:
     """The digits of a drawing, or of black ink on white paper (H, W) uint8, in reading order; none without ink."""
     search = Search(source, ask)
-    rows = _rows(search.stacked(_touching(search.pieces())))
-    read = [search.read(_without_brackets(row)) for row in rows]
+    groups, signs = without_signs(_touching(search.pieces()))
+    read = [search.read(row, signs) for row in _rows([*search.stacked(groups), *signs])]
     least = _SPECK * max((place.box.size for row in read for place in row), default=0.0)
     read = [kept for row in read if (kept := [place for place in row if place.box.size >= least])]
     return [replace(place, row=number) for number, row in enumerate(read) for place in row]
-
-
-def _gap(one: Iterable[Piece], other: Iterable[Piece]) -> float:
-    """The distance between two groups, in sizes of the larger."""
-    points, other_points = (np.vstack([piece.points for piece in group]) for group in (one, other))
-    return float(cdist(points, other_points).min()) / max(box_of(one).size, box_of(other).size)
-
-
-def _shared(low: float, high: float, other_low: float, other_high: float) -> float:
-    """How much of the shorter of two intervals lies in the other, 0 to 1; below zero, how far they are apart."""
-    return (min(high, other_high) - max(low, other_low) + 1) / (min(high - low, other_high - other_low) + 1)
 
 
 def _touching(pieces: Sequence[Piece]) -> list[Group]:
@@ -107,56 +97,13 @@ def _touching(pieces: Sequence[Piece]) -> list[Group]:
     for one, other in permutations(range(len(pieces)), 2):
         here, there = pieces[one].box, pieces[other].box
         may_touch = bool(pieces[one].stroke) and _may_be_near(here, there)
-        meets[one, other] = _is_inside(here, there) or (
-            may_touch and _gap((pieces[one],), (pieces[other],)) < _TOUCHING
+        meets[one, other] = here.is_inside(there) or (
+            may_touch and distance((pieces[one],), (pieces[other],)) < TOUCHING
         )
     count, of = connected_components(meets, directed=False)
     return [
         tuple(piece for piece, at in zip(pieces, of.tolist(), strict=True) if at == group) for group in range(count)
     ]
-
-
-def _is_inside(one: Box, other: Box) -> bool:
-    """Whether one box lies in the other."""
-    return other.left <= one.left <= one.right <= other.right and other.top <= one.top <= one.bottom <= other.bottom
-
-
-def _is_frame(piece: Piece, pieces: Sequence[Piece]) -> bool:
-    """Whether a piece goes around others that may be digits: a circle or a box, but not a zero around its own slash."""
-    inside = [other for other in pieces if other is not piece and _is_inside(other.box, piece.box)]
-    if not inside or box_of(inside).height < _FRAMED * piece.box.height:
-        return False
-    if piece.stroke and _gap(inside, (piece,)) < _TOUCHING:  # in a picture, they would be one piece
-        return False
-    points = np.vstack([other.points for other in inside])
-    middle = points.mean(axis=0)
-    length, breadth = np.linalg.svd(points - middle, compute_uv=False)
-    if breadth < _THIN * length and piece.box.width < _ROUND * piece.box.height:
-        return False
-    around, within = (np.zeros(_SECTORS) for _ in range(2))  # how far ink reaches in each direction
-    for reach, places in ((around, piece.points), (within, points)):
-        x, y = (places - middle).T
-        sectors = ((np.arctan2(y, x) / (2 * np.pi) + 0.5) * _SECTORS).astype(int) % _SECTORS
-        np.maximum.at(reach, sectors, np.hypot(x, y))
-    return bool((around > within).sum() >= _SECTORS - 1)
-
-
-def _underlined(piece: Piece, pieces: Sequence[Piece]) -> Group:
-    """What a piece may underline: it is a level line below others, nearer than what is below, and hardly narrower."""
-    line = piece.box
-    if not _is_level(line):
-        return ()
-    near = [one for one in pieces if line.left < one.box.middle < line.right and not _is_level(one.box)]
-    least = _TOUCHING if piece.stroke else -_TOUCHING  # in a picture, what touches is one piece
-    gaps = {one: (line.top - one.box.bottom) / max(one.box.height, 1.0) for one in near}
-    above = tuple(one for one, gap in gaps.items() if least < gap < _UNDER)
-    apart = min((line.top - one.box.bottom for one in above), default=np.inf)
-    below = min((one.box.top - line.bottom for one in near if one.box.top > line.top), default=np.inf)
-    return above if apart < below and line.width > _UNDER_ALL * box_of(above).width else ()
-
-
-def _is_level(box: Box) -> bool:
-    return box.height < _LEVEL * box.width
 
 
 def _may_be_near(one: Box, other: Box) -> bool:
@@ -177,11 +124,11 @@ def _rows(groups: Sequence[Group]) -> list[list[Group]]:
             (other.middle - box.middle, there)
             for there, other in enumerate(boxes)
             if (other.middle, there) > (box.middle, place)
-            and _shared(box.top, box.bottom, other.top, other.bottom) > 0.5
+            and shared(box.top, box.bottom, other.top, other.bottom) > 0.5
         ]
         if right:
             follows[place, min(right)[1]] = True
-        follows[place] |= [_is_mark(other, box) for other in boxes]
+        follows[place] |= [is_comma(other, box) for other in boxes]
     count, of = connected_components(follows, directed=False)
     rows = [
         sorted((place for place in range(len(groups)) if of[place] == row), key=lambda place: boxes[place].middle)
@@ -189,29 +136,6 @@ def _rows(groups: Sequence[Group]) -> list[list[Group]]:
     ]
     rows.sort(key=lambda row: float(np.mean([boxes[place].top + boxes[place].bottom for place in row])))
     return [[groups[place] for place in row] for row in rows]
-
-
-def _without_brackets(row: list[Group]) -> list[Group]:
-    """Without pairs of brackets, as they stand around the first digits of a telephone number."""
-    opened, left_out = None, set[int]()
-    for place, bend in enumerate(map(_bend_of, row)):
-        if bend > _BENT:
-            opened = place
-        elif bend < -_BENT and opened is not None and place > opened + 1:
-            left_out |= {opened, place}
-            opened = None
-    return [group for place, group in enumerate(row) if place not in left_out]
-
-
-def _bend_of(group: Group) -> float:
-    """How far a narrow, upright line bends to the left (to the right: below 0), in its heights; 0 for other shapes."""
-    box, (x, y) = box_of(group), np.vstack([piece.points for piece in group]).T
-    if box.width >= box.height / 2:
-        return 0.0
-    down = 2 * (y - box.top) / box.height - 1  # from -1 to 1
-    parabola = np.polyfit(down, x, 2)
-    is_thin = np.abs(np.polyval(parabola, down) - x).max() < _THIN * box.height
-    return float(parabola[0]) / box.height if is_thin else 0.0
 
 
 class Cut(NamedTuple):
@@ -241,11 +165,11 @@ class Search:
         largest = sorted((piece.box.size for piece in pieces), reverse=True)[:_MOST_PIECES] or [0.0]
         least = max(largest[-1], DIRT * largest[0])
         pieces = [piece for piece in pieces if piece.box.size >= least][:_MOST_PIECES]
-        return [piece for piece in pieces if not (_is_frame(piece, pieces) or self._is_underline(piece, pieces))]
+        return [piece for piece in pieces if not (is_frame(piece, pieces) or self._is_underline(piece, pieces))]
 
     def _is_underline(self, piece: Piece, pieces: Sequence[Piece]) -> bool:
         """Whether a piece is an underline, and not the foot of what the networks take for a 1 with it."""
-        above = _underlined(piece, pieces)
+        above = underlined(piece, pieces)
         if not above or piece.box.top - box_of(above).bottom > _FOOT * box_of(above).height:
             return bool(above)
         both = (*above, piece)
@@ -256,7 +180,7 @@ class Search:
     def stacked(self, groups: list[Group]) -> list[Group]:
         """Join groups one above the other that are one digit: a 5 and its bar, an 8 of two rings, broken ink."""
         while True:
-            pairs = [(_gap(*pair), *pair) for pair in permutations(groups, 2) if _is_above(*map(box_of, pair))]
+            pairs = [(distance(*pair), *pair) for pair in permutations(groups, 2) if _is_above(*map(box_of, pair))]
             pairs = [pair for pair in pairs if pair[0] < _NEAR]
             self.ask(group for _, one, other in pairs for group in (one, other, one + other))
             gains = []
@@ -275,24 +199,31 @@ class Search:
             _, one, other = pairs[int(np.argmax(gains))]
             groups = [group for group in groups if group not in (one, other)] + [one + other]
 
-    def read(self, row: Sequence[Group]) -> list[Place]:
+    def read(self, row: Sequence[Group], signs: Sequence[Group] = ()) -> list[Place]:
         """The digits in a row, from left to right."""
-        height = max(1.0, *(box_of(group).height for group in row))
+        parts = parts_of_row(row, signs)
+        height = max((box_of(group).height for part in parts for group in part), default=0.0)
+        return [
+            replace(place, part=at) for at, part in enumerate(parts) for place in self._read(part, max(1.0, height))
+        ]
+
+    def _read(self, row: Sequence[Group], height: float) -> list[Place]:
+        """The digits in a part of a row that is so high."""
         found: list[Group] = []
         near, costs = [row[0]], list[float]()  # neighbours, and what it costs to take them for different digits
         for group in row[1:]:
-            gap, one, other = _gap(near[-1], group), box_of(near[-1]), box_of(group)
+            gap, one, other = distance(near[-1], group), box_of(near[-1]), box_of(group)
             tall = _tall(one, other, height)
             if gap > _NEAR + (_NEAR_TALL - _NEAR) * tall:
                 found += self._best(near, costs, height)
                 near, costs = [], []
             else:
-                above = max(0.0, _shared(one.left, one.right, other.left, other.right))
+                above = max(0.0, shared(one.left, one.right, other.left, other.right))
                 costs.append(_boundary(gap, tall) + _ABOVE * above)
             near.append(group)
         found += self._best(near, costs, height)
         places = [self._known[frozenset(part)] for group in found for part in self._taken_apart(group)]
-        return [place for place in places if place is not None and not _is_low(place.box, height)]
+        return [place for place in places if place is not None and not is_low(place.box, height)]
 
     def _best(self, parts: Sequence[Group], boundaries: Sequence[float], height: float) -> list[Group]:
         """Join neighbouring parts to digits so that all together, with their boundaries, cost least (Viterbi)."""
@@ -326,7 +257,7 @@ class Search:
         place = self._known[frozenset(group)]
         if place is None:
             return np.inf
-        if _is_low(place.box, height):
+        if is_low(place.box, height):
             return _LEFT_OUT
         alone = _ALONE if frozenset(group) == self._whole else 0.0
         return _LOW * max(0.0, _LOWEST - place.box.height / height) - float(np.log(place.certainty)) - alone
@@ -397,20 +328,9 @@ class Search:
 
 def _is_above(one: Box, other: Box) -> bool:
     """Whether one box lies mostly above the other, and near it."""
-    down = _shared(one.top, one.bottom, other.top, other.bottom)
+    down = shared(one.top, one.bottom, other.top, other.bottom)
     is_higher = one.top + one.bottom < other.top + other.bottom
     return is_higher and down < 0.5 and _may_be_near(one, other)
-
-
-def _is_low(box: Box, height: float) -> bool:
-    """Whether a box is too low for a digit in a row that is so high: a hyphen, a point or a comma."""
-    return max(1.0, box.height) <= _MARK * height
-
-
-def _is_mark(one: Box, other: Box) -> bool:
-    """Whether one box is that of a comma or the like at the foot of the other, to its right."""
-    across, down = one.left - other.right, one.top - other.bottom
-    return one.size < _MARK * other.size and max(across, abs(down)) < _MARK * other.size
 
 
 def _tall(one: Box, other: Box, height: float) -> float:

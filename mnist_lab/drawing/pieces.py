@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.distance import cdist
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.data.pen_strokes import BOX
@@ -39,6 +41,11 @@ class Piece:
     stroke: Stroke  # empty in a picture
     mask: NDArray[np.bool_]  # (h, w) which pixels of its box; empty in a drawing
 
+    @cached_property
+    def pen(self) -> float:
+        """How wide its lines are, in pixels; 0 in a drawing."""
+        return _pen(np.pad(self.mask, 1)) if self.mask.size else 0.0
+
 
 Group: TypeAlias = tuple[Piece, ...]  # pieces that may be one digit
 
@@ -47,6 +54,12 @@ def box_of(group: Iterable[Piece]) -> Box:
     """The smallest box around all of them."""
     left, top, right, bottom = zip(*(piece.box for piece in group), strict=True)
     return Box(min(left), min(top), max(right), max(bottom))
+
+
+def distance(one: Iterable[Piece], other: Iterable[Piece]) -> float:
+    """The distance between two groups, in sizes of the larger."""
+    points, other_points = (np.vstack([piece.points for piece in group]) for group in (one, other))
+    return float(cdist(points, other_points).min()) / max(box_of(one).size, box_of(other).size)
 
 
 def stroke_piece(stroke: Stroke) -> Piece | None:

@@ -53,6 +53,20 @@ class Box(NamedTuple):
     def middle(self) -> float:
         return (self.left + self.right) / 2
 
+    @property
+    def middle_y(self) -> float:
+        return (self.top + self.bottom) / 2
+
+    def is_inside(self, other: Box) -> bool:
+        """Whether it lies in another box."""
+        across = other.left <= self.left <= self.right <= other.right
+        return across and other.top <= self.top <= self.bottom <= other.bottom
+
+
+def shared(low: float, high: float, other_low: float, other_high: float) -> float:
+    """How much of the shorter of two intervals lies in the other, 0 to 1; below zero, how far they are apart."""
+    return (min(high, other_high) - max(low, other_low) + 1) / (min(high - low, other_high - other_low) + 1)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -63,6 +77,7 @@ class Place:
     picture: Picture  # (28, 28), as networks see it
     each: tuple[Probabilities, ...]  # of each network
     row: int = 0  # from above
+    part: int = 0  # of its row, from the left: signs, hyphens and brackets stand between
 
     @property
     def vote(self) -> Probabilities:
@@ -79,6 +94,6 @@ class Place:
 
 
 def number_of(places: Sequence[Place]) -> str:
-    """What is read: the digits of each row, and a space between rows."""
-    rows = groupby(places, key=lambda place: place.row)
-    return " ".join("".join(str(place.digit) for place in row) for _, row in rows)
+    """What is read: all digits, with a space between rows, and where a sign, hyphen or bracket stood."""
+    parts = groupby(places, key=lambda place: (place.row, place.part))
+    return " ".join("".join(str(place.digit) for place in part) for _, part in parts)

@@ -84,7 +84,7 @@ class Prediction:
 
     @property
     def number(self) -> str:
-        """All digits, with a space between rows; "" if several were found that are probably none."""
+        """All digits, with spaces as in ``number_of``; "" if several were found that are probably none."""
         return number_of(self.places) if self.found == SEVERAL or len(self.places) == 1 else ""
 
     @property

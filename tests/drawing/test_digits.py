@@ -105,7 +105,12 @@ MARKS: dict[str, list[Stroke]] = {
     "comma": [((107.0, 97.0), (104.0, 107.0))],
     "colon": [((110.0, 73.0), (111.0, 73.0)), ((110.0, 95.0), (111.0, 95.0))],
     "brackets": [tuple((6 + x, y) for x, y in _ARC), tuple((120 - x, y) for x, y in _ARC)],
+    "plus": [((109.0, 80.0), (133.0, 82.0)), ((122.0, 68.0), (120.0, 94.0))],
+    "times": [((111.0, 70.0), (132.0, 92.0)), ((131.0, 69.0), (110.0, 92.0))],
+    "equals": [((109.0, 76.0), (133.0, 74.0)), ((110.0, 87.0), (134.0, 88.0))],
+    "divided by": [((107.0, 81.0), (135.0, 81.0)), ((121.0, 71.0), (121.0, 72.0)), ((121.0, 90.0), (121.0, 91.0))],
 }
+APART = MARKS.keys() - {"point", "comma", "colon"}  # what stands between two numbers
 
 
 @pytest.mark.parametrize("as_ink", [False, True])
@@ -117,6 +122,24 @@ def test_marks_between_digits_are_none_and_break_no_row(ask: Ask, mark: str, as_
     assert len(expected) == 4
     assert [(one.row, one.digit) for one in places] == [(one.row, one.digit) for one in expected]
     assert [one.box.left for one in places] == pytest.approx([one.box.left for one in expected], abs=1)
+    number = number_of(expected)
+    assert number_of(places) == (f"{number[:2]} {number[2:]}" if mark in APART else number)
+
+
+@pytest.mark.parametrize("mark", ["plus", "times", "equals", "divided by"])
+def test_a_sign_alone_is_ink_that_may_be_a_digit(ask: Ask, mark: str) -> None:
+    for source in (Drawing(tuple(MARKS[mark])), ink(Drawing(tuple(MARKS[mark])), 4)):
+        assert find_digits(source, ask)
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+def test_an_open_four_is_no_plus_and_a_crossed_seven_neither(ask: Ask, as_ink: bool) -> None:
+    four = [((90.0, 60.0), (80.0, 150.0), (160.0, 140.0)), ((132.0, 65.0), (125.0, 230.0))]
+    wide = [((90.0, 70.0), (70.0, 140.0), (180.0, 140.0)), ((130.0, 60.0), (130.0, 210.0))]
+    seven = [((80.0, 60.0), (170.0, 60.0), (110.0, 230.0)), ((90.0, 140.0), (160.0, 140.0))]
+    for strokes in (four, wide, seven):
+        drawing = Drawing((*strokes, *shown([(2, 195.0, 70.0, 100.0)]).strokes))
+        assert len(find_digits(ink(drawing, 10) if as_ink else drawing, ask)) == 2
 
 
 def test_a_single_bracket_may_be_a_one(ask: Ask) -> None:

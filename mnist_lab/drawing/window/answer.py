@@ -100,7 +100,7 @@ class Answer:
 
     @property
     def number(self) -> str:
-        """All digits that were drawn, with a space between rows."""
+        """All digits that were drawn, with a space between rows, and around signs."""
         return number_of(self.places)
 
     @property
