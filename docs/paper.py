@@ -269,6 +269,23 @@ FAMILIES: dict[str, Family] = {
     "recycled, fibres": lambda s: (
         s.paper((205, 200, 190)).textured(s.draw(0.02, 0.05), s.draw(0.7, 2)).write(INK, s.draw(1 / 30, 1 / 14))
     ),
+    "bowed, ruled": lambda s: photo(
+        s.ruled(s.draw(30, 90), s.colour((140, 150, 170), (190, 200, 230)), s.draw(1, 3))
+        .write(BLUE, s.draw(1 / 36, 1 / 16), s.draw(0.3, 0.62))
+        .bowed(s.draw(0.02, 0.2))
+    ),
+    "bowed, squared": lambda s: photo(
+        s.ruled(s.draw(25, 60), s.colour((150, 160, 180), (200, 210, 235)), s.draw(1, 2), squares=True)
+        .write(INK, s.draw(1 / 36, 1 / 16), s.draw(0.3, 0.62))
+        .bowed(s.draw(0.02, 0.2))
+        .vignetted(s.draw(0.2, 0.8))
+    ),
+    "page of a book": lambda s: photo(
+        s.ruled(s.draw(30, 90), s.colour((140, 150, 170), (190, 200, 230)), s.draw(1, 3))
+        .write(pencil(s), s.draw(1 / 30, 1 / 16), s.draw(0.25, 0.5))
+        .bound(s.draw(0.02, 0.12), s.draw(0.3, 0.8))
+        .turned(s.draw(-3, 3))
+    ),
     # tables, photographs
     "paper on a dark table": lambda s: s.write(INK, s.draw(1 / 30, 1 / 12)).table(s.colour(*_DARK)),
     "table, turned, wood": lambda s: photo(
@@ -350,6 +367,18 @@ EMPTY: dict[str, Family] = {
         s.ruled(s.draw(18, 60), s.colour((120, 130, 150), (200, 210, 235)), s.draw(1, 2), squares=True)
         .turned(s.draw(-4, 4))
         .gradient()
+    ),
+    "empty: bowed": lambda s: photo(
+        s.ruled(
+            s.draw(25, 90), s.colour((120, 130, 150), (200, 210, 235)), s.draw(1, 2), squares=bool(s.draw(0, 2) // 1)
+        )
+        .bowed(s.draw(0.02, 0.2))
+        .gradient()
+    ),
+    "empty: page of a book": lambda s: photo(
+        s.ruled(s.draw(30, 90), s.colour((140, 150, 170), (190, 200, 230)), s.draw(1, 3)).bound(
+            s.draw(0.02, 0.12), s.draw(0.3, 0.8)
+        )
     ),
     "empty: creased": lambda s: s.creased(int(s.draw(1, 6)), s.draw(0.05, 0.25)).grainy(max(0.0, s.draw(-2, 5))),
     "empty: wrinkled": lambda s: s.wrinkled(s.draw(0.04, 0.2)).grainy(max(0.0, s.draw(-2, 5))),

@@ -170,6 +170,27 @@ class Sheet:
         self.lines = unit(self.lines)
         return self
 
+    def bowed(self, depth: float) -> Sheet:
+        """Not flat: in the middle, or somewhere beside it, up to so much of its height nearer to the camera."""
+        bends = [self.draw(-1, 1) * depth * (2 * place - self.draw(-0.3, 0.3)) ** 2 for place in self._places()]
+        return self._warped(bends[1], bends[0])
+
+    def bound(self, depth: float, dark: float) -> Sheet:
+        """A page of a book that curls, and lies in shadow, towards its spine on one side."""
+        away = np.abs(self._places()[0] - self.random.choice([-0.5, 0.5]))
+        near = np.exp(-away / self.draw(0.1, 0.3))
+        return self._warped(0 * near, self.random.choice([-1, 1]) * depth * near)._lit(1 - (1 - dark) * near**2)
+
+    def _warped(self, across: Values, down: Values) -> Sheet:
+        """With each place (H, W) taken from so much of the sides further to the right and downwards."""
+        height, breadth = self.values.shape[:2]
+        y, x = np.mgrid[:height, :breadth] + np.stack([down * height, across * breadth])
+        channels = [
+            ndimage.map_coordinates(self.values[..., channel], (y, x), order=1, mode="nearest") for channel in range(3)
+        ]
+        self.values = np.dstack(channels)
+        return self
+
     def punched(self, count: int) -> Sheet:
         """With round holes along the left side, through which one sees a dark table."""
         x, y = self._places()

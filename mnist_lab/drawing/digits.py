@@ -22,6 +22,7 @@ from mnist_lab.data.pen_strokes import BOX
 from mnist_lab.drawing.marks import (
     TOUCHING,
     is_comma,
+    is_doubled,
     is_frame,
     is_low,
     parts_of_row,
@@ -170,12 +171,13 @@ class Search:
     def _is_underline(self, piece: Piece, pieces: Sequence[Piece]) -> bool:
         """Whether a piece is an underline, and not the foot of what the networks take for a 1 with it."""
         above = underlined(piece, pieces)
-        if not above or piece.box.top - box_of(above).bottom > _FOOT * box_of(above).height:
+        if not above or is_doubled(piece.box, [other.box for other in pieces]):
             return bool(above)
-        both = (*above, piece)
-        self.ask([both])
-        together = self._known[frozenset(both)]
-        return together is not None and together.digit != 1
+        if piece.box.top - box_of(above).bottom > _FOOT * box_of(above).height:
+            return True
+        self.ask([above, (*above, piece)])
+        alone, together = (self._known[frozenset(group)] for group in (above, (*above, piece)))
+        return alone is None or together is None or together.digit != 1 or alone.digit not in (1, 7)
 
     def stacked(self, groups: list[Group]) -> list[Group]:
         """Join groups one above the other that are one digit: a 5 and its bar, an 8 of two rings, broken ink."""

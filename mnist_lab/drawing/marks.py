@@ -18,6 +18,7 @@ TOUCHING = 0.05  # strokes nearer to each other belong together
 _MARK = 0.4  # of the height of its row, up to which ink is a hyphen, a point or a comma
 _LEVEL = 0.3  # height of a level line, in its widths
 _UNDER = 0.6  # how far below a digit an underline is at most, in its heights
+_UNDER_DOUBLE = 0.3  # how far the second line is below the first, at most, in their widths
 _UNDER_ALL = 0.8  # of the width of what is above, that an underline covers
 _BENT, _THIN = 0.07, 0.12  # of the height: how far a bracket's line bends at least, and is off a parabola at most
 _FRAMED = 0.3  # of the height of a circle or box, that the digits in it are at least high
@@ -165,6 +166,17 @@ def underlined(piece: Piece, pieces: Sequence[Piece]) -> Group:
     apart = min((line.top - one.box.bottom for one in above), default=np.inf)
     below = min((one.box.top - line.bottom for one in near if one.box.top > line.top), default=np.inf)
     return above if apart < below and line.width > _UNDER_ALL * box_of(above).width else ()
+
+
+def is_doubled(line: Box, boxes: Sequence[Box]) -> bool:
+    """Whether a level line is the upper one of two that are alike: of a double underline, not the foot of a 1."""
+    return any(
+        is_level(other)
+        and 0 < other.middle_y - line.middle_y < _UNDER_DOUBLE * line.width
+        and shared(line.left, line.right, other.left, other.right) > _UNDER_ALL
+        and _UNDER_ALL < other.width / line.width < 1 / _UNDER_ALL
+        for other in boxes
+    )
 
 
 def is_level(box: Box) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,7 +15,10 @@ Strength: TypeAlias = NDArray[np.float32]  # (H, W), how much a pixel differs fr
 _HOUGH = 400  # pixels: longer side at which lines are looked for
 _STEEPEST = 0.27  # of a line that counts as level, a tenth more than 15 degrees
 _SLOPES = 61
+_STRIPS, _NEXT = 40, np.arange(-3, 4)  # in which lines of a page that is not flat are followed; rows to the next
+_STRAIGHTER = 1.2  # times as straight as on a flat page, from which lines are bent
 _SHORTEST = 0.2  # of the picture's side
+_BENT = 0.02  # of its length, that a line bends at most: the sides of a round stroke bend more
 _THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit fills, strokes are thicker
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
@@ -56,7 +60,7 @@ class _Pen(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A straight, thin line, nearly level; for upright ones, x and y are exchanged."""
+    """A straight or hardly bent, thin line, nearly level; for upright ones, x and y are exchanged."""
 
     columns: NDArray[np.int64]  # (n,) from its one end to the other
     rows: NDArray[np.int64]  # (n,) where its middle is
@@ -70,8 +74,9 @@ class _Line(NamedTuple):
 def remove_lines(strength: Strength) -> Strength:
     """Remove long straight lines that belong to the paper: those that end at its edge, or at another such line.
 
-    They are found by a Hough transform (Duda and Hart 1972). Where more is inked than the line is thick, or darker, a
-    digit crosses it, and is kept. Once the fine lines are gone, thicker ones are found by a second round.
+    They are found by a Hough transform (Duda and Hart 1972), also where the page bends. Where more is inked than the
+    line is thick, or darker, a digit crosses it, and is kept. Once the fine lines are gone, thicker ones are found by a
+    second round.
     """
     for _ in range(_ROUNDS):
         before, strength = strength, _remove_lines_of_a_pen(strength)
@@ -117,28 +122,72 @@ def _level_lines(strength: Strength, level: float) -> list[_Line]:
     if min(height, width) < 16:
         return []
     blocks = strength[: height * factor, : width * factor].reshape(height, factor, width, factor)
-    y, x = np.nonzero(blocks.max(axis=(1, 3)) > level)
+    inked = blocks.max(axis=(1, 3)) > level
+    y, x = np.nonzero(inked)
     slopes = np.linspace(-_STEEPEST, _STEEPEST, _SLOPES)
-    heights = np.rint(y - slopes[:, np.newaxis] * (x - width / 2)).astype(np.int64) + height  # (S, N), in 0..3 height
-    heights = heights.clip(0, 3 * height - 1) + 3 * height * np.arange(_SLOPES)[:, np.newaxis]
-    votes = np.bincount(heights.ravel(), minlength=_SLOPES * 3 * height).reshape(_SLOPES, 3 * height)
+    course = _course_of(inked)
+    votes = _votes(x - width / 2, y - course[x], slopes, height)
     peaks = (votes == ndimage.maximum_filter(votes, (9, 3))) & (votes > 0.8 * _SHORTEST * width)
     places = np.argwhere(peaks)
     places = places[np.argsort(-votes[peaks])][:_MOST_LINES]
     traced = (
-        _traced(strength, level, slopes[slope], factor * (row - height + 0.5), factor) for slope, row in places.tolist()
+        _traced(strength, level, slopes[slope], factor * (row - height + 0.5), course, factor)
+        for slope, row in places.tolist()
     )
     return [line for line in traced if line is not None]
 
 
-def _traced(strength: Strength, level: float, slope: float, middle: float, factor: int) -> _Line | None:
+def _votes(
+    across: NDArray[np.floating], rows: NDArray[np.floating], slopes: NDArray[np.floating], height: int
+) -> NDArray[np.int64]:
+    """How many places (N,) lie on each line, (S, 3 * height): of each slope, and by the row where ``across`` is 0."""
+    places = (np.rint(rows - slopes[:, np.newaxis] * across).astype(np.int64) + height).clip(
+        0, 3 * height - 1
+    )  # (S, N)
+    places += 3 * height * np.arange(len(slopes))[:, np.newaxis]
+    return np.bincount(places.ravel(), minlength=len(slopes) * 3 * height).reshape(-1, 3 * height)
+
+
+def _course_of(inked: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How many rows lower than in the middle the page's lines are in each column, (width,): they all bend as it does.
+
+    They are followed from strip to strip; zeros if that makes them hardly straighter.
+    """
+    height, width = inked.shape
+    thickest = np.ones((2 + math.ceil(_THICKEST * min(inked.shape)), 1))
+    y, x = np.nonzero(inked & ~ndimage.binary_opening(inked, thickest))  # no thick strokes, nor lines of the other way
+    strip = x * _STRIPS // width
+    counts = np.bincount(strip * 3 * height + y + height, minlength=_STRIPS * 3 * height).reshape(_STRIPS, 3 * height)
+    rows = ndimage.gaussian_filter1d(counts.astype(np.float64), 1)
+    lower = np.zeros(_STRIPS)
+    for way in (range(_STRIPS // 2 + 1, _STRIPS), range(_STRIPS // 2 - 1, -1, -1)):
+        known, at, step = rows[_STRIPS // 2], 0, 0.0
+        for number in way:
+            tried = at + round(step) + _NEXT
+            alike = [np.roll(rows[number], -by) @ known for by in tried] * (1 - 0.02 * np.abs(_NEXT))
+            by = int(tried[np.argmax(alike) if max(alike) > 0 else len(_NEXT) // 2])
+            known = 0.9 * known + np.roll(rows[number], -by)
+            at, step = by, 0.6 * step + 0.4 * (by - at)
+            lower[number] = by
+    middles = (np.arange(_STRIPS) + 0.5) * width / _STRIPS
+    course = np.interp(np.arange(width), middles, ndimage.gaussian_filter1d(lower, 1, mode="nearest"))
+    slopes = np.linspace(-_STEEPEST, _STEEPEST, _SLOPES)
+    flat, bent = (_votes(x - width / 2, y - lower[x], slopes, height) for lower in (0 * course, course))
+    flat, bent = (np.maximum(votes - width / 2, 0).sum(axis=1) for votes in (flat, bent))  # not of digits
+    return course if bent.max() > _STRAIGHTER * flat.max() else 0 * course
+
+
+def _traced(
+    strength: Strength, level: float, slope: float, middle: float, course: NDArray[np.float64], factor: int
+) -> _Line | None:
     """Follow a line from column to column, and see how far it reaches and how thick it is."""
     height, width = strength.shape
     reach = 2 * factor + 1  # rows that a line may bend
     room = reach + max(6, max(height, width) // 60)
     columns = np.arange(width)
-    straight = np.rint(middle + slope * (columns - width / 2)).astype(np.int64)
-    around = straight + np.arange(-room, room + 1)[:, np.newaxis]  # (R, W)
+    bent = factor * np.interp(columns / factor, np.arange(len(course)), course)
+    bent = np.rint(middle + slope * (columns - width / 2) + bent).astype(np.int64)
+    around = bent + np.arange(-room, room + 1)[:, np.newaxis]  # (R, W)
     is_there = (around >= 0) & (around < height)
     window = np.where(is_there, strength[around.clip(0, height - 1), columns], 0)
     near = ndimage.uniform_filter1d(window[room - reach : room + reach + 1], max(3, width // 30), axis=1)
@@ -163,8 +212,10 @@ def _traced(strength: Strength, level: float, slope: float, middle: float, facto
     if thickness > _THICKEST * min(strength.shape):
         return None
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
-    chosen, start = columns[longest], straight[longest] - room
+    chosen, start = columns[longest], bent[longest] - room
     middle_row, first, last = (start + place[longest] for place in (offset, first, last))
+    if abs(np.polyfit(np.linspace(-1, 1, len(chosen)), offset[longest], 2)[0]) > _BENT * len(chosen):
+        return None
     return _Line(chosen, middle_row, first, last, darkest[longest], thickness, typical)
 
 

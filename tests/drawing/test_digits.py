@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mnist_lab.drawing.digits import Search, find_digits
+from mnist_lab.drawing.marks import is_level
 from mnist_lab.drawing.places import Ask, number_of
 from mnist_lab.drawing.preprocess import Picture, ink, to_mnist
 from mnist_lab.drawing.strokes import Drawing, Stroke
@@ -172,6 +173,25 @@ def test_lines_under_digits_are_none(ask: Ask, lines: list[int], as_ink: bool) -
         sources = digits, Drawing((*digits.strokes, *under))
         expected, found = (find_digits(ink(one, 6) if as_ink else one, ask) for one in sources)
         assert [(one.row, one.digit) for one in found] == [(one.row, one.digit) for one in expected]
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
+@pytest.mark.parametrize(
+    ("digit", "lines", "left"), [(1, [126, 136], 0), (7, [126, 136], 0), (4, [126], 0), (1, [126], 1)]
+)
+def test_a_near_line_is_the_foot_only_of_a_one_and_if_it_is_alone(
+    digit: int, lines: list[int], left: int, as_ink: bool
+) -> None:
+    """With a network that takes whatever ends in a level line for a 1, and all else for what it is."""
+    alone = shown([(digit, 100, 20, 100)])
+    drawing = Drawing((*alone.strokes, *(((80.0, float(y)), (160.0, float(y))) for y in lines)))
+
+    def ask(pictures: Sequence[Picture]) -> list[list[NDArray[np.float64]]]:
+        widths = [np.ptp(np.nonzero(picture[np.flatnonzero(picture.any(axis=1))[-2]])) for picture in pictures]
+        return [[np.eye(10)[1 if width > 9 else digit]] for width in widths]
+
+    pieces = Search(ink(drawing, 4) if as_ink else drawing, ask).pieces()
+    assert sum(is_level(piece.box) for piece in pieces) == left
 
 
 def test_the_loose_bar_of_a_five_underlines_nothing() -> None:

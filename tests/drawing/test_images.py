@@ -244,6 +244,34 @@ def test_lines_of_the_paper_are_no_ink_and_the_digit_stays_whole(upright: bool, 
     assert clean_page(as_colours(ruled(np.full((400, 300), 240.0), upright=upright, slope=slope))).trouble is BLANK
 
 
+@pytest.mark.parametrize("bend", ["bowed", "tilted", "curled", "curled steeply"])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_lines_of_a_page_that_is_not_flat_are_no_ink(bend: str, is_turned: bool) -> None:
+    across = np.linspace(-1, 1, WRITTEN.shape[1])
+    near = np.exp(-(1 - across) / (0.2 if bend == "curled steeply" else 0.5))  # to the spine of a book
+    lower = {"bowed": 24 * across**2, "tilted": 20 * across - 12 * across**2}.get(bend, 40 * near)
+    is_line = (np.arange(WRITTEN.shape[0])[:, np.newaxis] - lower) % 37 < 2
+    empty, page = (np.where(is_line, np.minimum(paper, 150), paper) for paper in (np.full_like(WRITTEN, 240), WRITTEN))
+    if is_turned:  # the same page from its side
+        assert np.corrcoef(seen(page.T).ravel(), seen(WRITTEN.T).ravel())[0, 1] > 0.95
+        assert clean_page(as_colours(empty.T)).trouble is BLANK
+    else:
+        assert alike(page) > 0.96
+        assert clean_page(as_colours(empty)).trouble is BLANK
+
+
+def test_the_sides_of_a_round_stroke_are_no_box() -> None:
+    """An unsteady loop of a 9, above an underline."""
+    loop = [(370, 132), (358, 108), (310, 75), (255, 62), (210, 72), (184, 100), (177, 130), (184, 165), (205, 184)]
+    way = [*loop, (255, 190), (305, 180), (345, 142), (335, 230), (310, 330)]
+    image = Image.new("L", (480, 480), 248)
+    for line in (way, [(124, 364), (420, 364)]):
+        ImageDraw.Draw(image).line(line, fill=30, width=9, joint="curve")
+    drawn = np.asarray(image) < 128
+    found = clean_page(as_colours(np.asarray(image).astype(np.float64))).ink < 128
+    assert (found & drawn).sum() > 0.95 * drawn.sum()
+
+
 def test_graph_paper_with_thicker_tenth_lines_leaves_only_the_digit() -> None:
     page = ruled(ruled(WRITTEN, upright=True, grey=222, spacing=12), upright=True, grey=140, spacing=60)
     assert alike(page) > 0.97
