@@ -141,17 +141,16 @@ def _votes(
     across: NDArray[np.floating], rows: NDArray[np.floating], slopes: NDArray[np.floating], height: int
 ) -> NDArray[np.int64]:
     """How many places (N,) lie on each line, (S, 3 * height): of each slope, and by the row where ``across`` is 0."""
-    places = (np.rint(rows - slopes[:, np.newaxis] * across).astype(np.int64) + height).clip(
-        0, 3 * height - 1
-    )  # (S, N)
-    places += 3 * height * np.arange(len(slopes))[:, np.newaxis]
+    places = np.rint(rows - slopes[:, np.newaxis] * across).astype(np.int64) + height  # (S, N), in 0..3 height
+    places = places.clip(0, 3 * height - 1) + 3 * height * np.arange(len(slopes))[:, np.newaxis]
     return np.bincount(places.ravel(), minlength=len(slopes) * 3 * height).reshape(-1, 3 * height)
 
 
 def _course_of(inked: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How many rows lower than in the middle the page's lines are in each column, (width,): they all bend as it does.
+    """How many rows lower the page's lines are in each column, (width,), than in the middle: all bend as the page does.
 
-    They are followed from strip to strip; zeros if that makes them hardly straighter.
+    They are followed from strip to strip: what is inked there is moved by the rows that fit best to what came before.
+    Zeros, as of a flat page, if that makes the lines hardly straighter.
     """
     height, width = inked.shape
     thickest = np.ones((2 + math.ceil(_THICKEST * min(inked.shape)), 1))
