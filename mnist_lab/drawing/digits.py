@@ -201,7 +201,7 @@ class Search:
             _, one, other = pairs[int(np.argmax(gains))]
             groups = [group for group in groups if group not in (one, other)] + [one + other]
 
-    def read(self, row: Sequence[Group], signs: Sequence[Group] = ()) -> list[Place]:
+    def read(self, row: Sequence[Group], signs: Sequence[Group]) -> list[Place]:
         """The digits in a row, from left to right."""
         parts = parts_of_row(row, signs)
         height = max((box_of(group).height for part in parts for group in part), default=0.0)

@@ -45,9 +45,7 @@ def without_signs(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
         above, below = (
             [group for group in near if 0 < way * (boxes[group].middle_y - box.middle_y) < box.width] for way in (-1, 1)
         )
-        signs += [
-            bar + other for other in below if other in bars and _ALIKE < boxes[other].width / box.width < 1 / _ALIKE
-        ]
+        signs += [bar + other for other in below if other in bars and _are_alike(box, boxes[other], _ALIKE)]
         dots = ([group for group in side if boxes[group].size < _ALIKE * box.width] for side in (above, below))
         signs += [bar + one + other for one, other in product(*dots)]
     taken = {piece for sign in signs for piece in sign}
@@ -77,7 +75,10 @@ def _has_arms(off: NDArray[np.float64], most: float) -> bool:
 
 def _is_bar(group: Group) -> bool:
     """Whether ink is a short, level line."""
-    box, pen = box_of(group), max(piece.pen for piece in group)
+    box = box_of(group)
+    if box.height >= box.width:  # most are; to find the width of a picture's lines takes time
+        return False
+    pen = max(piece.pen for piece in group)
     length = box.width - pen
     return length > pen and box.height - pen < _LEVEL * length
 
@@ -173,10 +174,15 @@ def is_doubled(line: Box, boxes: Sequence[Box]) -> bool:
     return any(
         is_level(other)
         and 0 < other.middle_y - line.middle_y < _UNDER_DOUBLE * line.width
-        and shared(line.left, line.right, other.left, other.right) > _UNDER_ALL
-        and _UNDER_ALL < other.width / line.width < 1 / _UNDER_ALL
+        and _are_alike(line, other, _UNDER_ALL)
         for other in boxes
     )
+
+
+def _are_alike(line: Box, other: Box, least: float) -> bool:
+    """Whether so much of two level lines, one above the other, is side by side, and the shorter of the longer one."""
+    side_by_side = shared(line.left, line.right, other.left, other.right)
+    return side_by_side > least and least < other.width / line.width < 1 / least
 
 
 def is_level(box: Box) -> bool:

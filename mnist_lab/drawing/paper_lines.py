@@ -14,7 +14,7 @@ Strength: TypeAlias = NDArray[np.float32]  # (H, W), how much a pixel differs fr
 
 _HOUGH = 400  # pixels: longer side at which lines are looked for
 _STEEPEST = 0.27  # of a line that counts as level, a tenth more than 15 degrees
-_SLOPES = 61
+_SLOPES = np.linspace(-_STEEPEST, _STEEPEST, 61)
 _STRIPS, _NEXT = 40, np.arange(-3, 4)  # in which lines of a page that is not flat are followed; rows to the next
 _STRAIGHTER = 1.2  # times as straight as on a flat page, from which lines are bent
 _SHORTEST = 0.2  # of the picture's side
@@ -124,26 +124,24 @@ def _level_lines(strength: Strength, level: float) -> list[_Line]:
     blocks = strength[: height * factor, : width * factor].reshape(height, factor, width, factor)
     inked = blocks.max(axis=(1, 3)) > level
     y, x = np.nonzero(inked)
-    slopes = np.linspace(-_STEEPEST, _STEEPEST, _SLOPES)
     course = _course_of(inked)
-    votes = _votes(x - width / 2, y - course[x], slopes, height)
+    votes = _votes(x, y - course[x], inked.shape)
     peaks = (votes == ndimage.maximum_filter(votes, (9, 3))) & (votes > 0.8 * _SHORTEST * width)
     places = np.argwhere(peaks)
     places = places[np.argsort(-votes[peaks])][:_MOST_LINES]
     traced = (
-        _traced(strength, level, slopes[slope], factor * (row - height + 0.5), course, factor)
+        _traced(strength, level, _SLOPES[slope], factor * (row - height + 0.5), course, factor)
         for slope, row in places.tolist()
     )
     return [line for line in traced if line is not None]
 
 
-def _votes(
-    across: NDArray[np.floating], rows: NDArray[np.floating], slopes: NDArray[np.floating], height: int
-) -> NDArray[np.int64]:
-    """How many places (N,) lie on each line, (S, 3 * height): of each slope, and by the row where ``across`` is 0."""
-    places = np.rint(rows - slopes[:, np.newaxis] * across).astype(np.int64) + height  # (S, N), in 0..3 height
-    places = places.clip(0, 3 * height - 1) + 3 * height * np.arange(len(slopes))[:, np.newaxis]
-    return np.bincount(places.ravel(), minlength=len(slopes) * 3 * height).reshape(-1, 3 * height)
+def _votes(x: NDArray[np.int64], y: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """How many places (N,) lie on each line, (S, 3 * height): by its slope, and its row in the middle column."""
+    height, width = shape
+    rows = np.rint(y - _SLOPES[:, np.newaxis] * (x - width / 2)).astype(np.int64) + height  # (S, N), in 0..3 height
+    rows = rows.clip(0, 3 * height - 1) + 3 * height * np.arange(len(_SLOPES))[:, np.newaxis]
+    return np.bincount(rows.ravel(), minlength=len(_SLOPES) * 3 * height).reshape(-1, 3 * height)
 
 
 def _course_of(inked: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -157,21 +155,20 @@ def _course_of(inked: NDArray[np.bool_]) -> NDArray[np.float64]:
     y, x = np.nonzero(inked & ~ndimage.binary_opening(inked, thickest))  # no thick strokes, nor lines of the other way
     strip = x * _STRIPS // width
     counts = np.bincount(strip * 3 * height + y + height, minlength=_STRIPS * 3 * height).reshape(_STRIPS, 3 * height)
-    rows = ndimage.gaussian_filter1d(counts.astype(np.float64), 1)
+    profiles = ndimage.gaussian_filter1d(counts.astype(np.float64), 1)
     lower = np.zeros(_STRIPS)
     for way in (range(_STRIPS // 2 + 1, _STRIPS), range(_STRIPS // 2 - 1, -1, -1)):
-        known, at, step = rows[_STRIPS // 2], 0, 0.0
+        known, at, step = profiles[_STRIPS // 2], 0, 0.0
         for number in way:
             tried = at + round(step) + _NEXT
-            alike = [np.roll(rows[number], -by) @ known for by in tried] * (1 - 0.02 * np.abs(_NEXT))
+            alike = [np.roll(profiles[number], -by) @ known for by in tried] * (1 - 0.02 * np.abs(_NEXT))
             by = int(tried[np.argmax(alike) if max(alike) > 0 else len(_NEXT) // 2])
-            known = 0.9 * known + np.roll(rows[number], -by)
+            known = 0.9 * known + np.roll(profiles[number], -by)
             at, step = by, 0.6 * step + 0.4 * (by - at)
             lower[number] = by
     middles = (np.arange(_STRIPS) + 0.5) * width / _STRIPS
     course = np.interp(np.arange(width), middles, ndimage.gaussian_filter1d(lower, 1, mode="nearest"))
-    slopes = np.linspace(-_STEEPEST, _STEEPEST, _SLOPES)
-    flat, bent = (_votes(x - width / 2, y - lower[x], slopes, height) for lower in (0 * course, course))
+    flat, bent = (_votes(x, y - rows[x], inked.shape) for rows in (0 * course, course))
     flat, bent = (np.maximum(votes - width / 2, 0).sum(axis=1) for votes in (flat, bent))  # not of digits
     return course if bent.max() > _STRAIGHTER * flat.max() else 0 * course
 
