@@ -63,7 +63,7 @@ _LONGEST = 8.0  # width, in heights, of ink that is cut: what is longer is a lin
 _MOST_CUTS = 12  # that the networks are asked about
 _LEFT_OUT = 1.0  # what it costs to take ink for a mark, which is left out
 _FOOT = 0.07  # how far below a digit the foot of a 1 is at most, in its heights
-_SPECK = 0.2  # of the size of the largest digit, below which ink is none
+_SPECK = 0.2  # of the height of the highest digit, below which ink is none
 _MOST_PIECES = 400  # the largest of a source; the rest counts as dirt
 
 FEATURES = (
@@ -87,8 +87,8 @@ def find_digits(source: Drawing | Picture, ask: Ask) -> list[Place]:
     search = Search(source, ask)
     groups, signs = without_signs(_touching(search.pieces()))
     read = [search.read(row, signs) for row in _rows([*search.stacked(groups), *signs])]
-    least = _SPECK * max((place.box.size for row in read for place in row), default=0.0)
-    read = [kept for row in read if (kept := [place for place in row if place.box.size >= least])]
+    least = _SPECK * max((place.box.height for row in read for place in row), default=0.0)
+    read = [kept for row in read if (kept := [place for place in row if place.box.height >= least])]
     return [replace(place, row=number) for number, row in enumerate(read) for place in row]
 
 
@@ -311,10 +311,8 @@ class Search:
 
     def source_of(self, group: Group) -> Drawing | Picture:
         """These pieces alone."""
-        if frozenset(group) == self._whole:
-            return self._source
         if isinstance(self._source, Drawing):
-            return Drawing(tuple(piece.stroke for piece in group))
+            return self._source if frozenset(group) == self._whole else Drawing(tuple(one.stroke for one in group))
         return ink_of(group, self._source)
 
     def ask(self, groups: Iterable[Group]) -> None:

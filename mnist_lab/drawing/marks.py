@@ -17,7 +17,8 @@ from mnist_lab.drawing.places import Box, shared
 TOUCHING = 0.05  # strokes nearer to each other belong together
 _MARK = 0.4  # of the height of its row, up to which ink is a hyphen, a point or a comma
 _LEVEL = 0.3  # height of a level line, in its widths
-_UNDER = 0.6  # how far below a digit an underline is at most, in its heights
+_UNDER, _UNDER_SUM = 0.6, 1.5  # how far below a digit an underline, or the line of a sum, is at most, in its heights
+_LONG = 1.3  # width of the line of a written sum, at least, in sizes of what is above and below it
 _UNDER_DOUBLE = 0.3  # how far the second line is below the first, at most, in their widths
 _UNDER_ALL = 0.8  # of the width of what is above, that an underline covers
 _BENT, _THIN = 0.07, 0.12  # of the height: how far a bracket's line bends at least, and is off a parabola at most
@@ -156,17 +157,25 @@ def is_frame(piece: Piece, pieces: Sequence[Piece]) -> bool:
 
 
 def underlined(piece: Piece, pieces: Sequence[Piece]) -> Group:
-    """What a piece may underline: it is a level line below others, nearer than what is below, and hardly narrower."""
+    """What a piece may underline: it is a level line below others, nearer than what is below, and hardly narrower.
+
+    That of a written sum is longer than any digit is large, and may be nearer to the result below it.
+    """
     line = piece.box
     if not is_level(line):
         return ()
-    near = [one for one in pieces if line.left < one.box.middle < line.right and not is_level(one.box)]
+    others = [one for one in pieces if not is_level(one.box)]
+    largest = max((one.box.size for one in others), default=0.0)  # beside it, the dots of ÷ are none that it underlines
+    near = [one for one in others if line.left < one.box.middle < line.right and one.box.size > _MARK * largest]
     least = TOUCHING if piece.stroke else -TOUCHING  # in a picture, what touches is one piece
+    is_long = line.width > _LONG * max((one.box.size for one in near), default=np.inf)
+    most = _UNDER_SUM if is_long else _UNDER
     gaps = {one: (line.top - one.box.bottom) / max(one.box.height, 1.0) for one in near}
-    above = tuple(one for one, gap in gaps.items() if least < gap < _UNDER)
+    above = tuple(one for one, gap in gaps.items() if least < gap < most)
     apart = min((line.top - one.box.bottom for one in above), default=np.inf)
     below = min((one.box.top - line.bottom for one in near if one.box.top > line.top), default=np.inf)
-    return above if apart < below and line.width > _UNDER_ALL * box_of(above).width else ()
+    is_near = bool(above) and (is_long or apart < below)
+    return above if is_near and line.width > _UNDER_ALL * box_of(above).width else ()
 
 
 def is_doubled(line: Box, boxes: Sequence[Box]) -> bool:

@@ -18,6 +18,8 @@ _SLOPES = np.linspace(-_STEEPEST, _STEEPEST, 61)
 _STRIPS, _NEXT = 40, np.arange(-3, 4)  # in which lines of a page that is not flat are followed; rows to the next
 _STRAIGHTER = 1.2  # times as straight as on a flat page, from which lines are bent
 _SHORTEST = 0.2  # of the picture's side
+_COVERED, _COVERED_AGAIN = 0.7, 0.8  # of a line, that is inked, when it is followed for the first and the second time
+_CLEAR = 3.0  # times as strong as the paper's grain, from which a line has hardly any gaps
 _BENT = 0.02  # of its length, that a line bends at most: the sides of a round stroke bend more
 _THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit fills, strokes are thicker
 _MOST_LINES = 120  # in each direction
@@ -176,7 +178,11 @@ def _course_of(inked: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _traced(
     strength: Strength, level: float, slope: float, middle: float, course: NDArray[np.float64], factor: int
 ) -> _Line | None:
-    """Follow a line from column to column, and see how far it reaches and how thick it is."""
+    """Follow a line from column to column, and see how far it reaches and how thick it is.
+
+    Then once more, along the curve that fits best to it, and with hardly any gaps if it stands out from the grain:
+    digits below each other, or a way across a grid, may look like a line, but are neither as smooth nor as whole.
+    """
     height, width = strength.shape
     reach = 2 * factor + 1  # rows that a line may bend
     room = reach + max(6, max(height, width) // 60)
@@ -186,21 +192,26 @@ def _traced(
     around = bent + np.arange(-room, room + 1)[:, np.newaxis]  # (R, W)
     is_there = (around >= 0) & (around < height)
     window = np.where(is_there, strength[around.clip(0, height - 1), columns], 0)
-    near = ndimage.uniform_filter1d(window[room - reach : room + reach + 1], max(3, width // 30), axis=1)
-    offset = near.argmax(axis=0) + room - reach  # (W,) the row of the window in which the line is
-    at_line = window[offset, columns]
-    is_covered = np.maximum.reduce([window[(offset + by).clip(0, 2 * room), columns] for by in (-1, 0, 1)]) > level
-    gap = max(3, width // 30)
-    joined = ndimage.binary_closing(np.pad(is_covered, gap), np.ones(gap))[gap:-gap]
-    labels, count = ndimage.label(joined)
-    if not count:
+    rows, near = np.arange(2 * room + 1)[:, np.newaxis], slice(room - reach, room + reach + 1)
+    gap, curve = max(3, width // 30), np.full(width, float(room))
+    smooth = ndimage.uniform_filter1d(window[near], gap, axis=1)
+    for away, least in ((reach, _COVERED), (reach / 2, _COVERED_AGAIN)):
+        offset = np.where(np.abs(rows[near] - curve) <= away, smooth, -1).argmax(axis=0) + room - reach  # (W,) its row
+        at_line = window[offset, columns]
+        is_covered = np.maximum.reduce([window[(offset + by).clip(0, 2 * room), columns] for by in (-1, 0, 1)]) > level
+        joined = ndimage.binary_closing(np.pad(is_covered, gap), np.ones(gap))[gap:-gap]
+        labels, count = ndimage.label(joined)
+        if not count:
+            return None
+        longest = labels == 1 + int(np.bincount(labels)[1:].argmax())
+        if longest.sum() < _SHORTEST * width or is_covered[longest].mean() < least:
+            return None
+        typical = float(np.percentile(at_line[longest & is_covered], _FINE_PARTS))
+        curve, bend = _curve_through(columns[longest], offset[longest], columns)
+        gap = max(3, width // (30 if typical < _CLEAR * level else 100))
+    if abs(bend) > _BENT * int(longest.sum()):
         return None
-    longest = labels == 1 + int(np.bincount(labels)[1:].argmax())
-    if longest.sum() < _SHORTEST * width or is_covered[longest].mean() < 0.7:
-        return None
-    typical = float(np.percentile(at_line[longest & is_covered], _FINE_PARTS))
     is_inked = window > max(0.4 * typical, 0.5 * level)
-    rows = np.arange(2 * room + 1)[:, np.newaxis]
     first = np.where(~is_inked & (rows <= offset), rows, -1).max(axis=0) + 1
     last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
     length = (last - first + 1).clip(1)
@@ -210,9 +221,24 @@ def _traced(
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
     chosen, start = columns[longest], bent[longest] - room
     middle_row, first, last = (start + place[longest] for place in (offset, first, last))
-    if abs(np.polyfit(np.linspace(-1, 1, len(chosen)), offset[longest], 2)[0]) > _BENT * len(chosen):
-        return None
     return _Line(chosen, middle_row, first, last, darkest[longest], thickness, typical)
+
+
+def _curve_through(
+    x: NDArray[np.int64], y: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], float]:
+    """The rows in all columns of a parabola that fits the nearer half of some places, and how far it bends at its ends.
+
+    Where a digit crosses a line, the digit may have been followed instead.
+    """
+    middle, half = (x[0] + x[-1]) / 2, max(1.0, (x[-1] - x[0]) / 2)
+    along, is_near = (x - middle) / half, np.ones(len(x), dtype=np.bool_)
+    for _ in range(2):
+        fit = np.polyfit(along[is_near], y[is_near], 2)
+        away = np.abs(y - np.polyval(fit, along))
+        is_near = away <= np.median(away)
+    rows: NDArray[np.float64] = np.polyval(fit, (columns - middle) / half)
+    return rows, float(fit[0])
 
 
 def _ends_at_others(one: tuple[bool, _Line], lines: list[tuple[bool, _Line]], shape: tuple[int, ...]) -> bool:

@@ -176,6 +176,34 @@ def test_lines_under_digits_are_none(ask: Ask, lines: list[int], as_ink: bool) -
 
 
 @pytest.mark.parametrize("as_ink", [False, True])
+@pytest.mark.parametrize("above", [[25, 100], []])
+def test_the_line_of_a_written_sum_is_nearer_to_the_result(ask: Ask, above: list[float], as_ink: bool) -> None:
+    rows = [(digit, 90.0 + 50 * column, y, 45) for y in (*above, 200) for column, digit in enumerate((4, 0, 3))]
+    digits, line = shown(rows), ((75.0, 188.0), (240.0, 191.0))
+    sources = digits, Drawing((*digits.strokes, line))
+    expected, found = (find_digits(ink(one, 6) if as_ink else one, ask) for one in sources)
+    assert len(expected) == len(rows)
+    if above:
+        assert [(one.row, one.digit) for one in found] == [(one.row, one.digit) for one in expected]
+
+
+def test_specks_too_small_for_ink_are_not_shown_to_the_networks(ask: Ask) -> None:
+    """Dots of the paper, or what is left of its lines where they cross."""
+    clean = ink(shown([(7, 110, 100, 80)]), 8)
+    specked = clean.copy()
+    specked[8::40, 8::40] = 0
+    (expected,), (found,) = find_digits(clean, ask), find_digits(specked, ask)
+    assert np.abs(expected.picture.astype(int) - found.picture).max() < 60
+
+
+def test_a_level_line_far_lower_than_the_digits_is_none(ask: Ask) -> None:
+    """The edge of a page, in a corner of the picture."""
+    page = ink(shown([(7, 60, 100, 120), (4, 170, 100, 120)]), 8)
+    page[2:8, :40] = 0
+    assert [place.row for place in find_digits(page, ask)] == [0, 0]
+
+
+@pytest.mark.parametrize("as_ink", [False, True])
 @pytest.mark.parametrize(
     ("digit", "lines", "left"), [(1, [126, 136], 0), (7, [126, 136], 0), (4, [126], 0), (1, [126], 1)]
 )
