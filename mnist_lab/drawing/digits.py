@@ -312,7 +312,7 @@ class Search:
     def source_of(self, group: Group) -> Drawing | Picture:
         """These pieces alone."""
         if isinstance(self._source, Drawing):
-            return self._source if frozenset(group) == self._whole else Drawing(tuple(one.stroke for one in group))
+            return Drawing(tuple(piece.stroke for piece in group))
         return ink_of(group, self._source)
 
     def ask(self, groups: Iterable[Group]) -> None:

@@ -168,14 +168,13 @@ def underlined(piece: Piece, pieces: Sequence[Piece]) -> Group:
     largest = max((one.box.size for one in others), default=0.0)  # beside it, the dots of ÷ are none that it underlines
     near = [one for one in others if line.left < one.box.middle < line.right and one.box.size > _MARK * largest]
     least = TOUCHING if piece.stroke else -TOUCHING  # in a picture, what touches is one piece
-    is_long = line.width > _LONG * max((one.box.size for one in near), default=np.inf)
-    most = _UNDER_SUM if is_long else _UNDER
+    most, below = _UNDER, min((one.box.top - line.bottom for one in near if one.box.top > line.top), default=np.inf)
+    if line.width > _LONG * max((one.box.size for one in near), default=np.inf):
+        most, below = _UNDER_SUM, np.inf
     gaps = {one: (line.top - one.box.bottom) / max(one.box.height, 1.0) for one in near}
     above = tuple(one for one, gap in gaps.items() if least < gap < most)
     apart = min((line.top - one.box.bottom for one in above), default=np.inf)
-    below = min((one.box.top - line.bottom for one in near if one.box.top > line.top), default=np.inf)
-    is_near = bool(above) and (is_long or apart < below)
-    return above if is_near and line.width > _UNDER_ALL * box_of(above).width else ()
+    return above if apart < below and line.width > _UNDER_ALL * box_of(above).width else ()
 
 
 def is_doubled(line: Box, boxes: Sequence[Box]) -> bool:

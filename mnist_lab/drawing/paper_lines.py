@@ -232,11 +232,10 @@ def _curve_through(
     Where a digit crosses a line, the digit may have been followed instead.
     """
     middle, half = (x[0] + x[-1]) / 2, max(1.0, (x[-1] - x[0]) / 2)
-    along, is_near = (x - middle) / half, np.ones(len(x), dtype=np.bool_)
-    for _ in range(2):
-        fit = np.polyfit(along[is_near], y[is_near], 2)
-        away = np.abs(y - np.polyval(fit, along))
-        is_near = away <= np.median(away)
+    along = (x - middle) / half
+    away = np.abs(y - np.polyval(np.polyfit(along, y, 2), along))
+    is_near = away <= np.sort(away)[max(2, (len(x) - 1) // 2)]  # at least three: fewer determine no parabola
+    fit = np.polyfit(along[is_near], y[is_near], 2)
     rows: NDArray[np.float64] = np.polyval(fit, (columns - middle) / half)
     return rows, float(fit[0])
 

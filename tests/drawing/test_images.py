@@ -294,6 +294,16 @@ def test_straight_strokes_are_not_lines_of_the_paper(digit: tuple[tuple[int, int
     assert np.corrcoef(squared.ravel(), seen(plain).ravel())[0, 1] > 0.95
 
 
+def test_a_narrow_strip_with_lines_is_read_without_a_warning() -> None:
+    """Of a line that crosses it, so few places are known that half of them determine no curve."""
+    strip = np.full((200, 20), 240.0)
+    strip[:, 19] = 137
+    strip[[77, 84, 186]] = 120
+    for row, left, right in ((137, 11, 17), (169, 10, 15), (177, 10, 13), (50, 8, 12)):
+        strip[row, left:right] = 90
+    assert clean_page(as_colours(strip)).ink.min() < 255
+
+
 def test_ones_below_each_other_on_a_ruled_page_are_no_margin() -> None:
     """Each begins and ends at a line; in pencil, they are as pale, and stand hardly less straight than a line would."""
     image = Image.fromarray(ruled(np.full((600, 800), 240.0), upright=False, grey=175).astype(np.uint8))
