@@ -274,12 +274,13 @@ def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None
     areas = np.bincount(labels.ravel())[1:]
     is_ink = (ndimage.maximum(strength - high, labels, shapes) > 0) & (areas >= max(3, 0.01 * areas.max(initial=0)))
     extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
-    if extents[is_ink].max(initial=0) < min(_SMALLEST, max(labels.shape) / 3):
+    least = min(_SMALLEST, max(labels.shape) / 3)
+    if extents[is_ink].max(initial=0) < least:
         return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK, False
-    is_ink, is_cut = _like_strokes(strength, labels, areas, extents, is_ink)
-    mask = np.concatenate([[False], is_ink])[labels]
-    if not mask.any():
+    is_ink, is_cut = _like_strokes(strength, labels, areas, extents, is_ink, least)
+    if extents[is_ink].max(initial=0) < least:
         return white, BLANK, is_cut
+    mask = np.concatenate([[False], is_ink])[labels]
     near = ndimage.binary_dilation(mask, iterations=1)
     ink = np.where(near, np.clip(strength / (2 * low), 0, 1), 0)
     return np.rint(255 - 255 * ink).astype(np.uint8), None, is_cut
@@ -291,10 +292,12 @@ def _like_strokes(
     areas: NDArray[np.int64],
     extents: NDArray[np.int64],
     is_ink: NDArray[np.bool_],
+    least: float,
 ) -> tuple[NDArray[np.bool_], bool]:
     """Which shapes (n,) of the labelled ink may belong to digits, not to a lamp, a crease or the edge.
 
-    And whether one at the edge that was left out looks like the part of a digit.
+    And whether one at the edge that was left out looks like the part of a digit. Shapes of fewer than ``least`` pixels,
+    on their longer side, are none.
     """
     shapes = np.arange(1, len(areas) + 1)
     widths = 2 * ndimage.maximum(ndimage.distance_transform_edt(labels > 0), labels, shapes)
@@ -311,7 +314,7 @@ def _like_strokes(
     is_cut = False
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture
         cut, found = found & at_edge, found & ~at_edge
-        if found.any():  # like a digit is then what is like them
+        if extents[found].max(initial=0) >= least:  # like a digit is then what is like them
             size = extents / extents[found].max()
             cut &= (size > 0.5) & (size < 1.5) & (peaks > 0.7 * peaks[found].min())
         else:

@@ -102,18 +102,21 @@ def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     if not lines:
         return given
     pen = _Pen(*(float(np.median([getattr(line, name) for _, line in lines])) for name in _Pen._fields))
-    erased, *bands = (np.zeros(strength.shape, dtype=np.bool_) for _ in range(3))
+    erased = np.zeros(strength.shape, dtype=np.bool_)
+    bands = np.zeros((2, *strength.shape), dtype=np.float32)  # how strong level and upright lines are
     for is_upright, line in lines:
         _erase(erased.T if is_upright else erased, line, pen)
-        _mark(bands[is_upright].T if is_upright else bands[is_upright], line)
+        _mark(bands[1].T if is_upright else bands[0], line)
+    bands = bands.sum(axis=0)  # where two cross, ink lies on ink
     left = np.where(erased, 0, strength) > level
     labels, count = ndimage.label(left, np.ones((3, 3)))
     if count:  # what is left of a line lies along it, and is no thicker, nor much darker
         shapes = np.arange(1, count + 1)
         thickness = 2 * ndimage.maximum(ndimage.distance_transform_edt(left), labels, shapes)
-        is_left = ndimage.mean(bands[False] | bands[True], labels, shapes) > _ALONG
+        is_left = ndimage.mean(bands > 0, labels, shapes) > _ALONG
         is_left &= thickness <= 2.5 * pen.thickness + 3
-        is_left &= ndimage.maximum(strength, labels, shapes) <= _MUCH_DARKER * pen.strength
+        most = np.maximum(_MUCH_DARKER * pen.strength, _DARKER * bands)
+        is_left &= ndimage.maximum(strength - most, labels, shapes) <= 0
         erased |= np.concatenate([[False], is_left])[labels]
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
@@ -271,8 +274,9 @@ def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
         erased[max(0, first) : past, column] = True
 
 
-def _mark(band: NDArray[np.bool_], line: _Line) -> None:
-    """Mark all of a line, and a rim."""
+def _mark(band: Strength, line: _Line) -> None:
+    """Mark all of a line, and a rim, with how strong it is."""
     half = 2 + round(line.thickness / 2)
     rows = line.rows[:, np.newaxis] + np.arange(-half, half + 1)
-    band[rows.clip(0, len(band) - 1), line.columns[:, np.newaxis]] = True
+    places = rows.clip(0, len(band) - 1), line.columns[:, np.newaxis]
+    band[places] = np.maximum(band[places], line.strength)

@@ -29,6 +29,8 @@ _SPUR = 3  # pixels of a skeleton's branch, up to which it is none
 _SLANTS = (0.0, -0.5, 0.5)  # columns for each row, of the lines between pieces on the left and on the right
 _PARTS = 6  # of a single stroke, at whose ends it may be cut
 _STRAIGHT = 1.2  # lengths of its box's diagonal, up to which a stroke is one line
+_GAP = 0.8  # of the pen's width, up to which a rough stroke may be broken
+_ROUGH = 0.5  # shapes beyond two in each group of near ones, and two in all, from which strokes are rough
 DIRT = 1 / 20  # of the size of the largest piece, up to which a piece is dirt
 
 
@@ -94,7 +96,8 @@ def _mask_piece(mask: NDArray[np.bool_], left: int, top: int) -> Piece | None:
 
 def shapes(paper: Picture) -> list[Piece]:
     """The connected ink of a picture (H, W), each with its soft edge."""
-    shapes = ndimage.label(paper < (255 + float(paper.min())) / 2, np.ones((3, 3)))[0]  # half as dark as the darkest
+    inked = paper < (255 + float(paper.min())) / 2  # half as dark as the darkest
+    shapes = _unbroken(inked)
     places = ndimage.find_objects(shapes)
     largest = max((side.stop - side.start for place in places for side in place), default=0)
     soft = 2 + largest // 30  # pixels around half-dark ink that may be its soft edge
@@ -106,6 +109,27 @@ def shapes(paper: Picture) -> list[Piece]:
             here = slice(top, rows.stop + soft), slice(left, columns.stop + soft)
             found.append(_mask_piece((owner[here] == number) & (paper[here] < 255), left, top))
     return [piece for piece in found if piece is not None]
+
+
+def _unbroken(inked: NDArray[np.bool_]) -> NDArray[np.signedinteger]:
+    """Labels (h, w) of connected ink; narrow gaps, as a pencil or crayon leaves them, part nothing.
+
+    Rough strokes are told by their many shapes: two or three that are so near may be digits that nearly touch.
+    """
+    labels, count = ndimage.label(inked, np.ones((3, 3)))
+    sizes = np.array([max(side.stop - side.start for side in place) for place in ndimage.find_objects(labels)])
+    is_large = sizes > DIRT * sizes.max(initial=0)
+    if is_large.sum() < 2:
+        return labels
+    gap = 2 * ndimage.distance_transform_edt(~np.concatenate([[False], is_large])[labels]) - 1
+    near, _ = ndimage.label(gap < _GAP * _pen(np.pad(inked, 1)), np.ones((3, 3)))
+    groups = ndimage.maximum(near, labels, np.arange(1, count + 1))
+    together = np.bincount(groups[is_large])
+    more = together[together > 1] - 2
+    if more.sum() < max(2, _ROUGH * len(more)):
+        return labels
+    _, groups = np.unique(np.where(is_large, groups, -np.arange(count)), return_inverse=True)
+    return np.concatenate([[0], groups + 1])[labels]
 
 
 def ink_of(group: Group, paper: Picture) -> Picture:

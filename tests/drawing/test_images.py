@@ -277,6 +277,25 @@ def test_graph_paper_with_thicker_tenth_lines_leaves_only_the_digit() -> None:
     assert alike(page) > 0.97
 
 
+def test_lines_that_cross_darker_leave_nothing_behind() -> None:
+    """Ink lies on ink there, much darker than most of the page's lines."""
+    y, x = np.mgrid[:1000, :800]
+    page = np.full(y.shape, 235.0)
+    for step, width, share in ((40, 2, 0.88), (200, 5, 0.5)):
+        for across in (y - 0.05 * x, x + 0.05 * y):
+            page *= np.where(across % step < width, share, 1)
+    assert clean_page(as_colours(page)).trouble is BLANK
+
+
+def test_specks_beside_ink_that_the_edge_cuts_off_are_none() -> None:
+    page = np.full((400, 300), 240.0)
+    page[:90, 220:232] = 40  # half of a digit
+    page[200:203, 100:104] = 40
+    found = clean_page(as_colours(page))
+    assert found.trouble is BLANK
+    assert found.is_cut
+
+
 def test_a_box_around_a_digit_is_no_ink() -> None:
     image = Image.fromarray(WRITTEN.astype(np.uint8))
     ImageDraw.Draw(image).rectangle((25, 30, 275, 370), outline=60, width=3)

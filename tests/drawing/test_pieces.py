@@ -65,3 +65,24 @@ def test_the_places_on_a_ring_lie_all_around_it(radius: int) -> None:
     (ring,) = shapes(np.where(abs(np.hypot(x, y) - radius) < 5, 0, 255).astype(np.uint8))
     turns = np.sort(np.arctan2(*(ring.points - 150).T))
     assert np.diff(turns, append=turns[0] + 2 * np.pi).max() < np.pi / 6
+
+
+@pytest.mark.parametrize(("gaps", "count"), [((8, 8, 8), 1), ((8,), 2), ((8, 8), 3), ((14, 14, 14), 4)])
+def test_only_narrow_gaps_and_many_of_them_part_nothing(gaps: tuple[int, ...], count: int) -> None:
+    """A line twelve pixels wide, broken by gaps: up to the pen's width, they are a rough stroke's if there are many."""
+    paper = np.full((60, 300), 255, dtype=np.uint8)
+    paper[24:36, 20:280] = 0
+    for place, gap in enumerate(gaps, start=1):
+        paper[:, 60 * place : 60 * place + gap] = 255
+    assert len(shapes(paper)) == count
+
+
+def test_a_dot_beside_a_rough_stroke_stays_alone() -> None:
+    """Crumbs and dots of the paper belong to nothing, however near."""
+    paper = np.full((200, 300), 255, dtype=np.uint8)
+    paper[44:56, 20:280] = 0
+    for left in (80, 140, 200):
+        paper[:, left : left + 8] = 255
+    paper[62:70, 100:108] = 0
+    (line,) = shapes(paper)
+    assert line.box.height < 30
