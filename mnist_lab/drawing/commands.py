@@ -398,9 +398,10 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         colours = read_colours(file.path)
         stages = clean_page(colours).stages | {"pen": ink_again(source)}
         if len(places) == 1:  # of several digits, the first may be elsewhere without one of these steps
-            ways |= {
-                f"without {name}": to_mnist(clean_page(colours, PaperSteps().without(name)).ink) for name in PAPER_STEPS
-            }
+            for name in PAPER_STEPS:
+                found = find_digits(clean_page(colours, PaperSteps().without(name)).ink, asking([reader.predict]))
+                largest = max(found, key=lambda place: place.box.size, default=None)  # of a line, or the paper's grain
+                ways[f"without {name}"] = None if largest is None else largest.picture
     ways |= {f"without {name}": to_mnist(source, Steps().without(name)) for name in STEP_NAMES}
     stages |= from_ink(stages["pen"], Steps()) or {}
     seen = {way: picture for way, picture in ways.items() if picture is not None}

@@ -22,7 +22,8 @@ CAPTIONS = {
     "xray.png": Caption(
         "From ink to 28x28",
         "The steps that turn a picture into what the network sees, and its answers with each step left out.",
-        "Above: the steps in order. Below: what the network answers with all steps, and without each of them.",
+        "Above: the steps in order. Below: what the network answers with all steps, and without each of them "
+        "(if several digits are found then, the largest).",
     ),
     "digits.png": Caption(
         "Several digits", "The ink with a box around each digit and its answer.", "Red boxes are probably no digits."

@@ -186,6 +186,12 @@ def test_the_xray_predicts_without_each_step(
     shown = capsys.readouterr().out
     assert all(f"without {name} " in shown for name in (*PAPER_STEPS, *STEP_NAMES))
     assert list(spy.call_args.args[0]) == ["photo", *PAPER_STEPS, *STEP_NAMES]
+    paper = ink(ONE, 12)
+    paper[20:26, 20:26] = 0  # of the paper, and shown to no network
+    Image.fromarray(paper).save(outputs / "speck.png")
+    assert main.main(["xray", "--image", str(outputs / "speck.png"), "--outputs", str(outputs)]) == 0
+    whole, *without = (variant.picture for variant in spy.call_args.args[1][: 1 + len(PAPER_STEPS)])
+    assert [np.abs(picture.astype(int) - whole).mean() < 5 for picture in without] == [True] * len(PAPER_STEPS)
     path = outputs / "speck.jsonl"
     path.write_text(Drawing((*ONE.strokes, ((5.0, 5.0), (7.0, 5.0)))).to_json(), encoding="utf-8")
     for words in (["xray", "--drawing", str(path)], ["predict", str(path), "--json"]):  # both leave the speck out
