@@ -399,8 +399,8 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         stages = clean_page(colours).stages | {"pen": ink_again(source)}
         if len(places) == 1:  # of several digits, the first may be elsewhere without one of these steps
             for name in PAPER_STEPS:
-                found = find_digits(clean_page(colours, PaperSteps().without(name)).ink, asking([reader.predict]))
-                largest = max(found, key=lambda place: place.box.size, default=None)  # of a line, or the paper's grain
+                others = find_digits(clean_page(colours, PaperSteps().without(name)).ink, asking([reader.predict]))
+                largest = max(others, key=lambda place: place.box.size, default=None)  # of a line, or the paper's grain
                 ways[f"without {name}"] = None if largest is None else largest.picture
     ways |= {f"without {name}": to_mnist(source, Steps().without(name)) for name in STEP_NAMES}
     stages |= from_ink(stages["pen"], Steps()) or {}
