@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from mnist_lab.drawing.page import Colours, find_paper, from_sides, otsu, resized
-from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines
+from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines, roughness
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
 
@@ -145,6 +145,7 @@ _CAUGHT = 0.85  # of the ink that a structuring element twice as wide catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
+_STRIPES = 30  # deviations of the paper's grain (or of half a level), from which what covers the picture is none
 _WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
 
 
@@ -167,7 +168,19 @@ def even_light(colours: Colours) -> tuple[Strength, bool]:
     strength: Strength = _narrowest([_closed(lightness, width, beyond) - lightness for width in _WIDTHS])
     if is_dark_on_light:  # of twice the light, paper and ink throw back twice as much
         strength = (255 * strength / np.maximum(strength + lightness, _DARKEST)).astype(np.float32)
-    return _without_grain(strength), is_dark_on_light
+    return _without_grain(_without_stripes(strength)), is_dark_on_light
+
+
+def _without_stripes(strength: Strength) -> Strength:
+    """Only what is stronger than the stripes of a shadow, if they cover so much that no ink stands out from them.
+
+    Then deviations are far larger than those of the paper's grain.
+    """
+    striped = strength > otsu(strength)[0]
+    if striped.mean() < _MUCH or noise(strength)[1] < _STRIPES * max(0.5, float(np.median(roughness(strength)))):
+        return strength
+    darker: Strength = np.maximum(strength - np.percentile(strength[striped], 75), 0)
+    return darker
 
 
 def _without_grain(strength: Strength) -> Strength:

@@ -40,12 +40,18 @@ def noise(strength: Strength) -> tuple[float, float, float]:
     return middle, deviation, middle + 6 * deviation + 3
 
 
-def local_grain(strength: Strength) -> Strength:
-    """How much more grain (H, W) there is around each pixel than mostly: what is lit less shows more of it.
+def roughness(strength: Strength) -> Strength:
+    """How far every pixel (H, W) is off its neighbours, scaled so that the median is the grain's standard deviation.
 
-    By second differences along both axes, which neither light nor lines show (Immerkaer 1996).
+    By second differences along both axes, which show neither light nor lines (Immerkaer 1996).
     """
-    rough = np.abs(ndimage.convolve1d(ndimage.convolve1d(strength, (1, -2, 1), 0), (1, -2, 1), 1))
+    rough: Strength = np.abs(ndimage.convolve1d(ndimage.convolve1d(strength, (1, -2, 1), 0), (1, -2, 1), 1))
+    return rough * np.float32(1.4826 / 6)
+
+
+def local_grain(strength: Strength) -> Strength:
+    """How much more grain (H, W) there is around each pixel than mostly: what is lit less shows more of it."""
+    rough = roughness(strength)
     height, width = (max(1, length // _BLOCKS) for length in strength.shape)
     rows, columns = (length // side for length, side in zip(strength.shape, (height, width), strict=True))
     blocks = rough[: rows * height, : columns * width].reshape(rows, height, columns, width)
