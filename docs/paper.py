@@ -157,6 +157,11 @@ FAMILIES: dict[str, Family] = {
         s.draw(6, 12)
     ),
     "grain 20, pencil": lambda s: s.write(PENCIL, s.draw(1 / 36, 1 / 20)).grainy(s.draw(15, 22)),
+    "rough pencil": lambda s: photo(
+        Sheet(s.lines, s.random, 1000, 750).write(
+            pencil(s), s.draw(1 / 40, 1 / 28), s.draw(0.3, 0.6), grain=s.draw(0.8, 1.3), tooth=s.draw(1.5, 3)
+        )
+    ),
     "low resolution": lambda s: s.write(pen=s.draw(1 / 24, 1 / 10)).reduced(int(s.draw(30, 80))),
     "blurred": lambda s: s.write(pen=s.draw(1 / 24, 1 / 10)).blurred(s.draw(3, 8)).grainy(3),
     "strong JPEG": lambda s: s.write(s.colour((20, 20, 20), (90, 90, 160)), s.draw(1 / 36, 1 / 12)).compressed(
@@ -233,6 +238,9 @@ FAMILIES: dict[str, Family] = {
         s.write(pencil(s), s.draw(1 / 36, 1 / 16)).gradient(0.6)._lit(np.full((480, 480), s.draw(0.2, 0.4))).grainy(2)
     ),
     "striped shadow": lambda s: photo(s.write(INK, s.draw(1 / 30, 1 / 14)).striped(s.draw(0.5, 0.8), s.draw(1, 4))),
+    "narrow blinds": lambda s: photo(
+        Sheet(s.lines, s.random, 900, 700).write(INK, s.draw(1 / 36, 1 / 20)).striped(s.draw(0.4, 0.65), s.draw(9, 16))
+    ),
     "lamplight, colour cast": lambda s: photo(
         s.write(BLUE, s.draw(1 / 30, 1 / 14)).cast(s.colour((0.8, 0.6, 0.3), (1, 0.8, 0.6))).gradient(s.draw(0.3, 0.7))
     ),
@@ -367,6 +375,12 @@ EMPTY: dict[str, Family] = {
         s.ruled(s.draw(18, 60), s.colour((120, 130, 150), (200, 210, 235)), s.draw(1, 2), squares=True)
         .turned(s.draw(-4, 4))
         .gradient()
+    ),
+    "empty: graph, bold lines": lambda s: photo(
+        Sheet(s.lines, s.random, 900, 700)
+        .ruled(s.draw(34, 40), (190, 205, 220), 1.5, squares=True)
+        .ruled(s.draw(160, 200), (90, 110, 160), s.draw(3, 5), squares=True)
+        .turned(s.draw(-4, 4))
     ),
     "empty: bowed": lambda s: photo(
         s.ruled(

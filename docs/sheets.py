@@ -209,8 +209,12 @@ class Sheet:
         lines: Lines | None = None,
         strength: float = 1,
         where: float = 1,
+        tooth: float = 0.8,
     ) -> Sheet:
-        """The digit, ``size`` of the shorter side long, with a pen of ``pen`` of the digit; graphite has grain."""
+        """The digit, ``size`` of the shorter side long, with a pen of ``pen`` of the digit.
+
+        Graphite has grain, as the paper has teeth, which are so many pixels wide.
+        """
         height, breadth = self.values.shape[:2]
         scale = size * min(height, breadth) * (1 if size < 0.5 else self.draw(0.85, 1.1))
         wide = max(pen * scale, 0.0)
@@ -222,9 +226,8 @@ class Sheet:
         lines = self.lines if lines is None else lines
         covered = strength * cover(lines, (height, breadth), (at[0], at[1]), scale, wide)
         if grain:
-            covered *= np.clip(
-                1 - grain * np.abs(ndimage.gaussian_filter(self.random.normal(0, 2, covered.shape), 0.8)), 0, 1
-            )
+            teeth = ndimage.gaussian_filter(self.random.normal(0, 2, covered.shape), tooth) * (tooth / 0.8)
+            covered *= np.clip(1 - grain * np.abs(teeth), 0, 1)
         return self._ink(covered, colour)
 
     def _ink(self, covered: Values, colour: Colour) -> Sheet:
