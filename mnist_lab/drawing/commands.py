@@ -20,6 +20,7 @@ from mnist_lab.drawing import figures
 from mnist_lab.drawing.digits import find_digits
 from mnist_lab.drawing.images import PAPER_STEPS, PaperSteps, clean_page, read_colours, read_page
 from mnist_lab.drawing.own_digits import keep_drawing, take_back
+from mnist_lab.drawing.page import Colours
 from mnist_lab.drawing.personalise import Step
 from mnist_lab.drawing.personalise_commands import draw_pictures, fine_tune_kept
 from mnist_lab.drawing.places import Place, asking, number_of, vote
@@ -398,10 +399,8 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         colours = read_colours(file.path)
         stages = clean_page(colours).stages | {"pen": ink_again(source)}
         if len(places) == 1:  # of several digits, the first may be elsewhere without one of these steps
-            for name in PAPER_STEPS:
-                others = find_digits(clean_page(colours, PaperSteps().without(name)).ink, asking([reader.predict]))
-                largest = max(others, key=lambda place: place.box.size, default=None)  # of a line, or the paper's grain
-                ways[f"without {name}"] = None if largest is None else largest.picture
+            with lab.terminal.busy("reading the paper without each step"):
+                ways |= {f"without {name}": _largest_without(name, colours, reader) for name in PAPER_STEPS}
     ways |= {f"without {name}": to_mnist(source, Steps().without(name)) for name in STEP_NAMES}
     stages |= from_ink(stages["pen"], Steps()) or {}
     seen = {way: picture for way, picture in ways.items() if picture is not None}
@@ -420,6 +419,13 @@ def xray(lab: Lab, file: DigitFile, run: str = BEST) -> int:
         write_summary(folder, Summary(sentences=[f"read by {reader.name}"], pictures=figures.CAPTIONS))
     lab.terminal.line(str(folder))
     return OK
+
+
+def _largest_without(step: str, colours: Colours, reader: Reader) -> Picture | None:
+    """What the network sees of a picture without one of PAPER_STEPS: of lines, or of the paper's grain, the largest."""
+    places = find_digits(clean_page(colours, PaperSteps().without(step)).ink, asking([reader.predict]))
+    largest = max(places, key=lambda place: place.box.size, default=None)
+    return None if largest is None else largest.picture
 
 
 def _add_draw_options(parser: ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from mnist_lab.drawing.page import Colours, find_paper, from_sides, otsu, resized
+from mnist_lab.drawing.page import Colours, extents_of, find_paper, from_sides, otsu, resized
 from mnist_lab.drawing.paper_lines import Strength, local_grain, noise, remove_lines, roughness
 from mnist_lab.drawing.picture_files import PictureError, load_picture
 from mnist_lab.drawing.preprocess import Picture
@@ -145,7 +145,7 @@ _CAUGHT = 0.85  # of the ink that a structuring element twice as wide catches
 _TWO_LEVELS = 0.8  # of the variance that lies between ink and paper, in a picture of little else
 _DARKEST = 35.0  # levels: paper is not taken to be darker, so that the grain of the darkest corner is not enlarged
 _SMOOTHING = (0, 0.7, 1.4, 2.8)  # pixels: deviations of the Gaussian filters, tried from the smallest
-_STRIPES = 30  # deviations of the paper's grain (or of half a level), from which what covers the picture is none
+_STRIPED, _STRIPES = 15.0, 30.0  # levels, and deviations of the grain, from which what covers the picture is no grain
 _WIDTHS = (1 / 40, 1 / 20, 1 / 10, 1 / 5)  # of the longer side, tried from the smallest
 
 
@@ -176,8 +176,11 @@ def _without_stripes(strength: Strength) -> Strength:
 
     Then deviations are far larger than those of the paper's grain.
     """
+    deviation = noise(strength)[1]
+    if deviation < _STRIPED or deviation < _STRIPES * float(np.median(roughness(strength))):
+        return strength
     striped = strength > otsu(strength)[0]
-    if striped.mean() < _MUCH or noise(strength)[1] < _STRIPES * max(0.5, float(np.median(roughness(strength)))):
+    if striped.mean() < _MUCH:
         return strength
     darker: Strength = np.maximum(strength - np.percentile(strength[striped], 75), 0)
     return darker
@@ -286,7 +289,7 @@ def find_ink(strength: Strength, is_dark: bool) -> tuple[Picture, Trouble | None
     shapes = np.arange(1, labels.max() + 1)
     areas = np.bincount(labels.ravel())[1:]
     is_ink = (ndimage.maximum(strength - high, labels, shapes) > 0) & (areas >= max(3, 0.01 * areas.max(initial=0)))
-    extents = np.array([max(part.stop - part.start for part in box) for box in ndimage.find_objects(labels)])
+    extents = extents_of(labels)
     least = min(_SMALLEST, max(labels.shape) / 3)
     if extents[is_ink].max(initial=0) < least:
         return white, TOO_SMALL if 0 < is_ink.sum() <= _FEW and contrast > 2 * _LEAST_CONTRAST else BLANK, False

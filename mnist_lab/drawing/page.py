@@ -65,6 +65,12 @@ def from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:
     return [values, values[::-1], turned, turned[::-1]]
 
 
+def extents_of(labels: NDArray[np.signedinteger]) -> NDArray[np.int64]:
+    """The longer sides, (n,) in pixels, of the boxes around the n shapes of labels (H, W)."""
+    boxes = ndimage.find_objects(labels)
+    return np.array([max(side.stop - side.start for side in box) for box in boxes], dtype=np.int64)
+
+
 def _trimmed(values: NDArray[_T], top: int, bottom: int, left: int, right: int) -> NDArray[_T]:
     return values[top : len(values) - bottom, left : values.shape[1] - right]
 

@@ -19,6 +19,7 @@ from scipy.spatial.distance import cdist
 
 from mnist_lab.data.mnist import SIDE
 from mnist_lab.data.pen_strokes import BOX
+from mnist_lab.drawing.page import extents_of
 from mnist_lab.drawing.places import Box
 from mnist_lab.drawing.preprocess import PEN, Picture, Steps, invert, resample, to_mnist
 from mnist_lab.drawing.strokes import Drawing, Stroke, segments, visible
@@ -98,13 +99,13 @@ def shapes(paper: Picture) -> list[Piece]:
     """The connected ink of a picture (H, W), each with its soft edge."""
     inked = paper < (255 + float(paper.min())) / 2  # half as dark as the darkest
     shapes = _unbroken(inked)
-    places = ndimage.find_objects(shapes)
-    largest = max((side.stop - side.start for place in places for side in place), default=0)
+    sizes = extents_of(shapes)
+    largest = int(sizes.max(initial=0))
     soft = 2 + largest // 30  # pixels around half-dark ink that may be its soft edge
     owner = np.where(shapes, shapes, ndimage.maximum_filter(shapes, 2 * soft + 1))
     found = []
-    for number, (rows, columns) in enumerate(places, start=1):
-        if max(rows.stop - rows.start, columns.stop - columns.start) > DIRT * largest:
+    for number, (rows, columns) in enumerate(ndimage.find_objects(shapes), start=1):
+        if sizes[number - 1] > DIRT * largest:
             top, left = max(rows.start - soft, 0), max(columns.start - soft, 0)
             here = slice(top, rows.stop + soft), slice(left, columns.stop + soft)
             found.append(_mask_piece((owner[here] == number) & (paper[here] < 255), left, top))
@@ -117,7 +118,7 @@ def _unbroken(inked: NDArray[np.bool_]) -> NDArray[np.signedinteger]:
     Rough strokes are told by their many shapes: two or three that are so near may be digits that nearly touch.
     """
     labels, count = ndimage.label(inked, np.ones((3, 3)))
-    sizes = np.array([max(side.stop - side.start for side in place) for place in ndimage.find_objects(labels)])
+    sizes = extents_of(labels)
     is_large = sizes > DIRT * sizes.max(initial=0)
     if is_large.sum() < 2:
         return labels
