@@ -30,7 +30,7 @@ def shell_lines() -> list[str]:
 
 def test_ci_runs_the_very_test_command() -> None:
     (command,) = [line for line in shell_lines() if line.endswith("-m pytest")]
-    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert command in [line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
 
 
 def test_every_command_named_is_understood() -> None:
