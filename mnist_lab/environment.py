@@ -20,7 +20,7 @@ def prepare_environment() -> None:
 
     Figures are saved, never shown, so a backend that is inherited from a notebook, say, would only do harm.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     os.environ["MPLBACKEND"] = "agg"
 
 

@@ -22,6 +22,10 @@ _COVERED, _COVERED_AGAIN = 0.7, 0.8  # of a line, that is inked, when it is foll
 _CLEAR = 3.0  # times as strong as the paper's grain, from which a line has hardly any gaps
 _BENT = 0.02  # of its length, that a line bends at most: the sides of a round stroke bend more
 _THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit fills, strokes are thicker
+_PALEST, _PALEST_LINE = 0.25, 0.05  # of what is strongest: a box, and a line, whose length tells it from grain
+_SMALLEST_BOX, _RIM = 16, 2  # pixels: the shorter side of a box, and what is seen around it
+_HIGHEST_BOX = 1.6  # heights of a box, in its widths; four straight sides that are higher may be a 0
+_THICKEST_OF_BOX = 1 / 12  # of a box's shorter side
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
@@ -84,22 +88,52 @@ def remove_lines(strength: Strength) -> Strength:
 
     They are found by a Hough transform (Duda and Hart 1972), also where the page bends. Where more is inked than the
     line is thick, or darker, a digit crosses it, and is kept. Once the fine lines are gone, thicker ones are found by a
-    second round.
+    second round. The sides of small boxes are shorter than such lines, and are looked for in each box alone.
     """
+    strength = _remove_boxes(strength)
     for _ in range(_ROUNDS):
-        before, strength = strength, _remove_lines_of_a_pen(strength)
+        before, strength = strength, _remove_lines_of_a_pen(strength, _THICKEST * min(strength.shape))
         if strength is before:
             break
     return strength
 
 
-def _remove_lines_of_a_pen(strength: Strength) -> Strength:
+def _remove_boxes(strength: Strength) -> Strength:
+    """Remove the sides of boxes that lie whole in the picture, but not what is in them."""
+    level = max(noise(strength)[2], _PALEST * float(np.percentile(strength, 99.9)))
+    labels, _ = ndimage.label(strength > level, np.ones((3, 3)))
+    strength = strength.copy()
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        is_whole = all(side.start and side.stop < end for side, end in zip(place, labels.shape, strict=True))
+        if is_whole and _is_box(labels[place] == number):
+            rows, columns = (slice(max(0, side.start - _RIM), side.stop + _RIM) for side in place)
+            box = strength[rows, columns]
+            strength[rows, columns] = _remove_lines_of_a_pen(box, _THICKEST_OF_BOX * min(box.shape))
+    return strength
+
+
+def _is_box(shape: NDArray[np.bool_]) -> bool:
+    """Whether a shape (h, w), which fills its own window, has four straight sides, and is hardly higher than wide."""
+    height, width = shape.shape
+    if min(height, width) < _SMALLEST_BOX or height > _HIGHEST_BOX * width:
+        return False
+    for seen in (shape, shape[::-1], shape.T, shape.T[::-1]):
+        outline, half = seen.argmax(axis=0), seen.shape[1] // 2  # how far it is to the shape
+        slope = np.median(outline[half : 2 * half] - outline[:half]) / half
+        away = outline - slope * np.arange(len(outline))
+        is_side = np.abs(away - np.median(away)) <= 1 + _BENT * len(seen)
+        if is_side.mean() < _COVERED or abs(slope) > _STEEPEST or np.median(outline) > len(seen) / 4:
+            return False
+    return True
+
+
+def _remove_lines_of_a_pen(strength: Strength, thickest: float) -> Strength:
     given = strength
     middle, deviation, _ = noise(strength)
     strength = strength - middle
-    level = 3 * deviation + 2  # lines may be pale: it is their length that tells them from grain
-    lines = [(False, line) for line in _level_lines(strength, level)]
-    lines += [(True, line) for line in _level_lines(strength.T, level)]
+    level = max(3 * deviation + 2, _PALEST_LINE * float(np.percentile(strength, 99.9)))
+    lines = [(False, line) for line in _level_lines(strength, level, thickest)]
+    lines += [(True, line) for line in _level_lines(strength.T, level, thickest)]
     while True:
         kept = [one for one in lines if _ends_at_others(one, lines, strength.shape)]
         if len(kept) == len(lines):
@@ -127,7 +161,7 @@ def _remove_lines_of_a_pen(strength: Strength) -> Strength:
     return np.where(erased, np.median(strength[~erased]), strength) if not erased.all() else strength
 
 
-def _level_lines(strength: Strength, level: float) -> list[_Line]:
+def _level_lines(strength: Strength, level: float, thickest: float) -> list[_Line]:
     factor = max(1, -(-max(strength.shape) // _HOUGH))
     height, width = (length // factor for length in strength.shape)
     if min(height, width) < 16:
@@ -144,7 +178,7 @@ def _level_lines(strength: Strength, level: float) -> list[_Line]:
         _traced(strength, level, _SLOPES[slope], factor * (row - height + 0.5), course, factor)
         for slope, row in places.tolist()
     )
-    return [line for line in traced if line is not None]
+    return [line for line in traced if line is not None and line.thickness <= thickest]
 
 
 def _votes(x: NDArray[np.int64], y: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -225,8 +259,6 @@ def _traced(
     last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
     length = (last - first + 1).clip(1)
     thickness = float(np.percentile(length[longest & is_covered], _FINE_PARTS))
-    if thickness > _THICKEST * min(strength.shape):
-        return None
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
     chosen, start = columns[longest], bent[longest] - room
     middle_row, first, last = (start + place[longest] for place in (offset, first, last))
@@ -252,7 +284,7 @@ def _curve_through(
 def _ends_at_others(one: tuple[bool, _Line], lines: list[tuple[bool, _Line]], shape: tuple[int, ...]) -> bool:
     is_upright, line = one
     height, width = shape[::-1] if is_upright else shape
-    near = _AT_END * max(shape)
+    near = _AT_END * min(shape)
     for place, edge in ((0, 0), (-1, width - 1)):
         column, row = line.columns[place], line.rows[place]
         at_edge = abs(column - edge) <= near or row <= near / 2 or row >= height - near / 2
