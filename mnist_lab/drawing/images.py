@@ -6,6 +6,7 @@ lines that belong to the paper are removed; and what is left and stands out from
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -241,13 +242,14 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     axis = np.linalg.eigh(found.T @ found)[1][:, -1].astype(np.float32)
     axis = axis if axis.sum() >= 0 else -axis
     along, values = away @ axis, colours @ axis
-    dark, light = _closed(values, 1 / 8, values) - values, _closed(-values, 1 / 8, -values) + values
     grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
     floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
-    darker, lighter = (  # squared, since a shadow's stripes are as light as they are dark
-        float(np.square(ink[ink > floor]).sum()) for ink in (np.minimum(dark, -along), np.minimum(light, along))
-    )
-    return axis, 1 if lighter > darker else -1
+    odds = 0.0  # logarithm of how much more is narrow and light than narrow and dark
+    for width in _WIDTHS[1:3]:  # the wider one catches what lies between two shadows or reflections, too
+        dark, light = _closed(values, width, values) - values, _closed(-values, width, -values) + values
+        for way, ink in ((-1, np.minimum(dark, -along)), (1, np.minimum(light, along))):
+            odds += way * math.log1p(float(np.square(ink[ink > floor]).sum()))  # a shadow's stripes are of both kinds
+    return axis, 1 if odds > 0 else -1
 
 
 # --- ink -----------------------------------------------------------------------------------------------------------
@@ -261,6 +263,7 @@ _PALE = 130.0  # levels: broad shapes that are paler than about this are light, 
 _CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge and is paler, is a crease
 _ALONG_EDGE, _DEEPEST_STRIP = 0.5, 1 / 3  # of the picture's edge and side, that a strip covers: of a table, aslant
 _WHOLE_EDGE = 0.9  # of each of two edges
+_SLIM = 0.25  # of its length, that the box around a fold is wide
 _SHINE = 0.1  # of the contrast: the least that is left of ink where a lamp shines on it
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
@@ -320,7 +323,10 @@ def _like_strokes(
     peaks = ndimage.maximum(strength, labels, shapes)
     is_large = areas >= 0.1 * areas.max(initial=0)  # a speck says nothing of the light
     is_blot = is_ink & is_large & (widths > np.where(peaks < _PALE, _BROADEST_PALE, _BROADEST) * extents)
-    at_edge = np.isin(shapes, np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    edges = [np.isin(shapes, side[0]) for side in from_sides(labels)]
+    at_edge = np.any(edges, axis=0)
+    across = (edges[0] & edges[1]) ^ (edges[2] & edges[3])  # from edge to edge: the fold of a notebook, a crease
+    is_ink = is_ink & ~(across & (extents_of(labels, min) < _SLIM * extents))
     is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -17,7 +18,9 @@ _T = TypeVar("_T", bound=np.generic)
 _SMALL = 160  # pixels: longer side at which the page is looked for
 _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the page may reach
 _CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
-_PAGE_CONTRAST = 30.0  # levels between page and table
+_MOST_UNLIKE = (255.0, 40.0)  # levels: ink and shadows may differ from a light table more than the page does
+_LEAST_STEP = 8.0  # levels between page and table at the page's edge: a light table may be hardly darker
+_BORDER_CONTRAST = 30.0  # levels between paper and border
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 _THINNEST_BORDER, _WIDEST_BORDER = 1 / 50, 0.2  # of the picture's side; what is thinner is a line
 _WHOLE, _CLEAN = 0.9, 0.02  # of a row, that is unlike paper: in a border, and beside it
@@ -52,7 +55,7 @@ def find_paper(colours: Colours) -> tuple[Colours, tuple[int, int]]:
 
 def _without_border(colours: Colours) -> tuple[Colours, tuple[int, int]]:
     """Without strips along whole sides that are unlike the paper: a scanner's lid, a table, a screenshot's bars."""
-    unlike = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2) > _PAGE_CONTRAST  # (H, W)
+    unlike = np.abs(colours - np.median(colours, axis=(0, 1))).max(axis=2) > _BORDER_CONTRAST  # (H, W)
     depths = [_depth(side) for side in from_sides(unlike)]
     inside = from_sides(_trimmed(unlike, *depths))
     top, bottom, left, right = map(_border, from_sides(colours), depths, inside)
@@ -65,10 +68,10 @@ def from_sides(values: NDArray[_T]) -> list[NDArray[_T]]:
     return [values, values[::-1], turned, turned[::-1]]
 
 
-def extents_of(labels: NDArray[np.signedinteger]) -> NDArray[np.int64]:
-    """The longer sides, (n,) in pixels, of the boxes around the n shapes of labels (H, W)."""
+def extents_of(labels: NDArray[np.signedinteger], side: Callable[[Iterable[int]], int] = max) -> NDArray[np.int64]:
+    """The longer sides (or ``min``: the shorter ones), (n,) in pixels, of the boxes around the n shapes of labels."""
     boxes = ndimage.find_objects(labels)
-    return np.array([max(side.stop - side.start for side in box) for box in boxes], dtype=np.int64)
+    return np.array([side(along.stop - along.start for along in box) for box in boxes], dtype=np.int64)
 
 
 def _trimmed(values: NDArray[_T], top: int, bottom: int, left: int, right: int) -> NDArray[_T]:
@@ -93,8 +96,8 @@ def _border(colours: Colours, depth: int, beyond: NDArray[np.bool_]) -> int:
         return 0
     end = depth + int(is_clean.argmax())
     border, paper = (np.median(rows, axis=(0, 1)) for rows in (colours[:depth][-reach:], colours[end : end + reach]))
-    is_empty = (np.abs(colours[:depth] - border).max(axis=2) > _PAGE_CONTRAST).mean() < _WRITTEN
-    return end if is_empty and np.abs(border - paper).max() > _PAGE_CONTRAST else 0
+    is_empty = (np.abs(colours[:depth] - border).max(axis=2) > _BORDER_CONTRAST).mean() < _WRITTEN
+    return end if is_empty and np.abs(border - paper).max() > _BORDER_CONTRAST else 0
 
 
 def _corners(colours: Colours) -> NDArray[np.float64] | None:
@@ -102,8 +105,30 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
     small = resized(colours, _SMALL)
     if min(small.shape[:2]) < 16:
         return None
-    edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    unlike = np.abs(small - np.median(edge, axis=0)).max(axis=2)  # (h, w)
+    unlike = np.abs(small - _table(small)).max(axis=2)  # (h, w)
+    found = (_page_in(small, np.minimum(unlike, most)) for most in _MOST_UNLIKE)
+    corners = next((corners for corners in found if corners is not None), None)
+    return None if corners is None else (corners + 0.5) * (len(colours) / len(small))
+
+
+def _table(small: Colours) -> Colours:
+    """The table's colour everywhere, as its light falls off evenly: the plane that fits the nearer half of the edge."""
+    height, width = small.shape[:2]
+    down, across = np.indices((height, width))
+    places = np.stack([np.ones_like(down), down, across], axis=2)  # (h, w, 3)
+    is_edge = np.pad(np.zeros((height - 2, width - 2), dtype=np.bool_), 1, constant_values=True)
+    at, edge = places[is_edge], small[is_edge]
+    away = np.abs(edge - np.median(edge, axis=0)).max(axis=1)
+    for _ in range(2):  # what the page, or something else, covers of the edge is left out
+        is_near = away <= np.median(away)
+        plane = np.linalg.lstsq(at[is_near], edge[is_near], rcond=None)[0]
+        away = np.abs(edge - at @ plane).max(axis=1)
+    table: Colours = (places @ plane).astype(np.float32)
+    return table
+
+
+def _page_in(small: Colours, unlike: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """The corners of a page in a small picture, by how unlike its table each pixel (h, w) is."""
     level, _ = otsu(unlike)
     reach = max(unlike.shape) // 20
     page = _opened(~_opened(~np.pad(unlike > level, 2 * reach), reach), reach)  # without ink, and what else is small
@@ -118,15 +143,23 @@ def _corners(colours: Colours) -> NDArray[np.float64] | None:
     outside = ~page & ndimage.binary_dilation(page, iterations=5) & ~ndimage.binary_dilation(page, iterations=2)
     if not inside.any() or not outside.any():
         return None
-    if np.percentile(unlike[inside], 25) - np.percentile(unlike[outside], 75) < _PAGE_CONTRAST:  # light that fades
+    if _step(small, inside, outside) < _LEAST_STEP:  # light that fades
         return None
     hull = ConvexHull(np.argwhere(page)[:, ::-1])
     corners, area = _largest_quadrilateral(hull.points[hull.vertices])
     if page.sum() < _CONVEX * hull.volume or area < _QUADRILATERAL * hull.volume:
         return None
     away = corners - corners.mean(axis=0)
-    corners += (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
-    return (corners + 0.5) * (len(colours) / len(small))
+    return corners + (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
+
+
+def _step(colours: Colours, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
+    """How many levels most places outside of an edge differ from the nearest ones inside, all in the same way."""
+    rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    steps = colours[rows[outside], columns[outside]] - colours[outside]  # (n, 3)
+    usual = np.median(steps, axis=0)
+    channel = int(np.abs(usual).argmax())
+    return float(np.percentile(steps[:, channel] * np.sign(usual[channel]), 25))
 
 
 def _opened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:

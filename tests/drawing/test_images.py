@@ -188,6 +188,38 @@ def test_a_page_on_a_table_is_found_and_seen_upright(table: int) -> None:
     assert empty.trouble is BLANK
 
 
+@pytest.mark.parametrize("table", [222, 205])
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_page_on_a_light_table_is_found_by_the_step_at_its_edge(table: int, is_empty: bool) -> None:
+    """Its edge throws a thin shadow on two sides, which is as strong as ink; the light fades to one side."""
+    page = np.full_like(WRITTEN, 240) if is_empty else WRITTEN.copy()
+    page[-3:] = page[:, -3:] = 90
+    photo = on_a_table(page, table)
+    photo *= np.linspace(0.96, 1, photo.shape[1])
+    if is_empty:
+        assert clean_page(as_colours(photo)).trouble is BLANK
+    else:
+        assert alike(photo) > 0.95
+
+
+def test_what_two_shadows_leave_light_between_them_is_no_ink() -> None:
+    """As the gap between a phone and the arm that holds it."""
+    shade = np.ones(WRITTEN.shape)
+    shade[60:, 20:130] = shade[120:, 155:290] = 0.45
+    page = WRITTEN * ndimage.gaussian_filter(shade, 2)
+    assert alike(page) > 0.9
+
+
+@pytest.mark.parametrize("aslant", [0, 10])
+def test_the_fold_of_an_open_notebook_is_no_digit(aslant: int) -> None:
+    down, across = np.mgrid[:300, :420]
+    light = 1 - 0.75 * np.exp(-(((across - 300 - aslant * down / 300) / 5) ** 2))
+    empty, page = np.full(light.shape, 235.0), np.full(light.shape, 235.0)
+    page[50:250, 30:180] = np.asarray(seven((150, 200), 60, 235))
+    assert clean_page(as_colours(empty * light)).trouble is BLANK
+    assert alike(page * light) > 0.95
+
+
 @pytest.mark.parametrize("turn", [-24, 17])
 def test_a_page_turned_on_a_table_of_planks_is_found(turn: int) -> None:
     page = Image.fromarray(WRITTEN.astype(np.uint8)).convert("LA").rotate(turn, Image.Resampling.BICUBIC, expand=True)
