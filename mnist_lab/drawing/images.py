@@ -264,6 +264,7 @@ _CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge
 _ALONG_EDGE, _DEEPEST_STRIP = 0.5, 1 / 3  # of the picture's edge and side, that a strip covers: of a table, aslant
 _WHOLE_EDGE = 0.9  # of each of two edges
 _SLIM = 0.25  # of its length, that the box around a fold is wide
+_BROADER = 2.0  # times as broad as the strokes
 _SHINE = 0.1  # of the contrast: the least that is left of ink where a lamp shines on it
 _FEW = 3  # shapes of a digit that is too small; more are grain, or the dots of dotted paper
 _SMALLEST = 8  # pixels: a digit's longer side, below which it can't be read
@@ -332,6 +333,9 @@ def _like_strokes(
     if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale
         palest = 1.3 * peaks[is_blot].max()
         found &= (peaks > palest) | ((areas >= 0.1 * areas[is_blot].max()) & (palest > _PALE))
+    pens = widths[found & ~at_edge & (extents > max(labels.shape) / 25) & (extents > 4 * widths)]
+    if pens.size:  # what is far broader than the lines inside is no line of the same pen: it may be the pen itself
+        found &= ~(at_edge & (widths > _BROADER * pens.max()))
     is_beside = areas[found & ~at_edge].sum() >= _LEAST_INSIDE * areas[found].sum()
     is_cut = False
     if is_beside or 2 * extents[found].max(initial=0) < min(labels.shape):  # else a digit fills the picture

@@ -150,7 +150,8 @@ def _page_in(small: Colours, unlike: NDArray[np.float32]) -> NDArray[np.float64]
     if page.sum() < _CONVEX * hull.volume or area < _QUADRILATERAL * hull.volume:
         return None
     away = corners - corners.mean(axis=0)
-    return corners + (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
+    corners += (2**0.5 - 1) * reach * away / np.hypot(*away.T)[:, np.newaxis]  # what the disc cut away
+    return corners
 
 
 def _step(colours: Colours, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:

@@ -220,6 +220,15 @@ def test_the_fold_of_an_open_notebook_is_no_digit(aslant: int) -> None:
     assert alike(page * light) > 0.95
 
 
+def test_a_pen_that_lies_at_the_edge_is_no_digit() -> None:
+    """Though it is larger than all digits."""
+    page = np.full((300, 420), 235.0)
+    page[40:, 30:46] = 60
+    page[90:160, 250:300] = np.asarray(seven((50, 70), 60, 235))
+    alone = np.where(np.arange(420) < 100, 235.0, page)
+    assert np.array_equal(seen(page), seen(alone))
+
+
 @pytest.mark.parametrize("turn", [-24, 17])
 def test_a_page_turned_on_a_table_of_planks_is_found(turn: int) -> None:
     page = Image.fromarray(WRITTEN.astype(np.uint8)).convert("LA").rotate(turn, Image.Resampling.BICUBIC, expand=True)
