@@ -20,6 +20,7 @@ _LEAST_PAGE, _MOST_ON_EDGE = 0.12, 0.1  # of the picture; of its edge, that the 
 _CONVEX, _QUADRILATERAL = 0.95, 0.8  # of its convex hull, that a page fills, and a quadrilateral in it
 _MOST_UNLIKE = (255.0, 40.0)  # levels: ink and shadows may differ from a light table more than the page does
 _LEAST_STEP = 8.0  # levels between page and table at the page's edge: a light table may be hardly darker
+_DARKEST_SHADOW, _SAME = 0.3, 0.08  # of the light, that a shadow leaves, and by how much this differs between colours
 _BORDER_CONTRAST = 30.0  # levels between paper and border
 _INSET = 0.012  # of the page's side, that its edge and the edge's shadow take
 _THINNEST_BORDER, _WIDEST_BORDER = 1 / 50, 0.2  # of the picture's side; what is thinner is a line
@@ -155,12 +156,18 @@ def _page_in(small: Colours, unlike: NDArray[np.float32]) -> NDArray[np.float64]
 
 
 def _step(colours: Colours, inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> float:
-    """How many levels most places outside of an edge differ from the nearest ones inside, all in the same way."""
+    """How many levels most places outside of an edge differ from the nearest ones inside, all in the same way.
+
+    0 if all colours are darker inside by the same factor, as they are in a shadow.
+    """
     rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    steps = colours[rows[outside], columns[outside]] - colours[outside]  # (n, 3)
-    usual = np.median(steps, axis=0)
+    inner, outer = colours[rows[outside], columns[outside]], colours[outside]  # (n, 3)
+    light = np.median(inner, axis=0) / np.median(outer, axis=0).clip(1)
+    if _DARKEST_SHADOW < light.min() and light.max() < min(1, light.min() + _SAME):
+        return 0.0
+    usual = np.median(inner - outer, axis=0)
     channel = int(np.abs(usual).argmax())
-    return float(np.percentile(steps[:, channel] * np.sign(usual[channel]), 25))
+    return float(np.percentile((inner - outer)[:, channel] * np.sign(usual[channel]), 25))
 
 
 def _opened(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
