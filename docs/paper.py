@@ -76,6 +76,26 @@ def _phone(sheet: Sheet) -> Sheet:
     return photo(sheet.turned(sheet.draw(-3, 3)).vignetted(sheet.draw(0.5, 1.3)))
 
 
+def _boxes(sheet: Sheet, chosen: int | None) -> Sheet:
+    wide, count = Sheet(sheet.lines, sheet.random, 900, 900), 5
+    wide.boxes(count, sheet.draw(1.5, 5), sheet.colour((20, 20, 20), (220, 150, 120)), chosen or 0)
+    if chosen is not None:
+        wide.write(BLUE, sheet.draw(1 / 18, 1 / 10), sheet.draw(0.08, 0.1))
+    return photo(wide.turned(sheet.draw(-3, 3)))
+
+
+def _on_light_table(sheet: Sheet) -> Sheet:
+    sheet.edged(sheet.draw(0.4, 0.8)).table(sheet.colour((200, 198, 195), (228, 226, 224)), sheet.draw(-12, 12))
+    return photo(sheet.gradient(sheet.draw(0.85, 1)))
+
+
+def _notebook(sheet: Sheet, *, empty: bool = False) -> Sheet:
+    wide = Sheet(sheet.lines, sheet.random, 1000, 720)
+    wide.ruled(sheet.draw(30, 60), (170, 185, 205), 1.5, squares=sheet.draw(0, 1) < 0.5).folded()
+    wide.at = np.array([sheet.random.choice([-1, 1]) * sheet.draw(0.25, 0.32), sheet.draw(-0.2, 0.2)])
+    return photo(wide if empty else wide.write(BLUE, sheet.draw(1 / 24, 1 / 14), sheet.draw(0.2, 0.35)))
+
+
 def _one_pixel(sheet: Sheet) -> Sheet:
     width, height = (int(sheet.draw(24, 100)) for _ in range(2))
     return Sheet(sheet.lines, sheet.random, width, height).write(pen=1 / (0.6 * min(width, height)))
@@ -333,6 +353,19 @@ FAMILIES: dict[str, Family] = {
             s.colour((40, 30, 20), (140, 110, 90)), s.draw(-15, 15), s.draw(0.04, 0.1), s.draw(0, 0.2)
         )
     ),
+    "boxes, one filled": lambda s: _boxes(s, int(s.random.integers(5))),
+    "page on a light table": lambda s: _on_light_table(s.write(INK, s.draw(1 / 28, 1 / 14), s.draw(0.25, 0.5))),
+    "open notebook": _notebook,
+    "pen at the edge": lambda s: photo(
+        Sheet(s.lines, s.random, 1000, 700)
+        .pen_lying()
+        .write(BLUE, s.draw(1 / 24, 1 / 14), s.draw(0.15, 0.4), where=0.5)
+    ),
+    "highlighted": lambda s: photo(
+        Sheet(s.lines, s.random, 800, 600)
+        .write(BLUE, s.draw(1 / 30, 1 / 18), s.draw(0.25, 0.35), where=0)
+        .marked(s.colour((200, 120, 40), (255, 240, 110)))
+    ),
     "phone, ruled, blue pen": lambda s: _phone(Sheet(s.lines, s.random, 1200, 900)),
     "phone, pencil, shadow": lambda s: photo(
         Sheet(s.lines, s.random, 1000, 750)
@@ -402,6 +435,9 @@ EMPTY: dict[str, Family] = {
     "empty: texture": lambda s: s.paper(s.colour((60, 60, 60), (250, 240, 230))).textured(
         s.draw(0.01, 0.05), s.draw(0.8, 6)
     ),
+    "empty: boxes": lambda s: _boxes(s, None),
+    "empty: on a light table": _on_light_table,
+    "empty: open notebook": lambda s: _notebook(s, empty=True),
     "empty: on planks": lambda s: photo(
         s.table(
             s.colour((60, 40, 25), (150, 110, 80)), s.draw(-25, 25), s.draw(0, 0.03), s.draw(0.05, 0.25), (0.08, 0.2), 9

@@ -77,6 +77,7 @@ class Sheet:
     def __init__(self, lines: Lines, random: Random, width: int = 480, height: int = 480) -> None:
         self.lines, self.random = lines, random
         self.values: Values = np.zeros((height, width, 3)) + WHITE
+        self.at: NDArray[np.float64] | None = None  # the middle of what is written, from -0.5 to 0.5; None: anywhere
 
     def draw(self, low: float, high: float) -> float:
         return float(self.random.uniform(low, high))
@@ -149,6 +150,52 @@ class Sheet:
         across, down = np.abs(x - (left + breadth - right) / 2), np.abs(y - (top + height - bottom) / 2)
         away = np.maximum(across - (breadth - right - left) / 2, down - (height - bottom - top) / 2)
         return self._ink(np.clip(width / 2 + 0.5 - np.abs(away), 0, 1), colour)
+
+    def boxes(self, count: int, width: float, colour: Colour, chosen: int) -> Sheet:
+        """A row of printed boxes, apart or side by side; the digit that is written next goes into one of them."""
+        height, breadth = self.values.shape[:2]
+        side = self.draw(0.6, 0.85) * breadth / count
+        step = side + self.random.choice([0, self.draw(0.1, 0.3) * side])
+        y, x = np.mgrid[:height, :breadth] + 0.5
+        left, middle = (breadth - (count - 1) * step) / 2, height * self.draw(0.4, 0.6)
+        for place in range(count):
+            away = np.maximum(np.abs(x - left - place * step), np.abs(y - middle)) - side / 2
+            self._ink(np.clip(width / 2 + 0.5 - np.abs(away), 0, 1), colour)
+        self.at = np.array([left + chosen * step, middle]) / (breadth, height) - 0.5
+        return self
+
+    def folded(self) -> Sheet:
+        """An open notebook: a dark fold from above to below, with a shadow to both sides."""
+        x, y = self._places()
+        away = np.abs(x - self.draw(-0.1, 0.1) - self.draw(-0.05, 0.05) * y)
+        near, dark = (np.exp(-((away / self.draw(*size)) ** 2)) for size in ((0.03, 0.08), (0.002, 0.006)))
+        return self._lit((1 - self.draw(0.2, 0.5) * near) * (1 - self.draw(0.5, 0.9) * dark))
+
+    def pen_lying(self) -> Sheet:
+        """A pen or pencil along one side, its end beyond the picture's edge; it throws a thin shadow."""
+        x, y = self._places()
+        away = x - self.random.choice([-1, 1]) * self.draw(0.36, 0.44) - self.draw(-0.08, 0.08) * y
+        reach, thick = y - self.draw(-0.2, 0.2), self.draw(0.01, 0.025)
+        for shift, light in ((0.4 * thick, (0.7, 0.7, 0.7)), (0.0, self.draw(0.1, 0.5) * self.random.uniform(0, 1, 3))):
+            covered = np.clip(300 * (thick * np.clip(4 * reach + 0.3, 0, 1) - np.abs(away - shift)), 0, 1) * (reach > 0)
+            self.values *= 1 - covered[..., np.newaxis] * (1 - np.asarray(light))
+        return self
+
+    def edged(self, dark: float) -> Sheet:
+        """The thin shadow that two edges of a page throw on what lies below it."""
+        wide = 2 + int(self.draw(0, 0.006) * len(self.values))
+        self.values[-wide:] *= dark
+        self.values[:, :wide] *= dark
+        return self
+
+    def marked(self, colour: Colour) -> Sheet:
+        """A stripe of highlighter across the middle, through which one sees the ink."""
+        x, y = self._places()
+        covered = np.clip(80 * (self.draw(0.04, 0.09) - np.abs(y - 0.02 * x)), 0, 1) * (
+            np.abs(x) < self.draw(0.3, 0.45)
+        )
+        self.values *= 1 - covered[..., np.newaxis] * (1 - np.asarray(colour, dtype=np.float64) / 255)
+        return self
 
     def circled(self) -> Sheet:
         """With a ring around the digit, drawn by hand: it may not quite close, or go on beyond its start."""
@@ -223,6 +270,8 @@ class Sheet:
             spare
             + self.random.uniform(-0.75, 0.75, 2) * np.maximum(spare - wide - 0.06 * min(height, breadth), 0) * where
         )
+        if self.at is not None:
+            at = (self.at + 0.5) * (breadth, height) - scale / 2
         lines = self.lines if lines is None else lines
         covered = strength * cover(lines, (height, breadth), (at[0], at[1]), scale, wide)
         if grain:

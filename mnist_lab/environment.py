@@ -14,9 +14,9 @@ def prepare_environment() -> None:
     """Settle how threads wait and how figures are drawn; to be called before torch and matplotlib are loaded.
 
     Left alone, the threads of GNU OpenMP (torch's on Linux) spin for milliseconds while they wait, on the very core
-    that another thread needs as soon as anything else runs on the machine. On two cores, an epoch of 3-layer took 7 s
-    undisturbed and up to 70 s beside one other busy program; with short spinning it takes 7.5 s and 30 s. Sleeping at
-    once would take 12 s and 22 s. What the user has set is kept.
+    that another thread needs as soon as anything else runs on the machine. On two cores, an epoch of 3-layer takes 6 s
+    undisturbed; beside one other busy program it took 55 to 91 s, and takes 14 s with short spinning. Sleeping at once
+    would take 8 s undisturbed. What the user has set is kept.
 
     Figures are saved, never shown, so a backend that is inherited from a notebook, say, would only do harm.
     """
