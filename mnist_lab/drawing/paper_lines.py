@@ -34,7 +34,7 @@ _ALONG = 0.8  # of what is left of a line, that lies along it
 _ROUNDS = 2
 _BLOCKS = 8  # along each side, in which the grain is measured
 _MOST_GRAIN = 4  # times as much as mostly
-_AT_END = 0.04  # of the picture's side: how near to its edge, or to another line, a line must end
+_AT_END, _AT_END_SHORTER = 0.04, 0.07  # of each side: how near to its edge, or to another line, a line must end
 
 
 def noise(strength: Strength) -> tuple[float, float, float]:
@@ -284,7 +284,7 @@ def _curve_through(
 def _ends_at_others(one: tuple[bool, _Line], lines: list[tuple[bool, _Line]], shape: tuple[int, ...]) -> bool:
     is_upright, line = one
     height, width = shape[::-1] if is_upright else shape
-    near = _AT_END * min(shape)
+    near = min(_AT_END * max(shape), _AT_END_SHORTER * min(shape))
     for place, edge in ((0, 0), (-1, width - 1)):
         column, row = line.columns[place], line.rows[place]
         at_edge = abs(column - edge) <= near or row <= near / 2 or row >= height - near / 2
