@@ -163,7 +163,7 @@ def _step(colours: Colours, inside: NDArray[np.bool_], outside: NDArray[np.bool_
     rows, columns = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     inner, outer = colours[rows[outside], columns[outside]], colours[outside]  # (n, 3)
     light = np.median(inner, axis=0) / np.median(outer, axis=0).clip(1)
-    if _DARKEST_SHADOW < light.min() and light.max() < min(1, light.min() + _SAME):
+    if light.min() > _DARKEST_SHADOW and light.max() < min(1, light.min() + _SAME):
         return 0.0
     usual = np.median(inner - outer, axis=0)
     channel = int(np.abs(usual).argmax())

@@ -81,6 +81,7 @@ class _Line(NamedTuple):
     darkest: Strength  # (n,) of what is inked there
     thickness: float  # pixels
     strength: float
+    shade: int  # pixels on each side, up to which it is soft, as the fold of a notebook is
 
 
 def remove_lines(strength: Strength) -> Strength:
@@ -259,10 +260,13 @@ def _traced(
     last = np.where(~is_inked & (rows >= offset), rows, 2 * room + 1).min(axis=0) - 1
     length = (last - first + 1).clip(1)
     thickness = float(np.percentile(length[longest & is_covered], _FINE_PARTS))
+    across = (offset + np.arange(-room, room + 1)[:, np.newaxis]).clip(0, 2 * room)
+    profile = np.median(window[across, columns][:, longest], axis=1)  # across the line, which is at ``room``
+    shade = max(int((side <= level).argmax()) for side in (profile[room::-1], profile[room:]))  # 0: it does not end
     darkest = np.where((rows >= first) & (rows <= last), window, 0).max(axis=0)
     chosen, start = columns[longest], bent[longest] - room
     middle_row, first, last = (start + place[longest] for place in (offset, first, last))
-    return _Line(chosen, middle_row, first, last, darkest[longest], thickness, typical)
+    return _Line(chosen, middle_row, first, last, darkest[longest], thickness, typical, shade)
 
 
 def _curve_through(
@@ -306,7 +310,7 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
 def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
     """Mark a line, but neither what crosses it nor a stroke of a digit that runs along it."""
     is_line = (line.last - line.first + 1 <= 1.5 * line.thickness + 2) & (line.darkest <= _DARKER * line.strength)
-    rim = 1 + round(min(line.thickness, pen.thickness) / 2)
+    rim = max(1 + round(min(line.thickness, pen.thickness) / 2), line.shade - round(line.thickness / 2))
     runs = (line.columns[is_line], line.first[is_line] - rim, line.last[is_line] + rim + 1)
     for column, first, past in zip(*(values.tolist() for values in runs), strict=True):
         erased[max(0, first) : past, column] = True
@@ -314,7 +318,7 @@ def _erase(erased: NDArray[np.bool_], line: _Line, pen: _Pen) -> None:
 
 def _mark(band: Strength, line: _Line) -> None:
     """Mark all of a line, and a rim, with how strong it is."""
-    half = 2 + round(line.thickness / 2)
+    half = max(2 + round(line.thickness / 2), 1 + line.shade)
     rows = line.rows[:, np.newaxis] + np.arange(-half, half + 1)
     places = rows.clip(0, len(band) - 1), line.columns[:, np.newaxis]
     band[places] = np.maximum(band[places], line.strength)

@@ -92,14 +92,14 @@ def test_straight_strokes_are_not_lines_of_the_paper(digit: tuple[tuple[int, int
     assert np.corrcoef(squared.ravel(), seen(plain).ravel())[0, 1] > 0.95
 
 
-def test_a_narrow_strip_with_lines_is_read_without_a_warning() -> None:
+def test_a_narrow_strip_with_lines_is_blank_without_a_warning() -> None:
     """Of a line that crosses it, so few places are known that half of them determine no curve."""
     strip = np.full((200, 20), 240.0)
     strip[:, 19] = 137
     strip[[77, 84, 186]] = 120
     for row, left, right in ((137, 11, 17), (169, 10, 15), (177, 10, 13), (50, 8, 12)):
         strip[row, left:right] = 90
-    assert clean_page(as_colours(strip)).ink.min() < 255
+    assert clean_page(as_colours(strip)).trouble is BLANK
 
 
 def test_ones_below_each_other_on_a_ruled_page_are_no_margin() -> None:
@@ -145,3 +145,15 @@ def test_an_angular_zero_is_no_box() -> None:
     drawn = np.asarray(image)
     page = clean_page(as_colours(drawn.astype(np.float64)))
     assert (page.ink < 128).sum() == pytest.approx((drawn < 140).sum(), rel=0.05)
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("aslant", [0, 14])
+def test_the_soft_fold_of_a_ruled_notebook_leaves_nothing(upright: bool, aslant: int) -> None:
+    down, across = np.mgrid[:400, :600]
+    away = np.abs(across - 420 - aslant * down / 400)
+    light = (1 - 0.35 * np.exp(-((away / 30) ** 2))) * (1 - 0.7 * np.exp(-((away / 3) ** 2)))
+    paper = ruled(np.full(light.shape, 240.0), upright=upright, grey=180, spacing=31)
+    assert clean_page(as_colours(paper * light)).trouble is BLANK
+    paper[:, :300] = np.minimum(paper[:, :300], WRITTEN)
+    assert alike(paper * light) > 0.95
