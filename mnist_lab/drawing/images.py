@@ -245,10 +245,14 @@ def _ink_axis(away: NDArray[np.float32], colours: Colours) -> tuple[NDArray[np.f
     grain = 5 * 1.4826 * float(np.median(np.abs(along)))  # outnumbers a small digit
     floor = max(0.5 * float(np.median(np.abs(along[far]))), min(grain, 0.5 * float(np.abs(along).max())))
     odds = 0.0  # logarithm of how much more is narrow and light than narrow and dark
-    for width in _WIDTHS[1:3]:  # the wider one catches what lies between two shadows or reflections, too
+    for width in (1 / 8, 1 / 20):
         dark, light = _closed(values, width, values) - values, _closed(-values, width, -values) + values
-        for way, ink in ((-1, np.minimum(dark, -along)), (1, np.minimum(light, along))):
-            odds += way * math.log1p(float(np.square(ink[ink > floor]).sum()))  # a shadow's stripes are of both kinds
+        darker, lighter = (  # squared, since a shadow's stripes are as light as they are dark
+            float(np.square(ink[ink > floor]).sum()) for ink in (np.minimum(dark, -along), np.minimum(light, along))
+        )
+        odds = math.log1p(lighter) - math.log1p(darker)
+        if abs(odds) > 1:  # else what lies between two shadows or reflections may be as large as the ink, but is wider
+            break
     return axis, 1 if odds > 0 else -1
 
 
@@ -261,6 +265,7 @@ _MOST_OF_IT = 0.6  # of what stands out, that a pale digit makes up
 _BROADEST, _BROADEST_PALE = 0.4, 0.3  # of a shape's longer side: strokes are not as wide, nor pale ones
 _PALE = 130.0  # levels: broad shapes that are paler than about this are light, not ink or a finger
 _CREASE = 80.0  # levels: what is longer than half the picture, reaches its edge and is paler, is a crease
+_SHADE, _SOFT = 118.0, 1 / 80  # levels, and part of the picture's side: what is paler, and as soft, is a twig's shadow
 _ALONG_EDGE, _DEEPEST_STRIP = 0.5, 1 / 3  # of the picture's edge and side, that a strip covers: of a table, aslant
 _WHOLE_EDGE = 0.9  # of each of two edges
 _SLIM = 0.25  # of its length, that the box around a fold is wide
@@ -328,6 +333,9 @@ def _like_strokes(
     at_edge = np.any(edges, axis=0)
     across = (edges[0] & edges[1]) ^ (edges[2] & edges[3])  # from edge to edge: the fold of a notebook, a crease
     is_ink = is_ink & ~(across & (extents_of(labels, min) < _SLIM * extents))
+    steepest = ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 1), labels, shapes)
+    if max(labels.shape) > _LEAST_SIDE:  # else it was enlarged, and all is soft
+        is_blot |= is_ink & is_large & (peaks < _SHADE) & (peaks > _SOFT * max(labels.shape) * steepest)
     is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
     found: NDArray[np.bool_] = is_ink & ~is_blot
     if is_blot.any():  # pale ones are light or a crease, and so is whatever is as pale

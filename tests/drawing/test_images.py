@@ -210,6 +210,26 @@ def test_what_two_shadows_leave_light_between_them_is_no_ink() -> None:
     assert alike(page) > 0.9
 
 
+def test_the_gaps_between_thick_light_strokes_are_no_dark_ink() -> None:
+    picture = Image.new("L", (136, 200), 38)
+    ImageDraw.Draw(picture).ellipse((35, 25, 95, 95), outline=255, width=24)
+    ImageDraw.Draw(picture).line([(84, 60), (76, 175)], fill=255, width=26)
+    levels = np.asarray(picture).astype(np.float64)
+    found, inverse = seen(levels), seen(255 - levels)
+    assert np.corrcoef(found.ravel(), inverse.ravel())[0, 1] > 0.95
+
+
+def test_the_soft_shadow_of_a_twig_is_no_ink() -> None:
+    shade = Image.new("L", (600, 800), 255)
+    for way in ([(600, 100), (300, 260), (80, 330)], [(420, 200), (330, 120)], [(200, 290), (150, 400)]):
+        ImageDraw.Draw(shade).line(way, fill=120, width=16, joint="curve")
+    light = ndimage.gaussian_filter(np.asarray(shade).astype(np.float64) / 255, 8)
+    page = np.full(light.shape, 235.0)
+    assert clean_page(as_colours(page * light)).trouble is BLANK
+    page[380:780, 250:550] = WRITTEN
+    assert alike(page * light) > 0.95
+
+
 @pytest.mark.parametrize("aslant", [0, 10])
 def test_the_fold_of_an_open_notebook_is_no_digit(aslant: int) -> None:
     down, across = np.mgrid[:300, :420]
