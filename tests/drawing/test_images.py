@@ -210,13 +210,16 @@ def test_what_two_shadows_leave_light_between_them_is_no_ink() -> None:
     assert alike(page) > 0.9
 
 
-def test_the_gaps_between_thick_light_strokes_are_no_dark_ink() -> None:
-    picture = Image.new("L", (136, 200), 38)
-    ImageDraw.Draw(picture).ellipse((35, 25, 95, 95), outline=255, width=24)
-    ImageDraw.Draw(picture).line([(84, 60), (76, 175)], fill=255, width=26)
+_SIX = [(120, 25), (60, 90), (30, 150), (45, 172), (90, 165), (130, 120), (110, 105), (70, 140)]
+_FIVE = [(140, 30), (50, 40), (30, 80), (110, 100), (125, 140), (100, 168), (25, 165)]
+
+
+@pytest.mark.parametrize(("way", "width"), [(_SIX, 24), (_FIVE, 30)])
+def test_the_gaps_between_thick_light_strokes_are_no_dark_ink(way: list[tuple[int, int]], width: int) -> None:
+    picture = Image.new("L", (164, 200), 38)
+    ImageDraw.Draw(picture).line(way, fill=255, width=width, joint="curve")
     levels = np.asarray(picture).astype(np.float64)
-    found, inverse = seen(levels), seen(255 - levels)
-    assert np.corrcoef(found.ravel(), inverse.ravel())[0, 1] > 0.95
+    assert np.corrcoef(seen(levels).ravel(), seen(255 - levels).ravel())[0, 1] > 0.95
 
 
 def test_the_soft_shadow_of_a_twig_is_no_ink() -> None:
