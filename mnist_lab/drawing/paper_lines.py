@@ -25,7 +25,7 @@ _THICKEST = 1 / 50  # of the picture's shorter side; in a picture that a digit f
 _PALEST, _PALEST_LINE = 0.25, 0.05  # of what is strongest: a box, and a line, whose length tells it from grain
 _SMALLEST_BOX, _RIM = 16, 2  # pixels: the shorter side of a box, and what is seen around it
 _HIGHEST_BOX = 1.6  # heights of a box, in its widths; four straight sides that are higher may be a 0
-_THICKEST_OF_BOX = 1 / 12  # of a box's shorter side
+_THICKER = 1.6  # times as thick as another line, and one pixel more: it is of another pen
 _MOST_LINES = 120  # in each direction
 _FINE_PARTS = 25  # percent of a line's length: where nothing else is inked, it shows its own thickness
 _DARKER = 1.6  # times as strong as a line: something crosses it
@@ -106,26 +106,33 @@ def _remove_boxes(strength: Strength) -> Strength:
     strength = strength.copy()
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         is_whole = all(side.start and side.stop < end for side, end in zip(place, labels.shape, strict=True))
-        if is_whole and _is_box(labels[place] == number):
+        thickness = _sides_of(labels[place] == number) if is_whole else 0.0
+        if thickness > 0:
             rows, columns = (slice(max(0, side.start - _RIM), side.stop + _RIM) for side in place)
             box = strength[rows, columns]
-            strength[rows, columns] = _remove_lines_of_a_pen(box, _THICKEST_OF_BOX * min(box.shape))
+            strength[rows, columns] = _remove_lines_of_a_pen(box, _THICKER * thickness + 1)
     return strength
 
 
-def _is_box(shape: NDArray[np.bool_]) -> bool:
-    """Whether a shape (h, w), which fills its own window, has four straight sides, and is hardly higher than wide."""
+def _sides_of(shape: NDArray[np.bool_]) -> float:
+    """How thick the sides of a box are that fills its own window (h, w), in pixels; 0 for other shapes.
+
+    A box has four straight sides, and is hardly higher than wide.
+    """
     height, width = shape.shape
     if min(height, width) < _SMALLEST_BOX or height > _HIGHEST_BOX * width:
-        return False
+        return 0.0
+    thickness = []
     for seen in (shape, shape[::-1], shape.T, shape.T[::-1]):
         outline, half = seen.argmax(axis=0), seen.shape[1] // 2  # how far it is to the shape
         slope = np.median(outline[half : 2 * half] - outline[:half]) / half
         away = outline - slope * np.arange(len(outline))
         is_side = np.abs(away - np.median(away)) <= 1 + _BENT * len(seen)
         if is_side.mean() < _COVERED or abs(slope) > _STEEPEST or np.median(outline) > len(seen) / 4:
-            return False
-    return True
+            return 0.0
+        is_inside = ~seen & (np.arange(len(seen))[:, np.newaxis] >= outline)
+        thickness.append(np.median((is_inside.argmax(axis=0) - outline)[is_side]))
+    return float(np.median(thickness))
 
 
 def _remove_lines_of_a_pen(strength: Strength, thickest: float) -> Strength:
@@ -303,7 +310,7 @@ def _touches(line: _Line, other: _Line, place: int, near: float) -> bool:
     along, across = int(line.rows[place]), int(line.columns[place])
     at = int(np.clip(along - other.columns[0], 0, len(other.columns) - 1))
     is_near = abs(int(other.columns[at]) - along) <= near and abs(int(other.rows[at]) - across) <= near
-    is_alike = line.thickness <= 1.6 * other.thickness + 1 and line.strength <= _DARKER * other.strength
+    is_alike = line.thickness <= _THICKER * other.thickness + 1 and line.strength <= _DARKER * other.strength
     return is_near and is_alike
 
 

@@ -139,6 +139,18 @@ def test_printed_boxes_are_no_ink_be_they_empty_or_not(gap: int, filled: tuple[i
     assert not (found & ~ndimage.binary_dilation(ink, iterations=3)).any()
 
 
+def test_a_stroke_from_side_to_side_of_a_box_is_none_of_its_sides() -> None:
+    """The long foot of a 2, in darker and thicker ink."""
+    image = Image.new("L", (400, 300), 245)
+    ImageDraw.Draw(image).rectangle((150, 100, 240, 200), outline=140, width=2)
+    for way in ([(170, 125), (200, 115), (215, 130), (190, 165)], [(151, 168), (239, 162)]):
+        ImageDraw.Draw(image).line(way, fill=50, width=6, joint="curve")
+    drawn = np.asarray(image)
+    found = clean_page(as_colours(drawn.astype(np.float64))).ink < 128
+    assert (found & (drawn < 90)).sum() > 0.9 * (drawn < 90).sum()
+    assert not (found & ~ndimage.binary_dilation(drawn < 90, iterations=4)).any()
+
+
 def test_an_angular_zero_is_no_box() -> None:
     image = Image.new("L", (300, 400), 245)
     ImageDraw.Draw(image).rounded_rectangle((100, 100, 200, 300), radius=45, outline=40, width=12)
