@@ -333,8 +333,8 @@ def _like_strokes(
     at_edge = np.any(edges, axis=0)
     across = (edges[0] & edges[1]) ^ (edges[2] & edges[3])  # from edge to edge: the fold of a notebook, a crease
     is_ink = is_ink & ~(across & (extents_of(labels, min) < _SLIM * extents))
-    steepest = ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 1), labels, shapes)
     if max(labels.shape) > _LEAST_SIDE:  # else it was enlarged, and all is soft
+        steepest = ndimage.maximum(ndimage.gaussian_gradient_magnitude(strength, 1), labels, shapes)
         is_blot |= is_ink & is_large & (peaks < _SHADE) & (peaks > _SOFT * max(labels.shape) * steepest)
     is_blot |= is_ink & at_edge & (peaks < _CREASE) & (2 * extents > min(labels.shape))
     found: NDArray[np.bool_] = is_ink & ~is_blot
